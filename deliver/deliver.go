@@ -1,0 +1,117 @@
+// Package deliver hands messages to their final place, and says when they are safe there.
+package deliver
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Target is a place where messages go. Its methods may be called at the same time.
+type Target interface {
+	// Prepare makes the target ready before anything is retrieved. With create, what is missing is made (nothing was
+	// ever delivered here); without, a missing target is ErrMissing: a disk that is not mounted must not be filled anew.
+	Prepare(ctx context.Context, create bool) error
+	// Begin opens an empty batch.
+	Begin(ctx context.Context) (Batch, error)
+	// Limit says what one batch may hold and how many may be committed at once.
+	Limit() Limit
+	// Find tells which messages the target already holds whole, and their places (several where it holds copies); deep also looks
+	// where somebody may have filed them (Maildir++ folders). A target that cannot know returns nil.
+	Find(ctx context.Context, tokens []Token, deep bool) (map[Token][]string, error)
+	// Open reads back a message that Find found.
+	Open(ctx context.Context, place string) (io.ReadCloser, error)
+	// Sync returns nil only when the messages at places, which Find found, would survive a power cut.
+	Sync(ctx context.Context, places []string) error
+}
+
+// Batch is a group of messages that becomes durable and visible together. It is not safe for concurrent use.
+type Batch interface {
+	// Create starts one message. One Delivery is open at a time.
+	Create(ctx context.Context, env Envelope) (Delivery, error)
+	// Commit returns nil only when every closed Delivery is in its place and would survive a power cut. It is called once.
+	Commit(ctx context.Context) error
+	// Discard leaves no trace; never after Commit was tried.
+	Discard() error
+}
+
+// Delivery is one message on its way: write it, then either Close or Abort it, once.
+// What is written are the octets of the wire, dots removed, lines ended by CRLF; the target turns CRLF into LF and changes nothing else.
+type Delivery interface {
+	io.Writer
+	Close() error
+	Abort() error
+	// Receipt tells, after Close, what was written.
+	Receipt() Receipt
+}
+
+// Receipt says what a Delivery has written: the octets as delivered, and where they will be once the batch is committed.
+type Receipt struct {
+	Place  string // the file's name without folder and info (":2,"), empty for a program
+	Octets int64
+	SHA256 [sha256.Size]byte
+}
+
+// Envelope is what is known of a message before its first octet.
+type Envelope struct {
+	Token    Token
+	Account  string
+	User     string
+	Server   string
+	UniqueID string
+	Octets   int64 // as LIST announced them, 0: unknown
+}
+
+// Limit bounds one batch, and how many batches may be in Commit at the same time.
+type Limit struct {
+	Messages int
+	Octets   int64
+	Batches  int
+}
+
+// Token names a message: 128 bits of SHA-256 over user, server, unique-id, copy and LIST octets, joined by NUL.
+// It is part of the Maildir file's name.
+type Token [16]byte
+
+// NewToken makes the token of a message.
+func NewToken(user, server, uniqueID string, copy int, octets int64) Token {
+	sum := sha256.Sum256([]byte(strings.Join([]string{user, server, uniqueID, strconv.Itoa(copy), strconv.FormatInt(octets, 10)}, "\x00")))
+	return Token(sum[:16])
+}
+
+// String returns the token as 32 lower-case hexadecimal digits.
+func (t Token) String() string { return hex.EncodeToString(t[:]) }
+
+// ErrMissing says that the target is not there and may not be, or could not be, made.
+var ErrMissing = errors.New("deliver: the target is missing")
+
+// Error says that the target did not take one message; the message stays unseen and others may be tried.
+// Any other error of a batch concerns the target as a whole (a full disk).
+type Error struct {
+	Target    string
+	Temporary bool
+	Status    int    // the program's exit status, -1 where it has none
+	Output    string // what the program printed, escaped and cut
+	Err       error
+}
+
+func (e *Error) Error() string { panic("todo") }
+func (e *Error) Unwrap() error { return e.Err }
+
+// Maildir delivers into a Maildir.
+type Maildir struct{}
+
+// NewMaildir does no I/O. path is absolute.
+func NewMaildir(path string) *Maildir { panic("todo") }
+
+// MDA pipes each message to a command run by /bin/sh -c.
+type MDA struct {
+	Command    string
+	Timeout    time.Duration // zero means five minutes
+	Deliveries int           // programs at once; zero means one
+}
