@@ -6,10 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Target is a place where messages go. Its methods may be called at the same time.
@@ -100,18 +100,17 @@ type Error struct {
 	Err       error
 }
 
-func (e *Error) Error() string { panic("todo") }
-func (e *Error) Unwrap() error { return e.Err }
+// maxShownOutput bounds, in octets, what Error's text repeats of Output.
+const maxShownOutput = 256
 
-// Maildir delivers into a Maildir.
-type Maildir struct{}
-
-// NewMaildir does no I/O. path is absolute.
-func NewMaildir(path string) *Maildir { panic("todo") }
-
-// MDA pipes each message to a command run by /bin/sh -c.
-type MDA struct {
-	Command    string
-	Timeout    time.Duration // zero means five minutes
-	Deliveries int           // programs at once; zero means one
+// Error names the target, what went wrong, and the beginning of what the program printed.
+func (e *Error) Error() string {
+	text := fmt.Sprintf("delivering to %s: %v", e.Target, e.Err)
+	if e.Output == "" {
+		return text
+	}
+	return text + ": " + cut(e.Output, maxShownOutput)
 }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }

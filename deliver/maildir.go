@@ -1,0 +1,102 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	gomaildir "github.com/emersion/go-maildir"
+)
+
+// Maildir delivers into a Maildir: a folder with tmp, new and cur, one file a message, which mail programs read while
+// we write. A file is in new only when it is whole and synced. Its methods may be called at the same time, also by
+// several Maildir values and several processes that share the folder.
+type Maildir struct {
+	path string
+}
+
+// NewMaildir does no I/O. path is absolute.
+func NewMaildir(path string) *Maildir { return &Maildir{path: filepath.Clean(path)} }
+
+// Limit allows 64 messages or 4 MiB a batch, which one wait for the disk then makes durable, and two batches on their
+// way: one fills while the other is committed.
+func (m *Maildir) Limit() Limit { return Limit{Messages: 64, Octets: 4 << 20, Batches: 2} }
+
+// Prepare makes the folders where create allows it, mode 0700, and synced like all that is delivered. Without create,
+// or if they cannot be made, a missing one is ErrMissing. Files that were left in tmp more than 36 hours ago are removed.
+func (m *Maildir) Prepare(_ context.Context, create bool) error {
+	if create {
+		if err := m.make(); err != nil {
+			return fmt.Errorf("making the Maildir %s: %w: %w; make it by hand, or name another", m.path, ErrMissing, err)
+		}
+	}
+	for _, name := range []string{"tmp", "new", "cur"} {
+		switch info, err := os.Stat(filepath.Join(m.path, name)); {
+		case err != nil:
+			return fmt.Errorf("looking for the Maildir %s: %w: %w; mount its disk, or make its folders tmp, new and cur", m.path, ErrMissing, err)
+		case !info.IsDir():
+			return fmt.Errorf("looking for the Maildir %s: %w: %s is not a folder", m.path, ErrMissing, name)
+		}
+	}
+	return m.sweep()
+}
+
+// make creates what is missing of the Maildir and of the folders above it, and syncs each folder that got an entry.
+func (m *Maildir) make() error {
+	var changed []string
+	for dir := m.path; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		changed = append(changed, filepath.Dir(dir))
+	}
+	if err := os.MkdirAll(filepath.Dir(m.path), 0o700); err != nil {
+		return err
+	}
+	if err := gomaildir.Dir(m.path).Init(); err != nil {
+		return err
+	}
+	for _, dir := range append(changed, m.path) {
+		if err := syncFile(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Maildir) sweep() error {
+	err := gomaildir.Dir(m.path).Clean()
+	// What cannot be removed (a folder that somebody put there, a file that another sweeper was quicker to take) does no
+	// harm in tmp.
+	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) && pathErr.Op == "remove" {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("sweeping the Maildir's tmp: %w", err)
+	}
+	return nil
+}
+
+// Begin opens an empty batch.
+func (m *Maildir) Begin(ctx context.Context) (Batch, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("beginning a batch: %w", err)
+	}
+	// syncfs reports only errors that happened after its descriptor was opened; hence before the first write.
+	root, err := os.Open(m.path)
+	if err != nil {
+		return nil, fmt.Errorf("opening the Maildir: %w", missing(err))
+	}
+	return &maildirBatch{maildir: m, root: root}, nil
+}
+
+// missing adds ErrMissing to an error that says that a folder is not there: the Maildir went away in the middle of a run.
+func missing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrMissing, err)
+	}
+	return err
+}

@@ -1,0 +1,242 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// namesAtOnce is how many names are read from a folder before the next look at the context.
+const namesAtOnce = 4096
+
+// Find reads the names in new and cur, and with deep those in each Maildir++ folder (".Name"). A file counts only if it
+// has as many octets as its name tells. A missing Maildir is ErrMissing.
+//
+// go-maildir's Walk is of no use here: it does not look into new, and takes a name without ":2," for an error.
+func (m *Maildir) Find(ctx context.Context, tokens []Token, deep bool) (map[Token][]string, error) {
+	wanted := make(map[Token]bool, len(tokens))
+	for _, token := range tokens {
+		wanted[token] = true
+	}
+	folders := []string{"."}
+	if deep {
+		more, err := m.subfolders()
+		if err != nil {
+			return nil, fmt.Errorf("finding messages: %w", err)
+		}
+		folders = append(folders, more...)
+	}
+	found := make(map[Token][]string)
+	for _, folder := range folders {
+		err := m.findIn(ctx, folder, wanted, found)
+		if folder == "." && errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: %w", ErrMissing, err)
+		} else if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+			continue // not a Maildir++ folder
+		}
+		if err != nil {
+			return nil, fmt.Errorf("finding messages: %w", err)
+		}
+	}
+	return found, nil
+}
+
+func (m *Maildir) findIn(ctx context.Context, folder string, wanted map[Token]bool, found map[Token][]string) error {
+	type candidate struct {
+		fileName
+		place string
+	}
+	candidates := make(map[string]candidate) // by stem
+	err := m.walk(ctx, folder, func(place, name string) {
+		if parsed, ok := parseName(name); ok && wanted[parsed.token] {
+			candidates[parsed.stem] = candidate{parsed, place}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, c := range candidates {
+		info, err := os.Lstat(filepath.Join(m.path, c.place))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if info.Mode().IsRegular() && info.Size() == c.octets {
+			found[c.token] = append(found[c.token], c.place)
+			slices.Sort(found[c.token])
+		}
+	}
+	return nil
+}
+
+func (m *Maildir) subfolders() ([]string, error) {
+	names, err := os.ReadDir(m.path)
+	if err != nil {
+		return nil, err
+	}
+	var folders []string
+	for _, entry := range names {
+		if strings.HasPrefix(entry.Name(), ".") {
+			folders = append(folders, entry.Name())
+		}
+	}
+	return folders, nil
+}
+
+// walk visits the files in new and cur of folder, by their place and name. A mail program may work in the folder at the
+// same time, and a file that is renamed while names are read can be missed; then all are visited again, and later visits
+// know better.
+func (m *Maildir) walk(ctx context.Context, folder string, visit func(place, name string)) error {
+	const tries = 3
+	for range tries {
+		before, err := m.changes(folder)
+		if err != nil {
+			return err
+		}
+		for _, part := range []string{"new", "cur"} {
+			if err := m.walkPart(ctx, filepath.Join(folder, part), visit); err != nil {
+				return err
+			}
+		}
+		after, err := m.changes(folder)
+		if err != nil || after == before {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Maildir) walkPart(ctx context.Context, part string, visit func(place, name string)) error {
+	dir, err := os.Open(filepath.Join(m.path, part))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		names, err := dir.Readdirnames(namesAtOnce)
+		for _, name := range names {
+			visit(part+"/"+name, name)
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// changes tells when new and cur of folder were changed last, in nanoseconds.
+func (m *Maildir) changes(folder string) (at [2]int64, err error) {
+	for i, part := range []string{"new", "cur"} {
+		info, err := os.Stat(filepath.Join(m.path, folder, part))
+		if err != nil {
+			return at, err
+		}
+		at[i] = info.ModTime().UnixNano()
+	}
+	return at, nil
+}
+
+// Open reads back a message that Find found, also if a mail program has moved it from new to cur since, or changed its
+// flags. One that is gone is fs.ErrNotExist.
+func (m *Maildir) Open(ctx context.Context, place string) (io.ReadCloser, error) {
+	places, err := m.locate(ctx, []string{place})
+	if err != nil {
+		return nil, fmt.Errorf("opening a message: %w", err)
+	}
+	f, err := os.Open(filepath.Join(m.path, places[0]))
+	if err != nil {
+		return nil, fmt.Errorf("opening a message: %w", err)
+	}
+	return f, nil
+}
+
+// Sync syncs each file and the folders that hold them. syncfs would not do: it is silent about an error that happened
+// before it was asked.
+func (m *Maildir) Sync(ctx context.Context, places []string) error {
+	places, err := m.locate(ctx, places)
+	if err != nil {
+		return fmt.Errorf("syncing messages: %w", err)
+	}
+	err = inParallel(len(places), func(i int) error { return syncFile(filepath.Join(m.path, places[i])) })
+	if err != nil {
+		return err
+	}
+	synced := make(map[string]bool)
+	for _, place := range places {
+		folder := folderOf(place)
+		if synced[folder] {
+			continue
+		}
+		synced[folder] = true
+		// Both, because the message may have been moved from one to the other just now.
+		for _, part := range []string{"new", "cur"} {
+			if err := syncFile(filepath.Join(m.path, folder, part)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// locate tells where the messages at places are now. Each folder from which one has gone is read once.
+func (m *Maildir) locate(ctx context.Context, places []string) ([]string, error) {
+	gone := make(map[string]map[string]string) // by folder and stem: the new place, empty until it is found
+	for _, place := range places {
+		if !filepath.IsLocal(place) {
+			return nil, fmt.Errorf("place %q lies outside of the Maildir", place)
+		}
+		_, err := os.Lstat(filepath.Join(m.path, place))
+		if err == nil {
+			continue
+		}
+		parsed, ok := parseName(filepath.Base(place))
+		if !ok || !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		folder := folderOf(place)
+		if gone[folder] == nil {
+			gone[folder] = make(map[string]string)
+		}
+		gone[folder][parsed.stem] = ""
+	}
+	for folder, stems := range gone {
+		err := m.walk(ctx, folder, func(place, name string) {
+			parsed, ok := parseName(name)
+			if _, isGone := stems[parsed.stem]; ok && isGone {
+				stems[parsed.stem] = place
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	now := slices.Clone(places)
+	for i, place := range places {
+		parsed, _ := parseName(filepath.Base(place))
+		moved, isGone := gone[folderOf(place)][parsed.stem]
+		switch {
+		case isGone && moved == "":
+			return nil, fmt.Errorf("message %s: %w", parsed.stem, fs.ErrNotExist)
+		case isGone:
+			now[i] = moved
+		}
+	}
+	return now, nil
+}
+
+// folderOf is the Maildir++ folder of a place: "." for "new/name".
+func folderOf(place string) string { return filepath.Dir(filepath.Dir(place)) }

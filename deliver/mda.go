@@ -1,0 +1,193 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// MDA pipes each message to a command run by /bin/sh -c. The program is started only on a complete message, and its exit
+// status is the verdict: 0 is delivered, 75 and death by signal are a temporary *Error, any other one is an *Error.
+// Nobody can ask an MDA whether it had a message, so after a crash at most the one on its way comes twice.
+//
+// An MDA must not be copied after first use. Its methods may be called at the same time.
+type MDA struct {
+	Command    string        // as the shell reads it; nothing of a message or server becomes part of it
+	Timeout    time.Duration // for one message; zero means five minutes
+	Deliveries int           // programs at once; zero means one
+
+	once  sync.Once
+	slots chan struct{} // one taken by each program that runs
+}
+
+const shell = "/bin/sh"
+
+// Limit allows one message a batch and Deliveries batches.
+func (m *MDA) Limit() Limit {
+	return Limit{Messages: 1, Octets: math.MaxInt64, Batches: max(m.Deliveries, 1)}
+}
+
+// Prepare makes nothing. ErrMissing means that there is no shell; an empty command, which a shell would run with success,
+// is an error too.
+func (m *MDA) Prepare(context.Context, bool) error {
+	if _, err := os.Stat(shell); err != nil {
+		return fmt.Errorf("looking for the shell: %w: %w", ErrMissing, err)
+	}
+	if strings.TrimSpace(m.Command) == "" {
+		return errEmptyCommand
+	}
+	return nil
+}
+
+var errEmptyCommand = errors.New("deliver: the MDA's command is empty")
+
+// Begin opens an empty batch.
+func (m *MDA) Begin(ctx context.Context) (Batch, error) {
+	if strings.TrimSpace(m.Command) == "" {
+		return nil, errEmptyCommand
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("beginning a batch: %w", err)
+	}
+	return &mdaBatch{mda: m}, nil
+}
+
+// Find knows nothing.
+func (m *MDA) Find(context.Context, []Token, bool) (map[Token][]string, error) { return nil, nil }
+
+// Open is not supported.
+func (m *MDA) Open(context.Context, string) (io.ReadCloser, error) {
+	return nil, fmt.Errorf("reading a message back from an MDA: %w", errors.ErrUnsupported)
+}
+
+// Sync is not supported, save for no places at all.
+func (m *MDA) Sync(_ context.Context, places []string) error {
+	if len(places) > 0 {
+		return fmt.Errorf("syncing messages of an MDA: %w", errors.ErrUnsupported)
+	}
+	return nil
+}
+
+// acquire waits until fewer than Deliveries programs run.
+func (m *MDA) acquire(ctx context.Context) (release func(), err error) {
+	m.once.Do(func() { m.slots = make(chan struct{}, max(m.Deliveries, 1)) })
+	select {
+	case m.slots <- struct{}{}:
+		return func() { <-m.slots }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for another MDA to end: %w", ctx.Err())
+	}
+}
+
+// mdaBatch holds one message: the verdict of a program is on one.
+type mdaBatch struct {
+	mda      *MDA
+	delivery *mdaDelivery
+	finished bool
+}
+
+type mdaDelivery struct {
+	batch   *mdaBatch
+	env     Envelope
+	spool   spool
+	writer  *lineWriter // nil once closed or aborted
+	receipt Receipt
+}
+
+// Create starts to spool the message of the batch.
+func (b *mdaBatch) Create(ctx context.Context, env Envelope) (Delivery, error) {
+	switch {
+	case b.finished:
+		return nil, errFinished
+	case b.delivery != nil:
+		return nil, errors.New("deliver: a batch for an MDA holds one message")
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("creating a message: %w", ctx.Err())
+	}
+	d := &mdaDelivery{batch: b, env: env}
+	d.writer = newLineWriter(&d.spool)
+	b.delivery = d
+	return d, nil
+}
+
+func (d *mdaDelivery) Write(p []byte) (int, error) {
+	if d.writer == nil {
+		return 0, errNotOpen
+	}
+	n, err := d.writer.Write(p)
+	if err != nil {
+		return n, fmt.Errorf("spooling a message: %w", err)
+	}
+	return n, nil
+}
+
+// Close completes the spooled message; the program is started by Commit.
+func (d *mdaDelivery) Close() error {
+	if d.writer == nil {
+		return errNotOpen
+	}
+	octets, digest, err := d.writer.finish()
+	if err != nil {
+		return errors.Join(fmt.Errorf("spooling a message: %w", err), d.Abort())
+	}
+	d.receipt = Receipt{Octets: octets, SHA256: digest}
+	d.writer.release()
+	d.writer = nil
+	return nil
+}
+
+func (d *mdaDelivery) Abort() error {
+	if d.writer == nil {
+		return errNotOpen
+	}
+	d.writer.release()
+	d.writer = nil
+	d.batch.delivery = nil
+	return d.spool.Close()
+}
+
+func (d *mdaDelivery) Receipt() Receipt { return d.receipt }
+
+// Commit runs the program. An error that is no *Error means that it could not be started.
+func (b *mdaBatch) Commit(ctx context.Context) error {
+	d := b.delivery
+	switch {
+	case b.finished:
+		return errFinished
+	case d == nil:
+		b.finished = true
+		return nil
+	case d.writer != nil:
+		return errors.New("deliver: a delivery is still open")
+	}
+	b.finished = true
+	defer d.spool.Close()
+	release, err := b.mda.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return b.mda.run(ctx, d)
+}
+
+// Discard drops the spooled message.
+func (b *mdaBatch) Discard() error {
+	if b.finished {
+		return errFinished
+	}
+	b.finished = true
+	switch d := b.delivery; {
+	case d == nil:
+		return nil
+	case d.writer != nil:
+		return d.Abort()
+	default:
+		return d.spool.Close()
+	}
+}

@@ -1,0 +1,85 @@
+package deliver
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// spoolOctets is how much of a message is held in memory; a longer one goes to a file.
+const spoolOctets = 256 << 10
+
+// headOctets is how far into a message its header fields are looked for.
+const headOctets = 64 << 10
+
+// spool holds a message until it is complete: in memory, or if it is long in a file in the folder for temporary files
+// ($TMPDIR) that has no name any more, so that nothing is left of it whatever happens.
+type spool struct {
+	memory bytes.Buffer
+	file   *os.File
+}
+
+func (s *spool) Write(p []byte) (int, error) {
+	if s.file == nil && s.memory.Len()+len(p) <= spoolOctets {
+		return s.memory.Write(p)
+	}
+	if s.file == nil {
+		if err := s.toFile(); err != nil {
+			return 0, err
+		}
+	}
+	return s.file.Write(p)
+}
+
+func (s *spool) toFile() error {
+	file, err := os.CreateTemp("", "popfetch-")
+	if err != nil {
+		return err
+	}
+	s.file = file
+	if err := os.Remove(file.Name()); err != nil {
+		return err
+	}
+	if _, err := file.Write(s.memory.Bytes()); err != nil {
+		return err
+	}
+	s.memory = bytes.Buffer{}
+	return nil
+}
+
+// asFile returns the message as a file to be read from its beginning. A short one, too, is written to a file now: if it
+// went through a pipe and we were killed, the program would take what came until then for the whole message.
+func (s *spool) asFile() (*os.File, error) {
+	if s.file == nil {
+		if err := s.toFile(); err != nil {
+			return nil, fmt.Errorf("spooling a message: %w", err)
+		}
+	}
+	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
+		return nil, fmt.Errorf("reading the spooled message: %w", err)
+	}
+	return s.file, nil
+}
+
+// head returns the first octets of the message, at most headOctets.
+func (s *spool) head() ([]byte, error) {
+	if s.file == nil {
+		return s.memory.Bytes()[:min(s.memory.Len(), headOctets)], nil
+	}
+	head := make([]byte, headOctets)
+	n, err := s.file.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("reading the spooled message: %w", err)
+	}
+	return head[:n], nil
+}
+
+func (s *spool) Close() error {
+	s.memory = bytes.Buffer{}
+	if s.file == nil {
+		return nil
+	}
+	return s.file.Close()
+}
