@@ -1,0 +1,71 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Error is one mistake of a configuration. Its text is
+// "file:line: key: what is wrong; the mend", without the parts that are unset.
+type Error struct {
+	File string // "" for the command line
+	Line int    // 0: none
+	Key  string // dotted path, or the option
+	Err  error  // never holds a password
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.File != "" {
+		b.WriteString(e.File)
+		if e.Line > 0 {
+			fmt.Fprintf(&b, ":%d", e.Line)
+		}
+		b.WriteString(": ")
+	}
+	if e.Key != "" {
+		b.WriteString(e.Key + ": ")
+	}
+	b.WriteString(e.Err.Error())
+	return b.String()
+}
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Errors holds all mistakes of a configuration in the order of their lines. It
+// is the type of every error of Load and OneShot. Its text has one line for
+// each.
+type Errors []*Error
+
+func (errs Errors) Error() string {
+	var lines []string
+	for _, e := range errs {
+		lines = append(lines, e.Error())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap returns the mistakes, for errors.Is and errors.As.
+func (errs Errors) Unwrap() []error {
+	var list []error
+	for _, e := range errs {
+		list = append(list, e)
+	}
+	return list
+}
+
+// tidy sorts by line and drops what is said twice: a mistake in [defaults] is
+// met again in each account.
+func (errs Errors) tidy() Errors {
+	slices.SortStableFunc(errs, func(a, b *Error) int { return cmp.Compare(a.Line, b.Line) })
+	seen := map[string]bool{}
+	return slices.DeleteFunc(errs, func(e *Error) bool {
+		text := e.Error()
+		twice := seen[text]
+		seen[text] = true
+		return twice
+	})
+}

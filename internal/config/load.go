@@ -1,0 +1,303 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/BurntSushi/toml"
+)
+
+// maxFile bounds the configuration file: more than this is another file.
+const maxFile = 1 << 20
+
+// Load reads and checks the file at path. Its error is always an Errors with
+// all mistakes; for a file that does not exist, errors.Is(err, fs.ErrNotExist)
+// holds as well. After a syntax error nothing else is checked.
+func Load(path string) (*Config, error) {
+	text, mode, err := readFile(path)
+	if err != nil {
+		return nil, Errors{{File: path, Err: err}}
+	}
+	folder, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return nil, Errors{{File: path, Err: fmt.Errorf("finding the folder of the file: %w", err)}}
+	}
+	var document map[string]any
+	if _, err := toml.Decode(text, &document); err != nil {
+		return nil, Errors{syntaxError(path, text, err)}
+	}
+	r := reader{file: path, folder: folder, index: indexLines(text)}
+	cfg := r.config(document)
+	r.checkMode(mode)
+	if len(r.errs) > 0 {
+		return nil, r.errs.tidy()
+	}
+	return cfg, nil
+}
+
+// readFile returns the contents of a file and its mode as they are at one time.
+func readFile(path string) (string, fs.FileMode, error) {
+	const mend = "name the configuration file with --config"
+	f, err := os.Open(path)
+	if err != nil {
+		var pathError *fs.PathError
+		if errors.As(err, &pathError) {
+			err = pathError.Err // Error.File has the path already
+		}
+		return "", 0, fmt.Errorf("%w; %s", err, mend)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", 0, fmt.Errorf("looking at the file: %w", err)
+	}
+	if info.IsDir() {
+		return "", 0, fmt.Errorf("is a folder; %s", mend)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return "", 0, fmt.Errorf("reading the file: %w", err)
+	}
+	if len(text) > maxFile {
+		return "", 0, fmt.Errorf("is larger than 1 MiB; %s", mend)
+	}
+	return string(text), info.Mode(), nil
+}
+
+// valueText matches those parts of the TOML package's messages that may show a
+// value, which could be a password somebody forgot to put in quotes.
+var valueText = regexp.MustCompile(`"(?:[^"\\]|\\.)*\w(?:[^"\\]|\\.)*"|'[^']*\w[^']*'|^\S+ is out of range for \S+`)
+
+// syntaxMends are the mends for messages of the TOML package that hold a text.
+var syntaxMends = []struct{ text, mend string }{
+	{"already", "remove or rename one of the two"},
+	{"invalid escape", `write a backslash twice, or the text in 'single quotes'`},
+	{"newline", `close the quotes on the same line`},
+	{"expected a top-level item", "put one key on a line, and text in one pair of quotes"},
+	{"expected value", `put text in "quotes"`},
+	{"UTF-8", "save the file as UTF-8"},
+	{"UTF-16", "save the file as UTF-8"},
+}
+
+// syntaxError returns what the TOML package has to say as a mistake of the file.
+func syntaxError(path, text string, err error) *Error {
+	var parse toml.ParseError
+	if !errors.As(err, &parse) {
+		return &Error{File: path, Err: err}
+	}
+	message := parse.Message
+	if !strings.HasPrefix(message, "Key ") { // these show keys alone
+		message = valueText.ReplaceAllString(message, "something else")
+	}
+	mend := "popfetch.toml(5) has examples"
+	for _, m := range syntaxMends {
+		if strings.Contains(message, m.text) {
+			mend = m.mend
+			break
+		}
+	}
+	// At the very end of a file the package may count one line too few.
+	line := min(max(parse.Position.Line, 1), strings.Count(text, "\n")+1)
+	return &Error{File: path, Line: line, Err: fmt.Errorf("not TOML: %s; %s", message, mend)}
+}
+
+// setting is one key with its value and the place where it is written.
+type setting struct {
+	value
+	at        Error // without Err
+	inherited bool  // from [defaults]
+}
+
+// reader turns a decoded document into a Config and collects the mistakes.
+type reader struct {
+	file   string
+	folder string
+	index  lineIndex
+	errs   Errors
+}
+
+// report notes a mistake at the key path.
+func (r *reader) report(err error, path ...string) {
+	r.errs = append(r.errs, &Error{File: r.file, Line: r.index.line(path...), Key: dotted(path...), Err: err})
+}
+
+// config reads the whole document.
+func (r *reader) config(document map[string]any) *Config {
+	cfg := &Config{File: r.file}
+	r.unknownKeys(document, append([]string{"defaults", "account"}, topKeys...))
+	top := r.settings(document, topKeys)
+	r.errs = append(r.errs, readTop(cfg, top)...)
+	defaultsTable := r.table(document, "defaults")
+	r.unknownKeys(defaultsTable, accountKeyNames(), "defaults")
+	defaults := r.settings(defaultsTable, accountKeyNames(), "defaults")
+	r.errs = append(r.errs, checkDefaults(defaults)...)
+
+	accounts := r.table(document, "account")
+	for _, name := range r.index.below("account") {
+		table, isTable := accounts[name].(map[string]any)
+		if !isTable {
+			r.report(errors.New("stands outside of an account; write [account.NAME] with a name above it"), "account", name)
+			continue
+		}
+		if err := checkName(name); err != nil {
+			r.report(err, "account", name)
+		}
+		r.unknownKeys(table, accountKeyNames(), "account", name)
+		d := newDraft(name, Error{File: r.file, Line: r.index.line("account", name), Key: dotted("account", name)})
+		d.inherit(defaults)
+		d.override(r.settings(table, accountKeyNames(), "account", name))
+		cfg.Accounts = append(cfg.Accounts, d.finish())
+		r.errs = append(r.errs, d.errs...)
+	}
+	if len(cfg.Accounts) == 0 && len(r.errs) == 0 {
+		r.report(errors.New("there is none; write [account.NAME] with server, user and maildir or mda"), "account")
+	}
+	return cfg
+}
+
+// table returns the table called name, nil if there is none.
+func (r *reader) table(document map[string]any, name string) map[string]any {
+	raw, found := document[name]
+	if !found {
+		return nil
+	}
+	table, isTable := raw.(map[string]any)
+	if !isTable {
+		header := map[string]string{"defaults": "[defaults]", "account": "[account.NAME]"}[name]
+		r.report(fmt.Errorf("is %s; write %s on a line of its own and the keys below it", kind(raw), header), name)
+		return nil
+	}
+	return table
+}
+
+// settings returns those keys of a table that are in known.
+func (r *reader) settings(table map[string]any, known []string, path ...string) map[string]setting {
+	settings := map[string]setting{}
+	for _, key := range known {
+		raw, found := table[key]
+		if !found {
+			continue
+		}
+		full := append(slices.Clone(path), key)
+		settings[key] = setting{
+			value: value{raw: raw, folder: r.folder},
+			at:    Error{File: r.file, Line: r.index.line(full...), Key: dotted(full...)},
+		}
+	}
+	return settings
+}
+
+// otherNames are names that other programs or people have for a key.
+var otherNames = map[string]string{
+	"host": "server", "hostname": "server", "port": "server",
+	"username": "user", "pass": "password", "passwd": "password",
+	"ssl": "tls", "folder": "maildir", "keep": "delete",
+}
+
+// unknownKeys reports the keys of a table that are not in known.
+func (r *reader) unknownKeys(table map[string]any, known []string, path ...string) {
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		if slices.Contains(known, key) {
+			continue
+		}
+		near := nearest(key, known)
+		if other, found := otherNames[key]; found && slices.Contains(known, other) {
+			near = []string{other}
+		}
+		var err error
+		switch {
+		case path == nil && slices.Contains(accountKeyNames(), key):
+			err = errors.New("belongs to an account; move it below [account.NAME] or [defaults]")
+		case path != nil && slices.Contains(topKeys, key):
+			err = errors.New("is no key of an account; move it to the top of the file")
+		case len(near) > 0:
+			err = fmt.Errorf("is no known key; write %s", strings.Join(near, " or "))
+		default:
+			err = errors.New("is no known key; remove it, or see popfetch.toml(5) for the keys")
+		}
+		r.report(err, append(slices.Clone(path), key)...)
+	}
+}
+
+// readTop reads the keys that belong to no account.
+func readTop(cfg *Config, top map[string]setting) Errors {
+	var errs Errors
+	note := func(key string, err error) {
+		if err != nil {
+			at := top[key].at
+			at.Err = err
+			errs = append(errs, &at)
+		}
+	}
+	cfg.Jobs = defaultJobs
+	if s, found := top["jobs"]; found {
+		var err error
+		cfg.Jobs, err = s.count(1000)
+		note("jobs", err)
+	}
+	if s, found := top["state_dir"]; found {
+		var err error
+		cfg.StateDir, err = s.path()
+		note("state_dir", err)
+		return errs
+	}
+	folder, err := xdgFolder("XDG_STATE_HOME", ".local/state")
+	if err != nil {
+		return append(errs, &Error{File: cfg.File, Key: "state_dir", Err: fmt.Errorf("there is no default: %w; write state_dir", err)})
+	}
+	cfg.StateDir = filepath.Join(folder, "popfetch")
+	return errs
+}
+
+// checkMode refuses a file that others can read and that holds a password.
+func (r *reader) checkMode(mode fs.FileMode) {
+	if !readableByOthers(mode) {
+		return
+	}
+	for _, k := range r.index {
+		isDefault := len(k.path) == 2 && k.path[0] == "defaults"
+		isAccount := len(k.path) == 3 && k.path[0] == "account"
+		if (isDefault || isAccount) && k.path[len(k.path)-1] == "password" {
+			r.report(fmt.Errorf("others can read the file (mode %#o); run chmod 600 %s, or write password_command or password_file",
+				mode.Perm(), r.file), k.path...)
+			return
+		}
+	}
+}
+
+// readableByOthers reports whether a file gives anything to group or others. A
+// pipe or a device has no contents to protect.
+func readableByOthers(mode fs.FileMode) bool {
+	return mode.IsRegular() && mode.Perm()&0o077 != 0
+}
+
+// reservedNames are the commands of today and tomorrow, and what could be taken
+// for one.
+var reservedNames = strings.Fields("check list status seen login config import verify completion " +
+	"export rebuild init report log logout version help once")
+
+// checkName refuses account names that a command line could not tell apart.
+func checkName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("the account has no name; write [account.NAME]")
+	case slices.Contains(reservedNames, name):
+		return errors.New("the name of a command cannot be an account's; choose another name")
+	case strings.HasPrefix(name, "-"):
+		return errors.New("an account's name cannot start with a hyphen; choose another name")
+	case strings.Contains(name, "/"):
+		return errors.New("an account's name cannot hold a slash; choose another name")
+	case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) }):
+		return errors.New("an account's name cannot hold blanks or control characters; choose another name")
+	}
+	return nil
+}

@@ -1,0 +1,45 @@
+package config
+
+import "strings"
+
+// nearest returns those of known that word may be a slip of: one slip for each
+// three letters, upper and lower case being no difference. The nearest come
+// first.
+func nearest(word string, known []string) []string {
+	limit := max(1, len(word)/3)
+	var near []string
+	for distance := 0; distance <= limit; distance++ {
+		for _, k := range known {
+			if slips(strings.ToLower(word), strings.ToLower(k)) == distance {
+				near = append(near, k)
+			}
+		}
+	}
+	return near
+}
+
+// slips returns the number of letters to insert, remove, replace, or swap with
+// their neighbour, that turns a into b (the optimal string alignment distance).
+func slips(a, b string) int {
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			replaced := rows[i-1][j-1]
+			if a[i-1] != b[j-1] {
+				replaced++
+			}
+			rows[i][j] = min(replaced, rows[i-1][j]+1, rows[i][j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
+}

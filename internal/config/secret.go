@@ -1,0 +1,213 @@
+package config
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Secret says where a password comes from; exactly one field is set, or none
+// (ask on the terminal).
+type Secret struct {
+	Password   string
+	File       string // absolute path; its first line
+	Command    string // for /bin/sh -c; the first line of its output
+	Credential string // name of a file in $CREDENTIALS_DIRECTORY (systemd)
+}
+
+const (
+	// commandTimeout leaves a person time to unlock a password store.
+	commandTimeout = time.Minute
+	// maxSecret is the most a password source may hold, in octets.
+	maxSecret = 64 << 10
+	// maxComplaint is the most that an error shows of what a command said.
+	maxComplaint = 1 << 10
+)
+
+// IsZero reports whether no source is configured.
+func (s Secret) IsZero() bool { return s == Secret{} }
+
+// String tells the source without the password.
+func (s Secret) String() string {
+	switch {
+	case s.Password != "":
+		return "password ***"
+	case s.File != "":
+		return fmt.Sprintf("password_file %q", s.File)
+	case s.Command != "":
+		return fmt.Sprintf("password_command %q", s.Command)
+	case s.Credential != "":
+		return fmt.Sprintf("password_credential %q", s.Credential)
+	}
+	return "no password"
+}
+
+// GoString is String; it keeps the password out of %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// Resolve fetches the password: the first line of its source, without the line
+// end. A password_command runs for at most a minute in a process group of its
+// own, which is ended when ctx is done. A file that others can read, a password
+// that is empty and one with a control octet (C0003) are refused. No error holds
+// the password. It may be called at the same time by several goroutines.
+func (s Secret) Resolve(ctx context.Context) (string, error) {
+	var key, password string
+	var err error
+	switch {
+	case s.Password != "":
+		key, password = "password", s.Password
+	case s.File != "":
+		key = "password_file"
+		password, err = readSecretFile(s.File, true)
+	case s.Command != "":
+		key = "password_command"
+		password, err = runSecretCommand(ctx, s.Command, commandTimeout)
+	case s.Credential != "":
+		key = "password_credential"
+		password, err = readCredential(s.Credential)
+	default:
+		return "", errors.New("no password is configured; write password_command, password_file or password")
+	}
+	if err == nil {
+		err = checkSecret(password)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", key, err)
+	}
+	return password, nil
+}
+
+// checkSecret refuses passwords that cannot be sent.
+func checkSecret(password string) error {
+	if password == "" {
+		return errors.New("the password is empty; its first line must hold it")
+	}
+	if hasControl(password) {
+		return errors.New("the password holds a control character; remove it")
+	}
+	return nil
+}
+
+// readSecretFile returns the first line of the file at path. If private is set,
+// the file must not be readable by others.
+func readSecretFile(path string, private bool) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	if private && readableByOthers(info.Mode()) {
+		return "", fmt.Errorf("others can read %s (mode %#o); run chmod 600 %s", path, info.Mode().Perm(), path)
+	}
+	line, err := firstLine(f)
+	if err != nil {
+		return "", fmt.Errorf("reading %s: %w", path, err)
+	}
+	return line, nil
+}
+
+// firstLine returns what r holds up to the first line end, LF or CRLF.
+func firstLine(r io.Reader) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(r, maxSecret)).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return "", err
+	}
+	if len(line) == maxSecret && err == io.EOF {
+		return "", errors.New("the first line is longer than 64 KiB")
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"), nil
+}
+
+// readCredential returns what systemd has put down under name. The service
+// manager alone decides who can read it, so the mode is not looked at.
+func readCredential(name string) (string, error) {
+	folder := os.Getenv("CREDENTIALS_DIRECTORY")
+	if folder == "" {
+		return "", errors.New("CREDENTIALS_DIRECTORY is not set; run popfetch as a systemd service with LoadCredential=")
+	}
+	return readSecretFile(filepath.Join(folder, name), false)
+}
+
+// runSecretCommand returns the first line that a command prints.
+func runSecretCommand(ctx context.Context, command string, limit time.Duration) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no password within %v", limit))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	// What the command leaves behind in the background may hold its output open.
+	cmd.WaitDelay = time.Second
+	stdout := &boundedBuffer{limit: maxSecret, strict: true}
+	stderr := &boundedBuffer{limit: maxComplaint}
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+
+	err := cmd.Run()
+	password, lineErr := firstLine(bytes.NewReader(stdout.octets))
+	switch {
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	case stdout.full:
+		err = errOutput
+	case err == nil || errors.Is(err, exec.ErrWaitDelay):
+		return password, lineErr
+	}
+	if said := complaint(stderr, password); said != "" {
+		return "", fmt.Errorf("%w; it said %s", err, said)
+	}
+	return "", err
+}
+
+// complaint returns what a command said, escaped for a terminal, without the
+// password: "sh -x" shows what it prints.
+func complaint(stderr *boundedBuffer, password string) string {
+	said := string(stderr.octets)
+	if stderr.full { // the end may be a part of the password
+		said = said[:max(0, len(said)-len(password))]
+	}
+	if password != "" {
+		said = strings.ReplaceAll(said, password, "***")
+	}
+	if said = strings.TrimSpace(said); said == "" {
+		return ""
+	}
+	return strconv.QuoteToASCII(said)
+}
+
+var errOutput = errors.New("the output is longer than 64 KiB; print the password alone")
+
+// boundedBuffer keeps the first octets that are written to it. A strict one
+// takes no more than that, which ends the program that writes.
+type boundedBuffer struct {
+	octets []byte
+	limit  int
+	strict bool
+	full   bool
+}
+
+func (b *boundedBuffer) Write(p []byte) (int, error) {
+	room := b.limit - len(b.octets)
+	if len(p) <= room {
+		b.octets = append(b.octets, p...)
+		return len(p), nil
+	}
+	b.octets = append(b.octets, p[:room]...)
+	b.full = true
+	if b.strict {
+		return room, errOutput
+	}
+	return len(p), nil
+}

@@ -1,0 +1,320 @@
+package config
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// value is what stands behind a key, as the TOML package decodes it into a
+// plain Go value. From the command line it is always a string.
+type value struct {
+	raw    any
+	folder string // where relative paths start
+	option bool   // from the command line
+}
+
+// The methods of value return it as one kind of thing. Their errors tell what
+// is wrong and the mend; none shows the value of a wrong type, since that could
+// be a password without quotes.
+
+// text returns a string that is not empty.
+func (v value) text() (string, error) {
+	s, isString := v.raw.(string)
+	if !isString {
+		return "", fmt.Errorf(`is %s; write text in "quotes"`, kind(v.raw))
+	}
+	if s == "" {
+		return "", errors.New("is empty; write a value or remove the key")
+	}
+	return s, nil
+}
+
+// kind names the type of a TOML value.
+func kind(raw any) string {
+	switch raw.(type) {
+	case string:
+		return "text"
+	case int64:
+		return "a number"
+	case float64:
+		return "a number with a point"
+	case bool:
+		return "true or false"
+	case time.Time:
+		return "a date or time"
+	case []any:
+		return "a list"
+	default:
+		return "a table"
+	}
+}
+
+// printable returns text without control octets (C0003).
+func (v value) printable() (string, error) {
+	s, err := v.text()
+	if err == nil && hasControl(s) {
+		err = errors.New("holds a control character; remove it")
+	}
+	return s, err
+}
+
+// hasControl reports whether s holds an ASCII control octet, which no command
+// may contain: "a\r\nDELE 1" as a password would delete a message (C0003).
+func hasControl(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
+// oneOf returns a text that is one of words.
+func (v value) oneOf(words ...string) (string, error) {
+	s, err := v.text()
+	if err == nil && !slices.Contains(words, s) {
+		err = fmt.Errorf("%q is not known; write %s", s, alternatives(words))
+	}
+	return s, err
+}
+
+// alternatives returns words as `"a", "b" or "c"`.
+func alternatives(words []string) string {
+	last := len(words) - 1
+	if last == 0 {
+		return quoteAll(words)
+	}
+	return fmt.Sprintf("%s or %q", quoteAll(words[:last]), words[last])
+}
+
+// list returns one text, or a list of at least one. On the command line commas
+// separate its parts.
+func (v value) list() ([]string, error) {
+	if v.option {
+		if s, isString := v.raw.(string); isString && s != "" {
+			return strings.Split(s, ","), nil
+		}
+	}
+	parts, isList := v.raw.([]any)
+	if !isList {
+		s, err := v.text()
+		return []string{s}, err
+	}
+	if len(parts) == 0 {
+		return nil, errors.New("is an empty list; write a value or remove the key")
+	}
+	var list []string
+	for _, part := range parts {
+		s, err := value{raw: part}.text()
+		if err != nil {
+			return nil, fmt.Errorf("a part of the list %w", err)
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// boolean returns true or false.
+func (v value) boolean() (bool, error) {
+	if v.option && (v.raw == "true" || v.raw == "false") {
+		return v.raw == "true", nil
+	}
+	b, isBool := v.raw.(bool)
+	if !isBool {
+		return false, fmt.Errorf("is %s; write true or false, without quotes", kind(v.raw))
+	}
+	return b, nil
+}
+
+// count returns a number from 1 to most.
+func (v value) count(most int64) (int, error) {
+	n, isNumber := v.raw.(int64)
+	if s, isString := v.raw.(string); isString && v.option {
+		parsed, err := strconv.ParseInt(s, 10, 64)
+		n, isNumber = parsed, err == nil
+	}
+	if !isNumber {
+		return 0, fmt.Errorf("is %s; write a number from 1 to %d, without quotes", kind(v.raw), most)
+	}
+	if n < 1 || n > most {
+		return 0, fmt.Errorf("%d is out of range; write a number from 1 to %d", n, most)
+	}
+	return int(n), nil
+}
+
+// path returns an absolute path: ~ stands for the home folder, and a relative
+// path starts at v.folder.
+func (v value) path() (string, error) {
+	s, err := v.text()
+	if err != nil {
+		return "", err
+	}
+	if strings.ContainsRune(s, 0) {
+		return "", errors.New("holds a NUL character; remove it")
+	}
+	first, rest, _ := strings.Cut(s, "/")
+	switch {
+	case first == "~":
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("~ cannot be expanded: %w; write the whole path", err)
+		}
+		return filepath.Join(home, rest), nil
+	case strings.HasPrefix(first, "~"):
+		return "", fmt.Errorf("%s is not expanded; write the whole path", first)
+	case filepath.IsAbs(s):
+		return filepath.Clean(s), nil
+	}
+	return filepath.Join(v.folder, s), nil
+}
+
+// units are what a time may be counted in.
+var units = map[string]time.Duration{
+	"s": time.Second,
+	"m": time.Minute,
+	"h": time.Hour,
+	"d": 24 * time.Hour,
+	"w": 7 * 24 * time.Hour,
+}
+
+// duration returns a time above 0 that is written as a number with a unit.
+func (v value) duration(also ...string) (time.Duration, error) {
+	usage := `write a number with its unit s, m, h, d or w, such as "60s" or "30d"`
+	if len(also) > 0 {
+		usage += ", or " + alternatives(also)
+	}
+	s, isString := v.raw.(string)
+	if !isString {
+		return 0, fmt.Errorf("is %s; %s", kind(v.raw), usage)
+	}
+	digits := strings.TrimRight(s, "smhdw")
+	unit, known := units[s[len(digits):]]
+	if !known || !isDigits(digits) {
+		return 0, fmt.Errorf("%q is no time; %s", s, usage)
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n > int64(math.MaxInt64/unit) {
+		return 0, fmt.Errorf("%q is too long a time; write at most 100000d", s)
+	}
+	if n == 0 {
+		return 0, fmt.Errorf("%q is no time at all; %s", s, usage)
+	}
+	return time.Duration(n) * unit, nil
+}
+
+// isDigits reports whether s is a number without a sign.
+func isDigits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// octets returns a number of octets above 0, which may be written with a K, M
+// or G behind it: 1K is 1024 octets, 1M is 1024K, 1G is 1024M.
+func (v value) octets() (int64, error) {
+	const usage = `write octets, such as 500000, or "500K", "25M", "25MiB"`
+	if n, isNumber := v.raw.(int64); isNumber {
+		if n < 1 {
+			return 0, fmt.Errorf("%d is no size; %s", n, usage)
+		}
+		return n, nil
+	}
+	s, isString := v.raw.(string)
+	if !isString {
+		return 0, fmt.Errorf("is %s; %s", kind(v.raw), usage)
+	}
+	digits := strings.TrimRight(s, "KMGiB")
+	factor, known := factors[s[len(digits):]]
+	if !known || !isDigits(digits) {
+		return 0, fmt.Errorf("%q is no size; %s", s, usage)
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n > math.MaxInt64/factor {
+		return 0, fmt.Errorf("%q is too large; remove the key for no limit", s)
+	}
+	if n == 0 {
+		return 0, fmt.Errorf("%q is no size; %s", s, usage)
+	}
+	return n * factor, nil
+}
+
+// factors are what a size may be counted in. MB is not among them, because it
+// means two things.
+var factors = map[string]int64{
+	"":  1,
+	"K": 1 << 10, "KiB": 1 << 10,
+	"M": 1 << 20, "MiB": 1 << 20,
+	"G": 1 << 30, "GiB": 1 << 30,
+}
+
+// fingerprints returns SHA-256 values in lower-case hexadecimal digits.
+func (v value) fingerprints() ([]string, error) {
+	list, err := v.list()
+	if err != nil {
+		return nil, err
+	}
+	for i, s := range list {
+		print := strings.TrimPrefix(strings.ToLower(s), "sha256:")
+		print = strings.ReplaceAll(print, ":", "")
+		if octets, err := hex.DecodeString(print); err != nil || len(octets) != 32 {
+			return nil, fmt.Errorf("%q is no SHA-256 fingerprint; write its 64 hexadecimal digits", s)
+		}
+		list[i] = print
+	}
+	return list, nil
+}
+
+// server returns the host in lower case and the port, or "" if none is written.
+func (v value) server() (host, port string, err error) {
+	const usage = `write host or host:port, such as "pop.example.org:995" or "[::1]:995"`
+	s, err := v.text()
+	if err != nil {
+		return "", "", err
+	}
+	if strings.Contains(s, "@") { // do not show it: "pop://user:password@host"
+		return "", "", errors.New(`holds an "@"; write the host alone here and the name in user`)
+	}
+	if addr, err := netip.ParseAddr(s); err == nil && addr.Is6() {
+		return "", "", fmt.Errorf("the IPv6 address %s lacks brackets; write %q", s, "["+s+"]")
+	}
+	host = s
+	if inner, found := strings.CutPrefix(s, "["); found && strings.HasSuffix(inner, "]") {
+		host = strings.TrimSuffix(inner, "]")
+	} else if strings.Contains(s, ":") {
+		if host, port, err = net.SplitHostPort(s); err != nil {
+			return "", "", errors.New("is no server; " + usage)
+		}
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || !isDigits(port) {
+			return "", "", errors.New("the port is no number from 1 to 65535; " + usage)
+		}
+	}
+	if strings.HasPrefix(s, "[") {
+		addr, err := netip.ParseAddr(host)
+		if err != nil || !addr.Is6() {
+			return "", "", fmt.Errorf("%q is no IPv6 address; %s", host, usage)
+		}
+		return addr.String(), port, nil
+	}
+	return strings.ToLower(host), port, checkHostName(host, usage)
+}
+
+// checkHostName refuses what cannot be looked up. Names in other letters than
+// ASCII are not converted, so that the certificate is compared with what the
+// person has written.
+func checkHostName(host, usage string) error {
+	for _, r := range host {
+		if r > 0x7f {
+			return fmt.Errorf(`%q has letters outside ASCII; write its "xn--" form`, host)
+		}
+		if !isBare(byte(r)) && r != '.' {
+			return fmt.Errorf("%q is no host name; %s", host, usage)
+		}
+	}
+	if host == "" || len(host) > 253 || strings.HasPrefix(host, ".") || strings.Contains(host, "..") {
+		return fmt.Errorf("%q is no host name; %s", host, usage)
+	}
+	return nil
+}
