@@ -3,8 +3,9 @@ package pop3
 import (
 	"context"
 	"crypto/tls"
-	"iter"
+	"fmt"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -45,105 +46,218 @@ type Options struct {
 	Idle func()
 }
 
-// Client is one POP3 session; it is not safe for concurrent use, because a server answers in the order it was asked.
-type Client struct{}
-
-// Message is the body of one RETR or TOP reply, read as a stream; it reports io.EOF only after the terminating line, and
-// io.ErrUnexpectedEOF if the reply was cut short.
-type Message struct {
-	Number int
-	Octets int64 // as announced by the caller of Retr (from LIST); 0: unknown
+// withDefaults returns a copy of o in which no zero value needs a meaning of its own.
+func (o *Options) withDefaults() Options {
+	var filled Options
+	if o != nil {
+		filled = *o
+	}
+	setDefault(&filled.DialTimeout, 30*time.Second)
+	setDefault(&filled.GreetingTimeout, time.Minute)
+	setDefault(&filled.ReplyTimeout, time.Minute)
+	setDefault(&filled.StallTimeout, time.Minute)
+	setDefault(&filled.Window, 100)
+	setDefault(&filled.WindowOctets, 8<<20)
+	filled.WindowOctets = min(filled.WindowOctets, 1<<60) // so that sums of it do not overflow
+	return filled
 }
 
-func (m *Message) Read(p []byte) (int, error) { panic("todo") }
+func setDefault[T ~int | ~int64](value *T, otherwise T) {
+	if *value <= 0 {
+		*value = otherwise
+	}
+}
+
+// state is a state of RFC 1939 section 3. The UPDATE state needs no value: Quit reads the reply and closes.
+type state int
+
+const (
+	stateClosed state = iota // the zero value, so that a Client made by hand sends nothing
+	stateAuthorization
+	stateTransaction
+)
+
+// Client is one POP3 session; it is not safe for concurrent use, because a server answers in the order it was asked. It is
+// made by Dial or New.
+type Client struct {
+	opts   Options
+	link   *link
+	reader *reader
+
+	state      state
+	unanswered int   // commands whose replies have not been read to their ends
+	lost       error // why the session is out of step; nil: it is not
+
+	greeting     string
+	timestamp    string // "" if the greeting has none that is valid, and under STLS
+	capabilities Capabilities
+	utf8         bool // UTF8 was accepted
+}
 
 // Dial connects to addr, does what opts.TLS says (with TLSStart: CAPA, STLS, handshake), and reads the greeting.
-func Dial(ctx context.Context, addr string, opts *Options) (*Client, error) { panic("todo") }
-
-// New is Dial on a connection that exists.
-func New(ctx context.Context, conn net.Conn, opts *Options) (*Client, error) { panic("todo") }
-
-func (c *Client) Greeting() string                               { panic("todo") } // text of the greeting, timestamp included
-func (c *Client) TLSState() (state tls.ConnectionState, ok bool) { panic("todo") }
-func (c *Client) LocalAddr() net.Addr                            { panic("todo") }
-
-// Capa sends CAPA; -ERR is a *ReplyError. The last positive answer is kept for Capabilities and pipelining.
-func (c *Client) Capa(ctx context.Context) (Capabilities, error) { panic("todo") }
-
-// Capabilities returns what CAPA last said in this session, nil before.
-func (c *Client) Capabilities() Capabilities { panic("todo") }
-
-func (c *Client) STLS(ctx context.Context) error                        { panic("todo") }
-func (c *Client) UTF8(ctx context.Context) error                        { panic("todo") } // RFC 6856
-func (c *Client) User(ctx context.Context, name, password string) error { panic("todo") }
-func (c *Client) Apop(ctx context.Context, name, secret string) error   { panic("todo") }
-func (c *Client) Auth(ctx context.Context, mech SASLClient) error       { panic("todo") }
-
-func (c *Client) Stat(ctx context.Context) (DropListing, error)                  { panic("todo") }
-func (c *Client) List(ctx context.Context) ([]ScanListing, error)                { panic("todo") }
-func (c *Client) UIDL(ctx context.Context) ([]UniqueIDListing, error)            { panic("todo") }
-func (c *Client) ListNumber(ctx context.Context, n int) (ScanListing, error)     { panic("todo") }
-func (c *Client) UIDLNumber(ctx context.Context, n int) (UniqueIDListing, error) { panic("todo") }
-
-// Listings asks STAT, LIST and UIDL, in one packet where the server announces PIPELINING. A refusal of one (*ReplyError)
-// stands in its own field and does not disturb the others; any other error is returned.
-func (c *Client) Listings(ctx context.Context) (*Listings, error) { panic("todo") }
-
-// Listings is the answer to STAT, LIST and UIDL.
-type Listings struct {
-	Drop    DropListing
-	DropErr error // nil or *ReplyError
-	Scan    []ScanListing
-	ScanErr error
-	UIDs    []UniqueIDListing
-	UIDErr  error
-	// Malformed counts lines of LIST or UIDL that could not be read (number 0, no number, no usable unique-id, ...).
-	Malformed int
+//
+// addr is host:port. All addresses of the host are tried in turn, each for Options.DialTimeout; the error names addr and
+// wraps the cause for each. A negative greeting is a *ReplyError without a Command, one that is no POP3 a *ProtocolError,
+// and in both cases nothing has been sent. With TLSStart, a server that does not announce STLS, or refuses it, is
+// ErrInsecure. A certificate that does not fit is an error of crypto/tls.
+func Dial(ctx context.Context, addr string, opts *Options) (*Client, error) {
+	filled := opts.withDefaults()
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %q: %w: %w", addr, ErrArgument, err)
+	}
+	conn, err := dialAny(ctx, addr, filled.DialTimeout)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", addr, err)
+	}
+	if filled.TLSConfig == nil {
+		filled.TLSConfig = new(tls.Config) // handshake sets the lowest version
+	}
+	if filled.TLSConfig.ServerName == "" {
+		filled.TLSConfig = filled.TLSConfig.Clone()
+		filled.TLSConfig.ServerName = host
+	}
+	return New(ctx, conn, &filled)
 }
 
-// Retr sends RETR for each number (with the octets that LIST announced, 0: unknown) and yields the bodies in that order. A
-// refused message is yielded as *ReplyError with a Message that tells the number, and the loop goes on; any other error ends it.
-// When the sequence ends no more is sent, and the loop goes on until what is unanswered is answered.
-func (c *Client) Retr(ctx context.Context, messages iter.Seq2[int, int64]) iter.Seq2[*Message, error] {
-	panic("todo")
+// New is Dial on a connection that exists, which it closes on an error. A *tls.Conn counts as protected and is not
+// wrapped again. Otherwise opts.TLSConfig must have a ServerName, unless opts.TLS is TLSNone.
+func New(ctx context.Context, conn net.Conn, opts *Options) (*Client, error) {
+	l := newLink(conn)
+	c := &Client{opts: opts.withDefaults(), link: l, reader: newReader(l), state: stateAuthorization}
+	if err := c.open(ctx); err != nil {
+		c.lost = err
+		c.Close() //nolint:errcheck // the first error tells more
+		return nil, fmt.Errorf("opening a session with %s: %w", conn.RemoteAddr(), err)
+	}
+	return c, nil
 }
 
-// Top is like Retr, for the header and the first lines lines of the body.
-func (c *Client) Top(ctx context.Context, numbers iter.Seq[int], lines int) iter.Seq2[*Message, error] {
-	panic("todo")
+// open does everything of a session that stands before authentication.
+func (c *Client) open(ctx context.Context) error {
+	end := c.link.use(ctx)
+	defer end()
+	_, protected := c.TLSState()
+	if c.opts.TLS == TLSImplicit && !protected {
+		if err := c.handshake(ctx); err != nil {
+			return err
+		}
+	}
+	if err := c.readGreeting(); err != nil {
+		return err
+	}
+	if c.opts.TLS == TLSStart && !protected {
+		return c.startTLS(ctx)
+	}
+	return nil
 }
 
-// Dele marks messages as deleted and yields the number and nil or *ReplyError for each.
-func (c *Client) Dele(ctx context.Context, numbers iter.Seq[int]) iter.Seq2[int, error] {
-	panic("todo")
+// handshake puts TLS on the connection.
+func (c *Client) handshake(ctx context.Context) error {
+	config := c.opts.TLSConfig.Clone()
+	if config == nil {
+		config = new(tls.Config)
+	}
+	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
+	c.link.wait = wait{what: "end of the TLS handshake", limit: c.opts.GreetingTimeout}
+	conn := tls.Client(c.link.conn, config)
+	err := c.link.deadline(conn.SetDeadline, time.Now().Add(c.opts.GreetingTimeout))
+	if err == nil {
+		err = conn.HandshakeContext(ctx)
+	}
+	if err != nil {
+		err, _ = c.link.explain(err)
+		return fmt.Errorf("TLS handshake: %w", err)
+	}
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	c.link.conn = conn
+	return nil
 }
-func (c *Client) Noop(ctx context.Context) error { panic("todo") }
-func (c *Client) Rset(ctx context.Context) error { panic("todo") }
 
-// Quit sends QUIT and closes; it waits 5 seconds for the reply in AUTHORIZATION state, ReplyTimeout in TRANSACTION state. nil only after a positive reply.
-func (c *Client) Quit(ctx context.Context) error { panic("todo") }
-func (c *Client) Close() error                   { panic("todo") }
-
-// SASLClient is a SASL mechanism, as go-sasl's sasl.Client.
-type SASLClient interface {
-	Start() (mech string, ir []byte, err error)
-	Next(challenge []byte) (response []byte, err error)
+// readGreeting waits for the greeting; nothing is sent before it is complete (C0002).
+func (c *Client) readGreeting() error {
+	c.link.wait = wait{what: "complete greeting", limit: c.opts.GreetingTimeout}
+	r, err := c.readReply("")
+	if err != nil {
+		return err
+	}
+	if err := r.asError(""); err != nil {
+		return err
+	}
+	c.greeting = string(r.text)
+	c.timestamp, _ = parseTimestamp(r.text)
+	return nil
 }
 
-// Capabilities maps each capability in upper case to its parameters.
-type Capabilities map[string][]string
+// Greeting returns the text of the greeting, timestamp included, as the server sent it.
+func (c *Client) Greeting() string { return c.greeting }
 
-func (c Capabilities) Has(name string) bool { _, ok := c[name]; return ok }
+// TLSState returns the state of TLS; ok tells whether the session is under TLS.
+func (c *Client) TLSState() (state tls.ConnectionState, ok bool) {
+	if conn, ok := c.link.conn.(*tls.Conn); ok {
+		return conn.ConnectionState(), true
+	}
+	return tls.ConnectionState{}, false
+}
 
-type DropListing struct {
-	Messages int
-	Octets   int64
+// LocalAddr returns the address of this end of the connection.
+func (c *Client) LocalAddr() net.Addr { return c.link.conn.LocalAddr() }
+
+// begin starts the method for keyword: it checks that the session is usable, in one of the states, and in step, and puts
+// ctx on the link until end is called. An error means that nothing was sent.
+func (c *Client) begin(ctx context.Context, keyword string, states ...state) (end func(), err error) {
+	switch {
+	case c.lost != nil:
+		return nil, fmt.Errorf("%s: %w: %w", keyword, ErrClosed, c.lost)
+	case c.state == stateClosed:
+		return nil, fmt.Errorf("%s: %w", keyword, ErrClosed)
+	case c.unanswered > 0 || !slices.Contains(states, c.state):
+		return nil, fmt.Errorf("%s: %w", keyword, ErrState)
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%s: %w", keyword, context.Cause(ctx))
+	}
+	return c.link.use(ctx), nil
 }
-type ScanListing struct {
-	Number int
-	Octets int64
+
+// lose marks the session as out of step because of err, which it returns.
+func (c *Client) lose(err error) error {
+	c.lost = err
+	return err
 }
-type UniqueIDListing struct {
-	Number   int
-	UniqueID string
+
+// quitTimeout limits the wait for the reply to QUIT where nothing depends on it (C0012).
+const quitTimeout = 5 * time.Second
+
+// Quit sends QUIT and closes; it waits 5 seconds for the reply in AUTHORIZATION state, ReplyTimeout in TRANSACTION state.
+// It returns nil only after a positive reply: only then has the server entered the UPDATE state and removed what was
+// marked as deleted (RFC 1939 section 6). The connection is closed in any case, unless Quit is ErrState.
+func (c *Client) Quit(ctx context.Context) error {
+	end, err := c.begin(ctx, "QUIT", stateAuthorization, stateTransaction)
+	if c.unanswered > 0 && c.lost == nil {
+		return err
+	}
+	defer c.Close() //nolint:errcheck // after the reply, or the lack of one, it does not matter
+	if err != nil {
+		return err
+	}
+	defer end()
+	if c.state == stateAuthorization {
+		c.opts.ReplyTimeout = min(c.opts.ReplyTimeout, quitTimeout)
+	}
+	_, err = c.roundTrip(command{keyword: "QUIT"})
+	return err
+}
+
+// Close closes the connection without QUIT, so that the server deletes nothing. Closing again does nothing.
+func (c *Client) Close() error {
+	if c.state == stateClosed {
+		return nil
+	}
+	c.state = stateClosed
+	conn := c.link.conn
+	if secured, ok := conn.(*tls.Conn); ok && c.lost != nil {
+		conn = secured.NetConn() // a farewell of TLS could wait for a peer that does not read
+	}
+	return conn.Close()
 }

@@ -3,14 +3,30 @@ package pop3
 import "errors"
 
 var (
-	ErrState    = errors.New("pop3: not allowed in this state")
-	ErrClosed   = errors.New("pop3: the session is closed")
+	// ErrState is returned by a method that is not allowed in the state of the session (RFC 1939 section 3), or while
+	// replies are outstanding; nothing was sent and the session is as it was.
+	ErrState = errors.New("pop3: not allowed in this state")
+
+	// ErrClosed is returned by each method after Quit, after Close, and after an error that left the session out of step,
+	// which is then wrapped as well; nothing was sent.
+	ErrClosed = errors.New("pop3: the session is closed")
+
+	// ErrInsecure is returned where credentials would go out in clear text though TLS was asked for. Dial and New return
+	// it with TLSStart if the server does not announce STLS, or refuses it.
 	ErrInsecure = errors.New("pop3: refusing to send credentials without TLS")
+
+	// ErrArgument is returned for an argument that cannot stand in a command: it is empty, too long, or has octets that
+	// are not allowed; nothing was sent and the session is as it was.
+	ErrArgument = errors.New("pop3: not possible as an argument")
 )
+
+// errLeft says why a session is out of step after a loop was left.
+var errLeft = errors.New("a loop was left with replies outstanding")
 
 // ResponseCode is the code in square brackets at the start of a reply's text, in upper case without the brackets (RFC 2449 section 8).
 type ResponseCode string
 
+// The response codes of RFC 2449, RFC 3206 and RFC 6856.
 const (
 	CodeInUse      ResponseCode = "IN-USE"
 	CodeLoginDelay ResponseCode = "LOGIN-DELAY"
@@ -22,18 +38,47 @@ const (
 
 // ReplyError is a negative reply: the server understood the command and refused it.
 type ReplyError struct {
-	Command string // keyword only, never arguments; "" for the greeting
-	Code    ResponseCode
-	Text    string // escaped, one line, at most 256 octets
+	Command string       // keyword only, never arguments; "" for the greeting
+	Code    ResponseCode // "" if there is none
+	Text    string       // what follows the code; escaped, one line, at most 256 octets
 }
 
-func (e *ReplyError) Error() string { panic("todo") }
+// Error names the command, the code and the text.
+func (e *ReplyError) Error() string {
+	what := e.Command
+	if what == "" {
+		what = "the session"
+	}
+	s := "server refused " + what
+	if e.Code != "" || e.Text != "" {
+		s += ":"
+	}
+	if e.Code != "" {
+		s += " [" + escape([]byte(e.Code), maxErrorText) + "]"
+	}
+	if e.Text != "" {
+		s += " " + e.Text
+	}
+	return s
+}
 
 // ProtocolError says that the session is out of step, or that the other side does not speak POP3.
 type ProtocolError struct {
-	Command string
+	Command string // keyword of the command whose reply was due; "" for the greeting
 	Got     string // escaped, at most 80 octets
 	Want    string
 }
 
-func (e *ProtocolError) Error() string { panic("todo") }
+// Error says what came and what was due.
+func (e *ProtocolError) Error() string {
+	what := e.Command
+	if what == "" {
+		what = "greeting"
+	}
+	return what + ": protocol error: got \"" + e.Got + "\", want " + e.Want
+}
+
+// protocolError is a ProtocolError with got made fit for people to read.
+func protocolError(keyword string, got []byte, want string) *ProtocolError {
+	return &ProtocolError{Command: keyword, Got: escape(got, maxErrorGot), Want: want}
+}

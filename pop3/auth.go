@@ -1,0 +1,227 @@
+package pop3
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// maxChallenge limits a line of a SASL exchange, with its end (RFC 5034 section 4).
+const maxChallenge = bufferOctets
+
+// SASLClient is a SASL mechanism, as go-sasl's sasl.Client.
+type SASLClient interface {
+	// Start returns the name of the mechanism and the initial response, nil if it has none.
+	Start() (mech string, ir []byte, err error)
+	// Next answers a challenge. An error cancels the exchange.
+	Next(challenge []byte) (response []byte, err error)
+}
+
+// beginLogin is begin for the methods that send credentials.
+func (c *Client) beginLogin(ctx context.Context, keyword string) (end func(), err error) {
+	end, err = c.begin(ctx, keyword, stateAuthorization)
+	if err != nil {
+		return nil, err
+	}
+	if _, protected := c.TLSState(); !protected && c.opts.TLS != TLSNone {
+		end()
+		return nil, fmt.Errorf("%s: %w", keyword, ErrInsecure)
+	}
+	return end, nil
+}
+
+// User authenticates by USER and, after a positive reply to it, PASS; the *ReplyError tells which one was refused. Name
+// and password are sent exactly as given; what cannot be sent is ErrArgument (C0042 to C0047).
+func (c *Client) User(ctx context.Context, name, password string) error {
+	end, err := c.beginLogin(ctx, "USER")
+	if err != nil {
+		return err
+	}
+	defer end()
+	if err := checkArgument("USER", "name", name, c.utf8User()); err != nil {
+		return err
+	}
+	if err := checkArgument("PASS", "password", password, c.utf8User()); err != nil {
+		return err
+	}
+	if _, err := c.roundTrip(command{keyword: "USER", args: name}); err != nil {
+		return err
+	}
+	if _, err := c.roundTrip(command{keyword: "PASS", args: password, masked: "***"}); err != nil {
+		return err
+	}
+	c.state = stateTransaction
+	return nil
+}
+
+// Apop authenticates by APOP, which proves a shared secret by MD5 over the greeting's timestamp (RFC 1939 section 7).
+// It is errors.ErrUnsupported if the greeting has no timestamp that is a valid msg-id. MD5 is weak: use it only where
+// there is nothing better.
+func (c *Client) Apop(ctx context.Context, name, secret string) error {
+	end, err := c.beginLogin(ctx, "APOP")
+	if err != nil {
+		return err
+	}
+	defer end()
+	if c.timestamp == "" {
+		return fmt.Errorf("APOP: no valid timestamp in the greeting: %w", errors.ErrUnsupported)
+	}
+	if err := checkArgument("APOP", "name", name, c.utf8User()); err != nil {
+		return err
+	}
+	if strings.Contains(name, " ") {
+		return fmt.Errorf("APOP: name has blanks: %w", ErrArgument) // the digest would not be the second argument
+	}
+	args := name + " " + apopDigest(c.timestamp, secret)
+	if err := checkArgument("APOP", "name", args, c.utf8User()); err != nil {
+		return err
+	}
+	masked := escape([]byte(name), maxCommand) + " ***"
+	if _, err := c.roundTrip(command{keyword: "APOP", args: args, masked: masked}); err != nil {
+		return err
+	}
+	c.state = stateTransaction
+	return nil
+}
+
+func apopDigest(timestamp, secret string) string {
+	sum := md5.Sum([]byte(timestamp + secret))
+	return hex.EncodeToString(sum[:])
+}
+
+// Auth authenticates by a SASL mechanism (RFC 5034). A refusal is a *ReplyError. If mech returns an error, or the server
+// sends a challenge that is no base64, the exchange is cancelled, and the error wraps the cause; the session is usable.
+func (c *Client) Auth(ctx context.Context, mech SASLClient) error {
+	end, err := c.beginLogin(ctx, "AUTH")
+	if err != nil {
+		return err
+	}
+	defer end()
+	name, initial, err := mech.Start()
+	if err != nil {
+		return fmt.Errorf("AUTH: starting the mechanism: %w", err)
+	}
+	if !isMechanismName(name) {
+		return fmt.Errorf("AUTH: mechanism name: %w", ErrArgument)
+	}
+	cmd := command{keyword: "AUTH", args: name}
+	if initial != nil {
+		cmd.args += " " + encodeInitial(initial)
+		cmd.masked = name + " ***"
+	}
+	if len(cmd.line())+len("\r\n") > maxCommand {
+		cmd = command{keyword: "AUTH", args: name}
+	} else {
+		initial = nil
+	}
+	if err := c.send(cmd); err != nil {
+		return err
+	}
+	if err := c.exchange(name, mech, initial); err != nil {
+		return err
+	}
+	c.state = stateTransaction
+	return nil
+}
+
+// exchange answers challenges until the server is content. An initial response that did not fit the command is the answer
+// to the first one.
+func (c *Client) exchange(name string, mech SASLClient, initial []byte) error {
+	for {
+		challenge, done, err := c.readChallenge()
+		if err != nil || done {
+			return err
+		}
+		response := initial
+		initial = nil
+		if response == nil {
+			decoded, err := base64.StdEncoding.Strict().DecodeString(challenge)
+			if err != nil {
+				return c.cancel(fmt.Errorf("AUTH %s: reading a challenge: %w", name, err))
+			}
+			if response, err = mech.Next(decoded); err != nil {
+				return c.cancel(fmt.Errorf("AUTH %s: %w", name, err))
+			}
+		}
+		if err := c.respond(base64.StdEncoding.EncodeToString(response), "***"); err != nil {
+			return err
+		}
+	}
+}
+
+// readChallenge reads the next line of an exchange. It is a challenge, or the positive reply (done), or a *ReplyError.
+func (c *Client) readChallenge() (challenge string, done bool, err error) {
+	c.awaitReply()
+	line, err := c.readLine("AUTH", maxChallenge)
+	if err != nil {
+		return "", false, err
+	}
+	if challenge, ok := parseChallenge(line); ok {
+		return challenge, false, nil
+	}
+	r, ok := parseReply(line)
+	if !ok {
+		return "", false, c.lose(protocolError("AUTH", line, "a challenge or a status line"))
+	}
+	c.answered()
+	return "", true, r.asError("AUTH")
+}
+
+// parseChallenge reads the challenge off a line of a SASL exchange. Only +OK, in any case and as a whole word, ends an
+// exchange; any other + is a challenge, with or without a blank behind it (V0001, RFC 5034 section 4).
+func parseChallenge(line []byte) (challenge string, ok bool) {
+	if len(line) == 0 || line[0] != '+' {
+		return "", false
+	}
+	if indicator, _ := cutField(line); strings.EqualFold(string(indicator), "+OK") {
+		return "", false
+	}
+	return strings.Trim(string(line[1:]), " \t"), true
+}
+
+// respond sends a line of an exchange, which is no command: no further reply is due.
+func (c *Client) respond(line, traced string) error {
+	if c.opts.Trace != nil {
+		c.opts.Trace(true, traced)
+	}
+	if err := c.link.write([]byte(line+"\r\n"), c.opts.ReplyTimeout); err != nil {
+		return c.lose(fmt.Errorf("AUTH: %w", err))
+	}
+	return nil
+}
+
+// cancel ends an exchange because of cause, which it returns unless the server does not let go.
+func (c *Client) cancel(cause error) error {
+	if err := c.respond("*", "*"); err != nil {
+		return fmt.Errorf("%w; cancelling: %w", cause, err)
+	}
+	c.awaitReply()
+	r, err := c.readReply("AUTH")
+	if err != nil {
+		return fmt.Errorf("%w; cancelling: %w", cause, err)
+	}
+	if r.positive {
+		return fmt.Errorf("%w; cancelling: %w", cause, c.lose(protocolError("AUTH", r.text, "a negative reply to *")))
+	}
+	c.answered()
+	return cause
+}
+
+// encodeInitial is the initial response as AUTH takes it: an empty one is "=" (RFC 5034 section 4).
+func encodeInitial(initial []byte) string {
+	if len(initial) == 0 {
+		return "="
+	}
+	return base64.StdEncoding.EncodeToString(initial)
+}
+
+// isMechanismName tells whether name is one by RFC 4422 section 3.1.
+func isMechanismName(name string) bool {
+	return len(name) >= 1 && len(name) <= 20 && !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	})
+}

@@ -1,0 +1,174 @@
+package pop3
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	maxCommand    = 255  // octets of a command with CRLF (RFC 2449 section 4)
+	maxStatusLine = 8192 // octets of a status line with its end; 512 by the rule
+)
+
+// command is one command; its line has no CRLF yet.
+type command struct {
+	keyword string
+	args    string // with what separates them; "" for none
+	masked  string // stands for args in the trace, if args holds a secret
+}
+
+func (cmd command) line() string {
+	if cmd.args == "" {
+		return cmd.keyword
+	}
+	return cmd.keyword + " " + cmd.args
+}
+
+// traced is the line as the trace shows it.
+func (cmd command) traced() string {
+	if cmd.masked != "" {
+		return cmd.keyword + " " + cmd.masked
+	}
+	return escape([]byte(cmd.line()), maxCommand)
+}
+
+// checkArgument returns ErrArgument if arg cannot be the argument called what: nothing that a caller passes on may end a
+// command early (C0003, C0042). Octets beyond ASCII are allowed only after UTF8 with the USER argument (RFC 6856 section 2).
+func checkArgument(keyword, what, arg string, beyondASCII bool) error {
+	problem := ""
+	switch {
+	case arg == "":
+		problem = "is empty"
+	case len(keyword)+len(" ")+len(arg)+len("\r\n") > maxCommand:
+		problem = "is too long"
+	case strings.ContainsFunc(arg, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		problem = "has control octets"
+	case !beyondASCII && strings.ContainsFunc(arg, func(r rune) bool { return r >= utf8.RuneSelf }):
+		problem = "has octets beyond ASCII, and the server was not told UTF8 with USER"
+	case !utf8.ValidString(arg):
+		problem = "is not UTF-8"
+	default:
+		return nil
+	}
+	return fmt.Errorf("%s: %s %s: %w", keyword, what, problem, ErrArgument)
+}
+
+// checkNumber returns ErrArgument if n is no message-number.
+func checkNumber(keyword string, n int) error {
+	if n < 1 {
+		return fmt.Errorf("%s: message-number %d: %w", keyword, n, ErrArgument)
+	}
+	return nil
+}
+
+// send writes commands, all at once. Their replies are due from then on.
+func (c *Client) send(commands ...command) error {
+	keyword := commands[0].keyword
+	if stray := c.reader.buffered(); c.unanswered == 0 && len(stray) > 0 {
+		return c.lose(protocolError(keyword, stray, "nothing while no reply is due"))
+	}
+	var lines []byte
+	for _, cmd := range commands {
+		lines = append(lines, cmd.line()...)
+		lines = append(lines, '\r', '\n')
+		if c.opts.Trace != nil {
+			c.opts.Trace(true, cmd.traced())
+		}
+	}
+	c.unanswered += len(commands)
+	if err := c.link.write(lines, c.opts.ReplyTimeout); err != nil {
+		return c.lose(fmt.Errorf("%s: %w", keyword, err))
+	}
+	return nil
+}
+
+// awaitReply sets the limit for a status line.
+func (c *Client) awaitReply() {
+	c.link.wait = wait{what: "complete reply", limit: c.opts.ReplyTimeout}
+	if len(c.reader.buffered()) == 0 { // otherwise the line has begun
+		c.link.wait.idle = c.opts.Idle
+	}
+}
+
+// readStatus reads the status line that is due for the oldest unanswered command. A negative reply is complete with it,
+// and is a *ReplyError; whether a positive one is complete, the caller knows, and says so by answered.
+func (c *Client) readStatus(keyword string) (reply, error) {
+	c.awaitReply()
+	r, err := c.readReply(keyword)
+	if err != nil {
+		return reply{}, err
+	}
+	if !r.positive {
+		c.answered()
+	}
+	return r, r.asError(keyword)
+}
+
+// answered notes that the reply to one command is complete.
+func (c *Client) answered() { c.unanswered-- }
+
+// readReply reads a status line under the wait that stands. An error other than a negative reply leaves the session out
+// of step.
+func (c *Client) readReply(keyword string) (reply, error) {
+	line, err := c.readLine(keyword, maxStatusLine)
+	if err != nil {
+		return reply{}, err
+	}
+	r, ok := parseReply(line)
+	if !ok {
+		return reply{}, c.lose(protocolError(keyword, line, "a status line"))
+	}
+	return r, nil
+}
+
+// readLine reads a line, which is valid until the next one. An error leaves the session out of step.
+func (c *Client) readLine(keyword string, limit int) ([]byte, error) {
+	line, err := c.reader.line(limit)
+	switch {
+	case err == errLineTooLong:
+		want := fmt.Sprintf("a line of at most %d octets", limit)
+		return nil, c.lose(protocolError(keyword, c.reader.buffered()[:limit], want))
+	case err != nil && keyword == "":
+		return nil, c.lose(err)
+	case err != nil:
+		return nil, c.lose(fmt.Errorf("%s: %w", keyword, err))
+	}
+	if c.opts.Trace != nil {
+		c.opts.Trace(false, escape(line, len(line)*len(`\U0010ffff`)))
+	}
+	return line, nil
+}
+
+// roundTrip sends one command that has a reply of one line, and returns the text of the positive reply, which is valid
+// until the next read.
+func (c *Client) roundTrip(cmd command) (text []byte, err error) {
+	if err := c.send(cmd); err != nil {
+		return nil, err
+	}
+	r, err := c.readStatus(cmd.keyword)
+	if err != nil {
+		return nil, err
+	}
+	c.answered()
+	return r.text, nil
+}
+
+// simple is a method that is one command without arguments and has nothing to return.
+func (c *Client) simple(ctx context.Context, keyword string, states ...state) error {
+	end, err := c.begin(ctx, keyword, states...)
+	if err != nil {
+		return err
+	}
+	defer end()
+	_, err = c.roundTrip(command{keyword: keyword})
+	return err
+}
+
+// Noop sends NOOP, which does nothing but show that both ends are alive; -ERR is a *ReplyError. In a loop over Retr, Top
+// or Dele it is ErrState while replies are outstanding.
+func (c *Client) Noop(ctx context.Context) error { return c.simple(ctx, "NOOP", stateTransaction) }
+
+// Rset sends RSET, which takes back all deletions of this session; -ERR is a *ReplyError.
+func (c *Client) Rset(ctx context.Context) error { return c.simple(ctx, "RSET", stateTransaction) }

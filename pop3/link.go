@@ -1,0 +1,140 @@
+package pop3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// idleAfter is how long a status line may be awaited before Options.Idle is called.
+const idleAfter = 500 * time.Millisecond
+
+// wait is what is awaited from the server, and for how long.
+type wait struct {
+	what     string // for the error: "no <what> within <limit>"
+	limit    time.Duration
+	restarts bool   // each octet restarts the limit
+	idle     func() // called once if nothing has come after idleAfter; may be nil
+
+	until time.Time // when the limit ends; set by the first read
+}
+
+// link is the connection of a session. It puts the limit of the present wait, and the context of the present call, on each
+// read and write.
+type link struct {
+	conn net.Conn
+	wait wait
+
+	mu   sync.Mutex // a context ends in a goroutine of its own
+	call *call      // the present one; guarded by mu
+}
+
+// call is the call of a method; two of them differ even if they have the same context.
+type call struct{ ctx context.Context }
+
+func newLink(conn net.Conn) *link {
+	return &link{conn: conn, call: &call{context.Background()}}
+}
+
+// use puts ctx on the link until end is called, which brings back the one before.
+func (l *link) use(ctx context.Context) (end func()) {
+	present := &call{ctx}
+	previous := l.replace(present)
+	stop := context.AfterFunc(ctx, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.call == present {
+			l.conn.SetDeadline(past) //nolint:errcheck // it fails only on a closed connection
+		}
+	})
+	return func() {
+		stop()
+		l.replace(previous)
+	}
+}
+
+func (l *link) replace(present *call) (previous *call) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	previous, l.call = l.call, present
+	return previous
+}
+
+// past is a deadline that ends a read or write at once.
+var past = time.Unix(1, 0)
+
+// deadline calls set with t, or with a time in the past if the context has ended: it may have ended before the read
+// began, and then nobody else moves the deadline.
+func (l *link) deadline(set func(time.Time) error, t time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.call.ctx.Err() != nil {
+		t = past
+	}
+	return set(t)
+}
+
+// Read reads under the limit of the present wait. The end of the stream is io.EOF, and any other loss of the connection
+// an io.ErrUnexpectedEOF.
+func (l *link) Read(p []byte) (int, error) {
+	w := &l.wait
+	if w.restarts || w.until.IsZero() {
+		w.until = time.Now().Add(w.limit)
+	}
+	if idle := w.idle; idle != nil && w.limit > idleAfter {
+		w.idle = nil
+		n, err := l.readUntil(p, time.Now().Add(idleAfter))
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || l.call.ctx.Err() != nil {
+			return l.result(n, err)
+		}
+		idle()
+	}
+	return l.result(l.readUntil(p, w.until))
+}
+
+func (l *link) readUntil(p []byte, t time.Time) (int, error) {
+	if err := l.deadline(l.conn.SetReadDeadline, t); err != nil {
+		return 0, err
+	}
+	return l.conn.Read(p)
+}
+
+// write writes p within limit.
+func (l *link) write(p []byte, limit time.Duration) error {
+	l.wait = wait{what: "end of sending", limit: limit}
+	err := l.deadline(l.conn.SetWriteDeadline, time.Now().Add(limit))
+	if err == nil {
+		_, err = l.conn.Write(p)
+	}
+	_, err = l.result(0, err)
+	return err
+}
+
+// result is what a read or write returns. With octets read, an error means nothing yet: it comes again.
+func (l *link) result(n int, err error) (int, error) {
+	if n > 0 || err == nil {
+		return n, nil
+	}
+	explained, ok := l.explain(err)
+	if !ok && err != io.EOF {
+		return 0, fmt.Errorf("%w: %w", err, io.ErrUnexpectedEOF)
+	}
+	return 0, explained
+}
+
+// explain says which context or limit ended the present wait; ok is false, and the error as it was, if none did.
+func (l *link) explain(err error) (explained error, ok bool) {
+	switch {
+	case l.call.ctx.Err() != nil:
+		return context.Cause(l.call.ctx), true
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("no %s within %v: %w", l.wait.what, l.wait.limit, os.ErrDeadlineExceeded), true
+	default:
+		return err, false
+	}
+}

@@ -1,0 +1,294 @@
+package pop3
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+const (
+	maxListingLine = 8192     // octets of a line with its end
+	maxListing     = 64 << 20 // octets of unique-ids, and likewise of unreadable lines
+)
+
+// DropListing is the answer to STAT: how many messages the maildrop has, and how many octets.
+type DropListing struct {
+	Messages int
+	Octets   int64
+}
+
+// ScanListing is a line of LIST. Octets is a hint, because servers count in different ways; 0 if it could not be read.
+type ScanListing struct {
+	Number int
+	Octets int64
+}
+
+// UniqueIDListing is a line of UIDL. UniqueID is opaque: 1 to 1024 octets of any kind but blank, tab, CR, LF and NUL.
+type UniqueIDListing struct {
+	Number   int
+	UniqueID string
+}
+
+// Listings is the answer to STAT, LIST and UIDL. Numbers are in the order of the server; gaps are possible.
+type Listings struct {
+	Drop    DropListing
+	DropErr error // nil or *ReplyError; *ProtocolError if the reply was positive and could not be read
+	Scan    []ScanListing
+	ScanErr error // nil or *ReplyError
+	UIDs    []UniqueIDListing
+	UIDErr  error // nil or *ReplyError
+	// Malformed counts lines of LIST or UIDL that could not be read (number 0, no number, no usable unique-id, ...).
+	Malformed int
+}
+
+// Stat sends STAT. A refusal is a *ReplyError. A positive reply without two numbers is a *ProtocolError, after which the
+// session is usable nevertheless: old servers overflow here, and the figures are but a hint (C0017).
+func (c *Client) Stat(ctx context.Context) (DropListing, error) {
+	end, err := c.begin(ctx, "STAT", stateTransaction)
+	if err != nil {
+		return DropListing{}, err
+	}
+	defer end()
+	if err := c.send(command{keyword: "STAT"}); err != nil {
+		return DropListing{}, err
+	}
+	return c.readDrop()
+}
+
+// List sends LIST without a message-number; lines that cannot be read are left out. A refusal is a *ReplyError, a repeated
+// message-number a *ProtocolError (C0011).
+func (c *Client) List(ctx context.Context) ([]ScanListing, error) {
+	var l Listings
+	err := c.list(ctx, "LIST", func() error { return c.readScan(&l) })
+	return l.Scan, err
+}
+
+// UIDL sends UIDL without a message-number; lines that cannot be read are left out. A refusal is a *ReplyError, a repeated
+// message-number a *ProtocolError (C0011). Unique-ids that repeat are up to the caller.
+func (c *Client) UIDL(ctx context.Context) ([]UniqueIDListing, error) {
+	var l Listings
+	err := c.list(ctx, "UIDL", func() error { return c.readUIDs(&l) })
+	return l.UIDs, err
+}
+
+func (c *Client) list(ctx context.Context, keyword string, read func() error) error {
+	end, err := c.begin(ctx, keyword, stateTransaction)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if err := c.send(command{keyword: keyword}); err != nil {
+		return err
+	}
+	return read()
+}
+
+// ListNumber sends LIST for one message, whose reply has one line (C0019). A refusal is a *ReplyError.
+func (c *Client) ListNumber(ctx context.Context, n int) (ScanListing, error) {
+	text, end, err := c.listNumber(ctx, "LIST", n)
+	if err != nil {
+		return ScanListing{}, err
+	}
+	defer end()
+	listing, ok := parseScanListing(text)
+	if !ok || listing.Number != n {
+		return ScanListing{}, c.lose(protocolError("LIST", text, "a scan listing of message "+strconv.Itoa(n)))
+	}
+	return listing, nil
+}
+
+// UIDLNumber sends UIDL for one message, whose reply has one line (C0036). A refusal is a *ReplyError.
+func (c *Client) UIDLNumber(ctx context.Context, n int) (UniqueIDListing, error) {
+	text, end, err := c.listNumber(ctx, "UIDL", n)
+	if err != nil {
+		return UniqueIDListing{}, err
+	}
+	defer end()
+	number, id, ok := parseUniqueIDListing(text)
+	if !ok || number != n {
+		return UniqueIDListing{}, c.lose(protocolError("UIDL", text, "a unique-id listing of message "+strconv.Itoa(n)))
+	}
+	return UniqueIDListing{Number: number, UniqueID: string(id)}, nil
+}
+
+func (c *Client) listNumber(ctx context.Context, keyword string, n int) (text []byte, end func(), err error) {
+	if end, err = c.begin(ctx, keyword, stateTransaction); err != nil {
+		return nil, nil, err
+	}
+	if err = checkNumber(keyword, n); err == nil {
+		text, err = c.roundTrip(command{keyword: keyword, args: strconv.Itoa(n)})
+	}
+	if err != nil {
+		end()
+		return nil, nil, err
+	}
+	return text, end, nil
+}
+
+// Listings asks STAT, LIST and UIDL, in one packet where the server announces PIPELINING. A refusal of one (*ReplyError)
+// stands in its own field and does not disturb the others, nor does an unreadable reply to STAT; any other error is
+// returned.
+func (c *Client) Listings(ctx context.Context) (*Listings, error) {
+	end, err := c.begin(ctx, "STAT", stateTransaction)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	l := new(Listings)
+	steps := []struct {
+		keyword string
+		read    func() error
+		refusal *error
+	}{
+		{"STAT", func() (err error) { l.Drop, err = c.readDrop(); return err }, &l.DropErr},
+		{"LIST", func() error { return c.readScan(l) }, &l.ScanErr},
+		{"UIDL", func() error { return c.readUIDs(l) }, &l.UIDErr},
+	}
+	together := c.window() >= len(steps)
+	if together {
+		if err := c.send(command{keyword: "STAT"}, command{keyword: "LIST"}, command{keyword: "UIDL"}); err != nil {
+			return nil, err
+		}
+	}
+	for _, step := range steps {
+		if !together {
+			if err := c.send(command{keyword: step.keyword}); err != nil {
+				return nil, err
+			}
+		}
+		*step.refusal = step.read()
+		if c.lost != nil {
+			return nil, *step.refusal
+		}
+	}
+	return l, nil
+}
+
+// readDrop reads the reply to STAT.
+func (c *Client) readDrop() (DropListing, error) {
+	r, err := c.readStatus("STAT")
+	if err != nil {
+		return DropListing{}, err
+	}
+	c.answered()
+	drop, ok := parseDropListing(r.text)
+	if !ok {
+		return DropListing{}, protocolError("STAT", r.text, "the number of messages and of octets")
+	}
+	return drop, nil
+}
+
+// readScan reads the reply to LIST into l.
+func (c *Client) readScan(l *Listings) error {
+	if _, err := c.readStatus("LIST"); err != nil {
+		return err
+	}
+	check := listingCheck{keyword: "LIST"}
+	err := c.readLines("LIST", func(line []byte) error {
+		listing, ok := parseScanListing(line)
+		if !ok {
+			l.Malformed++
+			return check.octets(len(line), line)
+		}
+		l.Scan = append(l.Scan, listing)
+		return check.number(listing.Number, line)
+	})
+	if err != nil {
+		l.Scan = nil
+	}
+	return err
+}
+
+// readUIDs reads the reply to UIDL into l.
+func (c *Client) readUIDs(l *Listings) error {
+	if _, err := c.readStatus("UIDL"); err != nil {
+		return err
+	}
+	check := listingCheck{keyword: "UIDL"}
+	var ids idStore
+	err := c.readLines("UIDL", func(line []byte) error {
+		number, id, ok := parseUniqueIDListing(line)
+		if !ok {
+			l.Malformed++
+			return check.octets(len(line), line)
+		}
+		l.UIDs = append(l.UIDs, UniqueIDListing{Number: number, UniqueID: ids.keep(id)})
+		if err := check.number(number, line); err != nil {
+			return err
+		}
+		return check.octets(len(id), line)
+	})
+	if err != nil {
+		l.UIDs = nil
+	}
+	return err
+}
+
+// readLines calls each for the lines of a multi-line reply, without line ends and stuffed dots, until the terminating
+// line. A line that only begins with a dot does not end the reply (V0002). Any error leaves the session out of step.
+func (c *Client) readLines(keyword string, each func(line []byte) error) error {
+	for {
+		c.link.wait = wait{what: "complete line of the listing", limit: c.opts.ReplyTimeout}
+		line, err := c.readLine(keyword, maxListingLine)
+		if err != nil {
+			return err
+		}
+		if len(line) > 0 && line[0] == '.' {
+			line = line[1:]
+			if len(line) == 0 {
+				c.answered()
+				return nil
+			}
+		}
+		if err := each(line); err != nil {
+			return c.lose(err)
+		}
+	}
+}
+
+// listingCheck is what a listing must keep to as a whole.
+type listingCheck struct {
+	keyword string
+	total   int
+	listed  []uint64 // a bit for each message-number
+}
+
+// octets counts n octets of line.
+func (k *listingCheck) octets(n int, line []byte) error {
+	if k.total += max(n, 1); k.total > maxListing {
+		return protocolError(k.keyword, line, fmt.Sprintf("a listing of at most %d octets", maxListing))
+	}
+	return nil
+}
+
+// number notes that n is listed. A second line for it is an error: nobody knows which one is true, and a DELE could hit
+// the wrong message (C0011).
+func (k *listingCheck) number(n int, line []byte) error {
+	word, bit := n/64, uint64(1)<<(n%64)
+	if missing := word + 1 - len(k.listed); missing > 0 {
+		k.listed = append(k.listed, make([]uint64, missing)...)
+	}
+	if k.listed[word]&bit != 0 {
+		return protocolError(k.keyword, line, "each message-number once")
+	}
+	k.listed[word] |= bit
+	return nil
+}
+
+// idStore keeps unique-ids in large pieces of memory, because a string of its own costs each of them twice its length.
+type idStore struct {
+	piece strings.Builder
+}
+
+const idPiece = 16 << 10 // octets; not more than a few unique-ids that outlive the listing should pin
+
+func (s *idStore) keep(id []byte) string {
+	if s.piece.Cap()-s.piece.Len() < len(id) {
+		s.piece.Reset()
+		s.piece.Grow(idPiece)
+	}
+	start := s.piece.Len()
+	s.piece.Write(id)
+	return s.piece.String()[start:]
+}
