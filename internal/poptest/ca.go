@@ -1,0 +1,182 @@
+package poptest
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// CA is a certificate authority for one test. Its methods may be called concurrently.
+type CA struct {
+	t    TB
+	dir  string
+	key  *ecdsa.PrivateKey
+	cert *x509.Certificate
+
+	mu     sync.Mutex
+	serial int64
+}
+
+// Certificate is a certificate with its key, as files and as a value.
+type Certificate struct {
+	CertFile, KeyFile string // PEM
+	TLS               tls.Certificate
+}
+
+// Variant is a kind of server certificate.
+type Variant string
+
+// The certificates a server may show. All but WrongName are for localhost, 127.0.0.1 and ::1.
+const (
+	Valid      Variant = ""
+	WrongName  Variant = "wrong-name"  // for another host
+	Expired    Variant = "expired"     // until yesterday
+	SelfSigned Variant = "self-signed" // by no authority
+)
+
+// NewCA makes an authority, whose files lie in a folder of the test.
+func NewCA(t TB) *CA {
+	t.Helper()
+	ca := &CA{t: t, dir: t.TempDir()}
+	template := &x509.Certificate{
+		Subject:               pkix.Name{CommonName: "poptest authority"},
+		KeyUsage:              x509.KeyUsageCertSign,
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+	}
+	issued, err := ca.issue(template, nil, "ca")
+	if err != nil {
+		t.Fatalf("making a certificate authority: %v", err)
+	}
+	ca.key, ca.cert = issued.TLS.PrivateKey.(*ecdsa.PrivateKey), issued.TLS.Leaf
+	return ca
+}
+
+// File returns the path of the authority's certificate (PEM).
+func (ca *CA) File() string { return filepath.Join(ca.dir, "ca.pem") }
+
+// Pool returns a pool with just this authority.
+func (ca *CA) Pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(ca.cert)
+	return pool
+}
+
+// ClientTLS returns a client's configuration that trusts this authority and expects the server to be host.
+func (ca *CA) ClientTLS(host string) *tls.Config {
+	return &tls.Config{RootCAs: ca.Pool(), ServerName: host, MinVersion: tls.VersionTLS12}
+}
+
+// ServerTLS returns a server's configuration. It asks for a client certificate of this authority but needs none.
+func (ca *CA) ServerTLS(variant Variant) *tls.Config {
+	return &tls.Config{
+		Certificates: []tls.Certificate{ca.Server(variant).TLS},
+		ClientAuth:   tls.VerifyClientCertIfGiven,
+		ClientCAs:    ca.Pool(),
+		MinVersion:   tls.VersionTLS12,
+	}
+}
+
+// Server makes a server's certificate.
+func (ca *CA) Server(variant Variant) Certificate {
+	template := &x509.Certificate{
+		Subject:     pkix.Name{CommonName: "localhost"},
+		DNSNames:    []string{"localhost"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	issuer := ca
+	switch variant {
+	case WrongName:
+		template.DNSNames, template.IPAddresses = []string{"other.example"}, nil
+	case Expired:
+		template.NotBefore, template.NotAfter = time.Now().AddDate(0, 0, -30), time.Now().AddDate(0, 0, -1)
+	case SelfSigned:
+		issuer = nil
+	}
+	return ca.mustIssue(template, issuer, "server")
+}
+
+// Client makes a client's certificate with name as its common name.
+func (ca *CA) Client(name string) Certificate {
+	return ca.mustIssue(&x509.Certificate{
+		Subject:     pkix.Name{CommonName: name},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, ca, "client")
+}
+
+// mustIssue ends the server's work on an error by a certificate that no handshake takes, since it may be called outside
+// the test's goroutine, where Fatalf is not allowed.
+func (ca *CA) mustIssue(template *x509.Certificate, issuer *CA, name string) Certificate {
+	issued, err := ca.issue(template, issuer, name)
+	if err != nil {
+		ca.t.Errorf("making a %s certificate: %v", name, err)
+	}
+	return issued
+}
+
+// issue completes the template, has it signed by issuer (nil: by itself) and writes the files.
+func (ca *CA) issue(template *x509.Certificate, issuer *CA, name string) (Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return Certificate{}, fmt.Errorf("making a key: %w", err)
+	}
+	ca.mu.Lock()
+	ca.serial++
+	serial := ca.serial
+	ca.mu.Unlock()
+	template.SerialNumber = big.NewInt(serial)
+	if template.KeyUsage == 0 {
+		template.KeyUsage = x509.KeyUsageDigitalSignature
+	}
+	if template.NotAfter.IsZero() {
+		template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().AddDate(0, 0, 2)
+	}
+	parent, signer := template, key
+	if issuer != nil {
+		parent, signer = issuer.cert, issuer.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	if err != nil {
+		return Certificate{}, fmt.Errorf("signing: %w", err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return Certificate{}, fmt.Errorf("reading it back: %w", err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return Certificate{}, fmt.Errorf("encoding the key: %w", err)
+	}
+	if name != "ca" {
+		name = fmt.Sprintf("%s-%d", name, serial)
+	}
+	c := Certificate{
+		CertFile: filepath.Join(ca.dir, name+".pem"),
+		KeyFile:  filepath.Join(ca.dir, name+".key"),
+		TLS:      tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf},
+	}
+	if err := writePEM(c.CertFile, "CERTIFICATE", der); err != nil {
+		return Certificate{}, err
+	}
+	return c, writePEM(c.KeyFile, "PRIVATE KEY", keyDER)
+}
+
+func writePEM(path, kind string, der []byte) error {
+	err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
+	if err != nil {
+		return fmt.Errorf("writing a certificate: %w", err)
+	}
+	return nil
+}

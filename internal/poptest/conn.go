@@ -1,0 +1,148 @@
+package poptest
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"regexp"
+	"sync"
+	"time"
+)
+
+// maxCommand is the longest command, line end included (RFC 2449 section 4).
+const maxCommand = 255
+
+var commandPattern = regexp.MustCompile(`^[\x20-\x7e]*\r\n$`)
+
+// checkCommand tells what is wrong with the octets of a command, nil if nothing is. A continuation is a line inside a
+// SASL exchange, which may be long (RFC 5034 section 4).
+func checkCommand(line []byte, continuation bool) error {
+	if !commandPattern.Match(line) {
+		return fmt.Errorf("C0003: command %q, want only 0x20 to 0x7e and CRLF", clip(line))
+	}
+	if len(line) > maxCommand && !continuation {
+		return fmt.Errorf("R2449-7: a command of %d octets, want at most %d", len(line), maxCommand)
+	}
+	return nil
+}
+
+// clip shortens octets for a message.
+func clip(octets []byte) []byte {
+	if len(octets) > 300 {
+		return append(append([]byte{}, octets[:300]...), "..."...)
+	}
+	return octets
+}
+
+// conn is the server's side of a connection, with TLS or without.
+type conn struct {
+	tcp    *net.TCPConn
+	stream net.Conn // tcp, or the TLS connection over it
+	r      *bufio.Reader
+
+	mu       sync.Mutex
+	received []byte // every octet the client sent, as decrypted
+}
+
+func newConn(tcp *net.TCPConn) *conn {
+	c := &conn{tcp: tcp, stream: tcp}
+	c.r = bufio.NewReader(recorder{c})
+	return c
+}
+
+// recorder reads the stream and remembers what it read.
+type recorder struct{ c *conn }
+
+func (r recorder) Read(p []byte) (int, error) {
+	n, err := r.c.stream.Read(p)
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	r.c.received = append(r.c.received, p[:n]...)
+	return n, err
+}
+
+func (c *conn) recorded() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]byte{}, c.received...)
+}
+
+// startTLS makes the handshake. Octets that came before it and are not read yet belong to it.
+func (c *conn) startTLS(config *tls.Config) error {
+	early, _ := c.r.Peek(c.r.Buffered())
+	c.mu.Lock()
+	c.received = c.received[:len(c.received)-len(early)]
+	c.mu.Unlock()
+	secure := tls.Server(&earlyConn{Conn: c.tcp, early: append([]byte{}, early...)}, config)
+	if err := secure.Handshake(); err != nil {
+		return fmt.Errorf("TLS handshake: %w", err)
+	}
+	c.stream = secure
+	c.r.Reset(recorder{c})
+	return nil
+}
+
+// earlyConn is a connection of which some octets have been read already.
+type earlyConn struct {
+	net.Conn
+	early []byte
+}
+
+func (c *earlyConn) Read(p []byte) (int, error) {
+	if len(c.early) == 0 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.early)
+	c.early = c.early[n:]
+	return n, nil
+}
+
+// cut ends the connection as a dying server does: the client reads what was sent and then the end of the stream, without
+// a TLS close_notify. Closing outright would send RST when commands lie unread, and take sent octets with it; so the
+// client's octets are read and recorded until it goes away. They are returned.
+func (c *conn) cut() []byte {
+	_ = c.tcp.CloseWrite()
+	return c.drain()
+}
+
+// close ends the connection politely, under TLS with a close_notify, and goes on as cut.
+func (c *conn) close() []byte {
+	if secure, ok := c.stream.(*tls.Conn); ok {
+		_ = secure.CloseWrite()
+	}
+	return c.cut()
+}
+
+// drain reads until the client goes away or the connection is closed here.
+func (c *conn) drain() []byte {
+	rest, _ := io.ReadAll(c.r) // Any end will do, an RST too.
+	return rest
+}
+
+// reset ends the connection by RST.
+func (c *conn) reset() {
+	_ = c.tcp.SetLinger(0)
+	_ = c.tcp.Close()
+}
+
+// isTimeout tells the deadline set at cleanup from an end made by the client.
+func isTimeout(err error) bool {
+	var netErr net.Error
+	return errors.As(err, &netErr) && netErr.Timeout()
+}
+
+// listen opens a free port on loopback.
+func listen(t TB) *net.TCPListener {
+	t.Helper()
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatalf("listening on loopback: %v", err)
+	}
+	return l
+}
+
+// lingering is how long a connection that is still open at cleanup may take to say what it has to say.
+const lingering = 200 * time.Millisecond

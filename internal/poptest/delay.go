@@ -1,0 +1,149 @@
+package poptest
+
+import (
+	"net"
+	"sync"
+	"time"
+)
+
+// Delay starts a proxy before addr and returns the proxy's address. What is sent arrives oneWay later, in either direction,
+// the end of the stream too, as on a link of great length: there is no limit to what is under way. Opening a connection
+// takes no time.
+func Delay(t TB, addr string, oneWay time.Duration) string {
+	t.Helper()
+	d := &delayLine{listener: listen(t), addr: addr, oneWay: oneWay, open: make(map[net.Conn]bool)}
+	d.work.Go(d.accept)
+	t.Cleanup(d.close)
+	return d.listener.Addr().String()
+}
+
+type delayLine struct {
+	listener *net.TCPListener
+	addr     string
+	oneWay   time.Duration
+	work     sync.WaitGroup
+
+	mu     sync.Mutex
+	open   map[net.Conn]bool
+	ending bool
+}
+
+func (d *delayLine) accept() {
+	for {
+		client, err := d.listener.AcceptTCP()
+		if err != nil {
+			return
+		}
+		d.work.Go(func() { d.relay(client) })
+	}
+}
+
+func (d *delayLine) relay(client *net.TCPConn) {
+	defer d.forget(client)
+	if !d.remember(client) {
+		return
+	}
+	upstream, err := net.Dial("tcp", d.addr)
+	if err != nil {
+		return
+	}
+	server := upstream.(*net.TCPConn)
+	defer d.forget(server)
+	if !d.remember(server) {
+		return
+	}
+	var both sync.WaitGroup
+	both.Go(func() { d.carry(server, client) })
+	both.Go(func() { d.carry(client, server) })
+	both.Wait()
+}
+
+// parcel is what was read at once, and when it is to arrive.
+type parcel struct {
+	octets []byte
+	due    time.Time
+}
+
+// carry copies one direction until its end.
+func (d *delayLine) carry(to, from *net.TCPConn) {
+	var (
+		mu     sync.Mutex
+		queue  []parcel
+		closed bool
+		more   = sync.NewCond(&mu)
+		reader sync.WaitGroup
+	)
+	reader.Go(func() {
+		buffer := make([]byte, 64<<10)
+		for {
+			n, err := from.Read(buffer)
+			mu.Lock()
+			// The end is a parcel without octets.
+			if n > 0 {
+				queue = append(queue, parcel{append([]byte(nil), buffer[:n]...), time.Now().Add(d.oneWay)})
+			}
+			if err != nil {
+				queue = append(queue, parcel{nil, time.Now().Add(d.oneWay)})
+			}
+			stop := closed || err != nil
+			more.Signal()
+			mu.Unlock()
+			if stop {
+				return
+			}
+		}
+	})
+	defer reader.Wait()
+	for {
+		mu.Lock()
+		for len(queue) == 0 {
+			more.Wait()
+		}
+		next := queue[0]
+		queue = queue[1:]
+		mu.Unlock()
+		time.Sleep(time.Until(next.due))
+		if next.octets == nil {
+			_ = to.CloseWrite()
+			return
+		}
+		if _, err := to.Write(next.octets); err != nil {
+			// Nobody listens; the other end is to know it.
+			mu.Lock()
+			closed = true
+			mu.Unlock()
+			_ = from.Close()
+			return
+		}
+	}
+}
+
+// remember keeps a connection for close; false: there is nothing to be opened any more.
+func (d *delayLine) remember(c net.Conn) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ending {
+		_ = c.Close()
+		return false
+	}
+	d.open[c] = true
+	return true
+}
+
+func (d *delayLine) forget(c net.Conn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_ = c.Close()
+	delete(d.open, c)
+}
+
+func (d *delayLine) close() {
+	_ = d.listener.Close()
+	d.mu.Lock()
+	d.ending = true
+	for c := range d.open {
+		_ = c.Close()
+	}
+	d.mu.Unlock()
+	d.work.Wait()
+}

@@ -1,0 +1,77 @@
+package poptest
+
+import (
+	"bufio"
+	"errors"
+	"io"
+)
+
+// errEnded says that the connection is to be ended; the replyWriter knows how.
+var errEnded = errors.New("the session ends here")
+
+// replyWriter is the way out of a session: it counts octets and stops at the one where the connection is to end.
+type replyWriter struct {
+	w           *bufio.Writer
+	sessionLeft int64 // until EndByCut; -1: no end
+	replyLeft   int64 // until end; -1: no end
+	end         End
+	first       []byte // the first line of this reply
+}
+
+// streamWriter writes to what the connection's stream is at the time.
+type streamWriter struct{ c *conn }
+
+func (s streamWriter) Write(p []byte) (int, error) { return s.c.stream.Write(p) }
+
+func newReplyWriter(c *conn, cutAfter int64) *replyWriter {
+	return &replyWriter{w: bufio.NewWriterSize(streamWriter{c}, 32<<10), sessionLeft: cutAfter, replyLeft: -1}
+}
+
+// newSilentWriter returns one that sends nothing.
+func newSilentWriter() *replyWriter {
+	return &replyWriter{w: bufio.NewWriter(io.Discard), sessionLeft: -1, replyLeft: -1}
+}
+
+// begin makes ready for a reply to be ended by action.
+func (r *replyWriter) begin(action Action) {
+	r.first = nil
+	r.end, r.replyLeft = action.End, -1
+	if action.End != GoOn {
+		r.replyLeft = action.At
+	}
+}
+
+// finish is to be called after a reply; it returns errEnded if the connection is to end now.
+func (r *replyWriter) finish() error {
+	if r.end != GoOn {
+		return errEnded
+	}
+	return nil
+}
+
+func (r *replyWriter) Write(p []byte) (int, error) {
+	if missing := 512 - len(r.first); missing > 0 {
+		r.first = append(r.first, p[:min(missing, len(p))]...)
+	}
+	room := int64(len(p))
+	if r.replyLeft >= 0 {
+		room = min(room, r.replyLeft)
+	}
+	if r.sessionLeft >= 0 && r.sessionLeft <= room {
+		room, r.end = r.sessionLeft, EndByCut
+	}
+	n, err := r.w.Write(p[:room])
+	if err != nil {
+		return n, err
+	}
+	if r.replyLeft >= 0 {
+		r.replyLeft -= room
+	}
+	if r.sessionLeft >= 0 {
+		r.sessionLeft -= room
+	}
+	if r.replyLeft == 0 || r.sessionLeft == 0 {
+		return n, errEnded
+	}
+	return n, nil
+}

@@ -1,0 +1,260 @@
+package poptest
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// CheckRules fails the test for each rule that a client broke in any session so far; it names the clause. It judges what was
+// sent by what the client was told, also where a [Hook] told lies:
+//
+//   - C0002 nothing is sent before the greeting, nor after a negative one
+//   - C0003 only 0x20 to 0x7e and CRLF; beyond them only user name and password after UTF8 (R6856-2)
+//   - C0004 one space between keyword and arguments, none at the end
+//   - C0008 no command of the TRANSACTION state before login, and none of login after it
+//   - C0010 no credentials twice by one mechanism, nor by a third one
+//   - C0012, C0030 QUIT has no argument and is the last command
+//   - C0015, C0027, R2449-1 STAT, NOOP, CAPA and STLS have none either
+//   - V0004, C0024, C0032, C0042 RETR, DELE, TOP and USER have theirs
+//   - C0026 a number is not referred to after its DELE, C0024 which is sent once
+//   - C0044, C0045, C0047 PASS comes right after a positive reply to USER, and has its own packet
+//   - R2449-7 at most 255 octets
+//   - R2595-1 nothing is pipelined behind STLS
+//   - R6856-1 UTF8 before login, no STLS after it
+//   - V0006 no RSET
+func (s *Server) CheckRules(t TB) {
+	t.Helper()
+	for _, session := range s.Sessions() {
+		for _, breach := range breaches(session.record()) {
+			t.Errorf("session %d: %s", session.number, breach)
+		}
+	}
+}
+
+// breaches returns the rules broken in one session.
+func breaches(exchanges []exchange) []string {
+	j := &judge{deleted: make(map[int]bool), tried: make(map[string]bool)}
+	for i, e := range exchanges {
+		switch {
+		case i == 0:
+			j.greeting(e)
+		case e.continuation:
+			j.continuation(e)
+		default:
+			j.command(e)
+		}
+	}
+	return j.found
+}
+
+// judge follows one session.
+type judge struct {
+	found []string
+
+	refused  bool // the greeting was negative
+	loggedIn bool
+	quit     bool
+	utf8     bool
+	lastUser bool // the last command was USER with a positive reply
+	deleted  map[int]bool
+	tried    map[string]bool // mechanisms by which credentials were refused
+}
+
+func (j *judge) breach(clause, format string, args ...any) {
+	j.found = append(j.found, clause+": "+fmt.Sprintf(format, args...))
+}
+
+func (j *judge) greeting(e exchange) {
+	if e.ahead {
+		j.breach("C0002", "something was sent before the greeting")
+	}
+	j.refused = !e.positive()
+}
+
+func (j *judge) continuation(e exchange) {
+	if err := checkCommand(e.line, true); err != nil {
+		j.found = append(j.found, err.Error())
+	}
+	j.settleAuth(e)
+}
+
+// settleAuth follows AUTH to its final reply.
+func (j *judge) settleAuth(e exchange) {
+	if e.reply == "+" || strings.HasPrefix(e.reply, "+ ") {
+		return
+	}
+	j.loggedIn = j.loggedIn || e.positive()
+}
+
+func (j *judge) command(e exchange) {
+	text := e.command()
+	keyword, argument, _ := strings.Cut(text, " ")
+	keyword = strings.ToUpper(keyword)
+	j.octets(e, keyword)
+	j.order(e, keyword, text)
+	j.blanks(keyword, argument, text)
+	j.arguments(keyword, argument, text)
+	j.numbers(keyword, argument, text)
+	switch {
+	case isLogin(keyword):
+		j.login(e, keyword, argument)
+	case keyword == "UTF8":
+		j.utf8 = j.utf8 || e.positive()
+	case keyword == "QUIT":
+		j.quit = true
+	}
+	j.lastUser = keyword == "USER" && e.positive()
+}
+
+func (j *judge) octets(e exchange, keyword string) {
+	line := e.line
+	if j.utf8 && (keyword == "USER" || keyword == "PASS" || keyword == "APOP") {
+		line = bytes.Map(func(r rune) rune { // UTF-8 is as good as ASCII here.
+			if r >= 0x80 && r != '\uFFFD' {
+				return 'x'
+			}
+			return r
+		}, line)
+	}
+	if err := checkCommand(line, false); err != nil {
+		j.found = append(j.found, err.Error())
+	}
+}
+
+// order judges a command by the state of the session.
+func (j *judge) order(e exchange, keyword, text string) {
+	if j.refused {
+		j.breach("C0002", "%q after a negative greeting", text)
+	}
+	if j.quit {
+		j.breach("C0030", "%q after QUIT", text)
+	}
+	switch {
+	case keyword == "RSET":
+		j.breach("V0006", "RSET")
+	case keyword == "QUIT" || keyword == "CAPA":
+	case isLogin(keyword) || keyword == "STLS" || keyword == "UTF8":
+		if j.loggedIn {
+			j.breach("C0008", "%s after login", keyword)
+		}
+	case !j.loggedIn:
+		j.breach("C0008", "%q before login", text)
+	}
+	if e.ahead && (isLogin(keyword) || keyword == "STLS") {
+		clause := "C0044"
+		if keyword == "STLS" {
+			clause = "R2595-1"
+		}
+		j.breach(clause, "something was sent behind %s before its reply", keyword)
+	}
+	if keyword == "STLS" && j.utf8 {
+		j.breach("R6856-1", "STLS after UTF8")
+	}
+	if keyword == "PASS" && !j.lastUser {
+		j.breach("C0047", "PASS without a positive reply to USER right before it")
+	}
+}
+
+// blanks judges the separators. What follows USER and PASS is one argument, whose blanks are its own.
+func (j *judge) blanks(keyword, argument, text string) {
+	if keyword == "" || strings.ContainsRune(text, '\t') && keyword != "USER" && keyword != "PASS" {
+		j.breach("C0004", "%q: a blank where none belongs", text)
+		return
+	}
+	if keyword == "USER" || keyword == "PASS" {
+		return
+	}
+	if strings.HasSuffix(text, " ") || strings.Contains(text, "  ") {
+		j.breach("C0004", "%q: want single spaces and none at the end, argument %q", text, argument)
+	}
+}
+
+// wantArguments is how many arguments a command has, and the clause that says so.
+var wantArguments = map[string]struct {
+	min, max int
+	clause   string
+}{
+	"QUIT": {0, 0, "C0030"}, "STAT": {0, 0, "C0015"}, "NOOP": {0, 0, "C0027"}, "RSET": {0, 0, "V0006"},
+	"CAPA": {0, 0, "R2449-1"}, "STLS": {0, 0, "R2595-1"}, "LIST": {0, 1, "V0003"}, "UIDL": {0, 1, "V0007"},
+	"RETR": {1, 1, "V0004"}, "DELE": {1, 1, "C0024"}, "TOP": {2, 2, "C0032"}, "APOP": {2, 2, "V0008"},
+	"AUTH": {0, 2, "R5034-1"}, "UTF8": {0, 1, "R6856-1"},
+}
+
+func (j *judge) arguments(keyword, argument, text string) {
+	if keyword == "USER" && argument == "" {
+		j.breach("C0042", "USER without a name")
+	}
+	want, known := wantArguments[keyword]
+	if !known {
+		return
+	}
+	got := len(strings.Fields(argument))
+	if got < want.min || got > want.max {
+		clause := want.clause
+		if keyword == "QUIT" && !j.loggedIn {
+			clause = "C0012"
+		}
+		j.breach(clause, "%q has %d arguments, want %d to %d", text, got, want.min, want.max)
+	}
+}
+
+// numbers judges what message-numbers are referred to.
+func (j *judge) numbers(keyword, argument, text string) {
+	clauses := map[string]string{"RETR": "V0004", "DELE": "C0024", "TOP": "C0032", "LIST": "V0003", "UIDL": "V0007"}
+	clause, has := clauses[keyword]
+	if !has || argument == "" {
+		return
+	}
+	for i, field := range strings.Fields(argument) {
+		n, err := strconv.Atoi(field)
+		if err != nil || n < 0 || i == 0 && n == 0 || strconv.Itoa(n) != field {
+			j.breach(clause, "%q: %q is not a number to send", text, field)
+		}
+	}
+	n, _ := strconv.Atoi(strings.Fields(argument + " -")[0])
+	if j.deleted[n] {
+		j.breach("C0026", "%q after DELE %d", text, n)
+	}
+	if keyword == "DELE" {
+		if j.deleted[n] {
+			j.breach("C0024", "DELE %d twice", n)
+		}
+		j.deleted[n] = true
+	}
+}
+
+// login follows USER, PASS, APOP and AUTH.
+func (j *judge) login(e exchange, keyword, argument string) {
+	mechanism := keyword
+	switch keyword {
+	case "USER":
+		return
+	case "AUTH":
+		if argument == "" {
+			return
+		}
+		mechanism, _, _ = strings.Cut(strings.ToUpper(argument), " ")
+	}
+	if j.tried[mechanism] {
+		j.breach("C0010", "credentials twice by %s", mechanism)
+	}
+	j.tried[mechanism] = true
+	if len(j.tried) > 2 {
+		j.breach("C0010", "credentials by %d mechanisms, want two at most", len(j.tried))
+	}
+	if keyword == "AUTH" {
+		j.settleAuth(e)
+		return
+	}
+	j.loggedIn = e.positive()
+}
+
+func isLogin(keyword string) bool {
+	switch keyword {
+	case "USER", "PASS", "APOP", "AUTH":
+		return true
+	}
+	return false
+}

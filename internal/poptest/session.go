@@ -1,0 +1,266 @@
+package poptest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Session is one connection to a [Server]. Its methods may be called at any time.
+type Session struct {
+	server *Server
+	config Config
+	conn   *conn
+	number int
+	over   chan struct{} // closed when the connection is
+
+	mu        sync.Mutex
+	exchanges []exchange
+	user      string
+	retrieved []string
+	secured   atomic.Bool
+
+	// What follows belongs to the goroutine of serve.
+	w        *replyWriter
+	drop     *Drop
+	messages []*Message
+	deleted  map[*Message]bool
+	name     string // of a positive USER
+	effect   bool   // whether the command at hand is to be carried out
+	quit     bool
+}
+
+// exchange is what one line of the client's led to.
+type exchange struct {
+	line         []byte // as received, line end included
+	continuation bool   // a line of a SASL exchange
+	ahead        bool   // more octets lay behind it when it was answered
+	reply        string // the first line of the reply, without its end
+}
+
+func (e exchange) positive() bool { return strings.HasPrefix(e.reply, "+") }
+
+// command is the line without its end.
+func (e exchange) command() string { return string(bytes.TrimRight(e.line, "\r\n")) }
+
+// Number returns the session's place in [Server.Sessions], from 1.
+func (s *Session) Number() int { return s.number }
+
+// Secure tells whether the session runs under TLS now.
+func (s *Session) Secure() bool { return s.secured.Load() }
+
+// User returns who logged in, empty if nobody did.
+func (s *Session) User() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.user
+}
+
+// Commands returns the lines of the client without their ends, secrets and lines of SASL exchanges included.
+func (s *Session) Commands() []string {
+	var all []string
+	for _, e := range s.record() {
+		if len(e.line) > 0 {
+			all = append(all, e.command())
+		}
+	}
+	return all
+}
+
+// Transcript returns the session as lines "C: …" and "S: …", of replies only the first line, secrets included.
+func (s *Session) Transcript() string {
+	var b strings.Builder
+	for _, e := range s.record() {
+		if len(e.line) > 0 {
+			fmt.Fprintf(&b, "C: %s\n", e.command())
+		}
+		fmt.Fprintf(&b, "S: %s\n", e.reply)
+	}
+	return b.String()
+}
+
+// record returns what was said so far; the first is the greeting, without a line.
+func (s *Session) record() []exchange {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]exchange(nil), s.exchanges...)
+}
+
+// open notes what the client sent; settle adds the reply when it is written.
+func (s *Session) open(e exchange) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.exchanges = append(s.exchanges, e)
+}
+
+// settle notes the reply just written for what was opened last.
+func (s *Session) settle() {
+	first, _, _ := bytes.Cut(s.w.first, []byte("\r\n"))
+	s.w.first = nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.exchanges[len(s.exchanges)-1].reply = string(first)
+}
+
+// serve runs the session to its end.
+func (s *Session) serve(secure bool) {
+	defer close(s.over)
+	defer func() { _ = s.conn.tcp.Close() }()
+	defer func() {
+		if s.drop != nil {
+			s.drop.close()
+		}
+	}()
+	if secure {
+		if err := s.conn.startTLS(s.config.TLS); err != nil {
+			return
+		}
+		s.secured.Store(true)
+	}
+	err := s.greet()
+	for err == nil && !s.quit {
+		err = s.next()
+	}
+	flushErr := s.w.w.Flush()
+	switch {
+	case err == nil && flushErr == nil:
+		// After QUIT a client has nothing to say; one that does not close is not waited for.
+		_ = s.conn.tcp.SetReadDeadline(time.Now().Add(lingering))
+		for line := range bytes.Lines(s.conn.close()) {
+			s.open(exchange{line: line})
+		}
+	case errors.Is(err, errEnded) && s.w.end == EndByCut:
+		s.conn.cut()
+	case errors.Is(err, errEnded) && s.w.end == EndByReset:
+		s.conn.reset()
+	case errors.Is(err, errEnded) && s.w.end == EndByStall:
+		s.conn.drain()
+	}
+}
+
+// ask asks the hook what to do, and makes the delay it wants.
+func (s *Session) ask(cmd string) (Action, error) {
+	var action Action
+	if s.config.Hook != nil {
+		action = s.config.Hook(s, cmd)
+	}
+	if action.Delay > 0 {
+		if err := s.w.w.Flush(); err != nil { // Earlier replies do not wait.
+			return action, err
+		}
+		select {
+		case <-time.After(action.Delay):
+		case <-s.server.closed:
+			return action, errEnded
+		}
+	}
+	s.w.begin(action)
+	s.effect = action.hasEffect()
+	return action, nil
+}
+
+func (s *Session) greet() error {
+	action, err := s.ask("")
+	if err != nil {
+		return err
+	}
+	switch {
+	case action.Reply != nil:
+		_, err = s.w.Write(action.Reply)
+	case action.Refuse != "":
+		err = s.refuse(action.Refuse)
+		s.quit = true
+	default:
+		err = s.ok("%s", strings.TrimSpace(s.config.Greeting+" "+s.config.Timestamp))
+	}
+	s.open(exchange{ahead: s.sentAhead()})
+	s.settle()
+	if err != nil {
+		return err
+	}
+	return s.w.finish()
+}
+
+// sentAhead tells whether the client has sent something that nobody asked for yet.
+func (s *Session) sentAhead() bool {
+	if s.conn.r.Buffered() > 0 {
+		return true
+	}
+	if s.Secure() {
+		return false // A deadline that passes makes a TLS connection useless.
+	}
+	_ = s.conn.tcp.SetReadDeadline(time.Now().Add(time.Millisecond))
+	_, err := s.conn.r.Peek(1)
+	_ = s.conn.tcp.SetReadDeadline(time.Time{})
+	return err == nil
+}
+
+// next answers one line.
+func (s *Session) next() error {
+	line, err := s.readLine()
+	if len(line) == 0 {
+		return err
+	}
+	s.open(exchange{line: line, ahead: s.conn.r.Buffered() > 0})
+	if err != nil { // The end of the stream inside a command.
+		return err
+	}
+	cmd := strings.TrimRight(string(line), "\r\n")
+	action, err := s.ask(cmd)
+	if err != nil {
+		return err
+	}
+	err = s.answer(cmd, action)
+	s.settle()
+	if err != nil {
+		return err
+	}
+	return s.w.finish()
+}
+
+// readLine sends the replies that are ready if the client has nothing more to say before it gets them.
+func (s *Session) readLine() ([]byte, error) {
+	if s.conn.r.Buffered() == 0 {
+		if err := s.w.w.Flush(); err != nil {
+			return nil, err
+		}
+	}
+	return s.conn.r.ReadBytes('\n')
+}
+
+// answer carries a command out, or does what action says instead.
+func (s *Session) answer(cmd string, action Action) error {
+	if action.Reply == nil && action.Refuse == "" {
+		return s.execute(cmd)
+	}
+	if s.effect {
+		real := s.w
+		s.w = newSilentWriter()
+		err := s.execute(cmd)
+		s.w = real
+		if err != nil {
+			return err
+		}
+	}
+	if action.Reply != nil {
+		_, err := s.w.Write(action.Reply)
+		return err
+	}
+	return s.refuse(action.Refuse)
+}
+
+// ok writes a positive status line.
+func (s *Session) ok(format string, args ...any) error {
+	_, err := fmt.Fprintf(s.w, "+OK "+format+"\r\n", args...)
+	return err
+}
+
+// refuse writes a negative status line.
+func (s *Session) refuse(text string) error {
+	_, err := fmt.Fprintf(s.w, "-ERR %s\r\n", text)
+	return err
+}
