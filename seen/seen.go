@@ -1,17 +1,42 @@
 // Package seen remembers, between runs, which messages have been delivered.
+//
+// A maildrop names its messages by unique-ids (RFC 1939 section 7, UIDL): opaque octets that are compared octet by octet
+// (C0039). A Store keeps one Record for each message that was delivered and may still be listed, in one SQLite database for
+// all accounts, and one Aside for each message that is listed but could not be, or should not be, delivered yet.
+//
+// A run of one account uses it in this order:
+//
+//	unlock, err := store.Lock(name)                        // one run of an account at a time, among all processes
+//	account, err := store.Enter(ctx, name, server, user)
+//	diff, err := store.Diff(ctx, account.ID, listing, due) // which messages of the complete listing are new?
+//	err = store.Commit(ctx, account.ID, records...)        // for each group of messages that is durable at the target
+//	err = store.Finish(ctx, account.ID, left, deleted, at) // after the positive reply to QUIT
+//
+// What the package promises: when Commit returns nil its records survive a power cut (write-ahead log, synchronous=FULL).
+// A run that ends anywhere between these steps loses no record and makes none up. No record is forgotten because one
+// listing lacked its unique-id. A database that is damaged, foreign or of a later version is an error, never a fresh start.
+//
+// Where unique-ids alone do not tell messages apart (several messages with one id, an id that came back after its message
+// was deleted, another number of octets; C0040, C0041) Diff says so in Check and leaves the judgement to the caller, who can
+// ask the server for the header.
+//
+// Limits: the folder must be on a file system with working flock and shared memory maps, as SQLite's write-ahead log
+// demands, so a folder on a network file system serves one machine only. Times are kept to the millisecond.
 package seen
 
 import (
-	"context"
 	"errors"
-	"iter"
 	"time"
 )
 
+// Errors that callers tell apart with errors.Is.
 var (
-	ErrLocked      = errors.New("seen: another popfetch has this account")
+	// ErrLocked says that the account is at work already, in this process or in another.
+	ErrLocked = errors.New("seen: another popfetch has this account")
+	// ErrNewerSchema says that this program is too old for the database, which was left as it is.
 	ErrNewerSchema = errors.New("seen: the database was written by a later version of popfetch")
-	ErrUnknown     = errors.New("seen: no such account")
+	// ErrUnknown says that the store has no such account.
+	ErrUnknown = errors.New("seen: no such account")
 )
 
 // Key names a message of an account: its unique-id, and which of the copies with that id in one listing (from 0).
@@ -30,6 +55,7 @@ type Entry struct {
 // Kind says how a message came to count as seen.
 type Kind int
 
+// The kinds of a Record. Only Delivered ones are ever Due.
 const (
 	Delivered Kind = 1 // popfetch delivered it
 	Marked    Kind = 2 // the operator said so
@@ -38,22 +64,23 @@ const (
 // Digest identifies a message by its header; the zero Digest is unknown.
 type Digest [16]byte
 
-// Record says what became of one message; kind Delivered is committed only when the message would survive a power cut.
+// Record says what became of one message; kind delivered is committed only when the message would survive a power cut.
 type Record struct {
 	Key
 	Kind        Kind
-	Listed      int64 // octets as LIST announced them
+	Listed      int64 // octets as LIST announced them; 0: unknown
 	Octets      int64 // octets as delivered
 	Digest      Digest
-	SHA256      [32]byte // of the delivered octets; zero: unknown
-	Place       string
-	DeliveredAt time.Time
+	SHA256      [32]byte  // of the delivered octets; zero: unknown
+	Place       string    // where the target put it, in the target's own words
+	DeliveredAt time.Time // zero: unknown, and never due
 	DeletedAt   time.Time // zero: not confirmed as deleted
 }
 
 // Reason says why a message was set aside.
 type Reason int
 
+// The reasons for an Aside.
 const (
 	Refused  Reason = 1 // server or target refused it; it is tried again
 	TooLarge Reason = 2 // larger than max_size
@@ -64,11 +91,11 @@ const (
 type Aside struct {
 	Key
 	Reason Reason
-	Listed int64
-	Count  int // refusals so far
-	Since  time.Time
-	Last   time.Time
-	Text   string // last error, escaped
+	Listed int64     // octets as LIST announced them; 0: unknown
+	Count  int       // refusals so far; the store counts them
+	Since  time.Time // when it was first set aside
+	Last   time.Time // when it was last set aside
+	Text   string    // last error, escaped
 }
 
 // Account is an account as the store knows it.
@@ -77,6 +104,8 @@ type Account struct {
 	Name   string
 	Server string // host:port
 	User   string
+	// Since is when the account came to have this server and user; zero for an unknown one.
+	Since time.Time
 	// Delivered says that a message was ever recorded as delivered, so the target must exist.
 	Delivered bool
 	// Records counts its records.
@@ -101,61 +130,17 @@ type Match struct {
 	Aside
 }
 
-// Store is the seen-table: every message that was delivered and may still be in its maildrop.
-type Store struct{}
-
-func Open(ctx context.Context, dir string) (*Store, error) { panic("todo") }
-func (s *Store) Close() error                              { panic("todo") }
-
-// Lock takes the account for this process, until unlock is called or the process dies.
-func (s *Store) Lock(name string) (unlock func() error, err error) { panic("todo") }
-
-// Lookup tells what is known of an account and writes nothing; an unknown one has ID 0.
-func (s *Store) Lookup(ctx context.Context, name, server, user string) (Account, error) {
-	panic("todo")
+// toMillis gives the time as it is stored; 0 stands for the zero time.
+func toMillis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
 }
 
-// Enter is Lookup, and makes the account or notes its new server and user.
-func (s *Store) Enter(ctx context.Context, name, server, user string) (Account, error) {
-	panic("todo")
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
 }
-
-// Diff fills in Copy in listing and tells what is known. due: see Diff.Due; the zero time asks for none.
-// full: do not use the fast path (--all).
-func (s *Store) Diff(ctx context.Context, account int64, listing []Entry, due time.Time) (Diff, error) {
-	panic("todo")
-}
-
-// Records returns all records of the unique-ids, every copy.
-func (s *Store) Records(ctx context.Context, account int64, uniqueIDs []string) ([]Record, error) {
-	panic("todo")
-}
-
-// Commit records messages in one transaction. A second record of a key replaces the first, and ends its being set aside.
-func (s *Store) Commit(ctx context.Context, account int64, records ...Record) error { panic("todo") }
-
-// SetAside notes messages that were not delivered (counting refusals) in one transaction.
-func (s *Store) SetAside(ctx context.Context, account int64, asides ...Aside) error { panic("todo") }
-
-// Finish is called after the positive reply to QUIT: it stamps the deleted records, notes what the complete listing left
-// lacks, forgets what has been absent for longer than the grace time, and keeps the digest of left for the next Diff.
-func (s *Store) Finish(ctx context.Context, account int64, left []Entry, deleted []Key, at time.Time) error {
-	panic("todo")
-}
-
-// Accounts lists all accounts by name.
-func (s *Store) Accounts(ctx context.Context) ([]Account, error) { panic("todo") }
-
-// All yields every record of an account, by unique-id and copy.
-func (s *Store) All(ctx context.Context, account int64) iter.Seq2[Record, error] { panic("todo") }
-
-// Asides yields what is set aside for an account.
-func (s *Store) Asides(ctx context.Context, account int64) ([]Aside, error) { panic("todo") }
-
-// Forget removes the records of the unique-ids (none named: all) and marks them as Wanted; it returns how many records went.
-func (s *Store) Forget(ctx context.Context, account int64, uniqueIDs ...string) (int, error) {
-	panic("todo")
-}
-
-// Rename gives an account's state to another name.
-func (s *Store) Rename(ctx context.Context, from, to string) error { panic("todo") }

@@ -1,0 +1,94 @@
+package seen
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// SetAside notes messages that were not delivered in one transaction. The store counts refusals itself, so Count is not
+// looked at, and it keeps the Since of a message that is set aside already. A Wanted message that is refused stays Wanted:
+// the target may hold it still. A zero Since or Last is now.
+func (s *Store) SetAside(ctx context.Context, account int64, asides ...Aside) error {
+	if len(asides) == 0 {
+		return nil
+	}
+	err := s.update(ctx, func(tx *sql.Tx) error {
+		statements, err := prepare(ctx, tx, `
+			INSERT INTO aside (account, unique_id, copy, reason, listed, count, since, last, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET count = count + excluded.count, listed = excluded.listed, last = excluded.last,
+				text = excluded.text, absent_at = 0,
+				reason = iif(reason = ? AND excluded.reason = ?, reason, excluded.reason)`)
+		if err != nil {
+			return err
+		}
+		now := s.now()
+		for _, a := range asides {
+			if a.Reason == 0 {
+				return fmt.Errorf("unique-id %q is set aside for no reason", a.UniqueID)
+			}
+			refusals := 0
+			if a.Reason == Refused {
+				refusals = 1
+			}
+			if a.Last.IsZero() {
+				a.Last = now
+			}
+			if a.Since.IsZero() {
+				a.Since = a.Last
+			}
+			_, err := statements[0].ExecContext(ctx, account, []byte(a.UniqueID), a.Copy, a.Reason, a.Listed, refusals,
+				toMillis(a.Since), toMillis(a.Last), a.Text, Wanted, Refused)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("setting %d messages aside: %w", len(asides), err)
+	}
+	return nil
+}
+
+// Asides returns what is set aside for an account, by unique-id and copy, save messages that the last finished listing lacked.
+func (s *Store) Asides(ctx context.Context, account int64) ([]Aside, error) {
+	stored, err := readAsides(ctx, s.read, account)
+	if err != nil {
+		return nil, fmt.Errorf("reading what is set aside: %w", err)
+	}
+	var asides []Aside
+	for _, a := range stored {
+		if a.absentAt == 0 {
+			asides = append(asides, a.Aside)
+		}
+	}
+	return asides, nil
+}
+
+// aside is an Aside with the time of the listing that lacked it; 0: it was in the last one.
+type aside struct {
+	Aside
+	absentAt int64
+}
+
+func readAsides(ctx context.Context, q querier, account int64) ([]aside, error) {
+	rows, err := q.QueryContext(ctx, `
+		SELECT unique_id, copy, reason, listed, count, since, last, text, absent_at
+		FROM aside WHERE account = ? ORDER BY unique_id, copy`, account)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []aside
+	for rows.Next() {
+		var a aside
+		var since, last int64
+		if err := rows.Scan(&a.UniqueID, &a.Copy, &a.Reason, &a.Listed, &a.Count, &since, &last, &a.Text, &a.absentAt); err != nil {
+			return nil, err
+		}
+		a.Since, a.Last = fromMillis(since), fromMillis(last)
+		all = append(all, a)
+	}
+	return all, rows.Err()
+}

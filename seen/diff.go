@@ -1,0 +1,243 @@
+package seen
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// lookupRatio is how many rows the merge reads in the time of looking one up.
+const lookupRatio = 8
+
+// Diff fills in Copy in listing, which must be complete, and tells what is known of each message. due: see Diff.Due; the
+// zero time asks for none. An account that Lookup does not know (ID 0) makes every message new. Diff writes nothing.
+//
+// Nearly always a maildrop is what it was, or that and some new messages. So Finish keeps a digest of what it left, and
+// where a listing begins with just that, only the rest is looked up.
+func (s *Store) Diff(ctx context.Context, account int64, listing []Entry, due time.Time) (Diff, error) {
+	c := comparison{account: account, listing: listing, due: toMillis(due)}
+	err := s.view(ctx, func(tx *sql.Tx) error { return c.run(ctx, tx) })
+	if err != nil {
+		return Diff{}, fmt.Errorf("comparing the listing with the seen-table: %w", err)
+	}
+	return c.diff, nil
+}
+
+// comparison is the work of one Diff.
+type comparison struct {
+	account int64
+	listing []Entry
+	due     int64
+	diff    Diff
+}
+
+func (c *comparison) run(ctx context.Context, tx *sql.Tx) error {
+	last, err := readFinished(ctx, tx, c.account)
+	if err != nil {
+		return err
+	}
+	asides, err := readAsides(ctx, tx, c.account)
+	if err != nil {
+		return err
+	}
+	same := last.isPrefixOf(c.listing)
+	c.diff.Unchanged = same && last.listed == len(c.listing)
+	if same && !last.hasDue(c.due) {
+		done, err := c.runTail(ctx, tx, asides, last.listed)
+		if done || err != nil {
+			return err
+		}
+	}
+	order := make([]int, len(c.listing))
+	for i := range order {
+		order[i] = i
+	}
+	c.sort(order)
+	if len(order) < last.records/lookupRatio {
+		return c.compare(order, tableOf(ctx, tx, c.account, asides, c.uniqueIDs(order)))
+	}
+	table, err := wholeTable(ctx, tx, c.account, asides)
+	if err != nil {
+		return err
+	}
+	return c.compare(order, table)
+}
+
+// runTail compares a listing whose first entries are what the last finished run left. Of these only the ones whose
+// unique-id is listed behind them too, or has copies, or was set aside, are looked at; the others are seen. It is not done if
+// that leaves too much to look up.
+func (c *comparison) runTail(ctx context.Context, tx *sql.Tx, asides []aside, listed int) (done bool, err error) {
+	most := len(c.listing) / lookupRatio
+	if len(c.listing)-listed+len(asides) > most {
+		return false, nil
+	}
+	ids, err := idsWithCopies(ctx, tx, c.account, most+1)
+	if err != nil || len(ids) > most {
+		return false, err
+	}
+	for i := range asides {
+		ids[asides[i].UniqueID] = true
+	}
+	for _, e := range c.listing[listed:] {
+		ids[e.UniqueID] = true
+	}
+	var order []int
+	for i := range c.listing {
+		c.listing[i].Copy = 0
+		if len(ids) > 0 && ids[c.listing[i].UniqueID] {
+			order = append(order, i)
+		}
+	}
+	c.diff.Seen = len(c.listing) - len(order)
+	c.sort(order)
+	return true, c.compare(order, tableOf(ctx, tx, c.account, asides, c.uniqueIDs(order)))
+}
+
+// idsWithCopies returns the unique-ids of which more than one copy is recorded, up to a limit.
+func idsWithCopies(ctx context.Context, tx *sql.Tx, account int64, limit int) (map[string]bool, error) {
+	rows, err := tx.QueryContext(ctx, "SELECT DISTINCT unique_id FROM seen WHERE account = ? AND copy > 0 LIMIT ?", account, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	ids := make(map[string]bool)
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids[id] = true
+	}
+	return ids, rows.Err()
+}
+
+// sort puts indexes into the order of the table: by unique-id, and in the order of the listing among copies.
+func (c *comparison) sort(order []int) {
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(c.listing[a].UniqueID, c.listing[b].UniqueID), a-b)
+	})
+}
+
+// uniqueIDs returns the unique-ids of sorted indexes, each once.
+func (c *comparison) uniqueIDs(order []int) []string {
+	ids := make([]string, 0, len(order))
+	for _, i := range order {
+		if id := c.listing[i].UniqueID; len(ids) == 0 || ids[len(ids)-1] != id {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// compare goes through the entries that order names, sorted, and through the table side by side.
+func (c *comparison) compare(order []int, t *table) error {
+	k, err := t.next()
+	for len(order) > 0 {
+		id := c.listing[order[0]].UniqueID
+		for k != nil && k.uniqueID < id && err == nil {
+			k, err = t.next()
+		}
+		if err != nil {
+			return err
+		}
+		n := 1
+		for n < len(order) && c.listing[order[n]].UniqueID == id {
+			n++
+		}
+		if k != nil && k.uniqueID == id {
+			c.judge(order[:n], k)
+		} else {
+			c.judge(order[:n], &known{uniqueID: id})
+		}
+		order = order[n:]
+	}
+	slices.Sort(c.diff.New)
+	slices.Sort(c.diff.Check)
+	slices.Sort(c.diff.Due)
+	slices.SortFunc(c.diff.Aside, func(a, b Match) int { return a.Index - b.Index })
+	return err
+}
+
+// judge numbers the listed copies of one unique-id and notes what is known of them.
+func (c *comparison) judge(copies []int, k *known) {
+	for ordinal, i := range copies {
+		e := &c.listing[i]
+		e.Copy = ordinal
+		switch v, r, a := k.judge(ordinal, len(copies), e.Octets); v {
+		case isNew:
+			c.diff.New = append(c.diff.New, i)
+		case isCheck:
+			c.diff.Check = append(c.diff.Check, i)
+		case isAside:
+			c.diff.Aside = append(c.diff.Aside, Match{Index: i, Aside: a.Aside})
+		case isSeen:
+			c.diff.Seen++
+			if r.isDue(c.due) {
+				c.diff.Due = append(c.diff.Due, i)
+			}
+		}
+	}
+}
+
+// isDue says that the message was delivered at or before the time due; 0 asks for none.
+func (r *row) isDue(due int64) bool {
+	return due != 0 && r.kind == Delivered && r.deliveredAt != 0 && r.deliveredAt <= due
+}
+
+// finished is what the last finished run left behind.
+type finished struct {
+	records int    // of the account, now
+	listed  int    // how many entries were left
+	digest  []byte // of these; nil if it does not hold any more
+	oldest  int64  // the earliest delivery among them; 0: none
+}
+
+// readFinished returns the zero value for account 0.
+func readFinished(ctx context.Context, tx *sql.Tx, account int64) (finished, error) {
+	var f finished
+	if account == 0 {
+		return f, nil
+	}
+	err := tx.QueryRowContext(ctx, "SELECT records, listed, digest, oldest FROM account WHERE id = ?", account).
+		Scan(&f.records, &f.listed, &f.digest, &f.oldest)
+	if errors.Is(err, sql.ErrNoRows) {
+		return f, ErrUnknown
+	}
+	return f, err
+}
+
+// isPrefixOf says that the listing begins with what was left.
+func (f *finished) isPrefixOf(listing []Entry) bool {
+	if f.digest == nil || f.listed > len(listing) {
+		return false
+	}
+	digest := digestOf(listing[:f.listed])
+	return string(f.digest) == string(digest[:])
+}
+
+func (f *finished) hasDue(due int64) bool {
+	return due != 0 && f.oldest != 0 && f.oldest <= due
+}
+
+// digestOf covers unique-ids and octets in their order.
+func digestOf(listing []Entry) [sha256.Size]byte {
+	hash := sha256.New()
+	buffer := make([]byte, 0, 16<<10)
+	for i := range listing {
+		buffer = binary.AppendUvarint(buffer, uint64(len(listing[i].UniqueID)))
+		buffer = append(buffer, listing[i].UniqueID...)
+		buffer = binary.AppendVarint(buffer, listing[i].Octets)
+		if len(buffer) > 8<<10 {
+			hash.Write(buffer)
+			buffer = buffer[:0]
+		}
+	}
+	hash.Write(buffer)
+	return [sha256.Size]byte(hash.Sum(nil))
+}

@@ -1,0 +1,58 @@
+package seen
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestDiff(t *testing.T) {
+	t.Run("unknown account", func(t *testing.T) {
+		s := open(t)
+		listing := listingOf("b", "a", "b")
+		wantDiff(t, s, 0, listing, "new [0 1 2], check [], seen 0, aside []")
+		if got := []int{listing[0].Copy, listing[1].Copy, listing[2].Copy}; !slices.Equal(got, []int{0, 0, 1}) {
+			t.Errorf("copies = %v, want [0 0 1]", got)
+		}
+	})
+	t.Run("nothing new after a run", func(t *testing.T) {
+		s := open(t)
+		account := enter(t, s)
+		listing := listingOf("c", "a", "b")
+		d := mustDiff(t, s, account, listing)
+		if len(d.New) != 3 {
+			t.Fatalf("Diff() = %s, want 3 new", summary(d))
+		}
+		deliverAll(t, s, account, listing)
+		mustFinish(t, s, account, listing)
+		d = mustDiff(t, s, account, listing)
+		if d.Seen != 3 || !d.Unchanged {
+			t.Errorf("Diff() = %s, unchanged %v, want 3 seen, unchanged", summary(d), d.Unchanged)
+		}
+	})
+	t.Run("C0039/case counts", func(t *testing.T) {
+		s := open(t)
+		account := enter(t, s)
+		listing := listingOf("abc", "ABC")
+		wantDiff(t, s, account, listing, "new [0 1], check [], seen 0, aside []")
+		mustCommit(t, s, account, recordOf(listing[0]))
+		wantDiff(t, s, account, listing, "new [1], check [], seen 1, aside []")
+	})
+	t.Run("due", func(t *testing.T) {
+		s := open(t)
+		account := enter(t, s)
+		listing := listingOf("old", "marked", "young")
+		mustDiff(t, s, account, listing)
+		old, marked, young := recordOf(listing[0]), recordOf(listing[1]), recordOf(listing[2])
+		old.DeliveredAt = now.Add(-time.Hour)
+		marked.Kind, marked.DeliveredAt = Marked, now.Add(-time.Hour)
+		mustCommit(t, s, account, old, marked, young)
+		for _, finished := range []bool{false, true} {
+			d, err := s.Diff(t.Context(), account, listing, now.Add(-time.Hour))
+			if err != nil || !slices.Equal(d.Due, []int{0}) || d.Seen != 3 {
+				t.Errorf("finished %v: Diff() = %v due, %d seen, %v, want [0] due, 3 seen", finished, d.Due, d.Seen, err)
+			}
+			mustFinish(t, s, account, listing)
+		}
+	})
+}

@@ -1,0 +1,65 @@
+package seen
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Lock takes the account for this process, until unlock is called or the process dies. ErrLocked: it is taken already,
+// by another process or by this one. The account need not be known.
+func (s *Store) Lock(name string) (unlock func() error, err error) {
+	unlock, err = flock(filepath.Join(s.dir, lockName(name)), false)
+	if err != nil {
+		return nil, fmt.Errorf("locking account %q: %w", name, err)
+	}
+	return unlock, nil
+}
+
+// lockName gives a file name for any account name: what is readable and harmless of it, and a digest to tell it from others.
+func lockName(account string) string {
+	const longest = 40
+	readable := []byte(account[:min(len(account), longest)])
+	for i, c := range readable {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '@' || c == '-' || c == '.') {
+			readable[i] = '_'
+		}
+	}
+	digest := sha256.Sum256([]byte(account))
+	return fmt.Sprintf("account-%s-%x.lock", readable, digest[:8])
+}
+
+// flock locks a file, which it makes if missing. The file is never removed: a process that waits for it, or opens it at
+// that moment, would lock a file that is no longer there. The kernel ends the lock with the process, however that dies.
+func flock(path string, wait bool) (unlock func() error, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600) // os adds O_CLOEXEC: an MDA must not inherit it
+	if err != nil {
+		return nil, err
+	}
+	how := unix.LOCK_EX
+	if !wait {
+		how |= unix.LOCK_NB
+	}
+	for {
+		err = unix.Flock(int(f.Fd()), how)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		_ = f.Close() // nothing was written
+		if err == unix.EWOULDBLOCK {
+			return nil, ErrLocked
+		}
+		return nil, &os.PathError{Op: "flock", Path: path, Err: err}
+	}
+	return sync.OnceValue(func() error {
+		// A child that is just being started holds the file until it calls exec, so closing it alone might not unlock it.
+		return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+	}), nil
+}

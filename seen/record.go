@@ -1,0 +1,189 @@
+package seen
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+)
+
+// Commit records messages in one transaction. A second record of a key replaces the first, DeletedAt included, and ends
+// its being set aside. The messages must be durable at their target by then. An error does not mean that nothing was recorded,
+// so it must not be tried again; see Store.
+func (s *Store) Commit(ctx context.Context, account int64, records ...Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	err := s.update(ctx, func(tx *sql.Tx) error {
+		statements, err := prepare(ctx, tx,
+			"INSERT INTO detail (octets, digest, sha256, place) VALUES (?, ?, ?, ?)",
+			`INSERT INTO seen (account, unique_id, copy, kind, listed, delivered_at, deleted_at, detail)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET kind = excluded.kind, listed = excluded.listed, delivered_at = excluded.delivered_at,
+				deleted_at = excluded.deleted_at, absent_at = 0, detail = excluded.detail`,
+			"DELETE FROM aside WHERE account = ? AND unique_id = ? AND copy = ?")
+		if err != nil {
+			return err
+		}
+		detail, row, aside := statements[0], statements[1], statements[2]
+		delivered := false
+		for _, r := range records {
+			if r.Kind == 0 {
+				return fmt.Errorf("the record of unique-id %q has no kind", r.UniqueID)
+			}
+			delivered = delivered || r.Kind == Delivered
+			result, err := detail.ExecContext(ctx, r.Octets, r.Digest[:], r.SHA256[:], r.Place)
+			if err != nil {
+				return err
+			}
+			id, err := result.LastInsertId()
+			if err != nil {
+				return err
+			}
+			key := []byte(r.UniqueID)
+			_, err = row.ExecContext(ctx, account, key, r.Copy, r.Kind, r.Listed, toMillis(r.DeliveredAt), toMillis(r.DeletedAt), id)
+			if err != nil {
+				return err
+			}
+			if _, err := aside.ExecContext(ctx, account, key, r.Copy); err != nil {
+				return err
+			}
+		}
+		if !delivered {
+			return nil
+		}
+		_, err = tx.ExecContext(ctx, "UPDATE account SET delivered = 1 WHERE id = ? AND delivered = 0", account)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("recording %d messages: %w", len(records), err)
+	}
+	return nil
+}
+
+const selectRecord = `
+	SELECT unique_id, copy, kind, listed, delivered_at, deleted_at, octets, digest, sha256, place
+	FROM seen JOIN detail ON detail.id = seen.detail`
+
+func scanRecord(rows *sql.Rows) (Record, error) {
+	var r Record
+	var digest, sum sql.RawBytes
+	var delivered, deleted int64
+	err := rows.Scan(&r.UniqueID, &r.Copy, &r.Kind, &r.Listed, &delivered, &deleted, &r.Octets, &digest, &sum, &r.Place)
+	copy(r.Digest[:], digest)
+	copy(r.SHA256[:], sum)
+	r.DeliveredAt, r.DeletedAt = fromMillis(delivered), fromMillis(deleted)
+	return r, err
+}
+
+// Records returns all records of the unique-ids, every copy, by unique-id and copy.
+func (s *Store) Records(ctx context.Context, account int64, uniqueIDs []string) ([]Record, error) {
+	var found []Record
+	ids := slices.Compact(slices.Sorted(slices.Values(uniqueIDs)))
+	err := s.view(ctx, func(tx *sql.Tx) error {
+		for chunk := range slices.Chunk(ids, lookupChunk) {
+			where, args := whereIDs(account, chunk)
+			for r, err := range queryRecords(ctx, tx, where, args) {
+				if err != nil {
+					return err
+				}
+				found = append(found, r)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading records: %w", err)
+	}
+	return found, nil
+}
+
+// All yields every record of an account, by unique-id and copy. An error is yielded once, at the end.
+func (s *Store) All(ctx context.Context, account int64) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		for r, err := range queryRecords(ctx, s.read, " WHERE account = ?", []any{account}) {
+			if err != nil {
+				err = fmt.Errorf("reading records: %w", err)
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+func queryRecords(ctx context.Context, q querier, where string, args []any) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		rows, err := q.QueryContext(ctx, selectRecord+where+" ORDER BY unique_id, copy", args...)
+		if err != nil {
+			yield(Record{}, err)
+			return
+		}
+		defer rows.Close()
+		for rows.Next() {
+			r, err := scanRecord(rows)
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(Record{}, err)
+		}
+	}
+}
+
+// lookupChunk is how many unique-ids one query names.
+const lookupChunk = 256
+
+// whereIDs makes the condition that picks the rows of some unique-ids.
+func whereIDs(account int64, ids []string) (where string, args []any) {
+	args = make([]any, 0, 1+len(ids))
+	args = append(args, account)
+	for _, id := range ids {
+		args = append(args, []byte(id))
+	}
+	return " WHERE account = ? AND unique_id IN (?" + strings.Repeat(", ?", len(ids)-1) + ")", args
+}
+
+// Forget removes the records of the unique-ids (none named: all) and marks them as Wanted; it returns how many records
+// went. Unique-ids without a record are passed over.
+func (s *Store) Forget(ctx context.Context, account int64, uniqueIDs ...string) (int, error) {
+	forgotten := 0
+	err := s.update(ctx, func(tx *sql.Tx) error {
+		if len(uniqueIDs) == 0 {
+			return s.forget(ctx, tx, &forgotten, " WHERE account = ?", []any{account})
+		}
+		for chunk := range slices.Chunk(uniqueIDs, lookupChunk) {
+			where, args := whereIDs(account, chunk)
+			if err := s.forget(ctx, tx, &forgotten, where, args); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("forgetting records: %w", err)
+	}
+	return forgotten, nil
+}
+
+func (s *Store) forget(ctx context.Context, tx *sql.Tx, forgotten *int, where string, args []any) error {
+	now := toMillis(s.now())
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO aside (account, unique_id, copy, reason, listed, count, since, last, text, absent_at)
+		SELECT account, unique_id, copy, ?, listed, 0, ?, ?, '', absent_at FROM seen`+where+`
+		ON CONFLICT DO UPDATE SET reason = excluded.reason`,
+		slices.Concat([]any{Wanted, now, now}, args)...)
+	if err != nil {
+		return err
+	}
+	result, err := tx.ExecContext(ctx, "DELETE FROM seen"+where, args...)
+	if err != nil {
+		return err
+	}
+	n, err := result.RowsAffected()
+	*forgotten += int(n)
+	return err
+}

@@ -1,0 +1,138 @@
+package seen
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// applicationID marks a database file as ours ("popf"), so that another program's is never taken for an empty one.
+const applicationID = 0x706f7066
+
+// migrations bring a database from version i (PRAGMA user_version) to version i+1. One that was released is never edited.
+//
+// Times are milliseconds since 1970; 0 stands for none. Unique-ids are BLOBs, which SQLite compares octet by octet as Go
+// compares strings, so that a listing and the table can be merged in one order. What the merge does not need is in detail,
+// which keeps the rows of seen small.
+//
+// account.digest covers the first account.listed entries of the listing that the last finished run left; while it stands,
+// each of these is seen without doubt or set aside. The triggers take it away with whatever could make that untrue.
+var migrations = []string{`
+CREATE TABLE account (
+	id        INTEGER PRIMARY KEY AUTOINCREMENT,
+	name      TEXT NOT NULL UNIQUE,
+	server    TEXT NOT NULL,
+	user      TEXT NOT NULL,
+	since     INTEGER NOT NULL,
+	delivered INTEGER NOT NULL DEFAULT 0,
+	records   INTEGER NOT NULL DEFAULT 0,
+	listed    INTEGER NOT NULL DEFAULT 0,
+	digest    BLOB,
+	oldest    INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE seen (
+	account      INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+	unique_id    BLOB NOT NULL,
+	copy         INTEGER NOT NULL,
+	kind         INTEGER NOT NULL,
+	listed       INTEGER NOT NULL,
+	delivered_at INTEGER NOT NULL,
+	absent_at    INTEGER NOT NULL DEFAULT 0,
+	deleted_at   INTEGER NOT NULL DEFAULT 0,
+	detail       INTEGER NOT NULL,
+	PRIMARY KEY (account, unique_id, copy)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX seen_copies ON seen (account, unique_id) WHERE copy > 0;
+
+CREATE TABLE detail (
+	id     INTEGER PRIMARY KEY,
+	octets INTEGER NOT NULL,
+	digest BLOB NOT NULL,
+	sha256 BLOB NOT NULL,
+	place  TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE aside (
+	account   INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+	unique_id BLOB NOT NULL,
+	copy      INTEGER NOT NULL,
+	reason    INTEGER NOT NULL,
+	listed    INTEGER NOT NULL,
+	count     INTEGER NOT NULL,
+	since     INTEGER NOT NULL,
+	last      INTEGER NOT NULL,
+	text      TEXT NOT NULL,
+	absent_at INTEGER NOT NULL DEFAULT 0,
+	PRIMARY KEY (account, unique_id, copy)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER seen_added AFTER INSERT ON seen BEGIN
+	UPDATE account SET records = records + 1 WHERE id = NEW.account;
+END;
+CREATE TRIGGER seen_removed AFTER DELETE ON seen BEGIN
+	DELETE FROM detail WHERE id = OLD.detail;
+	UPDATE account SET records = records - 1, digest = NULL WHERE id = OLD.account;
+END;
+CREATE TRIGGER seen_changed
+AFTER UPDATE OF account, unique_id, copy, kind, listed, delivered_at, deleted_at ON seen BEGIN
+	UPDATE account SET digest = NULL WHERE id IN (OLD.account, NEW.account);
+END;
+CREATE TRIGGER seen_replaced AFTER UPDATE OF detail ON seen WHEN OLD.detail <> NEW.detail BEGIN
+	DELETE FROM detail WHERE id = OLD.detail;
+END;
+CREATE TRIGGER aside_removed AFTER DELETE ON aside BEGIN
+	UPDATE account SET digest = NULL WHERE id = OLD.account;
+END;
+CREATE TRIGGER aside_changed AFTER UPDATE OF account, unique_id, copy ON aside BEGIN
+	UPDATE account SET digest = NULL WHERE id IN (OLD.account, NEW.account);
+END;
+CREATE TRIGGER account_moved AFTER UPDATE OF server, user ON account BEGIN
+	UPDATE account SET digest = NULL WHERE id = NEW.id;
+END;
+`}
+
+// migrate brings the database to the present version, each step in a transaction of its own.
+func migrate(ctx context.Context, db *sql.DB) error {
+	var app int
+	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&app); err != nil {
+		return err
+	}
+	if app != applicationID {
+		return errors.New("not a database of popfetch")
+	}
+	for {
+		done, err := migrateOnce(ctx, db)
+		if done || err != nil {
+			return err
+		}
+	}
+}
+
+// migrateOnce takes the next step, if there is one.
+func migrateOnce(ctx context.Context, db *sql.DB) (done bool, err error) {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	defer tx.Rollback()
+	var version int
+	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return false, err
+	}
+	switch {
+	case version > len(migrations):
+		return false, fmt.Errorf("version %d, known up to %d: %w", version, len(migrations), ErrNewerSchema)
+	case version == len(migrations):
+		return true, nil
+	}
+	if _, err := tx.ExecContext(ctx, migrations[version]); err != nil {
+		return false, fmt.Errorf("bringing version %d to %d: %w", version, version+1, err)
+	}
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version+1)); err != nil {
+		return false, err
+	}
+	return false, tx.Commit()
+}

@@ -1,0 +1,197 @@
+package seen
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	_ "github.com/mattn/go-sqlite3" // registers the driver "sqlite3"
+)
+
+const (
+	fileName = "seen.db"
+	// busyTimeout is how long, in milliseconds, a transaction waits for one of another process.
+	busyTimeout = "10000"
+	// readers is how many transactions may read at the same time, besides the one that writes.
+	readers = 4
+)
+
+// Store is the seen-table: every message that was delivered and may still be in its maildrop.
+// Its methods may be called by several goroutines at the same time, and several processes may have the same folder open.
+//
+// Each method that writes does so in one transaction. An error from it does not say that nothing was written: SQLite can
+// bring back a transaction whose commit reported an I/O error. Only the next Diff tells.
+type Store struct {
+	dir   string
+	write *sql.DB // one connection, whose transactions take the write lock when they begin
+	read  *sql.DB
+	now   func() time.Time
+}
+
+// Open opens the seen-table in the folder dir and makes both if they are missing, the folder with mode 0700 and every
+// file with 0600. A table of a later version is ErrNewerSchema; one that is damaged or foreign is an error too, and both are
+// left as they are.
+func Open(ctx context.Context, dir string) (*Store, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the state folder: %w", err)
+	}
+	if err := makeDir(dir); err != nil {
+		return nil, fmt.Errorf("making the state folder: %w", err)
+	}
+	// Two processes that make or migrate the same table must not meet half-way.
+	unlock, err := flock(filepath.Join(dir, "open.lock"), true)
+	if err != nil {
+		return nil, fmt.Errorf("opening the state folder: %w", err)
+	}
+	defer unlock()
+	path := filepath.Join(dir, fileName)
+	if err := create(ctx, path); err != nil {
+		return nil, fmt.Errorf("making %s: %w", path, err)
+	}
+	s := &Store{dir: dir, now: time.Now}
+	if err := s.connect(path); err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
+	if err := migrate(ctx, s.write); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), s.Close())
+	}
+	return s, nil
+}
+
+// connect prepares the connections; they are made when first used.
+func (s *Store) connect(path string) (err error) {
+	// Without synchronous=FULL a commit in WAL mode is not synced, and a power cut would take it back.
+	s.write, err = sql.Open("sqlite3", dsn(path, "_journal_mode=WAL&_synchronous=FULL&_foreign_keys=1&_txlock=immediate"))
+	if err != nil {
+		return err
+	}
+	s.write.SetMaxOpenConns(1)
+	s.read, err = sql.Open("sqlite3", dsn(path, "_query_only=1"))
+	if err != nil {
+		return err
+	}
+	s.read.SetMaxOpenConns(readers)
+	s.read.SetMaxIdleConns(readers)
+	return nil
+}
+
+// dsn names a database file and its options; the path may hold any character.
+func dsn(path, options string) string {
+	file := url.URL{Scheme: "file", Path: path, RawQuery: "_busy_timeout=" + busyTimeout + "&" + options}
+	return file.String()
+}
+
+// create makes an empty database, unless there is one. It gets its name only when it is marked as ours: so an empty file
+// with that name is damage, not a beginning.
+func create(ctx context.Context, path string) error {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	// A log without its database is of no use, and SQLite would replay it into the new one.
+	for _, leftover := range []string{path + "-wal", path + "-shm", path + ".new"} {
+		if err := os.Remove(leftover); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	// SQLite would make it 0644; the files beside it get the mode of this one.
+	f, err := os.OpenFile(path+".new", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite3", dsn(path+".new", "_journal_mode=MEMORY&_synchronous=FULL"))
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID))
+	if err := errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// makeDir makes a folder and those above it, if missing, so that they survive a power cut.
+func makeDir(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := makeDir(filepath.Dir(dir)); err != nil {
+			return err
+		}
+		err = os.Mkdir(dir, 0o700)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(dir))
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// Close closes the seen-table. No other method may be at work or be called afterwards; locks stay until they are unlocked.
+func (s *Store) Close() error {
+	if err := errors.Join(s.read.Close(), s.write.Close()); err != nil {
+		return fmt.Errorf("closing the seen-table: %w", err)
+	}
+	return nil
+}
+
+// update runs do in a transaction that holds the write lock from its beginning, and commits it.
+func (s *Store) update(ctx context.Context, do func(*sql.Tx) error) error {
+	return transact(ctx, s.write, do)
+}
+
+// view runs do in a transaction that sees one state of the table, whatever is written meanwhile.
+func (s *Store) view(ctx context.Context, do func(*sql.Tx) error) error {
+	return transact(ctx, s.read, do)
+}
+
+func transact(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // after Commit it does nothing
+	if err := do(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// querier is what reads: a transaction, or the connections as they are.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// prepare makes statements that are closed with the transaction.
+func prepare(ctx context.Context, tx *sql.Tx, queries ...string) ([]*sql.Stmt, error) {
+	statements := make([]*sql.Stmt, len(queries))
+	for i, query := range queries {
+		var err error
+		if statements[i], err = tx.PrepareContext(ctx, query); err != nil {
+			return nil, err
+		}
+	}
+	return statements, nil
+}

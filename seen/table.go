@@ -1,0 +1,232 @@
+package seen
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// row is what of a record is needed to compare it with a listing.
+type row struct {
+	Key
+	kind        Kind
+	listed      int64
+	deliveredAt int64 // like the next two in milliseconds since 1970, 0 for none
+	absentAt    int64
+	deletedAt   int64
+}
+
+// known is what the store holds of one unique-id.
+type known struct {
+	uniqueID string
+	records  []row
+	asides   []aside
+	current  int // how many of both were in the last finished listing, or have come since
+	ever     int // how many there are of both
+}
+
+// verdict is what is known of one listed message.
+type verdict int
+
+const (
+	isNew verdict = iota
+	isCheck
+	isSeen
+	isAside
+)
+
+// judge tells what is known of a message by its key and octets, where listed messages have its unique-id. The record or
+// aside of that key is returned with isSeen and isAside.
+//
+// Where an id has, or had, several messages, the ordinal alone does not name one: when a copy is gone the others move up.
+// So as soon as the number of copies is not that of the last finished listing, nothing but the header tells them apart (C0041).
+// An id whose message was deleted with the server's consent, or whose octets changed beyond what servers are known to be
+// off by, may name another message now (C0040). But a single message that was hidden for a while is still the same one.
+func (k *known) judge(ordinal, listed int, octets int64) (verdict, *row, *aside) {
+	r := k.record(ordinal)
+	a := k.aside(ordinal)
+	switch {
+	case len(k.records) == 0 && a == nil:
+		return isNew, nil, nil
+	case len(k.records) == 0:
+		return isAside, nil, a
+	case listed != k.current && max(listed, k.ever) > 1:
+		return isCheck, nil, nil
+	case r == nil && a != nil:
+		return isAside, nil, a
+	case r == nil || a != nil:
+		return isCheck, nil, nil
+	case r.deletedAt != 0 || r.absentAt != 0 && k.current > 0 || differ(r.listed, octets):
+		return isCheck, nil, nil
+	}
+	return isSeen, r, nil
+}
+
+// differ says that two sizes cannot be those of one message. Servers count line ends differently and change header fields
+// such as Status between sessions, so some difference means nothing.
+func differ(a, b int64) bool {
+	return a > 0 && b > 0 && max(a, b)-min(a, b) > 16+a/16
+}
+
+func (k *known) record(ordinal int) *row {
+	i, found := slices.BinarySearchFunc(k.records, ordinal, func(r row, ordinal int) int { return r.Copy - ordinal })
+	if !found {
+		return nil
+	}
+	return &k.records[i]
+}
+
+func (k *known) aside(ordinal int) *aside {
+	i, found := slices.BinarySearchFunc(k.asides, ordinal, func(a aside, ordinal int) int { return a.Copy - ordinal })
+	if !found {
+		return nil
+	}
+	return &k.asides[i]
+}
+
+// count brings current and ever up to date.
+func (k *known) count() {
+	k.current, k.ever = 0, len(k.records)+len(k.asides)
+	for i := range k.records {
+		if k.records[i].absentAt == 0 {
+			k.current++
+		}
+	}
+	for i := range k.asides {
+		if k.asides[i].absentAt == 0 {
+			k.current++
+		}
+	}
+}
+
+// table reads what is known of an account, unique-id by unique-id in ascending order of their octets.
+type table struct {
+	chunks func() (string, error) // the next rows as text, see packed; "" at the end
+	chunk  string
+	last   Key
+	head   row // the first row of the next unique-id, if there is more
+	more   bool
+	begun  bool
+	asides []aside // those not yet taken
+	known  known   // what next returned, whose memory is used again
+}
+
+// packed makes one text of many rows: the numbers and the length of the unique-id, each with a space behind it, and the
+// unique-id. Handing rows over one by one would take three times as long and an allocation for each.
+const packed = `
+	SELECT coalesce(group_concat(copy || ' ' || kind || ' ' || listed || ' ' || delivered_at || ' ' || absent_at || ' ' ||
+		deleted_at || ' ' || length(unique_id) || ' ' || CAST(unique_id AS TEXT), ''), '')
+	FROM (SELECT * FROM seen`
+
+// mergeChunk is how many rows are read at once.
+const mergeChunk = 1024
+
+// wholeTable reads everything that is known of an account. Rows that it has passed may be changed meanwhile.
+func wholeTable(ctx context.Context, tx *sql.Tx, account int64, asides []aside) (*table, error) {
+	statements, err := prepare(ctx, tx, packed+" WHERE account = ? AND (unique_id, copy) > (?, ?) ORDER BY unique_id, copy LIMIT ?)")
+	if err != nil {
+		return nil, err
+	}
+	t := &table{asides: asides, last: Key{Copy: -1}}
+	t.chunks = func() (chunk string, err error) {
+		err = statements[0].QueryRowContext(ctx, account, []byte(t.last.UniqueID), t.last.Copy, mergeChunk).Scan(&chunk)
+		return chunk, err
+	}
+	return t, nil
+}
+
+// tableOf reads what is known of the unique-ids, which are in ascending order and all different.
+func tableOf(ctx context.Context, tx *sql.Tx, account int64, asides []aside, ids []string) *table {
+	t := &table{asides: asides, last: Key{Copy: -1}}
+	t.chunks = func() (chunk string, err error) {
+		for chunk == "" && len(ids) > 0 && err == nil {
+			where, args := whereIDs(account, ids[:min(len(ids), lookupChunk)])
+			ids = ids[min(len(ids), lookupChunk):]
+			err = tx.QueryRowContext(ctx, packed+where+" ORDER BY unique_id, copy)", args...).Scan(&chunk)
+		}
+		return chunk, err
+	}
+	return t
+}
+
+// next returns what is known of the next unique-id, nil after the last. It is valid until the next call.
+func (t *table) next() (*known, error) {
+	if !t.begun {
+		t.begun = true
+		if err := t.advance(); err != nil {
+			return nil, err
+		}
+	}
+	k := &t.known
+	k.records = k.records[:0]
+	switch {
+	case !t.more && len(t.asides) == 0:
+		return nil, nil
+	case !t.more || len(t.asides) > 0 && t.asides[0].UniqueID < t.head.UniqueID:
+		k.uniqueID = t.asides[0].UniqueID
+	default:
+		k.uniqueID = t.head.UniqueID
+	}
+	for t.more && t.head.UniqueID == k.uniqueID {
+		k.records = append(k.records, t.head)
+		if err := t.advance(); err != nil {
+			return nil, err
+		}
+	}
+	n := 0
+	for n < len(t.asides) && t.asides[n].UniqueID == k.uniqueID {
+		n++
+	}
+	k.asides, t.asides = t.asides[:n], t.asides[n:]
+	k.count()
+	return k, nil
+}
+
+// advance makes the next row the head.
+func (t *table) advance() (err error) {
+	if t.chunk == "" {
+		if t.chunk, err = t.chunks(); err != nil || t.chunk == "" {
+			t.more = false
+			return err
+		}
+	}
+	r, rest, err := unpack(t.chunk)
+	if err != nil {
+		return err
+	}
+	if r.UniqueID < t.last.UniqueID || r.UniqueID == t.last.UniqueID && r.Copy <= t.last.Copy {
+		return errors.New("the rows are out of order; the database is damaged")
+	}
+	t.chunk, t.last, t.head, t.more = rest, r.Key, r, true
+	return nil
+}
+
+// unpack takes the first row off a chunk. Its unique-id shares the chunk's memory.
+func unpack(chunk string) (r row, rest string, err error) {
+	var numbers [7]int64
+	rest = chunk
+	for i := range numbers {
+		var number string
+		number, rest, _ = strings.Cut(rest, " ")
+		if numbers[i], err = strconv.ParseInt(number, 10, 64); err != nil {
+			return row{}, "", fmt.Errorf("reading rows: %w", err)
+		}
+	}
+	length := numbers[6]
+	if length < 0 || length > int64(len(rest)) {
+		return row{}, "", fmt.Errorf("reading rows: a unique-id of %d octets in %d", length, len(rest))
+	}
+	r = row{
+		Key:         Key{UniqueID: rest[:length], Copy: int(numbers[0])},
+		kind:        Kind(numbers[1]),
+		listed:      numbers[2],
+		deliveredAt: numbers[3],
+		absentAt:    numbers[4],
+		deletedAt:   numbers[5],
+	}
+	return r, rest[length:], nil
+}
