@@ -109,7 +109,7 @@ func (v value) command() (string, error) {
 func (v value) credential() (string, error) {
 	s, err := v.printable()
 	if err == nil && (strings.Contains(s, "/") || s == "." || s == "..") {
-		err = fmt.Errorf("%q is no name of a credential; write the name alone, as in LoadCredential=", s)
+		err = errors.New("is no name of a credential; write the name alone, as in LoadCredential=")
 	}
 	return s, err
 }

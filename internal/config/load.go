@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -73,19 +72,25 @@ func readFile(path string) (string, fs.FileMode, error) {
 	return string(text), info.Mode(), nil
 }
 
-// valueText matches those parts of the TOML package's messages that may show a
-// value, which could be a password somebody forgot to put in quotes.
-var valueText = regexp.MustCompile(`"(?:[^"\\]|\\.)*\w(?:[^"\\]|\\.)*"|'[^']*\w[^']*'|^\S+ is out of range for \S+`)
-
-// syntaxMends are the mends for messages of the TOML package that hold a text.
-var syntaxMends = []struct{ text, mend string }{
-	{"already", "remove or rename one of the two"},
-	{"invalid escape", `write a backslash twice, or the text in 'single quotes'`},
-	{"newline", `close the quotes on the same line`},
-	{"expected a top-level item", "put one key on a line, and text in one pair of quotes"},
-	{"expected value", `put text in "quotes"`},
-	{"UTF-8", "save the file as UTF-8"},
-	{"UTF-16", "save the file as UTF-8"},
+// syntaxMistakes tell in our words what the TOML package means by a message
+// that holds a text. Its own words may show a value, and that could be a
+// password somebody forgot to put in quotes.
+var syntaxMistakes = []struct{ text, meaning string }{
+	{"expected a top-level item", "something stands behind the value; put one key on a line, and text in one pair of quotes"},
+	{"expected value", `the value is missing or lacks its quotes; put text in "quotes"`},
+	{"nvalid escape", `a backslash starts an unknown escape; write it twice, or the text in 'single quotes'`},
+	{"scaped character", `an escape is no character; write a backslash twice, or the text in 'single quotes'`},
+	{"hexadecimal digits", `an escape lacks digits; write a backslash twice, or the text in 'single quotes'`},
+	{"cannot contain newlines", "the quotes are not closed; close them on the same line"},
+	{"nvalid integer", `a number is written wrongly; put text in "quotes"`},
+	{"nvalid float", `a number is written wrongly; put text in "quotes"`},
+	{"number", `a number is written wrongly; put text in "quotes"`},
+	{"digit", `a number is written wrongly; put text in "quotes"`},
+	{"out of range", `a number is too large; write a smaller one, or put text in "quotes"`},
+	{"nvalid datetime", `a date is written wrongly; put text in "quotes"`},
+	{"UTF-8", "the file has letters in another encoding; save it as UTF-8"},
+	{"control characters", "the file has control characters; remove them"},
+	{"unexpected EOF", "the file ends in the middle of a value or name; add what is missing"},
 }
 
 // syntaxError returns what the TOML package has to say as a mistake of the file.
@@ -94,20 +99,20 @@ func syntaxError(path, text string, err error) *Error {
 	if !errors.As(err, &parse) {
 		return &Error{File: path, Err: err}
 	}
-	message := parse.Message
-	if !strings.HasPrefix(message, "Key ") { // these show keys alone
-		message = valueText.ReplaceAllString(message, "something else")
-	}
-	mend := "popfetch.toml(5) has examples"
-	for _, m := range syntaxMends {
-		if strings.Contains(message, m.text) {
-			mend = m.mend
-			break
+	meaning := "a key, table or value is written wrongly; see popfetch.toml(5) for examples"
+	if strings.HasPrefix(parse.Message, "Key '") { // shows nothing but keys
+		meaning = strings.ToLower(parse.Message[:1]) + strings.TrimSuffix(parse.Message[1:], ".") + "; remove or rename one of the two"
+	} else {
+		for _, m := range syntaxMistakes {
+			if strings.Contains(parse.Message, m.text) {
+				meaning = m.meaning
+				break
+			}
 		}
 	}
 	// At the very end of a file the package may count one line too few.
 	line := min(max(parse.Position.Line, 1), strings.Count(text, "\n")+1)
-	return &Error{File: path, Line: line, Err: fmt.Errorf("not TOML: %s; %s", message, mend)}
+	return &Error{File: path, Line: line, Err: errors.New("not TOML: " + meaning)}
 }
 
 // setting is one key with its value and the place where it is written.
@@ -142,6 +147,9 @@ func (r *reader) config(document map[string]any) *Config {
 	r.errs = append(r.errs, checkDefaults(defaults)...)
 
 	accounts := r.table(document, "account")
+	if accounts == nil && len(r.errs) > 0 {
+		return cfg // an [account] that is no table is not searched for accounts
+	}
 	for _, name := range r.index.below("account") {
 		table, isTable := accounts[name].(map[string]any)
 		if !isTable {
@@ -250,12 +258,21 @@ func readTop(cfg *Config, top map[string]setting) Errors {
 		note("state_dir", err)
 		return errs
 	}
+	var err error
+	if cfg.StateDir, err = DefaultStateDir(); err != nil {
+		errs = append(errs, &Error{File: cfg.File, Key: "state_dir", Err: fmt.Errorf("there is no default: %w; write state_dir", err)})
+	}
+	return errs
+}
+
+// DefaultStateDir returns the state folder of a configuration that names none:
+// $XDG_STATE_HOME/popfetch, by default ~/.local/state/popfetch.
+func DefaultStateDir() (string, error) {
 	folder, err := xdgFolder("XDG_STATE_HOME", ".local/state")
 	if err != nil {
-		return append(errs, &Error{File: cfg.File, Key: "state_dir", Err: fmt.Errorf("there is no default: %w; write state_dir", err)})
+		return "", err
 	}
-	cfg.StateDir = filepath.Join(folder, "popfetch")
-	return errs
+	return filepath.Join(folder, "popfetch"), nil
 }
 
 // checkMode refuses a file that others can read and that holds a password.

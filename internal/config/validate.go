@@ -91,7 +91,7 @@ func (d *draft) finish() Account {
 	}
 	if d.has("maildir") {
 		for _, key := range []string{"mda_timeout", "max_deliveries"} {
-			d.needless(key, "maildir", "works with mda alone")
+			d.needless(key, "belongs to "+d.named("mda")+", but there is "+d.named("maildir"))
 		}
 	}
 	d.checkTLS()
@@ -132,9 +132,9 @@ func (d *draft) atMostOne(group []string) {
 	}
 }
 
-// named returns how key is called where it is written.
+// named returns how key is called where the account is written.
 func (d *draft) named(key string) string {
-	if d.settings[key].option {
+	if d.at.File == "" {
 		return option(key)
 	}
 	return key
@@ -143,13 +143,13 @@ func (d *draft) named(key string) string {
 // needless deals with a key that has no meaning because of what another one
 // says: that is a contradiction if the account says so itself, and nothing if
 // the key comes from [defaults]; then it is left out.
-func (d *draft) needless(key, because, why string) {
+func (d *draft) needless(key, why string) {
 	s, found := d.settings[key]
 	if !found {
 		return
 	}
 	if !s.inherited {
-		d.report(key, fmt.Errorf("%s, and there is %s; remove one of them", why, d.named(because)))
+		d.report(key, fmt.Errorf("%s; remove one of them", why))
 		return
 	}
 	delete(d.settings, key)
@@ -178,12 +178,12 @@ func (d *draft) needless(key, because, why string) {
 func (d *draft) checkTLS() {
 	if d.TLS == "none" {
 		for _, key := range []string{"tls_ca", "tls_server_name", "tls_fingerprint", "tls_cert", "tls_key"} {
-			d.needless(key, "tls", `has no meaning with tls = "none"`)
+			d.needless(key, "has no meaning where "+d.named("tls")+" is none")
 		}
 		return
 	}
 	if d.has("tls_fingerprint") {
-		d.needless("tls_ca", "tls_fingerprint", "names whom to trust, which a pinned fingerprint does alone")
+		d.needless("tls_ca", "is not looked at beside "+d.named("tls_fingerprint"))
 	}
 	if d.has("tls_cert") && !d.has("tls_key") {
 		d.report("tls_cert", errors.New("lacks its private key; write tls_key too"))
@@ -205,7 +205,7 @@ func (d *draft) checkAuth() {
 		return
 	}
 	for _, key := range passwordGroup {
-		d.needless(key, "auth", `has no use where "external" is the only mechanism`)
+		d.needless(key, "is not used where "+d.named("auth")+" is external alone")
 	}
 }
 

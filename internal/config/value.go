@@ -24,8 +24,8 @@ type value struct {
 }
 
 // The methods of value return it as one kind of thing. Their errors tell what
-// is wrong and the mend; none shows the value of a wrong type, since that could
-// be a password without quotes.
+// is wrong and the mend. None shows a value of the wrong type or of a key about
+// passwords, since that could be a password.
 
 // text returns a string that is not empty.
 func (v value) text() (string, error) {
@@ -54,6 +54,8 @@ func kind(raw any) string {
 		return "a date or time"
 	case []any:
 		return "a list"
+	case []map[string]any:
+		return "a list of tables"
 	default:
 		return "a table"
 	}
@@ -121,8 +123,11 @@ func (v value) list() ([]string, error) {
 
 // boolean returns true or false.
 func (v value) boolean() (bool, error) {
-	if v.option && (v.raw == "true" || v.raw == "false") {
+	switch {
+	case v.option && (v.raw == "true" || v.raw == "false"):
 		return v.raw == "true", nil
+	case v.option:
+		return false, fmt.Errorf("%q is not known; write true or false", v.raw)
 	}
 	b, isBool := v.raw.(bool)
 	if !isBool {
@@ -135,8 +140,11 @@ func (v value) boolean() (bool, error) {
 func (v value) count(most int64) (int, error) {
 	n, isNumber := v.raw.(int64)
 	if s, isString := v.raw.(string); isString && v.option {
-		parsed, err := strconv.ParseInt(s, 10, 64)
-		n, isNumber = parsed, err == nil
+		var err error
+		if n, err = strconv.ParseInt(s, 10, 64); err != nil {
+			return 0, fmt.Errorf("%q is no number; write a number from 1 to %d", s, most)
+		}
+		isNumber = true
 	}
 	if !isNumber {
 		return 0, fmt.Errorf("is %s; write a number from 1 to %d, without quotes", kind(v.raw), most)
@@ -166,7 +174,7 @@ func (v value) path() (string, error) {
 		}
 		return filepath.Join(home, rest), nil
 	case strings.HasPrefix(first, "~"):
-		return "", fmt.Errorf("%s is not expanded; write the whole path", first)
+		return "", errors.New("only ~ itself is expanded, no other name after it; write the whole path")
 	case filepath.IsAbs(s):
 		return filepath.Clean(s), nil
 	}

@@ -1,0 +1,169 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// writeSecret writes contents to a file with mode and returns its path.
+func writeSecret(t *testing.T, contents string, mode os.FileMode) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte(contents), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestSecret_Resolve(t *testing.T) {
+	credentials := t.TempDir()
+	if err := os.WriteFile(filepath.Join(credentials, "work"), []byte("hunter2\n"), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CREDENTIALS_DIRECTORY", credentials)
+	tests := []struct {
+		name   string
+		secret Secret
+		want   string
+		err    string // a part of the error
+	}{
+		{"password", Secret{Password: ` a "b" %s# `}, ` a "b" %s# `, ""},
+		{"C0003/password with a line end", Secret{Password: "hunter2\r\nDELE 1"}, "", "control character"},
+		{"none", Secret{}, "", "no password is configured"},
+
+		{"file", Secret{File: writeSecret(t, "hunter2\nsecond\n", 0o600)}, "hunter2", ""},
+		{"file without line end", Secret{File: writeSecret(t, "hunter2", 0o400)}, "hunter2", ""},
+		{"file with CRLF", Secret{File: writeSecret(t, "hunter2\r\n", 0o600)}, "hunter2", ""},
+		{"file, blanks kept", Secret{File: writeSecret(t, " hunter2 \n", 0o600)}, " hunter2 ", ""},
+		{"file, device", Secret{File: "/dev/null"}, "", "password is empty"},
+		{"file, empty first line", Secret{File: writeSecret(t, "\nhunter2\n", 0o600)}, "", "password is empty"},
+		{"file, readable by others", Secret{File: writeSecret(t, "hunter2\n", 0o604)}, "", "(mode 0604); run chmod 600 "},
+		{"file, readable by the group", Secret{File: writeSecret(t, "hunter2\n", 0o640)}, "", "(mode 0640); run chmod 600 "},
+		{"file, missing", Secret{File: "/nonexistent/secret"}, "", "open /nonexistent/secret: no such file"},
+		{"file, a folder", Secret{File: credentials}, "", "is a directory"},
+		{"file, endless", Secret{File: "/dev/zero"}, "", "longer than 64 KiB"},
+		{"C0003/file with NUL", Secret{File: writeSecret(t, "hunter\x002\n", 0o600)}, "", "control character"},
+		{"C0003/file with CR", Secret{File: writeSecret(t, "hunter\r2\n", 0o600)}, "", "control character"},
+
+		{"credential", Secret{Credential: "work"}, "hunter2", ""},
+		{"credential, missing", Secret{Credential: "home"}, "", "no such file"},
+
+		{"command", Secret{Command: "printf 'hunter2\\nsecond\\n'"}, "hunter2", ""},
+		{"command is a shell's", Secret{Command: "x=hunter; echo ${x}2 | cat"}, "hunter2", ""},
+		{"command, complaint ignored", Secret{Command: "echo oh >&2; echo hunter2"}, "hunter2", ""},
+		{"command, reads nothing", Secret{Command: "cat; echo hunter2"}, "hunter2", ""},
+		{"command, nothing", Secret{Command: "true"}, "", "password is empty"},
+		{"command, failed", Secret{Command: `echo hunter2; printf 'no \033[1mkey\n' >&2; exit 3`}, "", `exit status 3; it said "no \x1b[1mkey"`},
+		{"command, traced", Secret{Command: "set -x; echo hunter2; exit 1"}, "", `it said "+ echo ***\n+ exit 1"`},
+		{"command, complaint cut", Secret{Command: "echo hunter2; yes hunter2 | head -n 9999 >&2; exit 1"}, "", "exit status 1"},
+		{"command, missing", Secret{Command: "/nonexistent/command"}, "", "exit status 127; it said"},
+		{"command, endless", Secret{Command: "yes hunter2"}, "", "longer than 64 KiB"},
+		{"command, endless line", Secret{Command: "cat /dev/zero"}, "", "longer than 64 KiB"},
+		{"C0003/command with tab", Secret{Command: `printf 'hunter\t2'`}, "", "control character"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := test.secret.Resolve(t.Context())
+			if test.err == "" {
+				if err != nil || got != test.want {
+					t.Errorf("Resolve() = %q, %v, want %q", got, err, test.want)
+				}
+				return
+			}
+			if err == nil || got != "" || !strings.Contains(err.Error(), test.err) {
+				t.Fatalf("Resolve() = %q, %v, want an error with %q", got, err, test.err)
+			}
+			if strings.Contains(err.Error(), "hunter") {
+				t.Errorf("Resolve() tells the password: %v", err)
+			}
+		})
+	}
+}
+
+func TestSecret_Resolve_noCredentials(t *testing.T) {
+	t.Setenv("CREDENTIALS_DIRECTORY", "")
+	_, err := Secret{Credential: "work"}.Resolve(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "CREDENTIALS_DIRECTORY is not set; ") {
+		t.Errorf("Resolve() = %v, want CREDENTIALS_DIRECTORY is not set", err)
+	}
+}
+
+func TestSecret_Resolve_cancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := Secret{Command: "echo hunter2"}.Resolve(ctx)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Resolve() = %v, want context.Canceled", err)
+	}
+}
+
+// TestRunSecretCommand_limit has a command that starts others and ignores
+// signals: the whole group must go.
+func TestRunSecretCommand_limit(t *testing.T) {
+	start := time.Now()
+	_, err := runSecretCommand(t.Context(), "trap '' TERM INT; echo hunter2; sleep 300 | cat", 50*time.Millisecond)
+	if err == nil || err.Error() != "no password within 50ms" {
+		t.Errorf("runSecretCommand() = %v, want no password within 50ms", err)
+	}
+	if took := time.Since(start); took > 30*time.Second {
+		t.Errorf("runSecretCommand() took %v, want it to end the group", took)
+	}
+}
+
+// TestRunSecretCommand_background has an agent that keeps the output open.
+func TestRunSecretCommand_background(t *testing.T) {
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	command := fmt.Sprintf("sleep 300 & echo $! >%s; echo hunter2", pidFile)
+	got, err := runSecretCommand(t.Context(), command, time.Minute)
+	if err != nil || got != "hunter2" {
+		t.Errorf("runSecretCommand() = %q, %v, want the password", got, err)
+	}
+	text, err := os.ReadFile(pidFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	if _, err := fmt.Sscan(string(text), &pid); err != nil {
+		t.Fatal(err)
+	}
+	agent, err := os.FindProcess(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := agent.Kill(); err != nil {
+		t.Errorf("the agent was ended: %v", err)
+	}
+}
+
+func TestSecret_shown(t *testing.T) {
+	account := Account{Password: Secret{Password: "hunter2"}}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+		if got := fmt.Sprintf(verb, account.Password) + fmt.Sprintf(verb, account); strings.Contains(got, "hunter") {
+			t.Errorf("Sprintf(%q) = %s, want no password", verb, got)
+		}
+	}
+	tests := map[string]Secret{
+		"no password":                  {},
+		"password ***":                 {Password: "hunter2"},
+		`password_file "/p"`:           {File: "/p"},
+		`password_command "pass show"`: {Command: "pass show"},
+		`password_credential "pop-a"`:  {Credential: "pop-a"},
+	}
+	for want, secret := range tests {
+		if got := secret.String(); got != want {
+			t.Errorf("String() = %s, want %s", got, want)
+		}
+		if got := secret.IsZero(); got != (want == "no password") {
+			t.Errorf("IsZero() of %s = %v", want, got)
+		}
+	}
+}

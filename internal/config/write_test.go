@@ -1,0 +1,68 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestConfig_Write compares with testdata/write.want; FuzzLoad reads back what
+// Write writes.
+func TestConfig_Write(t *testing.T) {
+	cfg := &Config{StateDir: "/s", Jobs: 4, Accounts: []Account{
+		emptyAccount("work"),
+		{
+			Name: "a.b", Server: "h:110", TLS: "starttls", TLSCA: "/ca", TLSServerName: "n",
+			TLSFingerprint: []string{"ab", "cd"}, TLSCert: "/c", TLSKey: "/k", User: "u\u202e\"\\é",
+			Password: Secret{Password: "hunter2"}, Auth: []string{"plain", "apop"}, MDA: "cat",
+			MDATimeout: 90 * time.Second, MaxDeliveries: 2, Delete: Delete{Enabled: true, After: 36 * time.Hour},
+			MaxSize: 5, Order: "newest", Pipelining: "never", Timeout: time.Hour, Deadline: 14 * 24 * time.Hour,
+		},
+		{
+			Name: "work2", Server: "h:995", Maildir: "/m", Password: Secret{File: "/p"},
+			Delete: Delete{Enabled: true}, Interval: time.Second, Timeout: time.Minute,
+		},
+		{Name: "work3", Password: Secret{Command: "pass show"}, Timeout: time.Minute},
+		{Name: "work4", Password: Secret{Credential: "c"}, Timeout: time.Minute},
+	}}
+	want, err := os.ReadFile("testdata/write.want")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	if err := cfg.Write(&got); err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != string(want) {
+		t.Errorf("Write() =\n%swant\n%s", got.String(), want)
+	}
+}
+
+// fullDisk is a writer that takes nothing.
+type fullDisk struct{}
+
+var errFull = errors.New("no space left on device")
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errFull }
+
+func TestConfig_Write_fails(t *testing.T) {
+	if err := (&Config{}).Write(fullDisk{}); !errors.Is(err, errFull) {
+		t.Errorf("Write() = %v, want %v", err, errFull)
+	}
+}
+
+func TestDelete_String(t *testing.T) {
+	tests := map[string]Delete{
+		"never":     {},
+		"delivered": {Enabled: true},
+		"30d":       {Enabled: true, After: 30 * 24 * time.Hour},
+		"90s":       {Enabled: true, After: 90 * time.Second},
+	}
+	for want, policy := range tests {
+		if got := policy.String(); got != want {
+			t.Errorf("String() of %#v = %s, want %s", policy, got, want)
+		}
+	}
+}
