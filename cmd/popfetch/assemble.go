@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/pop3"
+	"github.com/popfetch/popfetch/seen"
+)
+
+// oneShotOptions are the options that stand for a configuration file, by their configuration key.
+var oneShotOptions = map[string]string{
+	"server": "server", "user": "user", "tls": "tls", "tls-ca": "tls_ca", "tls-fingerprint": "tls_fingerprint", "auth": "auth",
+	"password-file": "password_file", "password-command": "password_command", "maildir": "maildir", "mda": "mda",
+}
+
+// setting is a configuration with what the command line changes of it.
+type setting struct {
+	*config.Config
+	accounts []config.Account // chosen by name
+	oneShot  bool
+	cli      *cli.Context
+}
+
+// load reads the configuration, or makes one of the one-shot options, and picks the accounts that are named.
+func (p *program) load(c *cli.Context) (*setting, error) {
+	if c.Bool("keep") && c.Bool("delete") {
+		return nil, usagef("--keep and --delete contradict each other")
+	}
+	if c.IsSet("jobs") && c.Int("jobs") < 1 {
+		return nil, usagef("--jobs %d: at least one account must be at work", c.Int("jobs"))
+	}
+	s := &setting{cli: c, oneShot: c.IsSet("server")}
+	var err error
+	if s.oneShot {
+		s.Config, err = p.oneShot(c)
+	} else {
+		s.Config, err = readFile(c)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if dir := c.String("state-dir"); dir != "" {
+		if s.StateDir, err = absolute(dir); err != nil {
+			return nil, err
+		}
+	}
+	names := c.Args().Slice()
+	if s.oneShot {
+		names = nil
+	}
+	if s.accounts, err = s.Select(names); err != nil {
+		return nil, usageError{err}
+	}
+	return s, nil
+}
+
+func (p *program) oneShot(c *cli.Context) (*config.Config, error) {
+	if c.IsSet("config") {
+		return nil, usagef("--server needs no configuration file: leave out --config, or write the account into the file")
+	}
+	if c.Args().Present() {
+		return nil, usagef("%s: with --server there is no account to be named", c.Args().First())
+	}
+	values := make(map[string]string)
+	for option, key := range oneShotOptions {
+		if c.IsSet(option) {
+			values[key] = c.String(option)
+		}
+	}
+	if c.Bool("delete") {
+		values["delete"] = "delivered"
+	}
+	return config.OneShot(values)
+}
+
+func readFile(c *cli.Context) (*config.Config, error) {
+	for option := range oneShotOptions {
+		if c.IsSet(option) {
+			return nil, usagef("--%s goes with --server, which takes the place of a configuration file", option)
+		}
+	}
+	path := c.String("config")
+	if path == "" {
+		path = config.DefaultPath()
+	}
+	return config.Load(path)
+}
+
+// fetchAccounts makes values for the engine of all chosen accounts. Nothing is contacted yet; every fault here is one of
+// the configuration.
+func (p *program) fetchAccounts(s *setting) ([]fetch.Account, error) {
+	accounts := make([]fetch.Account, 0, len(s.accounts))
+	var mistakes config.Errors
+	for i := range s.accounts {
+		account, err := p.fetchAccount(s, &s.accounts[i])
+		var mistake *config.Error
+		switch {
+		case errors.As(err, &mistake):
+			mistakes = append(mistakes, mistake)
+		case err != nil:
+			return nil, err
+		}
+		accounts = append(accounts, account)
+	}
+	if len(mistakes) > 0 {
+		return nil, mistakes
+	}
+	return accounts, nil
+}
+
+func (p *program) fetchAccount(s *setting, a *config.Account) (fetch.Account, error) {
+	tlsConfig, err := tlsConfig(a)
+	if err != nil {
+		return fetch.Account{}, &config.Error{File: s.File, Key: "account." + a.Name, Err: err}
+	}
+	credentials := &fetch.Credentials{User: a.User, Password: a.Password.Resolve, External: a.TLSCert != ""}
+	for _, name := range a.Auth {
+		credentials.Mechanisms = append(credentials.Mechanisms, fetch.Mechanism(name))
+	}
+	if a.Password.IsZero() && !slices.Equal(a.Auth, []string{string(fetch.External)}) {
+		if credentials.Password, err = p.term.askPassword(s, a); err != nil {
+			return fetch.Account{}, err
+		}
+	}
+	account := fetch.Account{
+		Name:   a.Name,
+		Server: a.Server,
+		User:   a.User,
+		POP3: pop3.Options{
+			TLS:             tlsModes[a.TLS],
+			TLSConfig:       tlsConfig,
+			DialTimeout:     min(a.Timeout, maxDialTimeout),
+			GreetingTimeout: a.Timeout,
+			ReplyTimeout:    a.Timeout,
+			StallTimeout:    a.Timeout,
+		},
+		Login:    credentials.Login,
+		Delete:   fetch.DeletePolicy{Enabled: a.Delete.Enabled, After: a.Delete.After},
+		All:      s.cli.Bool("all"),
+		MaxSize:  a.MaxSize,
+		Newest:   a.Order == "newest",
+		Deadline: a.Deadline,
+		Interval: a.Interval,
+	}
+	if a.Pipelining == "never" {
+		account.POP3.Window = 1
+	}
+	if p.verbosity >= 2 {
+		account.POP3.Trace = p.term.trace(a.Name)
+	}
+	switch {
+	case s.cli.Bool("keep"):
+		account.Delete = fetch.DeletePolicy{}
+	case s.cli.Bool("delete"):
+		account.Delete = fetch.DeletePolicy{Enabled: true}
+	}
+	var place string
+	if a.Maildir != "" {
+		account.Target, place = deliver.NewMaildir(a.Maildir), "maildir "+a.Maildir
+	} else {
+		account.Target = &deliver.MDA{Command: a.MDA, Timeout: a.MDATimeout, Deliveries: a.MaxDeliveries}
+		place = "mda " + a.MDA
+	}
+	if s.oneShot { // its state belongs to server, user and target together
+		account.State = fmt.Sprintf("%s at %s to %s", a.User, a.Server, place)
+	}
+	return account, nil
+}
+
+// maxDialTimeout is the longest wait for one address, so that a second one gets its turn.
+const maxDialTimeout = 30 * time.Second
+
+var tlsModes = map[string]pop3.TLSMode{"implicit": pop3.TLSImplicit, "starttls": pop3.TLSStart, "none": pop3.TLSNone}
+
+// errPin says that a server showed neither certificate nor key that the account pins.
+var errPin = errors.New("the certificate is not the pinned one")
+
+// tlsConfig says whom to trust: the system's authorities and those of tls_ca, or else only what is pinned.
+func tlsConfig(a *config.Account) (*tls.Config, error) {
+	host, _, err := net.SplitHostPort(a.Server)
+	if err != nil {
+		return nil, err
+	}
+	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	if a.TLSServerName != "" {
+		c.ServerName = a.TLSServerName
+	}
+	if a.TLSCA != "" {
+		pem, err := os.ReadFile(a.TLSCA)
+		if err != nil {
+			return nil, fmt.Errorf("tls_ca: %w", err)
+		}
+		if c.RootCAs, err = x509.SystemCertPool(); err != nil {
+			return nil, fmt.Errorf("tls_ca: the system's certificates: %w", err)
+		}
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("tls_ca: %s holds no certificate in PEM form", a.TLSCA)
+		}
+	}
+	if a.TLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(a.TLSCert, a.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("tls_cert: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	if len(a.TLSFingerprint) > 0 {
+		c.InsecureSkipVerify = true // the pin is checked instead, below, on each handshake
+		c.VerifyConnection = func(state tls.ConnectionState) error { return checkPin(state, a.TLSFingerprint) }
+	}
+	return c, nil
+}
+
+// checkPin compares the server's certificate, and its public key, with the pins.
+func checkPin(state tls.ConnectionState, pins []string) error {
+	leaf := state.PeerCertificates[0] // a server without certificate does not get this far
+	certificate := sha256.Sum256(leaf.Raw)
+	key := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
+	for _, pin := range pins {
+		if pin == hex.EncodeToString(certificate[:]) || pin == hex.EncodeToString(key[:]) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: the server shows tls_fingerprint = %q", errPin, hex.EncodeToString(certificate[:]))
+}
+
+// openStore opens the seen-table of the setting.
+func (s *setting) openStore(ctx context.Context) (*seen.Store, error) {
+	store, err := seen.Open(ctx, s.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("the state in %s: %w", s.StateDir, err)
+	}
+	return store, nil
+}

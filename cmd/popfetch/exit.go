@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io/fs"
+	"net"
+	"slices"
+	"syscall"
+
+	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/pop3"
+	"github.com/popfetch/popfetch/seen"
+)
+
+// The exit statuses, after sysexits.h.
+const (
+	exitOK          = 0
+	exitEmpty       = 1  // --fail-empty
+	exitUsage       = 64 // wrong usage
+	exitNoHost      = 68 // the server's name is unknown
+	exitUnavailable = 69 // the server lacks what is needed
+	exitSoftware    = 70 // a fault in popfetch itself
+	exitCantCreate  = 73 // state or destination could not be created
+	exitIO          = 74 // reading or writing failed
+	exitTempFail    = 75 // try again later
+	exitProtocol    = 76 // the server broke the protocol
+	exitNoPerm      = 77 // log-in refused, certificate refused, no TLS
+	exitConfig      = 78 // the configuration is wrong
+)
+
+// urgency orders the statuses of several accounts: the fault that a person must act on first comes first.
+var urgency = []int{exitConfig, exitNoPerm, exitCantCreate, exitIO, exitSoftware, exitProtocol, exitUnavailable, exitNoHost, exitTempFail}
+
+// errEmpty makes --fail-empty's status; it has no text.
+var errEmpty = errors.New("nothing was new")
+
+// runError is the outcome of accounts of which not all went well. Each fault was printed when it happened.
+type runError struct{ statuses []int }
+
+func (e *runError) Error() string { return "not everything went well" }
+
+// status is that of the most urgent fault.
+func (e *runError) status() int {
+	return slices.MinFunc(e.statuses, func(a, b int) int { return slices.Index(urgency, a) - slices.Index(urgency, b) })
+}
+
+// exitStatus is the one place where an error becomes an exit status.
+func exitStatus(err error) int {
+	var caught signalError
+	var usage usageError
+	var runs *runError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &caught):
+		return 128 + int(caught.Signal)
+	case errors.Is(err, errEmpty):
+		return exitEmpty
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &runs):
+		return runs.status()
+	}
+	return faultStatus(err)
+}
+
+// resultStatuses are the statuses of what went wrong with one account.
+func resultStatuses(r fetch.Result) []int {
+	var statuses []int
+	if r.Err != nil {
+		statuses = append(statuses, faultStatus(r.Err))
+	}
+	if r.Failed > 0 {
+		statuses = append(statuses, exitTempFail)
+	}
+	if r.Unusable > 0 {
+		statuses = append(statuses, exitProtocol)
+	}
+	return statuses
+}
+
+// faultStatus is the status of one fault.
+func faultStatus(err error) int {
+	var (
+		login    *fetch.LoginError
+		protocol *pop3.ProtocolError
+		reply    *pop3.ReplyError
+		dns      *net.DNSError
+		mistakes config.Errors
+		run      *fetch.Error
+	)
+	switch {
+	case errors.As(err, &mistakes):
+		return exitConfig
+	case errors.As(err, &login):
+		return loginStatus(login)
+	case errors.Is(err, seen.ErrLocked):
+		return exitTempFail
+	case errors.Is(err, deliver.ErrMissing), errors.Is(err, seen.ErrCreate):
+		return exitCantCreate
+	case errors.Is(err, pop3.ErrInsecure), isCertificateFault(err):
+		return exitNoPerm
+	case errors.As(err, &protocol):
+		return exitProtocol
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return exitNoHost
+	case errors.As(err, &reply):
+		return replyStatus(err, reply)
+	case errors.As(err, &run):
+		return phaseStatus(run)
+	case errors.Is(err, seen.ErrUnknown):
+		return exitUsage
+	case isLocalFault(err):
+		return exitIO
+	}
+	return exitSoftware
+}
+
+func loginStatus(login *fetch.LoginError) int {
+	switch login.Fault {
+	case fetch.LoginLater:
+		return exitTempFail
+	case fetch.LoginBroken:
+		return exitUnavailable
+	default:
+		return exitNoPerm
+	}
+}
+
+// replyStatus is the status of a refusal that ended a run outside of the log-in.
+func replyStatus(err error, reply *pop3.ReplyError) int {
+	var run *fetch.Error
+	lacks := errors.As(err, &run) && run.Phase == fetch.PhaseList
+	switch {
+	case reply.Code == pop3.CodeSysTemp, reply.Code == pop3.CodeInUse, reply.Code == pop3.CodeLoginDelay:
+		return exitTempFail
+	case reply.Code == pop3.CodeSysPerm, lacks:
+		return exitUnavailable
+	case reply.Code == pop3.CodeAuth:
+		return exitNoPerm
+	}
+	return exitTempFail
+}
+
+// phaseStatus is the status of a fault that its type does not tell: what it ended is what broke.
+func phaseStatus(run *fetch.Error) int {
+	switch run.Phase {
+	case fetch.PhaseLock, fetch.PhaseState, fetch.PhaseTarget, fetch.PhaseDeliver, fetch.PhaseRecord:
+		if errors.Is(run.Err, context.Canceled) || errors.Is(run.Err, context.DeadlineExceeded) {
+			return exitTempFail
+		}
+		return exitIO
+	}
+	return exitTempFail // the connection: refused, timed out, broke off
+}
+
+func isCertificateFault(err error) bool {
+	var (
+		verification *tls.CertificateVerificationError
+		authority    x509.UnknownAuthorityError
+		invalid      x509.CertificateInvalidError
+		name         x509.HostnameError
+		alert        tls.AlertError
+		plain        tls.RecordHeaderError
+	)
+	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &invalid) ||
+		errors.As(err, &name) || errors.As(err, &alert) || errors.As(err, &plain) || errors.Is(err, errPin)
+}
+
+// isLocalFault tells an error of the operating system that has to do with files.
+func isLocalFault(err error) bool {
+	var path *fs.PathError
+	var number syscall.Errno
+	return errors.As(err, &path) || errors.As(err, &number) || errors.Is(err, seen.ErrNewerSchema)
+}

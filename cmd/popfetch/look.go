@@ -1,0 +1,121 @@
+package main
+
+import (
+	"crypto/tls"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/popfetch/popfetch/fetch"
+)
+
+// check logs in and reports; it retrieves and changes nothing.
+func (p *program) check(c *cli.Context) error {
+	return p.look(c, p.showCheck)
+}
+
+// list prints what is on the server.
+func (p *program) list(c *cli.Context) error {
+	return p.look(c, p.showListing)
+}
+
+func (p *program) look(c *cli.Context, show func(*cli.Context, *fetch.Survey) error) error {
+	s, err := p.load(c)
+	if err != nil {
+		return err
+	}
+	accounts, err := p.fetchAccounts(s)
+	if err != nil {
+		return err
+	}
+	store, err := s.openStore(c.Context)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // nothing was written
+	return p.lookAt(c, p.runner(s, store, nil), accounts, func(survey *fetch.Survey) error { return show(c, survey) })
+}
+
+// checked is one line of check --json. Its field names are part of the contract.
+type checked struct {
+	Account      string              `json:"account"`
+	Greeting     string              `json:"greeting"`
+	TLS          string              `json:"tls"`
+	Capabilities map[string][]string `json:"capabilities"`
+	Listed       int                 `json:"listed"`
+	New          int                 `json:"new"`
+	Octets       int64               `json:"octets"`
+}
+
+func (p *program) showCheck(c *cli.Context, survey *fetch.Survey) error {
+	var octets int64
+	for _, e := range survey.Listing {
+		octets += e.Octets
+	}
+	protection := "none"
+	if survey.TLS != nil {
+		protection = tls.VersionName(survey.TLS.Version) + " " + tls.CipherSuiteName(survey.TLS.CipherSuite)
+	}
+	fresh := len(survey.Plan.Retrieve) + len(survey.Plan.Skip)
+	if c.Bool("json") {
+		return p.term.printJSON(checked{survey.Account, survey.Greeting, protection, survey.Capabilities, len(survey.Listing), fresh, octets})
+	}
+	capabilities := "none announced"
+	if len(survey.Capabilities) > 0 {
+		var names []string
+		for _, name := range slices.Sorted(maps.Keys(survey.Capabilities)) {
+			names = append(names, strings.Join(append([]string{name}, survey.Capabilities[name]...), " "))
+		}
+		capabilities = strings.Join(names, ", ")
+	}
+	return p.term.printf("%s: logged in\n  greeting      %s\n  tls           %s\n  capabilities  %s\n  messages      %d (%d octets), %d new\n",
+		survey.Account, printable(survey.Greeting), protection, printable(capabilities), len(survey.Listing), octets, fresh)
+}
+
+// listed is one line of list --json. Its field names are part of the contract.
+type listed struct {
+	Account  string `json:"account"`
+	Number   int    `json:"number"`
+	UniqueID string `json:"unique_id"`
+	Octets   int64  `json:"octets"`
+	State    string `json:"state"` // seen, new, or too large
+}
+
+func (p *program) showListing(c *cli.Context, survey *fetch.Survey) error {
+	states := make(map[int]string)
+	for _, e := range survey.Plan.Retrieve {
+		states[e.Number] = "new"
+	}
+	for _, e := range survey.Plan.Skip {
+		states[e.Number] = "too-large"
+	}
+	for _, e := range survey.Listing {
+		state := states[e.Number]
+		if state == "" {
+			state = "seen"
+		}
+		var err error
+		if c.Bool("json") {
+			err = p.term.printJSON(listed{survey.Account, e.Number, e.UniqueID, e.Octets, state})
+		} else {
+			err = p.term.printf("%s\t%d\t%s\t%d\t%s\n", survey.Account, e.Number, printable(e.UniqueID), e.Octets, state)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// config prints the configuration in force, or only tells whether it is valid.
+func (p *program) config(c *cli.Context) error {
+	s, err := p.load(c)
+	if err != nil || c.Bool("check") {
+		return err
+	}
+	var text strings.Builder
+	s.Write(&text)
+	return p.term.printf("%s", text.String())
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/seen"
+)
+
+// fetch runs the accounts: one pass with --once, else each at its interval until a signal.
+func (p *program) fetch(c *cli.Context) error {
+	s, err := p.load(c)
+	if err != nil {
+		return err
+	}
+	accounts, err := p.fetchAccounts(s)
+	if err != nil {
+		return err
+	}
+	store, err := s.openStore(c.Context)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // each commit was durable by itself
+	if c.Bool("dry-run") {
+		return p.foretell(c, p.runner(s, store, nil), accounts)
+	}
+	var output broken
+	runner := p.runner(s, store, &output)
+	if !c.Bool("once") {
+		return p.poll(c, runner, accounts)
+	}
+	results := runner.Run(c.Context, accounts)
+	return errors.Join(p.outcome(c, results), output.err)
+}
+
+// broken keeps the first error of standard output: mail goes on without it, but the exit status tells.
+type broken struct {
+	once sync.Once
+	err  error
+}
+
+func (b *broken) set(err error) { b.once.Do(func() { b.err = err }) }
+
+func (p *program) runner(s *setting, store *seen.Store, output *broken) *fetch.Runner {
+	r := &fetch.Runner{Store: store, Jobs: s.Jobs}
+	if s.cli.IsSet("jobs") {
+		r.Jobs = s.cli.Int("jobs")
+	}
+	failed := func(error) {}
+	if output != nil {
+		failed = output.set
+	}
+	r.Observe = p.observe(s.cli.Bool("json"), s.cli.Bool("quiet"), failed)
+	return r
+}
+
+// poll fetches until a signal, which is the way to end it.
+func (p *program) poll(c *cli.Context, runner *fetch.Runner, accounts []fetch.Account) error {
+	polled := 0
+	for _, a := range accounts {
+		if a.Interval > 0 {
+			polled++
+		}
+	}
+	if polled == 0 {
+		return usagef("no account has an interval to be polled at; for one pass say --once")
+	}
+	runner.Poll(c.Context, accounts, nil)
+	return nil
+}
+
+// outcome prints one line an account on a terminal, and makes one error of all results.
+func (p *program) outcome(c *cli.Context, results []fetch.Result) error {
+	var statuses []int
+	fresh := 0
+	for _, r := range results {
+		statuses = append(statuses, resultStatuses(r)...)
+		fresh += r.New
+		if p.term.talks && !c.Bool("quiet") {
+			p.term.errorf("%s", summary(r))
+		}
+	}
+	switch {
+	case len(statuses) > 0:
+		return &runError{statuses}
+	case fresh == 0 && c.Bool("fail-empty"):
+		return errEmpty
+	}
+	return nil
+}
+
+// summary tells the outcome of one account in a line.
+func summary(r fetch.Result) string {
+	parts := []string{fmt.Sprintf("%d listed", r.Listed), fmt.Sprintf("%d delivered", r.Delivered)}
+	for _, count := range []struct {
+		n    int
+		what string
+	}{
+		{r.Recognised, "recognised"}, {r.Skipped, "too large"}, {r.Failed, "failed"}, {r.Unusable, "unusable"}, {r.Deleted, "deleted"},
+	} {
+		if count.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", count.n, count.what))
+		}
+	}
+	return r.Account + ": " + strings.Join(parts, ", ")
+}
+
+// foretell prints what a run would do.
+func (p *program) foretell(c *cli.Context, runner *fetch.Runner, accounts []fetch.Account) error {
+	return p.lookAt(c, runner, accounts, func(survey *fetch.Survey) error {
+		plan := survey.Plan
+		for _, e := range plan.Retrieve {
+			if err := p.foretellOne(c, survey.Account, "retrieve", e); err != nil {
+				return err
+			}
+		}
+		for _, e := range plan.Skip {
+			if err := p.foretellOne(c, survey.Account, "skip", e); err != nil {
+				return err
+			}
+		}
+		for _, f := range plan.Recognise {
+			if err := p.foretellOne(c, survey.Account, "recognise", seen.Entry{Number: f.Number, Octets: f.Listed, Key: f.Key}); err != nil {
+				return err
+			}
+		}
+		for _, e := range plan.Delete {
+			if err := p.foretellOne(c, survey.Account, "delete", e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// foretold is one line of --dry-run --json. Its field names are part of the contract.
+type foretold struct {
+	Account  string `json:"account"`
+	Would    string `json:"would"`
+	Number   int    `json:"number"`
+	UniqueID string `json:"unique_id"`
+	Octets   int64  `json:"octets"`
+}
+
+func (p *program) foretellOne(c *cli.Context, account, what string, e seen.Entry) error {
+	if c.Bool("json") {
+		return p.term.printJSON(foretold{account, what, e.Number, e.UniqueID, e.Octets})
+	}
+	return p.term.printf("%s: would %s message %d (unique-id %s, %d octets)\n", account, what, e.Number, printable(e.UniqueID), e.Octets)
+}
+
+// lookAt looks at each account in turn and shows what it finds; one account's trouble is not another's.
+func (p *program) lookAt(c *cli.Context, runner *fetch.Runner, accounts []fetch.Account, show func(*fetch.Survey) error) error {
+	var statuses []int
+	for i := range accounts {
+		survey, err := runner.Look(c.Context, &accounts[i])
+		if err != nil {
+			p.term.errorf("%v", err)
+			statuses = append(statuses, faultStatus(err))
+			if context.Cause(c.Context) != nil {
+				break
+			}
+			continue
+		}
+		if err := show(survey); err != nil {
+			return err
+		}
+		if survey.Unusable > 0 {
+			statuses = append(statuses, exitProtocol)
+		}
+	}
+	if len(statuses) > 0 {
+		return &runError{statuses}
+	}
+	return nil
+}
+
+// describe returns the text of an error that nobody has printed yet.
+func describe(err error) string {
+	var caught signalError
+	var runs *runError
+	switch {
+	case err == nil, errors.Is(err, errEmpty), errors.As(err, &runs), errors.As(err, &caught):
+		return ""
+	}
+	return err.Error()
+}

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/seen"
+)
+
+// stateOf opens the seen-table without asking for a valid account: mending the state must work on a machine whose
+// configuration is gone, and for accounts that it no longer has.
+func (p *program) stateOf(c *cli.Context) (*seen.Store, error) {
+	s := &setting{Config: &config.Config{}, cli: c}
+	var err error
+	if dir := c.String("state-dir"); dir != "" {
+		s.StateDir, err = absolute(dir)
+	} else {
+		s.Config, err = readFile(c)
+		if !c.IsSet("config") && errors.Is(err, fs.ErrNotExist) {
+			s.Config = &config.Config{}
+			s.StateDir, err = config.DefaultStateDir()
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.openStore(c.Context)
+}
+
+// accountNamed finds an account of the store; a one-shot account is known by its long name.
+func accountNamed(c *cli.Context, store *seen.Store, name string) (seen.Account, error) {
+	accounts, err := store.Accounts(c.Context)
+	if err != nil {
+		return seen.Account{}, err
+	}
+	at := slices.IndexFunc(accounts, func(a seen.Account) bool { return a.Name == name })
+	if at < 0 {
+		return seen.Account{}, usagef("nothing is known of an account %q; popfetch seen list shows all", name)
+	}
+	return accounts[at], nil
+}
+
+// record is one line of seen list --json. Its field names are part of the contract.
+type record struct {
+	Account     string     `json:"account"`
+	UniqueID    string     `json:"unique_id"`
+	Copy        int        `json:"copy,omitempty"`
+	Kind        string     `json:"kind"`
+	DeliveredAt time.Time  `json:"delivered_at"`
+	DeletedAt   *time.Time `json:"deleted_at,omitempty"`
+	Octets      int64      `json:"octets"`
+	SHA256      string     `json:"sha256,omitempty"`
+	Place       string     `json:"place,omitempty"`
+}
+
+func (p *program) seenList(c *cli.Context) error {
+	store, err := p.stateOf(c)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // nothing was written
+	accounts, err := store.Accounts(c.Context)
+	if err != nil {
+		return err
+	}
+	if c.Args().Present() {
+		accounts = nil
+		for _, name := range c.Args().Slice() {
+			a, err := accountNamed(c, store, name)
+			if err != nil {
+				return err
+			}
+			accounts = append(accounts, a)
+		}
+	}
+	for _, a := range accounts {
+		for r, err := range store.All(c.Context, a.ID) {
+			if err != nil {
+				return err
+			}
+			if err := p.showRecord(c, a.Name, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p *program) showRecord(c *cli.Context, account string, r seen.Record) error {
+	kind := "delivered"
+	if r.Kind == seen.Marked {
+		kind = "marked"
+	}
+	if !c.Bool("json") {
+		return p.term.printf("%s\t%s\t%s\t%s\t%d\t%s\n", account, printable(r.UniqueID), kind, r.DeliveredAt.UTC().Format(time.RFC3339), r.Octets, r.Place)
+	}
+	line := record{Account: account, UniqueID: r.UniqueID, Copy: r.Copy, Kind: kind, DeliveredAt: r.DeliveredAt.UTC(), Octets: r.Octets, Place: r.Place}
+	if !r.DeletedAt.IsZero() {
+		at := r.DeletedAt.UTC()
+		line.DeletedAt = &at
+	}
+	if r.Kind == seen.Delivered {
+		line.SHA256 = fmt.Sprintf("%x", r.SHA256)
+	}
+	return p.term.printJSON(line)
+}
+
+// seenMark counts messages as seen that popfetch has not delivered: those named, or all that the server lists now.
+func (p *program) seenMark(c *cli.Context) error {
+	if !c.Args().Present() || c.Bool("all") == (c.NArg() > 1) {
+		return usagef("seen mark: name an account and its unique-ids, or one account and --all")
+	}
+	name := c.Args().First()
+	if c.Bool("all") {
+		return p.markListed(c, name)
+	}
+	store, err := p.stateOf(c)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // each commit was durable by itself
+	account, err := accountNamed(c, store, name)
+	if err != nil {
+		return err
+	}
+	var keys []seen.Entry
+	for _, id := range c.Args().Tail() {
+		keys = append(keys, seen.Entry{Key: seen.Key{UniqueID: id}})
+	}
+	return p.mark(c, store, account.Name, account.ID, keys)
+}
+
+// markListed marks what a look at the server shows as new.
+func (p *program) markListed(c *cli.Context, name string) error {
+	s, err := p.load(c)
+	if err != nil {
+		return err
+	}
+	accounts, err := p.fetchAccounts(s)
+	if err != nil {
+		return err
+	}
+	store, err := s.openStore(c.Context)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // each commit was durable by itself
+	accounts[0].All = false
+	return p.lookAt(c, p.runner(s, store, nil), accounts, func(survey *fetch.Survey) error {
+		a := accounts[0]
+		known, err := store.Enter(c.Context, name, a.Server, a.User)
+		if err != nil {
+			return err
+		}
+		return p.mark(c, store, name, known.ID, slices.Concat(survey.Plan.Retrieve, survey.Plan.Skip))
+	})
+}
+
+func (p *program) mark(c *cli.Context, store *seen.Store, name string, id int64, entries []seen.Entry) error {
+	unlock, err := store.Lock(name)
+	if err != nil {
+		return err
+	}
+	defer unlock() //nolint:errcheck // the lock goes with the process
+	records := make([]seen.Record, len(entries))
+	for i, e := range entries {
+		records[i] = seen.Record{Key: e.Key, Kind: seen.Marked, Listed: e.Octets, DeliveredAt: time.Now()}
+	}
+	if err := store.Commit(c.Context, id, records...); err != nil {
+		return err
+	}
+	return p.term.printf("%s: %d marked as seen\n", name, len(records))
+}
+
+func (p *program) seenForget(c *cli.Context) error {
+	if !c.Args().Present() || c.Bool("all") == (c.NArg() > 1) {
+		return usagef("seen forget: name an account and its unique-ids, or one account and --all")
+	}
+	store, err := p.stateOf(c)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // each commit was durable by itself
+	account, err := accountNamed(c, store, c.Args().First())
+	if err != nil {
+		return err
+	}
+	unlock, err := store.Lock(account.Name)
+	if err != nil {
+		return err
+	}
+	defer unlock() //nolint:errcheck // the lock goes with the process
+	n, err := store.Forget(c.Context, account.ID, c.Args().Tail()...)
+	if err != nil {
+		return err
+	}
+	return p.term.printf("%s: %d forgotten\n", account.Name, n)
+}
+
+func (p *program) seenRename(c *cli.Context) error {
+	if c.NArg() != 2 {
+		return usagef("seen rename: name the old and the new account")
+	}
+	store, err := p.stateOf(c)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // the rename was durable by itself
+	from, to := c.Args().Get(0), c.Args().Get(1)
+	for _, name := range []string{from, to} {
+		unlock, err := store.Lock(name)
+		if err != nil {
+			return err
+		}
+		defer unlock() //nolint:errcheck // the lock goes with the process
+	}
+	return store.Rename(c.Context, from, to)
+}

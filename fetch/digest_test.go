@@ -1,0 +1,92 @@
+package fetch
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/popfetch/popfetch/seen"
+)
+
+func digestOf(t *testing.T, message string) seen.Digest {
+	t.Helper()
+	var h header
+	if _, err := io.Copy(&h, strings.NewReader(message)); err != nil {
+		t.Fatal(err)
+	}
+	return h.digest()
+}
+
+const sample = "Return-Path: <a@example.org>\r\nMessage-ID: <1@example.org>\r\nDate: Mon, 2 Nov 2026 10:00:00 +0000\r\n" +
+	"From: A <a@example.org>\r\nTo: b@example.org,\r\n c@example.org\r\nSubject: hello\r\n\r\nbody\r\n"
+
+func TestDigest(t *testing.T) {
+	swap := func(old, new string) string { return strings.Replace(sample, old, new, 1) }
+	for _, test := range []struct {
+		name string
+		a, b string
+		same bool
+	}{
+		{"line ends of a file", sample, strings.ReplaceAll(sample, "\r\n", "\n"), true},
+		{"another body", sample, swap("body", "BODY"), true},
+		{"header alone, as from TOP", sample, swap("body\r\n", ""), true},
+		{"no blank line", sample, swap("\r\nbody\r\n", ""), true},
+		{"folded elsewhere", sample, swap(",\r\n c@", ", c@"), true},
+		{"more blanks", sample, swap("Subject: hello", "Subject:   hello  "), true},
+		{"another case of the name", sample, swap("Message-ID", "message-id"), true},
+		{"a server's field", sample, "X-UIDL: 1\r\nStatus: RO\r\n" + sample, true},
+		{"a second Subject", sample, swap("\r\n\r\n", "\r\nSubject: other\r\n\r\n"), true},
+		{"another Message-ID", sample, swap("<1@", "<2@"), false},
+		{"another Date", sample, swap("10:00:00", "10:00:01"), false},
+		{"no Subject", sample, swap("Subject: hello\r\n", ""), false},
+		{"Subject moved to To", "To: x\r\n\r\n", "Subject: x\r\n\r\n", false},
+		{"none of the fields", "X-A: 1\r\n\r\n", "X-A: 2\r\n\r\n", false},
+		{"none of the fields, a server's field", "X-A: 1\r\n\r\n", "X-UIDL: 9\r\nX-A: 1\r\nX-Status: \r\n\r\n", true},
+		{"none of the fields, line ends", "X-A: 1\r\nX-B: 2\r\n\r\n", "X-A: 1\nX-B: 2\n\n", true},
+		{"CR CR LF becomes CR LF in a file", "Subject: a\r\r\nTo: b\r\n\r\nx", "Subject: a\r\nTo: b\n\nx", true},
+		{"a line of one CR", "Subject: a\r\n\r\r\nTo: b\r\n", "Subject: a\n\r\nTo: b\n", true},
+		{"empty, and blank line", "", "\r\n", true},
+		{"no header, and text", "\r\nabc\r\n", "\r\ndef\r\n", true},
+		{"8-bit", "Subject: \xe9\r\n\r\n", "Subject: \xe8\r\n\r\n", false},
+		{"NUL", "Subject: a\x00b\r\n\r\n", "Subject: ab\r\n\r\n", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := digestOf(t, test.a) == digestOf(t, test.b); got != test.same {
+				t.Errorf("digests equal = %v, want %v", got, test.same)
+			}
+		})
+	}
+}
+
+func TestDigestSplitWrites(t *testing.T) {
+	want := digestOf(t, sample)
+	var h header
+	if _, err := io.Copy(&h, iotest.OneByteReader(strings.NewReader(sample))); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.digest(); got != want {
+		t.Errorf("digest octet by octet = %x, want %x", got, want)
+	}
+	h.reset()
+	if _, err := io.WriteString(&h, sample); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.digest(); got != want {
+		t.Errorf("digest after reset = %x, want %x", got, want)
+	}
+}
+
+// A header without end must not fill the memory.
+func TestDigestBounded(t *testing.T) {
+	var h header
+	line := strings.Repeat("x", 1<<16) + "\r\n"
+	for range 64 {
+		if _, err := io.WriteString(&h, line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(h.octets) > maxHeader {
+		t.Errorf("%d octets are kept, want at most %d", len(h.octets), maxHeader)
+	}
+}

@@ -1,0 +1,176 @@
+// Package fetch brings the new messages of accounts to their targets.
+//
+// One run of one account is a session in five phases, each in its own file: open and list (session.go), identify what
+// the seen-table and the target already hold (identify.go), retrieve (retrieve.go), delete and quit (remove.go).
+// What a run will do is a Plan, a value that is computed without input or output (plan.go).
+//
+// The order of deliver, record, delete is what the program exists for: a message is recorded only when its target says
+// that it is safe there, and DELE is sent only for what is recorded.
+package fetch
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/pop3"
+	"github.com/popfetch/popfetch/seen"
+)
+
+const (
+	// stopGrace is how long a stopped run may take to finish what it has asked for before its session is cut.
+	stopGrace = 8 * time.Second
+	// recordTimeout limits the transaction that records what is already delivered, also when the run is being cut.
+	recordTimeout = 30 * time.Second
+	defaultJobs   = 4
+)
+
+// Account is one maildrop and what to do with its messages.
+type Account struct {
+	Name   string
+	State  string // the name that its lock and records are kept under; empty: Name
+	Server string // host:port
+	User   string
+
+	POP3  pop3.Options
+	Login func(context.Context, *pop3.Client) error // see Credentials.Login
+
+	Target  deliver.Target
+	Delete  DeletePolicy
+	All     bool  // retrieve what is seen too
+	MaxSize int64 // octets; larger messages are skipped; zero: no limit
+	Newest  bool  // retrieve the newest message first
+
+	Deadline time.Duration // the longest time a run may take; zero: no limit
+	Interval time.Duration // between two runs of Poll; zero: Poll leaves the account alone
+}
+
+func (a *Account) stateName() string {
+	if a.State != "" {
+		return a.State
+	}
+	return a.Name
+}
+
+// DeletePolicy says when a delivered message is deleted on the server; the zero value never deletes.
+type DeletePolicy struct {
+	Enabled bool
+	After   time.Duration // since its delivery
+}
+
+// Result is the outcome of one account.
+type Result struct {
+	Account    string
+	Listed     int
+	New        int   // listed and to be retrieved
+	Delivered  int   // durable at the target and recorded
+	Recognised int   // found at the target already, recorded without delivering again
+	Skipped    int   // larger than MaxSize
+	Failed     int   // refused by server or target; tried again in the next run
+	Unusable   int   // listed without a usable number or unique-id
+	Deleted    int   // confirmed by the reply to QUIT
+	Octets     int64 // delivered
+	Err        error // what ended the run early; a *Error
+}
+
+// Runner runs accounts, a bounded number at a time. Its methods may be called again and concurrently.
+type Runner struct {
+	Store     *seen.Store
+	Jobs      int              // accounts at work at once, over all calls; zero means 4
+	Observe   func(Event)      // if set, is told each event, one at a time
+	Now       func() time.Time // nil: time.Now
+	KeepAlive time.Duration    // how long a session may lie idle before NOOP is sent; zero means one minute
+
+	once  sync.Once
+	slots chan struct{}
+	mu    sync.Mutex // makes events come one at a time
+}
+
+func (r *Runner) init() {
+	r.once.Do(func() {
+		jobs := r.Jobs
+		if jobs <= 0 {
+			jobs = defaultJobs
+		}
+		r.slots = make(chan struct{}, jobs)
+	})
+}
+
+func (r *Runner) now() time.Time {
+	if r.Now != nil {
+		return r.Now()
+	}
+	return time.Now()
+}
+
+func (r *Runner) keepAlive() time.Duration {
+	if r.KeepAlive > 0 {
+		return r.KeepAlive
+	}
+	return time.Minute
+}
+
+// Run runs each account once and returns their results in the order of accounts; one account's trouble is never
+// another's. When ctx is cancelled, each session retrieves no more, commits and records what it has, and quits; after 8
+// seconds it is cut.
+func (r *Runner) Run(ctx context.Context, accounts []Account) []Result {
+	results := make([]Result, len(accounts))
+	var wg sync.WaitGroup
+	for i := range accounts {
+		wg.Go(func() {
+			results[i] = r.runOne(ctx, &accounts[i])
+		})
+	}
+	wg.Wait()
+	return results
+}
+
+// Poll runs each account that has an Interval at once and then whenever its Interval has passed since its last run
+// ended, until ctx is cancelled. It calls done, if not nil, with each result, from several goroutines.
+func (r *Runner) Poll(ctx context.Context, accounts []Account, done func(Result)) {
+	var wg sync.WaitGroup
+	for i := range accounts {
+		if accounts[i].Interval <= 0 {
+			continue
+		}
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				result := r.runOne(ctx, &accounts[i])
+				if done != nil {
+					done(result)
+				}
+				wait(ctx, accounts[i].Interval)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// runOne waits for a free slot and runs the account.
+func (r *Runner) runOne(ctx context.Context, account *Account) Result {
+	r.init()
+	select {
+	case r.slots <- struct{}{}:
+		defer func() { <-r.slots }()
+	case <-ctx.Done():
+		return Result{Account: account.Name, Err: &Error{Account: account.Name, Phase: PhaseOpen, Err: context.Cause(ctx)}}
+	}
+	s := newSession(ctx, r, account)
+	defer s.release()
+	err := s.run()
+	if err != nil {
+		s.result.Err = err
+	}
+	s.event(Event{Kind: Finished, Messages: s.result.Delivered, Octets: s.result.Octets, Err: s.result.Err})
+	return s.result
+}

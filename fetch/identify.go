@@ -1,0 +1,320 @@
+package fetch
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/seen"
+)
+
+// chunk bounds how many messages are looked up, synced or recorded in one step outside of the retrieval.
+const chunk = 500
+
+// identify tells what the listed messages are whose unique-id alone does not: those that the store doubts, those that are
+// due for deletion, and new ones of which the target holds a file (step 2 of the way of one message).
+func (s *session) identify() (map[int]verdict, error) {
+	verdicts := make(map[int]verdict)
+	if s.account.All {
+		return verdicts, nil
+	}
+	if err := s.judgeRecorded(verdicts); err != nil {
+		return nil, err
+	}
+	if err := s.judgeFound(verdicts); err != nil {
+		return nil, err
+	}
+	return verdicts, nil
+}
+
+// judgeRecorded compares the messages in doubt, and those due for deletion, with the records of their unique-ids.
+func (s *session) judgeRecorded(verdicts map[int]verdict) error {
+	suspects := make([]int, 0, len(s.diff.Check)+len(s.diff.Due))
+	suspects = append(append(suspects, s.diff.Check...), s.diff.Due...)
+	if len(suspects) == 0 {
+		return nil
+	}
+	asides, err := s.runner.Store.Asides(s.soft, s.known.ID)
+	if err != nil {
+		return s.fail(PhaseState, err)
+	}
+	refused := make(map[string]int) // by unique-id, one more than the highest copy that was set aside
+	for _, a := range asides {
+		refused[a.UniqueID] = max(refused[a.UniqueID], a.Copy+1)
+	}
+	for part := range chunks(suspects) {
+		if err := s.judgeChunk(part, refused, verdicts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *session) judgeChunk(suspects []int, refused map[string]int, verdicts map[int]verdict) error {
+	var ids []string
+	var numbers []int
+	for _, i := range suspects {
+		ids = append(ids, s.listing[i].UniqueID)
+		for _, c := range s.copiesWith(i) {
+			numbers = append(numbers, s.listing[c].Number)
+		}
+	}
+	records, err := s.records(ids)
+	if err != nil {
+		return err
+	}
+	if err := s.askDigests(numbers); err != nil {
+		return err
+	}
+	for _, i := range suspects {
+		if _, judged := verdicts[i]; judged { // as a copy of an earlier one
+			continue
+		}
+		copies := s.copiesWith(i)
+		listed := make([]listedCopy, len(copies))
+		for n, c := range copies {
+			listed[n] = listedCopy{s.listing[c], s.digests[s.listing[c].Number]}
+		}
+		id := s.listing[i].UniqueID
+		for n, v := range judge(listed, records[id], refused[id] > len(copies)) {
+			verdicts[copies[n]] = v
+		}
+	}
+	return nil
+}
+
+// records reads the records of the unique-ids back from the store.
+func (s *session) records(ids []string) (map[string][]seen.Record, error) {
+	all, err := s.runner.Store.Records(s.soft, s.known.ID, ids)
+	if err != nil {
+		return nil, s.fail(PhaseState, err)
+	}
+	records := make(map[string][]seen.Record, len(ids))
+	for _, r := range all {
+		records[r.UniqueID] = append(records[r.UniqueID], r)
+	}
+	return records, nil
+}
+
+// listedCopy is a listed message with the digest that TOP has shown, zero where it has not.
+type listedCopy struct {
+	seen.Entry
+	digest seen.Digest
+}
+
+// judge decides which of the listed copies of one unique-id are the messages of its records; each record stands for one
+// copy at most (C0041). doubt says that more copies were known than are listed and that one of them was never delivered: then
+// equal headers do not tell which one is left, and the octets must.
+func judge(listed []listedCopy, records []seen.Record, doubt bool) []verdict {
+	verdicts := make([]verdict, len(listed))
+	matched := make([]bool, len(listed))
+	used := make([]bool, len(records))
+	match := func(fits func(listedCopy, seen.Record) bool) {
+		for n, l := range listed {
+			for m, r := range records {
+				if !matched[n] && !used[m] && fits(l, r) {
+					matched[n], used[m] = true, true
+					if doubt && r.Kind == seen.Delivered {
+						verdicts[n].known = twinsOf(records)
+					} else {
+						verdicts[n].seen = true
+					}
+				}
+			}
+		}
+	}
+	same := func(l listedCopy, r seen.Record) bool { return l.digest != (seen.Digest{}) && l.digest == r.Digest }
+	match(func(l listedCopy, r seen.Record) bool { return same(l, r) && l.Key == r.Key && l.Octets == r.Listed })
+	match(func(l listedCopy, r seen.Record) bool { return same(l, r) && l.Octets == r.Listed })
+	match(same)
+	// What the operator marked has no digest; there the unique-id is all there is.
+	match(func(l listedCopy, r seen.Record) bool { return r.Kind == seen.Marked && l.Key == r.Key })
+	for n, l := range listed {
+		if !matched[n] && l.digest == (seen.Digest{}) {
+			verdicts[n].known = twinsOf(records)
+		}
+	}
+	return verdicts
+}
+
+func twinsOf(records []seen.Record) []twin {
+	var twins []twin
+	for _, r := range records {
+		if r.SHA256 != [sha256.Size]byte{} {
+			twins = append(twins, twin{sha256: r.SHA256, octets: r.Octets, place: r.Place})
+		}
+	}
+	return twins
+}
+
+// judgeFound looks for files of the messages that have no record: a crash, a lost seen.db or another state folder leaves
+// messages at the target that this store knows nothing of. Only the header digest makes a file the listed message.
+func (s *session) judgeFound(verdicts map[int]verdict) error {
+	wanted := make(map[deliver.Token]int)
+	tokens := make([]deliver.Token, 0, len(s.diff.New))
+	ask := func(i int) {
+		e := s.listing[i]
+		token := s.token(e)
+		wanted[token] = i
+		tokens = append(tokens, token)
+	}
+	for _, i := range s.diff.New {
+		ask(i)
+	}
+	for i, v := range verdicts {
+		if !v.seen {
+			ask(i)
+		}
+	}
+	for _, m := range s.diff.Aside {
+		if m.Reason != seen.Wanted {
+			ask(m.Index)
+		}
+	}
+	if len(tokens) == 0 {
+		return nil
+	}
+	found, err := s.account.Target.Find(s.soft, tokens, s.known.Records == 0)
+	if errors.Is(err, deliver.ErrMissing) && !s.known.Delivered {
+		return nil // a look at an account whose target a run would make
+	}
+	if err != nil {
+		return s.fail(PhaseTarget, err)
+	}
+	numbers := make([]int, 0, len(found))
+	for token := range found {
+		numbers = append(numbers, s.listing[wanted[token]].Number)
+	}
+	if err := s.askDigests(numbers); err != nil {
+		return err
+	}
+	for token, places := range found {
+		i := wanted[token]
+		v := verdicts[i]
+		for _, place := range places {
+			f, err := s.readBack(place)
+			if err != nil {
+				return s.fail(PhaseTarget, err)
+			}
+			switch s.digests[s.listing[i].Number] {
+			case seen.Digest{}: // no TOP: the octets will tell
+				v.known = append(v.known, twin{sha256: f.SHA256, octets: f.Octets, place: f.Place})
+			case f.Digest:
+				e := s.listing[i]
+				f.Number, f.Key, f.Listed = e.Number, e.Key, e.Octets
+				v.found = &f
+			}
+		}
+		verdicts[i] = v
+	}
+	return nil
+}
+
+func (s *session) token(e seen.Entry) deliver.Token {
+	return deliver.NewToken(s.account.User, s.account.Server, e.UniqueID, e.Copy, e.Octets)
+}
+
+// readBack reads a message that the target holds and tells what a record of it would say.
+func (s *session) readBack(place string) (Found, error) {
+	file, err := s.account.Target.Open(s.soft, place)
+	if err != nil {
+		return Found{}, err
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	var h header
+	hash := sha256.New()
+	octets, err := io.Copy(io.MultiWriter(&h, hash), file)
+	if err != nil {
+		return Found{}, fmt.Errorf("reading %s back: %w", place, err)
+	}
+	name, _, _ := strings.Cut(path.Base(place), ":")
+	f := Found{At: place, Record: seen.Record{Kind: seen.Delivered, Octets: octets, Digest: h.digest(), Place: name}}
+	hash.Sum(f.SHA256[:0])
+	return f, nil
+}
+
+// askDigests asks TOP for the headers of the messages, pipelined, and keeps their digests. A message whose TOP is refused, and
+// each message of a server without TOP, stays without.
+func (s *session) askDigests(numbers []int) error {
+	if caps := s.client.Capabilities(); len(numbers) == 0 || (caps != nil && !caps.Has("TOP")) {
+		return nil
+	}
+	slices.Sort(numbers)
+	unknown := func(yield func(int) bool) {
+		for _, n := range slices.Compact(numbers) {
+			if _, ok := s.digests[n]; !ok && !yield(n) {
+				return
+			}
+		}
+	}
+	var h header
+	for m, err := range s.client.Top(s.soft, unknown, 0) {
+		switch {
+		case isReply(err):
+			continue
+		case err != nil:
+			return s.fail(PhaseIdentify, err)
+		}
+		h.reset()
+		if _, err := io.Copy(&h, m); err != nil {
+			return s.fail(PhaseIdentify, err)
+		}
+		s.digests[m.Number] = h.digest()
+	}
+	return nil
+}
+
+// recognise makes sure of the messages that the target was found to hold, and records them.
+func (s *session) recognise(found []Found) error {
+	for part := range chunks(found) {
+		places := make([]string, len(part))
+		records := make([]seen.Record, len(part))
+		for n, f := range part {
+			places[n] = f.At
+			records[n] = f.Record
+			records[n].DeliveredAt = s.runner.now()
+		}
+		if err := s.account.Target.Sync(s.soft, places); err != nil {
+			return s.fail(PhaseTarget, err)
+		}
+		if err := s.record(records); err != nil {
+			return err
+		}
+		for _, f := range part {
+			s.result.Recognised++
+			s.retrieved[f.Number] = true
+			s.event(Event{Kind: Recognised, Number: f.Number, UniqueID: f.UniqueID, Octets: f.Octets})
+		}
+	}
+	return nil
+}
+
+// record commits records also when the run is being stopped: what is delivered gets recorded.
+func (s *session) record(records []seen.Record) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.hard), recordTimeout)
+	defer cancel()
+	if err := s.runner.Store.Commit(ctx, s.known.ID, records...); err != nil {
+		return s.fail(PhaseRecord, err)
+	}
+	return nil
+}
+
+// chunks cuts a slice in parts of at most chunk elements.
+func chunks[T any](all []T) iter.Seq[[]T] {
+	return func(yield func([]T) bool) {
+		for len(all) > 0 {
+			n := min(chunk, len(all))
+			if !yield(all[:n]) {
+				return
+			}
+			all = all[n:]
+		}
+	}
+}

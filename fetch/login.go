@@ -1,0 +1,173 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/emersion/go-sasl"
+
+	"github.com/popfetch/popfetch/pop3"
+)
+
+// Mechanism is a way to log in, by the name that the configuration has for it.
+type Mechanism string
+
+// The mechanisms that popfetch has.
+const (
+	Plain    Mechanism = "plain"    // AUTH PLAIN (RFC 4616)
+	Login    Mechanism = "login"    // AUTH LOGIN
+	User     Mechanism = "user"     // USER and PASS (RFC 1939 section 7)
+	Apop     Mechanism = "apop"     // APOP (RFC 1939 section 7)
+	External Mechanism = "external" // AUTH EXTERNAL, by client certificate (RFC 4422 appendix A)
+)
+
+// preference is what an account without named mechanisms tries, the strongest first. APOP is missing: its MD5 is weak,
+// and servers announce it though it fails (V0008).
+var preference = []Mechanism{External, Plain, Login, User}
+
+// Credentials are what an account logs in with.
+type Credentials struct {
+	User       string
+	Password   func(context.Context) (string, error) // asked once a run, and only when it is needed
+	Mechanisms []Mechanism                           // empty: what the server offers, by strength
+	External   bool                                  // there is a client certificate, so EXTERNAL may be tried unnamed
+}
+
+// Login logs c in. Its error is a *LoginError, unless the session broke. A password is sent once: a second mechanism is
+// tried only where the first was refused before the password had left (C0010), since servers lock accounts.
+func (cr *Credentials) Login(ctx context.Context, c *pop3.Client) error {
+	usable := cr.usable(c)
+	if len(usable) == 0 {
+		return &LoginError{Fault: LoginCannot, Err: cr.nothingInCommon(c)}
+	}
+	var password string
+	for n, mechanism := range usable {
+		if mechanism != External && password == "" {
+			var err error
+			if password, err = cr.Password(ctx); err != nil {
+				return &LoginError{Fault: LoginCannot, Err: fmt.Errorf("the password: %w", err)}
+			}
+		}
+		shown, err := cr.attempt(ctx, c, mechanism, password)
+		var reply *pop3.ReplyError
+		switch {
+		case err == nil:
+			return nil
+		case !errors.As(err, &reply):
+			return fmt.Errorf("logging in by %s: %w", mechanism, err)
+		}
+		last := shown || reply.Code != "" || n > 0 || n+1 == len(usable)
+		if last {
+			return &LoginError{Fault: faultOf(reply, c.Capabilities()), Err: fmt.Errorf("%s: %w", mechanism, err)}
+		}
+	}
+	return nil // not reached: the last mechanism always returns
+}
+
+// attempt tries one mechanism and tells whether the password was shown to the server.
+func (cr *Credentials) attempt(ctx context.Context, c *pop3.Client, m Mechanism, password string) (shown bool, err error) {
+	switch m {
+	case Plain:
+		return true, c.Auth(ctx, sasl.NewPlainClient("", cr.User, password))
+	case Login:
+		mech := &watched{Client: sasl.NewLoginClient(cr.User, password), secret: password}
+		err = c.Auth(ctx, mech)
+		return mech.shown, err
+	case External:
+		return false, c.Auth(ctx, sasl.NewExternalClient(""))
+	case Apop:
+		return true, c.Apop(ctx, cr.User, password)
+	default:
+		err = c.User(ctx, cr.User, password)
+		var reply *pop3.ReplyError
+		return !errors.As(err, &reply) || reply.Command != "USER", err
+	}
+}
+
+// watched notes when a mechanism gives the secret away.
+type watched struct {
+	sasl.Client
+	secret string
+	shown  bool
+}
+
+func (w *watched) Next(challenge []byte) ([]byte, error) {
+	response, err := w.Client.Next(challenge)
+	w.shown = w.shown || string(response) == w.secret
+	return response, err
+}
+
+// faultOf tells what a negative reply to a log-in means (RFC 2449 section 8, RFC 3206). Where the server announces
+// AUTH-RESP-CODE, only [AUTH] says that the credentials are wrong; text is never interpreted.
+func faultOf(reply *pop3.ReplyError, caps pop3.Capabilities) LoginFault {
+	switch {
+	case reply.Code == pop3.CodeAuth:
+		return LoginRefused
+	case reply.Code == pop3.CodeSysPerm:
+		return LoginBroken
+	case reply.Code == pop3.CodeInUse, reply.Code == pop3.CodeLoginDelay, reply.Code == pop3.CodeSysTemp:
+		return LoginLater
+	case caps.Has("AUTH-RESP-CODE"):
+		return LoginLater
+	default:
+		return LoginRefused
+	}
+}
+
+// usable returns the mechanisms that both sides have, the strongest first; a server without CAPA is taken to have USER.
+func (cr *Credentials) usable(c *pop3.Client) []Mechanism {
+	wanted := cr.Mechanisms
+	if len(wanted) == 0 {
+		wanted = preference
+		if !cr.External {
+			wanted = slices.DeleteFunc(slices.Clone(wanted), func(m Mechanism) bool { return m == External })
+		}
+	}
+	named := len(cr.Mechanisms) > 0
+	return slices.DeleteFunc(slices.Clone(wanted), func(m Mechanism) bool {
+		return !offers(c, m, named)
+	})
+}
+
+// offers tells whether the server has a mechanism. One that is named in the configuration is tried on a server that
+// announces nothing.
+func offers(c *pop3.Client, m Mechanism, named bool) bool {
+	caps := c.Capabilities()
+	switch m {
+	case Apop:
+		return strings.Contains(c.Greeting(), "<") // Apop itself looks closely at the timestamp
+	case User:
+		return caps == nil || caps.Has("USER")
+	default:
+		if caps == nil {
+			return named
+		}
+		return slices.ContainsFunc(caps["SASL"], func(s string) bool { return strings.EqualFold(s, string(m)) })
+	}
+}
+
+// nothingInCommon lists what each side has (C0009).
+func (cr *Credentials) nothingInCommon(c *pop3.Client) error {
+	caps := c.Capabilities()
+	var offered []string
+	offered = append(offered, caps["SASL"]...)
+	if caps == nil || caps.Has("USER") {
+		offered = append(offered, "USER")
+	}
+	if len(offered) == 0 {
+		offered = []string{"nothing"}
+	}
+	wanted := cr.Mechanisms
+	if len(wanted) == 0 {
+		wanted = preference
+	}
+	names := make([]string, len(wanted))
+	for i, m := range wanted {
+		names[i] = strings.ToUpper(string(m))
+	}
+	return fmt.Errorf("no way to log in that both sides have: the server offers %s, the account allows %s (see auth)",
+		strings.Join(offered, " "), strings.Join(names, " "))
+}

@@ -1,0 +1,81 @@
+package fetch
+
+import (
+	"context"
+	"crypto/tls"
+	"slices"
+
+	"github.com/popfetch/popfetch/pop3"
+	"github.com/popfetch/popfetch/seen"
+)
+
+// Survey is what a look at an account has shown; nothing was retrieved, changed or recorded.
+type Survey struct {
+	Account      string
+	Greeting     string
+	Capabilities pop3.Capabilities
+	TLS          *tls.ConnectionState // nil: clear text
+	Listing      []seen.Entry
+	Plan         Plan // what a run would do now
+	Unusable     int  // listed without a usable number or unique-id
+}
+
+// Look logs in, lists and plans as a run does, and quits.
+func (r *Runner) Look(ctx context.Context, account *Account) (*Survey, error) {
+	r.init()
+	s := newSession(ctx, r, account)
+	defer s.release()
+	known, err := r.Store.Lookup(s.soft, account.stateName(), account.Server, account.User)
+	if err != nil {
+		return nil, s.fail(PhaseState, err)
+	}
+	s.known = known
+	if err := s.open(); err != nil {
+		return nil, err
+	}
+	if err := s.list(); err != nil {
+		return nil, s.leave(err)
+	}
+	plan, err := s.plan()
+	if err != nil {
+		return nil, s.leave(err)
+	}
+	if plan.Delete, err = s.foresee(plan); err != nil {
+		return nil, s.leave(err)
+	}
+	survey := &Survey{
+		Account:      account.Name,
+		Greeting:     s.client.Greeting(),
+		Capabilities: s.client.Capabilities(),
+		Listing:      s.listing,
+		Plan:         plan,
+		Unusable:     s.result.Unusable,
+	}
+	if state, ok := s.client.TLSState(); ok {
+		survey.TLS = &state
+	}
+	if err := s.client.Quit(s.hard); err != nil {
+		return nil, s.fail(PhaseQuit, err)
+	}
+	return survey, nil
+}
+
+// foresee tells what the run that plan is for would delete: what may be deleted now, and what it would have delivered by then.
+func (s *session) foresee(plan Plan) ([]seen.Entry, error) {
+	if !s.account.Delete.Enabled {
+		return nil, nil
+	}
+	candidates, err := s.candidates(s.removable())
+	if err != nil {
+		return nil, err
+	}
+	entries := planDeletion(candidates, s.account.Delete, s.runner.now(), s.known.Since)
+	if s.account.Delete.After == 0 {
+		entries = append(entries, plan.Retrieve...)
+		for _, f := range plan.Recognise {
+			entries = append(entries, seen.Entry{Number: f.Number, Octets: f.Listed, Key: f.Key})
+		}
+	}
+	slices.SortFunc(entries, func(a, b seen.Entry) int { return a.Number - b.Number })
+	return entries, nil
+}

@@ -1,0 +1,144 @@
+package fetch
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/popfetch/popfetch/seen"
+)
+
+// Plan is what a run will do to a maildrop, as a value: it is computed without any input or output.
+type Plan struct {
+	Retrieve  []seen.Entry // in the order in which RETR is sent
+	Recognise []Found      // held by the target already: recorded, not retrieved
+	Skip      []seen.Entry // larger than the account's limit
+	Delete    []seen.Entry
+	Seen      int // listed and recorded, so not retrieved
+}
+
+// Found is a message that the target holds though the store has no record of it.
+type Found struct {
+	Number int
+	At     string // where Target.Find found it
+	seen.Record
+}
+
+// verdict is what the digest of a header has shown of a listed message that its unique-id alone does not identify.
+type verdict struct {
+	seen  bool   // it is the message of a record
+	found *Found // it is this message that the target holds
+	known []twin // the digest does not settle it: it may be one of these, which its octets will show
+}
+
+// twin is a message that was delivered, by its octets.
+type twin struct {
+	sha256 [32]byte
+	octets int64
+	place  string
+}
+
+// planRetrieval decides what becomes of each listed message before anything is retrieved. verdicts holds one for each
+// index whose unique-id does not settle it; an index that it lacks is what diff says.
+func planRetrieval(listing []seen.Entry, diff seen.Diff, verdicts map[int]verdict, account *Account) Plan {
+	var p Plan
+	decide := func(i int) {
+		v := verdicts[i]
+		switch {
+		case v.seen:
+			p.Seen++
+		case v.found != nil:
+			p.Recognise = append(p.Recognise, *v.found)
+		case account.MaxSize > 0 && listing[i].Octets > account.MaxSize:
+			p.Skip = append(p.Skip, listing[i])
+		default:
+			p.Retrieve = append(p.Retrieve, listing[i])
+		}
+	}
+	if account.All {
+		for i := range listing {
+			decide(i)
+		}
+	} else {
+		p.Retrieve = make([]seen.Entry, 0, len(diff.New)+len(diff.Aside))
+		p.Seen = diff.Seen - len(diff.Due)
+		for _, indexes := range [][]int{diff.New, diff.Check} {
+			for _, i := range indexes {
+				decide(i)
+			}
+		}
+		for _, i := range diff.Due {
+			if v, judged := verdicts[i]; judged && !v.seen {
+				decide(i)
+			} else {
+				p.Seen++
+			}
+		}
+		for _, m := range diff.Aside {
+			decide(m.Index)
+		}
+	}
+	slices.SortFunc(p.Retrieve, func(a, b seen.Entry) int {
+		if account.Newest {
+			return cmp.Compare(b.Number, a.Number)
+		}
+		return cmp.Compare(a.Number, b.Number)
+	})
+	return p
+}
+
+// candidate is a listed message that might be deleted, with all that is known of it after the retrieval.
+type candidate struct {
+	seen.Entry
+	retrieved bool          // in this session
+	records   []seen.Record // of its unique-id, all copies, read back from the store
+	digest    seen.Digest   // what TOP shows now; zero: unknown
+	copies    int           // listed messages with its unique-id
+	alike     int           // of these, how many have its digest, itself among them; copies whose digest is unknown count
+}
+
+// planDeletion picks the candidates that may be deleted now. The seen-table decides: a message that was retrieved in this
+// session needs its record of kind Delivered; one that is known from earlier must also be shown by its header digest to
+// be that message, because unique-ids get reused and a wrong DELE cannot be undone. since is when the account came to have its present server and
+// user: without a digest, older records say nothing.
+func planDeletion(candidates []candidate, policy DeletePolicy, now, since time.Time) []seen.Entry {
+	if !policy.Enabled {
+		return nil
+	}
+	var chosen []seen.Entry
+	for _, c := range candidates {
+		r, ok := c.record(since)
+		if ok && r.Kind == seen.Delivered && !r.DeliveredAt.Add(policy.After).After(now) {
+			chosen = append(chosen, c.Entry)
+		}
+	}
+	return chosen
+}
+
+// record returns the record that is without doubt of the listed message c.
+func (c *candidate) record(since time.Time) (seen.Record, bool) {
+	if c.retrieved {
+		for _, r := range c.records {
+			if r.Key == c.Key {
+				return r, true
+			}
+		}
+		return seen.Record{}, false
+	}
+	if c.digest != (seen.Digest{}) {
+		var match seen.Record
+		matches := 0
+		for _, r := range c.records {
+			if r.Digest == c.digest {
+				match = r
+				matches++
+			}
+		}
+		return match, matches == 1 && c.alike == 1
+	}
+	if c.copies != 1 || len(c.records) != 1 {
+		return seen.Record{}, false
+	}
+	r := c.records[0]
+	return r, r.Key == c.Key && r.Listed == c.Octets && c.Octets > 0 && r.DeletedAt.IsZero() && r.DeliveredAt.After(since)
+}

@@ -1,0 +1,321 @@
+package fetch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/popfetch/popfetch/pop3"
+	"github.com/popfetch/popfetch/seen"
+)
+
+// session is one run of one account. Its fields are filled phase by phase, and only the goroutine of the run uses them,
+// except what retrieval guards by its own lock.
+type session struct {
+	runner  *Runner
+	account *Account
+	result  Result
+
+	// soft ends the asking: no further message is retrieved or deleted. hard cuts the session.
+	soft, hard context.Context
+	cancel     []func()
+
+	client  *pop3.Client
+	known   seen.Account
+	listing []seen.Entry // ascending message-numbers; whole before anything is deleted
+	diff    seen.Diff
+	copies  map[string][]int    // the indexes of unique-ids that are listed more than once
+	digests map[int]seen.Digest // by message-number, what TOP has shown in this session
+	twins   map[int][]twin      // by message-number, what a message may turn out to be
+	idle    func()              // what Options.Idle does in this phase
+
+	retrieved map[int]bool // message-numbers that this session delivered or recognised, and recorded
+}
+
+// newSession makes the contexts of a run: soft ends with ctx, or a grace before the deadline; hard a grace after soft,
+// or at the deadline.
+func newSession(ctx context.Context, r *Runner, account *Account) *session {
+	s := &session{
+		runner:    r,
+		account:   account,
+		result:    Result{Account: account.Name},
+		digests:   make(map[int]seen.Digest),
+		twins:     make(map[int][]twin),
+		retrieved: make(map[int]bool),
+	}
+	s.soft, s.hard = ctx, context.WithoutCancel(ctx)
+	if d := account.Deadline; d > 0 {
+		var stopSoft, stopHard context.CancelFunc
+		s.soft, stopSoft = context.WithTimeoutCause(s.soft, d-min(stopGrace, d/4), errDeadline)
+		s.hard, stopHard = context.WithTimeoutCause(s.hard, d, errDeadline)
+		s.cancel = append(s.cancel, stopSoft, stopHard)
+	}
+	hard, cut := context.WithCancelCause(s.hard)
+	grace := context.AfterFunc(s.soft, func() {
+		timer := time.AfterFunc(stopGrace, func() { cut(context.Cause(s.soft)) })
+		context.AfterFunc(hard, func() { timer.Stop() })
+	})
+	s.hard = hard
+	s.cancel = append(s.cancel, func() { grace(); cut(nil) })
+	return s
+}
+
+var errDeadline = errors.New("the account's deadline has passed")
+
+// release lets go of what a session holds, however it ended.
+func (s *session) release() {
+	if s.client != nil {
+		_ = s.client.Close() // after Quit it is closed already; else there is nothing left to save
+	}
+	for _, cancel := range s.cancel {
+		cancel()
+	}
+}
+
+func (s *session) fail(phase Phase, err error) error {
+	return &Error{Account: s.account.Name, Phase: phase, Err: err}
+}
+
+func (s *session) warn(format string, args ...any) {
+	s.event(Event{Kind: Warning, Err: fmt.Errorf(format, args...)})
+}
+
+// run is the way of one account: lock, open, list, identify, retrieve, delete, quit.
+func (s *session) run() (err error) {
+	s.event(Event{Kind: Started})
+	unlock, err := s.runner.Store.Lock(s.account.stateName())
+	if err != nil {
+		return s.fail(PhaseLock, err)
+	}
+	defer func() {
+		if unlockErr := unlock(); err == nil && unlockErr != nil {
+			err = s.fail(PhaseLock, unlockErr)
+		}
+	}()
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	if err := s.open(); err != nil {
+		return err
+	}
+	if err := s.list(); err != nil {
+		return s.leave(err)
+	}
+	plan, err := s.plan()
+	if err != nil {
+		return s.leave(err)
+	}
+	if err := s.retrieve(plan); err != nil {
+		return s.leave(err)
+	}
+	deleted, err := s.remove()
+	quitErr := s.quit(deleted) // also after an error: what was marked by DELE is to be stamped
+	return cmp.Or(err, quitErr)
+}
+
+// prepare makes state and target ready, before the server is troubled.
+func (s *session) prepare() error {
+	a := s.account
+	known, err := s.runner.Store.Enter(s.soft, a.stateName(), a.Server, a.User)
+	if err != nil {
+		return s.fail(PhaseState, err)
+	}
+	s.known = known
+	if known.Twin != "" && a.State == "" {
+		s.warn("nothing is known of this account, but account %q has the same server and user; if this is that account renamed, stop and run: popfetch seen rename %s %s",
+			known.Twin, known.Twin, a.Name)
+	}
+	if err := a.Target.Prepare(s.soft, !known.Delivered); err != nil {
+		return s.fail(PhaseTarget, err)
+	}
+	return nil
+}
+
+// open connects, asks for the capabilities and logs in.
+func (s *session) open() error {
+	options := s.account.POP3
+	options.Idle = func() {
+		if s.idle != nil {
+			s.idle()
+		}
+	}
+	client, err := pop3.Dial(s.soft, s.account.Server, &options)
+	if err != nil {
+		return s.fail(PhaseOpen, err)
+	}
+	s.client = client
+	if err := s.askCapabilities(); err != nil {
+		return s.fail(PhaseOpen, err)
+	}
+	if client.Capabilities().Has("UTF8") {
+		// Without it Courier replaces mail with raw 8-bit headers by a notice (RFC 6856 section 2).
+		if err := client.UTF8(s.soft); err != nil && !isReply(err) {
+			return s.fail(PhaseOpen, err)
+		}
+	}
+	if err := s.account.Login(s.soft, client); err != nil {
+		return s.leave(s.fail(PhaseLogin, err))
+	}
+	if caps := client.Capabilities(); caps != nil && !(caps.Has("PIPELINING") && caps.Has("UIDL") && caps.Has("TOP")) {
+		// Some servers announce these only after the log-in (RFC 2449 section 5).
+		if err := s.askCapabilities(); err != nil {
+			return s.fail(PhaseOpen, err)
+		}
+	}
+	return nil
+}
+
+// askCapabilities sends CAPA; a server that refuses it is as good as any of 1996.
+func (s *session) askCapabilities() error {
+	if _, err := s.client.Capa(s.soft); err != nil && !isReply(err) {
+		return err
+	}
+	return nil
+}
+
+func isReply(err error) bool {
+	var reply *pop3.ReplyError
+	return errors.As(err, &reply)
+}
+
+// list reads the listings, once and before any DELE, since some servers renumber after it, and joins them.
+func (s *session) list() error {
+	listings, err := s.client.Listings(s.soft)
+	if err != nil {
+		return s.fail(PhaseList, err)
+	}
+	if listings.UIDErr != nil {
+		return s.fail(PhaseList, fmt.Errorf("the server has no unique-ids, without which seen and new messages cannot be told apart: %w", listings.UIDErr))
+	}
+	if listings.ScanErr != nil {
+		s.warn("the server does not tell the sizes of messages: %w", listings.ScanErr)
+	}
+	s.listing, s.result.Unusable = join(listings)
+	s.result.Listed = len(s.listing)
+	if s.result.Unusable > 0 {
+		s.warn("%d listed messages have no usable number, size or unique-id and are skipped", s.result.Unusable)
+	}
+	var due time.Time
+	if s.account.Delete.Enabled {
+		due = s.runner.now().Add(-s.account.Delete.After)
+	}
+	s.diff, err = s.runner.Store.Diff(s.soft, s.known.ID, s.listing, due)
+	if err != nil {
+		return s.fail(PhaseState, err)
+	}
+	s.copies = copiesOf(s.listing)
+	return nil
+}
+
+// copiesOf returns the indexes of each unique-id that is listed more than once. Hardly any is, so that this costs nothing
+// in a large maildrop.
+func copiesOf(listing []seen.Entry) map[string][]int {
+	copies := make(map[string][]int)
+	for _, e := range listing {
+		if e.Copy > 0 {
+			copies[e.UniqueID] = nil
+		}
+	}
+	if len(copies) > 0 {
+		for i, e := range listing {
+			if c, ok := copies[e.UniqueID]; ok {
+				copies[e.UniqueID] = append(c, i)
+			}
+		}
+	}
+	return copies
+}
+
+// copiesWith returns the indexes of all messages with the unique-id of index i, itself among them.
+func (s *session) copiesWith(i int) []int {
+	if c, ok := s.copies[s.listing[i].UniqueID]; ok {
+		return c
+	}
+	return []int{i}
+}
+
+// join makes entries of the messages that have a unique-id and, if LIST was answered, a scan listing; it counts the others.
+func join(l *pop3.Listings) (entries []seen.Entry, unusable int) {
+	slices.SortFunc(l.UIDs, func(a, b pop3.UniqueIDListing) int { return cmp.Compare(a.Number, b.Number) })
+	slices.SortFunc(l.Scan, func(a, b pop3.ScanListing) int { return cmp.Compare(a.Number, b.Number) })
+	entries = make([]seen.Entry, 0, len(l.UIDs))
+	scan := l.Scan
+	unpaired := 0
+	for _, u := range l.UIDs {
+		for len(scan) > 0 && scan[0].Number < u.Number {
+			scan = scan[1:]
+			unpaired++
+		}
+		e := seen.Entry{Number: u.Number, Key: seen.Key{UniqueID: u.UniqueID}}
+		switch {
+		case len(scan) > 0 && scan[0].Number == u.Number:
+			e.Octets = scan[0].Octets
+			scan = scan[1:]
+		case l.ScanErr == nil:
+			unpaired++
+			continue
+		}
+		entries = append(entries, e)
+	}
+	// A malformed line of one listing leaves its partner in the other unpaired: one message, not two.
+	return entries, max(l.Malformed, unpaired+len(scan))
+}
+
+// plan identifies what needs it and decides what to do.
+func (s *session) plan() (Plan, error) {
+	verdicts, err := s.identify()
+	if err != nil {
+		return Plan{}, err
+	}
+	for i, v := range verdicts {
+		if len(v.known) > 0 {
+			s.twins[s.listing[i].Number] = v.known
+		}
+	}
+	return planRetrieval(s.listing, s.diff, verdicts, s.account), nil
+}
+
+// quit ends the session; only its positive reply makes the deletions count as done.
+func (s *session) quit(deleted []seen.Entry) error {
+	if err := s.client.Quit(s.hard); err != nil {
+		return s.fail(PhaseQuit, err)
+	}
+	if s.diff.Unchanged && len(deleted) == 0 {
+		return nil
+	}
+	if err := s.finish(deleted); err != nil {
+		return s.fail(PhaseRecord, err)
+	}
+	s.result.Deleted = len(deleted)
+	for _, e := range deleted {
+		s.event(Event{Kind: Deleted, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets})
+	}
+	return nil
+}
+
+// finish tells the store what the maildrop holds now. A run that was stopped does it too: the listing was complete.
+func (s *session) finish(deleted []seen.Entry) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.hard), recordTimeout)
+	defer cancel()
+	gone := make(map[int]bool, len(deleted))
+	keys := make([]seen.Key, 0, len(deleted))
+	for _, e := range deleted {
+		gone[e.Number] = true
+		keys = append(keys, e.Key)
+	}
+	left := s.listing
+	if len(gone) > 0 {
+		left = slices.DeleteFunc(left, func(e seen.Entry) bool { return gone[e.Number] })
+	}
+	return s.runner.Store.Finish(ctx, s.known.ID, left, keys, s.runner.now())
+}
+
+// leave ends a session that has met err: it says QUIT where the session is still in step, so that the server frees the maildrop at once.
+// What was marked by DELE in this session is safe by then, so QUIT may carry it out; the records stay unstamped.
+func (s *session) leave(err error) error {
+	_ = s.client.Quit(s.hard) // err is what matters; the next listing tells what became of the maildrop
+	return err
+}
