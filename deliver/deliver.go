@@ -1,4 +1,15 @@
 // Package deliver hands messages to their final place, and says when they are safe there.
+//
+// A Target is a place: a Maildir, or a program (MDA) that takes messages on its standard input. Messages are written
+// into a Batch, one after the other, as they come from the wire, with lines that end in CRLF (RFC 1939 section 3, RFC
+// 5322 section 2.3). They are delivered with lines that end in LF, and otherwise unchanged to the octet: a CR or an LF
+// alone, NUL and 8-bit octets stay.
+//
+// The promise is Batch.Commit's: it returns nil only when every message of the batch is in its place and would survive a
+// power cut; until it is called nothing can be seen of them. A message of any size takes constant memory.
+//
+// After a crash a Maildir can be asked, by Find, which messages it holds: each file's name carries the Token of its
+// message. A program cannot be asked, so the message on its way may come to it twice.
 package deliver
 
 import (

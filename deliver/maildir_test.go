@@ -1,11 +1,21 @@
 package deliver
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-func openMaildir(t *testing.T, dir string) fixture {
+func openMaildir(_ *testing.T, dir string) fixture {
 	path := filepath.Join(dir, "Maildir")
 	return fixture{
 		Target:    NewMaildir(path),
@@ -15,3 +25,309 @@ func openMaildir(t *testing.T, dir string) fixture {
 }
 
 func TestMaildir(t *testing.T) { testTarget(t, openMaildir) }
+
+func newMaildir(t *testing.T) *Maildir {
+	t.Helper()
+	m := NewMaildir(filepath.Join(t.TempDir(), "Maildir"))
+	if err := m.Prepare(t.Context(), true); err != nil {
+		t.Fatalf("Prepare(create) = %v, want no error", err)
+	}
+	return m
+}
+
+func mode(t *testing.T, path string) fs.FileMode {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Mode().Perm()
+}
+
+// behaviour 31
+func TestMaildir_modes(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0))
+	dir := t.TempDir()
+	m := NewMaildir(filepath.Join(dir, "a", "b", "Maildir"))
+	if err := m.Prepare(t.Context(), true); err != nil {
+		t.Fatalf("Prepare(create) = %v, want no error", err)
+	}
+	place := deliverOne(t, m, token(1), []byte("x")).Place
+	for _, folder := range []string{"a", "a/b", "a/b/Maildir", "a/b/Maildir/tmp", "a/b/Maildir/new", "a/b/Maildir/cur"} {
+		if got := mode(t, filepath.Join(dir, folder)); got != 0o700 {
+			t.Errorf("mode of %s = %o, want 700", folder, got)
+		}
+	}
+	if got := mode(t, filepath.Join(m.path, "new", place)); got != 0o600 {
+		t.Errorf("mode of the message = %o, want 600", got)
+	}
+}
+
+// behaviour 29: a disk that is not mounted must not be filled anew.
+func TestMaildirPrepare_missing(t *testing.T) {
+	cases := []struct {
+		name   string
+		spoil  func(path string) error
+		create bool
+		want   error
+	}{
+		{"whole", func(string) error { return nil }, false, nil},
+		{"gone", os.RemoveAll, false, ErrMissing},
+		{"new gone", func(path string) error { return os.Remove(path + "/new") }, false, ErrMissing},
+		{"cur a file", func(path string) error {
+			return errors.Join(os.Remove(path+"/cur"), os.WriteFile(path+"/cur", nil, 0o600))
+		}, false, ErrMissing},
+		{"gone, may be made", os.RemoveAll, true, nil},
+		{"new gone, may be made", func(path string) error { return os.Remove(path + "/new") }, true, nil},
+		{"cannot be made", func(path string) error {
+			return errors.Join(os.RemoveAll(path), os.WriteFile(path, nil, 0o600))
+		}, true, ErrMissing},
+		{"parent cannot be made", func(path string) error {
+			parent := filepath.Dir(path)
+			return errors.Join(os.RemoveAll(parent), os.WriteFile(parent, nil, 0o600))
+		}, true, ErrMissing},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			m := NewMaildir(filepath.Join(t.TempDir(), "home", "Maildir"))
+			if err := m.Prepare(t.Context(), true); err != nil {
+				t.Fatalf("Prepare(create) = %v, want no error", err)
+			}
+			if err := c.spoil(m.path); err != nil {
+				t.Fatal(err)
+			}
+			err := m.Prepare(t.Context(), c.create)
+			if !errors.Is(err, c.want) {
+				t.Fatalf("Prepare(%v) = %v, want %v", c.create, err, c.want)
+			}
+			if err != nil && !strings.Contains(err.Error(), m.path) {
+				t.Errorf("Prepare(%v) = %q, want it to name %s", c.create, err, m.path)
+			}
+			if err == nil {
+				deliverOne(t, m, token(1), []byte("x"))
+			}
+		})
+	}
+}
+
+func TestMaildirPrepare_sweep(t *testing.T) {
+	m := newMaildir(t)
+	write := func(name string, age time.Duration) {
+		path := filepath.Join(m.path, "tmp", name)
+		then := time.Now().Add(-age)
+		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chtimes(path, then, then)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("old", 37*time.Hour)
+	write("young", 35*time.Hour)
+	if err := m.Prepare(t.Context(), false); err != nil {
+		t.Errorf("Prepare() = %v, want no error", err)
+	}
+	if got := files(t, filepath.Join(m.path, "tmp")); len(got) != 1 || filepath.Base(got[0]) != "young" {
+		t.Errorf("after Prepare tmp holds %q, want only the young file", got)
+	}
+}
+
+func TestMaildirPrepare_sweepFolder(t *testing.T) {
+	m := newMaildir(t)
+	odd := filepath.Join(m.path, "tmp", "folder")
+	then := time.Now().Add(-48 * time.Hour)
+	err := errors.Join(os.Mkdir(odd, 0o700), os.WriteFile(odd+"/file", nil, 0o600), os.Chtimes(odd, then, then))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Prepare(t.Context(), false); err != nil {
+		t.Errorf("Prepare() with a full folder in tmp = %v, want no error", err)
+	}
+}
+
+// behaviour 29
+func TestMaildir_vanished(t *testing.T) {
+	m := newMaildir(t)
+	batch := begin(t, m)
+	d := create(t, batch, token(1))
+	closeDelivery(t, d)
+	away := m.path + ".away"
+	if err := os.Rename(m.path, away); err != nil {
+		t.Fatal(err)
+	}
+	if err := batch.Commit(t.Context()); err == nil {
+		t.Error("Commit() into a Maildir that went away succeeded, want an error")
+	}
+	if got := files(t, filepath.Join(away, "new")); len(got) != 0 {
+		t.Errorf("new holds %q after a failed Commit, want nothing", got)
+	}
+	if _, err := m.Begin(t.Context()); !errors.Is(err, ErrMissing) {
+		t.Errorf("Begin() = %v, want ErrMissing", err)
+	}
+	if _, err := m.Find(t.Context(), []Token{token(1)}, false); !errors.Is(err, ErrMissing) {
+		t.Errorf("Find() = %v, want ErrMissing", err)
+	}
+	if err := m.Prepare(t.Context(), false); !errors.Is(err, ErrMissing) {
+		t.Errorf("Prepare() = %v, want ErrMissing", err)
+	}
+	if _, err := os.Stat(m.path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the Maildir was made anew, want it missing still")
+	}
+}
+
+func TestMaildirCreate_tmpVanished(t *testing.T) {
+	m := newMaildir(t)
+	batch := begin(t, m)
+	if err := os.Remove(filepath.Join(m.path, "tmp")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := batch.Create(t.Context(), Envelope{}); !errors.Is(err, ErrMissing) {
+		t.Errorf("Create() without tmp = %v, want ErrMissing", err)
+	}
+}
+
+// behaviour 29
+func TestMaildir_unwritable(t *testing.T) {
+	dir := t.TempDir()
+	mountSmall(t, dir)
+	m := NewMaildir(filepath.Join(dir, "Maildir"))
+	if err := m.Prepare(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	remount := func(flags uintptr) {
+		if err := unix.Mount("", dir, "", unix.MS_REMOUNT|flags, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remount(unix.MS_RDONLY)
+	defer remount(0)
+	batch := begin(t, m)
+	if _, err := batch.Create(t.Context(), Envelope{}); !errors.Is(err, syscall.EROFS) {
+		t.Errorf("Create() on a read-only disk = %v, want EROFS", err)
+	}
+	if err := batch.Discard(); err != nil {
+		t.Errorf("Discard() on a read-only disk = %v, want no error", err)
+	}
+}
+
+// closeFiles delivers n messages up to Close.
+func closeFiles(t *testing.T, m *Maildir, n int) *maildirBatch {
+	t.Helper()
+	batch := begin(t, m)
+	for i := range n {
+		d := create(t, batch, token(i))
+		write(t, d, fmt.Appendf(nil, "message %d\r\n", i))
+		closeDelivery(t, d)
+	}
+	return batch.(*maildirBatch)
+}
+
+func TestMaildirCommit_syncError(t *testing.T) {
+	for _, n := range []int{1, syncfsFrom, 64} {
+		m := newMaildir(t)
+		batch := closeFiles(t, m, n)
+		if err := batch.closed[n-1].file.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := batch.Commit(t.Context()); !errors.Is(err, fs.ErrClosed) {
+			t.Errorf("Commit() of %d messages, one of which cannot be closed, = %v, want fs.ErrClosed", n, err)
+		}
+		if got := append(files(t, m.path+"/new"), files(t, m.path+"/tmp")...); len(got) > 0 {
+			t.Errorf("after a failed Commit there is %q, want nothing", got)
+		}
+	}
+}
+
+func TestMaildirCommit_renameError(t *testing.T) {
+	m := newMaildir(t)
+	batch := closeFiles(t, m, 3)
+	if err := os.Mkdir(batch.path("new", batch.closed[1].receipt.Place), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	err := batch.Commit(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "message 2 of 3") {
+		t.Errorf("Commit() = %v, want an error about message 2 of 3", err)
+	}
+	if got := files(t, m.path+"/tmp"); len(got) > 0 {
+		t.Errorf("tmp holds %q, want nothing", got)
+	}
+	found, err := m.Find(t.Context(), []Token{token(0), token(1), token(2)}, false)
+	if err != nil || len(found) != 1 || len(found[token(0)]) != 1 {
+		t.Errorf("Find() = %v, %v, want the first message alone", found, err)
+	}
+}
+
+// Two batches that are committed at the same time must not take each other's files or errors.
+func TestMaildirCommit_atOnce(t *testing.T) {
+	m := newMaildir(t)
+	batches := make([]*maildirBatch, 4)
+	for i := range batches {
+		batches[i] = closeFiles(t, m, 10)
+	}
+	var group sync.WaitGroup
+	for i, batch := range batches {
+		group.Go(func() {
+			if i == 0 {
+				_ = batch.closed[0].file.Close()
+			}
+			if err := batch.Commit(t.Context()); (err != nil) != (i == 0) {
+				t.Errorf("Commit() of batch %d = %v, want an error for batch 0 only", i, err)
+			}
+		})
+	}
+	group.Wait()
+	if got := files(t, m.path+"/new"); len(got) != 30 {
+		t.Errorf("new holds %d messages, want 30", len(got))
+	}
+	if got := files(t, m.path+"/tmp"); len(got) != 0 {
+		t.Errorf("tmp holds %q, want nothing", got)
+	}
+}
+
+func TestMaildirLimit(t *testing.T) {
+	if got, want := NewMaildir("/nowhere").Limit(), (Limit{64, 4 << 20, 2}); got != want {
+		t.Errorf("Limit() = %v, want %v", got, want)
+	}
+}
+
+func BenchmarkMaildirCommit(b *testing.B) {
+	for name, parent := range map[string]string{"disk": "", "shm": "/dev/shm"} {
+		for _, n := range []int{1, 2, 4, 8, 64} {
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) { benchmarkCommit(b, parent, n) })
+		}
+	}
+}
+
+func benchmarkCommit(b *testing.B, parent string, n int) {
+	dir, err := os.MkdirTemp(parent, "popfetch-benchmark-")
+	if err != nil {
+		b.Skip(err)
+	}
+	defer os.RemoveAll(dir)
+	m := NewMaildir(filepath.Join(dir, "Maildir"))
+	if err := m.Prepare(b.Context(), true); err != nil {
+		b.Fatal(err)
+	}
+	message := []byte(strings.Repeat("a line of sixty-four octets, with CR and LF at its end, as mail\r\n", 64))
+	b.SetBytes(int64(n * len(message)))
+	b.ReportAllocs()
+	for b.Loop() {
+		batch, err := m.Begin(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i := range n {
+			d, err := batch.Create(b.Context(), Envelope{Token: token(i)})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := d.Write(message); err != nil {
+				b.Fatal(err)
+			}
+			if err := d.Close(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := batch.Commit(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "messages/s")
+}

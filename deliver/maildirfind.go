@@ -29,20 +29,14 @@ func (m *Maildir) Find(ctx context.Context, tokens []Token, deep bool) (map[Toke
 	if deep {
 		more, err := m.subfolders()
 		if err != nil {
-			return nil, fmt.Errorf("finding messages: %w", err)
+			return nil, fmt.Errorf("finding messages: %w", missing(err))
 		}
 		folders = append(folders, more...)
 	}
 	found := make(map[Token][]string)
 	for _, folder := range folders {
-		err := m.findIn(ctx, folder, wanted, found)
-		if folder == "." && errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%w: %w", ErrMissing, err)
-		} else if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-			continue // not a Maildir++ folder
-		}
-		if err != nil {
-			return nil, fmt.Errorf("finding messages: %w", err)
+		if err := m.findIn(ctx, folder, wanted, found); err != nil {
+			return nil, fmt.Errorf("finding messages: %w", missing(err))
 		}
 	}
 	return found, nil
@@ -63,15 +57,19 @@ func (m *Maildir) findIn(ctx context.Context, folder string, wanted map[Token]bo
 		return err
 	}
 	for _, c := range candidates {
-		info, err := os.Lstat(filepath.Join(m.path, c.place))
+		now, err := m.locate(ctx, []string{c.place})
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
+		info, err := os.Lstat(filepath.Join(m.path, now[0]))
+		if err != nil {
+			return err
+		}
 		if info.Mode().IsRegular() && info.Size() == c.octets {
-			found[c.token] = append(found[c.token], c.place)
+			found[c.token] = append(found[c.token], now[0])
 			slices.Sort(found[c.token])
 		}
 	}
@@ -103,7 +101,8 @@ func (m *Maildir) walk(ctx context.Context, folder string, visit func(place, nam
 			return err
 		}
 		for _, part := range []string{"new", "cur"} {
-			if err := m.walkPart(ctx, filepath.Join(folder, part), visit); err != nil {
+			err := m.walkPart(ctx, filepath.Join(folder, part), visit)
+			if err != nil && !absent(folder, err) {
 				return err
 			}
 		}
@@ -142,12 +141,21 @@ func (m *Maildir) walkPart(ctx context.Context, part string, visit func(place, n
 func (m *Maildir) changes(folder string) (at [2]int64, err error) {
 	for i, part := range []string{"new", "cur"} {
 		info, err := os.Stat(filepath.Join(m.path, folder, part))
+		if absent(folder, err) {
+			continue
+		}
 		if err != nil {
 			return at, err
 		}
 		at[i] = info.ModTime().UnixNano()
 	}
 	return at, nil
+}
+
+// absent tells whether err means that folder has no new or no cur, for it may be anything whose name begins with a dot.
+// The Maildir itself has both.
+func absent(folder string, err error) bool {
+	return folder != "." && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR))
 }
 
 // Open reads back a message that Find found, also if a mail program has moved it from new to cur since, or changed its
@@ -184,7 +192,8 @@ func (m *Maildir) Sync(ctx context.Context, places []string) error {
 		synced[folder] = true
 		// Both, because the message may have been moved from one to the other just now.
 		for _, part := range []string{"new", "cur"} {
-			if err := syncFile(filepath.Join(m.path, folder, part)); err != nil {
+			err := syncFile(filepath.Join(m.path, folder, part))
+			if err != nil && !absent(folder, err) {
 				return err
 			}
 		}

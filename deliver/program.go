@@ -101,15 +101,13 @@ func (m *MDA) verdict(state *os.ProcessState, interrupted error, output []byte) 
 	return verdict
 }
 
-// name is the program's name for messages: the command's first word that sets no variable, since a variable may hold a
-// secret.
+// name is the command's first word, for messages; not one that sets a variable, since that may hold a secret.
 func (m *MDA) name() string {
-	for _, word := range strings.Fields(m.Command) {
-		if !strings.Contains(word, "=") {
-			return cut(escape(word), 64)
-		}
+	words := strings.Fields(m.Command)
+	if len(words) == 0 || strings.Contains(words[0], "=") {
+		return "command"
 	}
-	return "command"
+	return cut(escape(words[0]), 64)
 }
 
 // environment is ours, with what is known of the message in POPFETCH_* variables. Such variables of our own environment

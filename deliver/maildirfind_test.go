@@ -1,0 +1,206 @@
+package deliver
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// put writes a message at a place of the Maildir, as a mail program would have left it there.
+func put(t testing.TB, m *Maildir, place, content string) {
+	t.Helper()
+	path := filepath.Join(m.path, place)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func move(t *testing.T, m *Maildir, from, to string) {
+	t.Helper()
+	if err := os.Rename(filepath.Join(m.path, from), filepath.Join(m.path, to)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func find(t *testing.T, m *Maildir, deep bool, tokens ...Token) map[Token][]string {
+	t.Helper()
+	found, err := m.Find(t.Context(), tokens, deep)
+	if err != nil {
+		t.Fatalf("Find() = %v, want no error", err)
+	}
+	return found
+}
+
+// named is the name of a message of 4 octets.
+func named(n int) string { return withOctets(newName(token(n)), 4) }
+
+func TestMaildirFind(t *testing.T) {
+	name := named(1)
+	cases := []struct {
+		name  string
+		place string
+		deep  bool
+		want  bool
+	}{
+		{"new", "new/" + name, false, true},
+		{"cur", "cur/" + name + ":2,", false, true},
+		{"flags", "cur/" + name + ":2,FS", false, true},
+		{"flags in new", "new/" + name + ":2,S", false, true},
+		{"virtual size", "cur/" + name + ",W=5:2,S", false, true},
+		{"tmp", "tmp/" + name, true, false},
+		{"folder", ".Archive/cur/" + name + ":2,S", true, true},
+		{"folder in a folder", ".Archive.2026/new/" + name, true, true},
+		{"folder, not deep", ".Archive/cur/" + name + ":2,S", false, false},
+		{"too short for its name", "new/" + strings.Replace(name, "S=4", "S=5", 1), false, false},
+		{"too long for its name", "new/" + strings.Replace(name, "S=4", "S=3", 1), false, false},
+		{"without octets", "new/" + strings.Replace(name, ",S=4", "", 1), false, false},
+		{"another token", "new/" + named(2), false, false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			m := newMaildir(t)
+			put(t, m, c.place, "text")
+			put(t, m, "cur/odd name:::", "text")
+			put(t, m, ".file", "text")
+			put(t, m, ".empty/maildirfolder", "")
+			var want []string
+			if c.want {
+				want = []string{c.place}
+			}
+			if got := find(t, m, c.deep, token(1), token(3))[token(1)]; !slices.Equal(got, want) {
+				t.Errorf("Find() = %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestMaildirFind_notAFile(t *testing.T) {
+	m := newMaildir(t)
+	put(t, m, "other", "text")
+	if err := os.Symlink("../other", filepath.Join(m.path, "new", named(1))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(m.path, "new", named(1)), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if got := find(t, m, false, token(1)); len(got) != 0 {
+		t.Errorf("Find() = %v, want nothing for a link and a folder", got)
+	}
+}
+
+func TestMaildirFind_copies(t *testing.T) {
+	m := newMaildir(t)
+	places := []string{".Archive/cur/" + named(1) + ":2,S", "cur/" + named(1) + ":2,", "new/" + named(1)}
+	for _, place := range places {
+		put(t, m, place, "text")
+	}
+	if got := find(t, m, true, token(1))[token(1)]; !slices.Equal(got, places) {
+		t.Errorf("Find() = %q, want %q", got, places)
+	}
+}
+
+func TestMaildirFind_delivered(t *testing.T) {
+	m := newMaildir(t)
+	receipt := deliverOne(t, m, token(1), []byte("a\r\nb\r\n"))
+	if got, want := find(t, m, false, token(1))[token(1)], []string{"new/" + receipt.Place}; !slices.Equal(got, want) {
+		t.Errorf("Find() = %q, want %q", got, want)
+	}
+}
+
+// A mail program that renames files while their names are read must not hide one.
+func TestMaildirWalk_whileMoved(t *testing.T) {
+	m := newMaildir(t)
+	first, hidden := named(1), named(2)
+	put(t, m, "new/"+first, "text")
+	put(t, m, "cur/"+hidden, "text")
+	visited := make(map[string]bool)
+	err := m.walk(t.Context(), ".", func(place, _ string) {
+		if len(visited) == 0 {
+			// new is being read; what goes there from cur now would be seen in neither.
+			move(t, m, "cur/"+hidden, "new/"+hidden)
+		}
+		visited[place] = true
+	})
+	if err != nil || !visited["new/"+hidden] {
+		t.Errorf("walk() = %v and visited %v, want new/%s among them", err, visited, hidden)
+	}
+}
+
+func TestMaildirOpen(t *testing.T) {
+	name := named(1)
+	places := []struct{ name, found, now string }{
+		{"unmoved", "new/" + name, "new/" + name},
+		{"seen since", "new/" + name, "cur/" + name + ":2,S"},
+		{"flagged since", "cur/" + name + ":2,S", "cur/" + name + ":2,FS"},
+		{"unread since", "cur/" + name + ":2,S", "new/" + name},
+		{"in a folder", ".Archive/cur/" + name + ":2,", ".Archive/cur/" + name + ":2,S"},
+	}
+	for _, c := range places {
+		t.Run(c.name, func(t *testing.T) {
+			m := newMaildir(t)
+			if err := os.MkdirAll(filepath.Join(m.path, ".Archive", "new"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			put(t, m, c.now, "text")
+			f, err := m.Open(t.Context(), c.found)
+			if err != nil {
+				t.Fatalf("Open() = %v, want no error", err)
+			}
+			defer f.Close()
+			if got, err := io.ReadAll(f); string(got) != "text" || err != nil {
+				t.Errorf("reading what Open returned = %q, %v, want %q", got, err, "text")
+			}
+			if err := m.Sync(t.Context(), []string{c.found, c.found}); err != nil {
+				t.Errorf("Sync() = %v, want no error", err)
+			}
+		})
+	}
+}
+
+func TestMaildirOpen_error(t *testing.T) {
+	m := newMaildir(t)
+	put(t, m, "../secret", "text")
+	for place, want := range map[string]error{
+		"new/" + named(1): fs.ErrNotExist,
+		"new/odd":         fs.ErrNotExist,
+		"../secret":       nil,
+		"/etc/passwd":     nil,
+	} {
+		_, err := m.Open(t.Context(), place)
+		if err == nil || want != nil && !errors.Is(err, want) {
+			t.Errorf("Open(%q) = %v, want an error (%v)", place, err, want)
+		}
+		if err := m.Sync(t.Context(), []string{place}); err == nil {
+			t.Errorf("Sync(%q) succeeded, want an error", place)
+		}
+	}
+}
+
+func BenchmarkMaildirFind(b *testing.B) {
+	for _, n := range []int{10_000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			m := NewMaildir(filepath.Join(b.TempDir(), "Maildir"))
+			if err := m.Prepare(b.Context(), true); err != nil {
+				b.Fatal(err)
+			}
+			for i := range n {
+				put(b, m, "cur/"+withOctets(newName(token(i)), 4)+":2,S", "")
+			}
+			b.ResetTimer()
+			for b.Loop() {
+				if _, err := m.Find(b.Context(), []Token{token(1), token(n + 1)}, true); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
