@@ -12,16 +12,13 @@ import (
 	"time"
 )
 
-// lookupRatio is how many rows the merge reads in the time of looking one up.
-const lookupRatio = 8
-
 // Diff fills in Copy in listing, which must be complete, and tells what is known of each message. due: see Diff.Due; the
 // zero time asks for none. An account that Lookup does not know (ID 0) makes every message new. Diff writes nothing.
 //
 // Nearly always a maildrop is what it was, or that and some new messages. So Finish keeps a digest of what it left, and
 // where a listing begins with just that, only the rest is looked up.
 func (s *Store) Diff(ctx context.Context, account int64, listing []Entry, due time.Time) (Diff, error) {
-	c := comparison{account: account, listing: listing, due: toMillis(due)}
+	c := comparison{account: account, listing: listing, due: toMillis(due), lookupCost: s.lookupCost}
 	err := s.view(ctx, func(tx *sql.Tx) error { return c.run(ctx, tx) })
 	if err != nil {
 		return Diff{}, fmt.Errorf("comparing the listing with the seen-table: %w", err)
@@ -35,6 +32,8 @@ type comparison struct {
 	listing []Entry
 	due     int64
 	diff    Diff
+
+	lookupCost int // of Store
 }
 
 func (c *comparison) run(ctx context.Context, tx *sql.Tx) error {
@@ -59,7 +58,7 @@ func (c *comparison) run(ctx context.Context, tx *sql.Tx) error {
 		order[i] = i
 	}
 	c.sort(order)
-	if len(order) < last.records/lookupRatio {
+	if len(order) < last.records/c.lookupCost {
 		return c.compare(order, tableOf(ctx, tx, c.account, asides, c.uniqueIDs(order)))
 	}
 	table, err := wholeTable(ctx, tx, c.account, asides)
@@ -73,7 +72,7 @@ func (c *comparison) run(ctx context.Context, tx *sql.Tx) error {
 // unique-id is listed behind them too, or has copies, or was set aside, are looked at; the others are seen. It is not done if
 // that leaves too much to look up.
 func (c *comparison) runTail(ctx context.Context, tx *sql.Tx, asides []aside, listed int) (done bool, err error) {
-	most := len(c.listing) / lookupRatio
+	most := len(c.listing) / c.lookupCost
 	if len(c.listing)-listed+len(asides) > most {
 		return false, nil
 	}

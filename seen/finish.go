@@ -81,9 +81,7 @@ func (f *finish) merge(ctx context.Context, tx *sql.Tx) error {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(f.left[a].UniqueID, f.left[b].UniqueID), f.left[a].Copy-f.left[b].Copy)
-	})
+	slices.SortFunc(order, func(a, b int) int { return compareKeys(f.left[a].Key, f.left[b].Key) })
 	asides, err := readAsides(ctx, tx, f.account)
 	if err != nil {
 		return err

@@ -37,6 +37,8 @@ var (
 	ErrNewerSchema = errors.New("seen: the database was written by a later version of popfetch")
 	// ErrUnknown says that the store has no such account.
 	ErrUnknown = errors.New("seen: no such account")
+	// ErrCreate says that the state folder or the table is not there and could not be made.
+	ErrCreate = errors.New("cannot be made")
 )
 
 // Key names a message of an account: its unique-id, and which of the copies with that id in one listing (from 0).

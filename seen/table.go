@@ -1,6 +1,7 @@
 package seen
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -198,7 +199,7 @@ func (t *table) advance() (err error) {
 	if err != nil {
 		return err
 	}
-	if r.UniqueID < t.last.UniqueID || r.UniqueID == t.last.UniqueID && r.Copy <= t.last.Copy {
+	if compareKeys(r.Key, t.last) <= 0 {
 		return errors.New("the rows are out of order; the database is damaged")
 	}
 	t.chunk, t.last, t.head, t.more = rest, r.Key, r, true
@@ -229,4 +230,9 @@ func unpack(chunk string) (r row, rest string, err error) {
 		deletedAt:   numbers[5],
 	}
 	return r, rest[length:], nil
+}
+
+// compareKeys gives the order of the table.
+func compareKeys(a, b Key) int {
+	return cmp.Or(cmp.Compare(a.UniqueID, b.UniqueID), a.Copy-b.Copy)
 }

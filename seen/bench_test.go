@@ -1,0 +1,121 @@
+package seen
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+)
+
+// benchSize is how many unique-ids the benchmarks have: POPFETCH_BENCH_IDS, or 1,000,000, or 10,000 with -short.
+func benchSize(b *testing.B) int {
+	b.Helper()
+	if text := os.Getenv("POPFETCH_BENCH_IDS"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return n
+	}
+	if testing.Short() {
+		return 10_000
+	}
+	return 1_000_000
+}
+
+// benchListing makes ids of Dovecot's form; in an order that is not that of the table if shuffled.
+func benchListing(size int, shuffled bool) []Entry {
+	listing := make([]Entry, size)
+	for i := range listing {
+		n := uint32(i)
+		if shuffled {
+			n *= 2654435761
+		}
+		listing[i] = Entry{Number: i + 1, Octets: 4000 + int64(i%1000), Key: Key{UniqueID: fmt.Sprintf("%08x5f0c3a2b", n)}}
+	}
+	return listing
+}
+
+// benchStore has every entry recorded and the run finished.
+func benchStore(b *testing.B, listing []Entry) (*Store, int64) {
+	b.Helper()
+	s := open(b)
+	account := enter(b, s)
+	// Committed in the order of the table, which is many times faster than in any other for so many at once.
+	sorted := slices.SortedFunc(slices.Values(listing), func(a, b Entry) int { return compareKeys(a.Key, b.Key) })
+	for chunk := range slices.Chunk(sorted, 50_000) {
+		deliverAll(b, s, account, chunk)
+	}
+	mustFinish(b, s, account, listing)
+	return s, account
+}
+
+func BenchmarkDiff(b *testing.B) {
+	size := benchSize(b)
+	for _, order := range []string{"sorted", "unsorted"} {
+		listing := benchListing(size, order == "unsorted")
+		s, account := benchStore(b, listing)
+		newer := slices.Clone(listing)
+		for i := range 10 {
+			newer = append(newer, Entry{Number: size + i + 1, Octets: 1, Key: Key{UniqueID: fmt.Sprint("new-", i)}})
+		}
+		changed := slices.Concat([]Entry{{Number: 1, Octets: 1, Key: Key{UniqueID: "first"}}}, listing)
+		for _, c := range []struct {
+			name    string
+			listing []Entry
+			isNew   int
+		}{
+			{"nothing new", listing, 0},
+			{"tail of 10", newer, 10},
+			{"merge", changed, 1},
+			{"lookups of 1%", listing[:size/100], 0},
+		} {
+			b.Run(order+"/"+c.name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					d := mustDiff(b, s, account, c.listing)
+					if len(d.New) != c.isNew || d.Seen != len(c.listing)-c.isNew {
+						b.Fatalf("Diff() = %s", summary(d))
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/1000, "ms/op")
+			})
+		}
+		b.Run(order+"/Finish with 10 more", func(b *testing.B) {
+			b.ReportAllocs()
+			mustDiff(b, s, account, newer)
+			deliverAll(b, s, account, newer[size:])
+			for b.Loop() {
+				mustFinish(b, s, account, newer)
+			}
+		})
+		reportSize(b, s, size)
+	}
+}
+
+func reportSize(b *testing.B, s *Store, size int) {
+	b.Helper()
+	info, err := os.Stat(filepath.Join(s.dir, fileName))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Logf("%d octets a record on disk", info.Size()/int64(size))
+}
+
+func BenchmarkCommit(b *testing.B) {
+	s := open(b)
+	account := enter(b, s)
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		batch := make([]Record, 64)
+		for i := range batch {
+			n++
+			batch[i] = recordOf(Entry{Number: n, Octets: 1000, Key: Key{UniqueID: fmt.Sprintf("%08x5f0c3a2b", n)}})
+		}
+		mustCommit(b, s, account, batch...)
+	}
+	b.ReportMetric(float64(64*b.N)/b.Elapsed().Seconds(), "records/s")
+}
