@@ -87,6 +87,25 @@ func DefaultPath() string {
 	return own
 }
 
+// DefaultStateDir returns where the state is kept unless state_dir says
+// otherwise: $XDG_STATE_HOME/popfetch, or ~/.local/state/popfetch. Its error,
+// where there is no home folder, is an Errors.
+func DefaultStateDir() (string, error) {
+	folder, err := stateFolder()
+	if err != nil {
+		return "", Errors{{Key: "state_dir", Err: err}}
+	}
+	return folder, nil
+}
+
+func stateFolder() (string, error) {
+	folder, err := xdgFolder("XDG_STATE_HOME", ".local/state")
+	if err != nil {
+		return "", fmt.Errorf("there is no default: %w; write where to keep the state", err)
+	}
+	return filepath.Join(folder, "popfetch"), nil
+}
+
 // exists reports whether there is something at path. What cannot be looked at
 // counts as there, so that reading it tells the person why.
 func exists(path string) bool {

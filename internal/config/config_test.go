@@ -82,10 +82,27 @@ func TestLoad_withoutHome(t *testing.T) {
 	home(t)
 	t.Setenv("HOME", "")
 	path := writeConfig(t, strings.Replace(twoAccounts, `"/m"`, `"~/m"`, 1))
-	want := path + ": state_dir: there is no default: $HOME is not defined; write state_dir\n" +
+	want := path + ": state_dir: there is no default: $HOME is not defined; write where to keep the state\n" +
 		path + ":5: account.home.maildir: ~ cannot be expanded: $HOME is not defined; write the whole path"
 	if _, err := Load(path); err == nil || err.Error() != want {
 		t.Errorf("Load() = %v, want %s", err, want)
+	}
+}
+
+func TestDefaultStateDir(t *testing.T) {
+	folder := home(t)
+	got, err := DefaultStateDir()
+	if want := folder + "/.local/state/popfetch"; err != nil || got != want {
+		t.Errorf("DefaultStateDir() = %s, %v, want %s", got, err, want)
+	}
+	t.Setenv("HOME", "")
+	_, err = DefaultStateDir()
+	if want := "state_dir: there is no default: $HOME is not defined; write where to keep the state"; err == nil || err.Error() != want {
+		t.Errorf("DefaultStateDir() = %v, want %s", err, want)
+	}
+	_, err = OneShot(map[string]string{"server": "h", "user": "u", "maildir": "/m"})
+	if want := "--state-dir: there is no default: $HOME is not defined; write where to keep the state"; err == nil || err.Error() != want {
+		t.Errorf("OneShot() = %v, want %s", err, want)
 	}
 }
 

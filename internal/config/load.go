@@ -122,6 +122,13 @@ type setting struct {
 	inherited bool  // from [defaults]
 }
 
+// mistake returns err as one of the setting.
+func (s setting) mistake(err error) *Error {
+	mistake := s.at
+	mistake.Err = err
+	return &mistake
+}
+
 // reader turns a decoded document into a Config and collects the mistakes.
 type reader struct {
 	file   string
@@ -239,40 +246,28 @@ func (r *reader) unknownKeys(table map[string]any, known []string, path ...strin
 // readTop reads the keys that belong to no account.
 func readTop(cfg *Config, top map[string]setting) Errors {
 	var errs Errors
-	note := func(key string, err error) {
-		if err != nil {
-			at := top[key].at
-			at.Err = err
-			errs = append(errs, &at)
-		}
-	}
 	cfg.Jobs = defaultJobs
 	if s, found := top["jobs"]; found {
 		var err error
-		cfg.Jobs, err = s.count(1000)
-		note("jobs", err)
+		if cfg.Jobs, err = s.count(1000); err != nil {
+			errs = append(errs, s.mistake(err))
+		}
 	}
-	if s, found := top["state_dir"]; found {
-		var err error
-		cfg.StateDir, err = s.path()
-		note("state_dir", err)
-		return errs
+	s, found := top["state_dir"]
+	if !found {
+		s.at = Error{File: cfg.File, Key: "state_dir"}
+		if cfg.File == "" {
+			s.at.Key = option("state_dir")
+		}
 	}
 	var err error
-	if cfg.StateDir, err = DefaultStateDir(); err != nil {
-		errs = append(errs, &Error{File: cfg.File, Key: "state_dir", Err: fmt.Errorf("there is no default: %w; write state_dir", err)})
+	if cfg.StateDir, err = stateFolder(); found {
+		cfg.StateDir, err = s.path()
+	}
+	if err != nil {
+		errs = append(errs, s.mistake(err))
 	}
 	return errs
-}
-
-// DefaultStateDir returns the state folder of a configuration that names none:
-// $XDG_STATE_HOME/popfetch, by default ~/.local/state/popfetch.
-func DefaultStateDir() (string, error) {
-	folder, err := xdgFolder("XDG_STATE_HOME", ".local/state")
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(folder, "popfetch"), nil
 }
 
 // checkMode refuses a file that others can read and that holds a password.

@@ -54,16 +54,16 @@ func option(key string) string {
 func checkOptions(settings map[string]setting) Errors {
 	var errs Errors
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		at := settings[key].at
+		var err error
 		switch {
 		case key == "password":
-			at.Err = errors.New("every user of the machine could read it in the process list; give --password-command or --password-file")
+			err = errors.New("every user of the machine could read it in the process list; give --password-command or --password-file")
 		case !slices.Contains(Keys(), key):
-			at.Err = errors.New("is no known option; see popfetch(1)")
+			err = errors.New("is no known option; see popfetch(1)")
 		default:
 			continue
 		}
-		errs = append(errs, &at)
+		errs = append(errs, settings[key].mistake(err))
 		delete(settings, key)
 	}
 	return errs
@@ -81,8 +81,7 @@ func readURL(settings map[string]setting) Errors {
 	}
 	parts, err := parseURL(scheme, rest)
 	if err != nil {
-		server.at.Err = err
-		return Errors{&server.at}
+		return Errors{server.mistake(err)}
 	}
 	delete(settings, "server")
 	var errs Errors

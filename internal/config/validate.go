@@ -60,9 +60,7 @@ func (d *draft) has(key string) bool {
 
 // report notes a mistake of key.
 func (d *draft) report(key string, err error) {
-	at := d.settings[key].at
-	at.Err = err
-	d.errs = append(d.errs, &at)
+	d.errs = append(d.errs, d.settings[key].mistake(err))
 }
 
 // apply stores each setting, and checks it alone.
