@@ -28,7 +28,7 @@ func (w *window) refill() []command {
 		return nil
 	}
 	var commands []command
-	for w.take() {
+	for w.isOpen() && w.take() {
 		req, cmd := *w.ahead, w.command(*w.ahead)
 		if !w.hasRoom(req, cmd) {
 			break
@@ -67,6 +67,12 @@ func (w *window) take() bool {
 
 func (w *window) command(req request) command {
 	return command{keyword: w.keyword, args: strconv.Itoa(req.number) + w.suffix}
+}
+
+// isOpen tells whether there can be room at all. Nothing is taken from the sequence before that: what has been taken is
+// going to be sent, even if the caller wants to stop meanwhile.
+func (w *window) isOpen() bool {
+	return len(w.unanswered) < min(2, w.commands) || len(w.unanswered) < w.commands && w.announced < w.octets
 }
 
 // hasRoom tells whether req may be sent with what is unanswered. Two commands always may, or nothing would be gained with
