@@ -248,6 +248,7 @@ func TestNearest(t *testing.T) {
 		{"mbox", ""},
 		{"", ""},
 		{"é", ""},
+		{strings.Repeat("password", 100000), ""},
 	}
 	for _, test := range tests {
 		if got := strings.Join(nearest(test.word, known), " "); got != test.want {

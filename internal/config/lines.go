@@ -34,21 +34,26 @@ func indexLines(document string) lineIndex {
 	return s.index
 }
 
-// line returns where path is written, or the first key below it: the table a
-// of "a.b = 1" has no line of its own. It returns 0 if there is neither.
-func (index lineIndex) line(path ...string) int {
-	prefix := dotted(path...)
-	for _, k := range index {
-		if dotted(k.path...) == prefix {
-			return k.line
+// lines returns where each path is written, by its dotted name. A table that
+// has no line of its own, such as a in "a.b = 1", is where the first key below
+// it is; nothing deeper than account.NAME.key is asked for.
+func (index lineIndex) lines() map[string]int {
+	lines := map[string]int{}
+	add := func(path []string, line int) {
+		name := dotted(path...)
+		if _, found := lines[name]; !found {
+			lines[name] = line
 		}
 	}
 	for _, k := range index {
-		if strings.HasPrefix(dotted(k.path...), prefix+".") {
-			return k.line
+		add(k.path, k.line)
+	}
+	for _, k := range index {
+		for depth := 1; depth < min(len(k.path), 4); depth++ {
+			add(k.path[:depth], k.line)
 		}
 	}
-	return 0
+	return lines
 }
 
 // below returns the different names right below the table name, in the order

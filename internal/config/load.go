@@ -34,7 +34,8 @@ func Load(path string) (*Config, error) {
 	if _, err := toml.Decode(text, &document); err != nil {
 		return nil, Errors{syntaxError(path, text, err)}
 	}
-	r := reader{file: path, folder: folder, index: indexLines(text)}
+	index := indexLines(text)
+	r := reader{file: path, folder: folder, index: index, lines: index.lines()}
 	cfg := r.config(document)
 	r.checkMode(mode)
 	if len(r.errs) > 0 {
@@ -134,12 +135,21 @@ type reader struct {
 	file   string
 	folder string
 	index  lineIndex
+	lines  map[string]int // by dotted name
 	errs   Errors
+}
+
+// place returns an Error of the key path, without Err.
+func (r *reader) place(path ...string) Error {
+	name := dotted(path...)
+	return Error{File: r.file, Line: r.lines[name], Key: name}
 }
 
 // report notes a mistake at the key path.
 func (r *reader) report(err error, path ...string) {
-	r.errs = append(r.errs, &Error{File: r.file, Line: r.index.line(path...), Key: dotted(path...), Err: err})
+	at := r.place(path...)
+	at.Err = err
+	r.errs = append(r.errs, &at)
 }
 
 // config reads the whole document.
@@ -167,7 +177,7 @@ func (r *reader) config(document map[string]any) *Config {
 			r.report(err, "account", name)
 		}
 		r.unknownKeys(table, accountKeyNames(), "account", name)
-		d := newDraft(name, Error{File: r.file, Line: r.index.line("account", name), Key: dotted("account", name)})
+		d := newDraft(name, r.place("account", name))
 		d.inherit(defaults)
 		d.override(r.settings(table, accountKeyNames(), "account", name))
 		cfg.Accounts = append(cfg.Accounts, d.finish())
@@ -202,10 +212,9 @@ func (r *reader) settings(table map[string]any, known []string, path ...string) 
 		if !found {
 			continue
 		}
-		full := append(slices.Clone(path), key)
 		settings[key] = setting{
 			value: value{raw: raw, folder: r.folder},
-			at:    Error{File: r.file, Line: r.index.line(full...), Key: dotted(full...)},
+			at:    r.place(append(slices.Clone(path), key)...),
 		}
 	}
 	return settings

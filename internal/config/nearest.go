@@ -1,20 +1,29 @@
 package config
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
+
+// longestWord is the longest word that is compared: no name is longer.
+const longestWord = 64
 
 // nearest returns those of known that word may be a slip of: one slip for each
 // three letters, upper and lower case being no difference. The nearest come
 // first.
 func nearest(word string, known []string) []string {
-	limit := max(1, len(word)/3)
+	if len(word) > longestWord {
+		return nil
+	}
+	distance := map[string]int{}
 	var near []string
-	for distance := 0; distance <= limit; distance++ {
-		for _, k := range known {
-			if slips(strings.ToLower(word), strings.ToLower(k)) == distance {
-				near = append(near, k)
-			}
+	for _, k := range known {
+		distance[k] = slips(strings.ToLower(word), strings.ToLower(k))
+		if distance[k] <= max(1, len(word)/3) {
+			near = append(near, k)
 		}
 	}
+	slices.SortStableFunc(near, func(a, b string) int { return distance[a] - distance[b] })
 	return near
 }
 

@@ -265,12 +265,12 @@ func (v value) fingerprints() ([]string, error) {
 		return nil, err
 	}
 	for i, s := range list {
-		print := strings.TrimPrefix(strings.ToLower(s), "sha256:")
-		print = strings.ReplaceAll(print, ":", "")
-		if octets, err := hex.DecodeString(print); err != nil || len(octets) != 32 {
+		digits := strings.TrimPrefix(strings.ToLower(s), "sha256:")
+		digits = strings.ReplaceAll(digits, ":", "")
+		if octets, err := hex.DecodeString(digits); err != nil || len(octets) != 32 {
 			return nil, fmt.Errorf("%q is no SHA-256 fingerprint; write its 64 hexadecimal digits", s)
 		}
-		list[i] = print
+		list[i] = digits
 	}
 	return list, nil
 }

@@ -1,0 +1,135 @@
+package config
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	exampleFile = "../../config.example.toml"
+	manualFile  = "../../man/popfetch.toml.5"
+)
+
+func readDocument(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestManual_keys compares the keys that the manual describes with the code.
+func TestManual_keys(t *testing.T) {
+	var got []string
+	for _, item := range regexp.MustCompile(`(?m)^\.It Cm (\w+) No = `).FindAllStringSubmatch(readDocument(t, manualFile), -1) {
+		got = append(got, item[1])
+	}
+	want := Keys()
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("the manual describes the keys %v, want each of %v once", got, want)
+	}
+}
+
+// TestManual_names looks for the names that an account cannot have.
+func TestManual_names(t *testing.T) {
+	manual := readDocument(t, manualFile)
+	_, list, found := strings.Cut(manual, "cannot be used:\n")
+	list, _, ended := strings.Cut(list, ".Sh")
+	list, _, _ = strings.Cut(list, ".Ss")
+	if !found || !ended {
+		t.Fatal("the manual has no list of names that cannot be used")
+	}
+	got := regexp.MustCompile(`[a-z]+`).FindAllString(strings.ReplaceAll(list, ".Li", ""), -1)
+	want := slices.Sorted(slices.Values(reservedNames))
+	if !slices.Equal(got, want) {
+		t.Errorf("the manual lists the names %v, want %v", got, want)
+	}
+}
+
+// TestManual_examples loads the configurations that the manual shows.
+func TestManual_examples(t *testing.T) {
+	home(t)
+	displays := regexp.MustCompile(`(?s)\.Bd -literal -offset indent\n(.*?)\.Ed`).FindAllStringSubmatch(readDocument(t, manualFile), -1)
+	loaded := 0
+	for _, display := range displays {
+		if !strings.Contains(display[1], "[account.") {
+			continue // a command
+		}
+		loaded++
+		if _, err := Load(writeConfig(t, display[1])); err != nil {
+			t.Errorf("Load() = %v of\n%s", err, display[1])
+		}
+	}
+	if loaded != 4 {
+		t.Errorf("the manual shows %d configurations, want 4", loaded)
+	}
+}
+
+func TestExample(t *testing.T) {
+	home(t)
+	cfg, err := Load(writeConfig(t, readDocument(t, exampleFile)))
+	if err != nil {
+		t.Fatalf("Load() = %v", err)
+	}
+	var names []string
+	for _, a := range cfg.Accounts {
+		names = append(names, a.Name)
+	}
+	if got := strings.Join(names, " "); got != "work lists pinned certificate old" {
+		t.Errorf("the example has the accounts %s", got)
+	}
+}
+
+// commentedKey matches a line of the example that can be enabled.
+var commentedKey = regexp.MustCompile(`(?m)^#(\w+ = )`)
+
+// TestExample_enabled enables all commented-out lines. Those that the example
+// calls defaults must change nothing.
+func TestExample_enabled(t *testing.T) {
+	home(t)
+	text := readDocument(t, exampleFile)
+	plain, err := Load(writeConfig(t, text))
+	if err != nil {
+		t.Fatalf("Load() = %v", err)
+	}
+	enabled, err := Load(writeConfig(t, commentedKey.ReplaceAllString(text, "$1")))
+	if err != nil {
+		t.Fatalf("Load() with all lines enabled = %v", err)
+	}
+	lists := &enabled.Accounts[1]
+	if lists.TLSCA != "/etc/ssl/example-net.pem" || lists.TLSServerName != "mail.example.net" {
+		t.Errorf("the enabled example has tls_ca %s, tls_server_name %s", lists.TLSCA, lists.TLSServerName)
+	}
+	lists.TLSCA, lists.TLSServerName = "", ""
+	plain.File, enabled.File = "", ""
+	var want, got strings.Builder
+	if err := plain.Write(&want); err != nil {
+		t.Fatal(err)
+	}
+	if err := enabled.Write(&got); err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != want.String() {
+		t.Errorf("with all lines enabled the example says\n%swant\n%s", got.String(), want.String())
+	}
+}
+
+// TestExample_keys looks for every key that there is.
+func TestExample_keys(t *testing.T) {
+	text := commentedKey.ReplaceAllString(readDocument(t, exampleFile), "$1")
+	got := map[string]bool{}
+	for _, k := range indexLines(text) {
+		got[k.path[len(k.path)-1]] = true
+	}
+	for _, key := range Keys() {
+		if !got[key] {
+			t.Errorf("the example lacks %s", key)
+		}
+	}
+}
