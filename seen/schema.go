@@ -94,45 +94,43 @@ CREATE TRIGGER account_moved AFTER UPDATE OF server, user ON account BEGIN
 END;
 `}
 
-// migrate brings the database to the present version, each step in a transaction of its own.
-func migrate(ctx context.Context, db *sql.DB) error {
-	var app int
+// recognise refuses a database that is not ours or is of a later version. It is asked before the connection that writes is
+// made, because setting its journal mode alone changes the file.
+func recognise(ctx context.Context, db *sql.DB) error {
+	var app, version int
 	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&app); err != nil {
 		return err
 	}
 	if app != applicationID {
 		return errors.New("not a database of popfetch")
 	}
-	for {
-		done, err := migrateOnce(ctx, db)
-		if done || err != nil {
-			return err
-		}
+	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
 	}
+	if version > len(migrations) {
+		return fmt.Errorf("version %d, known up to %d: %w", version, len(migrations), ErrNewerSchema)
+	}
+	return nil
 }
 
-// migrateOnce takes the next step, if there is one.
-func migrateOnce(ctx context.Context, db *sql.DB) (done bool, err error) {
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return false, err
-	}
-	defer tx.Rollback()
+// migrate brings the database to the present version, each step in a transaction of its own. Open's lock keeps other
+// processes from doing it at the same time.
+func migrate(ctx context.Context, db *sql.DB) error {
 	var version int
-	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-		return false, err
+	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
 	}
-	switch {
-	case version > len(migrations):
-		return false, fmt.Errorf("version %d, known up to %d: %w", version, len(migrations), ErrNewerSchema)
-	case version == len(migrations):
-		return true, nil
+	for ; version < len(migrations); version++ {
+		err := transact(ctx, db, func(tx *sql.Tx) error {
+			if _, err := tx.ExecContext(ctx, migrations[version]); err != nil {
+				return err
+			}
+			_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version+1))
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("bringing version %d to %d: %w", version, version+1, err)
+		}
 	}
-	if _, err := tx.ExecContext(ctx, migrations[version]); err != nil {
-		return false, fmt.Errorf("bringing version %d to %d: %w", version, version+1, err)
-	}
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version+1)); err != nil {
-		return false, err
-	}
-	return false, tx.Commit()
+	return nil
 }

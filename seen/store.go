@@ -63,7 +63,11 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	if err := s.connect(path); err != nil {
 		return nil, fmt.Errorf("opening %s: %w", path, err)
 	}
-	if err := migrate(ctx, s.write); err != nil {
+	err = recognise(ctx, s.read)
+	if err == nil {
+		err = migrate(ctx, s.write)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), s.Close())
 	}
 	return s, nil

@@ -1,0 +1,79 @@
+package seen
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestStore_Lock(t *testing.T) {
+	s := open(t)
+	unlock, err := s.Lock("work")
+	if err != nil {
+		t.Fatalf("Lock() = %v", err)
+	}
+	if _, err := s.Lock("work"); !errors.Is(err, ErrLocked) {
+		t.Errorf("Lock() = %v, want %v", err, ErrLocked)
+	}
+	if _, err := openIn(t, s.dir).Lock("work"); !errors.Is(err, ErrLocked) {
+		t.Errorf("Lock() of another store = %v, want %v", err, ErrLocked)
+	}
+	other, err := s.Lock("Work")
+	if err != nil {
+		t.Errorf("Lock() of another account = %v", err)
+	}
+	for range 2 { // a second unlock does nothing
+		if err := errors.Join(unlock(), other()); err != nil {
+			t.Errorf("unlock() = %v", err)
+		}
+	}
+	again, err := s.Lock("work")
+	if err != nil {
+		t.Fatalf("Lock() after unlock = %v", err)
+	}
+	if err := unlock(); err != nil {
+		t.Errorf("unlock() = %v", err)
+	}
+	if _, err := s.Lock("work"); !errors.Is(err, ErrLocked) {
+		t.Errorf("Lock() = %v, want %v: an old unlock must not end a new lock", err, ErrLocked)
+	}
+	if err := again(); err != nil {
+		t.Errorf("unlock() = %v", err)
+	}
+}
+
+// Where a name leads is not for the configuration to choose, and no name is too long for a file.
+func TestStore_Lock_names(t *testing.T) {
+	s := open(t)
+	names := []string{"", ".", "..", "../../etc/passwd", "a/b", "a_b", "a\x00b", "-rf", strings.Repeat("é", 500),
+		strings.Repeat("é", 500) + "e", "alice@pop.example.org"}
+	for _, name := range names {
+		unlock, err := s.Lock(name)
+		if err != nil {
+			t.Errorf("Lock(%q) = %v", name, err)
+			continue
+		}
+		defer unlock()
+	}
+	files, err := filepath.Glob(filepath.Join(s.dir, "account-*.lock"))
+	if err != nil || len(files) != len(names) {
+		t.Errorf("%d lock files, %v, want %d", len(files), err, len(names))
+	}
+}
+
+// A link in place of the lock is not followed, so that nothing elsewhere is made.
+func TestStore_Lock_link(t *testing.T) {
+	s := open(t)
+	elsewhere := filepath.Join(t.TempDir(), "file")
+	if err := os.Symlink(elsewhere, filepath.Join(s.dir, lockName("work"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Lock("work"); err == nil || errors.Is(err, ErrLocked) {
+		t.Errorf("Lock() = %v, want an error", err)
+	}
+	if _, err := os.Lstat(elsewhere); err == nil {
+		t.Error("the link was followed")
+	}
+}

@@ -1,0 +1,257 @@
+package seen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+func sameRecords(a, b []Record) bool {
+	return slices.EqualFunc(a, b, func(a, b Record) bool {
+		same := a.DeliveredAt.Equal(b.DeliveredAt) && a.DeletedAt.Equal(b.DeletedAt)
+		a.DeliveredAt, a.DeletedAt, b.DeliveredAt, b.DeletedAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+		return same && a == b
+	})
+}
+
+func all(t *testing.T, s *Store, account int64) []Record {
+	t.Helper()
+	var records []Record
+	for r, err := range s.All(t.Context(), account) {
+		if err != nil {
+			t.Fatalf("All() = %v", err)
+		}
+		records = append(records, r)
+	}
+	return records
+}
+
+// Everything that is recorded comes back as it was, in the order of the octets of the unique-ids.
+func TestStore_Commit_roundTrip(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	want := []Record{
+		{Key: Key{UniqueID: "!"}, Kind: Marked, DeliveredAt: now},
+		{Key: Key{UniqueID: "' OR 1=1 --"}, Kind: Delivered, Place: "new/\xff\x00\n'\"", DeliveredAt: now.Add(time.Millisecond)},
+		{Key: Key{UniqueID: "10"}, Kind: Delivered},
+		{Key: Key{UniqueID: "9"}, Kind: Delivered, Listed: 1 << 40, Octets: 1<<40 - 1},
+		{Key: Key{UniqueID: "A"}, Kind: Delivered, Digest: Digest{1}, SHA256: [32]byte{2}},
+		{Key: Key{UniqueID: "A", Copy: 1}, Kind: Delivered},
+		{Key: Key{UniqueID: "A", Copy: 10}, Kind: Delivered},
+		{Key: Key{UniqueID: "a"}, Kind: Delivered, DeletedAt: now},
+		{Key: Key{UniqueID: "\x80 \xff"}, Kind: Delivered, Place: "new/1"},
+		{Key: Key{UniqueID: "é"}, Kind: Delivered},
+	}
+	slices.SortFunc(want, func(a, b Record) int { return compareKeys(a.Key, b.Key) })
+	backwards := slices.Clone(want)
+	slices.Reverse(backwards)
+	mustCommit(t, s, account, backwards...)
+	if got := all(t, s, account); !sameRecords(got, want) {
+		t.Errorf("All() = %+v, want %+v", got, want)
+	}
+	var ids []string
+	for _, r := range want {
+		ids = append(ids, r.UniqueID)
+	}
+	got, err := s.Records(t.Context(), account, ids)
+	if err != nil || !sameRecords(got, want) {
+		t.Errorf("Records() = %+v, %v, want %+v", got, err, want)
+	}
+	got, err = s.Records(t.Context(), account, []string{"A", "none", "A"})
+	if err != nil || len(got) != 3 {
+		t.Errorf("Records() = %+v, %v, want the 3 copies of A", got, err)
+	}
+	if got, err := s.Records(t.Context(), account, nil); err != nil || len(got) != 0 {
+		t.Errorf("Records() of no id = %v, %v, want none", got, err)
+	}
+}
+
+// Any octets may be in a unique-id, also those that separate the fields of a packed row, and many may be asked for at once.
+func TestStore_Diff_anyOctets(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	var ids []string
+	for c := range 256 {
+		ids = append(ids, string([]byte{byte(c)}), fmt.Sprintf("%c%c", c, c), fmt.Sprintf("1 2 3 %d ", c))
+	}
+	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
+	ids = append(ids, string(make([]byte, 1024)))
+	listing := listingOf(ids...)
+	mustDiff(t, s, account, listing)
+	deliverAll(t, s, account, listing)
+	want := fmt.Sprintf("new [], check [], seen %d, aside []", len(ids))
+	for cost := range 2 {
+		s.lookupCost = 1 + 1_000_000*cost
+		wantDiff(t, s, account, listing, want)
+	}
+	records, err := s.Records(t.Context(), account, ids)
+	if err != nil || len(records) != len(ids) {
+		t.Errorf("Records() has %d, %v, want %d", len(records), err, len(ids))
+	}
+	n, err := s.Forget(t.Context(), account, ids...)
+	if err != nil || n != len(ids) {
+		t.Errorf("Forget() = %d, %v, want %d", n, err, len(ids))
+	}
+}
+
+func TestStore_Commit_replaces(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	first := recordOf(listingOf("a")[0])
+	first.DeletedAt = now
+	mustCommit(t, s, account, first)
+	mustSetAside(t, s, account, Aside{Key: first.Key, Reason: Refused})
+	second := first
+	second.Place, second.DeletedAt, second.Octets = "new/other", time.Time{}, 7
+	mustCommit(t, s, account, second)
+	if got := all(t, s, account); !sameRecords(got, []Record{second}) {
+		t.Errorf("All() = %+v, want %+v", got, second)
+	}
+	if asides, err := s.Asides(t.Context(), account); err != nil || len(asides) != 0 {
+		t.Errorf("Asides() = %v, %v, want none", asides, err)
+	}
+	var details int
+	if err := s.read.QueryRowContext(t.Context(), "SELECT count(*) FROM detail").Scan(&details); err != nil || details != 1 {
+		t.Errorf("%d details, %v, want 1", details, err)
+	}
+}
+
+// A batch is recorded whole or not at all.
+func TestStore_Commit_refused(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	listing := listingOf("a", "b")
+	bad := recordOf(listing[1])
+	bad.Kind = 0
+	if err := s.Commit(t.Context(), account, recordOf(listing[0]), bad); err == nil {
+		t.Error("Commit() of a record without kind = nil, want an error")
+	}
+	if err := s.Commit(t.Context(), account+1, recordOf(listing[0])); err == nil {
+		t.Error("Commit() to an unknown account = nil, want an error")
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Commit(cancelled, account, recordOf(listing[0])); !errors.Is(err, context.Canceled) {
+		t.Errorf("Commit() = %v, want %v", err, context.Canceled)
+	}
+	if err := s.Commit(t.Context(), account); err != nil {
+		t.Errorf("Commit() of nothing = %v", err)
+	}
+	if got := all(t, s, account); len(got) != 0 {
+		t.Errorf("All() = %+v, want none", got)
+	}
+}
+
+// Equal unique-ids of two accounts are different messages.
+func TestStore_Commit_accounts(t *testing.T) {
+	s := open(t)
+	first := enter(t, s)
+	second, err := s.Enter(t.Context(), "home", "pop.example.org:995", "bob")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listing := listingOf("a")
+	mustCommit(t, s, first, recordOf(listing[0]))
+	wantDiff(t, s, second.ID, listing, "new [0], check [], seen 0, aside []")
+	mustFinish(t, s, second.ID, nil)
+	wantDiff(t, s, first, listing, "new [], check [], seen 1, aside []")
+}
+
+// Whoever reads all records may write meanwhile, and stop at any time.
+func TestStore_All_whileWriting(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	deliverAll(t, s, account, listingOf("a", "b", "c"))
+	read := 0
+	for r, err := range s.All(t.Context(), account) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Forget(t.Context(), account, r.UniqueID); err != nil {
+			t.Fatalf("Forget() = %v", err)
+		}
+		if read++; read == 2 {
+			break
+		}
+	}
+	if got := all(t, s, account); len(got) != 1 || got[0].UniqueID != "c" {
+		t.Errorf("All() = %+v, want c", got)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, err := range s.All(cancelled, account) {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("All() yielded %v, want %v", err, context.Canceled)
+		}
+	}
+}
+
+func TestStore_Forget(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	listing := listingOf("a", "b", "b", "c")
+	mustDiff(t, s, account, listing)
+	deliverAll(t, s, account, listing)
+	mustFinish(t, s, account, listing)
+	n, err := s.Forget(t.Context(), account, "b", "unknown")
+	if err != nil || n != 2 {
+		t.Errorf("Forget() = %d, %v, want 2", n, err)
+	}
+	d := mustDiff(t, s, account, listing)
+	if got, want := summary(d), "new [], check [], seen 2, aside [1 2]"; got != want || d.Aside[0].Reason != Wanted {
+		t.Errorf("Diff() = %s, reason %v, want %s, Wanted", got, d.Aside, want)
+	}
+	mustSetAside(t, s, account, Aside{Key: listing[1].Key, Reason: Refused, Text: "451 later"})
+	asides, err := s.Asides(t.Context(), account)
+	if err != nil || len(asides) != 2 || asides[0].Reason != Wanted || asides[0].Count != 1 || asides[0].Text != "451 later" {
+		t.Errorf("Asides() = %+v, %v, want it wanted still, and refused once", asides, err)
+	}
+	if n, err = s.Forget(t.Context(), account); err != nil || n != 2 {
+		t.Errorf("Forget() = %d, %v, want 2", n, err)
+	}
+	wantDiff(t, s, account, listing, "new [], check [], seen 0, aside [0 1 2 3]")
+	deliverAll(t, s, account, listing)
+	wantDiff(t, s, account, listing, "new [], check [], seen 4, aside []")
+}
+
+func TestStore_SetAside(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	key := Key{UniqueID: "a"}
+	steps := []struct{ set, want Aside }{
+		{Aside{Key: key, Reason: Refused, Listed: 5, Last: now, Text: "first"},
+			Aside{Key: key, Reason: Refused, Listed: 5, Count: 1, Since: now, Last: now, Text: "first"}},
+		{Aside{Key: key, Reason: Refused, Listed: 5, Last: now.Add(time.Hour), Text: "second"},
+			Aside{Key: key, Reason: Refused, Listed: 5, Count: 2, Since: now, Last: now.Add(time.Hour), Text: "second"}},
+		{Aside{Key: key, Reason: TooLarge, Listed: 6},
+			Aside{Key: key, Reason: TooLarge, Listed: 6, Count: 2, Since: now, Last: now}},
+	}
+	for _, step := range steps {
+		mustSetAside(t, s, account, step.set)
+		asides, err := s.Asides(t.Context(), account)
+		if err != nil || len(asides) != 1 {
+			t.Fatalf("Asides() = %+v, %v, want one", asides, err)
+		}
+		got := asides[0]
+		if !got.Since.Equal(step.want.Since) || !got.Last.Equal(step.want.Last) {
+			t.Errorf("since %v, last %v, want %v, %v", got.Since, got.Last, step.want.Since, step.want.Last)
+		}
+		got.Since, got.Last = step.want.Since, step.want.Last
+		if got != step.want {
+			t.Errorf("Asides() = %+v, want %+v", got, step.want)
+		}
+	}
+	if err := s.SetAside(t.Context(), account, Aside{Key: key}); err == nil {
+		t.Error("SetAside() without a reason = nil, want an error")
+	}
+	if err := s.SetAside(t.Context(), account); err != nil {
+		t.Errorf("SetAside() of nothing = %v", err)
+	}
+	mustFinish(t, s, account, nil)
+	if asides, err := s.Asides(t.Context(), account); err != nil || len(asides) != 0 {
+		t.Errorf("Asides() of what is not listed any more = %v, %v, want none", asides, err)
+	}
+}
