@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,34 +44,32 @@ func (m *Maildir) Find(ctx context.Context, tokens []Token, deep bool) (map[Toke
 }
 
 func (m *Maildir) findIn(ctx context.Context, folder string, wanted map[Token]bool, found map[Token][]string) error {
-	type candidate struct {
-		fileName
-		place string
-	}
-	candidates := make(map[string]candidate) // by stem
+	visited := make(map[string]bool)
 	err := m.walk(ctx, folder, func(place, name string) {
 		if parsed, ok := parseName(name); ok && wanted[parsed.token] {
-			candidates[parsed.stem] = candidate{parsed, place}
+			visited[place] = true
 		}
 	})
 	if err != nil {
 		return err
 	}
-	for _, c := range candidates {
-		now, err := m.locate(ctx, []string{c.place})
-		if errors.Is(err, fs.ErrNotExist) {
+	places, err := m.whereabouts(ctx, slices.Sorted(maps.Keys(visited)))
+	if err != nil {
+		return err
+	}
+	// A file that was visited under two names is at one place now.
+	slices.Sort(places)
+	for _, place := range slices.Compact(places) {
+		info, err := os.Lstat(filepath.Join(m.path, place))
+		if place == "" || errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		info, err := os.Lstat(filepath.Join(m.path, now[0]))
-		if err != nil {
-			return err
-		}
-		if info.Mode().IsRegular() && info.Size() == c.octets {
-			found[c.token] = append(found[c.token], now[0])
-			slices.Sort(found[c.token])
+		parsed, _ := parseName(filepath.Base(place))
+		if info.Mode().IsRegular() && info.Size() == parsed.octets {
+			found[parsed.token] = append(found[parsed.token], place)
 		}
 	}
 	return nil
@@ -201,50 +200,57 @@ func (m *Maildir) Sync(ctx context.Context, places []string) error {
 	return nil
 }
 
-// locate tells where the messages at places are now. Each folder from which one has gone is read once.
+// locate tells where the messages at places are now; one that is gone is fs.ErrNotExist.
 func (m *Maildir) locate(ctx context.Context, places []string) ([]string, error) {
-	gone := make(map[string]map[string]string) // by folder and stem: the new place, empty until it is found
 	for _, place := range places {
 		if !filepath.IsLocal(place) {
 			return nil, fmt.Errorf("place %q lies outside of the Maildir", place)
 		}
+	}
+	now, err := m.whereabouts(ctx, places)
+	if err != nil {
+		return nil, err
+	}
+	if i := slices.Index(now, ""); i >= 0 {
+		return nil, fmt.Errorf("message %s: %w", places[i], fs.ErrNotExist)
+	}
+	return now, nil
+}
+
+// whereabouts tells where the messages at places are now, with an empty place for one that is gone. Each folder that a
+// message has left is read once.
+func (m *Maildir) whereabouts(ctx context.Context, places []string) ([]string, error) {
+	now := slices.Clone(places)
+	moved := make(map[string]map[string]string) // by folder and stem: the new place
+	for i, place := range places {
 		_, err := os.Lstat(filepath.Join(m.path, place))
 		if err == nil {
 			continue
 		}
-		parsed, ok := parseName(filepath.Base(place))
-		if !ok || !errors.Is(err, fs.ErrNotExist) {
+		if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 		folder := folderOf(place)
-		if gone[folder] == nil {
-			gone[folder] = make(map[string]string)
-		}
-		gone[folder][parsed.stem] = ""
-	}
-	for folder, stems := range gone {
-		err := m.walk(ctx, folder, func(place, name string) {
-			parsed, ok := parseName(name)
-			if _, isGone := stems[parsed.stem]; ok && isGone {
-				stems[parsed.stem] = place
+		if moved[folder] == nil {
+			if moved[folder], err = m.stems(ctx, folder); err != nil {
+				return nil, err
 			}
-		})
-		if err != nil {
-			return nil, err
 		}
-	}
-	now := slices.Clone(places)
-	for i, place := range places {
 		parsed, _ := parseName(filepath.Base(place))
-		moved, isGone := gone[folderOf(place)][parsed.stem]
-		switch {
-		case isGone && moved == "":
-			return nil, fmt.Errorf("message %s: %w", parsed.stem, fs.ErrNotExist)
-		case isGone:
-			now[i] = moved
-		}
+		now[i] = moved[folder][parsed.stem]
 	}
 	return now, nil
+}
+
+// stems reads the places of all messages in folder, by the stems of their names.
+func (m *Maildir) stems(ctx context.Context, folder string) (map[string]string, error) {
+	places := make(map[string]string)
+	err := m.walk(ctx, folder, func(place, name string) {
+		if parsed, ok := parseName(name); ok {
+			places[parsed.stem] = place
+		}
+	})
+	return places, err
 }
 
 // folderOf is the Maildir++ folder of a place: "." for "new/name".
