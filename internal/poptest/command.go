@@ -95,7 +95,6 @@ func (s *Session) multiLine(text, lines string) error {
 
 // doQuit deletes before it answers, so that who has the reply may count on it.
 func (s *Session) doQuit() error {
-	s.quit = true
 	if s.drop != nil && s.effect {
 		s.drop.remove(s.deleted)
 	}

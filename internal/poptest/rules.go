@@ -57,7 +57,7 @@ type judge struct {
 	loggedIn bool
 	quit     bool
 	utf8     bool
-	lastUser bool // the last command was USER with a positive reply
+	lastUser exchange // the last command, if it was USER
 	deleted  map[int]bool
 	tried    map[string]bool // mechanisms by which credentials were refused
 }
@@ -105,7 +105,10 @@ func (j *judge) command(e exchange) {
 	case keyword == "QUIT":
 		j.quit = true
 	}
-	j.lastUser = keyword == "USER" && e.positive()
+	j.lastUser = exchange{}
+	if keyword == "USER" {
+		j.lastUser = e
+	}
 }
 
 func (j *judge) octets(e exchange, keyword string) {
@@ -152,8 +155,10 @@ func (j *judge) order(e exchange, keyword, text string) {
 	if keyword == "STLS" && j.utf8 {
 		j.breach("R6856-1", "STLS after UTF8")
 	}
-	if keyword == "PASS" && !j.lastUser {
-		j.breach("C0047", "PASS without a positive reply to USER right before it")
+	if keyword == "PASS" && j.lastUser.line == nil {
+		j.breach("C0047", "PASS without USER right before it")
+	} else if keyword == "PASS" && !j.lastUser.positive() {
+		j.breach("C0045", "PASS after a negative reply to USER")
 	}
 }
 

@@ -216,6 +216,8 @@ func (s *Session) next() error {
 	}
 	err = s.answer(cmd, action)
 	s.settle()
+	keyword, _, _ := strings.Cut(cmd, " ")
+	s.quit = strings.EqualFold(keyword, "QUIT") // It ends the session also when it fails (RFC 1939 section 6).
 	if err != nil {
 		return err
 	}
