@@ -18,7 +18,7 @@ type Script struct {
 	ca       *CA
 	plays    [][]step
 	played   chan struct{} // closed when no connection is left to be played
-	ended    chan struct{} // closed when the listener is closed and nothing runs any more
+	ended    chan struct{} // closed when nothing runs any more
 
 	mu     sync.Mutex
 	conns  []*conn
@@ -113,8 +113,10 @@ func (s *Script) finish() {
 	s.mu.Unlock()
 	_ = s.listener.SetDeadline(time.Now().Add(lingering))
 	<-s.played
-	_ = s.listener.Close()
+	// A connection too many is known to the kernel by now; a moment to take it from there.
+	_ = s.listener.SetDeadline(time.Now().Add(5 * time.Millisecond))
 	<-s.ended
+	_ = s.listener.Close()
 }
 
 // serve plays the connections in turn, and then waits for one too many until the test is over.

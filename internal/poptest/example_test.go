@@ -1,0 +1,54 @@
+package poptest_test
+
+import (
+	"net/textproto"
+	"testing"
+	"time"
+
+	"github.com/popfetch/popfetch/internal/poptest"
+)
+
+// A dialogue is for what happens in one session, down to the octet.
+func ExampleDialogue() {
+	var t *testing.T // the test's own
+
+	server := poptest.Dialogue(t, `
+		S: +OK POP3 ready
+		C: USER mrose
+		S: +OK
+		C~ PASS .+
+		S: -ERR [AUTH] no
+		C: QUIT
+		cut
+
+		-- connection
+		S: -ERR [SYS/TEMP] busy`)
+
+	client, err := textproto.Dial("tcp", server.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = client // ... and here goes the test
+	server.Wait()
+}
+
+// The model server is for what happens over sessions: here, the second loses its connection in the middle.
+func ExampleNewServer() {
+	var t *testing.T // the test's own
+
+	server := poptest.NewServer(t, poptest.Maildrop{
+		User: "mrose", Password: "tanstaaf", Messages: poptest.Numbered(100, 4096),
+	})
+	far := poptest.Delay(t, server.Addr(), 25*time.Millisecond)
+
+	_ = far // first session: connect here
+	server.Drop("mrose").Add(poptest.Message{UniqueID: "new", Content: []byte("Subject: new\r\n\r\n")})
+	server.CutAfter(100000)
+	// ... second session
+
+	server.Wait()
+	server.CheckRules(t)
+	if got := server.RetrievedIDs()["id-1"]; got != 1 {
+		t.Errorf("id-1 was retrieved %d times, want once", got)
+	}
+}
