@@ -259,7 +259,7 @@ func TestMaildirCommit_atOnce(t *testing.T) {
 	m := newMaildir(t)
 	batches := make([]*maildirBatch, 4)
 	for i := range batches {
-		batches[i] = closeFiles(t, m, 10)
+		batches[i] = closeFiles(t, m, syncfsFrom-5+5*i)
 	}
 	var group sync.WaitGroup
 	for i, batch := range batches {
@@ -273,8 +273,9 @@ func TestMaildirCommit_atOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if got := files(t, m.path+"/new"); len(got) != 30 {
-		t.Errorf("new holds %d messages, want 30", len(got))
+	want := len(batches[1].closed) + len(batches[2].closed) + len(batches[3].closed)
+	if got := files(t, m.path+"/new"); len(got) != want {
+		t.Errorf("new holds %d messages, want %d", len(got), want)
 	}
 	if got := files(t, m.path+"/tmp"); len(got) != 0 {
 		t.Errorf("tmp holds %q, want nothing", got)

@@ -10,9 +10,9 @@ import (
 	"syscall"
 )
 
-// syncfsFrom is the number of files from which one syncfs beats syncing them in parallel. For fewer, files are synced
-// by themselves, since syncfs also waits for what other programs have written.
-const syncfsFrom = 4
+// syncfsFrom is the number of files from which on one syncfs is used: more than can be synced in parallel at once. For
+// fewer it gains little, and it also waits for what other programs have written.
+const syncfsFrom = syncsAtOnce + 1
 
 var errFinished = errors.New("deliver: the batch is finished")
 

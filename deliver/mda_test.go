@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func openMDA(t *testing.T, dir string) fixture {
@@ -165,14 +167,23 @@ func TestMDA_inherits(t *testing.T) {
 	}
 }
 
-// alive tells whether a process runs; one that has ended and was not yet waited for does not.
-func alive(pid int) bool {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
+// ends tells whether a process ends in the given time.
+func ends(t *testing.T, pid int, within time.Duration) bool {
+	t.Helper()
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return true
 	}
-	_, state, _ := strings.Cut(string(status), ") ")
-	return !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
+	if err != nil {
+		t.Skipf("a process cannot be watched here: %v", err)
+	}
+	defer unix.Close(fd)
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(within.Milliseconds()))
+		if !errors.Is(err, unix.EINTR) {
+			return n == 1
+		}
+	}
 }
 
 func readPID(t *testing.T, path string) int {
@@ -203,7 +214,7 @@ func TestMDA_timeout(t *testing.T) {
 			if !strings.Contains(fmt.Sprint(err), "300ms") {
 				t.Errorf("Commit() = %v, want it to name the limit", err)
 			}
-			if pid := readPID(t, pidFile); alive(pid) {
+			if pid := readPID(t, pidFile); !ends(t, pid, 5*time.Second) {
 				t.Errorf("process %d of the group is still alive, want it ended", pid)
 			}
 		})
@@ -242,7 +253,7 @@ func TestMDA_daemon(t *testing.T) {
 		t.Errorf("Commit() = %v, want no error", err)
 	}
 	pid := readPID(t, pidFile)
-	if !alive(pid) {
+	if ends(t, pid, 0) {
 		t.Errorf("the daemon has ended, want it left alone after success")
 	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
