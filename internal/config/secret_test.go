@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -106,16 +108,52 @@ func TestSecret_Resolve_cancelled(t *testing.T) {
 	}
 }
 
-// TestRunSecretCommand_limit has a command that starts others and ignores
-// signals: the whole group must go.
 func TestRunSecretCommand_limit(t *testing.T) {
-	start := time.Now()
-	_, err := runSecretCommand(t.Context(), "trap '' TERM INT; echo hunter2; sleep 300 | cat", 50*time.Millisecond)
+	_, err := runSecretCommand(t.Context(), "trap '' TERM INT; echo hunter2; while :; do :; done", 50*time.Millisecond)
 	if err == nil || err.Error() != "no password within 50ms" {
 		t.Errorf("runSecretCommand() = %v, want no password within 50ms", err)
 	}
-	if took := time.Since(start); took > 30*time.Second {
-		t.Errorf("runSecretCommand() took %v, want it to end the group", took)
+}
+
+// TestRunSecretCommand_group cancels a command that has started another one:
+// the whole group must go. As long as one lives, the named pipe has a writer.
+func TestRunSecretCommand_group(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// Open for writing as well, or else opening would wait for the command.
+	pipe, err := os.OpenFile(path, os.O_RDWR|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipe.Close() //nolint:errcheck // only read
+	reader, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close() //nolint:errcheck // only read
+	if err := reader.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := runSecretCommand(ctx, fmt.Sprintf("exec 9>%s; sleep 300 & echo >&9; wait", path), time.Minute)
+		done <- err
+	}()
+	if _, err := reader.Read(make([]byte, 1)); err != nil {
+		t.Errorf("the command did not start: %v", err)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("runSecretCommand() = %v, want context.Canceled", err)
+	}
+	if err := pipe.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reader.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("Read() = %v, want io.EOF: a process of the group is alive", err)
 	}
 }
 
