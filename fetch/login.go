@@ -56,6 +56,8 @@ func (cr *Credentials) Login(ctx context.Context, c *pop3.Client) error {
 		switch {
 		case err == nil:
 			return nil
+		case errors.Is(err, pop3.ErrArgument), errors.Is(err, errors.ErrUnsupported):
+			return &LoginError{Fault: LoginCannot, Err: fmt.Errorf("%s: %w", mechanism, err)}
 		case !errors.As(err, &reply):
 			return fmt.Errorf("logging in by %s: %w", mechanism, err)
 		}
@@ -71,6 +73,9 @@ func (cr *Credentials) Login(ctx context.Context, c *pop3.Client) error {
 func (cr *Credentials) attempt(ctx context.Context, c *pop3.Client, m Mechanism, password string) (shown bool, err error) {
 	switch m {
 	case Plain:
+		if strings.Contains(cr.User+password, "\x00") { // it separates the fields (RFC 4616 section 2)
+			return false, fmt.Errorf("name or password holds NUL: %w", pop3.ErrArgument)
+		}
 		return true, c.Auth(ctx, sasl.NewPlainClient("", cr.User, password))
 	case Login:
 		mech := &watched{Client: sasl.NewLoginClient(cr.User, password), secret: password}
