@@ -122,7 +122,8 @@ func TestListings_broken(t *testing.T) {
 // A server that ignores the argument and lists everything is out of step, and that shows at once.
 func TestListNumber_broken(t *testing.T) {
 	t.Run("C0019/whole-list", func(t *testing.T) {
-		c := transaction(t, "C: LIST 2\nS: +OK 2 messages\nS: 1 4\nS: 2 5\nS: .")
+		c := transaction(t, `C: LIST 2
+			S- +OK 2 messages\r\n1 4\r\n2 5\r\n.\r\n`)
 		_, err := c.ListNumber(t.Context(), 2)
 		_, again := c.ListNumber(t.Context(), 2)
 		if !isProtocolError(err) && !isProtocolError(again) {

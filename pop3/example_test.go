@@ -1,0 +1,152 @@
+package pop3_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"slices"
+
+	"github.com/emersion/go-sasl"
+
+	"github.com/popfetch/popfetch/pop3"
+)
+
+// exampleServer answers one client on loopback: with the first reply at once, and with each other one when a command came.
+func exampleServer(replies ...string) (addr string) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	go func() {
+		defer listener.Close()
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		commands := bufio.NewScanner(conn)
+		for _, reply := range replies {
+			fmt.Fprintf(conn, "%s\r\n", reply)
+			commands.Scan()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+// A program that fetches everything: it asks for all messages at once where the server pipelines, and deletes only after
+// all of them have come whole.
+func Example() {
+	addr := exampleServer("+OK ready", "+OK\r\nPIPELINING\r\nUIDL\r\n.", "+OK", "+OK welcome", "+OK 2 18",
+		"+OK\r\n1 8\r\n2 10\r\n.", "+OK\r\n1 a\r\n2 b\r\n.", "+OK\r\nfirst\r\n.", "+OK\r\nsecond\r\n..\r\n.", "+OK", "+OK", "+OK bye")
+
+	ctx := context.Background()
+	// Without TLSNone, Dial would put TLS on the connection and check the server's certificate.
+	c, err := pop3.Dial(ctx, addr, &pop3.Options{TLS: pop3.TLSNone})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Capa(ctx); err != nil {
+		log.Print(err) // an old server; then nothing is pipelined
+	}
+	if err := c.User(ctx, "alice", "secret"); err != nil {
+		log.Fatal(err)
+	}
+	listings, err := c.Listings(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	messages := func(yield func(int, int64) bool) {
+		for _, listing := range listings.Scan {
+			if !yield(listing.Number, listing.Octets) {
+				return
+			}
+		}
+	}
+	var safe []int
+	for m, err := range c.Retr(ctx, messages) {
+		if err != nil {
+			log.Print(err)
+			continue // it was refused, or this was the last turn
+		}
+		octets, err := io.Copy(io.Discard, m) // a real program would keep it
+		if err != nil {
+			log.Print(err) // what came is not the whole message
+			continue
+		}
+		fmt.Printf("message %d: %d octets\n", m.Number, octets)
+		safe = append(safe, m.Number)
+	}
+	for n, err := range c.Dele(ctx, slices.Values(safe)) {
+		if err != nil {
+			log.Printf("message %d: %v", n, err)
+		}
+	}
+	if err := c.Quit(ctx); err != nil {
+		log.Fatal(err) // whether anything was deleted, the next session will show
+	}
+	// Output:
+	// message 1: 7 octets
+	// message 2: 11 octets
+}
+
+// Retr pipelines: it sends as many RETR commands ahead as the window allows, and yields the messages in order.
+func ExampleClient_Retr() {
+	addr := exampleServer("+OK ready", "+OK\r\nPIPELINING\r\n.", "+OK", "+OK",
+		"+OK\r\nSubject: one\r\n.", "-ERR [SYS/TEMP] try later", "+OK\r\nSubject: three\r\n.", "+OK bye")
+
+	ctx := context.Background()
+	c, err := pop3.Dial(ctx, addr, &pop3.Options{TLS: pop3.TLSNone, Window: 50})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Capa(ctx); err != nil {
+		log.Fatal(err)
+	}
+	if err := c.User(ctx, "alice", "secret"); err != nil {
+		log.Fatal(err)
+	}
+	messages := func(yield func(number int, octets int64) bool) {
+		for n := 1; n <= 3 && yield(n, 1000); n++ {
+		}
+	}
+	for m, err := range c.Retr(ctx, messages) {
+		if err != nil {
+			fmt.Printf("%d: %v\n", m.Number, err)
+			continue
+		}
+		body, err := io.ReadAll(m)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%d: %q\n", m.Number, body)
+	}
+	if err := c.Quit(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// 1: "Subject: one\r\n"
+	// 2: server refused RETR: [SYS/TEMP] try later
+	// 3: "Subject: three\r\n"
+}
+
+// Any mechanism of go-sasl is a SASLClient.
+func ExampleClient_Auth() {
+	addr := exampleServer("+OK ready", "+OK welcome", "+OK bye")
+
+	ctx := context.Background()
+	c, err := pop3.Dial(ctx, addr, &pop3.Options{TLS: pop3.TLSNone})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Auth(ctx, sasl.NewPlainClient("", "alice", "secret")); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(c.Quit(ctx))
+	// Output: <nil>
+}
