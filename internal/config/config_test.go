@@ -29,7 +29,7 @@ func TestConfig_Select(t *testing.T) {
 		{"", "work list", ""},
 		{"home", "home", ""},
 		{"list home work list", "work home list", ""},
-		{"wrok", "", `no account is called "wrok"; there is "work"`},
+		{"werk", "", `no account is called "werk"; there is "work"`},
 		{"Home xyz", "", `no account is called "Home"; there is "home"` + "\n" + `no account is called "xyz"; there is "work", "home", "list"`},
 	}
 	for _, test := range tests {

@@ -1,12 +1,10 @@
-package config_test
+package config
 
 import (
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-
-	"github.com/popfetch/popfetch/internal/config"
 )
 
 func ExampleLoad() {
@@ -15,7 +13,7 @@ func ExampleLoad() {
 		fmt.Println(err)
 		return
 	}
-	defer os.RemoveAll(folder)
+	defer os.RemoveAll(folder) //nolint:errcheck // a temporary folder
 	path := filepath.Join(folder, "config.toml")
 	const text = `state_dir = "/var/lib/popfetch"
 [account.work]
@@ -29,8 +27,8 @@ timeout = 60
 		return
 	}
 
-	_, err = config.Load(path)
-	var mistakes config.Errors
+	_, err = Load(path)
+	var mistakes Errors
 	if errors.As(err, &mistakes) {
 		for _, m := range mistakes {
 			fmt.Printf("line %d, %s: %v\n", m.Line, m.Key, m.Err)
@@ -43,7 +41,7 @@ timeout = 60
 }
 
 func ExampleOneShot() {
-	cfg, err := config.OneShot(map[string]string{
+	cfg, err := OneShot(map[string]string{
 		"server":    "pop.example.org",
 		"user":      "alice",
 		"maildir":   "/home/alice/backup",

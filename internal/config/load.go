@@ -55,7 +55,7 @@ func readFile(path string) (string, fs.FileMode, error) {
 		}
 		return "", 0, fmt.Errorf("%w; %s", err, mend)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	info, err := f.Stat()
 	if err != nil {
 		return "", 0, fmt.Errorf("looking at the file: %w", err)
