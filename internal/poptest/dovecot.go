@@ -95,7 +95,7 @@ func (d *Dovecot) CA() *CA { return d.ca }
 
 // start makes the folder and runs Dovecot in it until it greets.
 func (d *Dovecot) start(program string, users map[string]string, extra string) error {
-	dir, err := os.MkdirTemp("/tmp", "poptest-")
+	dir, err := os.MkdirTemp(shortTempDir(), "poptest-")
 	if err != nil {
 		return fmt.Errorf("making a folder: %w", err)
 	}
@@ -120,6 +120,15 @@ func (d *Dovecot) start(program string, users map[string]string, extra string) e
 	}
 	d.t.Cleanup(d.close)
 	return nil
+}
+
+// shortTempDir is the folder for temporary files, unless the path of a socket below it would be too long (108 octets on
+// Linux). It is the place to have Dovecot's mail on a RAM disk.
+func shortTempDir() string {
+	if dir := os.TempDir(); len(dir) <= 40 {
+		return dir
+	}
+	return "/tmp"
 }
 
 // run starts the program under a shell that ends it when this process closes its standard input: also when the process
