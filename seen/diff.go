@@ -1,7 +1,6 @@
 package seen
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -9,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -119,7 +119,10 @@ func idsWithCopies(ctx context.Context, tx *sql.Tx, account int64, limit int) (m
 // sort puts indexes into the order of the table: by unique-id, and in the order of the listing among copies.
 func (c *comparison) sort(order []int) {
 	slices.SortFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(c.listing[a].UniqueID, c.listing[b].UniqueID), a-b)
+		if order := strings.Compare(c.listing[a].UniqueID, c.listing[b].UniqueID); order != 0 {
+			return order
+		}
+		return a - b
 	})
 }
 

@@ -1,6 +1,8 @@
 package seen
 
 import (
+	"fmt"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -55,4 +57,33 @@ func TestDiff(t *testing.T) {
 			mustFinish(t, s, account, listing)
 		}
 	})
+}
+
+// A maildrop of 200,000 messages must fit into memory many times; so Diff and Finish may have little for each message.
+func TestDiff_memory(t *testing.T) {
+	const messages, most = 20_000, 100 // octets for each, those that are free again among them
+	s := open(t)
+	account := enter(t, s)
+	ids := make([]string, messages)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("%08x5f0c3a2b", uint32(i)*2654435761)
+	}
+	listing := listingOf(ids...)
+	deliverAll(t, s, account, listing)
+	for _, step := range []struct {
+		name string
+		do   func()
+	}{
+		{"Diff by merge", func() { mustDiff(t, s, account, listing) }},
+		{"Finish", func() { mustFinish(t, s, account, listing) }},
+		{"Diff by digest", func() { mustDiff(t, s, account, listing) }},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		step.do()
+		runtime.ReadMemStats(&after)
+		if got := (after.TotalAlloc - before.TotalAlloc) / messages; got > most {
+			t.Errorf("%s took %d octets for each message, want at most %d", step.name, got, most)
+		}
+	}
 }

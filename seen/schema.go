@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // applicationID marks a database file as ours ("popf"), so that another program's is never taken for an empty one.
@@ -109,6 +110,27 @@ func recognise(ctx context.Context, db *sql.DB) error {
 	}
 	if version > len(migrations) {
 		return fmt.Errorf("version %d, known up to %d: %w", version, len(migrations), ErrNewerSchema)
+	}
+	return check(ctx, db)
+}
+
+// checkedPages is how large a database may be, in pages of 4 KiB, to be looked through at each start: some 80,000 records,
+// which takes a few hundredths of a second.
+const checkedPages = 2048
+
+// check looks for damage. Damage that shows only when the first messages are recorded would have them delivered again by
+// every run (behaviour 32).
+func check(ctx context.Context, db *sql.DB) error {
+	var pages int
+	if err := db.QueryRowContext(ctx, "PRAGMA page_count").Scan(&pages); err != nil || pages > checkedPages {
+		return err
+	}
+	var result string
+	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&result); err != nil {
+		return err
+	}
+	if result != "ok" {
+		return fmt.Errorf("the database is damaged: %s", strings.Join(strings.Fields(result), " "))
 	}
 	return nil
 }

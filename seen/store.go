@@ -54,7 +54,7 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the state folder: %w", err)
 	}
-	defer unlock()
+	defer func() { _ = unlock() }()
 	path := filepath.Join(dir, fileName)
 	if err := create(ctx, path); err != nil {
 		return nil, fmt.Errorf("%s %w: %w", path, ErrCreate, err)
@@ -179,7 +179,7 @@ func transact(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() // after Commit it does nothing
+	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
 	if err := do(tx); err != nil {
 		return err
 	}

@@ -164,6 +164,35 @@ func TestOpen_refuses(t *testing.T) {
 	}
 }
 
+// Damage behind the first pages is found before anything is fetched, not when the first message is recorded.
+func TestOpen_damagedInside(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	account := enter(t, s)
+	ids := make([]string, 2000)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("%08x5f0c3a2b", i)
+	}
+	deliverAll(t, s, account, listingOf(ids...))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, fileName)
+	database, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	middle := len(database) / 2 / 4096 * 4096
+	copy(database[middle:middle+4096], strings.Repeat("damage", 4096/6))
+	write(t, path, database)
+	if s, err := Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("Open() = %v, %v, want an error that names the file", s, err)
+	}
+}
+
 func TestOpen_noFolder(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	write(t, file, nil)

@@ -1,7 +1,6 @@
 package seen
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -234,5 +233,8 @@ func unpack(chunk string) (r row, rest string, err error) {
 
 // compareKeys gives the order of the table.
 func compareKeys(a, b Key) int {
-	return cmp.Or(cmp.Compare(a.UniqueID, b.UniqueID), a.Copy-b.Copy)
+	if order := strings.Compare(a.UniqueID, b.UniqueID); order != 0 {
+		return order
+	}
+	return a.Copy - b.Copy
 }
