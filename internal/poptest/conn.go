@@ -2,6 +2,7 @@ package poptest
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -77,7 +78,7 @@ func (c *conn) startTLS(config *tls.Config) error {
 	c.received = c.received[:len(c.received)-len(early)]
 	c.mu.Unlock()
 	secure := tls.Server(&earlyConn{Conn: c.tcp, early: append([]byte{}, early...)}, config)
-	if err := secure.Handshake(); err != nil {
+	if err := secure.HandshakeContext(context.Background()); err != nil {
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
 	c.stream = secure

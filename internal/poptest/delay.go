@@ -1,6 +1,7 @@
 package poptest
 
 import (
+	"context"
 	"net"
 	"sync"
 	"time"
@@ -43,7 +44,7 @@ func (d *delayLine) relay(client *net.TCPConn) {
 	if !d.remember(client) {
 		return
 	}
-	upstream, err := net.Dial("tcp", d.addr)
+	upstream, err := new(net.Dialer).DialContext(context.Background(), "tcp", d.addr)
 	if err != nil {
 		return
 	}

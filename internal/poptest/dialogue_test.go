@@ -214,7 +214,7 @@ func TestDialogue_TLS(t *testing.T) {
 			c.line()
 			c.want("+OK", "STLS")
 			secure := tls.Client(c.c, s.CA().ClientTLS("localhost"))
-			if err := secure.Handshake(); !tt.check(err) {
+			if err := secure.HandshakeContext(t.Context()); !tt.check(err) {
 				t.Errorf("handshake: got %v", err)
 			}
 			_ = c.c.Close()
@@ -229,7 +229,7 @@ func TestDialogue_TLS(t *testing.T) {
 // Each piece is a segment of its own: a client that reads in time gets them one by one.
 func TestDialogue_chunk(t *testing.T) {
 	s := Dialogue(t, "chunk 3\nS: +OK ready\nchunk 0\nC: QUIT\nS: +OK bye")
-	c, err := net.Dial("tcp", s.Addr())
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package poptest
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -134,7 +135,7 @@ func shortTempDir() string {
 // run starts the program under a shell that ends it when this process closes its standard input: also when the process
 // is killed and no cleanup runs.
 func (d *Dovecot) run(program string) error {
-	cmd := exec.Command("/bin/sh", "-c", `"$0" -F -c "$1" & cat >/dev/null; kill $!; wait`, program, d.path("dovecot.conf"))
+	cmd := exec.CommandContext(context.Background(), "/bin/sh", "-c", `"$0" -F -c "$1" & cat >/dev/null; kill $!; wait`, program, d.path("dovecot.conf"))
 	stop, err := cmd.StdinPipe()
 	if err != nil {
 		return fmt.Errorf("opening a pipe: %w", err)
@@ -155,10 +156,13 @@ func (d *Dovecot) run(program string) error {
 
 // awaitGreeting returns when Dovecot greets.
 func (d *Dovecot) awaitGreeting() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	limit, _ := ctx.Deadline()
 	var err error
-	for limit := time.Now().Add(10 * time.Second); time.Now().Before(limit); {
+	for ctx.Err() == nil {
 		var c net.Conn
-		if c, err = net.DialTimeout("tcp", d.Addr(), time.Second); err == nil {
+		if c, err = new(net.Dialer).DialContext(ctx, "tcp", d.Addr()); err == nil {
 			_ = c.SetDeadline(limit)
 			var line string
 			line, err = bufio.NewReader(c).ReadString('\n')
@@ -193,7 +197,7 @@ func (d *Dovecot) log() string {
 func (d *Dovecot) path(name string) string { return filepath.Join(d.dir, name) }
 
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return 0, fmt.Errorf("looking for a free port: %w", err)
 	}

@@ -22,7 +22,7 @@ type client struct {
 
 func dial(t testing.TB, addr string) *client {
 	t.Helper()
-	c, err := net.Dial("tcp", addr)
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
 	if err != nil {
 		t.Fatalf("dialling %s: %v", addr, err)
 	}
@@ -96,7 +96,7 @@ func (c *client) rest() (string, error) {
 func (c *client) startTLS(config *tls.Config) {
 	c.t.Helper()
 	secure := tls.Client(c.c, config)
-	if err := secure.Handshake(); err != nil {
+	if err := secure.HandshakeContext(c.t.Context()); err != nil {
 		c.t.Fatalf("TLS handshake: %v", err)
 	}
 	c.c, c.r = secure, bufio.NewReader(secure)

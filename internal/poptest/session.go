@@ -240,10 +240,10 @@ func (s *Session) answer(cmd string, action Action) error {
 		return s.execute(cmd)
 	}
 	if s.effect {
-		real := s.w
+		out := s.w
 		s.w = newSilentWriter()
 		err := s.execute(cmd)
-		s.w = real
+		s.w = out
 		if err != nil {
 			return err
 		}
