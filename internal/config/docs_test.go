@@ -73,7 +73,11 @@ func TestManual_examples(t *testing.T) {
 
 func TestExample(t *testing.T) {
 	home(t)
-	cfg, err := Load(writeConfig(t, readDocument(t, exampleFile)))
+	path := writeConfig(t, readDocument(t, exampleFile))
+	if err := os.Chmod(path, 0o644); err != nil { // as it lies in the repository
+		t.Fatal(err)
+	}
+	cfg, err := Load(path)
 	if err != nil {
 		t.Fatalf("Load() = %v", err)
 	}
@@ -107,6 +111,11 @@ func TestExample_enabled(t *testing.T) {
 		t.Errorf("the enabled example has tls_ca %s, tls_server_name %s", lists.TLSCA, lists.TLSServerName)
 	}
 	lists.TLSCA, lists.TLSServerName = "", ""
+	old := &enabled.Accounts[4]
+	if old.Password.IsZero() {
+		t.Error("the enabled example has no password")
+	}
+	old.Password = Secret{}
 	plain.File, enabled.File = "", ""
 	var want, got strings.Builder
 	if err := plain.Write(&want); err != nil {

@@ -13,7 +13,7 @@ func ExampleLoad() {
 		fmt.Println(err)
 		return
 	}
-	defer os.RemoveAll(folder) //nolint:errcheck // a temporary folder
+	defer func() { _ = os.RemoveAll(folder) }()
 	path := filepath.Join(folder, "config.toml")
 	const text = `state_dir = "/var/lib/popfetch"
 [account.work]

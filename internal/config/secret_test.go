@@ -127,12 +127,12 @@ func TestRunSecretCommand_group(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer pipe.Close() //nolint:errcheck // only read
+	defer func() { _ = pipe.Close() }()
 	reader, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer reader.Close() //nolint:errcheck // only read
+	defer func() { _ = reader.Close() }()
 	if err := reader.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
