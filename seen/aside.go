@@ -7,8 +7,8 @@ import (
 )
 
 // SetAside notes messages that were not delivered in one transaction. The store counts refusals itself, so Count is not
-// looked at, and it keeps the Since of a message that is set aside already. A Wanted message that is refused stays Wanted:
-// the target may hold it still. A zero Since or Last is now.
+// looked at, nor AbsentAt, and it keeps the Since of a message that is set aside already. A Wanted message that is refused
+// stays Wanted: the target may hold it still. A zero Since or Last is now.
 func (s *Store) SetAside(ctx context.Context, account int64, asides ...Aside) error {
 	if len(asides) == 0 {
 		return nil
@@ -51,22 +51,20 @@ func (s *Store) SetAside(ctx context.Context, account int64, asides ...Aside) er
 	return nil
 }
 
-// Asides returns what is set aside for an account, by unique-id and copy, save messages that the last finished listing lacked.
+// Asides returns what is set aside for an account, by unique-id and copy; those with an AbsentAt are not listed any more.
 func (s *Store) Asides(ctx context.Context, account int64) ([]Aside, error) {
 	stored, err := readAsides(ctx, s.read, account)
 	if err != nil {
 		return nil, fmt.Errorf("reading what is set aside: %w", err)
 	}
-	var asides []Aside
-	for _, a := range stored {
-		if a.absentAt == 0 {
-			asides = append(asides, a.Aside)
-		}
+	asides := make([]Aside, len(stored))
+	for i := range stored {
+		asides[i] = stored[i].Aside
 	}
 	return asides, nil
 }
 
-// aside is an Aside with the time of the listing that lacked it; 0: it was in the last one.
+// aside is an Aside whose AbsentAt is changed by Finish.
 type aside struct {
 	Aside
 	absentAt int64
@@ -87,7 +85,7 @@ func readAsides(ctx context.Context, q querier, account int64) ([]aside, error) 
 		if err := rows.Scan(&a.UniqueID, &a.Copy, &a.Reason, &a.Listed, &a.Count, &since, &last, &a.Text, &a.absentAt); err != nil {
 			return nil, err
 		}
-		a.Since, a.Last = fromMillis(since), fromMillis(last)
+		a.Since, a.Last, a.AbsentAt = fromMillis(since), fromMillis(last), fromMillis(a.absentAt)
 		all = append(all, a)
 	}
 	return all, rows.Err()

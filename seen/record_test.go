@@ -251,7 +251,7 @@ func TestStore_SetAside(t *testing.T) {
 		t.Errorf("SetAside() of nothing = %v", err)
 	}
 	mustFinish(t, s, account, nil)
-	if asides, err := s.Asides(t.Context(), account); err != nil || len(asides) != 0 {
-		t.Errorf("Asides() of what is not listed any more = %v, %v, want none", asides, err)
+	if asides, err := s.Asides(t.Context(), account); err != nil || len(asides) != 1 || !asides[0].AbsentAt.Equal(now) {
+		t.Errorf("Asides() of what is not listed any more = %v, %v, want one absent at %v", asides, err, now)
 	}
 }

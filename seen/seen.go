@@ -89,7 +89,7 @@ const (
 	Wanted   Reason = 3 // forgotten by the operator: retrieve it although the target may hold it
 )
 
-// Aside is a message that is listed but neither delivered nor marked.
+// Aside is a message that is, or was, listed but neither delivered nor marked.
 type Aside struct {
 	Key
 	Reason Reason
@@ -98,6 +98,8 @@ type Aside struct {
 	Since  time.Time // when it was first set aside
 	Last   time.Time // when it was last set aside
 	Text   string    // last error, escaped
+	// AbsentAt is when a finished listing first lacked it; zero: the last one did not.
+	AbsentAt time.Time
 }
 
 // Account is an account as the store knows it.
