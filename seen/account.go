@@ -8,6 +8,7 @@ import (
 )
 
 // Lookup tells what is known of an account and writes nothing; an unknown one has ID 0, and the server and user asked for.
+// A known one has the server and user that Enter noted last: records stay with the name.
 func (s *Store) Lookup(ctx context.Context, name, server, user string) (Account, error) {
 	var a Account
 	err := s.view(ctx, func(tx *sql.Tx) (err error) {

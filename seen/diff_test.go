@@ -1,6 +1,8 @@
 package seen
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -85,5 +87,46 @@ func TestDiff_memory(t *testing.T) {
 		if got := (after.TotalAlloc - before.TotalAlloc) / messages; got > most {
 			t.Errorf("%s took %d octets for each message, want at most %d", step.name, got, most)
 		}
+	}
+}
+
+// Each message that is set aside comes with all that is known of it, also where only the end of the listing is looked up.
+func TestDiff_aside(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	ids := make([]string, 50)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("id-%02d", 50-i)
+	}
+	listing := listingOf(ids...)
+	mustDiff(t, s, account, listing)
+	deliverAll(t, s, account, listing[1:])
+	want := Aside{Key: listing[0].Key, Reason: Refused, Listed: 1000, Count: 1, Since: now, Last: now, Text: "-ERR no"}
+	mustSetAside(t, s, account, want)
+	for _, finished := range []bool{false, true} {
+		d := mustDiff(t, s, account, listing)
+		if d.Seen != 49 || len(d.Aside) != 1 || d.Unchanged != finished {
+			t.Fatalf("finished %v: Diff() = %s, want 49 seen, 1 aside", finished, summary(d))
+		}
+		got := d.Aside[0]
+		if !got.Since.Equal(now) || !got.Last.Equal(now) {
+			t.Errorf("finished %v: since %v, last %v, want %v", finished, got.Since, got.Last, now)
+		}
+		got.Since, got.Last = now, now
+		if got != (Match{Index: 0, Aside: want}) {
+			t.Errorf("finished %v: Diff().Aside = %+v, want %+v", finished, got, want)
+		}
+		mustFinish(t, s, account, listing)
+	}
+}
+
+// A cancelled run learns nothing wrong.
+func TestDiff_cancelled(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if d, err := s.Diff(ctx, account, listingOf("a"), time.Time{}); !errors.Is(err, context.Canceled) || d.New != nil {
+		t.Errorf("Diff() = %s, %v, want nothing, %v", summary(d), err, context.Canceled)
 	}
 }
