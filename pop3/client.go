@@ -12,6 +12,7 @@ import (
 // TLSMode says how a session is protected.
 type TLSMode int
 
+// The ways of protection. There is none that tries TLS and does without it.
 const (
 	TLSImplicit TLSMode = iota // TLS from the first octet (RFC 8314); the zero value
 	TLSStart                   // STLS before anything else, required (RFC 2595)
@@ -166,7 +167,7 @@ func (c *Client) handshake(ctx context.Context) error {
 		err = conn.HandshakeContext(ctx)
 	}
 	if err != nil {
-		err, _ = c.link.explain(err)
+		_, err = c.link.explain(err)
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
 	c.link.mu.Lock()

@@ -2,6 +2,7 @@ package pop3
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -63,11 +64,20 @@ func checkNumber(keyword string, n int) error {
 	return nil
 }
 
+// checkQuiet returns a *ProtocolError if the server has said something though no reply is due. Then a reply before was not
+// what it seemed: a server that does not stuff the dot at the start of a message, for one, ends the reply there.
+func (c *Client) checkQuiet(keyword string) error {
+	if stray := c.reader.buffered(); c.unanswered == 0 && len(stray) > 0 {
+		return c.lose(protocolError(keyword, stray, "nothing while no reply is due"))
+	}
+	return nil
+}
+
 // send writes commands, all at once. Their replies are due from then on.
 func (c *Client) send(commands ...command) error {
 	keyword := commands[0].keyword
-	if stray := c.reader.buffered(); c.unanswered == 0 && len(stray) > 0 {
-		return c.lose(protocolError(keyword, stray, "nothing while no reply is due"))
+	if err := c.checkQuiet(keyword); err != nil {
+		return err
 	}
 	var lines []byte
 	for _, cmd := range commands {
@@ -127,7 +137,7 @@ func (c *Client) readReply(keyword string) (reply, error) {
 func (c *Client) readLine(keyword string, limit int) ([]byte, error) {
 	line, err := c.reader.line(limit)
 	switch {
-	case err == errLineTooLong:
+	case errors.Is(err, errLineTooLong):
 		want := fmt.Sprintf("a line of at most %d octets", limit)
 		return nil, c.lose(protocolError(keyword, c.reader.buffered()[:limit], want))
 	case err != nil && keyword == "":

@@ -149,7 +149,7 @@ func FuzzDotReader(f *testing.F) {
 		src := &pieces{stream: stream, lengths: lengths}
 		b := bodyReader{reader: newReader(src)}
 		got, err := readBody(&b, int(most)+1)
-		if ok && (got != body || err != io.EOF) {
+		if ok && (got != body || !errors.Is(err, io.EOF)) {
 			t.Fatalf("body of %q = %q, %v, want %q, EOF", stream, got, err, body)
 		}
 		if !ok && (!strings.HasPrefix(body, got) || !isCut(err)) {
@@ -159,7 +159,7 @@ func FuzzDotReader(f *testing.F) {
 			t.Errorf("%q is left of %q, want %q", left, stream, rest)
 		}
 		b = bodyReader{reader: newReader(&pieces{stream: []byte(stuffed(string(stream))), lengths: lengths})}
-		if again, err := readBody(&b, int(most)+1); err != io.EOF || again != terminated(string(stream)) {
+		if again, err := readBody(&b, int(most)+1); !errors.Is(err, io.EOF) || again != terminated(string(stream)) {
 			t.Errorf("V0002: %q, stuffed and unstuffed, = %q, %v", stream, again, err)
 		}
 	})
@@ -229,7 +229,7 @@ func FuzzSession(f *testing.F) {
 // Client is nil.
 func anySession(t *testing.T, conn net.Conn, server []byte, byAuth bool) (*Client, error) {
 	opts := plain()
-	opts.Trace = func(sent bool, line string) {
+	opts.Trace = func(_ bool, line string) {
 		if strings.ContainsFunc(line, unicode.IsControl) || !utf8.ValidString(line) {
 			t.Errorf("trace has %q", line)
 		}
@@ -277,10 +277,8 @@ func wholeSession(t *testing.T, c *Client, server []byte, byAuth bool) error {
 			t.Errorf("message %d is whole with %q, which the server never sent", m.Number, body)
 		}
 	}
-	for range c.Top(ctx, ids, 0) {
-	}
-	for range c.Dele(ctx, ids) {
-	}
+	bodies(c.Top(ctx, ids, 0))
+	deletions(c.Dele(ctx, ids))
 	_ = c.Noop(ctx)
 	return quit(ctx, c)
 }

@@ -120,21 +120,21 @@ func (l *link) result(n int, err error) (int, error) {
 	if n > 0 || err == nil {
 		return n, nil
 	}
-	explained, ok := l.explain(err)
-	if !ok && err != io.EOF {
+	ended, explained := l.explain(err)
+	if !ended && !errors.Is(err, io.EOF) {
 		return 0, fmt.Errorf("%w: %w", err, io.ErrUnexpectedEOF)
 	}
 	return 0, explained
 }
 
-// explain says which context or limit ended the present wait; ok is false, and the error as it was, if none did.
-func (l *link) explain(err error) (explained error, ok bool) {
+// explain says which context or limit ended the present wait; false, and the error as it was, if none did.
+func (l *link) explain(err error) (ended bool, explained error) {
 	switch {
 	case l.call.ctx.Err() != nil:
-		return context.Cause(l.call.ctx), true
+		return true, context.Cause(l.call.ctx)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("no %s within %v: %w", l.wait.what, l.wait.limit, os.ErrDeadlineExceeded), true
+		return true, fmt.Errorf("no %s within %v: %w", l.wait.what, l.wait.limit, os.ErrDeadlineExceeded)
 	default:
-		return err, false
+		return false, err
 	}
 }

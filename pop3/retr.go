@@ -37,7 +37,7 @@ func (m *Message) WriteTo(w io.Writer) (int64, error) {
 	var written int64
 	for {
 		octets, err := m.next(bufferOctets)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return written, nil
 		}
 		if err != nil {
@@ -62,7 +62,7 @@ func (m *Message) next(most int) ([]byte, error) {
 	octets, err := m.body.next(most)
 	m.read += int64(len(octets))
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		m.err = io.EOF
 		m.client.answered()
 		if trace := m.client.opts.Trace; trace != nil {
@@ -195,8 +195,12 @@ func (c *Client) pipeline(ctx context.Context, keyword, suffix string, requests 
 			}
 		}
 		if len(w.unanswered) == 0 {
-			if w.refused.err != nil {
-				each(w.refused)
+			last := w.refused
+			if err := c.checkQuiet(keyword); err != nil {
+				last = answer{err: err}
+			}
+			if last.err != nil {
+				each(last)
 			}
 			return
 		}

@@ -86,7 +86,7 @@ func TestRetr_broken(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := pipelined(t, "C: RETR 1\nC: RETR 2\n"+tt.script)
-			c.opts.ReplyTimeout, c.opts.StallTimeout = 50*time.Millisecond, 50*time.Millisecond
+			hurry(&c.opts, tt.script)
 			whole, failures := 0, 0
 			for m, err := range c.Retr(t.Context(), numbers(1, 2)) {
 				if err == nil {
@@ -111,8 +111,8 @@ func TestRetr_broken(t *testing.T) {
 
 // A link that is slow but alive is not cut: each octet restarts the limit.
 func TestRetr_trickle(t *testing.T) {
-	c := transaction(t, "C: RETR 1\nS: +OK\n"+strings.Repeat("S- x\npause 40ms\n", 8)+"S:\nS: .")
-	c.opts.StallTimeout = 200 * time.Millisecond
+	c := transaction(t, "C: RETR 1\nS: +OK\n"+strings.Repeat("S- x\npause 80ms\n", 8)+"S:\nS: .")
+	c.opts.StallTimeout = 500 * time.Millisecond
 	equal(t, "C0006: Retr()", bodies(c.Retr(t.Context(), numbers(1, 1))), []string{"1: xxxxxxxx\r\n"})
 }
 
@@ -153,7 +153,9 @@ func TestRetr_left_early(t *testing.T) {
 	t.Run("body-unread", func(t *testing.T) {
 		c := transaction(t, "C: RETR 1\nS: +OK\nS: one\nS: .")
 		var left *Message
-		for left = range c.Retr(t.Context(), numbers(1, 1)) {
+		for m, err := range c.Retr(t.Context(), numbers(1, 1)) {
+			noError(t, "Retr()", err)
+			left = m
 			break
 		}
 		if _, err := left.Read(make([]byte, 1)); !errors.Is(err, ErrState) {
@@ -165,8 +167,9 @@ func TestRetr_left_early(t *testing.T) {
 	})
 	t.Run("everything-answered", func(t *testing.T) {
 		c := transaction(t, "C: RETR 1\nS: +OK\nS: one\nS: .\nC: NOOP\nS: +OK")
-		for m := range c.Retr(t.Context(), numbers(1, 9)) {
-			_, err := io.Copy(io.Discard, m)
+		for m, err := range c.Retr(t.Context(), numbers(1, 9)) {
+			noError(t, "Retr()", err)
+			_, err = io.Copy(io.Discard, m)
 			noError(t, "reading", err)
 			break
 		}
@@ -174,7 +177,8 @@ func TestRetr_left_early(t *testing.T) {
 	})
 	t.Run("deletions-outstanding", func(t *testing.T) {
 		c := pipelined(t, "C: DELE 1\nC: DELE 2\nS: +OK\nS: +OK")
-		for range c.Dele(t.Context(), slices.Values([]int{1, 2})) {
+		for _, err := range c.Dele(t.Context(), slices.Values([]int{1, 2})) {
+			noError(t, "Dele()", err)
 			break
 		}
 		if err := c.Quit(t.Context()); !errors.Is(err, ErrClosed) {
@@ -195,6 +199,19 @@ func TestRetr_left_early(t *testing.T) {
 			t.Errorf("Retr() after Close = %v, want %v", last, ErrClosed)
 		}
 	})
+}
+
+// A message that begins with a dot, from a server that does not stuff it: what is left of it would be read as replies. That
+// shows at the end of the loop, not only when the next command is sent.
+func TestRetr_stray_octets(t *testing.T) {
+	c := pipelined(t, `C: RETR 1
+		S- +OK\r\n.\r\n+OK\r\nnot what you think\r\n.\r\n`)
+	got := bodies(c.Retr(t.Context(), numbers(1, 1)))
+	equal(t, "R2449-3: Retr()", got, []string{"1: ",
+		`0: error: RETR: protocol error: got "+OK\x0d\x0anot what you think\x0d\x0a.\x0d\x0a", want nothing while no reply is due`})
+	if err := c.Noop(t.Context()); !errors.Is(err, ErrClosed) {
+		t.Errorf("Noop() = %v, want %v", err, ErrClosed)
+	}
 }
 
 // When the sequence ends, what is unanswered is answered and nothing more is sent.
@@ -219,7 +236,8 @@ func TestRetr_source_ends(t *testing.T) {
 func TestMessage_WriteTo_error(t *testing.T) {
 	c := transaction(t, "C: RETR 1\nS: +OK\nS: one\nS: .\nC: NOOP\nS: +OK")
 	full := errors.New("disk full")
-	for m := range c.Retr(t.Context(), numbers(1, 1)) {
+	for m, err := range c.Retr(t.Context(), numbers(1, 1)) {
+		noError(t, "Retr()", err)
 		if _, err := m.WriteTo(failing{full}); !errors.Is(err, full) {
 			t.Errorf("WriteTo() = %v, want %v", err, full)
 		}

@@ -3,6 +3,7 @@ package pop3
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -107,7 +108,7 @@ func TestListings_broken(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := transaction(t, "C: STAT\n"+tt.script)
-			c.opts.ReplyTimeout = 50 * time.Millisecond
+			hurry(&c.opts, tt.script)
 			got, err := c.Listings(t.Context())
 			if got != nil || err == nil || !tt.check(err) {
 				t.Errorf("Listings() = %v, %v, want another error", got, err)
@@ -187,7 +188,7 @@ func TestContext(t *testing.T) {
 	for name, script := range scripts {
 		t.Run(name, func(t *testing.T) {
 			c := transaction(t, script)
-			ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, cause)
+			ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, cause)
 			defer cancel()
 			if _, err := c.Listings(ctx); !errors.Is(err, cause) {
 				t.Errorf("Listings() = %v, want %v", err, cause)
@@ -214,8 +215,21 @@ func TestContext(t *testing.T) {
 			}
 		}
 	})
+	t.Run("C0006/cause-like-the-end", func(t *testing.T) {
+		c := transaction(t, "C: RETR 1\nS: +OK\nS: begun\nstall")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, fmt.Errorf("stopped: %w", io.EOF))
+		defer cancel()
+		for m, err := range c.Retr(ctx, numbers(1, 1)) {
+			if err == nil {
+				_, err = io.Copy(io.Discard, m)
+			}
+			if err == nil || errors.Is(err, io.EOF) {
+				t.Errorf("reading: %v, want an error that is not io.EOF", err)
+			}
+		}
+	})
 	t.Run("greeting", func(t *testing.T) {
-		ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, cause)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, cause)
 		defer cancel()
 		if _, err := Dial(ctx, poptest.Dialogue(t, "stall").Addr(), plain()); !errors.Is(err, cause) {
 			t.Errorf("Dial() = %v, want %v", err, cause)

@@ -68,10 +68,11 @@ func (r *reader) line(limit int) ([]byte, error) {
 	}
 }
 
-// cut is what the end of the stream means where more was due: never an ordinary end.
+// cut is what the end of the stream means where more was due: never an ordinary end. No io.EOF is left in any error, not
+// even as the cause that a context was given, because it would pass for the end of a message.
 func cut(err error, begun int) error {
 	switch {
-	case err != io.EOF:
+	case !errors.Is(err, io.EOF):
 		return err
 	case begun > 0:
 		return fmt.Errorf("connection closed inside a reply: %w", io.ErrUnexpectedEOF)

@@ -100,7 +100,7 @@ func TestBodyReader(t *testing.T) {
 				for _, most := range []int{1, 2, 3, 7, bufferOctets} {
 					b = bodyReader{reader: newReader(split.of(strings.NewReader(tt.stream)))}
 					got, err := readBody(&b, most)
-					if err != io.EOF || got != tt.want {
+					if !errors.Is(err, io.EOF) || got != tt.want {
 						t.Fatalf("%s, %d octets at most: %.80q, %v, want %.80q, EOF", split.name, most, got, err, tt.want)
 					}
 				}
