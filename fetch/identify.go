@@ -203,10 +203,11 @@ func (s *session) judgeFound(verdicts map[int]verdict) error {
 			if err != nil {
 				return s.fail(PhaseTarget, err)
 			}
-			switch s.digests[s.listing[i].Number] {
-			case seen.Digest{}: // no TOP: the octets will tell
+			switch digest := s.digests[s.listing[i].Number]; {
+			case digest == seen.Digest{}, digest == f.Digest && len(v.known) > 0:
+				// No TOP, or a copy whose header is that of another one (C0041): the octets will tell.
 				v.known = append(v.known, twin{sha256: f.SHA256, octets: f.Octets, place: f.Place})
-			case f.Digest:
+			case digest == f.Digest:
 				e := s.listing[i]
 				f.Number, f.Key, f.Listed = e.Number, e.Key, e.Octets
 				v.found = &f

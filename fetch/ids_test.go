@@ -1,0 +1,260 @@
+package fetch_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/poptest"
+)
+
+// sized is a message with a subject of its own and a body, so that several can have equal octets.
+func sized(id, subject, body string) poptest.Message {
+	m := letterOf(id, subject)
+	m.Content = append(m.Content, (body + "\r\n")...)
+	return m
+}
+
+// TestReuse is what becomes of a unique-id that comes back with another message (C0040), with and without TOP.
+func TestReuse(t *testing.T) {
+	t.Parallel()
+	first, equal, longer := sized("x", "one", "1"), sized("x", "two", "2"), sized("x", "three", strings.Repeat("and more ", 20))
+	sameHeader := sized("x", "one", "2")
+	for _, test := range []struct {
+		name    string
+		second  poptest.Message
+		top     bool
+		outcome string
+		mail    []poptest.Message
+	}{
+		{"C0040/same message again", first, true, "1 listed, 1 deleted", []poptest.Message{first}},
+		{"C0040/reused with equal octets", equal, true, "1 listed, 1 new, 1 delivered, 1 deleted", []poptest.Message{first, equal}},
+		{"C0040/reused with other octets", longer, true, "1 listed, 1 new, 1 delivered, 1 deleted", []poptest.Message{first, longer}},
+		{"C0040/same message again, no TOP", first, false, "1 listed, 1 new, 1 recognised, 1 deleted", []poptest.Message{first}},
+		{"C0040/reused with equal octets, no TOP", equal, false, "1 listed, 1 new, 1 delivered, 1 deleted", []poptest.Message{first, equal}},
+		{"C0040/reused with other octets, no TOP", longer, false, "1 listed, 1 new, 1 delivered, 1 deleted", []poptest.Message{first, longer}},
+		{"C0040/same header, no TOP", sameHeader, false, "1 listed, 1 new, 1 delivered, 1 deleted", []poptest.Message{first, sameHeader}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t, first)
+			if !test.top {
+				server.Configure(without("TOP"))
+				hook(server, on("TOP", poptest.Refuse("no such command")))
+			}
+			r := newRig(t, server.Addr())
+			r.account.Delete.Enabled = true
+			r.runs("1 listed, 1 new, 1 delivered, 1 deleted")
+			server.Drop("").Add(test.second)
+			r.runs(test.outcome)
+			r.holds(test.mail...)
+			r.runs("")
+			server.CheckRules(t)
+		})
+	}
+	t.Run("C0040/other octets while kept", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t, first)
+		r := newRig(t, server.Addr())
+		r.runs("1 listed, 1 new, 1 delivered")
+		server.Drop("").Remove("x")
+		server.Drop("").Add(longer)
+		r.runs("1 listed, 1 new, 1 delivered")
+		r.holds(first, longer)
+		r.runs("1 listed")
+		server.CheckRules(t)
+	})
+	// The server renumbers all unique-ids: what is at the target by its token is not looked for under other ids, so all are
+	// new; nothing is lost.
+	t.Run("C0040/all unique-ids replaced", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t, first, letter("b"))
+		r := newRig(t, server.Addr())
+		r.runs("2 listed, 2 new, 2 delivered")
+		server.Drop("").SetUIDs(func(i int, _ string) string { return fmt.Sprintf("new-%d", i) })
+		r.runs("2 listed, 2 new, 2 delivered")
+		r.runs("2 listed")
+		r.has("b", "new-0", "new-1", "x")
+		server.CheckRules(t)
+	})
+	// A listing that lacks ids is no reason to forget them: Gmail and others list a part (behaviour 16, 44).
+	t.Run("C0040/absent for a while", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t, first, letter("b"))
+		r := newRig(t, server.Addr())
+		r.runs("2 listed, 2 new, 2 delivered")
+		hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
+			if cmd == "LIST" || cmd == "UIDL" {
+				return poptest.Reply([]byte("+OK\r\n.\r\n"))
+			}
+			return poptest.Action{}
+		})
+		r.runs("")
+		hook(server, nil)
+		r.later(30 * 24 * time.Hour)
+		r.runs("2 listed")
+		r.holds(first, letter("b"))
+	})
+}
+
+// TestCopies tells the story of one unique-id on several messages (C0041).
+func TestCopies(t *testing.T) {
+	t.Parallel()
+	one, two, three := sized("x", "one", "1"), sized("x", "two", "2"), sized("x", "three", "3")
+	start := func(t *testing.T, messages ...poptest.Message) (*rig, *poptest.Server) {
+		t.Parallel()
+		server := newServer(t, messages...)
+		t.Cleanup(func() { server.CheckRules(t) })
+		return newRig(t, server.Addr()), server
+	}
+	list := func(server *poptest.Server, messages ...poptest.Message) {
+		drop := server.Drop("")
+		drop.Remove(drop.UniqueIDs()...)
+		drop.Add(messages...)
+	}
+	t.Run("C0041/keep", func(t *testing.T) {
+		r, server := start(t, one, two)
+		r.runs("2 listed, 2 new, 2 delivered")
+		r.has("x", "x+1")
+		r.runs("2 listed")
+		list(server, two)
+		r.runs("1 listed")
+		list(server, two, three)
+		r.runs("2 listed, 1 new, 1 delivered")
+		r.holds(one, two, three)
+		r.runs("2 listed")
+	})
+	t.Run("C0041/one vanishes and comes back", func(t *testing.T) {
+		r, server := start(t, one, two)
+		r.runs("2 listed, 2 new, 2 delivered")
+		list(server, two)
+		r.runs("1 listed")
+		list(server, two, one)
+		r.runs("2 listed")
+		r.holds(one, two)
+	})
+	t.Run("C0041/delete", func(t *testing.T) {
+		r, server := start(t, one, two)
+		r.account.Delete.Enabled = true
+		r.runs("2 listed, 2 new, 2 delivered, 2 deleted")
+		r.holds(one, two)
+		checkCount(t, server, "DELE", 2)
+	})
+	t.Run("C0041/second is refused", func(t *testing.T) {
+		r, server := start(t, one, two)
+		r.account.Delete.Enabled = true
+		hook(server, on("RETR 2", poptest.Refuse("damaged")))
+		r.runs("2 listed, 2 new, 1 delivered, 1 failed, 1 deleted")
+		r.holds(one)
+		if got := server.Drop("").Messages(); len(got) != 1 || string(got[0].Content) != string(two.Content) {
+			t.Fatalf("the maildrop holds %v, want the second copy", server.Drop("").UniqueIDs())
+		}
+		hook(server, nil)
+		r.runs("1 listed, 1 new, 1 delivered, 1 deleted")
+		r.holds(one, two)
+	})
+	t.Run("C0041/first is refused", func(t *testing.T) {
+		r, server := start(t, one, two)
+		r.account.Delete.Enabled = true
+		hook(server, on("RETR 1", poptest.Refuse("damaged")))
+		r.runs("2 listed, 2 new, 1 delivered, 1 failed, 1 deleted")
+		hook(server, nil)
+		r.runs("1 listed, 1 new, 1 delivered, 1 deleted")
+		r.holds(one, two)
+	})
+	t.Run("C0041/alike in all but the body", func(t *testing.T) {
+		first, second := sized("x", "one", "1"), sized("x", "one", "2")
+		r, _ := start(t, first, second)
+		r.account.Delete.Enabled = true
+		r.runs("2 listed, 2 new, 2 delivered, 2 deleted")
+		r.holds(first, second)
+	})
+	// What an earlier session delivered is not deleted where headers do not tell the copies apart.
+	t.Run("C0041/alike, deleted later", func(t *testing.T) {
+		first, second := sized("x", "one", "1"), sized("x", "one", "2")
+		r, server := start(t, first, second)
+		r.runs("2 listed, 2 new, 2 delivered")
+		r.account.Delete.Enabled = true
+		r.runs("2 listed")
+		r.holds(first, second)
+		if left := len(server.Drop("").UniqueIDs()); left != 2 {
+			t.Errorf("the maildrop holds %d messages, want both", left)
+		}
+	})
+	// The file of the first is found by the token that the second now has; only its octets tell that it is another.
+	t.Run("C0041/alike, one refused, the other gone", func(t *testing.T) {
+		first, second := sized("x", "one", "1"), sized("x", "one", "2")
+		r, server := start(t, first, second)
+		hook(server, on("RETR 2", poptest.Refuse("damaged")))
+		r.runs("2 listed, 2 new, 1 delivered, 1 failed")
+		hook(server, nil)
+		list(server, second)
+		r.account.Delete.Enabled = true
+		r.runs("1 listed, 1 new, 1 delivered, 1 deleted")
+		r.holds(first, second)
+	})
+	t.Run("C0041/many, as popa3d gives", func(t *testing.T) {
+		var all []poptest.Message
+		for i := range 25 {
+			all = append(all, sized("x", fmt.Sprint("no ", i), "body"))
+		}
+		r, _ := start(t, all...)
+		r.runs("25 listed, 25 new, 25 delivered")
+		r.runs("25 listed")
+		r.account.Delete.Enabled = true
+		r.runs("25 listed, 25 deleted")
+		r.holds(all...)
+	})
+	t.Run("C0041/without TOP", func(t *testing.T) {
+		r, server := start(t, one, two)
+		server.Configure(without("TOP"))
+		hook(server, on("TOP", poptest.Refuse("no such command")))
+		r.runs("2 listed, 2 new, 2 delivered")
+		r.runs("2 listed")
+		list(server, two)
+		r.runs("1 listed, 1 new, 1 recognised")
+		list(server, two, three)
+		r.runs("2 listed, 2 new, 1 delivered, 1 recognised")
+		r.holds(one, two, three)
+	})
+}
+
+// Unique-ids of two accounts do not meet, and none of them becomes a path.
+func TestOddIDs(t *testing.T) {
+	t.Parallel()
+	t.Run("C0039/two accounts", func(t *testing.T) {
+		t.Parallel()
+		mine, theirs := letterOf("x", "mine"), letterOf("x", "theirs")
+		server := poptest.NewServer(t, poptest.Maildrop{User: user, Password: secret, Messages: []poptest.Message{mine}},
+			poptest.Maildrop{User: "other", Password: secret, Messages: []poptest.Message{theirs}})
+		r := newRig(t, server.Addr())
+		other := r.newAccount("other", server.Addr(), r.account.Target)
+		other.User = "other"
+		c := credentials()
+		c.User = "other"
+		other.Login = c.Login
+		for _, result := range r.runner.Run(t.Context(), []fetch.Account{r.account, other}) {
+			if result.Err != nil || result.Delivered != 1 {
+				t.Errorf("%s: %d delivered, error %v, want 1 and none", result.Account, result.Delivered, result.Err)
+			}
+		}
+		r.holds(mine, theirs)
+	})
+	t.Run("C0039/no path", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t, letterOf("../../../etc/passwd", "a"), letterOf("$(reboot)", "b"), letterOf("\x1b[2J", "c"))
+		r := newRig(t, server.Addr())
+		r.run()
+		for _, name := range filesIn(t, r.maildir+"/new") {
+			if strings.ContainsAny(name, "/$\x1b") || strings.Contains(name, "passwd") {
+				t.Errorf("a file is called %q", name)
+			}
+		}
+		if got := filesIn(t, r.maildir); !slices.Equal(got, []string{"cur", "new", "tmp"}) {
+			t.Errorf("the Maildir holds %q", got)
+		}
+	})
+}
