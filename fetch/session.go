@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/popfetch/popfetch/pop3"
@@ -142,6 +145,7 @@ func (s *session) open() error {
 			s.idle()
 		}
 	}
+	s.warnOfClearText()
 	client, err := pop3.Dial(s.soft, s.account.Server, &options)
 	if err != nil {
 		return s.fail(PhaseOpen, err)
@@ -165,7 +169,35 @@ func (s *session) open() error {
 			return s.fail(PhaseOpen, err)
 		}
 	}
+	s.warnOfExpiry()
 	return nil
+}
+
+// warnOfClearText tells, at each run, that somebody may listen (RFC 8314 section 3).
+func (s *session) warnOfClearText() {
+	host, _, err := net.SplitHostPort(s.account.Server)
+	if err != nil || s.account.POP3.TLS != pop3.TLSNone {
+		return
+	}
+	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		s.warn("password and mail cross the network to %s in clear, because tls is none", s.account.Server)
+	}
+}
+
+// warnOfExpiry tells where the server removes messages by itself before the account's policy would (RFC 2449 section 6.7).
+func (s *session) warnOfExpiry() {
+	expire := s.client.Capabilities()["EXPIRE"]
+	if len(expire) == 0 {
+		return
+	}
+	days, err := strconv.Atoi(expire[0])
+	switch after := s.account.Delete.After; {
+	case err != nil: // NEVER
+	case days == 0 && !s.account.Delete.Enabled:
+		s.warn("the server may remove messages once they are retrieved (EXPIRE 0), though the account keeps them there")
+	case after > time.Duration(days)*24*time.Hour:
+		s.warn("the server removes messages after %d days (EXPIRE), before the account would", days)
+	}
 }
 
 // askCapabilities sends CAPA; a server that refuses it is as good as any of 1996.
