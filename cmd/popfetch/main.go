@@ -14,7 +14,16 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
+// A run makes little garbage and holds little, so that by default the collector would work after each few megabytes; it
+// may wait longer, until the program comes near the memory that it is to live in.
+const (
+	collectPercent = 400
+	memoryLimit    = 48 << 20 // octets
+)
+
 func main() {
+	debug.SetGCPercent(collectPercent)
+	debug.SetMemoryLimit(memoryLimit)
 	ctx, stop := untilSignal(context.Background())
 	status := run(ctx, os.Args, newTerminal())
 	stop()
