@@ -137,7 +137,7 @@ func (b *maildirBatch) Commit(ctx context.Context) error {
 		return errors.Join(err, b.Discard())
 	}
 	b.finished = true
-	defer b.root.Close()
+	defer b.root.Close() //nolint:errcheck // it only names the file system
 	for i, d := range b.closed {
 		if err := rename(b.path("tmp", d.name), b.path("new", d.receipt.Place)); err != nil {
 			err = fmt.Errorf("moving message %d of %d into new: %w", i+1, len(b.closed), err)

@@ -118,7 +118,7 @@ func (m *Maildir) walkPart(ctx context.Context, part string, visit func(place, n
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
+	defer dir.Close() //nolint:errcheck // it was only read
 	for {
 		if err := ctx.Err(); err != nil {
 			return err

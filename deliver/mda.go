@@ -167,7 +167,7 @@ func (b *mdaBatch) Commit(ctx context.Context) error {
 		return errors.New("deliver: a delivery is still open")
 	}
 	b.finished = true
-	defer d.spool.Close()
+	defer d.spool.Close() //nolint:errcheck // the program has had it
 	release, err := b.mda.acquire(ctx)
 	if err != nil {
 		return err

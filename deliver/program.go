@@ -37,7 +37,7 @@ func (m *MDA) run(ctx context.Context, d *mdaDelivery) error {
 		timeout = defaultTimeout
 	}
 	var output firstOctets
-	program := exec.Command(shell, "-c", m.Command)
+	program := exec.Command(shell, "-c", m.Command) //nolint:noctx // wait ends the whole group, CommandContext the shell alone
 	program.Env = environment
 	program.Stdin = stdin
 	program.Stdout, program.Stderr = &output, &output

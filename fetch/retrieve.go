@@ -357,7 +357,7 @@ func (r *retrieval) stream(b *batch, d deliver.Delivery, e seen.Entry, m *pop3.M
 		if _, writeErr := d.Write(r.buffer[:n]); writeErr != nil {
 			return r.giveUp(e, m, errors.Join(writeErr, d.Abort()))
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

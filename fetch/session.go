@@ -163,7 +163,7 @@ func (s *session) open() error {
 	if err := s.account.Login(s.soft, client); err != nil {
 		return s.leave(s.fail(PhaseLogin, err))
 	}
-	if caps := client.Capabilities(); caps != nil && !(caps.Has("PIPELINING") && caps.Has("UIDL") && caps.Has("TOP")) {
+	if caps := client.Capabilities(); caps != nil && (!caps.Has("PIPELINING") || !caps.Has("UIDL") || !caps.Has("TOP")) {
 		// Some servers announce these only after the log-in (RFC 2449 section 5).
 		if err := s.askCapabilities(); err != nil {
 			return s.fail(PhaseOpen, err)

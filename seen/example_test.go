@@ -39,7 +39,7 @@ func run(ctx context.Context, store *seen.Store) error {
 	if err != nil {
 		return err // errors.Is(err, seen.ErrLocked): another run is at it
 	}
-	defer unlock()
+	defer unlock() //nolint:errcheck // the lock goes with the process
 	account, err := store.Enter(ctx, "work", "pop.example.org:995", "alice")
 	if err != nil {
 		return err

@@ -26,7 +26,9 @@ func lockName(account string) string {
 	const longest = 40
 	readable := []byte(account[:min(len(account), longest)])
 	for i, c := range readable {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '@' || c == '-' || c == '.') {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '@', c == '-', c == '.':
+		default:
 			readable[i] = '_'
 		}
 	}
@@ -47,13 +49,13 @@ func flock(path string, wait bool) (unlock func() error, err error) {
 	}
 	for {
 		err = unix.Flock(int(f.Fd()), how)
-		if err != unix.EINTR {
+		if !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}
 	if err != nil {
 		_ = f.Close() // nothing was written
-		if err == unix.EWOULDBLOCK {
+		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, ErrLocked
 		}
 		return nil, &os.PathError{Op: "flock", Path: path, Err: err}

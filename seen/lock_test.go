@@ -55,7 +55,7 @@ func TestStore_Lock_names(t *testing.T) {
 			t.Errorf("Lock(%q) = %v", name, err)
 			continue
 		}
-		defer unlock()
+		defer unlock() //nolint:errcheck // the lock goes with the process
 	}
 	files, err := filepath.Glob(filepath.Join(s.dir, "account-*.lock"))
 	if err != nil || len(files) != len(names) {

@@ -197,7 +197,7 @@ func prepare(ctx context.Context, tx *sql.Tx, queries ...string) ([]*sql.Stmt, e
 	statements := make([]*sql.Stmt, len(queries))
 	for i, query := range queries {
 		var err error
-		if statements[i], err = tx.PrepareContext(ctx, query); err != nil {
+		if statements[i], err = tx.PrepareContext(ctx, query); err != nil { //nolint:sqlclosecheck // the transaction does it
 			return nil, err
 		}
 	}

@@ -116,6 +116,8 @@ func (p *program) config(c *cli.Context) error {
 		return err
 	}
 	var text strings.Builder
-	s.Write(&text)
+	if err := s.Write(&text); err != nil {
+		return err
+	}
 	return p.term.printf("%s", text.String())
 }

@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, term *terminal) int {
 // signalError is the signal that ended the program.
 type signalError struct{ syscall.Signal }
 
-func (e signalError) Error() string { return "stopped by " + e.Signal.String() }
+func (e signalError) Error() string { return "stopped by " + e.String() }
 
 // untilSignal returns a context that SIGINT or SIGTERM cancels; a second signal ends the program at once, which is safe
 // at any moment. SIGPIPE is caught, so that a closed standard output is an error of a write and not the end of a run; it is

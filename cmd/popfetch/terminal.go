@@ -137,7 +137,7 @@ func (p *program) observe(json, quiet bool, failed func(error)) func(fetch.Event
 				failed(err)
 			}
 		}
-		p.tell(e, json, quiet)
+		p.tell(e, quiet)
 	}
 }
 
@@ -157,7 +157,7 @@ func newEventLine(e fetch.Event) eventLine {
 
 // tell prints an event on standard error: faults always, warnings unless quiet, each message when verbose, and on a
 // terminal one line an account at the end.
-func (p *program) tell(e fetch.Event, json, quiet bool) {
+func (p *program) tell(e fetch.Event, quiet bool) {
 	verbose := p.verbosity > 0 && !quiet
 	switch e.Kind {
 	case fetch.Warning:

@@ -244,7 +244,7 @@ func (p *player) expect(st step) error {
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("got %q and the end of the stream, want %q", clip(line), want)
 	case err != nil:
-		return fmt.Errorf("got %q and %v, want %q", clip(line), err, want)
+		return fmt.Errorf("got %q and %w, want %q", clip(line), err, want)
 	}
 	if !p.lax {
 		if err := checkCommand(line, p.continuation); err != nil {

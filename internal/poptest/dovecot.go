@@ -116,7 +116,7 @@ func (d *Dovecot) start(program string, users map[string]string, extra string) e
 	}
 	if err := d.awaitGreeting(); err != nil {
 		_ = d.stop.Close()
-		<-d.ended
+		<-d.ended //nolint:errcheck // how it ended does not matter
 		return fmt.Errorf("%w; its log:\n%s", err, d.log())
 	}
 	d.t.Cleanup(d.close)
@@ -178,7 +178,7 @@ func (d *Dovecot) awaitGreeting() error {
 
 func (d *Dovecot) close() {
 	_ = d.stop.Close()
-	<-d.ended
+	<-d.ended //nolint:errcheck // how it ended does not matter
 	if d.t.Failed() {
 		d.t.Logf("Dovecot's log:\n%s", d.log())
 	}
