@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
-	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -21,6 +19,8 @@ const (
 	// batchAge is how old a batch that is not full may become.
 	batchAge = 500 * time.Millisecond
 	copySize = 64 << 10
+	// commitGrace is how much longer than the session the targets may take to make durable what arrived whole.
+	commitGrace = time.Second
 )
 
 // retrieve records what the target holds already, retrieves and delivers what is new, and notes what is set aside.
@@ -91,6 +91,7 @@ type retrieval struct {
 	full   chan *batch
 	header header
 	buffer []byte
+	late   context.Context // ends a little after hard: what is whole is committed also when the session is being cut
 
 	mu    sync.Mutex
 	held  room          // asked for or held, and not yet durable
@@ -127,6 +128,9 @@ type batch struct {
 
 // run asks for the queue and returns when all that arrived whole is durable and recorded, or has failed.
 func (r *retrieval) run() error {
+	late, cancel := outlasting(r.hard, commitGrace)
+	defer cancel()
+	r.late = late
 	var committers sync.WaitGroup
 	for range r.limit.Batches {
 		committers.Go(func() {
@@ -151,6 +155,19 @@ func (r *retrieval) run() error {
 		return r.fail(PhaseRetrieve, fmt.Errorf("stopped with %d messages still to retrieve: %w", len(r.queue), context.Cause(r.soft)))
 	}
 	return nil
+}
+
+// outlasting returns a context that ends a grace after ctx, with the same cause.
+func outlasting(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	longer, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(grace, func() { end(context.Cause(ctx)) })
+		context.AfterFunc(longer, func() { timer.Stop() })
+	})
+	return longer, func() {
+		stop()
+		end(nil)
+	}
 }
 
 // read retrieves until the queue is empty or the asking is ended. Where there is no room, what is outstanding is read,
@@ -191,10 +208,13 @@ func (r *retrieval) source(yield func(int, int64) bool) {
 	}
 }
 
-func (r *retrieval) ended() bool {
+func (r *retrieval) ended() bool { return r.soft.Err() != nil || r.broken() }
+
+// broken tells whether target or store have failed.
+func (r *retrieval) broken() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.fatal != nil || r.soft.Err() != nil
+	return r.fatal != nil
 }
 
 // fits tells whether there is room for e; an empty room takes a message of any size.
@@ -259,189 +279,6 @@ func (r *retrieval) settle(committers *sync.WaitGroup) error {
 	return err
 }
 
-// receive takes one reply to RETR. Its error ends the session; what is wrong with one message does not.
-func (r *retrieval) receive(m *pop3.Message, err error) error {
-	if m == nil {
-		return r.fail(PhaseRetrieve, err)
-	}
-	e := r.asked[0]
-	r.asked = r.asked[1:]
-	if isReply(err) {
-		r.refuse(e, err)
-		r.release(e)
-		return nil
-	}
-	if err != nil {
-		return r.fail(PhaseRetrieve, err)
-	}
-	if r.ended() && r.fatal != nil { // nothing can be kept; reading on keeps the session in step for QUIT
-		r.release(e)
-		return r.drain(m)
-	}
-	if err := r.deliver(e, m); err != nil {
-		return err
-	}
-	if b := r.open; b != nil && (len(b.records) >= r.limit.Messages || b.octets >= r.limit.Octets) {
-		r.handOver()
-	}
-	return nil
-}
-
-func (r *retrieval) drain(m *pop3.Message) error {
-	if _, err := io.Copy(io.Discard, m); err != nil {
-		return r.fail(PhaseRetrieve, err)
-	}
-	return nil
-}
-
-// batchFor returns the batch that e belongs into, after it has handed over one that is full or old. A message that may be
-// known already has a batch of its own, which can be discarded.
-func (r *retrieval) batchFor(e seen.Entry) (*batch, error) {
-	if b := r.open; b != nil {
-		if len(r.twins[e.Number]) > 0 || b.octets+e.Octets > r.limit.Octets || time.Since(b.begun) > batchAge {
-			r.handOver()
-		}
-	}
-	if r.open == nil {
-		opened, err := r.account.Target.Begin(r.hard)
-		if err != nil {
-			return nil, err
-		}
-		r.open = &batch{Batch: opened, begun: time.Now()}
-	}
-	return r.open, nil
-}
-
-// deliver streams m into the open batch. Its error is one of the session; an error of the target ends the asking, and the
-// rest of the message is read so that the session stays in step.
-func (r *retrieval) deliver(e seen.Entry, m *pop3.Message) error {
-	b, err := r.batchFor(e)
-	if err == nil {
-		var d deliver.Delivery
-		if d, err = b.Create(r.hard, r.envelope(e)); err == nil {
-			return r.stream(b, d, e, m)
-		}
-	}
-	return r.giveUp(e, m, err)
-}
-
-// giveUp ends the asking because the target is broken, and reads the rest of m.
-func (r *retrieval) giveUp(e seen.Entry, m *pop3.Message, err error) error {
-	r.end(PhaseDeliver, err)
-	r.release(e)
-	return r.drain(m)
-}
-
-func (r *retrieval) envelope(e seen.Entry) deliver.Envelope {
-	return deliver.Envelope{
-		Token:    r.token(e),
-		Account:  r.account.Name,
-		User:     r.account.User,
-		Server:   r.account.Server,
-		UniqueID: e.UniqueID,
-		Octets:   e.Octets,
-	}
-}
-
-// stream writes m to d; only when io.EOF has shown that m is whole does d become part of the batch.
-func (r *retrieval) stream(b *batch, d deliver.Delivery, e seen.Entry, m *pop3.Message) error {
-	r.header.reset()
-	var octets int64
-	for {
-		n, err := m.Read(r.buffer)
-		octets += int64(n)
-		if limit := r.account.MaxSize; limit > 0 && octets > limit {
-			return r.tooLarge(d, e, m)
-		}
-		_, _ = r.header.Write(r.buffer[:n]) // it never fails
-		if _, writeErr := d.Write(r.buffer[:n]); writeErr != nil {
-			return r.giveUp(e, m, errors.Join(writeErr, d.Abort()))
-		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return r.fail(PhaseRetrieve, errors.Join(fmt.Errorf("message %d: %w", e.Number, err), d.Abort()))
-		}
-	}
-	if err := d.Close(); err != nil {
-		return r.giveUp(e, m, err)
-	}
-	receipt := d.Receipt()
-	b.octets += receipt.Octets
-	b.entries = append(b.entries, e)
-	b.records = append(b.records, seen.Record{
-		Key:    e.Key,
-		Kind:   seen.Delivered,
-		Listed: e.Octets,
-		Octets: receipt.Octets,
-		Digest: r.header.digest(),
-		SHA256: receipt.SHA256,
-		Place:  receipt.Place,
-	})
-	if twins := r.twins[e.Number]; len(twins) > 0 {
-		return r.compare(twins)
-	}
-	return nil
-}
-
-// compare looks whether the one message of the open batch was delivered before, which nothing but its octets could show
-// (no TOP, or copies of which one was refused); then it is recorded and not delivered again.
-func (r *retrieval) compare(twins []twin) error {
-	b := r.open
-	for _, t := range twins {
-		if rec := b.records[0]; t.sha256 == rec.SHA256 && t.octets == rec.Octets {
-			r.open = nil
-			if err := b.Discard(); err != nil {
-				r.end(PhaseDeliver, err)
-			}
-			rec.Place = t.place
-			rec.DeliveredAt = r.runner.now()
-			if err := r.record([]seen.Record{rec}); err != nil {
-				r.end(PhaseRecord, errors.Unwrap(err))
-			} else {
-				r.mu.Lock()
-				r.result.Recognised++
-				r.retrieved[b.entries[0].Number] = true
-				r.mu.Unlock()
-				r.event(Event{Kind: Recognised, Number: b.entries[0].Number, UniqueID: rec.UniqueID, Octets: rec.Octets})
-			}
-			r.release(b.entries...)
-			return nil
-		}
-	}
-	r.handOver()
-	return nil
-}
-
-// tooLarge gives up a message that is larger than LIST had announced and than the account allows.
-func (r *retrieval) tooLarge(d deliver.Delivery, e seen.Entry, m *pop3.Message) error {
-	if err := d.Abort(); err != nil {
-		r.end(PhaseDeliver, err)
-	}
-	defer r.release(e)
-	cause := fmt.Errorf("more than max_size allows (%d octets), though LIST announced %d", r.account.MaxSize, e.Octets)
-	if err := r.setAside(e, seen.TooLarge, cause); err != nil {
-		return err
-	}
-	r.mu.Lock()
-	r.result.Skipped++
-	r.mu.Unlock()
-	r.event(Event{Kind: Skipped, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets, Err: cause})
-	return r.drain(m)
-}
-
-// refuse notes that server or target did not give or take one message; it is tried again in the next run.
-func (r *retrieval) refuse(e seen.Entry, cause error) {
-	if err := r.setAside(e, seen.Refused, cause); err != nil {
-		r.end(PhaseRecord, errors.Unwrap(err))
-	}
-	r.mu.Lock()
-	r.result.Failed++
-	r.mu.Unlock()
-	r.event(Event{Kind: Refused, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets, Err: cause})
-}
-
 // handOver gives the open batch to a committer. It is called at message boundaries only.
 func (r *retrieval) handOver() {
 	b := r.open
@@ -458,7 +295,7 @@ func (r *retrieval) handOver() {
 // commit makes a batch durable, then records it, then tells of it. This order is what the program promises.
 func (r *retrieval) commit(b *batch) {
 	defer r.release(b.entries...)
-	err := b.Commit(r.hard)
+	err := b.Commit(r.late)
 	var refused *deliver.Error
 	switch {
 	case errors.As(err, &refused) && len(b.entries) == 1:

@@ -49,21 +49,22 @@ func newSession(ctx context.Context, r *Runner, account *Account) *session {
 		twins:     make(map[int][]twin),
 		retrieved: make(map[int]bool),
 	}
-	s.soft, s.hard = ctx, context.WithoutCancel(ctx)
-	if d := account.Deadline; d > 0 {
-		var stopSoft, stopHard context.CancelFunc
-		s.soft, stopSoft = context.WithTimeoutCause(s.soft, d-min(stopGrace, d/4), errDeadline)
-		s.hard, stopHard = context.WithTimeoutCause(s.hard, d, errDeadline)
-		s.cancel = append(s.cancel, stopSoft, stopHard)
+	s.soft = ctx
+	d := account.Deadline
+	if d > 0 {
+		s.soft = s.until(context.WithTimeoutCause(s.soft, d-min(stopGrace, d/4), errDeadline))
 	}
-	hard, cut := context.WithCancelCause(s.hard)
-	grace := context.AfterFunc(s.soft, func() {
-		timer := time.AfterFunc(stopGrace, func() { cut(context.Cause(s.soft)) })
-		context.AfterFunc(hard, func() { timer.Stop() })
-	})
-	s.hard = hard
-	s.cancel = append(s.cancel, func() { grace(); cut(nil) })
+	s.hard = s.until(outlasting(s.soft, stopGrace))
+	if d > 0 {
+		s.hard = s.until(context.WithTimeoutCause(s.hard, d, errDeadline))
+	}
 	return s
+}
+
+// until keeps cancel for release.
+func (s *session) until(ctx context.Context, cancel context.CancelFunc) context.Context {
+	s.cancel = append(s.cancel, cancel)
+	return ctx
 }
 
 var errDeadline = errors.New("the account's deadline has passed")
