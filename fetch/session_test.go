@@ -1,0 +1,423 @@
+package fetch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/poptest"
+	"github.com/popfetch/popfetch/seen"
+)
+
+// One account's trouble is never another's (behaviour 35): between two that are in trouble the third is fetched in full,
+// also where they have to take turns.
+func TestRunner_independent(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name    string
+		trouble func(t *testing.T, r *rig, a *fetch.Account)
+		phase   fetch.Phase
+	}{
+		{"silent", func(t *testing.T, _ *rig, a *fetch.Account) {
+			a.Server = poptest.Dialogue(t, "stall").Addr()
+			a.POP3.GreetingTimeout = silence
+		}, fetch.PhaseOpen},
+		{"refuses the log-in", func(t *testing.T, _ *rig, a *fetch.Account) {
+			server := newServer(t)
+			hook(server, on("AUTH", poptest.Refuse("[AUTH] wrong")))
+			a.Server = server.Addr()
+		}, fetch.PhaseLogin},
+		{"garbled", func(t *testing.T, _ *rig, a *fetch.Account) {
+			server := newServer(t, letter("x"))
+			hook(server, on("UIDL", poptest.Reply([]byte("\x00\xff\r\n"))))
+			a.Server = server.Addr()
+		}, fetch.PhaseList},
+		{"breaks off", func(t *testing.T, _ *rig, a *fetch.Account) {
+			server := newServer(t, letter("x"))
+			hook(server, on("RETR", poptest.Reset(10)))
+			a.Server = server.Addr()
+		}, fetch.PhaseRetrieve},
+		{"locked", func(t *testing.T, r *rig, a *fetch.Account) {
+			a.State = "taken"
+			unlock, err := r.runner.Store.Lock("taken")
+			if err != nil && !errors.Is(err, seen.ErrLocked) { // by the other one in the same trouble
+				t.Fatal(err)
+			}
+			if err == nil {
+				t.Cleanup(func() { _ = unlock() })
+			}
+		}, fetch.PhaseLock},
+		{"no target", func(t *testing.T, r *rig, a *fetch.Account) {
+			a.Target = deliver.NewMaildir("/proc/no/such/folder")
+		}, fetch.PhaseTarget},
+	} {
+		for _, jobs := range []int{1, 3} {
+			t.Run(fmt.Sprintf("%s, %d jobs", test.name, jobs), func(t *testing.T) {
+				t.Parallel()
+				server := newServer(t, letter("a"), letter("b"))
+				r := newRig(t, server.Addr())
+				r.runner.Jobs = jobs
+				accounts := []fetch.Account{r.account, r.account, r.account}
+				for i, name := range []string{"first", "healthy", "last"} {
+					accounts[i].Name = name
+					if name != "healthy" {
+						accounts[i].Target = deliver.NewMaildir(filepath.Join(r.state, name))
+						test.trouble(t, r, &accounts[i])
+					}
+				}
+				results := r.runner.Run(t.Context(), accounts)
+				for i, result := range results {
+					if result.Account != accounts[i].Name {
+						t.Errorf("result %d is of %q, want %q", i, result.Account, accounts[i].Name)
+					}
+				}
+				if results[1].Err != nil {
+					t.Errorf("the healthy account: %v, want no error", results[1].Err)
+				}
+				checkOutcome(t, results[1], "2 listed, 2 new, 2 delivered")
+				checkFailure(t, results[0], test.phase)
+				checkFailure(t, results[2], test.phase)
+				r.holds(letter("a"), letter("b"))
+			})
+		}
+	}
+}
+
+// Two runs of one account at a time: the second is told so and does nothing; nothing comes twice (behaviour 34).
+func TestRunner_locked(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"), letter("b"))
+	r := newRig(t, server.Addr())
+	entered, goOn := make(chan struct{}), make(chan struct{})
+	hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
+		if cmd == "RETR 1" {
+			close(entered)
+			<-goOn
+		}
+		return poptest.Action{}
+	})
+	done := make(chan fetch.Result)
+	go func() { done <- r.run() }()
+	<-entered
+	err := r.fails(fetch.PhaseLock, "")
+	if !errors.Is(err, seen.ErrLocked) {
+		t.Errorf("the second Run() = %v, want ErrLocked", err)
+	}
+	close(goOn)
+	checkOutcome(t, <-done, "2 listed, 2 new, 2 delivered")
+	hook(server, nil)
+	r.runs("2 listed")
+	r.holds(letter("a"), letter("b"))
+	if n := len(server.Sessions()); n != 2 {
+		t.Errorf("%d sessions, want 2: who finds an account locked troubles no server", n)
+	}
+}
+
+// Run may be called concurrently; events still come one at a time.
+func TestRunner_concurrent(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "")
+	var at atomic.Int32
+	r.runner.Observe = func(fetch.Event) {
+		if at.Add(1) != 1 {
+			t.Error("two events at a time")
+		}
+		at.Add(-1)
+	}
+	var calls sync.WaitGroup
+	for i := range 6 {
+		server := newServer(t, poptest.Numbered(20, 200)...)
+		account := r.newAccount(fmt.Sprint("account-", i), server.Addr(), deliver.NewMaildir(filepath.Join(r.state, fmt.Sprint("mail-", i))))
+		calls.Go(func() {
+			for range 2 {
+				if result := r.runner.Run(t.Context(), []fetch.Account{account})[0]; result.Err != nil {
+					t.Errorf("%s: %v, want no error", result.Account, result.Err)
+				}
+			}
+			if got := len(filesIn(t, filepath.Join(r.state, fmt.Sprint("mail-", i), "new"))); got != 20 {
+				t.Errorf("account-%d has %d messages, want 20", i, got)
+			}
+		})
+	}
+	calls.Wait()
+}
+
+// Poll runs an account again after its interval, until it is stopped; one without an interval is left alone.
+func TestRunner_poll(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"))
+	r := newRig(t, server.Addr())
+	r.account.Interval = time.Millisecond
+	manual := r.newAccount("manual", "127.0.0.1:1", r.account.Target)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	runs := 0
+	r.runner.Poll(ctx, []fetch.Account{r.account, manual}, func(result fetch.Result) {
+		if result.Account != "work" {
+			t.Errorf("Poll ran %q, want work alone", result.Account)
+		}
+		switch runs++; runs {
+		case 1:
+			checkOutcome(t, result, "1 listed, 1 new, 1 delivered")
+			server.Drop("").Add(letter("b"))
+		case 2:
+			checkOutcome(t, result, "2 listed, 1 new, 1 delivered")
+			cancel()
+		}
+	})
+	if runs != 2 {
+		t.Errorf("%d runs, want 2", runs)
+	}
+	r.holds(letter("a"), letter("b"))
+}
+
+// A stop (SIGTERM ends ctx) ends the asking: what is asked for arrives, is delivered and recorded, QUIT is said, nothing is
+// deleted, and the next run brings the rest (behaviour 33).
+func TestStop(t *testing.T) {
+	t.Parallel()
+	for _, pipelining := range []bool{true, false} {
+		t.Run(fmt.Sprintf("between messages, pipelining %v", pipelining), func(t *testing.T) {
+			t.Parallel()
+			messages := make([]poptest.Message, 300)
+			for i := range messages {
+				messages[i] = letter(fmt.Sprintf("m%03d", i))
+			}
+			server := newServer(t, messages...)
+			if !pipelining {
+				server.Configure(without("PIPELINING"))
+			}
+			ctx, stop := context.WithCancelCause(t.Context())
+			defer stop(nil)
+			stopped := errors.New("stopped by a signal")
+			hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
+				if cmd == "RETR 5" {
+					stop(stopped)
+				}
+				return poptest.Action{}
+			})
+			r := newRig(t, server.Addr())
+			r.account.Delete.Enabled = true
+			result := r.runner.Run(ctx, []fetch.Account{r.account})[0]
+			checkFailure(t, result, fetch.PhaseRetrieve)
+			if !errors.Is(result.Err, stopped) {
+				t.Errorf("Run() = %v, want the cause of the stop", result.Err)
+			}
+			asked := func() int { server.Wait(); return server.Count("RETR") }()
+			if result.Delivered != asked || len(r.mail()) != asked || len(r.recorded()) != asked || asked >= 300 {
+				t.Errorf("%d asked for, %d told, %d in new/, %d recorded, want them equal and fewer than 300", asked, result.Delivered, len(r.mail()), len(r.recorded()))
+			}
+			if !pipelining && asked > 6 {
+				t.Errorf("%d were asked for, want no more than 6", asked)
+			}
+			checkCount(t, server, "QUIT", 1)
+			checkCount(t, server, "DELE", 0)
+			hook(server, nil)
+			result = r.run()
+			if result.Err != nil || result.Delivered != 300-asked || result.Deleted != 300 {
+				t.Errorf("the next run: %s, error %v, want %d delivered and 300 deleted", outcome(result), result.Err, 300-asked)
+			}
+			r.holds(messages...)
+			server.CheckRules(t)
+		})
+	}
+	t.Run("before it began", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t, letter("a"))
+		r := newRig(t, server.Addr())
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		result := r.runner.Run(ctx, []fetch.Account{r.account})[0]
+		if !errors.Is(result.Err, context.Canceled) {
+			t.Errorf("Run() = %v, want context.Canceled", result.Err)
+		}
+		r.holds()
+	})
+	t.Run("while it waits for its turn", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t, letter("a"))
+		r := newRig(t, server.Addr())
+		r.runner.Jobs = 1
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
+			if cmd == "STAT" {
+				stop()
+			}
+			return poptest.Action{}
+		})
+		second := r.account
+		second.Name = "second"
+		for _, result := range r.runner.Run(ctx, []fetch.Account{r.account, second}) {
+			if !errors.Is(result.Err, context.Canceled) {
+				t.Errorf("%s: %v, want context.Canceled", result.Account, result.Err)
+			}
+		}
+	})
+}
+
+// The deadline of a run ends it however slowly the server trickles; what is whole by then is delivered and recorded.
+func TestDeadline(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"), letter("b"), letter("c"))
+	server.Configure(without("PIPELINING"))
+	hook(server, on("RETR 3", poptest.Stall(30)))
+	r := newRig(t, server.Addr())
+	r.account.Deadline = 2 * silence
+	r.account.Delete.Enabled = true
+	begun := time.Now()
+	err := r.fails(fetch.PhaseRetrieve, "3 listed, 3 new, 2 delivered")
+	if took := time.Since(begun); took > patience {
+		t.Errorf("the run took %v, want about %v", took, r.account.Deadline)
+	}
+	if !strings.Contains(err.Error(), "deadline has passed") {
+		t.Errorf("Run() = %v, want the deadline told", err)
+	}
+	r.holds(letter("a"), letter("b"))
+	r.has("a", "b")
+	hook(server, nil)
+	r.account.Deadline = patience
+	r.runs("3 listed, 1 new, 1 delivered, 3 deleted")
+	r.holds(letter("a"), letter("b"), letter("c"))
+	server.CheckRules(t)
+}
+
+// An account that looks like a renamed one is pointed out (interface.md); what the target holds is recognised by its token.
+func TestRenamed(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"), letter("b"))
+	r := newRig(t, server.Addr())
+	r.runs("2 listed, 2 new, 2 delivered")
+	r.account.Name = "home"
+	r.runs("2 listed, 2 recognised")
+	r.warned("popfetch seen rename work home")
+	r.holds(letter("a"), letter("b"))
+	checkCount(t, server, "RETR", 2)
+	r.runs("2 listed")
+}
+
+// The seen-table is expendable where the target is a Maildir: what it holds is recognised, and not retrieved again.
+func TestRecognised(t *testing.T) {
+	t.Parallel()
+	for _, top := range []bool{true, false} {
+		t.Run(fmt.Sprintf("TOP %v", top), func(t *testing.T) {
+			t.Parallel()
+			messages := poptest.Numbered(80, 300)
+			server := newServer(t, messages...)
+			if !top {
+				server.Configure(without("TOP"))
+			}
+			r := newRig(t, server.Addr())
+			r.runs("80 listed, 80 new, 80 delivered")
+			r.runner.Store = openStore(t, t.TempDir())
+			if top {
+				r.runs("80 listed, 80 recognised")
+			} else {
+				r.runs("80 listed, 80 new, 80 recognised")
+			}
+			if got := len(r.told(fetch.Recognised)); got != 80 {
+				t.Errorf("%d told as recognised, want 80", got)
+			}
+			if got := len(r.mail()); got != 80 {
+				t.Errorf("new/ holds %d messages, want 80", got)
+			}
+			r.account.Delete.Enabled = true
+			result := r.run()
+			if result.Err != nil || result.Deleted != 80 {
+				t.Errorf("the next run: %s, error %v, want 80 deleted", outcome(result), result.Err)
+			}
+			server.CheckRules(t)
+		})
+	}
+}
+
+// With All a run retrieves what is seen too.
+func TestAll(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"), letter("b"))
+	r := newRig(t, server.Addr())
+	r.runs("2 listed, 2 new, 2 delivered")
+	r.account.All = true
+	r.runs("2 listed, 2 new, 2 delivered")
+	r.holds(letter("a"), letter("a"), letter("b"), letter("b"))
+	r.account.All = false
+	r.runs("2 listed")
+	r.has("a", "b")
+}
+
+// The order in which messages are retrieved.
+func TestOrder(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"), letter("b"), letter("c"))
+	r := newRig(t, server.Addr())
+	r.account.Newest = true
+	r.runs("3 listed, 3 new, 3 delivered")
+	var order []string
+	for _, e := range r.told(fetch.Delivered) {
+		order = append(order, e.UniqueID)
+	}
+	if want := []string{"c", "b", "a"}; !slices.Equal(order, want) {
+		t.Errorf("delivered in the order %q, want %q", order, want)
+	}
+}
+
+// Each run tells its events in their order, with what it came to.
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"), letter("b"))
+	hook(server, on("RETR 2", poptest.Refuse("damaged")))
+	r := newRig(t, server.Addr())
+	r.account.Delete.Enabled = true
+	r.run()
+	var kinds []fetch.Kind
+	for _, e := range r.events {
+		if e.Time.IsZero() || e.Account != "work" {
+			t.Errorf("%+v lacks time or account", e)
+		}
+		if e.Kind != fetch.Refused {
+			kinds = append(kinds, e.Kind)
+		}
+	}
+	if want := []fetch.Kind{fetch.Started, fetch.Listed, fetch.Delivered, fetch.Deleted, fetch.Finished}; !slices.Equal(kinds, want) {
+		t.Errorf("events %q, want %q", kinds, want)
+	}
+	last := r.events[len(r.events)-1]
+	if last.Messages != 1 || last.Octets != int64(len(delivered(letter("a").Content))) || last.Err != nil {
+		t.Errorf("the last event is %+v, want 1 message, its octets and no error", last)
+	}
+}
+
+// Look tells what a run would do, and changes nothing.
+func TestLook(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"), letter("b"), letter("c"))
+	r := newRig(t, server.Addr())
+	r.account.Delete.Enabled = true
+	hook(server, on("RETR 2", poptest.Refuse("damaged")))
+	r.runs("3 listed, 3 new, 2 delivered, 1 failed, 2 deleted")
+	hook(server, nil)
+	server.Drop("").Add(letter("d"))
+	before := r.recorded()
+	survey, err := r.runner.Look(t.Context(), &r.account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(survey.Listing) != 2 || len(survey.Plan.Retrieve) != 2 || len(survey.Plan.Delete) != 2 || survey.TLS != nil || !survey.Capabilities.Has("UIDL") {
+		t.Errorf("Look() = %+v, want two listed, to be retrieved and to be deleted, and the capabilities", survey)
+	}
+	r.has(before...)
+	r.holds(letter("a"), letter("c"))
+	checkCount(t, server, "RETR", 3)
+	if got := server.Drop("").UniqueIDs(); len(got) != 2 {
+		t.Errorf("the maildrop holds %q, want two", got)
+	}
+	server.CheckRules(t)
+}
