@@ -1,0 +1,359 @@
+package fetch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/poptest"
+)
+
+// Messages larger than MaxSize are left on the server and told once, also where LIST lied.
+func TestMaxSize(t *testing.T) {
+	t.Parallel()
+	large := sized("large", "large", strings.Repeat("x", 5000))
+	t.Run("C0021/by LIST", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t, letter("a"), large, letter("b"))
+		r := newRig(t, server.Addr())
+		r.account.MaxSize = 1000
+		r.account.Delete.Enabled = true
+		r.runs("3 listed, 2 new, 2 delivered, 1 skipped, 2 deleted")
+		r.runs("1 listed, 1 skipped")
+		checkCount(t, server, "RETR 2", 0)
+		if told := r.told(fetch.Skipped); len(told) != 1 || told[0].UniqueID != "large" {
+			t.Errorf("told as skipped: %+v, want large, once", told)
+		}
+		r.account.MaxSize = 0
+		r.runs("1 listed, 1 new, 1 delivered, 1 deleted")
+		r.holds(letter("a"), letter("b"), large)
+		server.CheckRules(t)
+	})
+	t.Run("C0021/LIST lied", func(t *testing.T) {
+		t.Parallel()
+		lying := large
+		lying.Listed = "50"
+		server := newServer(t, letter("a"), lying, letter("b"))
+		r := newRig(t, server.Addr())
+		r.account.MaxSize = 1000
+		r.account.Delete.Enabled = true
+		r.runs("3 listed, 3 new, 2 delivered, 1 skipped, 2 deleted")
+		r.holds(letter("a"), letter("b"))
+		if got := server.Drop("").UniqueIDs(); !slices.Equal(got, []string{"large"}) {
+			t.Errorf("the maildrop holds %q, want large", got)
+		}
+		r.run()
+		r.holds(letter("a"), letter("b"))
+		server.CheckRules(t)
+	})
+	t.Run("C0021/exactly", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t, letter("a"))
+		r := newRig(t, server.Addr())
+		r.account.MaxSize = int64(len(letter("a").Content))
+		r.runs("1 listed, 1 new, 1 delivered")
+	})
+}
+
+// The verdict of an MDA is on one message: others go on, a refused one is tried again by the next run (behaviour 29).
+func TestMDA(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, verdict string }{
+		{"status 1", "exit 1"}, {"status 75", "exit 75"}, {"status 127", "exit 127"}, {"signal", "kill -9 $$"},
+		{"status 1 without reading", "exec <&-; exit 1"},
+	} {
+		for _, deliveries := range []int{1, 3} {
+			t.Run(fmt.Sprintf("%s, %d at once", test.name, deliveries), func(t *testing.T) {
+				t.Parallel()
+				server := newServer(t, letter("a"), letter("b"), letter("c"))
+				r := newRig(t, server.Addr())
+				r.account.Delete.Enabled = true
+				mda := func(verdict string) *deliver.MDA {
+					return &deliver.MDA{Deliveries: deliveries, Command: fmt.Sprintf(
+						"[ \"$POPFETCH_UID\" = b ] && { %s; }; cat > %s/$POPFETCH_UID.$$", verdict, r.state)}
+				}
+				r.account.Target = mda(test.verdict)
+				r.runs("3 listed, 3 new, 2 delivered, 1 failed, 2 deleted")
+				r.has("a", "c")
+				var refused *deliver.Error
+				if told := r.told(fetch.Refused); len(told) != 1 || !errors.As(told[0].Err, &refused) || told[0].UniqueID != "b" {
+					t.Errorf("told as refused: %+v, want b with a *deliver.Error", told)
+				}
+				r.runs("1 listed, 1 new, 1 failed")
+				r.account.Target = mda("true")
+				r.runs("1 listed, 1 new, 1 delivered, 1 deleted")
+				for _, id := range []string{"a", "b", "c"} {
+					files, err := filepath.Glob(filepath.Join(r.state, id+".*"))
+					if err != nil || len(files) != 1 {
+						t.Errorf("%s was taken %d times, want once", id, len(files))
+						continue
+					}
+					if got, err := os.ReadFile(files[0]); err != nil || string(got) != delivered(letter(id).Content) {
+						t.Errorf("%s came as %q, error %v", id, got, err)
+					}
+				}
+				server.CheckRules(t)
+			})
+		}
+	}
+	t.Run("C0006/never starts on a torso", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t, letter("a"), letter("b"))
+		hook(server, on("RETR 2", poptest.Cut(60)))
+		r := newRig(t, server.Addr())
+		r.account.Target = &deliver.MDA{Command: "cat >> " + r.state + "/all"}
+		r.fails(fetch.PhaseRetrieve, "2 listed, 2 new, 1 delivered")
+		if got, err := os.ReadFile(r.state + "/all"); err != nil || string(got) != delivered(letter("a").Content) {
+			t.Errorf("the MDA was given %q, error %v, want a alone", got, err)
+		}
+	})
+}
+
+// While a slow MDA holds the session up, NOOP keeps it alive, and a refused one does no harm (C0027, C0029).
+func TestKeepAlive(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		action poptest.Action
+	}{
+		{"C0027/slow MDA", poptest.Action{}},
+		{"C0029/refused", poptest.Refuse("what for?")},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t, letter("a"), letter("b"))
+			r := newRig(t, server.Addr())
+			fifo := filepath.Join(r.state, "fifo")
+			if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			// The MDA waits until the server has seen three NOOPs.
+			var noops atomic.Int32
+			hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
+				if cmd != "NOOP" {
+					return poptest.Action{}
+				}
+				if noops.Add(1) == 3 {
+					if err := os.WriteFile(fifo, []byte("go on\n"), 0o600); err != nil {
+						t.Error(err)
+					}
+				}
+				return test.action
+			})
+			r.runner.KeepAlive = 10 * time.Millisecond
+			r.account.Delete.Enabled = true
+			r.account.Target = &deliver.MDA{Command: `[ "$POPFETCH_UID" = b ] || read line < ` + fifo}
+			r.runs("2 listed, 2 new, 2 delivered, 2 deleted")
+			if n := server.Count("NOOP"); n < 3 {
+				t.Errorf("NOOP was sent %d times, want three at least", n)
+			}
+			server.CheckRules(t)
+		})
+	}
+	t.Run("C0028/not with a reply outstanding", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t, letter("a"), letter("b"))
+		server.Configure(without("PIPELINING"))
+		hook(server, on("RETR", poptest.Action{Delay: 50 * time.Millisecond}))
+		r := newRig(t, server.Addr())
+		r.runner.KeepAlive = time.Millisecond
+		r.runs("2 listed, 2 new, 2 delivered")
+		sent := commands(t, server, 1)
+		noop := slices.Index(sent, "NOOP")
+		if noop >= 0 && noop < slices.Index(sent, "RETR 2") {
+			t.Errorf("the client sent %q, want no NOOP before RETR 2", sent)
+		}
+	})
+	t.Run("C0027/session lost meanwhile", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t, letter("a"))
+		r := newRig(t, server.Addr())
+		fifo := filepath.Join(r.state, "fifo")
+		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
+			if cmd != "NOOP" {
+				return poptest.Action{}
+			}
+			if err := os.WriteFile(fifo, []byte("go on\n"), 0o600); err != nil {
+				t.Error(err)
+			}
+			return poptest.Cut(0)
+		})
+		r.runner.KeepAlive = 10 * time.Millisecond
+		r.account.Delete.Enabled = true
+		r.account.Target = &deliver.MDA{Command: "read line < " + fifo}
+		r.fails(fetch.PhaseRetrieve, "1 listed, 1 new, 1 delivered")
+		r.has("a")
+		hook(server, nil)
+		r.runs("1 listed, 1 deleted")
+	})
+}
+
+// full is a Maildir on a disk that is full after some messages.
+type full struct {
+	deliver.Target
+	room atomic.Int32
+	at   string // "write", "close" or "commit": where it shows
+}
+
+type fullBatch struct {
+	deliver.Batch
+	disk *full
+}
+
+type fullDelivery struct {
+	deliver.Delivery
+	disk *full
+}
+
+func (f *full) Begin(ctx context.Context) (deliver.Batch, error) {
+	b, err := f.Target.Begin(ctx)
+	return &fullBatch{b, f}, err
+}
+
+func (b *fullBatch) Create(ctx context.Context, env deliver.Envelope) (deliver.Delivery, error) {
+	d, err := b.Batch.Create(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	b.disk.room.Add(-1)
+	return &fullDelivery{d, b.disk}, nil
+}
+
+func (f *full) fault(at string) error {
+	if f.at == at && f.room.Load() < 0 {
+		return fmt.Errorf("writing: %w", syscall.ENOSPC)
+	}
+	return nil
+}
+
+func (b *fullBatch) Commit(ctx context.Context) error {
+	if err := b.disk.fault("commit"); err != nil {
+		return errors.Join(err, b.Batch.Discard())
+	}
+	return b.Batch.Commit(ctx)
+}
+
+func (d *fullDelivery) Write(p []byte) (int, error) {
+	if err := d.disk.fault("write"); err != nil {
+		return 0, err
+	}
+	return d.Delivery.Write(p)
+}
+
+func (d *fullDelivery) Close() error {
+	if err := d.disk.fault("close"); err != nil {
+		return errors.Join(err, d.Delivery.Abort())
+	}
+	return d.Delivery.Close()
+}
+
+// A full disk ends the asking at once; what is whole by then is delivered and recorded, QUIT is said, and the next run brings
+// the rest (behaviour 29).
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{"write", "close", "commit"} {
+		t.Run(at, func(t *testing.T) {
+			t.Parallel()
+			var messages []poptest.Message
+			for i := range 200 {
+				messages = append(messages, letter(fmt.Sprintf("m%03d", i)))
+			}
+			server := newServer(t, messages...)
+			server.Configure(without("PIPELINING"))
+			r := newRig(t, server.Addr())
+			disk := &full{Target: r.account.Target, at: at}
+			disk.room.Store(70)
+			r.account.Target = disk
+			r.account.Delete.Enabled = true
+			result := r.run()
+			checkFailure(t, result, fetch.PhaseDeliver)
+			if !errors.Is(result.Err, syscall.ENOSPC) {
+				t.Errorf("Run() = %v, want ENOSPC", result.Err)
+			}
+			files, records := len(r.mail()), len(r.recorded())
+			if files != records || files != result.Delivered || (at != "commit" && files != 70) {
+				t.Errorf("%d in new/, %d recorded, %d told, want them equal", files, records, result.Delivered)
+			}
+			server.Wait()
+			if n := server.Count("RETR"); at != "commit" && n > 72 {
+				t.Errorf("RETR was sent %d times, want no more once the disk is full", n)
+			}
+			checkCount(t, server, "DELE", 0)
+			checkCount(t, server, "QUIT", 1)
+
+			disk.room.Store(1000)
+			result = r.run()
+			if result.Err != nil || result.Delivered != 200-files || result.Deleted != 200 {
+				t.Errorf("the next run: %s, error %v, want %d delivered and 200 deleted", outcome(result), result.Err, 200-files)
+			}
+			r.holds(messages...)
+			server.CheckRules(t)
+		})
+	}
+}
+
+// A real file system of 1 MiB that fills up, where the test may mount one.
+func TestFullDisk_real(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "disk")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("mounting a small disk: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	server := newServer(t, poptest.Numbered(40, 50_000)...)
+	r := newRig(t, server.Addr())
+	r.maildir = filepath.Join(dir, "mail")
+	r.account.Target = deliver.NewMaildir(r.maildir)
+	r.account.Delete.Enabled = true
+	result := r.run()
+	checkFailure(t, result, fetch.PhaseDeliver)
+	if !errors.Is(result.Err, syscall.ENOSPC) {
+		t.Errorf("Run() = %v, want ENOSPC", result.Err)
+	}
+	if files := len(r.mail()); files == 0 || files != result.Delivered || files != len(r.recorded()) {
+		t.Errorf("%d in new/, %d recorded, %d told, want them equal and not zero", files, len(r.recorded()), result.Delivered)
+	}
+	checkCount(t, server, "QUIT", 1)
+	checkCount(t, server, "DELE", 0)
+}
+
+// A Maildir that is gone though mail was delivered into it is a disk that is not mounted, and is not made anew.
+func TestMissing(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"))
+	r := newRig(t, server.Addr())
+	r.runs("1 listed, 1 new, 1 delivered")
+	if err := os.Rename(r.maildir, r.maildir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	server.Drop("").Add(letter("b"))
+	if err := r.fails(fetch.PhaseTarget, ""); !errors.Is(err, deliver.ErrMissing) {
+		t.Errorf("Run() = %v, want ErrMissing", err)
+	}
+	if n := len(server.Sessions()); n != 1 {
+		t.Errorf("%d sessions, want 1: the server is not troubled", n)
+	}
+	if err := os.Rename(r.maildir+".away", r.maildir); err != nil {
+		t.Fatal(err)
+	}
+	r.runs("2 listed, 1 new, 1 delivered")
+}
