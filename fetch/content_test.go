@@ -3,6 +3,7 @@ package fetch_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/poptest"
+	"github.com/popfetch/popfetch/pop3"
 )
 
 // What is delivered is what the server sent, octet for octet, but for CRLF that became LF (C0023, behaviour 10).
@@ -199,4 +201,48 @@ func TestMemory(t *testing.T) {
 			t.Error("the heap was never looked at")
 		}
 	})
+}
+
+// Octets that nobody asked for end the session: it is out of step, and nothing more is sent, neither DELE nor QUIT
+// (behaviour 9, C0013).
+func TestRetr_stray(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, command string
+		pipelining    bool
+	}{
+		{"C0013/behind a message", "RETR 2", false},
+		{"C0013/behind the last message", "RETR 3", false},
+		{"C0013/behind the last message, pipelined", "RETR 3", true},
+		{"C0013/instead of a message, pipelined", "RETR 2", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t, letter("a"), letter("b"), letter("c"))
+			reply := append([]byte("+OK\r\n"), poptest.Stuff(letter("c").Content)...)
+			if !test.pipelining {
+				server.Configure(without("PIPELINING"))
+			}
+			if test.name == "C0013/instead of a message, pipelined" {
+				reply = nil
+			}
+			hook(server, on(test.command, poptest.Reply(append(reply, "what else?\r\n"...))))
+			r := newRig(t, server.Addr())
+			r.account.Delete.Enabled = true
+			result := r.run()
+			var protocol *pop3.ProtocolError
+			if !errors.As(result.Err, &protocol) {
+				t.Errorf("Run() = %v, want a *ProtocolError", result.Err)
+			}
+			if got := len(r.mail()); got != result.Delivered || got != len(r.recorded()) {
+				t.Errorf("%d in new/, %d told, %d recorded, want them equal", got, result.Delivered, len(r.recorded()))
+			}
+			checkCount(t, server, "DELE", 0)
+			checkCount(t, server, "QUIT", 0)
+			if left := server.Drop("").UniqueIDs(); len(left) != 3 {
+				t.Errorf("the maildrop holds %q, want all", left)
+			}
+			server.CheckRules(t)
+		})
+	}
 }

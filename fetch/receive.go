@@ -13,7 +13,7 @@ import (
 
 // receive takes one reply to RETR. Its error ends the session; what is wrong with one message does not.
 func (r *retrieval) receive(m *pop3.Message, err error) error {
-	if m == nil {
+	if err != nil && !isReply(err) { // also after the last message, where octets follow that nobody asked for
 		return r.fail(PhaseRetrieve, err)
 	}
 	e := r.asked[0]
@@ -22,9 +22,6 @@ func (r *retrieval) receive(m *pop3.Message, err error) error {
 		r.refuse(e, err)
 		r.release(e)
 		return nil
-	}
-	if err != nil {
-		return r.fail(PhaseRetrieve, err)
 	}
 	if r.broken() { // nothing can be kept; reading on keeps the session in step for QUIT
 		r.release(e)
