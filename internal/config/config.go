@@ -157,7 +157,7 @@ func (c *Config) checkNames(names []string) error {
 		if slices.Contains(known, name) {
 			continue
 		}
-		candidates := nearest(name, known)
+		candidates := Nearest(name, known)
 		if len(candidates) == 0 {
 			candidates = known
 		}

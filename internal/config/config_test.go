@@ -251,8 +251,8 @@ func TestNearest(t *testing.T) {
 		{strings.Repeat("password", 100000), ""},
 	}
 	for _, test := range tests {
-		if got := strings.Join(nearest(test.word, known), " "); got != test.want {
-			t.Errorf("nearest(%q) = %q, want %q", test.word, got, test.want)
+		if got := strings.Join(Nearest(test.word, known), " "); got != test.want {
+			t.Errorf("Nearest(%q) = %q, want %q", test.word, got, test.want)
 		}
 	}
 }

@@ -233,7 +233,7 @@ func (r *reader) unknownKeys(table map[string]any, known []string, path ...strin
 		if slices.Contains(known, key) {
 			continue
 		}
-		near := nearest(key, known)
+		near := Nearest(key, known)
 		if other, found := otherNames[key]; found && slices.Contains(known, other) {
 			near = []string{other}
 		}

@@ -8,10 +8,10 @@ import (
 // longestWord is the longest word that is compared: no name is longer.
 const longestWord = 64
 
-// nearest returns those of known that word may be a slip of: one slip for each
+// Nearest returns those of known that word may be a slip of: one slip for each
 // three letters, upper and lower case being no difference. The nearest come
 // first.
-func nearest(word string, known []string) []string {
+func Nearest(word string, known []string) []string {
 	if len(word) > longestWord {
 		return nil
 	}
