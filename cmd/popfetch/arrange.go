@@ -23,12 +23,15 @@ func arrange(app *cli.App, args []string) []string {
 			words = append(words, arg)
 		case isVerbose(arg):
 			for range arg[1:] {
-				options = append(options, "-v")
+				options = append(options, "--verbose")
 			}
 		default:
-			options = append(options, arg)
-			if takesValue(app, arg) && i+1 < len(args) {
-				i++
+			option, takesValue := longOption(app, arg)
+			options = append(options, option)
+			if takesValue {
+				if i++; i == len(args) {
+					return append(args[:1:1], options...) // so that the flag package misses the value
+				}
 				options = append(options, args[i])
 			}
 		}
@@ -49,22 +52,25 @@ func arrange(app *cli.App, args []string) []string {
 	return append(arranged, args[min(verbatim, len(args)):]...)
 }
 
-// isVerbose tells -vv, -vvv: the flag package knows single letters only.
+// isVerbose tells -vv and -vvv, which the flag package takes for names.
 func isVerbose(arg string) bool {
 	return len(arg) > 2 && strings.Trim(arg[1:], "v") == ""
 }
 
-// takesValue tells whether the option is followed by its value in the next argument.
-func takesValue(app *cli.App, arg string) bool {
-	name := strings.TrimLeft(arg, "-")
-	if strings.Contains(name, "=") {
-		return false
-	}
+// longOption returns an option by its long name, because the cli package refuses `-v --verbose`, and tells whether its
+// value is the next argument.
+func longOption(app *cli.App, arg string) (option string, takesValue bool) {
+	name, value, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
 	for _, flag := range app.Flags {
-		if slices.Contains(flag.Names(), name) {
-			takes, ok := flag.(cli.DocGenerationFlag)
-			return ok && takes.TakesValue()
+		if !slices.Contains(flag.Names(), name) {
+			continue
 		}
+		option = "--" + flag.Names()[0]
+		if hasValue {
+			return option + "=" + value, false
+		}
+		takes, ok := flag.(cli.DocGenerationFlag)
+		return option, ok && takes.TakesValue()
 	}
-	return false
+	return arg, false
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"slices"
@@ -44,6 +45,7 @@ func (p *program) load(c *cli.Context) (*setting, error) {
 	if c.IsSet("jobs") && c.Int("jobs") < 1 {
 		return nil, usagef("--jobs %d: at least one account must be at work", c.Int("jobs"))
 	}
+	p.verbosity = c.Count("verbose")
 	s := &setting{cli: c, oneShot: c.IsSet("server")}
 	var err error
 	if s.oneShot {
@@ -64,9 +66,24 @@ func (p *program) load(c *cli.Context) (*setting, error) {
 		names = nil
 	}
 	if s.accounts, err = s.Select(names); err != nil {
-		return nil, usageError{err}
+		return nil, usageError{orCommand(c, err)}
 	}
 	return s, nil
+}
+
+// orCommand adds to an error about names the command that the first of them may be a slip of.
+func orCommand(c *cli.Context, err error) error {
+	if c.Command.Name != c.App.Name { // a command was given
+		return err
+	}
+	var commands []string
+	for _, command := range c.App.Commands {
+		commands = append(commands, command.Name)
+	}
+	if near := config.Nearest(c.Args().First(), commands); len(near) > 0 {
+		return errors.Join(err, fmt.Errorf("the command nearest to %q is %s", c.Args().First(), near[0]))
+	}
+	return err
 }
 
 func (p *program) oneShot(c *cli.Context) (*config.Config, error) {
@@ -85,6 +102,11 @@ func (p *program) oneShot(c *cli.Context) (*config.Config, error) {
 	if c.Bool("delete") {
 		values["delete"] = "delivered"
 	}
+	_, maildir := values["maildir"]
+	_, mda := values["mda"]
+	if name := c.Command.Name; (name == "check" || name == "list") && !maildir && !mda {
+		values["mda"] = "false" // These two deliver nothing; a program is not asked what it holds, nor made.
+	}
 	return config.OneShot(values)
 }
 
@@ -94,11 +116,29 @@ func readFile(c *cli.Context) (*config.Config, error) {
 			return nil, usagef("--%s goes with --server, which takes the place of a configuration file", option)
 		}
 	}
-	path := c.String("config")
-	if path == "" {
-		path = config.DefaultPath()
+	if c.IsSet("config") {
+		return config.Load(c.String("config"))
 	}
-	return config.Load(path)
+	cfg, err := config.Load(config.DefaultPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w, or do without one: popfetch --once --server HOST --user NAME --maildir DIR", err)
+	}
+	return cfg, err
+}
+
+// checkFiles reports what is wrong with the files that the accounts name.
+func (s *setting) checkFiles() error {
+	var mistakes config.Errors
+	for i := range s.accounts {
+		var mistake *config.Error
+		if _, err := readFiles(s, &s.accounts[i]); errors.As(err, &mistake) {
+			mistakes = append(mistakes, mistake)
+		}
+	}
+	if len(mistakes) > 0 {
+		return mistakes
+	}
+	return nil
 }
 
 // fetchAccounts makes values for the engine of all chosen accounts. Nothing is contacted yet; every fault here is one of
@@ -124,9 +164,9 @@ func (p *program) fetchAccounts(s *setting) ([]fetch.Account, error) {
 }
 
 func (p *program) fetchAccount(s *setting, a *config.Account) (fetch.Account, error) {
-	tlsConfig, err := tlsConfig(a)
+	tlsConfig, err := readFiles(s, a)
 	if err != nil {
-		return fetch.Account{}, &config.Error{File: s.File, Key: "account." + a.Name, Err: err}
+		return fetch.Account{}, err
 	}
 	credentials := &fetch.Credentials{User: a.User, Password: a.Password.Resolve, External: a.TLSCert != ""}
 	for _, name := range a.Auth {
@@ -180,6 +220,19 @@ func (p *program) fetchAccount(s *setting, a *config.Account) (fetch.Account, er
 		account.State = fmt.Sprintf("%s at %s to %s", a.User, a.Server, place)
 	}
 	return account, nil
+}
+
+// readFiles reads the files that the account names, so that a fault of theirs is told, as a *config.Error, before anything is
+// contacted. A password is read again at each log-in: it may change while popfetch polls.
+func readFiles(s *setting, a *config.Account) (*tls.Config, error) {
+	c, err := tlsConfig(a)
+	if err == nil && (a.Password.File != "" || a.Password.Credential != "") {
+		_, err = a.Password.Resolve(s.cli.Context)
+	}
+	if err != nil {
+		return nil, &config.Error{File: s.File, Key: "account." + a.Name, Err: err}
+	}
+	return c, nil
 }
 
 // maxDialTimeout is the longest wait for one address, so that a second one gets its turn.

@@ -5,10 +5,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io/fs"
 	"net"
 	"slices"
-	"syscall"
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
@@ -107,6 +105,8 @@ func faultStatus(err error) int {
 		return exitNoPerm
 	case errors.As(err, &protocol):
 		return exitProtocol
+	case errors.Is(err, pop3.ErrState), errors.Is(err, pop3.ErrArgument):
+		return exitSoftware
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return exitNoHost
 	case errors.As(err, &reply):
@@ -115,10 +115,8 @@ func faultStatus(err error) int {
 		return phaseStatus(run)
 	case errors.Is(err, seen.ErrUnknown):
 		return exitUsage
-	case isLocalFault(err):
-		return exitIO
 	}
-	return exitSoftware
+	return exitIO // a file, the seen-table, standard output, the terminal
 }
 
 func loginStatus(login *fetch.LoginError) int {
@@ -170,11 +168,4 @@ func isCertificateFault(err error) bool {
 	)
 	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &invalid) ||
 		errors.As(err, &name) || errors.As(err, &alert) || errors.As(err, &plain) || errors.Is(err, errPin)
-}
-
-// isLocalFault tells an error of the operating system that has to do with files.
-func isLocalFault(err error) bool {
-	var path *fs.PathError
-	var number syscall.Errno
-	return errors.As(err, &path) || errors.As(err, &number) || errors.Is(err, seen.ErrNewerSchema)
 }

@@ -112,8 +112,11 @@ func (p *program) showListing(c *cli.Context, survey *fetch.Survey) error {
 // config prints the configuration in force, or only tells whether it is valid.
 func (p *program) config(c *cli.Context) error {
 	s, err := p.load(c)
-	if err != nil || c.Bool("check") {
+	if err != nil {
 		return err
+	}
+	if c.Bool("check") {
+		return s.checkFiles()
 	}
 	var text strings.Builder
 	if err := s.Write(&text); err != nil {

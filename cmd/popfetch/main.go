@@ -78,7 +78,7 @@ func signalOf(ctx context.Context) (signalError, bool) {
 // program holds what the commands share.
 type program struct {
 	term      *terminal
-	verbosity int // how often --verbose was given
+	verbosity int // how often --verbose was given; set by load
 }
 
 // version is set by a release build; other builds tell what Go knows of the module.
@@ -96,7 +96,9 @@ func versionText() string {
 
 func (p *program) app() *cli.App {
 	cli.VersionFlag = &cli.BoolFlag{Name: "version", Usage: "print the version", DisableDefaultText: true} // -v is --verbose
-	usage := func(_ *cli.Context, err error, _ bool) error { return usageError{err} }
+	usage := func(_ *cli.Context, err error, _ bool) error {
+		return usagef("%w; popfetch --help shows the options", err)
+	}
 	command := func(name, args, text string, action cli.ActionFunc, own ...cli.Flag) *cli.Command {
 		return &cli.Command{
 			Name: name, ArgsUsage: args, Usage: text, Action: action, OnUsageError: usage,
@@ -127,7 +129,7 @@ func (p *program) app() *cli.App {
 			command("list", "[ACCOUNT...]", "list what is on the server: number, unique-id, octets, seen or new", p.list),
 			seenCommand,
 			command("config", "", "show the configuration in force, secrets masked", p.config,
-				&cli.BoolFlag{Name: "check", Usage: "only tell whether it is valid"}),
+				&cli.BoolFlag{Name: "check", Usage: "only tell whether it is valid", DisableDefaultText: true}),
 		},
 	}
 }
@@ -150,23 +152,23 @@ OPTIONS:
 // globalFlags are the options that every command takes.
 func (p *program) globalFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "the configuration `FILE`"},
-		&cli.BoolFlag{Name: "once", Usage: "one pass over the accounts, then exit"},
-		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "say what would be retrieved, delivered and deleted; do none of it"},
-		&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "accounts at work at once: `N`"},
-		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "errors alone"},
-		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "each message too; -vv the protocol, secrets masked", Count: &p.verbosity},
-		&cli.BoolFlag{Name: "json", Usage: "one JSON object a line on standard output"},
-		&cli.BoolFlag{Name: "all", Usage: "retrieve what is already seen too"},
-		&cli.BoolFlag{Name: "keep", Usage: "delete nothing on the server, whatever the accounts say"},
-		&cli.BoolFlag{Name: "delete", Usage: "delete each delivered message on the server, whatever the accounts say"},
-		&cli.BoolFlag{Name: "fail-empty", Usage: "exit with 1 where nothing was new"},
-		&cli.StringFlag{Name: "state-dir", Usage: "the folder of seen.db and locks: `DIR`"},
-		&cli.StringFlag{Name: "server", Usage: "use no configuration file: `HOST[:PORT]`"},
-		&cli.StringFlag{Name: "user", Usage: "without a file: the user's `NAME`"},
-		&cli.StringFlag{Name: "tls", Usage: "without a file: implicit, starttls or none `MODE`"},
+		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "read the configuration in `FILE`"},
+		&cli.BoolFlag{Name: "once", Usage: "one pass over the accounts, then exit", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "say what would be retrieved, recognised, skipped and deleted; do none of it", DisableDefaultText: true},
+		&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "at most `N` accounts at work at once", DefaultText: "as configured"},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "errors alone", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "each message too; -vv the protocol, secrets masked", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "json", Usage: "one JSON object a line on standard output", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "all", Usage: "retrieve what is already seen too", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "keep", Usage: "delete nothing on the server, whatever the accounts say", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "delete", Usage: "delete each delivered message on the server, whatever the accounts say", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "fail-empty", Usage: "exit with 1 where nothing was new", DisableDefaultText: true},
+		&cli.StringFlag{Name: "state-dir", Usage: "keep seen.db and locks in `DIR`"},
+		&cli.StringFlag{Name: "server", Usage: "use no configuration file, but fetch from `HOST[:PORT]`"},
+		&cli.StringFlag{Name: "user", Usage: "without a file: log in as `NAME`"},
+		&cli.StringFlag{Name: "tls", Usage: "without a file: `MODE` is implicit, starttls or none"},
 		&cli.StringFlag{Name: "tls-ca", Usage: "without a file: trust the certificates in `FILE` too"},
-		&cli.StringFlag{Name: "tls-fingerprint", Usage: "without a file: trust this `SHA-256` of certificate or key only"},
+		&cli.StringFlag{Name: "tls-fingerprint", Usage: "without a file: trust only the certificate or key of this `SHA256`"},
 		&cli.StringFlag{Name: "auth", Usage: "without a file: log in by this `MECHANISM`"},
 		&cli.StringFlag{Name: "password-file", Usage: "without a file: the password is the first line of `FILE`"},
 		&cli.StringFlag{Name: "password-command", Usage: "without a file: the password is what `COMMAND` prints"},

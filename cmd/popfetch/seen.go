@@ -128,13 +128,29 @@ func (p *program) seenMark(c *cli.Context) error {
 	defer store.Close() //nolint:errcheck // each commit was durable by itself
 	account, err := accountNamed(c, store, name)
 	if err != nil {
-		return err
+		if account, err = enterConfigured(c, store, name, err); err != nil {
+			return err
+		}
 	}
 	var keys []seen.Entry
 	for _, id := range c.Args().Tail() {
 		keys = append(keys, seen.Entry{Key: seen.Key{UniqueID: id}})
 	}
 	return p.mark(c, store, account.Name, account.ID, keys)
+}
+
+// enterConfigured makes an account known to the store that is configured but was never fetched; unknown is the error if it is
+// neither.
+func enterConfigured(c *cli.Context, store *seen.Store, name string, unknown error) (seen.Account, error) {
+	cfg, err := readFile(c)
+	if err != nil {
+		return seen.Account{}, unknown
+	}
+	accounts, err := cfg.Select([]string{name})
+	if err != nil {
+		return seen.Account{}, usageError{err}
+	}
+	return store.Enter(c.Context, name, accounts[0].Server, accounts[0].User)
 }
 
 // markListed marks what a look at the server shows as new.

@@ -1,0 +1,313 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/popfetch/popfetch/internal/poptest"
+)
+
+// TestMain makes the program itself a command: of scripts, and by its name of every test of this package.
+func TestMain(m *testing.M) {
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil { // else each run of the program takes a second longer
+		panic(err)
+	}
+	testscript.Main(m, map[string]func(){"popfetch": main})
+}
+
+// TestScript runs the sessions in testdata/script; the first word of a file's name is the command that it is about.
+// Besides the commands of testscript they have:
+//
+//	status N program args...        the program must end with this exit status
+//	popserver NAME key=value...     a model server; $NAME, $NAME_tls, $NAME_ca: its addresses and authority
+//	    users=mrose,alice           one maildrop each, password tanstaaf
+//	    messages=3 octets=400       in each
+//	    exclusive=true              one session at a time
+//	    capa=none                   CAPA is refused
+//	    cert=wrong-name|expired|self-signed
+//	popwhen NAME COMMAND ACTION     what it does with this command from now on: refuse TEXT, cut N, as-usual, reply TEXT (with
+//	                                Go's escapes)
+//	popadd NAME unique-id...        new mail in the first maildrop
+//	popuids NAME unique-id...       what the first maildrop must hold now
+//	popcount NAME N COMMAND         how often it must have got the command
+//	popconfig NAME line...          ~/.config/popfetch/config.toml: an account work of the first maildrop, in clear, from it to
+//	                                ~/Maildir, with these lines; the state is in ~/state
+//	expand FILE                     the variables in the file have their values from now on, and nobody else may read it
+//	maildir DIR N                   the Maildir must hold N messages, each once, and nothing in tmp
+func TestScript(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("GORACE", os.Getenv("GORACE"))
+			t, ok := env.T().(poptest.TB)
+			if !ok {
+				return fmt.Errorf("testscript's %T is no poptest.TB", env.T())
+			}
+			env.Values[serversKey{}] = &scriptServers{t: t, byName: make(map[string]*scriptServer)}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status":    cmdStatus,
+			"popserver": cmdServer,
+			"popwhen":   cmdWhen,
+			"popadd":    cmdAdd,
+			"popuids":   cmdUniqueIDs,
+			"popcount":  cmdCount,
+			"popconfig": cmdConfig,
+			"expand":    cmdExpand,
+			"maildir":   cmdMaildir,
+		},
+		RequireUniqueNames: true,
+	})
+}
+
+type serversKey struct{}
+
+// scriptServers are the model servers of one script.
+type scriptServers struct {
+	t      poptest.TB
+	byName map[string]*scriptServer
+}
+
+type scriptServer struct {
+	*poptest.Server
+	mu      sync.Mutex
+	actions map[string]poptest.Action // by the beginning of the command; "greeting" for the greeting
+}
+
+func (s *scriptServer) hook(_ *poptest.Session, cmd string) poptest.Action {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if cmd == "" {
+		cmd = "greeting"
+	}
+	for command, action := range s.actions {
+		if cmd == command || strings.HasPrefix(cmd, command+" ") {
+			return action
+		}
+	}
+	return poptest.Action{}
+}
+
+// servers returns the servers of a script, or stops the script where a command was used in a wrong way.
+func servers(ts *testscript.TestScript, neg, wellUsed bool, usage string) *scriptServers {
+	if neg || !wellUsed {
+		ts.Fatalf("usage: %s", usage)
+	}
+	return ts.Value(serversKey{}).(*scriptServers)
+}
+
+func (all *scriptServers) named(ts *testscript.TestScript, name string) *scriptServer {
+	server := all.byName[name]
+	if server == nil {
+		ts.Fatalf("there is no server %s", name)
+	}
+	return server
+}
+
+func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
+	servers(ts, neg, len(args) >= 2, "status N program args...")
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	err = ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit status = %d, want %d", got, want)
+	}
+}
+
+func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
+	all := servers(ts, neg, len(args) >= 1, "popserver NAME key=value...")
+	name, users, messages, octets := args[0], []string{"mrose"}, 0, 400
+	var drop poptest.Maildrop
+	configure := func(*poptest.Config) {}
+	var variant poptest.Variant
+	for _, arg := range args[1:] {
+		key, value, _ := strings.Cut(arg, "=")
+		var err error
+		switch key {
+		case "users":
+			users = strings.Split(value, ",")
+		case "messages":
+			messages, err = strconv.Atoi(value)
+		case "octets":
+			octets, err = strconv.Atoi(value)
+		case "exclusive":
+			drop.Exclusive, err = strconv.ParseBool(value)
+		case "capa":
+			configure = func(c *poptest.Config) { c.Capabilities = nil }
+		case "cert":
+			variant = map[string]poptest.Variant{
+				"wrong-name": poptest.WrongName, "expired": poptest.Expired, "self-signed": poptest.SelfSigned,
+			}[value]
+		default:
+			err = fmt.Errorf("popserver knows no %s", key)
+		}
+		ts.Check(err)
+	}
+	var drops []poptest.Maildrop
+	for _, user := range users {
+		drop.User, drop.Password, drop.Messages = user, "tanstaaf", poptest.Numbered(messages, int64(octets))
+		drops = append(drops, drop)
+	}
+	server := &scriptServer{Server: poptest.NewServer(all.t, drops...), actions: make(map[string]poptest.Action)}
+	server.Configure(func(c *poptest.Config) {
+		configure(c)
+		c.Hook = server.hook
+		c.TLS = server.CA().ServerTLS(variant)
+	})
+	ts.Defer(func() {
+		server.Wait()
+		server.CheckRules(all.t)
+	})
+	all.byName[name] = server
+	ts.Setenv(name, server.Addr())
+	ts.Setenv(name+"_tls", server.TLSAddr())
+	ts.Setenv(name+"_ca", server.CA().File())
+}
+
+func cmdWhen(ts *testscript.TestScript, neg bool, args []string) {
+	all := servers(ts, neg, len(args) >= 3, "popwhen NAME COMMAND refuse|reply|cut|as-usual [TEXT]")
+	server := all.named(ts, args[0])
+	text := strings.Join(args[3:], " ")
+	var action poptest.Action
+	switch args[2] {
+	case "refuse":
+		action = poptest.Refuse(text)
+	case "reply":
+		reply, err := strconv.Unquote(`"` + text + `"`)
+		ts.Check(err)
+		action = poptest.Reply([]byte(reply + "\r\n"))
+	case "cut":
+		at, err := strconv.ParseInt(text, 10, 64)
+		ts.Check(err)
+		action = poptest.Cut(at)
+	case "as-usual":
+	default:
+		ts.Fatalf("popwhen knows no action %s", args[2])
+	}
+	server.mu.Lock()
+	defer server.mu.Unlock()
+	server.actions[args[1]] = action
+}
+
+func cmdAdd(ts *testscript.TestScript, neg bool, args []string) {
+	all := servers(ts, neg, len(args) >= 2, "popadd NAME unique-id...")
+	drop := all.named(ts, args[0]).Drop("")
+	for _, id := range args[1:] {
+		drop.Add(newMail(id))
+	}
+}
+
+// newMail makes a small message that no other unique-id has.
+func newMail(uniqueID string) poptest.Message {
+	return poptest.Message{UniqueID: uniqueID, Content: fmt.Appendf(nil,
+		"Message-ID: <%s@example.org>\r\nReturn-Path: <%s@example.net>\r\nSubject: later\r\n\r\nThis is %s.\r\n", uniqueID, uniqueID, uniqueID)}
+}
+
+func cmdUniqueIDs(ts *testscript.TestScript, neg bool, args []string) {
+	all := servers(ts, neg, len(args) >= 1, "popuids NAME unique-id...")
+	server := all.named(ts, args[0])
+	server.Wait()
+	if got := server.Drop("").UniqueIDs(); !slices.Equal(got, args[1:]) {
+		ts.Fatalf("the maildrop holds %q, want %q", got, args[1:])
+	}
+}
+
+func cmdCount(ts *testscript.TestScript, neg bool, args []string) {
+	all := servers(ts, neg, len(args) >= 3, "popcount NAME N COMMAND")
+	server := all.named(ts, args[0])
+	want, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	server.Wait()
+	if got := server.Count(strings.Join(args[2:], " ")); got != want {
+		ts.Fatalf("the server got %s %d times, want %d", strings.Join(args[2:], " "), got, want)
+	}
+}
+
+func cmdConfig(ts *testscript.TestScript, neg bool, args []string) {
+	all := servers(ts, neg, len(args) >= 1, "popconfig NAME line...")
+	lines := []string{
+		`state_dir = "~/state"`, `[account.work]`, `server = "` + all.named(ts, args[0]).Addr() + `"`, `tls = "none"`, `user = "mrose"`,
+	}
+	lines = append(lines, args[1:]...)
+	own := "\n" + strings.Join(args[1:], "\n")
+	if !strings.Contains(own, "\npassword") {
+		lines = append(lines, `password_command = "echo tanstaaf"`)
+	}
+	if !strings.Contains(own, "\nmaildir") && !strings.Contains(own, "\nmda =") {
+		lines = append(lines, `maildir = "~/Maildir"`)
+	}
+	path := ts.MkAbs(".config/popfetch/config.toml")
+	ts.Check(os.MkdirAll(filepath.Dir(path), 0o700))
+	ts.Check(os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
+}
+
+func cmdExpand(ts *testscript.TestScript, neg bool, args []string) {
+	servers(ts, neg, len(args) == 1, "expand FILE")
+	path := ts.MkAbs(args[0])
+	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
+	ts.Check(os.WriteFile(path, []byte(text), 0o600))
+	ts.Check(os.Chmod(path, 0o600)) // WriteFile leaves the mode of what is there.
+}
+
+func cmdMaildir(ts *testscript.TestScript, neg bool, args []string) {
+	servers(ts, neg, len(args) == 2, "maildir DIR N")
+	want, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	messages, err := readMaildir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	total := 0
+	for message, files := range messages {
+		if total += len(files); len(files) > 1 {
+			ts.Fatalf("%d files hold the same message: %q\n%s", len(files), files, message)
+		}
+	}
+	if total != want {
+		ts.Fatalf("%s holds %d messages, want %d", args[0], total, want)
+	}
+}
+
+// readMaildir returns the names of a Maildir's files by what they hold; a file in tmp is an error.
+func readMaildir(dir string) (map[string][]string, error) {
+	messages := make(map[string][]string)
+	for _, sub := range []string{"tmp", "new", "cur"} {
+		entries, err := os.ReadDir(filepath.Join(dir, sub))
+		if errors.Is(err, fs.ErrNotExist) {
+			return messages, nil // no Maildir holds no message
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range entries {
+			if sub == "tmp" {
+				return nil, fmt.Errorf("%s was left in %s/tmp", entry.Name(), dir)
+			}
+			content, err := os.ReadFile(filepath.Join(dir, sub, entry.Name()))
+			if err != nil {
+				return nil, err
+			}
+			messages[string(content)] = append(messages[string(content)], entry.Name())
+		}
+	}
+	return messages, nil
+}
