@@ -28,6 +28,11 @@ func (s *Store) Commit(ctx context.Context, account int64, records ...Record) er
 			return err
 		}
 		detail, row, aside := statements[0], statements[1], statements[2]
+		var asides bool // hardly any account has any, and looking for each message costs
+		err = tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM aside WHERE account = ?)", account).Scan(&asides)
+		if err != nil {
+			return err
+		}
 		delivered := false
 		for _, r := range records {
 			if r.Kind == 0 {
@@ -47,8 +52,10 @@ func (s *Store) Commit(ctx context.Context, account int64, records ...Record) er
 			if err != nil {
 				return err
 			}
-			if _, err := aside.ExecContext(ctx, account, key, r.Copy); err != nil {
-				return err
+			if asides {
+				if _, err := aside.ExecContext(ctx, account, key, r.Copy); err != nil {
+					return err
+				}
 			}
 		}
 		if !delivered {
