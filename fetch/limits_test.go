@@ -152,7 +152,7 @@ func TestKeepAlive(t *testing.T) {
 			})
 			r.runner.KeepAlive = 10 * time.Millisecond
 			r.account.Delete.Enabled = true
-			r.account.Target = &deliver.MDA{Command: `[ "$POPFETCH_UID" = b ] || read line < ` + fifo}
+			r.account.Target = &deliver.MDA{Timeout: patience, Command: `[ "$POPFETCH_UID" = b ] || read line < ` + fifo}
 			r.runs("2 listed, 2 new, 2 delivered, 2 deleted")
 			if n := server.Count("NOOP"); n < 3 {
 				t.Errorf("NOOP was sent %d times, want three at least", n)
@@ -193,7 +193,7 @@ func TestKeepAlive(t *testing.T) {
 		})
 		r.runner.KeepAlive = 10 * time.Millisecond
 		r.account.Delete.Enabled = true
-		r.account.Target = &deliver.MDA{Command: "read line < " + fifo}
+		r.account.Target = &deliver.MDA{Timeout: patience, Command: "read line < " + fifo}
 		r.fails(fetch.PhaseRetrieve, "1 listed, 1 new, 1 delivered")
 		r.has("a")
 		hook(server, nil)
