@@ -44,7 +44,8 @@ func (cr *Credentials) Login(ctx context.Context, c *pop3.Client) error {
 		return &LoginError{Fault: LoginCannot, Err: cr.nothingInCommon(c)}
 	}
 	var password string
-	for n, mechanism := range usable {
+	var refusal *LoginError
+	for _, mechanism := range usable[:min(len(usable), 2)] {
 		if mechanism != External && password == "" {
 			var err error
 			if password, err = cr.Password(ctx); err != nil {
@@ -61,12 +62,12 @@ func (cr *Credentials) Login(ctx context.Context, c *pop3.Client) error {
 		case !errors.As(err, &reply):
 			return fmt.Errorf("logging in by %s: %w", mechanism, err)
 		}
-		last := shown || reply.Code != "" || n > 0 || n+1 == len(usable)
-		if last {
-			return &LoginError{Fault: faultOf(reply, c.Capabilities()), Err: fmt.Errorf("%s: %w", mechanism, err)}
+		refusal = &LoginError{Fault: faultOf(reply, c.Capabilities()), Err: fmt.Errorf("%s: %w", mechanism, err)}
+		if shown || reply.Code != "" {
+			break
 		}
 	}
-	return nil // not reached: the last mechanism always returns
+	return refusal
 }
 
 // attempt tries one mechanism and tells whether the password was shown to the server.
