@@ -180,116 +180,6 @@ func TestRunner_poll(t *testing.T) {
 	r.holds(letter("a"), letter("b"))
 }
 
-// A stop (SIGTERM ends ctx) ends the asking: what is asked for arrives, is delivered and recorded, QUIT is said, nothing is
-// deleted, and the next run brings the rest (behaviour 33).
-func TestStop(t *testing.T) {
-	t.Parallel()
-	for _, pipelining := range []bool{true, false} {
-		t.Run(fmt.Sprintf("between messages, pipelining %v", pipelining), func(t *testing.T) {
-			t.Parallel()
-			messages := make([]poptest.Message, 300)
-			for i := range messages {
-				messages[i] = letter(fmt.Sprintf("m%03d", i))
-			}
-			server := newServer(t, messages...)
-			if !pipelining {
-				server.Configure(without("PIPELINING"))
-			}
-			ctx, stop := context.WithCancelCause(t.Context())
-			defer stop(nil)
-			stopped := errors.New("stopped by a signal")
-			hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
-				if cmd == "RETR 5" {
-					stop(stopped)
-				}
-				return poptest.Action{}
-			})
-			r := newRig(t, server.Addr())
-			r.account.Delete.Enabled = true
-			result := r.runner.Run(ctx, []fetch.Account{r.account})[0]
-			checkFailure(t, result, fetch.PhaseRetrieve)
-			if !errors.Is(result.Err, stopped) {
-				t.Errorf("Run() = %v, want the cause of the stop", result.Err)
-			}
-			asked := func() int { server.Wait(); return server.Count("RETR") }()
-			if result.Delivered != asked || len(r.mail()) != asked || len(r.recorded()) != asked || asked >= 300 {
-				t.Errorf("%d asked for, %d told, %d in new/, %d recorded, want them equal and fewer than 300", asked, result.Delivered, len(r.mail()), len(r.recorded()))
-			}
-			if !pipelining && asked > 6 {
-				t.Errorf("%d were asked for, want no more than 6", asked)
-			}
-			checkCount(t, server, "QUIT", 1)
-			checkCount(t, server, "DELE", 0)
-			hook(server, nil)
-			result = r.run()
-			if result.Err != nil || result.Delivered != 300-asked || result.Deleted != 300 {
-				t.Errorf("the next run: %s, error %v, want %d delivered and 300 deleted", outcome(result), result.Err, 300-asked)
-			}
-			r.holds(messages...)
-			server.CheckRules(t)
-		})
-	}
-	t.Run("before it began", func(t *testing.T) {
-		t.Parallel()
-		server := newServer(t, letter("a"))
-		r := newRig(t, server.Addr())
-		ctx, stop := context.WithCancel(t.Context())
-		stop()
-		result := r.runner.Run(ctx, []fetch.Account{r.account})[0]
-		if !errors.Is(result.Err, context.Canceled) {
-			t.Errorf("Run() = %v, want context.Canceled", result.Err)
-		}
-		r.holds()
-	})
-	t.Run("while it waits for its turn", func(t *testing.T) {
-		t.Parallel()
-		server := newServer(t, letter("a"))
-		r := newRig(t, server.Addr())
-		r.runner.Jobs = 1
-		ctx, stop := context.WithCancel(t.Context())
-		defer stop()
-		hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
-			if cmd == "STAT" {
-				stop()
-			}
-			return poptest.Action{}
-		})
-		second := r.account
-		second.Name = "second"
-		for _, result := range r.runner.Run(ctx, []fetch.Account{r.account, second}) {
-			if !errors.Is(result.Err, context.Canceled) {
-				t.Errorf("%s: %v, want context.Canceled", result.Account, result.Err)
-			}
-		}
-	})
-}
-
-// The deadline of a run ends it however slowly the server trickles; what is whole by then is delivered and recorded.
-func TestDeadline(t *testing.T) {
-	t.Parallel()
-	server := newServer(t, letter("a"), letter("b"), letter("c"))
-	server.Configure(without("PIPELINING"))
-	hook(server, on("RETR 3", poptest.Stall(30)))
-	r := newRig(t, server.Addr())
-	r.account.Deadline = 2 * silence
-	r.account.Delete.Enabled = true
-	begun := time.Now()
-	err := r.fails(fetch.PhaseRetrieve, "3 listed, 3 new, 2 delivered")
-	if took := time.Since(begun); took > patience {
-		t.Errorf("the run took %v, want about %v", took, r.account.Deadline)
-	}
-	if !strings.Contains(err.Error(), "deadline has passed") {
-		t.Errorf("Run() = %v, want the deadline told", err)
-	}
-	r.holds(letter("a"), letter("b"))
-	r.has("a", "b")
-	hook(server, nil)
-	r.account.Deadline = patience
-	r.runs("3 listed, 1 new, 1 delivered, 3 deleted")
-	r.holds(letter("a"), letter("b"), letter("c"))
-	server.CheckRules(t)
-}
-
 // An account that looks like a renamed one is pointed out (interface.md); what the target holds is recognised by its token.
 func TestRenamed(t *testing.T) {
 	t.Parallel()
@@ -420,4 +310,46 @@ func TestLook(t *testing.T) {
 		t.Errorf("the maildrop holds %q, want two", got)
 	}
 	server.CheckRules(t)
+}
+
+// What an operator should know is told at each run, and does not end it.
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, expire string
+		policy       fetch.DeletePolicy
+		warning      string
+	}{
+		{"R2449-5/EXPIRE 0", "EXPIRE 0", fetch.DeletePolicy{}, "EXPIRE 0"},
+		{"R2449-5/before 30 days", "EXPIRE 5", fetch.DeletePolicy{Enabled: true, After: 30 * day}, "after 5 days"},
+		{"R2449-5/after 30 days", "EXPIRE 60", fetch.DeletePolicy{Enabled: true, After: 30 * day}, ""},
+		{"R2449-5/never", "EXPIRE NEVER", fetch.DeletePolicy{}, ""},
+		{"R2449-5/deleted anyway", "EXPIRE 0", fetch.DeletePolicy{Enabled: true}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t)
+			server.Configure(func(c *poptest.Config) { c.Capabilities = append(poptest.DefaultCapabilities(), test.expire) })
+			r := newRig(t, server.Addr())
+			r.account.Delete = test.policy
+			r.runs("")
+			if test.warning != "" {
+				r.warned(test.warning)
+			} else if told := r.told(fetch.Warning); len(told) > 0 {
+				t.Errorf("warned of %v, want no warning", told[0].Err)
+			}
+		})
+	}
+	t.Run("R8314-1/clear text off loopback", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t)
+		r := newRig(t, strings.Replace(server.Addr(), "127.0.0.1", "0.0.0.0", 1)) // which is this machine, and not called loopback
+		r.runs("")
+		r.warned("in clear")
+		r = newRig(t, server.Addr())
+		r.runs("")
+		if told := r.told(fetch.Warning); len(told) > 0 {
+			t.Errorf("warned of %v on loopback, want no warning", told[0].Err)
+		}
+	})
 }
