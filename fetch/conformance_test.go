@@ -197,3 +197,35 @@ func TestSilence(t *testing.T) {
 		})
 	}
 }
+
+// A stream that ends inside a line is an error, never a complete line.
+func TestClosed(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, command, reply string
+		phase                fetch.Phase
+	}{
+		{"C0005/inside a status line", "STAT", "+OK", fetch.PhaseList},
+		{"C0005/inside a listing", "UIDL", "+OK\r\n1 a\r\n2 b", fetch.PhaseList},
+		{"C0005/inside the end of a listing", "UIDL", "+OK\r\n1 a\r\n2 b\r\n.", fetch.PhaseList},
+		{"C0006/inside the end of a message", "RETR 1", "+OK\r\nSubject: a\r\n\r\n.", fetch.PhaseRetrieve},
+		{"C0006/without the end of a message", "RETR 1", "+OK\r\nSubject: a\r\n\r\n", fetch.PhaseRetrieve},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t, letter("a"), letter("b"))
+			hook(server, on(test.command, poptest.Action{Reply: []byte(test.reply), End: poptest.EndByCut, At: poptest.Whole}))
+			r := newRig(t, server.Addr())
+			want := ""
+			if test.phase == fetch.PhaseRetrieve {
+				want = "2 listed, 2 new"
+			}
+			if err := r.fails(test.phase, want); !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("Run() = %v, want io.ErrUnexpectedEOF", err)
+			}
+			r.holds()
+			hook(server, nil)
+			r.runs("2 listed, 2 new, 2 delivered")
+		})
+	}
+}

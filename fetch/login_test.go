@@ -322,3 +322,23 @@ func TestLogin_broken(t *testing.T) {
 		script.Wait()
 	})
 }
+
+// The name goes out octet for octet as it is configured, whatever it looks like (OX-2).
+func TestLogin_name(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"domain/user/alias", "recent:user@example.org", "two words", " lead and trail ", "a\"b'c%d#e", strings.Repeat("n", 200)} {
+		t.Run("C0042/"+name, func(t *testing.T) {
+			t.Parallel()
+			server := poptest.NewServer(t, poptest.Maildrop{User: name, Password: secret, Messages: []poptest.Message{letter("a")}})
+			r := newRig(t, server.Addr())
+			c := credentials(fetch.User)
+			c.User = name
+			r.account.User, r.account.Login = name, c.Login
+			r.runs("1 listed, 1 new, 1 delivered")
+			if !bytes.Contains(server.Received(), []byte("\r\nUSER "+name+"\r\n")) {
+				t.Errorf("the client sent %q, want USER %s", server.Received(), name)
+			}
+			server.CheckRules(t)
+		})
+	}
+}

@@ -353,3 +353,31 @@ func TestWarnings(t *testing.T) {
 		}
 	})
 }
+
+// Where the server is silent between two messages, what has arrived is made durable meanwhile and not only when a batch is full.
+func TestIdle(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"), letter("b"), letter("c"))
+	r := newRig(t, server.Addr())
+	two := make(chan struct{})
+	count := 0
+	r.runner.Observe = func(e fetch.Event) { // one event at a time
+		if e.Kind == fetch.Delivered {
+			if count++; count == 2 {
+				close(two)
+			}
+		}
+	}
+	hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
+		if cmd == "RETR 3" {
+			select {
+			case <-two:
+			case <-time.After(patience):
+				t.Error("two messages have arrived, and are not delivered while the server is silent")
+			}
+		}
+		return poptest.Action{}
+	})
+	server.Configure(without("PIPELINING"))
+	r.runs("3 listed, 3 new, 3 delivered")
+}
