@@ -18,7 +18,7 @@ const (
 	maildropMessages = 140
 	// killsVariable sets how often the program is killed at random moments.
 	killsVariable = "POPFETCH_KILLS"
-	defaultKills  = 112
+	defaultKills  = 88
 	leastKills    = 200 // at all moments
 	killsAtOnce   = 8   // in one subtest, one after the other
 )
@@ -110,6 +110,11 @@ func (k *kills) atMoments(t *testing.T, total int) {
 				}
 				r.countKill("random moments")
 				r.checkKilled()
+				// Every fourth time the run after it is killed too, while it looks what there is or soon afterwards.
+				if again := rng.Int64N(24 << 10); seed%4 == 3 && r.killAt(again, delay) {
+					r.countKill("random moments of the run after a kill")
+					r.checkKilled()
+				}
 				r.finish()
 			}
 		})
