@@ -31,6 +31,12 @@ func (p *program) fetch(c *cli.Context) error {
 	if c.Bool("dry-run") {
 		return p.foretell(c, p.runner(s, store, nil), accounts)
 	}
+	stopped := context.AfterFunc(c.Context, func() {
+		if p.term.talks {
+			p.term.errorf("finishing what was asked for; interrupt once more to end at once")
+		}
+	})
+	defer stopped()
 	var output broken
 	runner := p.runner(s, store, &output)
 	if !c.Bool("once") {
@@ -83,7 +89,7 @@ func (p *program) outcome(c *cli.Context, results []fetch.Result) error {
 	for _, r := range results {
 		statuses = append(statuses, resultStatuses(r)...)
 		fresh += r.New
-		if p.term.talks && !c.Bool("quiet") {
+		if p.term.talks && !c.Bool("quiet") && (r.Err == nil || r.Listed > 0) {
 			p.term.errorf("%s", summary(r))
 		}
 	}

@@ -78,14 +78,9 @@ func (t *terminal) askPassword(s *setting, a *config.Account) (func(context.Cont
 		return nil, &config.Error{File: s.File, Key: "account." + a.Name, Err: fmt.Errorf(
 			"no password is configured and there is no terminal to ask on; set one of password_command, password_file, password_credential, password (--password-command, --password-file)")}
 	}
-	defer tty.Close() //nolint:errcheck // nothing is lost
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, err := fmt.Fprintf(tty, "Password for %s at %s: ", printable(a.User), a.Server); err != nil {
-		return nil, err
-	}
-	password, err := term.ReadPassword(int(tty.Fd()))
-	_, _ = fmt.Fprintln(tty)
+	password, err := readPassword(s.cli.Context, tty, fmt.Sprintf("Password for %s at %s: ", printable(a.User), a.Server))
 	if err != nil {
 		return nil, fmt.Errorf("reading the password: %w", err)
 	}
@@ -93,6 +88,37 @@ func (t *terminal) askPassword(s *setting, a *config.Account) (func(context.Cont
 		return nil, &config.Error{File: s.File, Key: "account." + a.Name, Err: errors.New("the password is empty")}
 	}
 	return func(context.Context) (string, error) { return string(password), nil }, nil
+}
+
+// readPassword reads a line without echo. An interrupt ends it, which the terminal alone does not do where signals are
+// caught, and leaves the terminal as it was. It closes tty, unless it was interrupted: then the process ends, and the read
+// with it.
+func readPassword(ctx context.Context, tty *os.File, prompt string) ([]byte, error) {
+	fd := int(tty.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.WriteString(tty, prompt); err != nil {
+		return nil, err
+	}
+	type answer struct {
+		password []byte
+		err      error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		password, err := term.ReadPassword(fd)
+		answered <- answer{password, err}
+	}()
+	select {
+	case a := <-answered:
+		_, err := fmt.Fprintln(tty)
+		return a.password, errors.Join(a.err, err, tty.Close())
+	case <-ctx.Done():
+		_, err := fmt.Fprintln(tty)
+		return nil, errors.Join(context.Cause(ctx), err, term.Restore(fd, before))
+	}
 }
 
 // printable escapes control characters and what is no UTF-8.

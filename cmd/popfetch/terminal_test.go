@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/popfetch/popfetch/internal/poptest"
+)
+
+// pseudoTerminal is a terminal whose keyboard and screen the test has.
+type pseudoTerminal struct {
+	t    *testing.T
+	ctl  *os.File
+	tty  *os.File // what the program gets
+	mu   sync.Mutex
+	seen bytes.Buffer // all that was on the screen
+	more chan struct{}
+}
+
+func newTerminalPair(t *testing.T) *pseudoTerminal {
+	t.Helper()
+	ctl, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("no pseudo-terminals here: %v", err)
+	}
+	if err := unix.IoctlSetPointerInt(int(ctl.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(ctl.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &pseudoTerminal{t: t, ctl: ctl, tty: tty, more: make(chan struct{}, 1)}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		_, _ = io.Copy(p, ctl) // until the last of the program's and the test's files is closed
+	}()
+	t.Cleanup(func() {
+		_ = tty.Close()
+		<-read
+		_ = ctl.Close()
+	})
+	return p
+}
+
+// Write keeps what the program shows.
+func (p *pseudoTerminal) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen.Write(b)
+	select {
+	case p.more <- struct{}{}:
+	default:
+	}
+	return len(b), nil
+}
+
+func (p *pseudoTerminal) screen() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seen.String()
+}
+
+// waitFor waits until the screen shows a text.
+func (p *pseudoTerminal) waitFor(text string) {
+	p.t.Helper()
+	limit := time.After(20 * time.Second)
+	for !strings.Contains(p.screen(), text) {
+		select {
+		case <-p.more:
+		case <-limit:
+			p.t.Fatalf("the screen never showed %q: %q", text, p.screen())
+		}
+	}
+}
+
+// echoes tells whether the terminal shows what is typed.
+func (p *pseudoTerminal) echoes() bool {
+	p.t.Helper()
+	state, err := unix.IoctlGetTermios(int(p.tty.Fd()), unix.TCGETS)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return state.Lflag&unix.ECHO != 0
+}
+
+// waitForSilence waits until the terminal does not show what is typed.
+func (p *pseudoTerminal) waitForSilence() {
+	p.t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(20 * time.Second)
+	for p.echoes() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			p.t.Fatal("the program never turned off the echo")
+		}
+	}
+}
+
+func (p *pseudoTerminal) typeIn(text string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p.ctl, text); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// start starts popfetch on the terminal, at home in an empty folder.
+func (p *pseudoTerminal) start(args ...string) *exec.Cmd {
+	p.t.Helper()
+	c := exec.CommandContext(p.t.Context(), "popfetch", args...)
+	c.Dir = p.t.TempDir()
+	c.Env = append(os.Environ(), "HOME="+c.Dir, "XDG_STATE_HOME=", "XDG_CONFIG_HOME=")
+	c.Stdin, c.Stdout, c.Stderr = p.tty, p.tty, p.tty
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
+	if err := c.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	return c
+}
+
+// TestTerminal_password types the password, which is not shown, and reads the one line of the end.
+func TestTerminal_password(t *testing.T) {
+	t.Parallel()
+	server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf", Messages: poptest.Numbered(3, 500)})
+	for _, test := range []struct {
+		name, typed, say string
+		status           int
+	}{
+		{"right", "tanstaaf\n", "popfetch: mrose@127.0.0.1: 3 listed, 3 delivered\r\n", 0},
+		{"wrong", "sesame\n", "popfetch: mrose@127.0.0.1: login: the server refused the log-in", 77},
+		{"empty", "\n", "popfetch: account.mrose@127.0.0.1: the password is empty\r\n", 78},
+		{"interrupted", "tan\x03", "", 130},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			p := newTerminalPair(t)
+			c := p.start("--once", "--server", server.Addr(), "--tls", "none", "--user", "mrose", "--maildir", "m")
+			prompt := "Password for mrose at " + server.Addr() + ": "
+			p.waitFor(prompt)
+			p.waitForSilence()
+			p.typeIn(test.typed)
+			if status := exitOf(t, c.Wait()); status != test.status {
+				t.Errorf("exit status = %d, want %d", status, test.status)
+			}
+			if !p.echoes() {
+				t.Error("the terminal was left without echo")
+			}
+			p.waitFor(prompt + "\r\n" + test.say)
+			if screen := p.screen(); strings.Contains(screen, "tan") || strings.Contains(screen, "sesame") || strings.Count(screen, "\n") > 2 {
+				t.Errorf("the screen shows %q, want the prompt, one line and no password", screen)
+			}
+		})
+	}
+}
+
+// TestTerminal_interrupt presses Ctrl-C in the middle of a run: the person is told what goes on.
+func TestTerminal_interrupt(t *testing.T) {
+	t.Parallel()
+	const messages = 400
+	server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf", Messages: poptest.Numbered(messages, 500)})
+	reached := make(chan struct{})
+	var once sync.Once
+	server.Configure(func(c *poptest.Config) {
+		c.Hook = func(_ *poptest.Session, cmd string) poptest.Action {
+			if !strings.HasPrefix(cmd, "RETR ") {
+				return poptest.Action{}
+			}
+			once.Do(func() { close(reached) })
+			return poptest.Action{Delay: 20 * time.Millisecond}
+		}
+	})
+	p := newTerminalPair(t)
+	c := p.start("--once", "--server", server.Addr(), "--tls", "none", "--user", "mrose", "--maildir", "m", "--password-command", "echo tanstaaf")
+	<-reached
+	p.typeIn("\x03")
+	if status := exitOf(t, c.Wait()); status != 130 {
+		t.Errorf("exit status = %d, want 130", status)
+	}
+	p.waitFor("popfetch: finishing what was asked for; interrupt once more to end at once\r\n")
+	server.Wait()
+	p.waitFor(fmt.Sprintf("popfetch: mrose@127.0.0.1: %d listed, %d delivered\r\n", messages, server.Count("RETR")))
+}
