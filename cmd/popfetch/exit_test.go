@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/pop3"
+	"github.com/popfetch/popfetch/seen"
+)
+
+func TestExitStatus(t *testing.T) {
+	in := func(phase fetch.Phase, err error) error { return &fetch.Error{Account: "work", Phase: phase, Err: err} }
+	wrapped := func(err error) error { return fmt.Errorf("doing something: %w", err) }
+	refused := func(code pop3.ResponseCode) error {
+		return wrapped(&pop3.ReplyError{Command: "RETR", Code: code, Text: "no"})
+	}
+	login := func(fault fetch.LoginFault) error {
+		return in(fetch.PhaseLogin, &fetch.LoginError{Fault: fault, Err: refused(pop3.CodeSysTemp)})
+	}
+	for _, test := range []struct {
+		name string
+		err  error
+		want int
+	}{
+		{"0", nil, 0},
+		{"1", errEmpty, 1},
+		{"64/usage", wrapped(usagef("what?")), 64},
+		{"64/an account that nobody knows", wrapped(seen.ErrUnknown), 64},
+		{"68/no such host", in(fetch.PhaseOpen, wrapped(&net.DNSError{IsNotFound: true})), 68},
+		{"69/no unique-ids", in(fetch.PhaseList, refused("")), 69},
+		{"69/SYS-PERM", in(fetch.PhaseRetrieve, refused(pop3.CodeSysPerm)), 69},
+		{"69/SYS-PERM at the log-in", login(fetch.LoginBroken), 69},
+		{"70/commands out of their order", wrapped(pop3.ErrState), 70},
+		{"73/Maildir is gone", in(fetch.PhaseTarget, wrapped(deliver.ErrMissing)), 73},
+		{"73/state cannot be made", wrapped(seen.ErrCreate), 73},
+		{"74/disk full", in(fetch.PhaseDeliver, wrapped(syscall.ENOSPC)), 74},
+		{"74/not recorded", in(fetch.PhaseRecord, errors.New("database disk image is malformed")), 74},
+		{"74/not readable", wrapped(&fs.PathError{Op: "open", Path: "seen.db", Err: fs.ErrPermission}), 74},
+		{"74/later version", wrapped(seen.ErrNewerSchema), 74},
+		{"74/anything of this machine", errors.New("file is not a database"), 74},
+		{"75/in use", login(fetch.LoginLater), 75},
+		{"75/another popfetch", in(fetch.PhaseLock, seen.ErrLocked), 75},
+		{"75/name server is silent", in(fetch.PhaseOpen, wrapped(&net.DNSError{IsTimeout: true})), 75},
+		{"75/timed out", in(fetch.PhaseRetrieve, wrapped(os.ErrDeadlineExceeded)), 75},
+		{"75/broke off", in(fetch.PhaseRetrieve, wrapped(syscall.ECONNRESET)), 75},
+		{"75/deadline while delivering", in(fetch.PhaseDeliver, context.DeadlineExceeded), 75},
+		{"75/SYS-TEMP for a listing", in(fetch.PhaseList, refused(pop3.CodeSysTemp)), 75},
+		{"75/QUIT refused", in(fetch.PhaseQuit, refused("")), 75},
+		{"76/out of step", in(fetch.PhaseList, wrapped(&pop3.ProtocolError{Got: "HTTP"})), 76},
+		{"77/refused", login(fetch.LoginRefused), 77},
+		{"77/nothing in common", login(fetch.LoginCannot), 77},
+		{"77/STLS is not offered", in(fetch.PhaseOpen, wrapped(pop3.ErrInsecure)), 77},
+		{"77/unknown authority", in(fetch.PhaseOpen, wrapped(x509.UnknownAuthorityError{})), 77},
+		{"77/wrong name", in(fetch.PhaseOpen, wrapped(x509.HostnameError{Certificate: new(x509.Certificate), Host: "h"})), 77},
+		{"77/not the pinned one", in(fetch.PhaseOpen, wrapped(errPin)), 77},
+		{"77/client certificate refused", in(fetch.PhaseOpen, wrapped(tls.AlertError(42))), 77},
+		{"77/AUTH of a listing", in(fetch.PhaseRetrieve, refused(pop3.CodeAuth)), 77},
+		{"78", wrapped(config.Errors{{Err: errors.New("wrong")}}), 78},
+		{"130", errors.Join(in(fetch.PhaseRetrieve, context.Canceled), signalError{syscall.SIGINT}), 130},
+		{"143 before faults", errors.Join(&runError{[]int{77}}, signalError{syscall.SIGTERM}), 143},
+		{"of several accounts", &runError{[]int{75, 69, 76, 68}}, 76},
+		{"of several accounts with standard output closed", errors.Join(&runError{[]int{75}}, wrapped(syscall.EPIPE)), 75},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := exitStatus(test.err); got != test.want {
+				t.Errorf("exitStatus(%v) = %d, want %d", test.err, got, test.want)
+			}
+		})
+	}
+}
+
+// TestUrgency holds the order that the operator's manual promises.
+func TestUrgency(t *testing.T) {
+	order := []int{78, 77, 73, 74, 70, 76, 69, 68, 75}
+	for i, first := range order {
+		for _, second := range order[i:] {
+			if got := (&runError{[]int{second, first, second}}).status(); got != first {
+				t.Errorf("status of %d and %d = %d, want %d", second, first, got, first)
+			}
+		}
+	}
+}
+
+func TestResultStatuses(t *testing.T) {
+	r := fetch.Result{Failed: 1, Unusable: 2, Err: &fetch.Error{Phase: fetch.PhaseDeliver, Err: syscall.ENOSPC}}
+	got := exitStatus(&runError{resultStatuses(r)})
+	if got != exitIO {
+		t.Errorf("status of a full disk, a refused and an unusable message = %d, want %d", got, exitIO)
+	}
+	if got := resultStatuses(fetch.Result{Listed: 3, New: 3, Delivered: 3}); len(got) != 0 {
+		t.Errorf("statuses of a good run = %d, want none", got)
+	}
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/popfetch/popfetch/fetch"
+)
+
+func newApp() *cli.App { return (&program{term: newTerminal()}).app() }
+
+// manual returns the source of popfetch(1), or the part of it between two headings.
+func manual(t *testing.T, from, to string) string {
+	t.Helper()
+	page, err := os.ReadFile("../../man/popfetch.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, part, found := strings.Cut(string(page), from+"\n")
+	part, _, ends := strings.Cut(part, to+"\n")
+	if !found || !ends {
+		t.Fatalf("popfetch(1) has no part between %q and %q", from, to)
+	}
+	return part
+}
+
+// items returns what the .It lines of a part of the page name.
+func items(part, macro string) []string {
+	var names []string
+	for line := range strings.Lines(part) {
+		if item, ok := strings.CutPrefix(line, ".It "+macro); ok {
+			names = append(names, macro+strings.TrimSpace(item))
+		}
+	}
+	return names
+}
+
+// compare reports what is only on one side.
+func compare(t *testing.T, what string, page, program []string) {
+	t.Helper()
+	for _, name := range page {
+		if !slices.Contains(program, name) {
+			t.Errorf("popfetch(1) has the %s %q, which the program does not know", what, name)
+		}
+	}
+	for _, name := range program {
+		if !slices.Contains(page, name) {
+			t.Errorf("the program has the %s %q, which popfetch(1) does not tell of", what, name)
+		}
+	}
+	if len(page) == 0 {
+		t.Errorf("popfetch(1) has no %s at all", what)
+	}
+}
+
+func TestManual_options(t *testing.T) {
+	app := newApp()
+	flags := append(slices.Clone(app.Flags), cli.HelpFlag, cli.VersionFlag)
+	for _, command := range app.Commands {
+		flags = append(flags, command.Flags...)
+	}
+	program := make(map[string]bool)
+	for _, flag := range flags {
+		for _, name := range flag.Names() {
+			program[strings.Repeat("-", min(len(name), 2))+name] = true
+		}
+	}
+	var page []string
+	fl := regexp.MustCompile(`Fl (\S+)`)
+	for _, item := range items(manual(t, ".Ss Options", ".Ss JSON"), "Fl ") {
+		for _, match := range fl.FindAllStringSubmatch(item, -1) {
+			page = append(page, "-"+match[1])
+		}
+	}
+	compare(t, "option", page, slices.Collect(maps.Keys(program)))
+}
+
+func TestManual_commands(t *testing.T) {
+	var program []string
+	var walk func(prefix string, commands []*cli.Command)
+	walk = func(prefix string, commands []*cli.Command) {
+		for _, c := range commands {
+			if len(c.Subcommands) == 0 {
+				program = append(program, prefix+c.Name)
+			}
+			walk(prefix+c.Name+" ", c.Subcommands)
+		}
+	}
+	walk("", newApp().Commands)
+	var page []string
+	for _, item := range items(manual(t, ".Ss Commands", ".Ss Options"), "Cm ") {
+		page = append(page, strings.ReplaceAll(item, "Cm ", ""))
+	}
+	compare(t, "command", page, program)
+}
+
+// TestManual_status compares the statuses of exit.go, and their order of urgency, with the page.
+func TestManual_status(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "exit.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := []string{"130", "143"} // 128 and the signal
+	ast.Inspect(file, func(node ast.Node) bool {
+		if spec, ok := node.(*ast.ValueSpec); ok && strings.HasPrefix(spec.Names[0].Name, "exit") {
+			program = append(program, spec.Values[0].(*ast.BasicLit).Value)
+		}
+		return true
+	})
+	part := manual(t, ".Sh EXIT STATUS", ".Sh EXAMPLES")
+	var page []string
+	for _, item := range items(part, "") {
+		page = append(page, strings.Split(item, " , ")...)
+	}
+	compare(t, "exit status", page, program)
+
+	var order []string
+	for _, status := range urgency {
+		order = append(order, fmt.Sprint(status))
+	}
+	if want := ": " + strings.Join(order, ", ") + ".\n"; !strings.HasSuffix(part, want) {
+		t.Errorf("popfetch(1) tells the order of statuses otherwise than %q", want)
+	}
+}
+
+func TestManual_JSON(t *testing.T) {
+	program := []string{
+		string(fetch.Started), string(fetch.Listed), string(fetch.Recognised), string(fetch.Delivered), string(fetch.Refused),
+		string(fetch.Skipped), string(fetch.Deleted), string(fetch.Warning), string(fetch.Finished), "max_size",
+	}
+	line := reflect.TypeFor[eventLine]()
+	for i := range line.NumField() {
+		name, _, _ := strings.Cut(line.Field(i).Tag.Get("json"), ",")
+		program = append(program, name)
+	}
+	var page []string
+	for text := range strings.Lines(manual(t, ".Ss JSON", ".Sh ENVIRONMENT")) {
+		if words := strings.Fields(text); words[0] == ".Cm" {
+			page = append(page, words[1])
+		}
+	}
+	compare(t, "JSON field or event", page, program)
+}

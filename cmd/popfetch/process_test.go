@@ -1,0 +1,319 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/popfetch/popfetch/internal/poptest"
+)
+
+// endLimit is how long the program may take to end after a signal.
+const endLimit = 10 * time.Second
+
+// account is a model server with one maildrop, and a folder with a configuration for it.
+type account struct {
+	*poptest.Server
+	dir string // with config.toml, the Maildir, and the state
+}
+
+func newAccount(t *testing.T, messages []poptest.Message, lines ...string) *account {
+	t.Helper()
+	a := &account{dir: t.TempDir(), Server: poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf", Messages: messages})}
+	lines = append([]string{
+		`state_dir = "state"`, `[account.work]`, `server = "` + a.Addr() + `"`, `tls = "none"`, `user = "mrose"`,
+		`password = "tanstaaf"`, `maildir = "Maildir"`,
+	}, lines...)
+	if err := os.WriteFile(filepath.Join(a.dir, "config.toml"), []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// command is popfetch with this account's configuration.
+func (a *account) command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), "popfetch", append([]string{"--config", "config.toml"}, args...)...)
+	c.Dir = a.dir
+	return c
+}
+
+// mustRun runs popfetch and returns its standard output; it must exit with status and, if that is 0, say nothing else.
+func (a *account) mustRun(t *testing.T, status int, args ...string) string {
+	t.Helper()
+	c := a.command(t, args...)
+	var out, complaints bytes.Buffer
+	c.Stdout, c.Stderr = &out, &complaints
+	if got := exitOf(t, c.Run()); got != status || status == 0 && complaints.Len() > 0 {
+		t.Fatalf("popfetch %q ended with %d, want %d, and said: %s", args, got, status, complaints.String())
+	}
+	return out.String()
+}
+
+// exitOf returns the exit status that an error of package exec stands for.
+func exitOf(t *testing.T, err error) int {
+	t.Helper()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	if exit == nil {
+		return 0
+	}
+	return exit.ExitCode()
+}
+
+// delivered returns how many messages the Maildir holds; each must be there once.
+func (a *account) delivered(t *testing.T) int {
+	t.Helper()
+	messages, err := readMaildir(filepath.Join(a.dir, "Maildir"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for message, files := range messages {
+		if len(files) > 1 {
+			t.Errorf("%d files hold the same message: %.200q", len(files), message)
+		}
+	}
+	return len(messages)
+}
+
+// waitEnd waits for a program that was sent a signal at the given time.
+func waitEnd(t *testing.T, c *exec.Cmd, at time.Time, want int) {
+	t.Helper()
+	status := exitOf(t, c.Wait())
+	if took := time.Since(at); took > endLimit {
+		t.Errorf("the program ended %v after the signal, want %v at most", took, endLimit)
+	}
+	if status != want {
+		t.Errorf("exit status = %d, want %d; it said: %s", status, want, c.Stderr)
+	}
+}
+
+// TestSignal interrupts a run between messages: what was asked for is delivered and recorded, QUIT is said, and the next run
+// fetches the rest and nothing twice.
+func TestSignal(t *testing.T) {
+	t.Parallel()
+	for signal, want := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143} {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			const messages = 400
+			a := newAccount(t, poptest.Numbered(messages, 2000), `delete = "delivered"`)
+			reached := make(chan struct{})
+			var once sync.Once
+			a.Configure(func(c *poptest.Config) {
+				c.Hook = func(_ *poptest.Session, cmd string) poptest.Action {
+					n, err := strconv.Atoi(strings.TrimPrefix(cmd, "RETR "))
+					if err != nil || n < 20 {
+						return poptest.Action{}
+					}
+					once.Do(func() { close(reached) })
+					return poptest.Action{Delay: 20 * time.Millisecond} // 8 s for all of them: the signal comes long before
+				}
+			})
+			c := a.command(t, "--once")
+			c.Stderr = new(bytes.Buffer)
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			<-reached
+			at := time.Now()
+			if err := c.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			waitEnd(t, c, at, want)
+			a.Wait()
+			delivered := a.delivered(t)
+			if asked := a.Count("RETR"); delivered != asked || asked >= messages {
+				t.Errorf("delivered = %d, want the %d that were asked for, fewer than %d", delivered, asked, messages)
+			}
+			if records := strings.Count(a.mustRun(t, 0, "seen", "list"), "\tdelivered\t"); records != delivered {
+				t.Errorf("records = %d, want %d", records, delivered)
+			}
+			if quits := a.Count("QUIT"); quits != 1 {
+				t.Errorf("QUIT was sent %d times, want once", quits)
+			}
+			a.Configure(func(c *poptest.Config) { c.Hook = nil })
+			a.mustRun(t, 0, "--once")
+			a.Wait()
+			if got := a.delivered(t); got != messages {
+				t.Errorf("delivered after the next run = %d, want %d", got, messages)
+			}
+			if retrieved := a.Count("RETR"); retrieved != messages {
+				t.Errorf("RETR was sent %d times, want %d: once for each message", retrieved, messages)
+			}
+			if left := a.Drop("").UniqueIDs(); len(left) != 0 {
+				t.Errorf("left on the server: %q", left)
+			}
+			a.CheckRules(t)
+		})
+	}
+}
+
+// TestSignal_stall interrupts a run whose server has fallen silent in the middle of a message.
+func TestSignal_stall(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t, poptest.Numbered(5, 2000))
+	reached := make(chan struct{})
+	var once sync.Once
+	a.Configure(func(c *poptest.Config) {
+		c.Hook = func(_ *poptest.Session, cmd string) poptest.Action {
+			if cmd != "RETR 3" {
+				return poptest.Action{}
+			}
+			once.Do(func() { close(reached) })
+			return poptest.Stall(1000)
+		}
+	})
+	c := a.command(t, "--once")
+	c.Stderr = new(bytes.Buffer)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-reached
+	at := time.Now()
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	waitEnd(t, c, at, 143)
+	if got := a.delivered(t); got != 2 {
+		t.Errorf("delivered = %d, want the 2 messages before the silence", got)
+	}
+	a.Configure(func(c *poptest.Config) { c.Hook = nil })
+	a.mustRun(t, 0, "--once")
+	a.Wait()
+	if got := a.delivered(t); got != 5 {
+		t.Errorf("delivered after the next run = %d, want 5", got)
+	}
+	if got := a.Count("RETR 1"); got != 1 {
+		t.Errorf("message 1 was retrieved %d times, want once", got)
+	}
+}
+
+// TestPoll runs without --once: mail that comes later is fetched at the interval, and SIGTERM ends it.
+func TestPoll(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t, poptest.Numbered(1, 500), `interval = "1s"`)
+	quits := make(chan struct{}, 100)
+	a.Configure(func(c *poptest.Config) {
+		c.Hook = func(_ *poptest.Session, cmd string) poptest.Action {
+			if cmd == "QUIT" {
+				quits <- struct{}{}
+			}
+			return poptest.Action{}
+		}
+	})
+	c := a.command(t)
+	said := new(bytes.Buffer)
+	c.Stdout, c.Stderr = said, said
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-quits
+	if got := a.delivered(t); got != 1 {
+		t.Errorf("delivered by the first poll = %d, want 1", got)
+	}
+	a.Drop("").Add(newMail("later-1"))
+	<-quits
+	<-quits // The mail may have come when the second poll had listed already.
+	if got := a.delivered(t); got != 2 {
+		t.Errorf("delivered by the later polls = %d, want 2", got)
+	}
+	at := time.Now()
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	waitEnd(t, c, at, 143)
+	if got := a.Count("RETR"); got != 2 || said.Len() > 0 {
+		t.Errorf("RETR was sent %d times, want 2, and it said %q, want nothing", got, said)
+	}
+	a.CheckRules(t)
+}
+
+// TestClosedOutput closes the reader of --json in the middle of a run: mail goes on, and the status tells.
+func TestClosedOutput(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		args      string
+		delivered int
+	}{
+		{"--once --json", 50},
+		{"--once --json --dry-run", 0},
+		{"list", 0},
+		{"check --json", 0},
+	} {
+		t.Run(test.args, func(t *testing.T) {
+			t.Parallel()
+			a := newAccount(t, poptest.Numbered(50, 500), `delete = "delivered"`)
+			reader, writer, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := reader.Close(); err != nil {
+				t.Fatal(err)
+			}
+			c := a.command(t, strings.Fields(test.args)...)
+			var said bytes.Buffer
+			c.Stdout, c.Stderr = writer, &said
+			status := exitOf(t, c.Run())
+			if err := writer.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if want := "popfetch: standard output: "; status != 74 || !strings.HasPrefix(said.String(), want) || strings.Count(said.String(), "\n") != 1 {
+				t.Errorf("exit status = %d and %q, want 74 and one line %q…", status, said.String(), want)
+			}
+			a.Wait()
+			if got, left := a.delivered(t), len(a.Drop("").UniqueIDs()); got != test.delivered || left != 50-test.delivered {
+				t.Errorf("delivered = %d and left on the server = %d, want %d and %d", got, left, test.delivered, 50-test.delivered)
+			}
+			a.mustRun(t, 0, "--once")
+			if got := a.delivered(t); got != 50 {
+				t.Errorf("delivered after the next run = %d, want 50", got)
+			}
+		})
+	}
+}
+
+// TestJobs has more accounts than --jobs lets work at once.
+func TestJobs(t *testing.T) {
+	t.Parallel()
+	const accounts = 6
+	a := newAccount(t, nil)
+	var mu sync.Mutex
+	open, most := 0, 0
+	a.Configure(func(c *poptest.Config) {
+		c.Hook = func(_ *poptest.Session, cmd string) poptest.Action {
+			mu.Lock()
+			defer mu.Unlock()
+			switch cmd {
+			case "":
+				open++
+				most = max(most, open)
+			case "QUIT":
+				open--
+			}
+			return poptest.Action{}
+		}
+	})
+	text := "state_dir = \"state\"\n[defaults]\nserver = \"" + a.Addr() + "\"\ntls = \"none\"\nuser = \"mrose\"\npassword = \"tanstaaf\"\n"
+	for i := range accounts {
+		text += fmt.Sprintf("[account.a%d]\nmaildir = \"m%d\"\n", i, i)
+	}
+	if err := os.WriteFile(filepath.Join(a.dir, "config.toml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a.mustRun(t, 0, "--once", "--jobs", "2")
+	a.Wait()
+	if got := a.Count("QUIT"); got != accounts || most > 2 {
+		t.Errorf("%d accounts were polled, %d at once, want %d and 2 at most", got, most, accounts)
+	}
+}
