@@ -59,7 +59,7 @@ func TestConnect(t *testing.T) {
 	t.Parallel()
 	t.Run("C0001/refused", func(t *testing.T) {
 		t.Parallel()
-		listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a port that is free is all that is wanted
+		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -186,7 +186,7 @@ func TestTLS_refused(t *testing.T) {
 		ca := poptest.NewCA(t)
 		config := ca.ServerTLS(poptest.Valid)
 		config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-		listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it lives as long as the test
+		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
