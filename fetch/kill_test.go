@@ -46,6 +46,7 @@ func newKills(t *testing.T) *kills {
 	t.Helper()
 	k := &kills{program: buildProgram(t), places: killPlaces(t), messages: killMessages(maildropMessages), tally: new(killTally)}
 	r := k.newRig(t, 0, true)
+	r.label = "a run that nobody kills"
 	r.finish()
 	k.offsets = r.valve.measure()
 	return k

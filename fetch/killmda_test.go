@@ -21,7 +21,7 @@ func TestKill_mda(t *testing.T) {
 	t.Parallel()
 	k := &kills{program: buildProgram(t), places: killPlaces(t), messages: killMessages(14), tally: new(killTally)}
 	r := k.newMDARig(t, 0, 1)
-	r.delete = true
+	r.label, r.delete = "a run that nobody kills", true
 	r.finish()
 	k.offsets = r.valve.measure()
 	t.Run("moments", func(t *testing.T) {
