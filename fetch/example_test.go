@@ -19,7 +19,7 @@ func ExampleRunner_Run() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer store.Close() //nolint:errcheck // each record is durable by itself
+	defer store.Close()
 
 	credentials := &fetch.Credentials{
 		User: "alice",

@@ -196,7 +196,7 @@ func TestTLS_refused(t *testing.T) {
 			if err != nil {
 				return
 			}
-			defer conn.Close() //nolint:errcheck // it is broken anyway
+			defer conn.Close()
 			_, _ = io.Copy(io.Discard, tls.Server(conn, config))
 		})
 		t.Cleanup(func() {
