@@ -79,7 +79,7 @@ func (cr *Credentials) attempt(ctx context.Context, c *pop3.Client, m Mechanism,
 		}
 		return true, c.Auth(ctx, sasl.NewPlainClient("", cr.User, password))
 	case Login:
-		mech := &watched{Client: sasl.NewLoginClient(cr.User, password), secret: password}
+		mech := &prompted{Client: sasl.NewLoginClient(cr.User, password)}
 		err = c.Auth(ctx, mech)
 		return mech.shown, err
 	case External:
@@ -93,17 +93,30 @@ func (cr *Credentials) attempt(ctx context.Context, c *pop3.Client, m Mechanism,
 	}
 }
 
-// watched notes when a mechanism gives the secret away.
-type watched struct {
+// prompted is LOGIN as servers want it: they ask twice, in words of their own, and not each takes an initial response.
+type prompted struct {
 	sasl.Client
-	secret string
-	shown  bool
+	name  []byte
+	asked int
+	shown bool // the password was given
 }
 
-func (w *watched) Next(challenge []byte) ([]byte, error) {
-	response, err := w.Client.Next(challenge)
-	w.shown = w.shown || string(response) == w.secret
-	return response, err
+// Start gives the name back, until the server asks.
+func (p *prompted) Start() (mech string, ir []byte, err error) {
+	mech, p.name, err = p.Client.Start()
+	return mech, nil, err
+}
+
+func (p *prompted) Next([]byte) ([]byte, error) {
+	p.asked++
+	switch p.asked {
+	case 1:
+		return p.name, nil
+	case 2:
+		p.shown = true
+		return p.Client.Next([]byte("Password:"))
+	}
+	return nil, sasl.ErrUnexpectedServerChallenge
 }
 
 // faultOf tells what a negative reply to a log-in means (RFC 2449 section 8, RFC 3206). Where the server announces

@@ -17,8 +17,8 @@ import (
 // plainLine is AUTH PLAIN with user and secret, loginLines the lines of LOGIN.
 var (
 	plainLine  = "AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00"+user+"\x00"+secret))
-	loginStart = "AUTH LOGIN " + base64.StdEncoding.EncodeToString([]byte(user))
-	loginLines = loginStart + "|" + base64.StdEncoding.EncodeToString([]byte(secret))
+	loginStart = "AUTH LOGIN"
+	loginLines = loginStart + "|" + base64.StdEncoding.EncodeToString([]byte(user)) + "|" + base64.StdEncoding.EncodeToString([]byte(secret))
 	userLines  = "USER " + user + "|PASS " + secret
 )
 
@@ -312,7 +312,7 @@ func TestLogin_broken(t *testing.T) {
 	})
 	t.Run("R5034-1/bad challenge", func(t *testing.T) {
 		t.Parallel()
-		script := poptest.Dialogue(t, "S: +OK\nC: CAPA\nS: +OK\nS: SASL LOGIN\nS: .\nC: AUTH LOGIN bXJvc2U=\nS: + no base64!\nC: *\nS: -ERR cancelled\nC: QUIT\nS: +OK\n")
+		script := poptest.Dialogue(t, "S: +OK\nC: CAPA\nS: +OK\nS: SASL LOGIN\nS: .\nC: AUTH LOGIN\nS: + no base64!\nC: *\nS: -ERR cancelled\nC: QUIT\nS: +OK\n")
 		r := newRig(t, script.Addr())
 		err := r.fails(fetch.PhaseLogin, "")
 		var corrupt base64.CorruptInputError

@@ -78,8 +78,18 @@ func planRetrieval(listing []seen.Entry, diff seen.Diff, verdicts map[int]verdic
 			decide(m.Index)
 		}
 	}
+	aside := make(map[int]bool, len(diff.Aside)) // last, so that what was refused before holds up nothing else
+	for _, m := range diff.Aside {
+		aside[listing[m.Index].Number] = true
+	}
 	slices.SortFunc(p.Retrieve, func(a, b seen.Entry) int {
-		if account.Newest {
+		switch {
+		case aside[a.Number] != aside[b.Number]:
+			if aside[a.Number] {
+				return 1
+			}
+			return -1
+		case account.Newest:
 			return cmp.Compare(b.Number, a.Number)
 		}
 		return cmp.Compare(a.Number, b.Number)

@@ -113,6 +113,9 @@ func (r *retrieval) stream(b *batch, d deliver.Delivery, e seen.Entry, m *pop3.M
 			return r.fail(PhaseRetrieve, errors.Join(fmt.Errorf("message %d: %w", e.Number, err), d.Abort()))
 		}
 	}
+	if octets == 0 && e.Octets > emptyOctets {
+		return r.suspect(d, e)
+	}
 	if err := d.Close(); err != nil {
 		return r.giveUp(e, m, err)
 	}
@@ -132,6 +135,21 @@ func (r *retrieval) stream(b *batch, d deliver.Delivery, e seen.Entry, m *pop3.M
 		return r.compare(twins)
 	}
 	return nil
+}
+
+// emptyOctets is what LIST may announce for a message without octets: servers count a line end that is not there.
+const emptyOctets = 2
+
+// suspect gives up a message that ended at once. Dovecot 2.3, Courier and Twisted do not stuff a dot that is the first
+// octet of a message, so that it ends there, and what its sender wrote behind it is read as replies (behaviour 38).
+func (r *retrieval) suspect(d deliver.Delivery, e seen.Entry) error {
+	if err := d.Abort(); err != nil {
+		r.end(PhaseDeliver, err)
+	}
+	cause := &suspectError{key: e.Key, listed: e.Octets}
+	r.refuse(e, cause)
+	r.release(e)
+	return r.fail(PhaseRetrieve, cause)
 }
 
 // compare looks whether the one message of the open batch was delivered before, which nothing but its octets could show

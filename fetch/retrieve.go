@@ -25,7 +25,9 @@ const (
 
 // retrieve records what the target holds already, retrieves and delivers what is new, and notes what is set aside.
 func (s *session) retrieve(plan Plan) error {
-	s.result.New = len(plan.Retrieve)
+	if len(s.suspects) == 0 { // a further session retrieves what the first has counted
+		s.result.New = len(plan.Retrieve)
+	}
 	var octets int64
 	for _, e := range plan.Retrieve {
 		octets += e.Octets

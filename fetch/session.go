@@ -36,18 +36,18 @@ type session struct {
 	idle    func()              // what Options.Idle does in this phase
 
 	retrieved map[int]bool // message-numbers that this session delivered or recognised, and recorded
+
+	suspects map[seen.Key]bool // messages that this run leaves alone; see suspectError
 }
 
 // newSession makes the contexts of a run: soft ends with ctx, or a grace before the deadline; hard a grace after soft,
 // or at the deadline.
 func newSession(ctx context.Context, r *Runner, account *Account) *session {
 	s := &session{
-		runner:    r,
-		account:   account,
-		result:    Result{Account: account.Name},
-		digests:   make(map[int]seen.Digest),
-		twins:     make(map[int][]twin),
-		retrieved: make(map[int]bool),
+		runner:   r,
+		account:  account,
+		result:   Result{Account: account.Name},
+		suspects: make(map[seen.Key]bool),
 	}
 	s.soft = ctx
 	d := account.Deadline
@@ -87,7 +87,11 @@ func (s *session) warn(format string, args ...any) {
 	s.event(Event{Kind: Warning, Err: fmt.Errorf(format, args...)})
 }
 
-// run is the way of one account: lock, open, list, identify, retrieve, delete, quit.
+// maxSuspects bounds the sessions that a run opens because of suspect messages.
+const maxSuspects = 10
+
+// run is the way of one account under its lock. One session does it, unless a message turns out to be suspect: then what the
+// server still says cannot be believed, and a new session does without that message.
 func (s *session) run() (err error) {
 	s.event(Event{Kind: Started})
 	unlock, err := s.runner.Store.Lock(s.account.stateName())
@@ -102,6 +106,28 @@ func (s *session) run() (err error) {
 	if err := s.prepare(); err != nil {
 		return err
 	}
+	for {
+		err := s.pass()
+		var suspect *suspectError
+		if !errors.As(err, &suspect) || len(s.suspects) >= maxSuspects {
+			return err
+		}
+		s.suspects[suspect.key] = true
+	}
+}
+
+// suspectError says that a message ended before its end, so that the replies behind it are perhaps its own lines.
+type suspectError struct {
+	key    seen.Key
+	listed int64
+}
+
+func (e *suspectError) Error() string {
+	return fmt.Sprintf("it ended at once though LIST announced %d octets: the server takes its first line for its end, and what follows cannot be told from replies", e.listed)
+}
+
+// pass is one session: open, list, identify, retrieve, delete, quit.
+func (s *session) pass() error {
 	if err := s.open(); err != nil {
 		return err
 	}
@@ -112,7 +138,13 @@ func (s *session) run() (err error) {
 	if err != nil {
 		return s.leave(err)
 	}
-	if err := s.retrieve(plan); err != nil {
+	err = s.retrieve(plan)
+	var suspect *suspectError
+	if errors.As(err, &suspect) {
+		_ = s.client.Close() // not a word more is said to a server whose replies cannot be told apart
+		return err
+	}
+	if err != nil {
 		return s.leave(err)
 	}
 	deleted, err := s.remove()
@@ -240,6 +272,7 @@ func (s *session) list() error {
 		return s.fail(PhaseState, err)
 	}
 	s.copies = copiesOf(s.listing)
+	s.digests, s.twins, s.retrieved = make(map[int]seen.Digest), make(map[int][]twin), make(map[int]bool)
 	return nil
 }
 
@@ -308,7 +341,9 @@ func (s *session) plan() (Plan, error) {
 			s.twins[s.listing[i].Number] = v.known
 		}
 	}
-	return planRetrieval(s.listing, s.diff, verdicts, s.account), nil
+	plan := planRetrieval(s.listing, s.diff, verdicts, s.account)
+	plan.Retrieve = slices.DeleteFunc(plan.Retrieve, func(e seen.Entry) bool { return s.suspects[e.Key] })
+	return plan, nil
 }
 
 // quit ends the session; only its positive reply makes the deletions count as done.
