@@ -23,15 +23,22 @@ const endLimit = 10 * time.Second
 // account is a model server with one maildrop, and a folder with a configuration for it.
 type account struct {
 	*poptest.Server
-	dir string // with config.toml, the Maildir, and the state
+	dir     string // with config.toml and the state
+	maildir string
 }
 
 func newAccount(t *testing.T, messages []poptest.Message, lines ...string) *account {
 	t.Helper()
-	a := &account{dir: t.TempDir(), Server: poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf", Messages: messages})}
+	return newAccountInto(t, filepath.Join(t.TempDir(), "Maildir"), messages, lines...)
+}
+
+func newAccountInto(t *testing.T, maildir string, messages []poptest.Message, lines ...string) *account {
+	t.Helper()
+	a := &account{dir: t.TempDir(), maildir: maildir}
+	a.Server = poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf", Messages: messages})
 	lines = append([]string{
 		`state_dir = "state"`, `[account.work]`, `server = "` + a.Addr() + `"`, `tls = "none"`, `user = "mrose"`,
-		`password = "tanstaaf"`, `maildir = "Maildir"`,
+		`password = "tanstaaf"`, `maildir = "` + maildir + `"`,
 	}, lines...)
 	if err := os.WriteFile(filepath.Join(a.dir, "config.toml"), []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -75,7 +82,7 @@ func exitOf(t *testing.T, err error) int {
 // delivered returns how many messages the Maildir holds; each must be there once.
 func (a *account) delivered(t *testing.T) int {
 	t.Helper()
-	messages, err := readMaildir(filepath.Join(a.dir, "Maildir"))
+	messages, err := readMaildir(a.maildir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,6 +92,16 @@ func (a *account) delivered(t *testing.T) int {
 		}
 	}
 	return len(messages)
+}
+
+// await waits until the server was asked for something.
+func await(t *testing.T, asked <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-asked:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the program did not ask the server for 20 s")
+	}
 }
 
 // waitEnd waits for a program that was sent a signal at the given time.
@@ -125,7 +142,7 @@ func TestSignal(t *testing.T) {
 			if err := c.Start(); err != nil {
 				t.Fatal(err)
 			}
-			<-reached
+			await(t, reached)
 			at := time.Now()
 			if err := c.Process.Signal(signal); err != nil {
 				t.Fatal(err)
@@ -179,7 +196,7 @@ func TestSignal_stall(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	<-reached
+	await(t, reached)
 	at := time.Now()
 	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -218,13 +235,13 @@ func TestPoll(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	<-quits
+	await(t, quits)
 	if got := a.delivered(t); got != 1 {
 		t.Errorf("delivered by the first poll = %d, want 1", got)
 	}
 	a.Drop("").Add(newMail("later-1"))
-	<-quits
-	<-quits // The mail may have come when the second poll had listed already.
+	await(t, quits)
+	await(t, quits) // The mail may have come when the second poll had listed already.
 	if got := a.delivered(t); got != 2 {
 		t.Errorf("delivered by the later polls = %d, want 2", got)
 	}

@@ -184,15 +184,17 @@ func (p *program) mark(c *cli.Context, store *seen.Store, name string, id int64,
 	if err != nil {
 		return err
 	}
-	defer unlock() //nolint:errcheck // the lock goes with the process
-	records := make([]seen.Record, len(entries))
-	for i, e := range entries {
-		records[i] = seen.Record{Key: e.Key, Kind: seen.Marked, Listed: e.Octets, DeliveredAt: time.Now()}
+	defer unlock()                                   //nolint:errcheck // the lock goes with the process
+	for chunk := range slices.Chunk(entries, 1000) { // a maildrop may be huge, and a record is several times an entry
+		var records []seen.Record
+		for _, e := range chunk {
+			records = append(records, seen.Record{Key: e.Key, Kind: seen.Marked, Listed: e.Octets, DeliveredAt: time.Now()})
+		}
+		if err := store.Commit(c.Context, id, records...); err != nil {
+			return err
+		}
 	}
-	if err := store.Commit(c.Context, id, records...); err != nil {
-		return err
-	}
-	return p.term.printf("%s: %d marked as seen\n", name, len(records))
+	return p.term.printf("%s: %d marked as seen\n", name, len(entries))
 }
 
 func (p *program) seenForget(c *cli.Context) error {

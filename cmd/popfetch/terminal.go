@@ -191,7 +191,9 @@ func (p *program) tell(e fetch.Event, quiet bool) {
 			p.term.errorf("%s: %v", e.Account, e.Err)
 		}
 	case fetch.Refused, fetch.Skipped:
-		p.term.errorf("%s: message %d (unique-id %s) is %s: %v", e.Account, e.Number, e.UniqueID, e.Kind, e.Err)
+		if e.Kind == fetch.Refused || !quiet {
+			p.term.errorf("%s: message %d (unique-id %s) is %s: %v", e.Account, e.Number, e.UniqueID, e.Kind, e.Err)
+		}
 	case fetch.Delivered, fetch.Recognised, fetch.Deleted:
 		if verbose {
 			p.term.errorf("%s: message %d (unique-id %s, %d octets) %s", e.Account, e.Number, e.UniqueID, e.Octets, e.Kind)

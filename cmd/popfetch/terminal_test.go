@@ -188,7 +188,7 @@ func TestTerminal_interrupt(t *testing.T) {
 	})
 	p := newTerminalPair(t)
 	c := p.start("--once", "--server", server.Addr(), "--tls", "none", "--user", "mrose", "--maildir", "m", "--password-command", "echo tanstaaf")
-	<-reached
+	await(t, reached)
 	p.typeIn("\x03")
 	if status := exitOf(t, c.Wait()); status != 130 {
 		t.Errorf("exit status = %d, want 130", status)

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/popfetch/popfetch/internal/poptest"
+)
+
+const (
+	// mostMemory is what the program may have resident at its peak, whatever it fetches.
+	mostMemory = 64 << 20
+	// mostMemoryFound is that of a run without records, which finds 200,000 messages by their files: what is found stays in
+	// memory until it is recorded, nearly 1 KiB for each message.
+	mostMemoryFound = 256 << 20
+)
+
+// TestMemory fetches one message of 1 GiB, and a maildrop of 200,000 messages, by the program as it is built for use. It takes
+// minutes under the race detector, and so runs only with POPFETCH_TEST_MEMORY=1.
+func TestMemory(t *testing.T) {
+	if os.Getenv("POPFETCH_TEST_MEMORY") == "" {
+		t.Skip("POPFETCH_TEST_MEMORY is not set")
+	}
+	program := buildProgram(t)
+	t.Run("one message of 1 GiB", func(t *testing.T) {
+		messages := poptest.Numbered(1, 1<<30)
+		a := newAccountInto(t, roomyMaildir(t, 3<<29), messages)
+		a.measure(t, program, mostMemory, "first fetch", "--once")
+		want := sha256.New()
+		if err := messages[0].Write(lineEnds{want}); err != nil {
+			t.Fatal(err)
+		}
+		if got := a.onlyFile(t); !bytes.Equal(got.Sum(nil), want.Sum(nil)) {
+			t.Errorf("SHA-256 of the message delivered = %x, want %x", got.Sum(nil), want.Sum(nil))
+		}
+	})
+	t.Run("200,000 messages", func(t *testing.T) {
+		const messages = 200_000
+		a := newAccountInto(t, roomyMaildir(t, 3<<29), poptest.Numbered(messages, 250))
+		a.measure(t, program, mostMemory, "what would be fetched", "--once", "--dry-run")
+		a.measure(t, program, mostMemory, "all marked as seen", "seen", "mark", "--all", "work", "--state-dir", "marked")
+		a.measure(t, program, mostMemory, "nothing new, all marked", "--once", "--state-dir", "marked", "--keep")
+		a.measure(t, program, mostMemory, "first fetch", "--once")
+		a.measure(t, program, mostMemory, "nothing new", "--once")
+		a.measure(t, program, mostMemory, "list", "list")
+		if err := os.RemoveAll(filepath.Join(a.dir, "state")); err != nil {
+			t.Fatal(err)
+		}
+		a.measure(t, program, mostMemoryFound, "recognised after the loss of the state", "--once")
+		a.measure(t, program, mostMemory, "all deleted", "--once", "--delete")
+		a.Wait()
+		if got := a.Count("RETR"); got != messages {
+			t.Errorf("RETR was sent %d times, want %d: once for each message", got, messages)
+		}
+		if left := len(a.Drop("").UniqueIDs()); left != 0 {
+			t.Errorf("left on the server = %d, want 0", left)
+		}
+	})
+}
+
+// buildProgram builds popfetch as it is built for use, without the race detector.
+func buildProgram(t testing.TB) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "popfetch")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building popfetch: %v\n%s", err, out)
+	}
+	return program
+}
+
+// roomyMaildir returns a place for a Maildir with room for so many octets, on a RAM disk where there is one: the test is about
+// memory, not about the disk.
+func roomyMaildir(t *testing.T, octets uint64) string {
+	t.Helper()
+	for _, place := range []string{"/dev/shm", t.TempDir()} {
+		var fs unix.Statfs_t
+		if err := unix.Statfs(place, &fs); err != nil || fs.Bavail*uint64(fs.Bsize) < octets {
+			continue
+		}
+		dir, err := os.MkdirTemp(place, "popfetch-memory-")
+		if err != nil {
+			continue
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		return filepath.Join(dir, "Maildir")
+	}
+	t.Skipf("no room for %d octets", octets)
+	return ""
+}
+
+// measure runs the program, which must succeed, and looks at its memory until it ends.
+func (a *account) measure(t *testing.T, program string, limit int64, what string, args ...string) {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), program, append([]string{"--config", "config.toml"}, args...)...)
+	c.Dir = a.dir
+	var said bytes.Buffer
+	c.Stderr = &said
+	began := time.Now()
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	var peak int64
+	for {
+		select {
+		case <-tick.C:
+			// Not the child's ru_maxrss: Linux lets it begin at the peak of the process that started it.
+			peak = max(peak, peakMemory(c.Process.Pid))
+			continue
+		case err := <-ended:
+			if err != nil {
+				t.Fatalf("%s: %v: %s", what, err, said.String())
+			}
+		}
+		break
+	}
+	t.Logf("%s: %.1f MiB resident at the peak, %.1f s", what, float64(peak)/(1<<20), time.Since(began).Seconds())
+	if peak == 0 || peak > limit {
+		t.Errorf("%s: peak = %d octets, want %d at most", what, peak, limit)
+	}
+}
+
+// peakMemory returns what a process has had resident at most, in octets, or 0 if that cannot be known any more.
+func peakMemory(pid int) int64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	_, line, _ := strings.Cut(string(status), "VmHWM:")
+	var kib int64
+	if _, err := fmt.Sscanf(line, "%d kB", &kib); err != nil {
+		return 0
+	}
+	return kib << 10
+}
+
+// onlyFile returns the digest of the one message that the Maildir holds.
+func (a *account) onlyFile(t *testing.T) hash.Hash {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(a.maildir, "new", "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("the Maildir holds %q, %v, want one file", files, err)
+	}
+	f, err := os.Open(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close() //nolint:errcheck // only read
+	digest := sha256.New()
+	if _, err := io.Copy(digest, f); err != nil {
+		t.Fatal(err)
+	}
+	return digest
+}
+
+// lineEnds turns CRLF into LF, for messages without a CR alone.
+type lineEnds struct{ w io.Writer }
+
+func (l lineEnds) Write(p []byte) (int, error) {
+	if _, err := l.w.Write(bytes.ReplaceAll(p, []byte("\r"), nil)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
