@@ -160,7 +160,7 @@ func (a *account) onlyFile(t *testing.T) hash.Hash {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	digest := sha256.New()
 	if _, err := io.Copy(digest, f); err != nil {
 		t.Fatal(err)
