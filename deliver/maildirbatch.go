@@ -52,7 +52,7 @@ func (b *maildirBatch) Create(ctx context.Context, env Envelope) (Delivery, erro
 	}
 	for {
 		name := newName(env.Token)
-		file, err := createFile(b.path("tmp", name))
+		file, err := createFile(b.root, filepath.Join("tmp", name))
 		if errors.Is(err, fs.ErrExist) {
 			// A killed process that had our number left it there (in a container every process is number 1); the counter
 			// makes the next name differ.
@@ -136,18 +136,23 @@ func (b *maildirBatch) Commit(ctx context.Context) error {
 	if err := b.syncFiles(); err != nil {
 		return errors.Join(err, b.Discard())
 	}
+	into, err := os.Open(b.path("new", "")) // by its path, so that a Maildir that was moved meanwhile gets nothing
+	if err != nil {
+		return errors.Join(fmt.Errorf("committing a batch: %w", missing(err)), b.Discard())
+	}
+	defer into.Close() //nolint:errcheck // it is synced by then
 	b.finished = true
-	defer b.root.Close() //nolint:errcheck // it only names the file system
+	defer b.root.Close() //nolint:errcheck // it only names the folder
 	for i, d := range b.closed {
-		if err := rename(b.path("tmp", d.name), b.path("new", d.receipt.Place)); err != nil {
+		if err := rename(b.root, filepath.Join("tmp", d.name), into, d.receipt.Place); err != nil {
 			err = fmt.Errorf("moving message %d of %d into new: %w", i+1, len(b.closed), err)
 			return errors.Join(err, removeAll(b.closed[i:]))
 		}
 	}
-	if len(b.closed) == 0 {
-		return nil
+	if err := into.Sync(); err != nil {
+		return fmt.Errorf("syncing new: %w", err)
 	}
-	return syncFile(b.path("new", ""))
+	return nil
 }
 
 // syncFiles makes the files of the batch durable and closes them. They are closed before they are renamed, because some
@@ -189,24 +194,26 @@ func (b *maildirBatch) syncFiles() error {
 // cheapSync is how long one sync and close may take for the next one to be done without the help of others.
 const cheapSync = 100 * time.Microsecond
 
-// createFile makes a file of ours that did not exist. os.OpenFile would ask the kernel four more questions for each
-// message, about a poller that files do not have.
-func createFile(path string) (*os.File, error) {
+// createFile makes a file of ours in the folder root that did not exist. os.OpenFile would walk the whole path for each
+// message, and ask the kernel four questions about a poller that files do not have.
+func createFile(root *os.File, name string) (*os.File, error) {
 	var fd int
 	err := uninterrupted(func() (err error) {
-		fd, err = unix.Open(path, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+		fd, err = unix.Openat(int(root.Fd()), name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 		return err
 	})
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		return nil, &fs.PathError{Op: "open", Path: filepath.Join(root.Name(), name), Err: err}
 	}
-	return os.NewFile(uintptr(fd), path), nil
+	return os.NewFile(uintptr(fd), filepath.Join(root.Name(), name)), nil
 }
 
-// rename is os.Rename without its look at what stands in the way: no file has the new name, which carries a counter.
-func rename(from, to string) error {
-	if err := uninterrupted(func() error { return unix.Rename(from, to) }); err != nil {
-		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+// rename is os.Rename from one folder to another, without its look at what stands in the way: no file has the new name,
+// which carries a counter.
+func rename(from *os.File, name string, to *os.File, newName string) error {
+	err := uninterrupted(func() error { return unix.Renameat(int(from.Fd()), name, int(to.Fd()), newName) })
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: filepath.Join(from.Name(), name), New: filepath.Join(to.Name(), newName), Err: err}
 	}
 	return nil
 }

@@ -33,6 +33,8 @@ func (s *Store) Commit(ctx context.Context, account int64, records ...Record) er
 		if err != nil {
 			return err
 		}
+		// The driver would start a goroutine for each statement that could be cancelled. The transaction still can be.
+		ctx := context.WithoutCancel(ctx)
 		delivered := false
 		for _, r := range records {
 			if r.Kind == 0 {
