@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -100,5 +101,22 @@ func TestResultStatuses(t *testing.T) {
 	}
 	if got := resultStatuses(fetch.Result{Listed: 3, New: 3, Delivered: 3}); len(got) != 0 {
 		t.Errorf("statuses of a good run = %d, want none", got)
+	}
+}
+
+func TestMend(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{fmt.Errorf("TLS handshake: %w", tls.RecordHeaderError{Msg: "no TLS"}), "--tls starttls"},
+		{fmt.Errorf("TLS handshake: %w", x509.UnknownAuthorityError{}), "--tls-ca"},
+		{fmt.Errorf("TLS handshake: %w", errPin), ""}, // says it itself
+		{fmt.Errorf("TLS handshake: %w", tls.AlertError(42)), ""}, // it is our certificate that is refused
+		{syscall.ECONNREFUSED, ""},
+	} {
+		if got := mend(test.err); !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
+			t.Errorf("mend(%v) = %q, want something with %q", test.err, got, test.want)
+		}
 	}
 }

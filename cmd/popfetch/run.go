@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
@@ -168,7 +169,7 @@ func (p *program) lookAt(c *cli.Context, runner *fetch.Runner, accounts []fetch.
 	for i := range accounts {
 		survey, err := runner.Look(c.Context, &accounts[i])
 		if err != nil {
-			p.term.errorf("%v", err)
+			p.term.errorf("%v%s", err, mend(err))
 			statuses = append(statuses, faultStatus(err))
 			if context.Cause(c.Context) != nil {
 				break
@@ -197,4 +198,17 @@ func describe(err error) string {
 		return ""
 	}
 	return err.Error()
+}
+
+// mend tells what to do about a fault of TLS, which the protocol's layer cannot know: it does not know the configuration.
+func mend(err error) string {
+	var plain tls.RecordHeaderError
+	var refused tls.AlertError
+	switch {
+	case errors.As(err, &plain):
+		return `; if the server begins in clear, set tls = "starttls" (--tls starttls)`
+	case errors.Is(err, errPin), errors.As(err, &refused), !isCertificateFault(err):
+		return ""
+	}
+	return "; if it is the right server, set tls_ca to its authority or tls_fingerprint to its certificate (--tls-ca, --tls-fingerprint)"
 }

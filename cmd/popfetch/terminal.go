@@ -204,7 +204,7 @@ func (p *program) tell(e fetch.Event, quiet bool) {
 		}
 	case fetch.Finished:
 		if e.Err != nil {
-			p.term.errorf("%v", e.Err)
+			p.term.errorf("%v%s", e.Err, mend(e.Err))
 		}
 	}
 }
