@@ -111,7 +111,7 @@ func TestMend(t *testing.T) {
 	}{
 		{fmt.Errorf("TLS handshake: %w", tls.RecordHeaderError{Msg: "no TLS"}), "--tls starttls"},
 		{fmt.Errorf("TLS handshake: %w", x509.UnknownAuthorityError{}), "--tls-ca"},
-		{fmt.Errorf("TLS handshake: %w", errPin), ""}, // says it itself
+		{fmt.Errorf("TLS handshake: %w", errPin), ""},             // says it itself
 		{fmt.Errorf("TLS handshake: %w", tls.AlertError(42)), ""}, // it is our certificate that is refused
 		{syscall.ECONNREFUSED, ""},
 	} {
