@@ -81,7 +81,7 @@ func (m *MDA) acquire(ctx context.Context) (release func(), err error) {
 	case m.slots <- struct{}{}:
 		return func() { <-m.slots }, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for another MDA to end: %w", ctx.Err())
+		return nil, fmt.Errorf("waiting for another MDA to end: %w", context.Cause(ctx))
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 
 const (
 	// stopGrace is how long a stopped run may take to finish what it has asked for before its session is cut.
-	stopGrace = 8 * time.Second
+	stopGrace = 6 * time.Second
 	// recordTimeout limits the transaction that records what is already delivered, also when the run is being cut.
 	recordTimeout = 30 * time.Second
 	defaultJobs   = 4
@@ -112,7 +112,7 @@ func (r *Runner) keepAlive() time.Duration {
 }
 
 // Run runs each account once and returns their results in the order of accounts; one account's trouble is never
-// another's. When ctx is cancelled, each session retrieves no more, commits and records what it has, and quits; after 8
+// another's. When ctx is cancelled, each session retrieves no more, commits and records what it has, and quits; after 6
 // seconds it is cut.
 func (r *Runner) Run(ctx context.Context, accounts []Account) []Result {
 	results := make([]Result, len(accounts))

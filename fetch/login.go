@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,7 +46,8 @@ func (cr *Credentials) Login(ctx context.Context, c *pop3.Client) error {
 	}
 	var password string
 	var refusal *LoginError
-	for _, mechanism := range usable[:min(len(usable), 2)] {
+	submissions := 0
+	for _, mechanism := range usable {
 		if mechanism != External && password == "" {
 			var err error
 			if password, err = cr.Password(ctx); err != nil {
@@ -53,17 +55,25 @@ func (cr *Credentials) Login(ctx context.Context, c *pop3.Client) error {
 			}
 		}
 		shown, err := cr.attempt(ctx, c, mechanism, password)
+		if err == nil {
+			return nil
+		}
+		fault := LoginCannot
 		var reply *pop3.ReplyError
 		switch {
-		case err == nil:
-			return nil
 		case errors.Is(err, pop3.ErrArgument), errors.Is(err, errors.ErrUnsupported):
-			return &LoginError{Fault: LoginCannot, Err: fmt.Errorf("%s: %w", mechanism, err)}
-		case !errors.As(err, &reply):
+			// Nothing was sent, so that the next one is still the first.
+			refusal = cmp.Or(refusal, &LoginError{Fault: fault, Err: fmt.Errorf("%s: %w", mechanism, err)})
+			continue
+		case errors.Is(err, pop3.ErrCancelled):
+		case errors.As(err, &reply):
+			fault = faultOf(reply, c.Capabilities())
+		default:
 			return fmt.Errorf("logging in by %s: %w", mechanism, err)
 		}
-		refusal = &LoginError{Fault: faultOf(reply, c.Capabilities()), Err: fmt.Errorf("%s: %w", mechanism, err)}
-		if shown || reply.Code != "" {
+		refusal = &LoginError{Fault: fault, Err: fmt.Errorf("%s: %w", mechanism, err)}
+		submissions++
+		if shown || submissions == 2 || reply != nil && reply.Code != "" {
 			break
 		}
 	}

@@ -319,7 +319,26 @@ func TestLogin_broken(t *testing.T) {
 		if !errors.As(err, &corrupt) {
 			t.Errorf("Run() = %v, want a base64.CorruptInputError", err)
 		}
+		checkFault(t, err, fetch.LoginCannot)
 		script.Wait()
+	})
+	// PLAIN has shown the password by then, so that no other mechanism shows it again.
+	t.Run("C0010/challenged after the password", func(t *testing.T) {
+		t.Parallel()
+		script := poptest.Dialogue(t, "S: +OK\nC: CAPA\nS: +OK\nS: SASL PLAIN\nS: USER\nS: .\nC~ AUTH PLAIN .*\nS: + !!!\nC: *\nS: -ERR cancelled\nC: QUIT\nS: +OK\n")
+		r := newRig(t, script.Addr())
+		checkFault(t, r.fails(fetch.PhaseLogin, ""), fetch.LoginCannot)
+		script.Wait()
+	})
+	t.Run("V0008/no timestamp, then the next one named", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t, letter("a"))
+		server.Configure(func(c *poptest.Config) { c.Greeting = "ready <12>" })
+		r := newRig(t, server.Addr())
+		r.account.Login = credentials(fetch.Apop, fetch.User).Login
+		r.runs("1 listed, 1 new, 1 delivered")
+		checkCount(t, server, "APOP", 0)
+		checkCount(t, server, "PASS", 1)
 	})
 }
 

@@ -113,7 +113,7 @@ func (r *retrieval) stream(b *batch, d deliver.Delivery, e seen.Entry, m *pop3.M
 			return r.fail(PhaseRetrieve, errors.Join(fmt.Errorf("message %d: %w", e.Number, err), d.Abort()))
 		}
 	}
-	if octets == 0 && e.Octets > emptyOctets {
+	if octets == 0 && (e.Octets > emptyOctets || !r.sizes) {
 		return r.suspect(d, e)
 	}
 	if err := d.Close(); err != nil {

@@ -15,7 +15,7 @@ const (
 	// A RETR is sent only while less than this is asked for or held and not yet durable, so that the reader never
 	// stops with a reply outstanding.
 	roomOctets   = 64 << 20
-	roomMessages = 64 // or four batches, whichever is more
+	roomMessages = 64 // or three batches, whichever is more; each may hold a descriptor
 	// batchAge is how old a batch that is not full may become.
 	batchAge = 500 * time.Millisecond
 	copySize = 64 << 10
@@ -113,7 +113,7 @@ func newRetrieval(s *session, queue []seen.Entry) *retrieval {
 		session: s,
 		limit:   limit,
 		queue:   queue,
-		full:    make(chan *batch, max(roomMessages, 4*limit.Messages)), // all that room allows: handing over never waits
+		full:    make(chan *batch, max(roomMessages, 3*limit.Messages)), // all that room allows: handing over never waits
 		buffer:  make([]byte, copySize),
 		freed:   make(chan struct{}, 1),
 	}
@@ -224,7 +224,7 @@ func (r *retrieval) fits(e seen.Entry) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.held.messages == 0 ||
-		r.held.messages < max(roomMessages, 4*r.limit.Messages) && r.held.octets+e.Octets <= roomOctets
+		r.held.messages < max(roomMessages, 3*r.limit.Messages) && r.held.octets+e.Octets <= roomOctets
 }
 
 // release gives back the room of entries.

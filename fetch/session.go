@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/popfetch/popfetch/pop3"
@@ -31,6 +32,7 @@ type session struct {
 	listing []seen.Entry // ascending message-numbers; whole before anything is deleted
 	diff    seen.Diff
 	copies  map[string][]int    // the indexes of unique-ids that are listed more than once
+	sizes   bool                // LIST was answered
 	digests map[int]seen.Digest // by message-number, what TOP has shown in this session
 	twins   map[int][]twin      // by message-number, what a message may turn out to be
 	idle    func()              // what Options.Idle does in this phase
@@ -123,7 +125,7 @@ type suspectError struct {
 }
 
 func (e *suspectError) Error() string {
-	return fmt.Sprintf("it ended at once though LIST announced %d octets: the server takes its first line for its end, and what follows cannot be told from replies", e.listed)
+	return fmt.Sprintf("it ended at once, and LIST announced %d octets: the server takes its first line for its end, and what follows cannot be told from replies", e.listed)
 }
 
 // pass is one session: open, list, identify, retrieve, delete, quit.
@@ -160,7 +162,8 @@ func (s *session) prepare() error {
 		return s.fail(PhaseState, err)
 	}
 	s.known = known
-	if known.Twin != "" && a.State == "" {
+	oneShot := strings.Contains(known.Twin, " ") // made of options; its records belong to another target
+	if known.Twin != "" && !oneShot && a.State == "" {
 		s.warn("nothing is known of this account, but account %q has the same server and user; if this is that account renamed, stop and run: popfetch seen rename %s %s",
 			known.Twin, known.Twin, a.Name)
 	}
@@ -258,6 +261,7 @@ func (s *session) list() error {
 	if listings.ScanErr != nil {
 		s.warn("the server does not tell the sizes of messages: %w", listings.ScanErr)
 	}
+	s.sizes = listings.ScanErr == nil
 	s.listing, s.result.Unusable = join(listings)
 	s.result.Listed = len(s.listing)
 	if s.result.Unusable > 0 {

@@ -42,3 +42,17 @@ func TestTorso_dovecot(t *testing.T) {
 		})
 	}
 }
+
+// Without sizes an empty message cannot be told from a torso, so it is never believed.
+func TestTorso_noSizes(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"), poptest.Message{UniqueID: "torso"}, letter("c"))
+	hook(server, on("LIST", poptest.Refuse("no")))
+	r := newRig(t, server.Addr())
+	for range 2 {
+		if res := r.run(); res.Err != nil || res.Failed != 1 {
+			t.Errorf("failed %d, error %v, want 1, nil", res.Failed, res.Err)
+		}
+	}
+	r.holds(letter("a"), letter("c"))
+}

@@ -94,7 +94,7 @@ func apopDigest(timestamp, secret string) string {
 }
 
 // Auth authenticates by a SASL mechanism (RFC 5034). A refusal is a *ReplyError. If mech returns an error, or the server
-// sends a challenge that is no base64, the exchange is cancelled, and the error wraps the cause; the session is usable.
+// sends a challenge that is no base64, the exchange is cancelled, and the error wraps ErrCancelled and the cause; the session is usable.
 func (c *Client) Auth(ctx context.Context, mech SASLClient) error {
 	end, err := c.beginLogin(ctx, "AUTH")
 	if err != nil {
@@ -208,7 +208,7 @@ func (c *Client) cancel(cause error) error {
 		return fmt.Errorf("%w; cancelling: %w", cause, c.lose(protocolError("AUTH", r.text, "a negative reply to *")))
 	}
 	c.answered()
-	return cause
+	return fmt.Errorf("%w: %w", ErrCancelled, cause)
 }
 
 // encodeInitial is the initial response as AUTH takes it: an empty one is "=" (RFC 5034 section 4).

@@ -18,6 +18,8 @@ var (
 	// ErrArgument is returned for an argument that cannot stand in a command: it is empty, too long, or has octets that
 	// are not allowed; nothing was sent and the session is as it was.
 	ErrArgument = errors.New("pop3: not possible as an argument")
+	// ErrCancelled says that the client gave a SASL exchange up, and the server knows; the session is usable.
+	ErrCancelled = errors.New("pop3: the exchange was cancelled")
 )
 
 // errLeft says why a session is out of step after a loop was left.

@@ -55,10 +55,13 @@ without_services() {
 		"$@"
 		return
 	fi
-	printf '#!/bin/sh\nexit 101\n' >"$policy"
-	chmod 755 "$policy"
-	"$@" || status=$?
-	rm -f "$policy"
+	(
+		# Left behind, it would keep every later package from starting its service.
+		trap 'rm -f "$policy"' EXIT
+		printf '#!/bin/sh\nexit 101\n' >"$policy"
+		chmod 755 "$policy"
+		"$@"
+	) || status=$?
 	return "$status"
 }
 
