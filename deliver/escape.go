@@ -45,8 +45,8 @@ func cut(s string, limit int) string {
 	return s[:end] + mark
 }
 
-// escapeUniqueID percent-encodes "%" and everything outside of 0x21 to 0x7E, so that a unique-id is one printable word.
-func escapeUniqueID(uniqueID string) string {
+// EscapeUniqueID is the form of a unique-id in POPFETCH_UID: it percent-encodes "%" and everything outside of 0x21 to 0x7E, so that a unique-id is one printable word.
+func EscapeUniqueID(uniqueID string) string {
 	var b strings.Builder
 	for _, c := range []byte(uniqueID) {
 		if c == '%' || c < 0x21 || c > 0x7e {

@@ -37,8 +37,8 @@ func TestEscapeUniqueID(t *testing.T) {
 		"!~abc/../$(x)`'\"": "!~abc/../$(x)`'\"",
 		"a b%c\x7f\xff\x00": "a%20b%25c%7F%FF%00",
 	} {
-		if got := escapeUniqueID(uniqueID); got != want {
-			t.Errorf("escapeUniqueID(%q) = %q, want %q", uniqueID, got, want)
+		if got := EscapeUniqueID(uniqueID); got != want {
+			t.Errorf("EscapeUniqueID(%q) = %q, want %q", uniqueID, got, want)
 		}
 	}
 }

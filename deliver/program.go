@@ -131,7 +131,7 @@ func (d *mdaDelivery) environment() ([]string, error) {
 		"POPFETCH_ACCOUNT="+d.env.Account,
 		"POPFETCH_USER="+d.env.User,
 		"POPFETCH_SERVER="+d.env.Server,
-		"POPFETCH_UID="+escapeUniqueID(d.env.UniqueID),
+		"POPFETCH_UID="+EscapeUniqueID(d.env.UniqueID),
 		"POPFETCH_OCTETS="+strconv.FormatInt(octets, 10),
 		"POPFETCH_SENDER="+sender(head),
 	), nil

@@ -87,7 +87,8 @@ type Runner struct {
 	mu    sync.Mutex // makes events come one at a time
 }
 
-func (r *Runner) init() {
+// enter waits until fewer than Jobs accounts are at work; leave must be called.
+func (r *Runner) enter(ctx context.Context) (leave func(), err error) {
 	r.once.Do(func() {
 		jobs := r.Jobs
 		if jobs <= 0 {
@@ -95,6 +96,12 @@ func (r *Runner) init() {
 		}
 		r.slots = make(chan struct{}, jobs)
 	})
+	select {
+	case r.slots <- struct{}{}:
+		return func() { <-r.slots }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 func (r *Runner) now() time.Time {
@@ -158,19 +165,14 @@ func wait(ctx context.Context, d time.Duration) {
 
 // runOne waits for a free slot and runs the account.
 func (r *Runner) runOne(ctx context.Context, account *Account) Result {
-	r.init()
-	select {
-	case r.slots <- struct{}{}:
-		defer func() { <-r.slots }()
-	case <-ctx.Done():
-		return Result{Account: account.Name, Err: &Error{Account: account.Name, Phase: PhaseOpen, Err: context.Cause(ctx)}}
+	leave, err := r.enter(ctx)
+	if err != nil {
+		return Result{Account: account.Name, Err: &Error{Account: account.Name, Phase: PhaseOpen, Err: err}}
 	}
+	defer leave()
 	s := newSession(ctx, r, account)
 	defer s.release()
-	err := s.run()
-	if err != nil {
-		s.result.Err = err
-	}
+	s.result.Err = s.run()
 	s.event(Event{Kind: Finished, Messages: s.result.Delivered, Octets: s.result.Octets, Err: s.result.Err})
 	return s.result
 }

@@ -20,9 +20,13 @@ type Survey struct {
 	Unusable     int  // listed without a usable number or unique-id
 }
 
-// Look logs in, lists and plans as a run does, and quits.
+// Look logs in, lists and plans as a run does, and quits. It counts among the accounts at work.
 func (r *Runner) Look(ctx context.Context, account *Account) (*Survey, error) {
-	r.init()
+	leave, err := r.enter(ctx)
+	if err != nil {
+		return nil, &Error{Account: account.Name, Phase: PhaseOpen, Err: err}
+	}
+	defer leave()
 	s := newSession(ctx, r, account)
 	defer s.release()
 	known, err := r.Store.Lookup(s.soft, account.stateName(), account.Server, account.User)

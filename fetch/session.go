@@ -265,7 +265,7 @@ func (s *session) list() error {
 	s.listing, s.result.Unusable = join(listings)
 	s.result.Listed = len(s.listing)
 	if s.result.Unusable > 0 {
-		s.warn("%d listed messages have no usable number, size or unique-id and are skipped", s.result.Unusable)
+		s.warn("%d listed without a usable number, size or unique-id, and skipped", s.result.Unusable)
 	}
 	var due time.Time
 	if s.account.Delete.Enabled {

@@ -25,7 +25,11 @@ func dialAny(ctx context.Context, addr string, limit time.Duration) (net.Conn, e
 func lookup(ctx context.Context, host string, limit time.Duration) ([]net.IPAddr, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	return net.DefaultResolver.LookupIPAddr(ctx, host)
+	ips, err := net.DefaultResolver.LookupIPAddr(ctx, host)
+	if err == nil && len(ips) == 0 { // so it answers for names that must not be asked for, as those in .onion
+		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+	}
+	return ips, err
 }
 
 // dialEach tries the addresses in turn; the error holds the cause for each.

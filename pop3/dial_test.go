@@ -270,3 +270,12 @@ func TestNew_TLS(t *testing.T) {
 	equal(t, "LocalAddr()", c.LocalAddr(), conn.LocalAddr())
 	noError(t, "Quit()", c.Quit(t.Context()))
 }
+
+// The resolver answers for such a name with neither an address nor an error.
+func TestDial_noAddress(t *testing.T) {
+	_, err := Dial(t.Context(), "x.onion:995", nil)
+	var dns *net.DNSError
+	if !errors.As(err, &dns) || !dns.IsNotFound {
+		t.Errorf("Dial() = %v, want a net.DNSError of a name that is not found", err)
+	}
+}

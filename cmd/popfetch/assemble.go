@@ -56,7 +56,7 @@ func (p *program) load(c *cli.Context) (*setting, error) {
 	if err != nil {
 		return nil, err
 	}
-	if dir := c.String("state-dir"); dir != "" {
+	if dir := c.String("state-dir"); dir != "" && !s.oneShot {
 		if s.StateDir, err = absolute(dir); err != nil {
 			return nil, err
 		}
@@ -64,6 +64,10 @@ func (p *program) load(c *cli.Context) (*setting, error) {
 	names := c.Args().Slice()
 	if s.oneShot {
 		names = nil
+	}
+	if c.Command.Name == "config" && len(names) == 0 { // disabled ones too
+		s.accounts = s.Accounts
+		return s, nil
 	}
 	if s.accounts, err = s.Select(names); err != nil {
 		return nil, usageError{orCommand(c, err)}
@@ -102,6 +106,9 @@ func (p *program) oneShot(c *cli.Context) (*config.Config, error) {
 	if c.Bool("delete") {
 		values["delete"] = "delivered"
 	}
+	if dir := c.String("state-dir"); dir != "" {
+		values["state_dir"] = dir
+	}
 	_, maildir := values["maildir"]
 	_, mda := values["mda"]
 	if name := c.Command.Name; (name == "check" || name == "list") && !maildir && !mda {
@@ -111,6 +118,9 @@ func (p *program) oneShot(c *cli.Context) (*config.Config, error) {
 }
 
 func readFile(c *cli.Context) (*config.Config, error) {
+	if c.IsSet("server") {
+		return nil, usagef("%s: --server is for fetching; the records are found by --state-dir alone", c.Command.Name)
+	}
 	for option := range oneShotOptions {
 		if c.IsSet(option) {
 			return nil, usagef("--%s goes with --server, which takes the place of a configuration file", option)
@@ -294,6 +304,9 @@ func checkPin(state tls.ConnectionState, pins []string) error {
 
 // openStore opens the seen-table of the setting.
 func (s *setting) openStore(ctx context.Context) (*seen.Store, error) {
+	if s.StateDir == "" {
+		return nil, config.Errors{{File: s.File, Key: "state_dir", Err: errors.New("there is no home folder and so no default; write state_dir or say --state-dir")}}
+	}
 	store, err := seen.Open(ctx, s.StateDir)
 	if err != nil {
 		return nil, fmt.Errorf("the state in %s: %w", s.StateDir, err)

@@ -42,6 +42,15 @@ type runError struct{ statuses []int }
 
 func (e *runError) Error() string { return "not everything went well" }
 
+// withStatus adds a fault that was told to an outcome.
+func withStatus(outcome error, status int) error {
+	var runs *runError
+	if errors.As(outcome, &runs) {
+		return &runError{append(runs.statuses, status)}
+	}
+	return &runError{[]int{status}}
+}
+
 // status is that of the most urgent fault.
 func (e *runError) status() int {
 	return slices.MinFunc(e.statuses, func(a, b int) int { return slices.Index(urgency, a) - slices.Index(urgency, b) })
@@ -163,9 +172,15 @@ func isCertificateFault(err error) bool {
 		authority    x509.UnknownAuthorityError
 		invalid      x509.CertificateInvalidError
 		name         x509.HostnameError
-		alert        tls.AlertError
 		plain        tls.RecordHeaderError
 	)
 	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &invalid) ||
-		errors.As(err, &name) || errors.As(err, &alert) || errors.As(err, &plain) || errors.Is(err, errPin)
+		errors.As(err, &name) || errors.As(err, &plain) || isAlert(err) || errors.Is(err, errPin)
+}
+
+// isAlert tells whether one side has ended TLS by an alert, as a server does that wants another certificate of ours. The
+// type of such an error is crypto/tls's own.
+func isAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error")
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -65,7 +66,7 @@ func TestExitStatus(t *testing.T) {
 		{"77/unknown authority", in(fetch.PhaseOpen, wrapped(x509.UnknownAuthorityError{})), 77},
 		{"77/wrong name", in(fetch.PhaseOpen, wrapped(x509.HostnameError{Certificate: new(x509.Certificate), Host: "h"})), 77},
 		{"77/not the pinned one", in(fetch.PhaseOpen, wrapped(errPin)), 77},
-		{"77/client certificate refused", in(fetch.PhaseOpen, wrapped(tls.AlertError(42))), 77},
+		{"77/client certificate refused", in(fetch.PhaseOpen, wrapped(alert(t))), 77},
 		{"77/AUTH of a listing", in(fetch.PhaseRetrieve, refused(pop3.CodeAuth)), 77},
 		{"78", wrapped(config.Errors{{Err: errors.New("wrong")}}), 78},
 		{"130", errors.Join(in(fetch.PhaseRetrieve, context.Canceled), signalError{syscall.SIGINT}), 130},
@@ -111,12 +112,30 @@ func TestMend(t *testing.T) {
 	}{
 		{fmt.Errorf("TLS handshake: %w", tls.RecordHeaderError{Msg: "no TLS"}), "--tls starttls"},
 		{fmt.Errorf("TLS handshake: %w", x509.UnknownAuthorityError{}), "--tls-ca"},
-		{fmt.Errorf("TLS handshake: %w", errPin), ""},             // says it itself
-		{fmt.Errorf("TLS handshake: %w", tls.AlertError(42)), ""}, // it is our certificate that is refused
+		{fmt.Errorf("TLS handshake: %w", errPin), ""},   // says it itself
+		{fmt.Errorf("TLS handshake: %w", alert(t)), ""}, // it is our certificate that is refused
 		{syscall.ECONNREFUSED, ""},
 	} {
 		if got := mend(test.err); !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
 			t.Errorf("mend(%v) = %q, want something with %q", test.err, got, test.want)
 		}
 	}
+}
+
+// alert returns what a client gets from a server that wants a certificate and is shown none.
+func alert(t *testing.T) error {
+	t.Helper()
+	ca := poptest.NewCA(t)
+	there := ca.ServerTLS(poptest.Valid)
+	there.ClientAuth = tls.RequireAnyClientCert
+	here, other := net.Pipe()
+	server := tls.Server(other, there)
+	go server.Handshake() //nolint:errcheck // that it fails is what is wanted
+	client := tls.Client(here, ca.ClientTLS("localhost"))
+	t.Cleanup(func() { here.Close(); other.Close() })
+	_, err := client.Read(make([]byte, 1))
+	if err == nil {
+		t.Fatal("the server took a client without a certificate")
+	}
+	return err
 }

@@ -80,7 +80,7 @@ type listed struct {
 	Number   int    `json:"number"`
 	UniqueID string `json:"unique_id"`
 	Octets   int64  `json:"octets"`
-	State    string `json:"state"` // seen, new, or too large
+	State    string `json:"state"` // seen, new or too-large
 }
 
 func (p *program) showListing(c *cli.Context, survey *fetch.Survey) error {
@@ -98,9 +98,9 @@ func (p *program) showListing(c *cli.Context, survey *fetch.Survey) error {
 		}
 		var err error
 		if c.Bool("json") {
-			err = p.term.printJSON(listed{survey.Account, e.Number, e.UniqueID, e.Octets, state})
+			err = p.term.printJSON(listed{survey.Account, e.Number, writeID(e.UniqueID), e.Octets, state})
 		} else {
-			err = p.term.printf("%s\t%d\t%s\t%d\t%s\n", survey.Account, e.Number, printable(e.UniqueID), e.Octets, state)
+			err = p.term.printf("%s\t%d\t%s\t%d\t%s\n", survey.Account, e.Number, writeID(e.UniqueID), e.Octets, state)
 		}
 		if err != nil {
 			return err
@@ -118,6 +118,7 @@ func (p *program) config(c *cli.Context) error {
 	if c.Bool("check") {
 		return s.checkFiles()
 	}
+	s.Accounts = s.accounts
 	var text strings.Builder
 	if err := s.Write(&text); err != nil {
 		return err

@@ -43,8 +43,12 @@ func (p *program) fetch(c *cli.Context) error {
 	if !c.Bool("once") {
 		return p.poll(c, runner, accounts)
 	}
-	results := runner.Run(c.Context, accounts)
-	return errors.Join(p.outcome(c, results), output.err)
+	outcome := p.outcome(c, runner.Run(c.Context, accounts))
+	if output.err != nil {
+		p.term.errorf("%v", output.err)
+		outcome = withStatus(outcome, faultStatus(output.err))
+	}
+	return outcome
 }
 
 // broken keeps the first error of standard output: mail goes on without it, but the exit status tells.
@@ -158,30 +162,44 @@ type foretold struct {
 
 func (p *program) foretellOne(c *cli.Context, account, what string, e seen.Entry) error {
 	if c.Bool("json") {
-		return p.term.printJSON(foretold{account, what, e.Number, e.UniqueID, e.Octets})
+		return p.term.printJSON(foretold{account, what, e.Number, writeID(e.UniqueID), e.Octets})
 	}
-	return p.term.printf("%s: would %s message %d (unique-id %s, %d octets)\n", account, what, e.Number, printable(e.UniqueID), e.Octets)
+	return p.term.printf("%s: would %s message %d (unique-id %s, %d octets)\n", account, what, e.Number, writeID(e.UniqueID), e.Octets)
 }
 
-// lookAt looks at each account in turn and shows what it finds; one account's trouble is not another's.
+// lookAt looks at the accounts, as many at once as a run works at, and shows in their order what it finds; one account's
+// trouble is not another's.
 func (p *program) lookAt(c *cli.Context, runner *fetch.Runner, accounts []fetch.Account, show func(*fetch.Survey) error) error {
-	var statuses []int
+	type look struct {
+		survey *fetch.Survey
+		err    error
+	}
+	looks := make([]chan look, len(accounts))
 	for i := range accounts {
-		survey, err := runner.Look(c.Context, &accounts[i])
-		if err != nil {
+		looks[i] = make(chan look, 1)
+		go func() {
+			survey, err := runner.Look(c.Context, &accounts[i])
+			looks[i] <- look{survey, err}
+		}()
+	}
+	var statuses []int
+	var broken error // standard output
+	for i := range accounts {
+		found := <-looks[i]
+		switch err := found.err; {
+		case broken != nil:
+			continue
+		case err != nil:
 			p.term.errorf("%v%s", err, mend(err))
 			statuses = append(statuses, faultStatus(err))
-			if context.Cause(c.Context) != nil {
-				break
-			}
 			continue
-		}
-		if err := show(survey); err != nil {
-			return err
-		}
-		if survey.Unusable > 0 {
+		case found.survey.Unusable > 0:
 			statuses = append(statuses, exitProtocol)
 		}
+		broken = show(found.survey)
+	}
+	if broken != nil {
+		return broken
 	}
 	if len(statuses) > 0 {
 		return &runError{statuses}
@@ -203,11 +221,10 @@ func describe(err error) string {
 // mend tells what to do about a fault of TLS, which the protocol's layer cannot know: it does not know the configuration.
 func mend(err error) string {
 	var plain tls.RecordHeaderError
-	var refused tls.AlertError
 	switch {
 	case errors.As(err, &plain):
 		return `; if the server begins in clear, set tls = "starttls" (--tls starttls)`
-	case errors.Is(err, errPin), errors.As(err, &refused), !isCertificateFault(err):
+	case errors.Is(err, errPin), isAlert(err), !isCertificateFault(err):
 		return ""
 	}
 	return "; if it is the right server, set tls_ca to its authority or tls_fingerprint to its certificate (--tls-ca, --tls-fingerprint)"

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,6 +19,9 @@ import (
 // stateOf opens the seen-table without asking for a valid account: mending the state must work on a machine whose
 // configuration is gone, and for accounts that it no longer has.
 func (p *program) stateOf(c *cli.Context) (*seen.Store, error) {
+	if c.Bool("dry-run") && c.Command.Name != "list" {
+		return nil, usagef("--dry-run goes with fetching; seen %s does what it says", c.Command.Name)
+	}
 	s := &setting{Config: &config.Config{}, cli: c}
 	var err error
 	if dir := c.String("state-dir"); dir != "" {
@@ -24,8 +29,7 @@ func (p *program) stateOf(c *cli.Context) (*seen.Store, error) {
 	} else {
 		s.Config, err = readFile(c)
 		if !c.IsSet("config") && errors.Is(err, fs.ErrNotExist) {
-			s.Config = &config.Config{}
-			s.StateDir, err = config.DefaultStateDir()
+			s.Config, err = &config.Config{StateDir: config.DefaultStateDir()}, nil
 		}
 	}
 	if err != nil {
@@ -99,9 +103,9 @@ func (p *program) showRecord(c *cli.Context, account string, r seen.Record) erro
 		kind = "marked"
 	}
 	if !c.Bool("json") {
-		return p.term.printf("%s\t%s\t%s\t%s\t%d\t%s\n", account, printable(r.UniqueID), kind, r.DeliveredAt.UTC().Format(time.RFC3339), r.Octets, r.Place)
+		return p.term.printf("%s\t%s\t%s\t%s\t%d\t%s\n", account, writeID(r.UniqueID), kind, r.DeliveredAt.UTC().Format(time.RFC3339), r.Octets, r.Place)
 	}
-	line := record{Account: account, UniqueID: r.UniqueID, Copy: r.Copy, Kind: kind, DeliveredAt: r.DeliveredAt.UTC(), Octets: r.Octets, Place: r.Place}
+	line := record{Account: account, UniqueID: writeID(r.UniqueID), Copy: r.Copy, Kind: kind, DeliveredAt: r.DeliveredAt.UTC(), Octets: r.Octets, Place: r.Place}
 	if !r.DeletedAt.IsZero() {
 		at := r.DeletedAt.UTC()
 		line.DeletedAt = &at
@@ -132,8 +136,12 @@ func (p *program) seenMark(c *cli.Context) error {
 			return err
 		}
 	}
+	ids, err := readIDs(c.Args().Tail())
+	if err != nil {
+		return err
+	}
 	var keys []seen.Entry
-	for _, id := range c.Args().Tail() {
+	for _, id := range ids {
 		keys = append(keys, seen.Entry{Key: seen.Key{UniqueID: id}})
 	}
 	return p.mark(c, store, account.Name, account.ID, keys)
@@ -155,6 +163,9 @@ func enterConfigured(c *cli.Context, store *seen.Store, name string, unknown err
 
 // markListed marks what a look at the server shows as new.
 func (p *program) markListed(c *cli.Context, name string) error {
+	if c.Bool("dry-run") {
+		return usagef("--dry-run goes with fetching; popfetch list %s shows what would be marked", name)
+	}
 	s, err := p.load(c)
 	if err != nil {
 		return err
@@ -184,17 +195,56 @@ func (p *program) mark(c *cli.Context, store *seen.Store, name string, id int64,
 	if err != nil {
 		return err
 	}
-	defer unlock()                                   //nolint:errcheck // the lock goes with the process
+	defer unlock() //nolint:errcheck // the lock goes with the process
+	marked := 0
 	for chunk := range slices.Chunk(entries, 1000) { // a maildrop may be huge, and a record is several times an entry
-		var records []seen.Record
-		for _, e := range chunk {
-			records = append(records, seen.Record{Key: e.Key, Kind: seen.Marked, Listed: e.Octets, DeliveredAt: time.Now()})
+		records, err := unrecorded(c.Context, store, id, chunk)
+		if err != nil {
+			return err
 		}
 		if err := store.Commit(c.Context, id, records...); err != nil {
 			return err
 		}
+		marked += len(records)
 	}
-	return p.term.printf("%s: %d marked as seen\n", name, len(entries))
+	return p.report(c, done{Account: name, Marked: &marked}, "marked as seen")
+}
+
+// unrecorded makes records for the entries that have none: to mark a delivered message would lose what is known of it.
+func unrecorded(ctx context.Context, store *seen.Store, account int64, entries []seen.Entry) ([]seen.Record, error) {
+	var ids []string
+	for _, e := range entries {
+		ids = append(ids, e.UniqueID)
+	}
+	known, err := store.Records(ctx, account, ids)
+	if err != nil {
+		return nil, err
+	}
+	recorded := make(map[seen.Key]bool, len(known))
+	for _, r := range known {
+		recorded[r.Key] = true
+	}
+	var records []seen.Record
+	for _, e := range entries {
+		if !recorded[e.Key] {
+			records = append(records, seen.Record{Key: e.Key, Kind: seen.Marked, Listed: e.Octets, DeliveredAt: time.Now()})
+		}
+	}
+	return records, nil
+}
+
+// done is what seen mark and seen forget tell with --json. Its field names are part of the contract.
+type done struct {
+	Account   string `json:"account"`
+	Marked    *int   `json:"marked,omitempty"`
+	Forgotten *int   `json:"forgotten,omitempty"`
+}
+
+func (p *program) report(c *cli.Context, d done, what string) error {
+	if c.Bool("json") {
+		return p.term.printJSON(d)
+	}
+	return p.term.printf("%s: %d %s\n", printable(d.Account), *cmp.Or(d.Marked, d.Forgotten), what)
 }
 
 func (p *program) seenForget(c *cli.Context) error {
@@ -215,11 +265,33 @@ func (p *program) seenForget(c *cli.Context) error {
 		return err
 	}
 	defer unlock() //nolint:errcheck // the lock goes with the process
-	n, err := store.Forget(c.Context, account.ID, c.Args().Tail()...)
+	ids, err := readIDs(c.Args().Tail())
 	if err != nil {
 		return err
 	}
-	return p.term.printf("%s: %d forgotten\n", account.Name, n)
+	if err := allRecorded(c.Context, store, account, ids); err != nil {
+		return err
+	}
+	n, err := store.Forget(c.Context, account.ID, ids...)
+	if err != nil {
+		return err
+	}
+	return p.report(c, done{Account: account.Name, Forgotten: &n}, "forgotten")
+}
+
+// allRecorded tells which of the unique-ids have no record, before any is forgotten: one of them is mistyped.
+func allRecorded(ctx context.Context, store *seen.Store, account seen.Account, ids []string) error {
+	known, err := store.Records(ctx, account.ID, ids)
+	if err != nil {
+		return err
+	}
+	missing := slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
+		return slices.ContainsFunc(known, func(r seen.Record) bool { return r.UniqueID == id })
+	})
+	if len(missing) > 0 {
+		return usagef("%s has no record of unique-id %s; nothing was forgotten", account.Name, writeID(missing[0]))
+	}
+	return nil
 }
 
 func (p *program) seenRename(c *cli.Context) error {

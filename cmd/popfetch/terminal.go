@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -124,12 +125,17 @@ func readPassword(ctx context.Context, tty *os.File, prompt string) ([]byte, err
 // printable escapes control characters and what is no UTF-8.
 func printable(s string) string {
 	var b strings.Builder
-	for _, r := range s {
-		if r == '\t' || strconv.IsPrint(r) && r != '\uFFFD' {
+	for len(s) > 0 {
+		r, size := utf8.DecodeRuneInString(s)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, "\\x%02x", s[0])
+		case r == '\t' || strconv.IsPrint(r):
 			b.WriteRune(r)
-			continue
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
 		}
-		b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		s = s[size:]
 	}
 	return b.String()
 }
@@ -168,7 +174,7 @@ func (p *program) observe(json, quiet bool, failed func(error)) func(fetch.Event
 }
 
 func newEventLine(e fetch.Event) eventLine {
-	line := eventLine{Time: e.Time.UTC(), Account: e.Account, Event: string(e.Kind), Number: e.Number, UniqueID: e.UniqueID}
+	line := eventLine{Time: e.Time.UTC(), Account: e.Account, Event: string(e.Kind), Number: e.Number, UniqueID: writeID(e.UniqueID)}
 	switch e.Kind {
 	case fetch.Listed, fetch.Finished:
 		line.Messages, line.Octets = &e.Messages, &e.Octets
@@ -192,11 +198,11 @@ func (p *program) tell(e fetch.Event, quiet bool) {
 		}
 	case fetch.Refused, fetch.Skipped:
 		if e.Kind == fetch.Refused || !quiet {
-			p.term.errorf("%s: message %d (unique-id %s) is %s: %v", e.Account, e.Number, e.UniqueID, e.Kind, e.Err)
+			p.term.errorf("%s: message %d (unique-id %s) is %s: %v", e.Account, e.Number, writeID(e.UniqueID), e.Kind, e.Err)
 		}
 	case fetch.Delivered, fetch.Recognised, fetch.Deleted:
 		if verbose {
-			p.term.errorf("%s: message %d (unique-id %s, %d octets) %s", e.Account, e.Number, e.UniqueID, e.Octets, e.Kind)
+			p.term.errorf("%s: message %d (unique-id %s, %d octets) %s", e.Account, e.Number, writeID(e.UniqueID), e.Octets, e.Kind)
 		}
 	case fetch.Listed:
 		if verbose {

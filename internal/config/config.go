@@ -32,7 +32,7 @@ import (
 // Config is a whole configuration, checked.
 type Config struct {
 	File     string    // as given to Load; "" for one-shot use
-	StateDir string    // absolute
+	StateDir string    // absolute; empty where none is written and there is no home folder
 	Jobs     int       // accounts at work at once, at least 1
 	Accounts []Account // in the file's order
 }
@@ -88,22 +88,14 @@ func DefaultPath() string {
 }
 
 // DefaultStateDir returns where the state is kept unless state_dir says
-// otherwise: $XDG_STATE_HOME/popfetch, or ~/.local/state/popfetch. Its error,
-// where there is no home folder, is an Errors.
-func DefaultStateDir() (string, error) {
-	folder, err := stateFolder()
-	if err != nil {
-		return "", Errors{{Key: "state_dir", Err: err}}
-	}
-	return folder, nil
-}
-
-func stateFolder() (string, error) {
+// otherwise: $XDG_STATE_HOME/popfetch, or ~/.local/state/popfetch. It is empty
+// where there is no home folder.
+func DefaultStateDir() string {
 	folder, err := xdgFolder("XDG_STATE_HOME", ".local/state")
 	if err != nil {
-		return "", fmt.Errorf("there is no default: %w; write where to keep the state", err)
+		return ""
 	}
-	return filepath.Join(folder, "popfetch"), nil
+	return filepath.Join(folder, "popfetch")
 }
 
 // exists reports whether there is something at path. What cannot be looked at

@@ -262,19 +262,12 @@ func readTop(cfg *Config, top map[string]setting) Errors {
 			errs = append(errs, s.mistake(err))
 		}
 	}
-	s, found := top["state_dir"]
-	if !found {
-		s.at = Error{File: cfg.File, Key: "state_dir"}
-		if cfg.File == "" {
-			s.at.Key = option("state_dir")
+	cfg.StateDir = DefaultStateDir()
+	if s, found := top["state_dir"]; found {
+		var err error
+		if cfg.StateDir, err = s.path(); err != nil {
+			errs = append(errs, s.mistake(err))
 		}
-	}
-	var err error
-	if cfg.StateDir, err = stateFolder(); found {
-		cfg.StateDir, err = s.path()
-	}
-	if err != nil {
-		errs = append(errs, s.mistake(err))
 	}
 	return errs
 }
