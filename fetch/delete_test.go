@@ -91,7 +91,7 @@ func TestDelete_QUIT(t *testing.T) {
 			hook(server, on("QUIT", test.action))
 			r := newRig(t, server.Addr())
 			r.account.Delete.Enabled = true
-			r.fails(fetch.PhaseQuit, "2 listed, 2 new, 2 delivered")
+			_ = r.fails(fetch.PhaseQuit, "2 listed, 2 new, 2 delivered")
 			if told := r.told(fetch.Deleted); len(told) > 0 {
 				t.Errorf("%d deletions told, want none", len(told))
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"path"
 	"slices"
@@ -195,11 +196,15 @@ func (s *session) judgeFound(verdicts map[int]verdict) error {
 	if err := s.askDigests(numbers); err != nil {
 		return err
 	}
+	buffer := make([]byte, copySize)
 	for token, places := range found {
 		i := wanted[token]
 		v := verdicts[i]
 		for _, place := range places {
-			f, err := s.readBack(place)
+			f, err := s.readBack(place, buffer)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // somebody has taken it out since
+			}
 			if err != nil {
 				return s.fail(PhaseTarget, err)
 			}
@@ -222,8 +227,8 @@ func (s *session) token(e seen.Entry) deliver.Token {
 	return deliver.NewToken(s.account.User, s.account.Server, e.UniqueID, e.Copy, e.Octets)
 }
 
-// readBack reads a message that the target holds and tells what a record of it would say.
-func (s *session) readBack(place string) (Found, error) {
+// readBack reads a message that the target holds, through buffer, and tells what a record of it would say.
+func (s *session) readBack(place string, buffer []byte) (Found, error) {
 	file, err := s.account.Target.Open(s.soft, place)
 	if err != nil {
 		return Found{}, err
@@ -231,7 +236,7 @@ func (s *session) readBack(place string) (Found, error) {
 	defer file.Close() //nolint:errcheck // it was only read
 	var h header
 	hash := sha256.New()
-	octets, err := io.Copy(io.MultiWriter(&h, hash), file)
+	octets, err := io.CopyBuffer(io.MultiWriter(&h, hash), struct{ io.Reader }{file}, buffer) // a file would bring a buffer of its own
 	if err != nil {
 		return Found{}, fmt.Errorf("reading %s back: %w", place, err)
 	}

@@ -126,7 +126,7 @@ func TestMDA(t *testing.T) {
 		hook(server, on("RETR 2", poptest.Cut(60)))
 		r := newRig(t, server.Addr())
 		r.account.Target = &deliver.MDA{Command: "cat >> " + r.state + "/all"}
-		r.fails(fetch.PhaseRetrieve, "2 listed, 2 new, 1 delivered")
+		_ = r.fails(fetch.PhaseRetrieve, "2 listed, 2 new, 1 delivered")
 		if got, err := os.ReadFile(r.state + "/all"); err != nil || string(got) != delivered(letter("a").Content) {
 			t.Errorf("the MDA was given %q, error %v, want a alone", got, err)
 		}
@@ -208,7 +208,7 @@ func TestKeepAlive(t *testing.T) {
 		r.runner.KeepAlive = 10 * time.Millisecond
 		r.account.Delete.Enabled = true
 		r.account.Target = &deliver.MDA{Timeout: patience, Command: "read line < " + fifo}
-		r.fails(fetch.PhaseRetrieve, "1 listed, 1 new, 1 delivered")
+		_ = r.fails(fetch.PhaseRetrieve, "1 listed, 1 new, 1 delivered")
 		r.has("a")
 		hook(server, nil)
 		r.runs("1 listed, 1 deleted")

@@ -147,7 +147,7 @@ func TestLogin_nothing_before(t *testing.T) {
 	})
 	r := newRig(t, server.Addr())
 	r.account.Delete.Enabled = true
-	r.fails(fetch.PhaseLogin, "")
+	_ = r.fails(fetch.PhaseLogin, "")
 	for _, test := range []struct{ clause, command string }{
 		{"C0008", "RSET"}, {"C0016", "STAT"}, {"C0018", "LIST"}, {"V0005", "RETR"}, {"C0025", "DELE"},
 		{"C0028", "NOOP"}, {"C0033", "TOP"}, {"C0035", "UIDL"},

@@ -56,7 +56,7 @@ func TestRunner_independent(t *testing.T) {
 				t.Cleanup(func() { _ = unlock() })
 			}
 		}, fetch.PhaseLock},
-		{"no target", func(t *testing.T, r *rig, a *fetch.Account) {
+		{"no target", func(_ *testing.T, _ *rig, a *fetch.Account) {
 			a.Target = deliver.NewMaildir("/proc/no/such/folder")
 		}, fetch.PhaseTarget},
 	} {

@@ -171,7 +171,7 @@ func TestRecord_fails(t *testing.T) {
 		}
 		return poptest.Action{}
 	})
-	r.fails(fetch.PhaseRecord, "3 listed, 3 new")
+	_ = r.fails(fetch.PhaseRecord, "3 listed, 3 new")
 	checkCount(t, server, "DELE", 0)
 	checkCount(t, server, "QUIT", 1)
 	r.holds(messages...)
