@@ -72,7 +72,7 @@ func TestListing(t *testing.T) {
 				t.Errorf("the maildrop holds %q, want %d messages", got, left)
 			}
 			if strings.Contains(test.outcome, "unusable") {
-				r.warned("no usable number, size or unique-id")
+				r.warned("a usable number, size or unique-id")
 			}
 			server.CheckRules(t)
 		})
