@@ -42,8 +42,9 @@ func (h *header) Write(p []byte) (int, error) {
 			chunk = p[:end+1]
 		}
 		p = p[len(chunk):]
-		if len(h.octets)+len(chunk) > maxHeader {
-			h.whole = true
+		chunk = bytes.ReplaceAll(chunk, []byte("\r"), nil) // the wire's line ends count as the file's
+		if room := maxHeader - len(h.octets); len(chunk) > room {
+			h.octets, h.whole = append(h.octets, chunk[:room]...), true
 			break
 		}
 		h.octets = append(h.octets, chunk...)

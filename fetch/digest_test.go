@@ -90,3 +90,24 @@ func TestDigestBounded(t *testing.T) {
 		t.Errorf("%d octets are kept, want at most %d", len(h.octets), maxHeader)
 	}
 }
+
+// However the octets arrive, and with whichever line ends, an overlong header has one digest.
+func TestDigest_overlong(t *testing.T) {
+	content := strings.Repeat("yyyy\r\n", maxHeader/4)
+	sum := func(content string, size int) seen.Digest {
+		var h header
+		for len(content) > 0 {
+			n := min(size, len(content))
+			_, _ = io.WriteString(&h, content[:n])
+			content = content[n:]
+		}
+		return h.digest()
+	}
+	want := sum(content, copySize)
+	if got := sum(content, 1460); got != want {
+		t.Errorf("digest in small pieces = %x, want %x", got, want)
+	}
+	if got := sum(strings.ReplaceAll(content, "\r\n", "\n"), copySize); got != want {
+		t.Errorf("digest of the file = %x, want %x", got, want)
+	}
+}

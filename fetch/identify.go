@@ -11,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/seen"
@@ -46,10 +47,17 @@ func (s *session) judgeRecorded(verdicts map[int]verdict) error {
 	if err != nil {
 		return s.fail(PhaseState, err)
 	}
-	refused := make(map[string]int) // by unique-id, one more than the highest copy that was set aside
+	refused := make(map[string]bool) // unique-ids of which a copy was set aside
 	for _, a := range asides {
-		refused[a.UniqueID] = max(refused[a.UniqueID], a.Copy+1)
+		refused[a.UniqueID] = true
 	}
+	ids := make(map[string]bool)
+	suspects = slices.DeleteFunc(suspects, func(i int) bool { // one of all copies is enough
+		id := s.listing[i].UniqueID
+		again := ids[id]
+		ids[id] = true
+		return again
+	})
 	for part := range chunks(suspects) {
 		if err := s.judgeChunk(part, refused, verdicts); err != nil {
 			return err
@@ -58,7 +66,7 @@ func (s *session) judgeRecorded(verdicts map[int]verdict) error {
 	return nil
 }
 
-func (s *session) judgeChunk(suspects []int, refused map[string]int, verdicts map[int]verdict) error {
+func (s *session) judgeChunk(suspects []int, refused map[string]bool, verdicts map[int]verdict) error {
 	var ids []string
 	var numbers []int
 	for _, i := range suspects {
@@ -74,19 +82,29 @@ func (s *session) judgeChunk(suspects []int, refused map[string]int, verdicts ma
 	if err := s.askDigests(numbers); err != nil {
 		return err
 	}
+	var renewedIDs []string
+	var renewed []seen.Record
 	for _, i := range suspects {
-		if _, judged := verdicts[i]; judged { // as a copy of an earlier one
-			continue
-		}
 		copies := s.copiesWith(i)
 		listed := make([]listedCopy, len(copies))
 		for n, c := range copies {
 			listed[n] = listedCopy{s.listing[c], s.digests[s.listing[c].Number]}
 		}
 		id := s.listing[i].UniqueID
-		for n, v := range judge(listed, records[id], refused[id] > len(copies)) {
+		judged, present := judge(listed, records[id], refused[id])
+		for n, v := range judged {
 			verdicts[copies[n]] = v
 		}
+		if present != nil {
+			renewedIDs = append(renewedIDs, id)
+			renewed = append(renewed, present...)
+		}
+	}
+	if len(renewedIDs) == 0 || s.looking {
+		return nil
+	}
+	if err := s.runner.Store.Replace(s.soft, s.known.ID, renewedIDs, renewed...); err != nil {
+		return s.fail(PhaseRecord, err)
 	}
 	return nil
 }
@@ -111,23 +129,29 @@ type listedCopy struct {
 }
 
 // judge decides which of the listed copies of one unique-id are the messages of its records; each record stands for one
-// copy at most (C0041). doubt says that more copies were known than are listed and that one of them was never delivered: then
-// equal headers do not tell which one is left, and the octets must.
-func judge(listed []listedCopy, records []seen.Record, doubt bool) []verdict {
-	verdicts := make([]verdict, len(listed))
+// copy at most (C0041). doubt says that a copy was set aside, perhaps one whose header equals that of a delivered one: then only the
+// octets tell. present are the records as the listing shows them now, nil where it changes nothing: copies move up when one before
+// them is gone, and what is listed again was not deleted.
+func judge(listed []listedCopy, records []seen.Record, doubt bool) (verdicts []verdict, present []seen.Record) {
+	verdicts = make([]verdict, len(listed))
 	matched := make([]bool, len(listed))
 	used := make([]bool, len(records))
+	changed := false
 	match := func(fits func(listedCopy, seen.Record) bool) {
 		for n, l := range listed {
 			for m, r := range records {
-				if !matched[n] && !used[m] && fits(l, r) {
-					matched[n], used[m] = true, true
-					if doubt && r.Kind == seen.Delivered {
-						verdicts[n].known = twinsOf(records)
-					} else {
-						verdicts[n].seen = true
-					}
+				if matched[n] || used[m] || !fits(l, r) {
+					continue
 				}
+				matched[n], used[m] = true, true
+				if doubt && r.Kind == seen.Delivered {
+					verdicts[n].known = twinsOf(records)
+					continue
+				}
+				verdicts[n].seen = true
+				changed = changed || r.Key != l.Key || r.Listed != l.Octets || !r.DeletedAt.IsZero()
+				r.Key, r.Listed, r.DeletedAt = l.Key, l.Octets, time.Time{}
+				present = append(present, r)
 			}
 		}
 	}
@@ -142,14 +166,25 @@ func judge(listed []listedCopy, records []seen.Record, doubt bool) []verdict {
 			verdicts[n].known = twinsOf(records)
 		}
 	}
-	return verdicts
+	if doubt || !changed {
+		return verdicts, nil
+	}
+	behind := len(listed)
+	for m, r := range records {
+		if !used[m] {
+			r.Copy = behind
+			behind++
+			present = append(present, r)
+		}
+	}
+	return verdicts, present
 }
 
 func twinsOf(records []seen.Record) []twin {
 	var twins []twin
 	for _, r := range records {
 		if r.SHA256 != [sha256.Size]byte{} {
-			twins = append(twins, twin{sha256: r.SHA256, octets: r.Octets, place: r.Place})
+			twins = append(twins, twin{sha256: r.SHA256, octets: r.Octets, place: r.Place, at: r.DeliveredAt})
 		}
 	}
 	return twins

@@ -33,7 +33,7 @@ func (r *Runner) Look(ctx context.Context, account *Account) (*Survey, error) {
 	if err != nil {
 		return nil, s.fail(PhaseState, err)
 	}
-	s.known = known
+	s.known, s.looking = known, true
 	if err := s.open(); err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (s *session) foresee(plan Plan) ([]seen.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries := planDeletion(candidates, s.account.Delete, s.runner.now(), s.known.Since)
+	entries := planDeletion(candidates, s.account.Delete, s.runner.now())
 	if s.account.Delete.After == 0 {
 		entries = append(entries, plan.Retrieve...)
 		for _, f := range plan.Recognise {

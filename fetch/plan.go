@@ -36,6 +36,7 @@ type twin struct {
 	sha256 [32]byte
 	octets int64
 	place  string
+	at     time.Time // of its delivery; zero: unknown
 }
 
 // planRetrieval decides what becomes of each listed message before anything is retrieved. verdicts holds one for each
@@ -103,21 +104,19 @@ type candidate struct {
 	retrieved bool          // in this session
 	records   []seen.Record // of its unique-id, all copies, read back from the store
 	digest    seen.Digest   // what TOP shows now; zero: unknown
-	copies    int           // listed messages with its unique-id
-	alike     int           // of these, how many have its digest, itself among them; copies whose digest is unknown count
+	alike     int           // listed messages with its unique-id and digest, itself among them; those whose digest is unknown count
 }
 
 // planDeletion picks the candidates that may be deleted now. The seen-table decides: a message that was retrieved in this
 // session needs its record of kind Delivered; one that is known from earlier must also be shown by its header digest to
-// be that message, because unique-ids get reused and a wrong DELE cannot be undone. since is when the account came to have its present server and
-// user: without a digest, older records say nothing.
-func planDeletion(candidates []candidate, policy DeletePolicy, now, since time.Time) []seen.Entry {
+// be that message, because unique-ids get reused and a wrong DELE cannot be undone.
+func planDeletion(candidates []candidate, policy DeletePolicy, now time.Time) []seen.Entry {
 	if !policy.Enabled {
 		return nil
 	}
 	var chosen []seen.Entry
 	for _, c := range candidates {
-		r, ok := c.record(since)
+		r, ok := c.record()
 		if ok && r.Kind == seen.Delivered && !r.DeliveredAt.Add(policy.After).After(now) {
 			chosen = append(chosen, c.Entry)
 		}
@@ -126,29 +125,16 @@ func planDeletion(candidates []candidate, policy DeletePolicy, now, since time.T
 }
 
 // record returns the record that is without doubt of the listed message c.
-func (c *candidate) record(since time.Time) (seen.Record, bool) {
-	if c.retrieved {
-		for _, r := range c.records {
-			if r.Key == c.Key {
-				return r, true
-			}
+func (c *candidate) record() (match seen.Record, ok bool) {
+	matches := 0
+	for _, r := range c.records {
+		switch {
+		case c.retrieved && r.Key == c.Key:
+			return r, true
+		case !c.retrieved && c.digest != (seen.Digest{}) && r.Digest == c.digest:
+			match = r
+			matches++
 		}
-		return seen.Record{}, false
 	}
-	if c.digest != (seen.Digest{}) {
-		var match seen.Record
-		matches := 0
-		for _, r := range c.records {
-			if r.Digest == c.digest {
-				match = r
-				matches++
-			}
-		}
-		return match, matches == 1 && c.alike == 1
-	}
-	if c.copies != 1 || len(c.records) != 1 {
-		return seen.Record{}, false
-	}
-	r := c.records[0]
-	return r, r.Key == c.Key && r.Listed == c.Octets && c.Octets > 0 && r.DeletedAt.IsZero() && r.DeliveredAt.After(since)
+	return match, matches == 1 && c.alike == 1
 }

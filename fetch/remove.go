@@ -1,8 +1,8 @@
 package fetch
 
 import (
+	"context"
 	"fmt"
-	"slices"
 
 	"github.com/popfetch/popfetch/seen"
 )
@@ -17,13 +17,13 @@ func (s *session) remove() ([]seen.Entry, error) {
 	var deleted []seen.Entry
 	for part := range chunks(s.removable()) {
 		if s.soft.Err() != nil { // what is left is deleted by the next run
-			return deleted, nil
+			return deleted, s.fail(PhaseDelete, fmt.Errorf("stopped with messages still to delete: %w", context.Cause(s.soft)))
 		}
 		candidates, err := s.candidates(part)
 		if err != nil {
 			return deleted, err
 		}
-		accepted, err := s.sendDele(planDeletion(candidates, s.account.Delete, s.runner.now(), s.known.Since))
+		accepted, err := s.sendDele(planDeletion(candidates, s.account.Delete, s.runner.now()))
 		deleted = append(deleted, accepted...)
 		if err != nil {
 			return deleted, err
@@ -34,14 +34,13 @@ func (s *session) remove() ([]seen.Entry, error) {
 
 // removable returns the indexes of all messages that might be deleted, in the order of the listing.
 func (s *session) removable() []int {
-	indexes := slices.Concat(s.diff.Due, s.diff.Check)
+	var indexes []int
 	for i, e := range s.listing {
-		if s.retrieved[e.Number] {
+		if s.retrieved[e.Number] || s.verdicts[i].seen {
 			indexes = append(indexes, i)
 		}
 	}
-	slices.Sort(indexes)
-	return slices.Compact(indexes)
+	return indexes
 }
 
 // candidates reads back what the store says of the messages at indexes.
@@ -59,7 +58,6 @@ func (s *session) candidates(indexes []int) ([]candidate, error) {
 		e := s.listing[i]
 		c := candidate{Entry: e, retrieved: s.retrieved[e.Number], records: records[e.UniqueID], digest: s.digests[e.Number]}
 		for _, other := range s.copiesWith(i) {
-			c.copies++
 			d := s.digests[s.listing[other].Number]
 			if d == c.digest || d == (seen.Digest{}) {
 				c.alike++

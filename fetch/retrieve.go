@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,34 +49,42 @@ func (s *session) retrieve(plan Plan) error {
 // skip notes the messages that are too large; each is told once.
 func (s *session) skip(entries []seen.Entry) error {
 	s.result.Skipped = len(entries)
-	known := make(map[int]bool)
-	for _, m := range s.diff.Aside {
-		if m.Reason == seen.TooLarge {
-			known[s.listing[m.Index].Number] = true
-		}
+	told := s.toldTooLarge()
+	fresh := slices.DeleteFunc(slices.Clone(entries), func(e seen.Entry) bool { return told[e.Number] })
+	if len(fresh) == 0 {
+		return nil
 	}
-	for _, e := range entries {
-		if known[e.Number] {
-			continue
-		}
-		err := fmt.Errorf("%d octets are more than max_size allows", e.Octets)
-		if err := s.setAside(e, seen.TooLarge, err); err != nil {
-			return err
-		}
-		s.event(Event{Kind: Skipped, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets, Err: err})
+	cause := fmt.Errorf("more than max_size allows (%d octets)", s.account.MaxSize)
+	if err := s.setAside(seen.TooLarge, cause, fresh...); err != nil {
+		return err
+	}
+	for _, e := range fresh {
+		s.event(Event{Kind: Skipped, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets, Err: cause})
 	}
 	return nil
 }
 
-// setAside notes a message that was not delivered.
-func (s *session) setAside(e seen.Entry, reason seen.Reason, cause error) error {
+// toldTooLarge returns the message-numbers of those that earlier runs have told of.
+func (s *session) toldTooLarge() map[int]bool {
+	told := make(map[int]bool)
+	for _, m := range s.diff.Aside {
+		if m.Reason == seen.TooLarge {
+			told[s.listing[m.Index].Number] = true
+		}
+	}
+	return told
+}
+
+// setAside notes messages that were not delivered.
+func (s *session) setAside(reason seen.Reason, cause error, entries ...seen.Entry) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.hard), recordTimeout)
 	defer cancel()
 	now := s.runner.now()
-	err := s.runner.Store.SetAside(ctx, s.known.ID, seen.Aside{
-		Key: e.Key, Reason: reason, Listed: e.Octets, Count: 1, Since: now, Last: now, Text: cause.Error(),
-	})
-	if err != nil {
+	asides := make([]seen.Aside, len(entries))
+	for i, e := range entries {
+		asides[i] = seen.Aside{Key: e.Key, Reason: reason, Listed: e.Octets, Count: 1, Since: now, Last: now, Text: cause.Error()}
+	}
+	if err := s.runner.Store.SetAside(ctx, s.known.ID, asides...); err != nil {
 		return s.fail(PhaseRecord, err)
 	}
 	return nil
@@ -134,7 +143,7 @@ func (r *retrieval) run() error {
 	defer cancel()
 	r.late = late
 	var committers sync.WaitGroup
-	for range r.limit.Batches {
+	for range max(1, r.limit.Batches) {
 		committers.Go(func() {
 			for b := range r.full {
 				r.commit(b)
@@ -219,6 +228,14 @@ func (r *retrieval) broken() bool {
 	return r.fatal != nil
 }
 
+// unrecordable tells whether the store has failed: what is delivered now would be delivered again.
+func (r *retrieval) unrecordable() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var e *Error
+	return errors.As(r.fatal, &e) && e.Phase == PhaseRecord
+}
+
 // fits tells whether there is room for e; an empty room takes a message of any size.
 func (r *retrieval) fits(e seen.Entry) bool {
 	r.mu.Lock()
@@ -250,7 +267,7 @@ func (r *retrieval) end(phase Phase, err error) {
 	}
 }
 
-// keepAliveUntil waits for done, the end of the run or an end of the asking, and sends NOOP meanwhile (C0027): the
+// keepAliveUntil waits for done or the end of the run, and sends NOOP meanwhile (C0027): the
 // session lies idle, and servers log an idle client out.
 func (r *retrieval) keepAliveUntil(done <-chan struct{}) error {
 	tick := time.NewTicker(r.runner.keepAlive())
@@ -260,7 +277,7 @@ func (r *retrieval) keepAliveUntil(done <-chan struct{}) error {
 		case <-done:
 			return nil
 		case <-r.hard.Done():
-			return r.fail(PhaseDeliver, context.Cause(r.hard))
+			return r.fail(PhaseRetrieve, context.Cause(r.hard))
 		case <-tick.C:
 			if err := r.client.Noop(r.hard); err != nil && !isReply(err) {
 				return r.fail(PhaseRetrieve, err)
@@ -297,6 +314,10 @@ func (r *retrieval) handOver() {
 // commit makes a batch durable, then records it, then tells of it. This order is what the program promises.
 func (r *retrieval) commit(b *batch) {
 	defer r.release(b.entries...)
+	if r.unrecordable() {
+		_ = b.Discard()
+		return
+	}
 	err := b.Commit(r.late)
 	var refused *deliver.Error
 	switch {

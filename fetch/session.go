@@ -27,15 +27,17 @@ type session struct {
 	soft, hard context.Context
 	cancel     []func()
 
-	client  *pop3.Client
-	known   seen.Account
-	listing []seen.Entry // ascending message-numbers; whole before anything is deleted
-	diff    seen.Diff
-	copies  map[string][]int    // the indexes of unique-ids that are listed more than once
-	sizes   bool                // LIST was answered
-	digests map[int]seen.Digest // by message-number, what TOP has shown in this session
-	twins   map[int][]twin      // by message-number, what a message may turn out to be
-	idle    func()              // what Options.Idle does in this phase
+	client   *pop3.Client
+	known    seen.Account
+	listing  []seen.Entry // ascending message-numbers; whole before anything is deleted
+	diff     seen.Diff
+	copies   map[string][]int    // the indexes of unique-ids that are listed more than once
+	sizes    bool                // LIST was answered
+	digests  map[int]seen.Digest // by message-number, what TOP has shown in this session
+	verdicts map[int]verdict     // by index; what identify found
+	looking  bool                // nothing is to be changed, in the store either
+	twins    map[int][]twin      // by message-number, what a message may turn out to be
+	idle     func()              // what Options.Idle does in this phase
 
 	retrieved map[int]bool // message-numbers that this session delivered or recognised, and recorded
 
@@ -340,6 +342,7 @@ func (s *session) plan() (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
+	s.verdicts = verdicts
 	for i, v := range verdicts {
 		if len(v.known) > 0 {
 			s.twins[s.listing[i].Number] = v.known

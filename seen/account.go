@@ -21,7 +21,8 @@ func (s *Store) Lookup(ctx context.Context, name, server, user string) (Account,
 	return a, nil
 }
 
-// Enter is Lookup, and makes the account or notes its new server and user.
+// Enter is Lookup, and makes the account or notes its new server and user. Since it may be another maildrop then, whose
+// unique-ids mean other messages, each record counts as one of a deleted message until Diff's caller has looked (see Diff.Check).
 func (s *Store) Enter(ctx context.Context, name, server, user string) (Account, error) {
 	a, err := s.Lookup(ctx, name, server, user)
 	if err != nil || a.ID != 0 && a.Server == server && a.User == user {
@@ -34,6 +35,12 @@ func (s *Store) Enter(ctx context.Context, name, server, user string) (Account, 
 			name, server, user, toMillis(s.now()))
 		if err != nil {
 			return err
+		}
+		if a.ID != 0 {
+			_, err := tx.ExecContext(ctx, "UPDATE seen SET deleted_at = ? WHERE account = ? AND deleted_at = 0", toMillis(s.now()), a.ID)
+			if err != nil {
+				return err
+			}
 		}
 		a, err = lookup(ctx, tx, name, server, user)
 		return err

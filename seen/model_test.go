@@ -59,7 +59,7 @@ func (m *model) diff(listing []Entry, due time.Time) Diff {
 		case r == nil && a != nil:
 			d.Aside = append(d.Aside, Match{Index: i})
 		case r == nil || a != nil || !r.DeletedAt.IsZero() || !m.absent[e.Key].IsZero() && current > 0 ||
-			math.Abs(float64(r.Listed-e.Octets)) > 16+math.Floor(float64(r.Listed)/16):
+			ever > 1 && r.Listed != e.Octets || math.Abs(float64(r.Listed-e.Octets)) > 16+math.Floor(float64(r.Listed)/16):
 			d.Check = append(d.Check, i)
 		default:
 			d.Seen++

@@ -16,60 +16,79 @@ func (s *Store) Commit(ctx context.Context, account int64, records ...Record) er
 	if len(records) == 0 {
 		return nil
 	}
-	err := s.update(ctx, func(tx *sql.Tx) error {
-		statements, err := prepare(ctx, tx,
-			"INSERT INTO detail (octets, digest, sha256, place) VALUES (?, ?, ?, ?)",
-			`INSERT INTO seen (account, unique_id, copy, kind, listed, delivered_at, deleted_at, detail)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET kind = excluded.kind, listed = excluded.listed, delivered_at = excluded.delivered_at,
-				deleted_at = excluded.deleted_at, absent_at = 0, detail = excluded.detail`,
-			"DELETE FROM aside WHERE account = ? AND unique_id = ? AND copy = ?")
-		if err != nil {
-			return err
-		}
-		detail, row, aside := statements[0], statements[1], statements[2]
-		var asides bool // hardly any account has any, and looking for each message costs
-		err = tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM aside WHERE account = ?)", account).Scan(&asides)
-		if err != nil {
-			return err
-		}
-		// The driver would start a goroutine for each statement that could be cancelled. The transaction still can be.
-		ctx := context.WithoutCancel(ctx)
-		delivered := false
-		for _, r := range records {
-			if r.Kind == 0 {
-				return fmt.Errorf("the record of unique-id %q has no kind", r.UniqueID)
-			}
-			delivered = delivered || r.Kind == Delivered
-			result, err := detail.ExecContext(ctx, r.Octets, r.Digest[:], r.SHA256[:], r.Place)
-			if err != nil {
-				return err
-			}
-			id, err := result.LastInsertId()
-			if err != nil {
-				return err
-			}
-			key := []byte(r.UniqueID)
-			_, err = row.ExecContext(ctx, account, key, r.Copy, r.Kind, r.Listed, toMillis(r.DeliveredAt), toMillis(r.DeletedAt), id)
-			if err != nil {
-				return err
-			}
-			if asides {
-				if _, err := aside.ExecContext(ctx, account, key, r.Copy); err != nil {
-					return err
-				}
-			}
-		}
-		if !delivered {
-			return nil
-		}
-		_, err = tx.ExecContext(ctx, "UPDATE account SET delivered = 1 WHERE id = ? AND delivered = 0", account)
-		return err
-	})
+	err := s.update(ctx, func(tx *sql.Tx) error { return insert(ctx, tx, account, records) })
 	if err != nil {
 		return fmt.Errorf("recording %d messages: %w", len(records), err)
 	}
 	return nil
+}
+
+// Replace gives the unique-ids these records instead of all that they have, in one transaction, as Commit does.
+func (s *Store) Replace(ctx context.Context, account int64, uniqueIDs []string, records ...Record) error {
+	err := s.update(ctx, func(tx *sql.Tx) error {
+		for chunk := range slices.Chunk(uniqueIDs, lookupChunk) {
+			where, args := whereIDs(account, chunk)
+			if _, err := tx.ExecContext(ctx, "DELETE FROM seen"+where, args...); err != nil {
+				return err
+			}
+		}
+		return insert(ctx, tx, account, records)
+	})
+	if err != nil {
+		return fmt.Errorf("recording %d messages anew: %w", len(records), err)
+	}
+	return nil
+}
+
+func insert(ctx context.Context, tx *sql.Tx, account int64, records []Record) error {
+	statements, err := prepare(ctx, tx,
+		"INSERT INTO detail (octets, digest, sha256, place) VALUES (?, ?, ?, ?)",
+		`INSERT INTO seen (account, unique_id, copy, kind, listed, delivered_at, deleted_at, detail)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET kind = excluded.kind, listed = excluded.listed, delivered_at = excluded.delivered_at,
+			deleted_at = excluded.deleted_at, absent_at = 0, detail = excluded.detail`,
+		"DELETE FROM aside WHERE account = ? AND unique_id = ? AND copy = ?")
+	if err != nil {
+		return err
+	}
+	detail, row, aside := statements[0], statements[1], statements[2]
+	var asides bool // hardly any account has any, and looking for each message costs
+	err = tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM aside WHERE account = ?)", account).Scan(&asides)
+	if err != nil {
+		return err
+	}
+	// The driver would start a goroutine for each statement that could be cancelled. The transaction still can be.
+	ctx = context.WithoutCancel(ctx)
+	delivered := false
+	for _, r := range records {
+		if r.Kind == 0 {
+			return fmt.Errorf("the record of unique-id %q has no kind", r.UniqueID)
+		}
+		delivered = delivered || r.Kind == Delivered
+		result, err := detail.ExecContext(ctx, r.Octets, r.Digest[:], r.SHA256[:], r.Place)
+		if err != nil {
+			return err
+		}
+		id, err := result.LastInsertId()
+		if err != nil {
+			return err
+		}
+		key := []byte(r.UniqueID)
+		_, err = row.ExecContext(ctx, account, key, r.Copy, r.Kind, r.Listed, toMillis(r.DeliveredAt), toMillis(r.DeletedAt), id)
+		if err != nil {
+			return err
+		}
+		if asides {
+			if _, err := aside.ExecContext(ctx, account, key, r.Copy); err != nil {
+				return err
+			}
+		}
+	}
+	if !delivered {
+		return nil
+	}
+	_, err = tx.ExecContext(ctx, "UPDATE account SET delivered = 1 WHERE id = ? AND delivered = 0", account)
+	return err
 }
 
 const selectRecord = `

@@ -60,6 +60,8 @@ func (k *known) judge(ordinal, listed int, octets int64) (verdict, *row, *aside)
 		return isAside, nil, a
 	case r == nil || a != nil:
 		return isCheck, nil, nil
+	case k.ever > 1 && r.listed != octets: // one copy may have gone and another come
+		return isCheck, nil, nil
 	case r.deletedAt != 0 || r.absentAt != 0 && k.current > 0 || differ(r.listed, octets):
 		return isCheck, nil, nil
 	}
