@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -265,8 +266,8 @@ func TestMDA_deadline(t *testing.T) {
 	r.account.Target = &deliver.MDA{Command: "sleep 5"}
 	r.account.Deadline = 2 * time.Second
 	result := r.run()
-	var e = result.Err.(*fetch.Error)
-	if e.Phase == fetch.PhaseDeliver {
+	var e *fetch.Error
+	if !errors.As(result.Err, &e) || e.Phase == fetch.PhaseDeliver {
 		t.Error("PhaseDeliver with the deadline as cause -> exit 74")
 	}
 }
