@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -22,8 +23,8 @@ const chunk = 500
 
 // identify tells what the listed messages are whose unique-id alone does not: those that the store doubts, those that are
 // due for deletion, and new ones of which the target holds a file (step 2 of the way of one message).
-func (s *session) identify() (map[int]verdict, error) {
-	verdicts := make(map[int]verdict)
+func (s *session) identify() (map[int]*verdict, error) {
+	verdicts := make(map[int]*verdict)
 	if s.account.All {
 		return verdicts, nil
 	}
@@ -37,7 +38,7 @@ func (s *session) identify() (map[int]verdict, error) {
 }
 
 // judgeRecorded compares the messages in doubt, and those due for deletion, with the records of their unique-ids.
-func (s *session) judgeRecorded(verdicts map[int]verdict) error {
+func (s *session) judgeRecorded(verdicts map[int]*verdict) error {
 	suspects := make([]int, 0, len(s.diff.Check)+len(s.diff.Due))
 	suspects = append(append(suspects, s.diff.Check...), s.diff.Due...)
 	if len(suspects) == 0 {
@@ -66,7 +67,7 @@ func (s *session) judgeRecorded(verdicts map[int]verdict) error {
 	return nil
 }
 
-func (s *session) judgeChunk(suspects []int, refused map[string]bool, verdicts map[int]verdict) error {
+func (s *session) judgeChunk(suspects []int, refused map[string]bool, verdicts map[int]*verdict) error {
 	var ids []string
 	var numbers []int
 	for _, i := range suspects {
@@ -93,7 +94,11 @@ func (s *session) judgeChunk(suspects []int, refused map[string]bool, verdicts m
 		id := s.listing[i].UniqueID
 		judged, present := judge(listed, records[id], refused[id])
 		for n, v := range judged {
-			verdicts[copies[n]] = v
+			if v.seen {
+				verdicts[copies[n]] = isSeen
+			} else {
+				verdicts[copies[n]] = &v
+			}
 		}
 		if present != nil {
 			renewedIDs = append(renewedIDs, id)
@@ -192,7 +197,7 @@ func twinsOf(records []seen.Record) []twin {
 
 // judgeFound looks for files of the messages that have no record: a crash, a lost seen.db or another state folder leaves
 // messages at the target that this store knows nothing of. Only the header digest makes a file the listed message.
-func (s *session) judgeFound(verdicts map[int]verdict) error {
+func (s *session) judgeFound(verdicts map[int]*verdict) error {
 	wanted := make(map[deliver.Token]int)
 	tokens := make([]deliver.Token, 0, len(s.diff.New))
 	ask := func(i int) {
@@ -234,7 +239,7 @@ func (s *session) judgeFound(verdicts map[int]verdict) error {
 	buffer := make([]byte, copySize)
 	for token, places := range found {
 		i := wanted[token]
-		v := verdicts[i]
+		v := cmp.Or(verdicts[i], &verdict{})
 		for _, place := range places {
 			f, err := s.readBack(place, buffer)
 			if errors.Is(err, fs.ErrNotExist) {

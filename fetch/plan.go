@@ -31,6 +31,9 @@ type verdict struct {
 	known []twin // the digest does not settle it: it may be one of these, which its octets will show
 }
 
+// isSeen is the verdict on most messages of a large maildrop, which share it.
+var isSeen = &verdict{seen: true}
+
 // twin is a message that was delivered, by its octets.
 type twin struct {
 	sha256 [32]byte
@@ -41,10 +44,10 @@ type twin struct {
 
 // planRetrieval decides what becomes of each listed message before anything is retrieved. verdicts holds one for each
 // index whose unique-id does not settle it; an index that it lacks is what diff says.
-func planRetrieval(listing []seen.Entry, diff seen.Diff, verdicts map[int]verdict, account *Account) Plan {
+func planRetrieval(listing []seen.Entry, diff seen.Diff, verdicts map[int]*verdict, account *Account) Plan {
 	var p Plan
 	decide := func(i int) {
-		v := verdicts[i]
+		v := cmp.Or(verdicts[i], &verdict{})
 		switch {
 		case v.seen:
 			p.Seen++

@@ -31,7 +31,7 @@ func TestPlanRetrieval(t *testing.T) {
 	found := &Found{Number: 1, At: "new/x"}
 	for _, test := range []struct {
 		name      string
-		verdicts  map[int]verdict
+		verdicts  map[int]*verdict
 		account   Account
 		retrieve  []int
 		skip      []int
@@ -41,9 +41,9 @@ func TestPlanRetrieval(t *testing.T) {
 		{"as the store says, what was refused last", nil, Account{}, []int{1, 3, 6, 5}, nil, 0, 2},
 		{"newest first", nil, Account{Newest: true}, []int{6, 3, 1, 5}, nil, 0, 2},
 		{"too large", nil, Account{MaxSize: 50}, []int{1, 3, 5}, []int{6}, 0, 2},
-		{"doubt is settled", map[int]verdict{2: {seen: true}}, Account{}, []int{1, 6, 5}, nil, 0, 3},
-		{"C0040/a due one is another message", map[int]verdict{3: {}}, Account{}, []int{1, 3, 4, 6, 5}, nil, 0, 1},
-		{"the target holds it", map[int]verdict{0: {found: found}}, Account{}, []int{3, 6, 5}, nil, 1, 2},
+		{"doubt is settled", map[int]*verdict{2: {seen: true}}, Account{}, []int{1, 6, 5}, nil, 0, 3},
+		{"C0040/a due one is another message", map[int]*verdict{3: {}}, Account{}, []int{1, 3, 4, 6, 5}, nil, 0, 1},
+		{"the target holds it", map[int]*verdict{0: {found: found}}, Account{}, []int{3, 6, 5}, nil, 1, 2},
 		{"all", nil, Account{All: true}, []int{1, 2, 3, 4, 6, 5}, nil, 0, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -36,7 +36,7 @@ func (s *session) remove() ([]seen.Entry, error) {
 func (s *session) removable() []int {
 	var indexes []int
 	for i, e := range s.listing {
-		if s.retrieved[e.Number] || s.verdicts[i].seen {
+		if s.retrieved[e.Number] || s.verdicts[i] == isSeen {
 			indexes = append(indexes, i)
 		}
 	}

@@ -34,7 +34,7 @@ type session struct {
 	copies   map[string][]int    // the indexes of unique-ids that are listed more than once
 	sizes    bool                // LIST was answered
 	digests  map[int]seen.Digest // by message-number, what TOP has shown in this session
-	verdicts map[int]verdict     // by index; what identify found
+	verdicts map[int]*verdict    // by index; what identify found
 	looking  bool                // nothing is to be changed, in the store either
 	twins    map[int][]twin      // by message-number, what a message may turn out to be
 	idle     func()              // what Options.Idle does in this phase
