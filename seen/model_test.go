@@ -143,8 +143,8 @@ func runModel(t *testing.T, random *rand.Rand, runs int) {
 	s := open(t)
 	account := enter(t, s)
 	m := newModel()
-	lookups, merge := *s, *s
-	lookups.lookupCost, merge.lookupCost = 1, math.MaxInt
+	lookups := &Store{read: s.read, lookupCost: 1}
+	merge := &Store{read: s.read, lookupCost: math.MaxInt}
 	at := now
 	maildrop := listingOf()
 	unchanged := 0
@@ -157,7 +157,7 @@ func runModel(t *testing.T, random *rand.Rand, runs int) {
 		}
 		listing := slices.Clone(maildrop)
 		want := m.diff(listing, due)
-		for name, store := range map[string]*Store{"default": s, "lookups": &lookups, "merge": &merge} {
+		for name, store := range map[string]*Store{"default": s, "lookups": lookups, "merge": merge} {
 			numbered := slices.Clone(maildrop)
 			got, err := store.Diff(t.Context(), account, numbered, due)
 			if err != nil {

@@ -16,7 +16,10 @@ func (s *Store) Commit(ctx context.Context, account int64, records ...Record) er
 	if len(records) == 0 {
 		return nil
 	}
-	err := s.update(ctx, func(tx *sql.Tx) error { return insert(ctx, tx, account, records) })
+	in, err := s.prepareInsertions(ctx)
+	if err == nil {
+		err = s.update(ctx, func(tx *sql.Tx) error { return in.insert(ctx, tx, account, records) })
+	}
 	if err != nil {
 		return fmt.Errorf("recording %d messages: %w", len(records), err)
 	}
@@ -25,14 +28,18 @@ func (s *Store) Commit(ctx context.Context, account int64, records ...Record) er
 
 // Replace gives the unique-ids these records instead of all that they have, in one transaction, as Commit does.
 func (s *Store) Replace(ctx context.Context, account int64, uniqueIDs []string, records ...Record) error {
-	err := s.update(ctx, func(tx *sql.Tx) error {
+	in, err := s.prepareInsertions(ctx)
+	if err != nil {
+		return fmt.Errorf("recording %d messages anew: %w", len(records), err)
+	}
+	err = s.update(ctx, func(tx *sql.Tx) error {
 		for chunk := range slices.Chunk(uniqueIDs, lookupChunk) {
 			where, args := whereIDs(account, chunk)
 			if _, err := tx.ExecContext(ctx, "DELETE FROM seen"+where, args...); err != nil {
 				return err
 			}
 		}
-		return insert(ctx, tx, account, records)
+		return in.insert(ctx, tx, account, records)
 	})
 	if err != nil {
 		return fmt.Errorf("recording %d messages anew: %w", len(records), err)
@@ -40,55 +47,116 @@ func (s *Store) Replace(ctx context.Context, account int64, uniqueIDs []string, 
 	return nil
 }
 
-func insert(ctx context.Context, tx *sql.Tx, account int64, records []Record) error {
-	statements, err := prepare(ctx, tx,
-		"INSERT INTO detail (octets, digest, sha256, place) VALUES (?, ?, ?, ?)",
-		`INSERT INTO seen (account, unique_id, copy, kind, listed, delivered_at, deleted_at, detail)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET kind = excluded.kind, listed = excluded.listed, delivered_at = excluded.delivered_at,
-			deleted_at = excluded.deleted_at, absent_at = 0, detail = excluded.detail`,
-		"DELETE FROM aside WHERE account = ? AND unique_id = ? AND copy = ?")
-	if err != nil {
-		return err
+// rowsAtOnce is how many records one statement adds; more would gain little.
+const rowsAtOnce = 16
+
+// insertions are the statements by which records are added, made once for all transactions.
+type insertions struct {
+	details, rows map[int]*sql.Stmt // by how many records they add: one or rowsAtOnce
+	replace       *sql.Stmt
+}
+
+// prepareInsertions must be called before a transaction begins, which takes the one connection.
+func (s *Store) prepareInsertions(ctx context.Context) (*insertions, error) {
+	s.adding.Lock()
+	defer s.adding.Unlock()
+	var err error
+	if s.insertions == nil {
+		s.insertions, err = newInsertions(ctx, s.write)
 	}
-	detail, row, aside := statements[0], statements[1], statements[2]
+	return s.insertions, err
+}
+
+func newInsertions(ctx context.Context, db *sql.DB) (_ *insertions, err error) {
+	in := &insertions{details: make(map[int]*sql.Stmt), rows: make(map[int]*sql.Stmt)}
+	const row = "INSERT INTO seen (account, unique_id, copy, kind, listed, delivered_at, deleted_at, detail) VALUES "
+	values := func(columns, rows int) string {
+		one := "(?" + strings.Repeat(", ?", columns-1) + ")"
+		return one + strings.Repeat(", "+one, rows-1)
+	}
+	for _, n := range []int{1, rowsAtOnce} {
+		if in.details[n], err = db.PrepareContext(ctx, "INSERT INTO detail (id, octets, digest, sha256, place) VALUES "+values(5, n)); err != nil {
+			return nil, err
+		}
+		if in.rows[n], err = db.PrepareContext(ctx, row+values(8, n)+" ON CONFLICT DO NOTHING"); err != nil {
+			return nil, err
+		}
+	}
+	in.replace, err = db.PrepareContext(ctx, row+values(8, 1)+`
+		ON CONFLICT DO UPDATE SET kind = excluded.kind, listed = excluded.listed, delivered_at = excluded.delivered_at,
+			deleted_at = excluded.deleted_at, absent_at = 0, detail = excluded.detail`)
+	if err != nil {
+		return nil, err
+	}
+	return in, nil
+}
+
+// insert adds records, or replaces those of the same keys, in the transaction tx.
+func (in *insertions) insert(ctx context.Context, tx *sql.Tx, account int64, records []Record) error {
+	var last int64  // of the ids in detail; nobody else writes while the transaction lasts
 	var asides bool // hardly any account has any, and looking for each message costs
-	err = tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM aside WHERE account = ?)", account).Scan(&asides)
+	err := tx.QueryRowContext(ctx, `
+		SELECT (SELECT coalesce(max(id), 0) FROM detail), EXISTS (SELECT 1 FROM aside WHERE account = ?)`, account).Scan(&last, &asides)
 	if err != nil {
 		return err
 	}
 	// The driver would start a goroutine for each statement that could be cancelled. The transaction still can be.
 	ctx = context.WithoutCancel(ctx)
-	delivered := false
-	for _, r := range records {
-		if r.Kind == 0 {
-			return fmt.Errorf("the record of unique-id %q has no kind", r.UniqueID)
+	added, delivered := 0, false
+	for len(records) > 0 {
+		n := 1
+		if len(records) >= rowsAtOnce {
+			n = rowsAtOnce
 		}
-		delivered = delivered || r.Kind == Delivered
-		result, err := detail.ExecContext(ctx, r.Octets, r.Digest[:], r.SHA256[:], r.Place)
+		fresh, err := in.insertSome(ctx, tx, account, last+1, records[:n])
 		if err != nil {
 			return err
 		}
-		id, err := result.LastInsertId()
-		if err != nil {
-			return err
-		}
-		key := []byte(r.UniqueID)
-		_, err = row.ExecContext(ctx, account, key, r.Copy, r.Kind, r.Listed, toMillis(r.DeliveredAt), toMillis(r.DeletedAt), id)
-		if err != nil {
-			return err
-		}
-		if asides {
-			if _, err := aside.ExecContext(ctx, account, key, r.Copy); err != nil {
-				return err
+		for _, r := range records[:n] {
+			delivered = delivered || r.Kind == Delivered
+			if asides {
+				_, err := tx.ExecContext(ctx, "DELETE FROM aside WHERE account = ? AND unique_id = ? AND copy = ?", account, []byte(r.UniqueID), r.Copy)
+				if err != nil {
+					return err
+				}
 			}
 		}
+		added, last, records = added+fresh, last+int64(n), records[n:]
 	}
-	if !delivered {
-		return nil
-	}
-	_, err = tx.ExecContext(ctx, "UPDATE account SET delivered = 1 WHERE id = ? AND delivered = 0", account)
+	_, err = tx.ExecContext(ctx, "UPDATE account SET records = records + ?, delivered = max(delivered, ?) WHERE id = ?", added, delivered, account)
 	return err
+}
+
+// insertSome adds one record or rowsAtOnce, whose details get the ids from first on, and returns how many keys are new.
+func (in *insertions) insertSome(ctx context.Context, tx *sql.Tx, account, first int64, records []Record) (added int, err error) {
+	details := make([]any, 0, 5*len(records))
+	rows := make([]any, 0, 8*len(records))
+	for i, r := range records {
+		if r.Kind == 0 {
+			return 0, fmt.Errorf("the record of unique-id %q has no kind", r.UniqueID)
+		}
+		id := first + int64(i)
+		details = append(details, id, r.Octets, records[i].Digest[:], records[i].SHA256[:], r.Place)
+		rows = append(rows, account, []byte(r.UniqueID), r.Copy, r.Kind, r.Listed, toMillis(r.DeliveredAt), toMillis(r.DeletedAt), id)
+	}
+	if _, err := tx.StmtContext(ctx, in.details[len(records)]).ExecContext(ctx, details...); err != nil {
+		return 0, err
+	}
+	result, err := tx.StmtContext(ctx, in.rows[len(records)]).ExecContext(ctx, rows...)
+	if err != nil {
+		return 0, err
+	}
+	n, err := result.RowsAffected()
+	if err != nil || int(n) == len(records) {
+		return int(n), err
+	}
+	replace := tx.StmtContext(ctx, in.replace) // what is there already takes the new details; those just added keep theirs
+	for row := range slices.Chunk(rows, 8) {
+		if _, err := replace.ExecContext(ctx, row...); err != nil {
+			return 0, err
+		}
+	}
+	return int(n), nil
 }
 
 const selectRecord = `

@@ -255,3 +255,38 @@ func TestStore_SetAside(t *testing.T) {
 		t.Errorf("Asides() of what is not listed any more = %v, %v, want one absent at %v", asides, err, now)
 	}
 }
+
+// Records are added many at a time; where one of a group replaces an older one, all are right, and counted right.
+func TestStore_Commit_manyAndSomeAgain(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	ids := make([]string, 2*rowsAtOnce+3)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("id-%03d", i)
+	}
+	listing := listingOf(ids...)
+	mustDiff(t, s, account, listing)
+	old := []int{0, rowsAtOnce + 1, 2*rowsAtOnce + 2}
+	for _, i := range old {
+		r := recordOf(listing[i])
+		r.Place, r.DeletedAt = "new/old", now
+		mustCommit(t, s, account, r)
+	}
+	deliverAll(t, s, account, listing)
+	records, err := s.Records(t.Context(), account, ids)
+	if err != nil || len(records) != len(ids) {
+		t.Fatalf("Records() = %d of them, %v, want %d", len(records), err, len(ids))
+	}
+	for i, r := range records {
+		if want := recordOf(listing[i]); !sameRecords([]Record{r}, []Record{want}) {
+			t.Errorf("record %d = %v, want %v", i, r, want)
+		}
+	}
+	if a, err := s.Lookup(t.Context(), "work", "pop.example.org:995", "alice"); err != nil || a.Records != len(ids) {
+		t.Errorf("Lookup() = %+v, %v, want %d records", a, err, len(ids))
+	}
+	var details int
+	if err := s.read.QueryRowContext(t.Context(), "SELECT count(*) FROM detail").Scan(&details); err != nil || details != len(ids) {
+		t.Errorf("%d details, %v, want %d", details, err, len(ids))
+	}
+}

@@ -87,6 +87,8 @@ const (
 	Refused  Reason = 1 // server or target refused it; it is tried again
 	TooLarge Reason = 2 // larger than max_size
 	Wanted   Reason = 3 // forgotten by the operator: retrieve it although the target may hold it
+	// Quarantined messages were refused too often, or come only in part: they are not tried again until the operator says so.
+	Quarantined Reason = 4
 )
 
 // Aside is a message that is, or was, listed but neither delivered nor marked.

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	_ "github.com/mattn/go-sqlite3" // registers the driver "sqlite3"
@@ -35,7 +36,9 @@ type Store struct {
 	read  *sql.DB
 	now   func() time.Time
 
-	lookupCost int // how many rows the merge reads in the time of looking one up
+	adding     sync.Mutex
+	insertions *insertions // nil before the first record; guarded by adding
+	lookupCost int         // how many rows the merge reads in the time of looking one up
 }
 
 // Open opens the seen-table in the folder dir and makes both if they are missing, the folder with mode 0700 and every

@@ -1,0 +1,48 @@
+package seen
+
+import (
+	"testing"
+	"time"
+)
+
+func TestStore_Standing(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	if st, err := s.Standing(t.Context(), 0); err != nil || !st.equal(Standing{}) {
+		t.Errorf("Standing() of no account = %+v, %v, want a good one", st, err)
+	}
+	want := Standing{
+		Refusals: 2, Credential: []byte("c"), NotBefore: now.Add(time.Hour), Reason: "r", LockstepSince: now, Told: "t", ToldAt: now.Add(1),
+	}
+	if err := s.ChangeStanding(t.Context(), account, func(st *Standing) { *st = want }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ChangeStanding(t.Context(), account, func(st *Standing) { st.Refusals++ }); err != nil {
+		t.Fatal(err)
+	}
+	want.Refusals = 3
+	if st, err := s.Standing(t.Context(), account); err != nil || !st.equal(want) {
+		t.Errorf("Standing() = %+v, %v, want %+v", st, err, want)
+	}
+	if _, err := s.Enter(t.Context(), "work", "pop.example.org:995", "bob"); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := s.Standing(t.Context(), account); err != nil || !st.equal(Standing{}) {
+		t.Errorf("Standing() with another user = %+v, %v, want a good one", st, err)
+	}
+}
+
+// A change that changes nothing must not wait for another process's transaction.
+func TestChangeStanding_nothingToChange(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	tx, err := s.write.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback() //nolint:errcheck // nothing was written
+	calls := 0
+	if err := s.ChangeStanding(t.Context(), account, func(*Standing) { calls++ }); err != nil || calls != 1 {
+		t.Errorf("ChangeStanding() = %v after %d calls, want nil after one", err, calls)
+	}
+}
