@@ -86,11 +86,11 @@ func (m *Maildir) Begin(ctx context.Context) (Batch, error) {
 		return nil, fmt.Errorf("beginning a batch: %w", err)
 	}
 	// syncfs reports only errors that happened after its descriptor was opened; hence before the first write.
-	root, err := os.Open(m.path)
+	tmp, err := os.Open(filepath.Join(m.path, "tmp"))
 	if err != nil {
 		return nil, fmt.Errorf("opening the Maildir: %w", missing(err))
 	}
-	return &maildirBatch{maildir: m, root: root}, nil
+	return &maildirBatch{maildir: m, tmp: tmp}, nil
 }
 
 // missing adds ErrMissing to an error that says that a folder is not there: the Maildir went away in the middle of a run.

@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // syncfsFrom is the number of files from which on one syncfs is used: more than can be synced in parallel at once. For
@@ -22,7 +20,7 @@ var errFinished = errors.New("deliver: the batch is finished")
 // write error that happened in between.
 type maildirBatch struct {
 	maildir  *Maildir
-	root     *os.File
+	tmp      *os.File
 	open     *maildirDelivery
 	closed   []*maildirDelivery
 	finished bool
@@ -31,7 +29,7 @@ type maildirBatch struct {
 type maildirDelivery struct {
 	batch   *maildirBatch
 	name    string
-	file    *os.File
+	file    *messageFile
 	writer  *lineWriter // nil once closed or aborted
 	receipt Receipt
 }
@@ -52,7 +50,7 @@ func (b *maildirBatch) Create(ctx context.Context, env Envelope) (Delivery, erro
 	}
 	for {
 		name := newName(env.Token)
-		file, err := createFile(b.root, filepath.Join("tmp", name))
+		file, err := createMessage(b.tmp, name)
 		if errors.Is(err, fs.ErrExist) {
 			// A killed process that had our number left it there (in a container every process is number 1); the counter
 			// makes the next name differ.
@@ -142,9 +140,9 @@ func (b *maildirBatch) Commit(ctx context.Context) error {
 	}
 	defer into.Close() //nolint:errcheck // it is synced by then
 	b.finished = true
-	defer b.root.Close() //nolint:errcheck // it only names the folder
+	defer b.tmp.Close() //nolint:errcheck // it only names the folder
 	for i, d := range b.closed {
-		if err := rename(b.root, filepath.Join("tmp", d.name), into, d.receipt.Place); err != nil {
+		if err := rename(b.tmp, d.name, into, d.receipt.Place); err != nil {
 			err = fmt.Errorf("moving message %d of %d into new: %w", i+1, len(b.closed), err)
 			return errors.Join(err, removeAll(b.closed[i:]))
 		}
@@ -161,7 +159,7 @@ func (b *maildirBatch) syncFiles() error {
 	var done bool
 	if len(b.closed) >= syncfsFrom {
 		var err error
-		if done, err = syncWhole(b.root); err != nil {
+		if done, err = syncWhole(b.tmp); err != nil {
 			return err
 		}
 	}
@@ -194,39 +192,6 @@ func (b *maildirBatch) syncFiles() error {
 // cheapSync is how long one sync and close may take for the next one to be done without the help of others.
 const cheapSync = 100 * time.Microsecond
 
-// createFile makes a file of ours in the folder root that did not exist. os.OpenFile would walk the whole path for each
-// message, and ask the kernel four questions about a poller that files do not have.
-func createFile(root *os.File, name string) (*os.File, error) {
-	var fd int
-	err := uninterrupted(func() (err error) {
-		fd, err = unix.Openat(int(root.Fd()), name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-		return err
-	})
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: filepath.Join(root.Name(), name), Err: err}
-	}
-	return os.NewFile(uintptr(fd), filepath.Join(root.Name(), name)), nil
-}
-
-// rename is os.Rename from one folder to another, without its look at what stands in the way: no file has the new name,
-// which carries a counter.
-func rename(from *os.File, name string, to *os.File, newName string) error {
-	err := uninterrupted(func() error { return unix.Renameat(int(from.Fd()), name, int(to.Fd()), newName) })
-	if err != nil {
-		return &os.LinkError{Op: "rename", Old: filepath.Join(from.Name(), name), New: filepath.Join(to.Name(), newName), Err: err}
-	}
-	return nil
-}
-
-// uninterrupted makes a system call again when a signal has interrupted it.
-func uninterrupted(call func() error) error {
-	for {
-		if err := call(); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
-}
-
 // Discard removes all files of the batch.
 func (b *maildirBatch) Discard() error {
 	if b.finished {
@@ -237,7 +202,7 @@ func (b *maildirBatch) Discard() error {
 	if b.open != nil {
 		err = b.open.Abort()
 	}
-	return errors.Join(err, removeAll(b.closed), b.root.Close())
+	return errors.Join(err, removeAll(b.closed), b.tmp.Close())
 }
 
 func removeAll(deliveries []*maildirDelivery) error {

@@ -16,22 +16,31 @@ var deliveries atomic.Int64
 
 // newName makes the name that a message bears in tmp: <unix seconds>.<token>Q<counter>P<pid>.<host>.
 func newName(token Token) string {
-	return fmt.Sprintf("%d.%sQ%dP%d.%s", time.Now().Unix(), token, deliveries.Add(1), os.Getpid(), localHost())
+	name := make([]byte, 0, 128)
+	name = append(strconv.AppendInt(name, time.Now().Unix(), 10), '.')
+	name = append(hex.AppendEncode(name, token[:]), 'Q')
+	name = strconv.AppendInt(name, deliveries.Add(1), 10)
+	return string(append(name, processAndHost()...))
 }
 
+// processAndHost is what names one process among those of all machines that share a Maildir.
+var processAndHost = sync.OnceValue(func() string { return fmt.Sprintf("P%d.%s", os.Getpid(), localHost()) })
+
 // withOctets adds the size of the file, which spares Dovecot a stat and tells Find whether a file is whole.
-func withOctets(name string, octets int64) string { return fmt.Sprintf("%s,S=%d", name, octets) }
+func withOctets(name string, octets int64) string {
+	return name + ",S=" + strconv.FormatInt(octets, 10)
+}
 
 // maxHost keeps file names far below the 255 octets that file systems allow.
 const maxHost = 100
 
-var localHost = sync.OnceValue(func() string {
+func localHost() string {
 	host, err := os.Hostname()
 	if err != nil || host == "" {
 		return "localhost"
 	}
 	return escapeHost(host)
-})
+}
 
 // escapeHost makes a host name fit for a file name, with the octal escapes that the Maildir format gives for "/" and
 // ":". A comma would be taken for the beginning of a field such as ",S=".

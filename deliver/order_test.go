@@ -111,12 +111,12 @@ func TestMaildirCommit_order(t *testing.T) {
 				t.Fatalf("the child: %v, want success", err)
 			}
 			const (
-				open   = `openat\(.*/Maildir", O_RDONLY`
-				create = `openat\(.*/Maildir>, "tmp/.*O_WRONLY\|O_CREAT\|O_EXCL\|O_NOFOLLOW\|O_CLOEXEC, 0600\)`
+				open   = `openat\(.*/Maildir/tmp", O_RDONLY`
+				create = `openat\(.*/Maildir/tmp>, ".*O_WRONLY\|O_CREAT\|O_EXCL\|O_NOFOLLOW\|O_CLOEXEC, 0600\)`
 				write  = `write\(.*/Maildir/tmp/`
 				sync   = `(fsync\(.*/Maildir/tmp/|syncfs\()`
 				close  = `close\(.*/Maildir/tmp/`
-				rename = `renameat2?\(.*/Maildir>, "tmp/.*/Maildir/new>, "`
+				rename = `renameat2?\(.*/Maildir/tmp>, ".*/Maildir/new>, "`
 				done   = `fsync\(.*/Maildir/new>`
 			)
 			for _, pair := range [][2]string{{open, write}, {write, sync}, {sync, rename}, {close, rename}, {rename, done}} {

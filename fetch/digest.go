@@ -3,6 +3,7 @@ package fetch
 import (
 	"bytes"
 	"crypto/sha256"
+	"strings"
 
 	"github.com/popfetch/popfetch/seen"
 )
@@ -26,6 +27,9 @@ type header struct {
 	octets []byte
 	line   int // where the last, unfinished line begins
 	whole  bool
+
+	fields []field // of digest, like the next: kept for their memory
+	text   []byte
 }
 
 func (h *header) reset() {
@@ -42,12 +46,11 @@ func (h *header) Write(p []byte) (int, error) {
 			chunk = p[:end+1]
 		}
 		p = p[len(chunk):]
-		chunk = bytes.ReplaceAll(chunk, []byte("\r"), nil) // the wire's line ends count as the file's
-		if room := maxHeader - len(h.octets); len(chunk) > room {
-			h.octets, h.whole = append(h.octets, chunk[:room]...), true
+		h.octets = appendWithoutCR(h.octets, chunk) // the wire's line ends count as the file's
+		if len(h.octets) > maxHeader {
+			h.octets, h.whole = h.octets[:maxHeader], true
 			break
 		}
-		h.octets = append(h.octets, chunk...)
 		if end >= 0 {
 			if len(bytes.TrimRight(h.octets[h.line:], "\r\n")) == 0 {
 				h.octets, h.whole = h.octets[:h.line], true
@@ -61,39 +64,41 @@ func (h *header) Write(p []byte) (int, error) {
 // digest identifies the message by its header: the first occurrence of each identifying field, unfolded, its blanks
 // squeezed; where there is none of them, the whole header without the fields that servers change.
 func (h *header) digest() seen.Digest {
-	fields := splitFields(h.octets)
-	hash := sha256.New()
-	hash.Write([]byte{digestVersion})
-	any := false
+	h.fields = appendFields(h.fields[:0], h.octets)
+	h.text = append(h.text[:0], digestVersion)
+	found := false
 	for _, name := range identifying {
-		for _, f := range fields {
+		for _, f := range h.fields {
 			if f.is(name) {
-				any = true
-				hash.Write(squeeze(f.value()))
+				found = true
+				h.text = appendSqueezed(h.text, f.value())
 				break
 			}
 		}
-		hash.Write([]byte{'\n'})
+		h.text = append(h.text, '\n')
 	}
-	if !any {
-		hash.Reset()
-		hash.Write([]byte{digestVersion})
-		for _, f := range fields {
+	if !found {
+		h.text = append(h.text[:0], digestVersion)
+		for _, f := range h.fields {
 			if !f.changes() {
-				hash.Write(squeeze(f))
-				hash.Write([]byte{'\n'})
+				h.text = append(appendSqueezed(h.text, f), '\n')
 			}
 		}
 	}
-	return seen.Digest(hash.Sum(nil)[:len(seen.Digest{})])
+	sum := sha256.Sum256(h.text)
+	return seen.Digest(sum[:len(seen.Digest{})])
 }
 
 // field is one header field with its name, its continuation lines and its line ends.
 type field []byte
 
 func (f field) is(name string) bool {
+	return len(f) > len(name) && f[0]|0x20 == name[0] && f.named(name) // hardly any passes the look at its first letter
+}
+
+func (f field) named(name string) bool {
 	colon := bytes.IndexByte(f, ':')
-	return colon >= 0 && bytes.EqualFold(bytes.TrimRight(f[:colon], " \t"), []byte(name))
+	return colon >= 0 && strings.EqualFold(string(bytes.TrimRight(f[:colon], " \t")), name)
 }
 
 func (f field) value() []byte { return f[bytes.IndexByte(f, ':')+1:] }
@@ -107,9 +112,8 @@ func (f field) changes() bool {
 	return false
 }
 
-// splitFields cuts a header at each line that does not begin with a blank.
-func splitFields(header []byte) []field {
-	var fields []field
+// appendFields cuts a header at each line that does not begin with a blank.
+func appendFields(fields []field, header []byte) []field {
 	begin := 0
 	for at := 0; at < len(header); {
 		next := len(header)
@@ -128,17 +132,30 @@ func splitFields(header []byte) []field {
 	return fields
 }
 
-// squeeze makes each run of blanks and line ends one space and takes them away at both ends.
-func squeeze(p []byte) []byte {
-	out := make([]byte, 0, len(p))
+// appendSqueezed appends p with each run of blanks and line ends made one space, and none at both ends.
+func appendSqueezed(text, p []byte) []byte {
+	begin := len(text)
 	for _, c := range p {
-		if c == ' ' || c == '\t' || c == '\r' || c == '\n' {
-			if len(out) > 0 && out[len(out)-1] != ' ' {
-				out = append(out, ' ')
-			}
-			continue
+		switch {
+		case c != ' ' && c != '\t' && c != '\r' && c != '\n':
+			text = append(text, c)
+		case len(text) > begin && text[len(text)-1] != ' ':
+			text = append(text, ' ')
 		}
-		out = append(out, c)
 	}
-	return bytes.TrimRight(out, " ")
+	if len(text) > begin && text[len(text)-1] == ' ' {
+		text = text[:len(text)-1]
+	}
+	return text
+}
+
+func appendWithoutCR(text, p []byte) []byte {
+	for {
+		cr := bytes.IndexByte(p, '\r')
+		if cr < 0 {
+			return append(text, p...)
+		}
+		text = append(text, p[:cr]...)
+		p = p[cr+1:]
+	}
 }

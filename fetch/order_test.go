@@ -129,7 +129,7 @@ func (tr *callTrace) checkOrder(r *killRig) {
 		fileWrites   = tr.matching("write", `^\d+<[^>]*/Maildir/tmp/`)
 		fileSyncs    = tr.matching("fsync|fdatasync", `/Maildir/tmp/`)
 		wholeSyncs   = tr.matching("syncfs", "")
-		moves        = tr.matching("rename|renameat|renameat2", `/Maildir>, "tmp/.*/Maildir/new>, "`)
+		moves        = tr.matching("rename|renameat|renameat2", `/Maildir/tmp>, ".*/Maildir/new>, "`)
 		folderSyncs  = tr.matching("fsync|fdatasync", `/Maildir/new>`)
 		recordWrites = tr.matching("pwrite64", `^\d+<[^>]*/seen\.db-wal>`)
 		recordSyncs  = tr.matching("fsync|fdatasync", `/seen\.db-wal>`)

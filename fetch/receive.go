@@ -56,7 +56,12 @@ func (r *retrieval) batchFor(e seen.Entry) (*batch, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.open = &batch{Batch: opened, begun: time.Now()}
+		r.open = &batch{
+			Batch:   opened,
+			begun:   time.Now(),
+			entries: make([]seen.Entry, 0, r.limit.Messages),
+			records: make([]seen.Record, 0, r.limit.Messages),
+		}
 	}
 	return r.open, nil
 }

@@ -16,7 +16,7 @@ const (
 	// A RETR is sent only while less than this is asked for or held and not yet durable, so that the reader never
 	// stops with a reply outstanding.
 	roomOctets   = 64 << 20
-	roomMessages = 64 // or three batches, whichever is more; each may hold a descriptor
+	roomMessages = 64 // or five batches, whichever is more: one open, two being committed, and what fills the window
 	// batchAge is how old a batch that is not full may become.
 	batchAge = 500 * time.Millisecond
 	copySize = 64 << 10
@@ -96,6 +96,7 @@ func (s *session) setAside(reason seen.Reason, cause error, entries ...seen.Entr
 type retrieval struct {
 	*session
 	limit  deliver.Limit
+	room   int          // how many messages may be asked for or held
 	queue  []seen.Entry // not asked for yet
 	asked  []seen.Entry // RETR is sent, in order
 	open   *batch       // being filled, nil: none
@@ -105,27 +106,29 @@ type retrieval struct {
 	late   context.Context // ends a little after hard: what is whole is committed also when the session is being cut
 
 	mu    sync.Mutex
-	held  room          // asked for or held, and not yet durable
+	held  holding       // asked for or held, and not yet durable
 	freed chan struct{} // tells a waiting reader that held has shrunk
 	fatal error         // ends the asking: the target or the store is broken
 }
 
-// room counts messages and their octets, as announced.
-type room struct {
+// holding counts messages and their octets, as announced.
+type holding struct {
 	messages int
 	octets   int64
 }
 
 func newRetrieval(s *session, queue []seen.Entry) *retrieval {
 	limit := s.account.Target.Limit()
-	return &retrieval{
+	r := &retrieval{
 		session: s,
 		limit:   limit,
 		queue:   queue,
-		full:    make(chan *batch, max(roomMessages, 3*limit.Messages)), // all that room allows: handing over never waits
+		room:    max(roomMessages, 5*limit.Messages),
 		buffer:  make([]byte, copySize),
 		freed:   make(chan struct{}, 1),
 	}
+	r.full = make(chan *batch, r.room) // handing over never waits
+	return r
 }
 
 // batch is a deliver.Batch with what will be recorded of its messages.
@@ -241,7 +244,7 @@ func (r *retrieval) fits(e seen.Entry) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.held.messages == 0 ||
-		r.held.messages < max(roomMessages, 3*r.limit.Messages) && r.held.octets+e.Octets <= roomOctets
+		r.held.messages < r.room && r.held.octets+e.Octets <= roomOctets
 }
 
 // release gives back the room of entries.

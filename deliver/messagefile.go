@@ -1,0 +1,99 @@
+package deliver
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// messageFile is the file of a message that is being delivered. An os.File would bring for each message a finalizer, locks,
+// and questions to the kernel about a poller that files do not have.
+type messageFile struct {
+	folder *os.File
+	name   string
+	fd     int // -1 once closed
+}
+
+// createMessage makes a file in folder that did not exist, without walking the folder's path again.
+func createMessage(folder *os.File, name string) (*messageFile, error) {
+	f := &messageFile{folder: folder, name: name, fd: -1}
+	err := uninterrupted(func() (err error) {
+		f.fd, err = unix.Openat(int(folder.Fd()), name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+		return err
+	})
+	if err != nil {
+		return nil, f.failed("open", err)
+	}
+	return f, nil
+}
+
+// Write writes all of p, or returns an error.
+func (f *messageFile) Write(p []byte) (written int, err error) {
+	for written < len(p) {
+		n, err := unix.Write(f.fd, p[written:])
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err == nil && n == 0:
+			err = io.ErrShortWrite
+		}
+		if err != nil {
+			return written, f.failed("write", err)
+		}
+		written += n
+	}
+	return written, nil
+}
+
+// Sync makes what was written durable.
+func (f *messageFile) Sync() error {
+	if f.fd < 0 {
+		return f.failed("fsync", fs.ErrClosed)
+	}
+	return f.failed("fsync", uninterrupted(func() error { return unix.Fsync(f.fd) }))
+}
+
+// Close returns fs.ErrClosed if it was called before.
+func (f *messageFile) Close() error {
+	if f.fd < 0 {
+		return f.failed("close", fs.ErrClosed)
+	}
+	fd := f.fd
+	f.fd = -1
+	err := unix.Close(fd)
+	if errors.Is(err, unix.EINTR) { // Linux has closed it then
+		err = nil
+	}
+	return f.failed("close", err)
+}
+
+// failed names the file in an error, if it is one.
+func (f *messageFile) failed(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: filepath.Join(f.folder.Name(), f.name), Err: err}
+}
+
+// rename is os.Rename from one open folder to another, without its look at what stands in the way: no file has the new
+// name, which carries a counter.
+func rename(from *os.File, name string, to *os.File, newName string) error {
+	err := uninterrupted(func() error { return unix.Renameat(int(from.Fd()), name, int(to.Fd()), newName) })
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: filepath.Join(from.Name(), name), New: filepath.Join(to.Name(), newName), Err: err}
+	}
+	return nil
+}
+
+// uninterrupted makes a system call again when a signal has interrupted it.
+func uninterrupted(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
