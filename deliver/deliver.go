@@ -44,8 +44,9 @@ type Target interface {
 type Batch interface {
 	// Create starts one message. One Delivery is open at a time.
 	Create(ctx context.Context, env Envelope) (Delivery, error)
-	// Commit returns nil only when every closed Delivery is in its place and would survive a power cut. It is called once.
-	Commit(ctx context.Context) error
+	// Commit returns nil only when every closed Delivery is in its place and would survive a power cut. With an error, the first
+	// safe of them do so nevertheless, in the order in which they were closed. It is called once.
+	Commit(ctx context.Context) (safe int, err error)
 	// Discard leaves no trace; never after Commit was tried.
 	Discard() error
 }

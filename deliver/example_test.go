@@ -44,7 +44,7 @@ func Example() {
 		}
 		tokens = append(tokens, token)
 	}
-	if err := batch.Commit(ctx); err != nil {
+	if _, err := batch.Commit(ctx); err != nil {
 		log.Fatal(err)
 	}
 
@@ -77,7 +77,7 @@ func ExampleError() {
 	if err := d.Close(); err != nil {
 		log.Fatal(err)
 	}
-	err = batch.Commit(ctx)
+	_, err = batch.Commit(ctx)
 	var refusal *deliver.Error
 	if errors.As(err, &refusal) {
 		fmt.Println(refusal)

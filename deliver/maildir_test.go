@@ -152,7 +152,7 @@ func TestMaildir_vanished(t *testing.T) {
 	if err := os.Rename(m.path, away); err != nil {
 		t.Fatal(err)
 	}
-	if err := batch.Commit(t.Context()); err == nil {
+	if _, err := batch.Commit(t.Context()); err == nil {
 		t.Error("Commit() into a Maildir that went away succeeded, want an error")
 	}
 	if got := files(t, filepath.Join(away, "new")); len(got) != 0 {
@@ -172,15 +172,37 @@ func TestMaildir_vanished(t *testing.T) {
 	}
 }
 
-func TestMaildirCreate_tmpVanished(t *testing.T) {
-	m := newMaildir(t)
-	batch := begin(t, m)
-	if err := os.Remove(filepath.Join(m.path, "tmp")); err != nil {
-		t.Fatal(err)
+func TestMaildir_tmpVanished(t *testing.T) {
+	for name, octets := range sizes {
+		t.Run(name, func(t *testing.T) {
+			m := newMaildir(t)
+			batch := begin(t, m)
+			if err := os.Remove(filepath.Join(m.path, "tmp")); err != nil {
+				t.Fatal(err)
+			}
+			if err := deliverZeros(t, batch, octets); !errors.Is(err, ErrMissing) {
+				t.Errorf("a message without tmp: %v, want ErrMissing", err)
+			}
+		})
 	}
-	if _, err := batch.Create(t.Context(), Envelope{}); !errors.Is(err, ErrMissing) {
-		t.Errorf("Create() without tmp = %v, want ErrMissing", err)
+}
+
+// sizes are those of a message that waits in memory and of one that is written to its file at once.
+var sizes = map[string]int{"small": 100, "large": 3 * bufferOctets}
+
+// deliverZeros delivers one message and returns the first error.
+func deliverZeros(t *testing.T, batch Batch, octets int) error {
+	t.Helper()
+	defer batch.Discard() //nolint:errcheck // after Commit there is nothing to discard
+	d := create(t, batch, token(1))
+	_, err := d.Write(make([]byte, octets))
+	if err == nil {
+		err = d.Close()
 	}
+	if err == nil {
+		_, err = batch.Commit(t.Context())
+	}
+	return err
 }
 
 // behaviour 29
@@ -198,12 +220,45 @@ func TestMaildir_unwritable(t *testing.T) {
 	}
 	remount(unix.MS_RDONLY)
 	defer remount(0)
-	batch := begin(t, m)
-	if _, err := batch.Create(t.Context(), Envelope{}); !errors.Is(err, syscall.EROFS) {
-		t.Errorf("Create() on a read-only disk = %v, want EROFS", err)
+	for name, octets := range sizes {
+		if err := deliverZeros(t, begin(t, m), octets); !errors.Is(err, syscall.EROFS) {
+			t.Errorf("a %s message for a read-only disk: %v, want EROFS", name, err)
+		}
 	}
-	if err := batch.Discard(); err != nil {
+	if err := begin(t, m).Discard(); err != nil {
 		t.Errorf("Discard() on a read-only disk = %v, want no error", err)
+	}
+}
+
+// What a full disk takes of a batch is delivered, in order; of the rest nothing is left (behaviour 29).
+func TestMaildirCommit_fullDisk(t *testing.T) {
+	dir := t.TempDir()
+	mountSmall(t, dir)
+	m := NewMaildir(filepath.Join(dir, "Maildir"))
+	if err := m.Prepare(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	batch := begin(t, m)
+	const n, octets = 40, 30_000 // more than the disk has; memory takes them
+	for i := range n {
+		d := create(t, batch, token(i))
+		write(t, d, make([]byte, octets))
+		closeDelivery(t, d)
+	}
+	safe, err := batch.Commit(t.Context())
+	if !errors.Is(err, syscall.ENOSPC) || safe == 0 || safe >= n {
+		t.Errorf("Commit() = %d, %v, want some and ENOSPC", safe, err)
+	}
+	if got := files(t, m.path+"/new"); len(got) != safe {
+		t.Errorf("new holds %d messages, want the %d that are safe", len(got), safe)
+	}
+	for i := range safe {
+		if found, err := m.Find(t.Context(), []Token{token(i)}, false); err != nil || len(found) != 1 {
+			t.Errorf("Find() of message %d = %v, %v, want it", i, found, err)
+		}
+	}
+	if got := files(t, m.path+"/tmp"); len(got) != 0 {
+		t.Errorf("tmp holds %q, want nothing", got)
 	}
 }
 
@@ -223,10 +278,10 @@ func TestMaildirCommit_syncError(t *testing.T) {
 	for _, n := range []int{1, syncfsFrom, 64} {
 		m := newMaildir(t)
 		batch := closeFiles(t, m, n)
-		if err := batch.closed[n-1].file.Close(); err != nil {
+		if err := errors.Join(batch.writeHeld(), batch.closed[n-1].file.Close()); err != nil {
 			t.Fatal(err)
 		}
-		if err := batch.Commit(t.Context()); !errors.Is(err, fs.ErrClosed) {
+		if _, err := batch.Commit(t.Context()); !errors.Is(err, fs.ErrClosed) {
 			t.Errorf("Commit() of %d messages, one of which cannot be closed, = %v, want fs.ErrClosed", n, err)
 		}
 		if got := append(files(t, m.path+"/new"), files(t, m.path+"/tmp")...); len(got) > 0 {
@@ -241,9 +296,9 @@ func TestMaildirCommit_renameError(t *testing.T) {
 	if err := os.Mkdir(batch.path("new", batch.closed[1].receipt.Place), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	err := batch.Commit(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "message 2 of 3") {
-		t.Errorf("Commit() = %v, want an error about message 2 of 3", err)
+	safe, err := batch.Commit(t.Context())
+	if safe != 1 || err == nil || !strings.Contains(err.Error(), "message 2 of 3") {
+		t.Errorf("Commit() = %d, %v, want 1 and an error about message 2 of 3", safe, err)
 	}
 	if got := files(t, m.path+"/tmp"); len(got) > 0 {
 		t.Errorf("tmp holds %q, want nothing", got)
@@ -265,9 +320,9 @@ func TestMaildirCommit_atOnce(t *testing.T) {
 	for i, batch := range batches {
 		group.Go(func() {
 			if i == 0 {
-				_ = batch.closed[0].file.Close()
+				_ = errors.Join(batch.writeHeld(), batch.closed[0].file.Close())
 			}
-			if err := batch.Commit(t.Context()); (err != nil) != (i == 0) {
+			if _, err := batch.Commit(t.Context()); (err != nil) != (i == 0) {
 				t.Errorf("Commit() of batch %d = %v, want an error for batch 0 only", i, err)
 			}
 		})
@@ -326,7 +381,7 @@ func benchmarkCommit(b *testing.B, parent string, n int) {
 				b.Fatal(err)
 			}
 		}
-		if err := batch.Commit(b.Context()); err != nil {
+		if _, err := batch.Commit(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,12 +1,14 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -16,11 +18,20 @@ const syncfsFrom = syncsAtOnce + 1
 
 var errFinished = errors.New("deliver: the batch is finished")
 
+// memoryOctets is what of small messages a batch holds in memory until it is committed. One goroutine then makes their files
+// and moves them: two that work in tmp at the same time wait for each other more than they work.
+const memoryOctets = 1 << 20
+
+// memories are shared by all batches, one after the other.
+var memories = sync.Pool{New: func() any { return new([memoryOctets]byte) }}
+
 // maildirBatch holds the files of closed deliveries open until they are synced: a descriptor opened again could miss a
 // write error that happened in between.
 type maildirBatch struct {
 	maildir  *Maildir
 	tmp      *os.File
+	memory   *[memoryOctets]byte // nil until it is needed
+	used     int                 // of memory
 	open     *maildirDelivery
 	closed   []*maildirDelivery
 	finished bool
@@ -28,9 +39,11 @@ type maildirBatch struct {
 
 type maildirDelivery struct {
 	batch   *maildirBatch
+	token   Token
 	name    string
-	file    *messageFile
-	writer  *lineWriter // nil once closed or aborted
+	file    *messageFile // nil as long as the message is in memory
+	held    []byte       // the whole message, in the memory of the batch, if it has no file
+	writer  *lineWriter  // nil once closed or aborted
 	receipt Receipt
 }
 
@@ -38,7 +51,7 @@ func (b *maildirBatch) path(folder, name string) string {
 	return filepath.Join(b.maildir.path, folder, name)
 }
 
-// Create opens the message's file in tmp.
+// Create does no I/O: a message gets its file when it outgrows the memory for small ones, or when the batch is committed.
 func (b *maildirBatch) Create(ctx context.Context, env Envelope) (Delivery, error) {
 	switch {
 	case b.finished:
@@ -48,19 +61,53 @@ func (b *maildirBatch) Create(ctx context.Context, env Envelope) (Delivery, erro
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("creating a message: %w", ctx.Err())
 	}
-	for {
-		name := newName(env.Token)
-		file, err := createMessage(b.tmp, name)
+	d := &maildirDelivery{batch: b, token: env.Token, name: newName(env.Token)}
+	d.writer = newLineWriter((*toFile)(d))
+	b.open = d
+	return d, nil
+}
+
+// toFile writes to the file of a delivery, which the first Write makes.
+type toFile maildirDelivery
+
+func (d *toFile) Write(p []byte) (int, error) {
+	name := d.name
+	for d.file == nil {
+		file, err := createMessage(d.batch.tmp, name)
 		if errors.Is(err, fs.ErrExist) {
-			// A killed process that had our number left it there (in a container every process is number 1); the counter
-			// makes the next name differ.
+			// A killed process that had our number left it there (in a container every process is number 1). The counter
+			// makes the next name differ; in new the message has the name that it was promised.
+			name = newName(d.token)
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("creating a message: %w", missing(err))
+			return 0, missing(err)
 		}
-		b.open = &maildirDelivery{batch: b, name: name, file: file, writer: newLineWriter(file)}
-		return b.open, nil
+		d.file = file
+	}
+	return d.file.Write(p)
+}
+
+// toMemory writes to the memory of the batch, which has room.
+type toMemory maildirDelivery
+
+func (d *toMemory) Write(p []byte) (int, error) {
+	b := d.batch
+	begin := b.used - len(d.held)
+	b.used += copy(b.memory[b.used:], p)
+	d.held = b.memory[begin:b.used]
+	return len(p), nil
+}
+
+// keepInMemory lets the end of a message that was not written to its file yet go into memory, if there is room for whatever
+// its writer holds.
+func (d *maildirDelivery) keepInMemory() {
+	b := d.batch
+	if b.memory == nil {
+		b.memory = memories.Get().(*[memoryOctets]byte)
+	}
+	if d.file == nil && len(b.memory)-b.used > bufferOctets {
+		d.writer.to = (*toMemory)(d)
 	}
 }
 
@@ -80,6 +127,7 @@ func (d *maildirDelivery) Close() error {
 	if d.writer == nil {
 		return errNotOpen
 	}
+	d.keepInMemory()
 	octets, digest, err := d.writer.finish()
 	d.leave()
 	if err != nil {
@@ -109,48 +157,105 @@ func (d *maildirDelivery) leave() {
 
 // remove closes the file, if it still is open, and takes it out of tmp.
 func (d *maildirDelivery) remove() error {
+	if d.file == nil {
+		return nil
+	}
 	err := d.file.Close()
 	if errors.Is(err, fs.ErrClosed) {
 		err = nil
 	}
-	if err := errors.Join(err, os.Remove(d.batch.path("tmp", d.name))); err != nil {
+	if err := errors.Join(err, d.file.remove()); err != nil {
 		return fmt.Errorf("removing an unfinished message: %w", err)
+	}
+	d.file = nil
+	return nil
+}
+
+// Commit writes the files of the messages that are in memory, syncs all, renames them into new and syncs new, in this order: a
+// file is seen only when it would survive a power cut. What a full disk does not take, and what comes after it, leaves
+// nothing; what was renamed stays, and Find will know it.
+func (b *maildirBatch) Commit(ctx context.Context) (safe int, err error) {
+	switch {
+	case b.finished:
+		return 0, errFinished
+	case b.open != nil:
+		return 0, errors.New("deliver: a delivery is still open")
+	case ctx.Err() != nil:
+		return 0, errors.Join(fmt.Errorf("committing a batch: %w", ctx.Err()), b.Discard())
+	}
+	writeErr := b.writeHeld()
+	if len(b.closed) == 0 {
+		return 0, errors.Join(writeErr, b.Discard())
+	}
+	if err := b.syncFiles(); err != nil {
+		return 0, errors.Join(writeErr, err, b.Discard())
+	}
+	into, err := os.Open(b.path("new", "")) // by its path, so that a Maildir that was moved meanwhile gets nothing
+	if err != nil {
+		return 0, errors.Join(writeErr, fmt.Errorf("committing a batch: %w", missing(err)), b.Discard())
+	}
+	defer into.Close() //nolint:errcheck // it is synced by then
+	b.finished = true
+	defer b.release()
+	moveErr := b.moveInto(into)
+	if err := into.Sync(); err != nil {
+		return 0, errors.Join(writeErr, moveErr, fmt.Errorf("syncing new: %w", err))
+	}
+	return len(b.closed), errors.Join(writeErr, moveErr)
+}
+
+// release lets go of what the batch has besides its files.
+func (b *maildirBatch) release() {
+	_ = b.tmp.Close() // it only names the folder
+	if b.memory != nil {
+		memories.Put(b.memory)
+		b.memory = nil
+	}
+}
+
+// writeHeld writes the messages in memory to files. Where the disk does not take one, those that were closed last, some of which
+// have their files already, give way to it and leave the batch, and at last it does too.
+func (b *maildirBatch) writeHeld() error {
+	var failure error
+	for i := 0; i < len(b.closed); i++ {
+		d := b.closed[i]
+		if d.file != nil {
+			continue
+		}
+		_, err := (*toFile)(d).Write(d.held)
+		if err == nil {
+			continue
+		}
+		failure = cmp.Or(failure, fmt.Errorf("writing message %d of %d: %w", i+1, len(b.closed), err))
+		err = errors.Join(d.remove(), b.drop(max(i, len(b.closed)-1)))
+		if err != nil {
+			return errors.Join(failure, err, b.drop(i))
+		}
+		i--
+	}
+	return failure
+}
+
+// moveInto renames the files from tmp into new; a failure is like one of writeHeld.
+func (b *maildirBatch) moveInto(into *os.File) error {
+	for i, d := range b.closed {
+		if err := rename(b.tmp, d.file.name, into, d.receipt.Place); err != nil {
+			err = fmt.Errorf("moving message %d of %d into new: %w", i+1, len(b.closed), err)
+			return errors.Join(err, b.drop(i))
+		}
 	}
 	return nil
 }
 
-// Commit syncs all files, renames them into new and syncs new, in this order: a file is seen only when it would survive
-// a power cut. If it fails before the first rename, nothing is left; if it fails later, what was renamed stays, and
-// Find will know it.
-func (b *maildirBatch) Commit(ctx context.Context) error {
-	switch {
-	case b.finished:
-		return errFinished
-	case b.open != nil:
-		return errors.New("deliver: a delivery is still open")
-	case ctx.Err() != nil:
-		return errors.Join(fmt.Errorf("committing a batch: %w", ctx.Err()), b.Discard())
+// drop takes all but the first keep messages out of the batch, and removes their files.
+func (b *maildirBatch) drop(keep int) error {
+	dropped := b.closed[keep:]
+	b.closed = b.closed[:keep]
+	var errs []error
+	for _, d := range dropped {
+		errs = append(errs, d.remove())
 	}
-	if err := b.syncFiles(); err != nil {
-		return errors.Join(err, b.Discard())
-	}
-	into, err := os.Open(b.path("new", "")) // by its path, so that a Maildir that was moved meanwhile gets nothing
-	if err != nil {
-		return errors.Join(fmt.Errorf("committing a batch: %w", missing(err)), b.Discard())
-	}
-	defer into.Close() //nolint:errcheck // it is synced by then
-	b.finished = true
-	defer b.tmp.Close() //nolint:errcheck // it only names the folder
-	for i, d := range b.closed {
-		if err := rename(b.tmp, d.name, into, d.receipt.Place); err != nil {
-			err = fmt.Errorf("moving message %d of %d into new: %w", i+1, len(b.closed), err)
-			return errors.Join(err, removeAll(b.closed[i:]))
-		}
-	}
-	if err := into.Sync(); err != nil {
-		return fmt.Errorf("syncing new: %w", err)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // syncFiles makes the files of the batch durable and closes them. They are closed before they are renamed, because some
@@ -202,13 +307,7 @@ func (b *maildirBatch) Discard() error {
 	if b.open != nil {
 		err = b.open.Abort()
 	}
-	return errors.Join(err, removeAll(b.closed), b.tmp.Close())
-}
-
-func removeAll(deliveries []*maildirDelivery) error {
-	var errs []error
-	for _, d := range deliveries {
-		errs = append(errs, d.remove())
-	}
-	return errors.Join(errs...)
+	err = errors.Join(err, b.drop(0))
+	b.release()
+	return err
 }

@@ -155,25 +155,28 @@ func (d *mdaDelivery) Abort() error {
 func (d *mdaDelivery) Receipt() Receipt { return d.receipt }
 
 // Commit runs the program. An error that is no *Error means that it could not be started.
-func (b *mdaBatch) Commit(ctx context.Context) error {
+func (b *mdaBatch) Commit(ctx context.Context) (safe int, err error) {
 	d := b.delivery
 	switch {
 	case b.finished:
-		return errFinished
+		return 0, errFinished
 	case d == nil:
 		b.finished = true
-		return nil
+		return 0, nil
 	case d.writer != nil:
-		return errors.New("deliver: a delivery is still open")
+		return 0, errors.New("deliver: a delivery is still open")
 	}
 	b.finished = true
 	defer d.spool.Close() //nolint:errcheck // the program has had it
 	release, err := b.mda.acquire(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer release()
-	return b.mda.run(ctx, d)
+	if err := b.mda.run(ctx, d); err != nil {
+		return 0, err
+	}
+	return 1, nil
 }
 
 // Discard drops the spooled message.

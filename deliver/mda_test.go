@@ -44,7 +44,8 @@ func pipe(t *testing.T, ctx context.Context, m *MDA, env Envelope, message strin
 	}
 	write(t, d, []byte(message))
 	closeDelivery(t, d)
-	return batch.Commit(ctx)
+	_, err = batch.Commit(ctx)
+	return err
 }
 
 // behaviour 29

@@ -71,6 +71,11 @@ func (f *messageFile) Close() error {
 	return f.failed("close", err)
 }
 
+// remove takes the file out of its folder.
+func (f *messageFile) remove() error {
+	return f.failed("remove", uninterrupted(func() error { return unix.Unlinkat(int(f.folder.Fd()), f.name, 0) }))
+}
+
 // failed names the file in an error, if it is one.
 func (f *messageFile) failed(op string, err error) error {
 	if err == nil {

@@ -59,7 +59,8 @@ func child(target string) error {
 			return err
 		}
 	}
-	return batch.Commit(context.Background())
+	_, err = batch.Commit(context.Background())
+	return err
 }
 
 // trace runs the child under strace with the given options and returns the trace of system calls.

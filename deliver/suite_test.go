@@ -70,7 +70,7 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 		if err := d.Abort(); err != nil {
 			t.Errorf("Abort() = %v, want no error", err)
 		}
-		if err := batch.Commit(t.Context()); err != nil {
+		if _, err := batch.Commit(t.Context()); err != nil {
 			t.Errorf("Commit() of an aborted message = %v, want no error", err)
 		}
 		wantDelivered(t, f)
@@ -120,7 +120,7 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 		if _, err := batch.Create(t.Context(), Envelope{}); err == nil {
 			t.Error("Create() beside an open Delivery succeeded, want an error")
 		}
-		if err := batch.Commit(t.Context()); err == nil {
+		if _, err := batch.Commit(t.Context()); err == nil {
 			t.Error("Commit() with an open Delivery succeeded, want an error")
 		}
 		closeDelivery(t, d)
@@ -131,7 +131,7 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 			t.Error("Close() or Abort() after Close succeeded, want errors")
 		}
 		commit(t, batch)
-		if batch.Commit(t.Context()) == nil || batch.Discard() == nil {
+		if _, err := batch.Commit(t.Context()); err == nil || batch.Discard() == nil {
 			t.Error("Commit() or Discard() after Commit succeeded, want errors")
 		}
 		if _, err := batch.Create(t.Context(), Envelope{}); err == nil {
@@ -168,7 +168,7 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 		}
 		d := create(t, batch, token(1))
 		closeDelivery(t, d)
-		if err := batch.Commit(cancelled); !errors.Is(err, context.Canceled) {
+		if _, err := batch.Commit(cancelled); !errors.Is(err, context.Canceled) {
 			t.Errorf("Commit() = %v, want context.Canceled", err)
 		}
 		wantDelivered(t, f)
@@ -274,7 +274,7 @@ func closeDelivery(t *testing.T, d Delivery) {
 
 func commit(t *testing.T, batch Batch) {
 	t.Helper()
-	if err := batch.Commit(t.Context()); err != nil {
+	if _, err := batch.Commit(t.Context()); err != nil {
 		t.Fatalf("Commit() = %v, want no error", err)
 	}
 }
@@ -311,7 +311,7 @@ func deliverAll(t *testing.T, target Target, messages []string) {
 				t.Errorf("Write() and Close() = %v, want no error", err)
 			}
 		}
-		if err := batch.Commit(t.Context()); err != nil {
+		if _, err := batch.Commit(t.Context()); err != nil {
 			t.Errorf("Commit() = %v, want no error", err)
 		}
 	}

@@ -53,9 +53,9 @@ func (f *full) fault(at string) error {
 	return nil
 }
 
-func (b *fullBatch) Commit(ctx context.Context) error {
+func (b *fullBatch) Commit(ctx context.Context) (safe int, err error) {
 	if err := b.disk.fault("commit"); err != nil {
-		return errors.Join(err, b.Batch.Discard())
+		return 0, errors.Join(err, b.Batch.Discard())
 	}
 	return b.Batch.Commit(ctx)
 }

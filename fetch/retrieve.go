@@ -101,6 +101,8 @@ type retrieval struct {
 	asked  []seen.Entry // RETR is sent, in order
 	open   *batch       // being filled, nil: none
 	full   chan *batch
+	join   func() // starts a committer
+	joined int    // how many there are
 	header header
 	buffer []byte
 	late   context.Context // ends a little after hard: what is whole is committed also when the session is being cut
@@ -146,7 +148,7 @@ func (r *retrieval) run() error {
 	defer cancel()
 	r.late = late
 	var committers sync.WaitGroup
-	for range max(1, r.limit.Batches) {
+	r.join = func() {
 		committers.Go(func() {
 			for b := range r.full {
 				r.commit(b)
@@ -311,26 +313,45 @@ func (r *retrieval) handOver() {
 		_ = b.Discard() // it holds nothing
 	default:
 		r.full <- b
+		r.joinIfNeeded()
+	}
+}
+
+// joinIfNeeded starts another committer where batches wait. One is enough for a disk that is as fast as the server: two would
+// only get in each other's way. Where each waits for the disk, or for a program, more of them share the wait.
+func (r *retrieval) joinIfNeeded() {
+	waiting := len(r.full)
+	needed := r.joined == 0 || waiting > 1 || r.limit.Messages == 1
+	if needed && r.joined < max(1, r.limit.Batches) {
+		r.joined++
+		r.join()
 	}
 }
 
 // commit makes a batch durable, then records it, then tells of it. This order is what the program promises.
 func (r *retrieval) commit(b *batch) {
-	defer r.release(b.entries...)
+	entries := b.entries
+	defer r.release(entries...)
 	if r.unrecordable() {
 		_ = b.Discard()
 		return
 	}
-	err := b.Commit(r.late)
+	safe, err := b.Commit(r.late)
+	b.entries, b.records = b.entries[:safe], b.records[:safe]
 	var refused *deliver.Error
 	switch {
-	case errors.As(err, &refused) && len(b.entries) == 1:
-		r.refuse(b.entries[0], err)
-		return
+	case errors.As(err, &refused) && len(entries) == 1:
+		r.refuse(entries[0], err)
 	case err != nil:
 		r.end(PhaseDeliver, err)
-		return
 	}
+	if safe > 0 {
+		r.keep(b)
+	}
+}
+
+// keep records the messages of a batch, which are durable, and tells of them.
+func (r *retrieval) keep(b *batch) {
 	now := r.runner.now()
 	for i := range b.records {
 		b.records[i].DeliveredAt = now
