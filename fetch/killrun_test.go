@@ -154,8 +154,8 @@ func (r *killRig) killOn(cmd string, action poptest.Action) bool {
 	return r.ended(p)
 }
 
-// killUnrecorded kills the run when two batches more are in new, of which those are not recorded that came after the
-// given number of records: then somebody else begins to write to the seen-table, and does not end.
+// killUnrecorded kills the run when one batch more is in new than the given number of records: then somebody else has begun to
+// write to the seen-table, and does not end.
 func (r *killRig) killUnrecorded(recorded int) bool {
 	r.t.Helper()
 	release := sync.OnceValue(r.holdRecords) // two accounts may be at work
@@ -176,7 +176,7 @@ func (r *killRig) killUnrecorded(recorded int) bool {
 	}
 	before := inNew()
 	p := r.start()
-	r.await(p, func() bool { return inNew() >= before+2*batchMessages })
+	r.await(p, func() bool { return inNew() >= before+recorded+batchMessages })
 	killed := r.ended(p)
 	release()()
 	return killed

@@ -18,7 +18,7 @@ type killWay struct {
 
 // killWays leave all kinds of messages: durable and without a record, recorded, in tmp, and not asked for.
 var killWays = []killWay{
-	{"two batches without a record", func(_ *kills, r *killRig) bool { return r.killUnrecorded(0) }},
+	{"a batch without a record", func(_ *kills, r *killRig) bool { return r.killUnrecorded(0) }},
 	{"some recorded, some not", func(_ *kills, r *killRig) bool { return r.killUnrecorded(batchMessages) }},
 	{"one batch full", func(k *kills, r *killRig) bool { return r.killAt(k.offsets.retr[batchMessages+10], 4*time.Millisecond) }},
 	{"all there", func(k *kills, r *killRig) bool { return r.killAt(k.offsets.dele[0], 4*time.Millisecond) }},
