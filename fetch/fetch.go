@@ -1,7 +1,7 @@
 // Package fetch brings the new messages of accounts to their targets.
 //
 // One run of one account is a session in five phases, each in its own file: open and list (session.go), identify what
-// the seen-table and the target already hold (identify.go), retrieve (retrieve.go), delete and quit (remove.go).
+// the seen-table and the target already hold (identify.go, recognise.go), retrieve (retrieve.go), delete and quit (remove.go).
 // What a run will do is a Plan, a value that is computed without input or output (plan.go).
 //
 // The order of deliver, record, delete is what the program exists for: a message is recorded only when its target says
@@ -23,6 +23,8 @@ const (
 	stopGrace = 6 * time.Second
 	// recordTimeout limits the transaction that records what is already delivered, also when the run is being cut.
 	recordTimeout = 30 * time.Second
+	// finishTimeout is what each listed message adds to it at the end of a run: all of them may have been deleted.
+	finishTimeout = time.Millisecond
 	defaultJobs   = 4
 )
 

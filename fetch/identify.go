@@ -1,17 +1,11 @@
 package fetch
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
-	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"iter"
-	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
@@ -52,11 +46,13 @@ func (s *session) judgeRecorded(verdicts map[int]*verdict) error {
 	for _, a := range asides {
 		refused[a.UniqueID] = true
 	}
-	ids := make(map[string]bool)
+	judged := make(map[string]bool)                           // unique-ids with copies, of which hardly any maildrop has any
 	suspects = slices.DeleteFunc(suspects, func(i int) bool { // one of all copies is enough
 		id := s.listing[i].UniqueID
-		again := ids[id]
-		ids[id] = true
+		again := judged[id]
+		if _, copied := s.copies[id]; copied {
+			judged[id] = true
+		}
 		return again
 	})
 	for part := range chunks(suspects) {
@@ -195,95 +191,8 @@ func twinsOf(records []seen.Record) []twin {
 	return twins
 }
 
-// judgeFound looks for files of the messages that have no record: a crash, a lost seen.db or another state folder leaves
-// messages at the target that this store knows nothing of. Only the header digest makes a file the listed message.
-func (s *session) judgeFound(verdicts map[int]*verdict) error {
-	wanted := make(map[deliver.Token]int)
-	tokens := make([]deliver.Token, 0, len(s.diff.New))
-	ask := func(i int) {
-		e := s.listing[i]
-		token := s.token(e)
-		wanted[token] = i
-		tokens = append(tokens, token)
-	}
-	for _, i := range s.diff.New {
-		ask(i)
-	}
-	for i, v := range verdicts {
-		if !v.seen {
-			ask(i)
-		}
-	}
-	for _, m := range s.diff.Aside {
-		if m.Reason != seen.Wanted {
-			ask(m.Index)
-		}
-	}
-	if len(tokens) == 0 {
-		return nil
-	}
-	found, err := s.account.Target.Find(s.soft, tokens, s.known.Records == 0)
-	if errors.Is(err, deliver.ErrMissing) && !s.known.Delivered {
-		return nil // a look at an account whose target a run would make
-	}
-	if err != nil {
-		return s.fail(PhaseTarget, err)
-	}
-	numbers := make([]int, 0, len(found))
-	for token := range found {
-		numbers = append(numbers, s.listing[wanted[token]].Number)
-	}
-	if err := s.askDigests(numbers); err != nil {
-		return err
-	}
-	buffer := make([]byte, copySize)
-	for token, places := range found {
-		i := wanted[token]
-		v := cmp.Or(verdicts[i], &verdict{})
-		for _, place := range places {
-			f, err := s.readBack(place, buffer)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue // somebody has taken it out since
-			}
-			if err != nil {
-				return s.fail(PhaseTarget, err)
-			}
-			switch digest := s.digests[s.listing[i].Number]; {
-			case digest == seen.Digest{}, digest == f.Digest && len(v.known) > 0:
-				// No TOP, or a copy whose header is that of another one (C0041): the octets will tell.
-				v.known = append(v.known, twin{sha256: f.SHA256, octets: f.Octets, place: f.Place})
-			case digest == f.Digest:
-				e := s.listing[i]
-				f.Number, f.Key, f.Listed = e.Number, e.Key, e.Octets
-				v.found = &f
-			}
-		}
-		verdicts[i] = v
-	}
-	return nil
-}
-
 func (s *session) token(e seen.Entry) deliver.Token {
 	return deliver.NewToken(s.account.User, s.account.Server, e.UniqueID, e.Copy, e.Octets)
-}
-
-// readBack reads a message that the target holds, through buffer, and tells what a record of it would say.
-func (s *session) readBack(place string, buffer []byte) (Found, error) {
-	file, err := s.account.Target.Open(s.soft, place)
-	if err != nil {
-		return Found{}, err
-	}
-	defer file.Close() //nolint:errcheck // it was only read
-	var h header
-	hash := sha256.New()
-	octets, err := io.CopyBuffer(io.MultiWriter(&h, hash), struct{ io.Reader }{file}, buffer) // a file would bring a buffer of its own
-	if err != nil {
-		return Found{}, fmt.Errorf("reading %s back: %w", place, err)
-	}
-	name, _, _ := strings.Cut(path.Base(place), ":")
-	f := Found{At: place, Record: seen.Record{Kind: seen.Delivered, Octets: octets, Digest: h.digest(), Place: name}}
-	hash.Sum(f.SHA256[:0])
-	return f, nil
 }
 
 // askDigests asks TOP for the headers of the messages, pipelined, and keeps their digests. A message whose TOP is refused, and
@@ -313,31 +222,6 @@ func (s *session) askDigests(numbers []int) error {
 			return s.fail(PhaseIdentify, err)
 		}
 		s.digests[m.Number] = h.digest()
-	}
-	return nil
-}
-
-// recognise makes sure of the messages that the target was found to hold, and records them.
-func (s *session) recognise(found []Found) error {
-	for part := range chunks(found) {
-		places := make([]string, len(part))
-		records := make([]seen.Record, len(part))
-		for n, f := range part {
-			places[n] = f.At
-			records[n] = f.Record
-			records[n].DeliveredAt = s.runner.now()
-		}
-		if err := s.account.Target.Sync(s.soft, places); err != nil {
-			return s.fail(PhaseTarget, err)
-		}
-		if err := s.record(records); err != nil {
-			return err
-		}
-		for _, f := range part {
-			s.result.Recognised++
-			s.retrieved[f.Number] = true
-			s.event(Event{Kind: Recognised, Number: f.Number, UniqueID: f.UniqueID, Octets: f.Octets})
-		}
 	}
 	return nil
 }

@@ -75,10 +75,7 @@ func (s *session) foresee(plan Plan) ([]seen.Entry, error) {
 	}
 	entries := planDeletion(candidates, s.account.Delete, s.runner.now())
 	if s.account.Delete.After == 0 {
-		entries = append(entries, plan.Retrieve...)
-		for _, f := range plan.Recognise {
-			entries = append(entries, seen.Entry{Number: f.Number, Octets: f.Listed, Key: f.Key})
-		}
+		entries = append(append(entries, plan.Retrieve...), plan.Recognise...)
 	}
 	slices.SortFunc(entries, func(a, b seen.Entry) int { return a.Number - b.Number })
 	return entries, nil

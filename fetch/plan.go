@@ -11,28 +11,24 @@ import (
 // Plan is what a run will do to a maildrop, as a value: it is computed without any input or output.
 type Plan struct {
 	Retrieve  []seen.Entry // in the order in which RETR is sent
-	Recognise []Found      // held by the target already: recorded, not retrieved
+	Recognise []seen.Entry // held by the target already: recorded, not retrieved
 	Skip      []seen.Entry // larger than the account's limit
 	Delete    []seen.Entry
 	Seen      int // listed and recorded, so not retrieved
 }
 
-// Found is a message that the target holds though the store has no record of it.
-type Found struct {
-	Number int
-	At     string // where Target.Find found it
-	seen.Record
-}
-
 // verdict is what the digest of a header has shown of a listed message that its unique-id alone does not identify.
 type verdict struct {
 	seen  bool   // it is the message of a record
-	found *Found // it is this message that the target holds
+	held  bool   // the target holds it
 	known []twin // the digest does not settle it: it may be one of these, which its octets will show
 }
 
-// isSeen is the verdict on most messages of a large maildrop, which share it.
-var isSeen = &verdict{seen: true}
+// The verdicts on most messages of a large maildrop, which share them.
+var (
+	isSeen = &verdict{seen: true}
+	isHeld = &verdict{held: true}
+)
 
 // twin is a message that was delivered, by its octets.
 type twin struct {
@@ -51,8 +47,8 @@ func planRetrieval(listing []seen.Entry, diff seen.Diff, verdicts map[int]*verdi
 		switch {
 		case v.seen:
 			p.Seen++
-		case v.found != nil:
-			p.Recognise = append(p.Recognise, *v.found)
+		case v.held:
+			p.Recognise = append(p.Recognise, listing[i])
 		case account.MaxSize > 0 && listing[i].Octets > account.MaxSize:
 			p.Skip = append(p.Skip, listing[i])
 		default:
@@ -64,7 +60,7 @@ func planRetrieval(listing []seen.Entry, diff seen.Diff, verdicts map[int]*verdi
 			decide(i)
 		}
 	} else {
-		p.Retrieve = make([]seen.Entry, 0, len(diff.New)+len(diff.Aside))
+		p.Retrieve = make([]seen.Entry, 0, max(0, len(diff.New)+len(diff.Aside)-len(verdicts)))
 		p.Seen = diff.Seen - len(diff.Due)
 		for _, indexes := range [][]int{diff.New, diff.Check} {
 			for _, i := range indexes {

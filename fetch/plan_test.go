@@ -28,7 +28,6 @@ func TestPlanRetrieval(t *testing.T) {
 		entry(4, "due", 0, 10), entry(5, "refused", 0, 10), entry(6, "large", 0, 99),
 	}
 	diff := seen.Diff{New: []int{0, 5}, Check: []int{2}, Due: []int{3}, Seen: 2, Aside: []seen.Match{{Index: 4}}}
-	found := &Found{Number: 1, At: "new/x"}
 	for _, test := range []struct {
 		name      string
 		verdicts  map[int]*verdict
@@ -43,7 +42,7 @@ func TestPlanRetrieval(t *testing.T) {
 		{"too large", nil, Account{MaxSize: 50}, []int{1, 3, 5}, []int{6}, 0, 2},
 		{"doubt is settled", map[int]*verdict{2: {seen: true}}, Account{}, []int{1, 6, 5}, nil, 0, 3},
 		{"C0040/a due one is another message", map[int]*verdict{3: {}}, Account{}, []int{1, 3, 4, 6, 5}, nil, 0, 1},
-		{"the target holds it", map[int]*verdict{0: {found: found}}, Account{}, []int{3, 6, 5}, nil, 1, 2},
+		{"the target holds it", map[int]*verdict{0: isHeld}, Account{}, []int{3, 6, 5}, nil, 1, 2},
 		{"all", nil, Account{All: true}, []int{1, 2, 3, 4, 6, 5}, nil, 0, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {

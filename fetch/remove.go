@@ -14,8 +14,9 @@ func (s *session) remove() ([]seen.Entry, error) {
 	if !s.account.Delete.Enabled {
 		return nil, nil
 	}
-	var deleted []seen.Entry
-	for part := range chunks(s.removable()) {
+	removable := s.removable()
+	deleted := make([]seen.Entry, 0, len(removable))
+	for part := range chunks(removable) {
 		if s.soft.Err() != nil { // what is left is deleted by the next run
 			return deleted, s.fail(PhaseDelete, fmt.Errorf("stopped with messages still to delete: %w", context.Cause(s.soft)))
 		}

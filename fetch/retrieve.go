@@ -24,7 +24,7 @@ const (
 	commitGrace = time.Second
 )
 
-// retrieve records what the target holds already, retrieves and delivers what is new, and notes what is set aside.
+// retrieve retrieves and delivers what is new, and notes what is set aside.
 func (s *session) retrieve(plan Plan) error {
 	if len(s.suspects) == 0 { // a further session retrieves what the first has counted
 		s.result.New = len(plan.Retrieve)
@@ -34,9 +34,6 @@ func (s *session) retrieve(plan Plan) error {
 		octets += e.Octets
 	}
 	s.event(Event{Kind: Listed, Messages: len(plan.Retrieve), Octets: octets})
-	if err := s.recognise(plan.Recognise); err != nil {
-		return err
-	}
 	if err := s.skip(plan.Skip); err != nil {
 		return err
 	}

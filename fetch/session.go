@@ -373,18 +373,21 @@ func (s *session) quit(deleted []seen.Entry) error {
 
 // finish tells the store what the maildrop holds now. A run that was stopped does it too: the listing was complete.
 func (s *session) finish(deleted []seen.Entry) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.hard), recordTimeout)
+	limit := recordTimeout + time.Duration(len(s.listing))*finishTimeout
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.hard), limit)
 	defer cancel()
-	gone := make(map[int]bool, len(deleted))
-	keys := make([]seen.Key, 0, len(deleted))
-	for _, e := range deleted {
-		gone[e.Number] = true
-		keys = append(keys, e.Key)
+	keys := make([]seen.Key, len(deleted))
+	for i, e := range deleted {
+		keys[i] = e.Key
 	}
-	left := s.listing
-	if len(gone) > 0 {
-		left = slices.DeleteFunc(left, func(e seen.Entry) bool { return gone[e.Number] })
-	}
+	gone := deleted // in the order of the listing
+	left := slices.DeleteFunc(s.listing, func(e seen.Entry) bool {
+		if len(gone) == 0 || gone[0].Number != e.Number {
+			return false
+		}
+		gone = gone[1:]
+		return true
+	})
 	return s.runner.Store.Finish(ctx, s.known.ID, left, keys, s.runner.now())
 }
 

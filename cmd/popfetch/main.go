@@ -18,7 +18,7 @@ import (
 // may wait longer, until the program comes near the memory that it is to live in.
 const (
 	collectPercent = 400
-	memoryLimit    = 48 << 20 // octets
+	memoryLimit    = 44 << 20 // octets
 )
 
 func main() {

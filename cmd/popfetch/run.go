@@ -137,8 +137,8 @@ func (p *program) foretell(c *cli.Context, runner *fetch.Runner, accounts []fetc
 				return err
 			}
 		}
-		for _, f := range plan.Recognise {
-			if err := p.foretellOne(c, survey.Account, "recognise", seen.Entry{Number: f.Number, Octets: f.Listed, Key: f.Key}); err != nil {
+		for _, e := range plan.Recognise {
+			if err := p.foretellOne(c, survey.Account, "recognise", e); err != nil {
 				return err
 			}
 		}
