@@ -42,6 +42,7 @@ const (
 	LoginLater                         // not now: in use, too soon, a passing fault
 	LoginCannot                        // server and account have no way in common; nothing was sent
 	LoginBroken                        // the server says that it needs mending ([SYS/PERM])
+	LoginHeld                          // too early by what is known of the server; nothing was sent, not even asked
 )
 
 // LoginError is a log-in that did not succeed.

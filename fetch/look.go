@@ -9,7 +9,7 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// Survey is what a look at an account has shown; nothing was retrieved, changed or recorded.
+// Survey is what a look at an account has shown; nothing was retrieved, changed or recorded but the server's LOGIN-DELAY.
 type Survey struct {
 	Account      string
 	Greeting     string
@@ -34,6 +34,9 @@ func (r *Runner) Look(ctx context.Context, account *Account) (*Survey, error) {
 		return nil, s.fail(PhaseState, err)
 	}
 	s.known, s.looking = known, true
+	if err := s.admit(); err != nil {
+		return nil, err
+	}
 	if err := s.open(); err != nil {
 		return nil, err
 	}

@@ -110,6 +110,9 @@ func (s *session) run() (err error) {
 	if err := s.prepare(); err != nil {
 		return err
 	}
+	if err := s.admit(); err != nil {
+		return err
+	}
 	for {
 		err := s.pass()
 		var suspect *suspectError
@@ -117,6 +120,9 @@ func (s *session) run() (err error) {
 			return err
 		}
 		s.suspects[suspect.key] = true
+		if pauseErr := s.pause(); pauseErr != nil {
+			return pauseErr
+		}
 	}
 }
 
@@ -201,14 +207,31 @@ func (s *session) open() error {
 	if err := s.account.Login(s.soft, client); err != nil {
 		return s.leave(s.fail(PhaseLogin, err))
 	}
-	if caps := client.Capabilities(); caps != nil && (!caps.Has("PIPELINING") || !caps.Has("UIDL") || !caps.Has("TOP")) {
-		// Some servers announce these only after the log-in (RFC 2449 section 5).
+	loggedInAt := s.runner.now()
+	delay := client.Capabilities()["LOGIN-DELAY"]
+	if mayChangeAtLogin(client.Capabilities()) {
 		if err := s.askCapabilities(); err != nil {
 			return s.fail(PhaseOpen, err)
 		}
+		if after, ok := client.Capabilities()["LOGIN-DELAY"]; ok {
+			delay = after
+		}
+	}
+	if err := s.noteLoginDelay(delay, loggedInAt); err != nil {
+		return s.leave(err)
 	}
 	s.warnOfExpiry()
 	return nil
+}
+
+// mayChangeAtLogin tells whether capabilities are to be asked again after the log-in: some servers announce only then what
+// they have (RFC 2449 section 5), and USER says that a value is the user's own (sections 6.5 and 6.7).
+func mayChangeAtLogin(caps pop3.Capabilities) bool {
+	ownValue := func(params []string) bool {
+		return slices.ContainsFunc(params, func(p string) bool { return strings.EqualFold(p, "USER") })
+	}
+	return caps != nil && (!caps.Has("PIPELINING") || !caps.Has("UIDL") || !caps.Has("TOP") ||
+		ownValue(caps["LOGIN-DELAY"]) || ownValue(caps["EXPIRE"]))
 }
 
 // warnOfClearText tells, at each run, that somebody may listen (RFC 8314 section 3).

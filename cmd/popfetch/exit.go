@@ -130,7 +130,7 @@ func faultStatus(err error) int {
 
 func loginStatus(login *fetch.LoginError) int {
 	switch login.Fault {
-	case fetch.LoginLater:
+	case fetch.LoginLater, fetch.LoginHeld:
 		return exitTempFail
 	case fetch.LoginBroken:
 		return exitUnavailable
