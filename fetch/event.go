@@ -7,15 +7,16 @@ type Kind string
 
 // The kinds of events, in the order in which a run has them.
 const (
-	Started    Kind = "started"    // the account's run begins
-	Listed     Kind = "listed"     // Messages and Octets are to be retrieved
-	Recognised Kind = "recognised" // the target held the message already; it is recorded now
-	Delivered  Kind = "delivered"  // durable at its target, and recorded
-	Refused    Kind = "refused"    // not delivered; tried again in the next run
-	Skipped    Kind = "skipped"    // larger than max_size; told once
-	Deleted    Kind = "deleted"    // confirmed by the reply to QUIT
-	Warning    Kind = "warning"    // Err says what is odd; the run goes on
-	Finished   Kind = "finished"   // Messages and Octets were delivered; Err says what ended the run early
+	Started     Kind = "started"     // the account's run begins
+	Listed      Kind = "listed"      // Messages and Octets are to be retrieved
+	Recognised  Kind = "recognised"  // the target held the message already; it is recorded now
+	Delivered   Kind = "delivered"   // durable at its target, and recorded
+	Refused     Kind = "refused"     // not delivered; tried again in the next run
+	Quarantined Kind = "quarantined" // not delivered, and not tried again until the operator says so; told once
+	Skipped     Kind = "skipped"     // larger than max_size; told once
+	Deleted     Kind = "deleted"     // confirmed by the reply to QUIT
+	Warning     Kind = "warning"     // Err says what is odd; the run goes on
+	Finished    Kind = "finished"    // Messages and Octets were delivered; Err says what ended the run early
 )
 
 // Event is one thing that happened in a run; Runner reports events one at a time, after the fact.

@@ -63,17 +63,18 @@ type DeletePolicy struct {
 
 // Result is the outcome of one account.
 type Result struct {
-	Account    string
-	Listed     int
-	New        int   // listed and to be retrieved
-	Delivered  int   // durable at the target and recorded
-	Recognised int   // found at the target already, recorded without delivering again
-	Skipped    int   // larger than MaxSize
-	Failed     int   // refused by server or target; tried again in the next run
-	Unusable   int   // listed without a usable number or unique-id
-	Deleted    int   // confirmed by the reply to QUIT
-	Octets     int64 // delivered
-	Err        error // what ended the run early; a *Error
+	Account     string
+	Listed      int
+	New         int   // listed and to be retrieved
+	Delivered   int   // durable at the target and recorded
+	Recognised  int   // found at the target already, recorded without delivering again
+	Skipped     int   // larger than MaxSize
+	Quarantined int   // listed, and left alone until the operator says so
+	Failed      int   // refused by server or target; tried again in the next run
+	Unusable    int   // listed without a usable number or unique-id
+	Deleted     int   // confirmed by the reply to QUIT
+	Octets      int64 // delivered
+	Err         error // what ended the run early; a *Error
 }
 
 // Runner runs accounts, a bounded number at a time. Its methods may be called again and concurrently.

@@ -34,7 +34,7 @@ func (r *Runner) Look(ctx context.Context, account *Account) (*Survey, error) {
 		return nil, s.fail(PhaseState, err)
 	}
 	s.known, s.looking = known, true
-	if err := s.admit(); err != nil {
+	if err := s.begin(); err != nil {
 		return nil, err
 	}
 	if err := s.open(); err != nil {

@@ -10,11 +10,12 @@ import (
 
 // Plan is what a run will do to a maildrop, as a value: it is computed without any input or output.
 type Plan struct {
-	Retrieve  []seen.Entry // in the order in which RETR is sent
-	Recognise []seen.Entry // held by the target already: recorded, not retrieved
-	Skip      []seen.Entry // larger than the account's limit
-	Delete    []seen.Entry
-	Seen      int // listed and recorded, so not retrieved
+	Retrieve    []seen.Entry // in the order in which RETR is sent
+	Recognise   []seen.Entry // held by the target already: recorded, not retrieved
+	Skip        []seen.Entry // larger than the account's limit
+	Quarantined []seen.Match // left alone
+	Delete      []seen.Entry
+	Seen        int // listed and recorded, so not retrieved
 }
 
 // verdict is what the digest of a header has shown of a listed message that its unique-id alone does not identify.
@@ -75,7 +76,11 @@ func planRetrieval(listing []seen.Entry, diff seen.Diff, verdicts map[int]*verdi
 			}
 		}
 		for _, m := range diff.Aside {
-			decide(m.Index)
+			if m.Reason == seen.Quarantined {
+				p.Quarantined = append(p.Quarantined, m)
+			} else {
+				decide(m.Index)
+			}
 		}
 	}
 	aside := make(map[int]bool, len(diff.Aside)) // last, so that what was refused before holds up nothing else

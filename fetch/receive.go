@@ -14,11 +14,19 @@ import (
 // receive takes one reply to RETR. Its error ends the session; what is wrong with one message does not.
 func (r *retrieval) receive(m *pop3.Message, err error) error {
 	if err != nil && !isReply(err) { // also after the last message, where octets follow that nobody asked for
-		return r.fail(PhaseRetrieve, err)
+		return r.lose(err)
 	}
+	r.unconfirmed = false
+	r.handOverFull()
 	e := r.asked[0]
 	r.asked = r.asked[1:]
+	defer func() {
+		if len(r.asked) == 0 {
+			r.gap = false
+		}
+	}()
 	if isReply(err) {
+		r.gap = true
 		r.refuse(e, err)
 		r.release(e)
 		return nil
@@ -30,10 +38,42 @@ func (r *retrieval) receive(m *pop3.Message, err error) error {
 	if err := r.deliver(e, m); err != nil {
 		return err
 	}
+	if !r.unconfirmed {
+		r.handOverFull()
+	}
+	return nil
+}
+
+// lose takes the error that ended the session while a status line, or nothing, was due.
+func (r *retrieval) lose(err error) error {
+	if len(r.asked) > 0 && r.suspects[r.asked[0].Key] != nil {
+		r.lookFailed(r.asked[0], err)
+	}
+	if r.unconfirmed && isOutOfStep(err) {
+		last := r.open.entries[len(r.open.entries)-1]
+		r.discard()
+		why := fmt.Sprintf("what followed it is no reply: %v", err)
+		r.suspect(last, r.outline.octets, why)
+		err = fmt.Errorf("%w: %w", &suspectError{last.Number, why}, err)
+	}
+	return r.fail(PhaseRetrieve, err)
+}
+
+// handOverFull hands the open batch over if it is full.
+func (r *retrieval) handOverFull() {
 	if b := r.open; b != nil && (len(b.records) >= r.limit.Messages || b.octets >= r.limit.Octets) {
 		r.handOver()
 	}
-	return nil
+}
+
+// discard gives up the open batch; its messages are retrieved again.
+func (r *retrieval) discard() {
+	b := r.open
+	r.open, r.unconfirmed = nil, false
+	if err := b.Discard(); err != nil {
+		r.end(PhaseDeliver, err)
+	}
+	r.release(b.entries...)
 }
 
 func (r *retrieval) drain(m *pop3.Message) error {
@@ -100,14 +140,14 @@ func (r *retrieval) envelope(e seen.Entry) deliver.Envelope {
 // stream writes m to d; only when io.EOF has shown that m is whole does d become part of the batch.
 func (r *retrieval) stream(b *batch, d deliver.Delivery, e seen.Entry, m *pop3.Message) error {
 	r.header.reset()
-	var octets int64
+	r.outline.reset(e.Octets)
 	for {
 		n, err := m.Read(r.buffer)
-		octets += int64(n)
-		if limit := r.account.MaxSize; limit > 0 && octets > limit {
+		_, _ = r.outline.Write(r.buffer[:n]) // it never fails, nor does the next one
+		if limit := r.account.MaxSize; limit > 0 && r.outline.octets > limit {
 			return r.tooLarge(d, e, m)
 		}
-		_, _ = r.header.Write(r.buffer[:n]) // it never fails
+		_, _ = r.header.Write(r.buffer[:n])
 		if _, writeErr := d.Write(r.buffer[:n]); writeErr != nil {
 			return r.giveUp(e, m, errors.Join(writeErr, d.Abort()))
 		}
@@ -115,11 +155,14 @@ func (r *retrieval) stream(b *batch, d deliver.Delivery, e seen.Entry, m *pop3.M
 			break
 		}
 		if err != nil {
+			if r.suspects[e.Key] != nil {
+				r.lookFailed(e, err)
+			}
 			return r.fail(PhaseRetrieve, errors.Join(fmt.Errorf("message %d: %w", e.Number, err), d.Abort()))
 		}
 	}
-	if octets == 0 && (e.Octets > emptyOctets || !r.sizes) {
-		return r.suspect(d, e)
+	if whole, err := r.makeSure(d, e); !whole {
+		return err
 	}
 	if err := d.Close(); err != nil {
 		return r.giveUp(e, m, err)
@@ -136,25 +179,13 @@ func (r *retrieval) stream(b *batch, d deliver.Delivery, e seen.Entry, m *pop3.M
 		SHA256: receipt.SHA256,
 		Place:  receipt.Place,
 	})
+	// What is larger than announced may hold a part of the next reply, and where nothing is announced it may be cut. Both
+	// show when the next one is read.
+	r.unconfirmed = len(r.asked) > 0 && r.outline.excess() > 0 || e.Octets <= 0
 	if twins := r.twins[e.Number]; len(twins) > 0 {
 		return r.compare(twins)
 	}
 	return nil
-}
-
-// emptyOctets is what LIST may announce for a message without octets: servers count a line end that is not there.
-const emptyOctets = 2
-
-// suspect gives up a message that ended at once. Dovecot 2.3, Courier and Twisted do not stuff a dot that is the first
-// octet of a message, so that it ends there, and what its sender wrote behind it is read as replies (behaviour 38).
-func (r *retrieval) suspect(d deliver.Delivery, e seen.Entry) error {
-	if err := d.Abort(); err != nil {
-		r.end(PhaseDeliver, err)
-	}
-	cause := &suspectError{key: e.Key, listed: e.Octets}
-	r.refuse(e, cause)
-	r.release(e)
-	return r.fail(PhaseRetrieve, cause)
 }
 
 // compare looks whether the one message of the open batch was delivered before, which nothing but its octets could show
@@ -163,7 +194,7 @@ func (r *retrieval) compare(twins []twin) error {
 	b := r.open
 	for _, t := range twins {
 		if rec := b.records[0]; t.sha256 == rec.SHA256 && t.octets == rec.Octets {
-			r.open = nil
+			r.open, r.unconfirmed = nil, false
 			if err := b.Discard(); err != nil {
 				r.end(PhaseDeliver, err)
 			}
@@ -184,7 +215,9 @@ func (r *retrieval) compare(twins []twin) error {
 			return nil
 		}
 	}
-	r.handOver()
+	if !r.unconfirmed {
+		r.handOver()
+	}
 	return nil
 }
 
@@ -216,6 +249,7 @@ func (r *retrieval) refuse(e seen.Entry, cause error) {
 	}
 	r.mu.Lock()
 	r.result.Failed++
+	r.refused[e.Key] = true
 	r.mu.Unlock()
 	r.event(Event{Kind: Refused, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets, Err: cause})
 }

@@ -35,7 +35,7 @@ func (s *session) judgeFound(verdicts map[int]*verdict) error {
 		}
 	}
 	for _, m := range s.diff.Aside {
-		if m.Reason != seen.Wanted {
+		if m.Reason != seen.Wanted && m.Reason != seen.Quarantined {
 			wanted = append(wanted, m.Index)
 		}
 	}

@@ -26,7 +26,7 @@ const (
 
 // retrieve retrieves and delivers what is new, and notes what is set aside.
 func (s *session) retrieve(plan Plan) error {
-	if len(s.suspects) == 0 { // a further session retrieves what the first has counted
+	if s.passes == 1 { // a further session retrieves what the first has counted
 		s.result.New = len(plan.Retrieve)
 	}
 	var octets int64
@@ -34,6 +34,7 @@ func (s *session) retrieve(plan Plan) error {
 		octets += e.Octets
 	}
 	s.event(Event{Kind: Listed, Messages: len(plan.Retrieve), Octets: octets})
+	s.result.Quarantined = len(plan.Quarantined)
 	if err := s.skip(plan.Skip); err != nil {
 		return err
 	}
@@ -92,17 +93,20 @@ func (s *session) setAside(reason seen.Reason, cause error, entries ...seen.Entr
 //	reader (owns the Client) ──full batch──> committers: Batch.Commit → Store.Commit → events
 type retrieval struct {
 	*session
-	limit  deliver.Limit
-	room   int          // how many messages may be asked for or held
-	queue  []seen.Entry // not asked for yet
-	asked  []seen.Entry // RETR is sent, in order
-	open   *batch       // being filled, nil: none
-	full   chan *batch
-	join   func() // starts a committer
-	joined int    // how many there are
-	header header
-	buffer []byte
-	late   context.Context // ends a little after hard: what is whole is committed also when the session is being cut
+	limit       deliver.Limit
+	room        int          // how many messages may be asked for or held
+	queue       []seen.Entry // not asked for yet
+	asked       []seen.Entry // RETR is sent, in order
+	open        *batch       // being filled, nil: none
+	full        chan *batch
+	join        func() // starts a committer
+	joined      int    // how many there are
+	header      header
+	outline     outline
+	buffer      []byte
+	gap         bool            // see setting
+	unconfirmed bool            // the last message of the open batch is whole only if the next reply is one
+	late        context.Context // ends a little after hard: what is whole is committed also when the session is being cut
 
 	mu    sync.Mutex
 	held  holding       // asked for or held, and not yet durable
@@ -186,7 +190,11 @@ func outlasting(ctx context.Context, grace time.Duration) (context.Context, cont
 // read retrieves until the queue is empty or the asking is ended. Where there is no room, what is outstanding is read,
 // and the session lies idle until there is.
 func (r *retrieval) read() error {
-	r.idle = r.handOver
+	r.idle = func() {
+		if !r.unconfirmed {
+			r.handOver()
+		}
+	}
 	defer func() { r.idle = nil }()
 	for len(r.queue) > 0 && !r.ended() {
 		if !r.fits(r.queue[0]) {
@@ -205,17 +213,22 @@ func (r *retrieval) read() error {
 	return nil
 }
 
-// source is what Retr asks for next; it ends when there is no room, or when the asking is ended.
+// source is what Retr asks for next; it ends when there is no room, before and behind what comes alone, and when the asking is
+// ended.
 func (r *retrieval) source(yield func(int, int64) bool) {
 	for len(r.queue) > 0 && !r.ended() && r.fits(r.queue[0]) {
 		e := r.queue[0]
+		alone := r.alone(e)
+		if alone && len(r.asked) > 0 {
+			return
+		}
 		r.queue = r.queue[1:]
 		r.asked = append(r.asked, e)
 		r.mu.Lock()
 		r.held.messages++
 		r.held.octets += e.Octets
 		r.mu.Unlock()
-		if !yield(e.Number, e.Octets) {
+		if !yield(e.Number, e.Octets) || alone {
 			return
 		}
 	}
@@ -303,7 +316,7 @@ func (r *retrieval) settle(committers *sync.WaitGroup) error {
 // handOver gives the open batch to a committer. It is called at message boundaries only.
 func (r *retrieval) handOver() {
 	b := r.open
-	r.open = nil
+	r.open, r.unconfirmed = nil, false
 	switch {
 	case b == nil:
 	case len(b.records) == 0:

@@ -160,7 +160,7 @@ func outcome(r fetch.Result) string {
 		count int
 	}{
 		{"listed", r.Listed}, {"new", r.New}, {"delivered", r.Delivered}, {"recognised", r.Recognised},
-		{"skipped", r.Skipped}, {"failed", r.Failed}, {"unusable", r.Unusable}, {"deleted", r.Deleted},
+		{"skipped", r.Skipped}, {"quarantined", r.Quarantined}, {"failed", r.Failed}, {"unusable", r.Unusable}, {"deleted", r.Deleted},
 	} {
 		if c.count != 0 {
 			shown = append(shown, fmt.Sprintf("%d %s", c.count, c.name))

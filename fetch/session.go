@@ -41,7 +41,15 @@ type session struct {
 
 	retrieved map[int]bool // message-numbers that this session delivered or recognised, and recorded
 
-	suspects map[seen.Key]bool // messages that this run leaves alone; see suspectError
+	passes    int                     // sessions of this run
+	suspects  map[seen.Key]*suspicion // messages that need a second look
+	refused   map[seen.Key]bool       // messages that this run leaves alone, since it has tried them
+	warned    map[string]bool         // what was told in this run
+	shortfall int                     // see seen.Standing
+
+	lockstep     bool  // one command at a time
+	fellBack     error // why, if that was found out in this run and is not remembered yet
+	brokenBefore bool  // the server broke pipelining some time ago
 }
 
 // newSession makes the contexts of a run: soft ends with ctx, or a grace before the deadline; hard a grace after soft,
@@ -51,7 +59,9 @@ func newSession(ctx context.Context, r *Runner, account *Account) *session {
 		runner:   r,
 		account:  account,
 		result:   Result{Account: account.Name},
-		suspects: make(map[seen.Key]bool),
+		suspects: make(map[seen.Key]*suspicion),
+		refused:  make(map[seen.Key]bool),
+		warned:   make(map[string]bool),
 	}
 	s.soft = ctx
 	d := account.Deadline
@@ -87,15 +97,17 @@ func (s *session) fail(phase Phase, err error) error {
 	return &Error{Account: s.account.Name, Phase: phase, Err: err}
 }
 
+// warn tells what is odd, once in a run.
 func (s *session) warn(format string, args ...any) {
-	s.event(Event{Kind: Warning, Err: fmt.Errorf(format, args...)})
+	err := fmt.Errorf(format, args...)
+	if !s.warned[err.Error()] {
+		s.warned[err.Error()] = true
+		s.event(Event{Kind: Warning, Err: err})
+	}
 }
 
-// maxSuspects bounds the sessions that a run opens because of suspect messages.
-const maxSuspects = 10
-
-// run is the way of one account under its lock. One session does it, unless a message turns out to be suspect: then what the
-// server still says cannot be believed, and a new session does without that message.
+// run is the way of one account under its lock. One session does it, unless what the server says cannot be believed any
+// more, because a message is suspect or because pipelining has got it out of step: then a further session goes on.
 func (s *session) run() (err error) {
 	s.event(Event{Kind: Started})
 	unlock, err := s.runner.Store.Lock(s.account.stateName())
@@ -110,30 +122,27 @@ func (s *session) run() (err error) {
 	if err := s.prepare(); err != nil {
 		return err
 	}
-	if err := s.admit(); err != nil {
+	if err := s.begin(); err != nil {
 		return err
 	}
 	for {
-		err := s.pass()
-		var suspect *suspectError
-		if !errors.As(err, &suspect) || len(s.suspects) >= maxSuspects {
+		s.passes++
+		if err := s.pass(); !s.goesOn(err) {
 			return err
 		}
-		s.suspects[suspect.key] = true
-		if pauseErr := s.pause(); pauseErr != nil {
-			return pauseErr
+		if err := s.pause(); err != nil {
+			return err
 		}
 	}
 }
 
-// suspectError says that a message ended before its end, so that the replies behind it are perhaps its own lines.
-type suspectError struct {
-	key    seen.Key
-	listed int64
-}
-
-func (e *suspectError) Error() string {
-	return fmt.Sprintf("it ended at once, and LIST announced %d octets: the server takes its first line for its end, and what follows cannot be told from replies", e.listed)
+// goesOn tells whether a further session can do what this one has left.
+func (s *session) goesOn(err error) bool {
+	if err == nil || s.soft.Err() != nil || s.passes > maxFurther {
+		return false
+	}
+	var suspect *suspectError
+	return s.fallBack(err) || errors.As(err, &suspect)
 }
 
 // pass is one session: open, list, identify, retrieve, delete, quit.
@@ -159,7 +168,10 @@ func (s *session) pass() error {
 	}
 	deleted, err := s.remove()
 	quitErr := s.quit(deleted) // also after an error: what was marked by DELE is to be stamped
-	return cmp.Or(err, quitErr)
+	if err := cmp.Or(err, quitErr); err != nil {
+		return err
+	}
+	return s.settleLockstep()
 }
 
 // prepare makes state and target ready, before the server is troubled.
@@ -188,6 +200,9 @@ func (s *session) open() error {
 		if s.idle != nil {
 			s.idle()
 		}
+	}
+	if s.lockstep {
+		options.Window = 1
 	}
 	s.warnOfClearText()
 	client, err := pop3.Dial(s.soft, s.account.Server, &options)
@@ -372,7 +387,8 @@ func (s *session) plan() (Plan, error) {
 		}
 	}
 	plan := planRetrieval(s.listing, s.diff, verdicts, s.account)
-	plan.Retrieve = slices.DeleteFunc(plan.Retrieve, func(e seen.Entry) bool { return s.suspects[e.Key] })
+	plan.Retrieve = slices.DeleteFunc(plan.Retrieve, func(e seen.Entry) bool { return s.refused[e.Key] })
+	s.suspectsFirst(plan.Retrieve)
 	return plan, nil
 }
 

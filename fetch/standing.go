@@ -27,6 +27,17 @@ func held(st seen.Standing, now time.Time) time.Duration {
 	return left
 }
 
+// begin reads what earlier runs have found out about the server, and returns admit's error.
+func (s *session) begin() error {
+	st, err := s.runner.Store.Standing(s.soft, s.known.ID)
+	if err != nil {
+		return s.fail(PhaseState, err)
+	}
+	s.shortfall = st.Shortfall
+	s.beginLockstep(st)
+	return s.admit()
+}
+
 // admit returns a *LoginError if the account must not log in yet: nothing is sent then, since servers count each attempt.
 func (s *session) admit() error {
 	st, err := s.runner.Store.Standing(s.soft, s.known.ID)

@@ -87,6 +87,7 @@ type Client struct {
 
 	state      state
 	unanswered int   // commands whose replies have not been read to their ends
+	replied    int   // complete replies since no command was unanswered
 	lost       error // why the session is out of step; nil: it is not
 
 	greeting     string

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"unicode/utf8"
 )
@@ -87,6 +89,9 @@ func (c *Client) send(commands ...command) error {
 			c.opts.Trace(true, cmd.traced())
 		}
 	}
+	if c.unanswered == 0 {
+		c.replied = 0
+	}
 	c.unanswered += len(commands)
 	if err := c.link.write(lines, c.opts.ReplyTimeout); err != nil {
 		return c.lose(fmt.Errorf("%s: %w", keyword, err))
@@ -108,7 +113,7 @@ func (c *Client) readStatus(keyword string) (reply, error) {
 	c.awaitReply()
 	r, err := c.readReply(keyword)
 	if err != nil {
-		return reply{}, err
+		return reply{}, c.blamePipelining(err)
 	}
 	if !r.positive {
 		c.answered()
@@ -117,7 +122,24 @@ func (c *Client) readStatus(keyword string) (reply, error) {
 }
 
 // answered notes that the reply to one command is complete.
-func (c *Client) answered() { c.unanswered-- }
+func (c *Client) answered() {
+	c.unanswered--
+	c.replied++
+}
+
+// blamePipelining adds ErrPipelining to the error that ended the wait for a status line, if it looks like it.
+func (c *Client) blamePipelining(err error) error {
+	var protocol *ProtocolError
+	begun := len(c.reader.buffered()) > 0
+	switch {
+	case c.unanswered < 2 || c.link.call.ctx.Err() != nil:
+	case errors.As(err, &protocol),
+		errors.Is(err, io.ErrUnexpectedEOF) && !begun && c.replied <= 1,
+		errors.Is(err, os.ErrDeadlineExceeded) && !begun && c.replied == 1:
+		return fmt.Errorf("%w: %w", ErrPipelining, err)
+	}
+	return err
+}
 
 // readReply reads a status line under the wait that stands. An error other than a negative reply leaves the session out
 // of step.

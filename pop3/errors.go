@@ -18,6 +18,13 @@ var (
 	// ErrArgument is returned for an argument that cannot stand in a command: it is empty, too long, or has octets that
 	// are not allowed; nothing was sent and the session is as it was.
 	ErrArgument = errors.New("pop3: not possible as an argument")
+
+	// ErrPipelining goes with an error that looks as if the server, which announces PIPELINING, cannot do it: with more than
+	// one command unanswered there came something that is no reply (then the error is a *ProtocolError too), or after no
+	// more than one of the replies nothing at all, as from a server that drops what it has received behind a command.
+	// An end inside of a reply, or later, is the network's.
+	ErrPipelining = errors.New("pop3: the server does not keep up with pipelined commands")
+
 	// ErrCancelled says that the client gave a SASL exchange up, and the server knows; the session is usable.
 	ErrCancelled = errors.New("pop3: the exchange was cancelled")
 )

@@ -8,7 +8,7 @@ import (
 
 // SetAside notes messages that were not delivered in one transaction. The store counts refusals itself, so Count is not
 // looked at, nor AbsentAt, and it keeps the Since of a message that is set aside already. A Wanted message that is refused
-// stays Wanted: the target may hold it still. A zero Since or Last is now.
+// or Suspect stays Wanted: the target may hold it still. A zero Since or Last is now.
 func (s *Store) SetAside(ctx context.Context, account int64, asides ...Aside) error {
 	if len(asides) == 0 {
 		return nil
@@ -18,7 +18,7 @@ func (s *Store) SetAside(ctx context.Context, account int64, asides ...Aside) er
 			INSERT INTO aside (account, unique_id, copy, reason, listed, count, since, last, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET count = count + excluded.count, listed = excluded.listed, last = excluded.last,
 				text = excluded.text, absent_at = 0,
-				reason = iif(reason = ? AND excluded.reason = ?, reason, excluded.reason)`)
+				reason = iif(reason = ? AND excluded.reason IN (?, ?), reason, excluded.reason)`)
 		if err != nil {
 			return err
 		}
@@ -38,7 +38,7 @@ func (s *Store) SetAside(ctx context.Context, account int64, asides ...Aside) er
 				a.Since = a.Last
 			}
 			_, err := statements[0].ExecContext(ctx, account, []byte(a.UniqueID), a.Copy, a.Reason, a.Listed, refusals,
-				toMillis(a.Since), toMillis(a.Last), a.Text, Wanted, Refused)
+				toMillis(a.Since), toMillis(a.Last), a.Text, Wanted, Refused, Suspect)
 			if err != nil {
 				return err
 			}

@@ -105,6 +105,7 @@ CREATE TABLE standing (
 	not_before     INTEGER NOT NULL,
 	reason         TEXT NOT NULL,
 	lockstep_since INTEGER NOT NULL,
+	shortfall      INTEGER NOT NULL,
 	told           TEXT NOT NULL,
 	told_at        INTEGER NOT NULL
 ) STRICT;

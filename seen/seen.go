@@ -89,6 +89,8 @@ const (
 	Wanted   Reason = 3 // forgotten by the operator: retrieve it although the target may hold it
 	// Quarantined messages were refused too often, or come only in part: they are not tried again until the operator says so.
 	Quarantined Reason = 4
+	// Suspect messages may have come only in part: they are to be looked at once more, alone.
+	Suspect Reason = 5
 )
 
 // Aside is a message that is, or was, listed but neither delivered nor marked.

@@ -18,6 +18,9 @@ type Standing struct {
 	Reason    string
 	// LockstepSince is when the server was found to break pipelining, so that it gets one command at a time; zero: never.
 	LockstepSince time.Time
+	// Shortfall is the largest share, in thousandths, of what LIST announced that a message lacked which was whole all the
+	// same.
+	Shortfall int
 	// Told is the last error that a person was told of, and ToldAt when; empty: the last run had none.
 	Told   string
 	ToldAt time.Time
@@ -50,9 +53,9 @@ func (s *Store) ChangeStanding(ctx context.Context, account int64, change func(*
 		}
 		change(&st)
 		_, err = tx.ExecContext(ctx, `
-			INSERT OR REPLACE INTO standing (account, refusals, credential, not_before, reason, lockstep_since, told, told_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-			account, st.Refusals, st.Credential, toMillis(st.NotBefore), st.Reason, toMillis(st.LockstepSince), st.Told, toMillis(st.ToldAt))
+			INSERT OR REPLACE INTO standing (account, refusals, credential, not_before, reason, lockstep_since, shortfall, told, told_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			account, st.Refusals, st.Credential, toMillis(st.NotBefore), st.Reason, toMillis(st.LockstepSince), st.Shortfall, st.Told, toMillis(st.ToldAt))
 		return err
 	})
 	if err != nil {
@@ -65,8 +68,8 @@ func readStanding(ctx context.Context, q querier, account int64) (Standing, erro
 	var st Standing
 	var notBefore, lockstepSince, toldAt int64
 	err := q.QueryRowContext(ctx, `
-		SELECT refusals, credential, not_before, reason, lockstep_since, told, told_at FROM standing WHERE account = ?`, account).
-		Scan(&st.Refusals, &st.Credential, &notBefore, &st.Reason, &lockstepSince, &st.Told, &toldAt)
+		SELECT refusals, credential, not_before, reason, lockstep_since, shortfall, told, told_at FROM standing WHERE account = ?`, account).
+		Scan(&st.Refusals, &st.Credential, &notBefore, &st.Reason, &lockstepSince, &st.Shortfall, &st.Told, &toldAt)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Standing{}, nil
 	}
@@ -78,6 +81,6 @@ func readStanding(ctx context.Context, q querier, account int64) (Standing, erro
 func (st Standing) equal(other Standing) bool {
 	return st.Refusals == other.Refusals && string(st.Credential) == string(other.Credential) &&
 		toMillis(st.NotBefore) == toMillis(other.NotBefore) && st.Reason == other.Reason &&
-		toMillis(st.LockstepSince) == toMillis(other.LockstepSince) &&
+		toMillis(st.LockstepSince) == toMillis(other.LockstepSince) && st.Shortfall == other.Shortfall &&
 		st.Told == other.Told && toMillis(st.ToldAt) == toMillis(other.ToldAt)
 }

@@ -12,7 +12,7 @@ func TestStore_Standing(t *testing.T) {
 		t.Errorf("Standing() of no account = %+v, %v, want a good one", st, err)
 	}
 	want := Standing{
-		Refusals: 2, Credential: []byte("c"), NotBefore: now.Add(time.Hour), Reason: "r", LockstepSince: now, Told: "t", ToldAt: now.Add(1),
+		Refusals: 2, Credential: []byte("c"), NotBefore: now.Add(time.Hour), Reason: "r", LockstepSince: now, Shortfall: 7, Told: "t", ToldAt: now.Add(1),
 	}
 	if err := s.ChangeStanding(t.Context(), account, func(st *Standing) { *st = want }); err != nil {
 		t.Fatal(err)
