@@ -26,8 +26,8 @@ const (
 
 // retrieve retrieves and delivers what is new, and notes what is set aside.
 func (s *session) retrieve(plan Plan) error {
-	if s.passes == 1 { // a further session retrieves what the first has counted
-		s.result.New = len(plan.Retrieve)
+	if !s.counted { // a further session retrieves what the first has counted
+		s.result.New, s.counted = len(plan.Retrieve), true
 	}
 	var octets int64
 	for _, e := range plan.Retrieve {

@@ -42,6 +42,7 @@ type session struct {
 	retrieved map[int]bool // message-numbers that this session delivered or recognised, and recorded
 
 	passes    int                     // sessions of this run
+	counted   bool                    // Result.New is
 	suspects  map[seen.Key]*suspicion // messages that need a second look
 	refused   map[seen.Key]bool       // messages that this run leaves alone, since it has tried them
 	warned    map[string]bool         // what was told in this run

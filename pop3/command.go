@@ -132,7 +132,7 @@ func (c *Client) blamePipelining(err error) error {
 	var protocol *ProtocolError
 	begun := len(c.reader.buffered()) > 0
 	switch {
-	case c.unanswered < 2 || c.link.call.ctx.Err() != nil:
+	case c.unanswered+c.replied < 2 || c.link.call.ctx.Err() != nil:
 	case errors.As(err, &protocol),
 		errors.Is(err, io.ErrUnexpectedEOF) && !begun && c.replied <= 1,
 		errors.Is(err, os.ErrDeadlineExceeded) && !begun && c.replied == 1:

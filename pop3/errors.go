@@ -19,8 +19,8 @@ var (
 	// are not allowed; nothing was sent and the session is as it was.
 	ErrArgument = errors.New("pop3: not possible as an argument")
 
-	// ErrPipelining goes with an error that looks as if the server, which announces PIPELINING, cannot do it: with more than
-	// one command unanswered there came something that is no reply (then the error is a *ProtocolError too), or after no
+	// ErrPipelining goes with an error that looks as if the server, which announces PIPELINING, cannot do it: where several
+	// commands had been sent there came something that is no reply (then the error is a *ProtocolError too), or after no
 	// more than one of the replies nothing at all, as from a server that drops what it has received behind a command.
 	// An end inside of a reply, or later, is the network's.
 	ErrPipelining = errors.New("pop3: the server does not keep up with pipelined commands")
