@@ -96,6 +96,9 @@ func (s *session) judgeChunk(suspects []int, refused map[string]bool, verdicts m
 				verdicts[copies[n]] = &v
 			}
 		}
+		if len(judged) == 1 && !refused[id] {
+			s.warnOfOtherSize(i, records[id], judged[0])
+		}
 		if present != nil {
 			renewedIDs = append(renewedIDs, id)
 			renewed = append(renewed, present...)
@@ -108,6 +111,21 @@ func (s *session) judgeChunk(suspects []int, refused map[string]bool, verdicts m
 		return s.fail(PhaseRecord, err)
 	}
 	return nil
+}
+
+// warnOfOtherSize tells of a message that has clearly other octets than the one that was delivered under its unique-id and is
+// on the server still (C0040). Once: either its record is renewed now, or it is retrieved and gets one of its own.
+func (s *session) warnOfOtherSize(index int, records []seen.Record, v verdict) {
+	e := s.listing[index]
+	if s.looking || len(records) != 1 || !records[0].DeletedAt.IsZero() || !seen.Differ(records[0].Listed, e.Octets) {
+		return
+	}
+	what := "it counts as another message"
+	if v.seen {
+		what = "by its header it is the same message"
+	}
+	s.event(Event{Kind: Warning, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets,
+		Err: fmt.Errorf("message %d has the unique-id of one of %d octets that was delivered, and %d octets; %s", e.Number, records[0].Listed, e.Octets, what)})
 }
 
 // records reads the records of the unique-ids back from the store.

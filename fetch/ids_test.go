@@ -65,7 +65,54 @@ func TestReuse(t *testing.T) {
 		r.runs("1 listed, 1 new, 1 delivered")
 		r.holds(first, longer)
 		r.runs("1 listed")
+		r.warnedOnce("it counts as another message")
 		server.CheckRules(t)
+	})
+	t.Run("C0040/other octets while kept, refused at first", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t, first)
+		r := newRig(t, server.Addr())
+		r.runs("1 listed, 1 new, 1 delivered")
+		server.Drop("").Remove("x")
+		server.Drop("").Add(longer)
+		hook(server, on("RETR", poptest.Refuse("not now")))
+		for range 3 {
+			r.runs("1 listed, 1 new, 1 failed")
+		}
+		hook(server, nil)
+		r.runs("1 listed, 1 new, 1 delivered")
+		r.holds(first, longer)
+		r.warnedOnce("it counts as another message")
+	})
+	t.Run("C0040/other size, same header", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t, first)
+		r := newRig(t, server.Addr())
+		r.runs("1 listed, 1 new, 1 delivered")
+		server.Drop("").Remove("x")
+		grown := sized("x", "one", strings.Repeat("a footer that came later ", 10))
+		server.Drop("").Add(grown)
+		if _, err := r.runner.Look(t.Context(), &r.account); err != nil {
+			t.Errorf("Look() = %v", err)
+		}
+		for range 3 {
+			r.runs("1 listed")
+		}
+		r.warnedOnce("it is the same message")
+	})
+	// A little more or less is what servers do (behaviour 41), and STAT is but a hint (C0017).
+	t.Run("C0017/little things are not told", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t, first)
+		r := newRig(t, server.Addr())
+		r.runs("1 listed, 1 new, 1 delivered")
+		server.Drop("").Remove("x")
+		server.Drop("").Add(sized("x", "one", "1 and some"))
+		hook(server, on("STAT", poptest.Reply([]byte("+OK 17 1000000\r\n"))))
+		r.runs("1 listed")
+		if told := r.told(fetch.Warning); len(told) > 0 {
+			t.Errorf("warned of %v, want nothing", told)
+		}
 	})
 	// The server renumbers all unique-ids: what is at the target by its token is not looked for under other ids, so all are
 	// new; nothing is lost.
@@ -98,6 +145,20 @@ func TestReuse(t *testing.T) {
 		r.runs("2 listed")
 		r.holds(first, letter("b"))
 	})
+}
+
+// warnedOnce checks that one warning, in all runs, has the text.
+func (r *rig) warnedOnce(text string) {
+	r.t.Helper()
+	n := 0
+	for _, e := range r.told(fetch.Warning) {
+		if strings.Contains(e.Err.Error(), text) {
+			n++
+		}
+	}
+	if n != 1 {
+		r.t.Errorf("%d warnings say %q, want 1: %v", n, text, r.told(fetch.Warning))
+	}
 }
 
 // TestCopies tells the story of one unique-id on several messages (C0041).

@@ -214,6 +214,54 @@ func TestRetr_stray_octets(t *testing.T) {
 	}
 }
 
+// What looks as if the server could not do what it announces is told apart from what the network does (R2449-3).
+func TestRetr_pipeliningBroken(t *testing.T) {
+	const three = "C: RETR 1\nC: RETR 2\nC: RETR 3\n"
+	const one = "S: +OK\nS: one\nS: .\n"
+	for _, test := range []struct {
+		name, script string
+		blamed       bool
+	}{
+		{"no reply", three + one + "S: text\n", true},
+		{"no reply for the first", three + "S: text\n", true},
+		{"no reply for the last", three + one + one + "S: text\n", true},
+		{"closed at once", three + "cut", true},
+		{"closed after one", three + one + "cut", true},
+		{"reset after one", three + one + "pause 20ms\nreset", true},
+		{"silent after one", three + one + "stall", true},
+		{"silent at once", three + "stall", false},
+		{"closed after two", three + one + one + "cut", false},
+		{"silent after two", three + one + one + "stall", false},
+		{"closed in a reply", three + one + "S- +O\ncut", false},
+		{"silent in a reply", three + one + "S- +O\nstall", false},
+		{"closed in a message", three + one + "S: +OK\nS: two\ncut", false},
+		{"octets behind the last", three + one + one + one + "S: -ERR idle\n", false},
+	} {
+		t.Run("R2449-3/"+test.name, func(t *testing.T) {
+			t.Parallel()
+			c := pipelined(t, test.script)
+			c.opts.ReplyTimeout, c.opts.StallTimeout = 300*time.Millisecond, 300*time.Millisecond
+			var last error
+			for m, err := range c.Retr(t.Context(), numbers(1, 3)) {
+				if last = err; err == nil {
+					_, last = io.Copy(io.Discard, m)
+				}
+			}
+			if blamed := errors.Is(last, ErrPipelining); blamed != test.blamed {
+				t.Errorf("Retr() = %v, ErrPipelining %v, want %v", last, blamed, test.blamed)
+			}
+		})
+	}
+	t.Run("R2449-3/one at a time", func(t *testing.T) {
+		c := transaction(t, "C: RETR 1\nS: text")
+		for _, err := range c.Retr(t.Context(), numbers(1, 1)) {
+			if err == nil || errors.Is(err, ErrPipelining) {
+				t.Errorf("Retr() = %v, want an error that is not ErrPipelining", err)
+			}
+		}
+	})
+}
+
 // When the sequence ends, what is unanswered is answered and nothing more is sent.
 func TestRetr_source_ends(t *testing.T) {
 	c := pipelined(t, "C: RETR 1\nC: RETR 2\nS: +OK\nS: one\nS: .\nS: +OK\nS: two\nS: .\nC: QUIT\nS: +OK")

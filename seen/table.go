@@ -62,15 +62,15 @@ func (k *known) judge(ordinal, listed int, octets int64) (verdict, *row, *aside)
 		return isCheck, nil, nil
 	case k.ever > 1 && r.listed != octets: // one copy may have gone and another come
 		return isCheck, nil, nil
-	case r.deletedAt != 0 || r.absentAt != 0 && k.current > 0 || differ(r.listed, octets):
+	case r.deletedAt != 0 || r.absentAt != 0 && k.current > 0 || Differ(r.listed, octets):
 		return isCheck, nil, nil
 	}
 	return isSeen, r, nil
 }
 
-// differ says that two sizes cannot be those of one message. Servers count line ends differently and change header fields
-// such as Status between sessions, so some difference means nothing.
-func differ(a, b int64) bool {
+// Differ says that two sizes, as LIST announced them, can hardly be those of one message. Servers count line ends differently
+// and change header fields such as Status between sessions, so some difference means nothing; zero is unknown.
+func Differ(a, b int64) bool {
 	return a > 0 && b > 0 && max(a, b)-min(a, b) > 16+a/16
 }
 
