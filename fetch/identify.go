@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"io"
 	"iter"
 	"slices"
