@@ -128,41 +128,32 @@ func (r *rig) isQuarantined(ids ...string) {
 	}
 }
 
-// A link that brings the octets one by one hides those behind a forged reply to NOOP until it has been believed.
-func TestTorso_octetByOctet(t *testing.T) {
+// A slow link hides what is behind a forged reply to NOOP until that reply has been believed. But who wrote the message does not
+// know its unique-id.
+func TestTorso_slowLink(t *testing.T) {
 	t.Parallel()
-	const letterC = "S: +OK\nS: Subject: c\nS:\nS: c\nS: .\n"
-	login := "chunk 1\nS: +OK\nC: CAPA\nS: +OK\nS: UIDL\nS: TOP\nS: PIPELINING\nS: USER\nS: .\nC: USER mrose\nS: +OK\nC: PASS tanstaaf\nS: +OK\n" +
+	const login = "S: +OK\nC: CAPA\nS: +OK\nS: UIDL\nS: TOP\nS: PIPELINING\nS: USER\nS: .\nC: USER mrose\nS: +OK\nC: PASS tanstaaf\nS: +OK\n" +
 		"C: STAT\nC: LIST\nC: UIDL\nS: +OK 2 66\nS: +OK\nS: 1 50\nS: 2 17\nS: .\nS: +OK\nS: 1 torso\nS: 2 c\nS: .\n"
-	script := poptest.Dialogue(t, login+`
-		C: RETR 1
-		C: RETR 2
-		S: +OK
-		S: .
-		S: +OK
-		S: +OK 1
-		S: +OK
-		S: .
-		cut
-		-- connection
-		`+login+`
-		C: RETR 1
-		S: +OK
-		S: .
-		C: NOOP
-		S: +OK
-		C: UIDL 1
-		S: +OK 1
-		S: +OK
-		S: .
-		cut
-		-- connection
-		`+login+"C: RETR 2\n"+letterC+"C: QUIT\nS: +OK\n")
-	r := newRig(t, script.Addr())
-	r.runs("2 listed, 2 new, 1 delivered, 1 quarantined")
-	r.holds(poptest.Message{Content: []byte("Subject: c\r\n\r\nc\r\n")})
-	r.isQuarantined("torso")
-	script.Wait()
+	for _, test := range []struct{ name, forged string }{
+		{"no listing", "S: +OK 1"},
+		{"another unique-id", "S: +OK 1 torsos"},
+		{"another message-number", "S: +OK 2 torso"},
+		{"refused", "S: -ERR no\nC: NOOP"},
+		{"refused, and refused", "S: -ERR no\nC: NOOP\nS: -ERR no"},
+		{"the end", ""},
+	} {
+		t.Run("behaviour 38/"+test.name, func(t *testing.T) {
+			t.Parallel()
+			script := poptest.Dialogue(t, "chunk 1\n"+login+"C: RETR 1\nC: RETR 2\nS: +OK\nS: .\nS: +OK\nS: +OK\nS: .\ncut\n"+
+				"-- connection\n"+login+"C: RETR 1\nS: +OK\nS: .\nC: NOOP\nS: +OK\nC: UIDL 1\n"+test.forged+"\nS: .\ncut\n"+
+				"-- connection\n"+login+"C: RETR 2\nS: +OK\nS: Subject: c\nS:\nS: c\nS: .\nC: QUIT\nS: +OK\n")
+			r := newRig(t, script.Addr())
+			r.runs("2 listed, 2 new, 1 delivered, 1 quarantined")
+			r.holds(poptest.Message{Content: []byte("Subject: c\r\n\r\nc\r\n")})
+			r.isQuarantined("torso")
+			script.Wait()
+		})
+	}
 }
 
 // Without sizes an empty message cannot be told from a torso by itself.

@@ -20,6 +20,7 @@ const (
 	exitOK          = 0
 	exitEmpty       = 1  // --fail-empty
 	exitUsage       = 64 // wrong usage
+	exitQuarantined = 65 // a message was refused too often, and is left alone
 	exitNoHost      = 68 // the server's name is unknown
 	exitUnavailable = 69 // the server lacks what is needed
 	exitSoftware    = 70 // a fault in popfetch itself
@@ -32,7 +33,7 @@ const (
 )
 
 // urgency orders the statuses of several accounts: the fault that a person must act on first comes first.
-var urgency = []int{exitConfig, exitNoPerm, exitCantCreate, exitIO, exitSoftware, exitProtocol, exitUnavailable, exitNoHost, exitTempFail}
+var urgency = []int{exitConfig, exitNoPerm, exitCantCreate, exitIO, exitSoftware, exitProtocol, exitUnavailable, exitNoHost, exitQuarantined, exitTempFail}
 
 // errEmpty makes --fail-empty's status; it has no text.
 var errEmpty = errors.New("nothing was new")
@@ -84,6 +85,9 @@ func resultStatuses(r fetch.Result) []int {
 	}
 	if r.Failed > 0 {
 		statuses = append(statuses, exitTempFail)
+	}
+	if r.Quarantined > 0 {
+		statuses = append(statuses, exitQuarantined)
 	}
 	if r.Unusable > 0 {
 		statuses = append(statuses, exitProtocol)

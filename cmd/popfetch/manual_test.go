@@ -136,7 +136,7 @@ func TestManual_status(t *testing.T) {
 
 func TestManual_JSON(t *testing.T) {
 	program := []string{
-		string(fetch.Started), string(fetch.Listed), string(fetch.Recognised), string(fetch.Delivered), string(fetch.Refused),
+		string(fetch.Started), string(fetch.Listed), string(fetch.Recognised), string(fetch.Delivered), string(fetch.Refused), string(fetch.Quarantined),
 		string(fetch.Skipped), string(fetch.Deleted), string(fetch.Warning), string(fetch.Finished), "max_size",
 	}
 	line := reflect.TypeFor[eventLine]()

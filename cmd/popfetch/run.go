@@ -114,7 +114,7 @@ func summary(r fetch.Result) string {
 		n    int
 		what string
 	}{
-		{r.Recognised, "recognised"}, {r.Skipped, "too large"}, {r.Failed, "failed"}, {r.Unusable, "unusable"}, {r.Deleted, "deleted"},
+		{r.Recognised, "recognised"}, {r.Skipped, "too large"}, {r.Quarantined, "quarantined"}, {r.Failed, "failed"}, {r.Unusable, "unusable"}, {r.Deleted, "deleted"},
 	} {
 		if count.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", count.n, count.what))

@@ -178,7 +178,7 @@ func newEventLine(e fetch.Event) eventLine {
 	switch e.Kind {
 	case fetch.Listed, fetch.Finished:
 		line.Messages, line.Octets = &e.Messages, &e.Octets
-	case fetch.Delivered, fetch.Recognised, fetch.Refused, fetch.Skipped, fetch.Deleted:
+	case fetch.Delivered, fetch.Recognised, fetch.Quarantined, fetch.Refused, fetch.Skipped, fetch.Deleted:
 		line.Octets = &e.Octets
 	}
 	if e.Err != nil {
@@ -196,6 +196,9 @@ func (p *program) tell(e fetch.Event, quiet bool) {
 		if !quiet {
 			p.term.errorf("%s: %v", e.Account, e.Err)
 		}
+	case fetch.Quarantined:
+		p.term.errorf("%s: message %d (unique-id %s) is quarantined and not tried again, unless popfetch seen forget names it: %v",
+			e.Account, e.Number, writeID(e.UniqueID), e.Err)
 	case fetch.Refused, fetch.Skipped:
 		if e.Kind == fetch.Refused || !quiet {
 			p.term.errorf("%s: message %d (unique-id %s) is %s: %v", e.Account, e.Number, writeID(e.UniqueID), e.Kind, e.Err)
