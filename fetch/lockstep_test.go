@@ -231,6 +231,22 @@ func TestLockstep_network(t *testing.T) {
 	}
 }
 
+// What was found out while the clock was wrong does not last until it is right.
+func TestLockstep_wrongClock(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"), letter("b"), letter("c"))
+	hook(server, droppingInput("RETR 2", poptest.Reply([]byte("what?\r\n")), 1))
+	r := newRig(t, server.Addr())
+	r.later(3000 * day)
+	r.runs("3 listed, 3 new, 3 delivered")
+	r.later(-3000 * day)
+	r.pipelined()
+	r.runs("3 listed")
+	if !r.pipelined() {
+		t.Error("one command at a time, want pipelining")
+	}
+}
+
 // What goes wrong one command at a time too is not the pipelining's fault, and a run falls back once.
 func TestLockstep_inVain(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package fetch_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -150,32 +151,34 @@ func TestSuspect_strayReply(t *testing.T) {
 }
 
 // A reply that nobody asked for shifts all that follow: what comes for one message is the one before. Where LIST tells sizes it
-// does not get past the next message (behaviours 9 and 38).
+// does not get past the next message, be that larger or smaller (behaviours 9 and 38).
 func TestSuspect_shifted(t *testing.T) {
 	t.Parallel()
 	for _, stray := range []string{"-ERR what\r\n", "+OK what\r\n", "+OK\r\n.\r\n", "what\r\n"} {
-		t.Run("behaviour 9/"+strings.TrimSpace(stray), func(t *testing.T) {
-			t.Parallel()
-			messages := many("a", 12, func(_, octets int) string { return strconv.Itoa(octets) })
-			server := newServer(t, messages...)
-			hook(server, func(s *poptest.Session, cmd string) poptest.Action {
-				if cmd == "RETR 4" && s.Number() == 1 {
-					m := messages[3].Content
-					return poptest.Reply([]byte("+OK\r\n" + string(poptest.Stuff(m)) + stray))
+		for _, falling := range []bool{false, true} {
+			t.Run(fmt.Sprintf("behaviour 9/%s, falling %v", strings.TrimSpace(stray), falling), func(t *testing.T) {
+				t.Parallel()
+				messages := many("a", 7, func(_, octets int) string { return strconv.Itoa(octets) })
+				if falling {
+					slices.Reverse(messages)
 				}
-				return poptest.Action{}
+				server := newServer(t, messages...)
+				hook(server, func(s *poptest.Session, cmd string) poptest.Action {
+					if cmd == "RETR 2" && s.Number() == 1 {
+						return poptest.Reply([]byte("+OK\r\n" + string(poptest.Stuff(messages[1].Content)) + stray))
+					}
+					return poptest.Action{}
+				})
+				r := newRig(t, server.Addr())
+				for range 3 { // what was taken for refused comes in the next run
+					if result := r.run(); result.Err != nil {
+						t.Errorf("Run() = %v", result.Err)
+					}
+				}
+				r.holds(messages...)
+				server.CheckRules(t)
 			})
-			r := newRig(t, server.Addr())
-			result := r.run()
-			if result.Err != nil {
-				t.Errorf("Run() = %v", result.Err)
-			}
-			for range 2 { // what was taken for refused comes in the next run
-				r.run()
-			}
-			r.holds(messages...)
-			server.CheckRules(t)
-		})
+		}
 	}
 }
 
@@ -187,9 +190,10 @@ func TestSuspect_lookFails(t *testing.T) {
 		name, command string
 		action        poptest.Action
 	}{
-		{"cut in the message", "RETR 2", poptest.Cut(12)},
+		{"cut in the message", "RETR 2", poptest.Cut(30)},
+		{"cut in the status line", "RETR 2", poptest.Cut(5)},
 		{"cut before the message", "RETR 2", poptest.Cut(0)},
-		{"silent in the message", "RETR 2", poptest.Stall(12)},
+		{"silent in the message", "RETR 2", poptest.Stall(30)},
 		{"cut behind the message", "NOOP", poptest.Cut(0)},
 		{"silent behind the message", "NOOP", poptest.Stall(0)},
 		{"cut behind NOOP", "UIDL 2", poptest.Cut(0)},
