@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"fmt"
+	"time"
 )
 
 // Phase is the part of a run in which an error ended it.
@@ -49,6 +50,10 @@ const (
 type LoginError struct {
 	Fault LoginFault
 	Err   error
+	// Credential is what Credentials.Changed tells by whether that which was refused has changed since; nil: nobody can tell.
+	Credential []byte
+	// Until is when the next log-in may be; zero: at any time.
+	Until time.Time
 }
 
 func (e *LoginError) Error() string {

@@ -37,6 +37,8 @@ type Account struct {
 
 	POP3  pop3.Options
 	Login func(context.Context, *pop3.Client) error // see Credentials.Login
+	// Changed tells whether what Login logs in with is not what was refused (see Credentials.Changed); nil: it never changes.
+	Changed func(ctx context.Context, credential []byte) (bool, error)
 
 	Target  deliver.Target
 	Delete  DeletePolicy

@@ -32,7 +32,7 @@ var preference = []Mechanism{External, Plain, Login, User}
 // Credentials are what an account logs in with.
 type Credentials struct {
 	User       string
-	Password   func(context.Context) (string, error) // asked once a run, and only when it is needed
+	Password   func(context.Context) (string, error) // asked once by each log-in, and only when it is needed
 	Mechanisms []Mechanism                           // empty: what the server offers, by strength
 	External   bool                                  // there is a client certificate, so EXTERNAL may be tried unnamed
 }
@@ -50,8 +50,8 @@ func (cr *Credentials) Login(ctx context.Context, c *pop3.Client) error {
 	for _, mechanism := range usable {
 		if mechanism != External && password == "" {
 			var err error
-			if password, err = cr.Password(ctx); err != nil {
-				return &LoginError{Fault: LoginCannot, Err: fmt.Errorf("the password: %w", err)}
+			if password, err = cr.password(ctx); err != nil {
+				return err
 			}
 		}
 		shown, err := cr.attempt(ctx, c, mechanism, password)
@@ -76,6 +76,9 @@ func (cr *Credentials) Login(ctx context.Context, c *pop3.Client) error {
 		if shown || submissions == 2 || reply != nil && reply.Code != "" {
 			break
 		}
+	}
+	if refusal.Fault == LoginRefused {
+		refusal.Credential = cr.newMark(password)
 	}
 	return refusal
 }

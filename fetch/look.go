@@ -22,6 +22,16 @@ type Survey struct {
 
 // Look logs in, lists and plans as a run does, and quits. It counts among the accounts at work.
 func (r *Runner) Look(ctx context.Context, account *Account) (*Survey, error) {
+	return r.look(ctx, account, false)
+}
+
+// Check is Look also for an account that is left alone because its log-ins were refused. One that succeeds ends that, one
+// that does not changes nothing.
+func (r *Runner) Check(ctx context.Context, account *Account) (*Survey, error) {
+	return r.look(ctx, account, true)
+}
+
+func (r *Runner) look(ctx context.Context, account *Account, checking bool) (*Survey, error) {
 	leave, err := r.enter(ctx)
 	if err != nil {
 		return nil, &Error{Account: account.Name, Phase: PhaseOpen, Err: err}
@@ -33,7 +43,7 @@ func (r *Runner) Look(ctx context.Context, account *Account) (*Survey, error) {
 	if err != nil {
 		return nil, s.fail(PhaseState, err)
 	}
-	s.known, s.looking = known, true
+	s.known, s.looking, s.checking = known, true, checking
 	if err := s.begin(); err != nil {
 		return nil, err
 	}

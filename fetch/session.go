@@ -36,6 +36,7 @@ type session struct {
 	digests  map[int]seen.Digest // by message-number, what TOP has shown in this session
 	verdicts map[int]*verdict    // by index; what identify found
 	looking  bool                // nothing is to be changed, in the store either
+	checking bool                // for somebody who wants to know whether the log-in works
 	twins    map[int][]twin      // by message-number, what a message may turn out to be
 	idle     func()              // what Options.Idle does in this phase
 
@@ -220,8 +221,8 @@ func (s *session) open() error {
 			return s.fail(PhaseOpen, err)
 		}
 	}
-	if err := s.account.Login(s.soft, client); err != nil {
-		return s.leave(s.fail(PhaseLogin, err))
+	if err := s.noteLogin(s.account.Login(s.soft, client)); err != nil {
+		return s.leave(err)
 	}
 	loggedInAt := s.runner.now()
 	delay := client.Capabilities()["LOGIN-DELAY"]

@@ -40,14 +40,21 @@ func (s *session) begin() error {
 
 // admit returns a *LoginError if the account must not log in yet: nothing is sent then, since servers count each attempt.
 func (s *session) admit() error {
+	if !s.entered() {
+		return nil
+	}
 	st, err := s.runner.Store.Standing(s.soft, s.known.ID)
 	if err != nil {
 		return s.fail(PhaseState, err)
 	}
-	if left := held(st, s.runner.now()); left > 0 {
-		return s.fail(PhaseLogin, &LoginError{Fault: LoginHeld, Err: fmt.Errorf("%s: %s left", st.Reason, inWords(left))})
+	left := held(st, s.runner.now())
+	switch {
+	case left <= 0:
+		return nil
+	case st.Refusals >= maxRefusals:
+		return s.leaveAlone(st)
 	}
-	return nil
+	return s.fail(PhaseLogin, &LoginError{Fault: LoginHeld, Err: fmt.Errorf("%s: %s left", st.Reason, inWords(left))})
 }
 
 // inWords rounds up: who comes back after that time is not too early.
@@ -76,10 +83,16 @@ func (s *session) postpone(until time.Time, reason string) error {
 	})
 }
 
+// entered tells whether the standing is that of the account as it is now: a look may come before the first run, or before the
+// first one with another server or user.
+func (s *session) entered() bool {
+	return s.known.ID != 0 && s.known.Server == s.account.Server && s.known.User == s.account.User
+}
+
 // changeStanding notes what is found out about the server also when the run is being stopped. Of an account that no run
 // has entered yet nothing is kept.
 func (s *session) changeStanding(change func(*seen.Standing)) error {
-	if s.known.ID == 0 {
+	if !s.entered() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.hard), recordTimeout)

@@ -200,6 +200,7 @@ func (p *program) fetchAccount(s *setting, a *config.Account) (fetch.Account, er
 			StallTimeout:    a.Timeout,
 		},
 		Login:    credentials.Login,
+		Changed:  credentials.Changed,
 		Delete:   fetch.DeletePolicy{Enabled: a.Delete.Enabled, After: a.Delete.After},
 		All:      s.cli.Bool("all"),
 		MaxSize:  a.MaxSize,

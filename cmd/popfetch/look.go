@@ -13,15 +13,15 @@ import (
 
 // check logs in and reports; it retrieves and changes nothing.
 func (p *program) check(c *cli.Context) error {
-	return p.look(c, p.showCheck)
+	return p.look(c, (*fetch.Runner).Check, p.showCheck)
 }
 
 // list prints what is on the server.
 func (p *program) list(c *cli.Context) error {
-	return p.look(c, p.showListing)
+	return p.look(c, (*fetch.Runner).Look, p.showListing)
 }
 
-func (p *program) look(c *cli.Context, show func(*cli.Context, *fetch.Survey) error) error {
+func (p *program) look(c *cli.Context, look lookFunc, show func(*cli.Context, *fetch.Survey) error) error {
 	s, err := p.load(c)
 	if err != nil {
 		return err
@@ -35,7 +35,7 @@ func (p *program) look(c *cli.Context, show func(*cli.Context, *fetch.Survey) er
 		return err
 	}
 	defer store.Close() //nolint:errcheck // nothing was written
-	return p.lookAt(c, p.runner(s, store, nil), accounts, func(survey *fetch.Survey) error { return show(c, survey) })
+	return p.lookAt(c, p.runner(s, store, nil), look, accounts, func(survey *fetch.Survey) error { return show(c, survey) })
 }
 
 // checked is one line of check --json. Its field names are part of the contract.

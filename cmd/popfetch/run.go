@@ -125,7 +125,7 @@ func summary(r fetch.Result) string {
 
 // foretell prints what a run would do.
 func (p *program) foretell(c *cli.Context, runner *fetch.Runner, accounts []fetch.Account) error {
-	return p.lookAt(c, runner, accounts, func(survey *fetch.Survey) error {
+	return p.lookAt(c, runner, (*fetch.Runner).Look, accounts, func(survey *fetch.Survey) error {
 		plan := survey.Plan
 		for _, e := range plan.Retrieve {
 			if err := p.foretellOne(c, survey.Account, "retrieve", e); err != nil {
@@ -167,9 +167,12 @@ func (p *program) foretellOne(c *cli.Context, account, what string, e seen.Entry
 	return p.term.printf("%s: would %s message %d (unique-id %s, %d octets)\n", account, what, e.Number, writeID(e.UniqueID), e.Octets)
 }
 
+// lookFunc is fetch.Runner's Look or Check.
+type lookFunc func(*fetch.Runner, context.Context, *fetch.Account) (*fetch.Survey, error)
+
 // lookAt looks at the accounts, as many at once as a run works at, and shows in their order what it finds; one account's
 // trouble is not another's.
-func (p *program) lookAt(c *cli.Context, runner *fetch.Runner, accounts []fetch.Account, show func(*fetch.Survey) error) error {
+func (p *program) lookAt(c *cli.Context, runner *fetch.Runner, at lookFunc, accounts []fetch.Account, show func(*fetch.Survey) error) error {
 	type look struct {
 		survey *fetch.Survey
 		err    error
@@ -178,7 +181,7 @@ func (p *program) lookAt(c *cli.Context, runner *fetch.Runner, accounts []fetch.
 	for i := range accounts {
 		looks[i] = make(chan look, 1)
 		go func() {
-			survey, err := runner.Look(c.Context, &accounts[i])
+			survey, err := at(runner, c.Context, &accounts[i])
 			looks[i] <- look{survey, err}
 		}()
 	}

@@ -180,7 +180,7 @@ func (p *program) markListed(c *cli.Context, name string) error {
 	}
 	defer store.Close() //nolint:errcheck // each commit was durable by itself
 	accounts[0].All = false
-	return p.lookAt(c, p.runner(s, store, nil), accounts, func(survey *fetch.Survey) error {
+	return p.lookAt(c, p.runner(s, store, nil), (*fetch.Runner).Look, accounts, func(survey *fetch.Survey) error {
 		a := accounts[0]
 		known, err := store.Enter(c.Context, name, a.Server, a.User)
 		if err != nil {

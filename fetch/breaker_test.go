@@ -1,0 +1,189 @@
+package fetch_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/poptest"
+)
+
+// guarded is a rig whose clock stands still and whose account knows whether its password has changed.
+func guarded(t *testing.T, server *poptest.Server, password *string) *rig {
+	t.Helper()
+	r := newRig(t, server.Addr())
+	start := time.Now().Truncate(time.Second)
+	r.runner.Now = func() time.Time {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return start.Add(r.clock)
+	}
+	credentials := &fetch.Credentials{User: user, Password: func(context.Context) (string, error) { return *password, nil }}
+	r.account.Login, r.account.Changed = credentials.Login, credentials.Changed
+	return r
+}
+
+// refused runs the account, whose log-in is refused by the server.
+func (r *rig) refused(server *poptest.Server) error {
+	r.t.Helper()
+	return r.refusedBy(server, 1)
+}
+
+// leftAlone runs the account, which must not even connect.
+func (r *rig) leftAlone(server *poptest.Server) error {
+	r.t.Helper()
+	return r.refusedBy(server, 0)
+}
+
+func (r *rig) refusedBy(server *poptest.Server, connections int) error {
+	r.t.Helper()
+	before := len(server.Sessions())
+	err := r.fails(fetch.PhaseLogin, "")
+	checkFault(r.t, err, fetch.LoginRefused)
+	if got := len(server.Sessions()) - before; got != connections {
+		r.t.Errorf("%d connections were made, want %d (%v)", got, connections, err)
+	}
+	return err
+}
+
+func newGuardedServer(t *testing.T) *poptest.Server {
+	t.Helper()
+	server := newServer(t, letter("a"))
+	server.Configure(without("AUTH-RESP-CODE"))
+	return server
+}
+
+// After three refused log-ins in a row, over all runs, an account is left alone for a growing time, up to a day.
+func TestBreaker(t *testing.T) {
+	t.Parallel()
+	server := newGuardedServer(t)
+	password := "wrong"
+	r := guarded(t, server, &password)
+	for range 2 {
+		if err := r.refused(server); strings.Contains(err.Error(), "left alone") {
+			t.Errorf("Run() = %v, want nothing of leaving alone yet", err)
+		}
+	}
+	err := r.refused(server)
+	for i, rest := range []time.Duration{15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour, 16 * time.Hour, day, day} {
+		for _, want := range []string{
+			"left alone until " + r.runner.Now().Add(rest).Format("2006-01-02 15:04"), "changed password", "popfetch check work", "in a row",
+		} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("refusal %d: Run() = %v, want %q in it", i+3, err, want)
+			}
+		}
+		var login *fetch.LoginError
+		if errors.As(err, &login); login == nil || login.Until.Sub(r.runner.Now()).Round(time.Millisecond) != rest {
+			t.Errorf("refusal %d: Run() = %v, want it to be until %v later", i+3, err, rest)
+		}
+		if again := r.leftAlone(server); again.Error() != err.Error() {
+			t.Errorf("Run() = %v, want it to say the same as the refusal: %v", again, err)
+		}
+		r.later(rest - time.Second)
+		_ = r.leftAlone(server)
+		r.later(time.Second)
+		err = r.refused(server)
+	}
+	checkCount(t, server, "AUTH", 12)
+	server.CheckRules(t)
+}
+
+// A changed password counts at once, and starts from nothing; so does a log-in that succeeds.
+func TestBreaker_password(t *testing.T) {
+	t.Parallel()
+	server := newGuardedServer(t)
+	password := "wrong"
+	r := guarded(t, server, &password)
+	for range 3 {
+		_ = r.refused(server)
+	}
+	_ = r.leftAlone(server)
+	password = "wrong too"
+	for range 3 {
+		_ = r.refused(server)
+	}
+	_ = r.leftAlone(server)
+	password = secret
+	r.runs("1 listed, 1 new, 1 delivered")
+	password = "wrong"
+	for range 2 {
+		_ = r.refused(server)
+	}
+	password = secret
+	r.runs("1 listed")
+	password = "wrong"
+	for range 3 {
+		_ = r.refused(server)
+	}
+	_ = r.leftAlone(server)
+	// Where the password cannot be had, that is what the run says.
+	locked := errors.New("the password store is locked")
+	c := credentials()
+	c.Password = func(context.Context) (string, error) { return "", locked }
+	r.account.Changed = c.Changed
+	err := r.fails(fetch.PhaseLogin, "")
+	checkFault(t, err, fetch.LoginCannot)
+	if !errors.Is(err, locked) {
+		t.Errorf("Run() = %v, want %v", err, locked)
+	}
+	r.account.Changed = nil
+	_ = r.leftAlone(server)
+}
+
+// A mechanism that the server announces and cannot do is refused like a wrong password, and mended by naming another.
+func TestBreaker_mechanism(t *testing.T) {
+	t.Parallel()
+	server := newGuardedServer(t)
+	hook(server, on("AUTH PLAIN", poptest.Refuse("no such luck")))
+	r := guarded(t, server, new(string))
+	r.account.Login, r.account.Changed = credentials(fetch.Plain).Login, credentials(fetch.Plain).Changed
+	for range 3 {
+		_ = r.refused(server)
+	}
+	_ = r.leftAlone(server)
+	r.account.Login, r.account.Changed = credentials(fetch.User).Login, credentials(fetch.User).Changed
+	r.runs("1 listed, 1 new, 1 delivered")
+}
+
+// Check logs in whatever was refused before: its success ends the wait, its failure changes nothing. Look waits.
+func TestBreaker_check(t *testing.T) {
+	t.Parallel()
+	server := newGuardedServer(t)
+	password := "wrong"
+	r := guarded(t, server, &password)
+	for range 2 {
+		_ = r.refused(server)
+	}
+	for range 3 {
+		_, err := r.runner.Check(t.Context(), &r.account)
+		checkFault(t, err, fetch.LoginRefused)
+	}
+	if _, err := r.runner.Look(t.Context(), &r.account); err == nil || !strings.Contains(err.Error(), "3 times in a row") {
+		t.Errorf("Look() = %v, want the third refusal, since those of Check do not count", err)
+	}
+	before := r.standing()
+	if _, err := r.runner.Look(t.Context(), &r.account); err == nil || server.Count("QUIT") != 6 {
+		t.Errorf("Look() = %v after %d sessions, want an error and 6", err, server.Count("QUIT"))
+	}
+	_, err := r.runner.Check(t.Context(), &r.account)
+	checkFault(t, err, fetch.LoginRefused)
+	if after := r.standing(); after.NotBefore != before.NotBefore || after.Refusals != before.Refusals {
+		t.Errorf("the standing is %+v after a refused check, want %+v", after, before)
+	}
+	_ = r.leftAlone(server)
+
+	server.Configure(func(c *poptest.Config) { // the password was right, but the account locked
+		c.Mechanisms["PLAIN"] = func(*poptest.Session, []byte, func([]byte) ([]byte, error)) (string, error) { return user, nil }
+	})
+	if _, err := r.runner.Check(t.Context(), &r.account); err != nil {
+		t.Errorf("Check() = %v, want no error", err)
+	}
+	r.runs("1 listed, 1 new, 1 delivered")
+	if st := r.standing(); st.Refusals != 0 || len(st.Credential) != 0 || !st.NotBefore.IsZero() || st.Reason != "" {
+		t.Errorf("the standing is %+v, want a good one", st)
+	}
+}
