@@ -84,6 +84,7 @@ type Runner struct {
 	Store     *seen.Store
 	Jobs      int              // accounts at work at once, over all calls; zero means 4
 	Observe   func(Event)      // if set, is told each event, one at a time
+	Quiet     bool             // nobody sees the warnings, so that they do not count as told (see Event.Repeated)
 	Now       func() time.Time // nil: time.Now
 	KeepAlive time.Duration    // how long a session may lie idle before NOOP is sent; zero means one minute
 
@@ -178,6 +179,6 @@ func (r *Runner) runOne(ctx context.Context, account *Account) Result {
 	s := newSession(ctx, r, account)
 	defer s.release()
 	s.result.Err = s.run()
-	s.event(Event{Kind: Finished, Messages: s.result.Delivered, Octets: s.result.Octets, Err: s.result.Err})
+	s.finished()
 	return s.result
 }

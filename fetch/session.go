@@ -52,6 +52,8 @@ type session struct {
 	lockstep     bool  // one command at a time
 	fellBack     error // why, if that was found out in this run and is not remembered yet
 	brokenBefore bool  // the server broke pipelining some time ago
+
+	telling telling
 }
 
 // newSession makes the contexts of a run: soft ends with ctx, or a grace before the deadline; hard a grace after soft,
@@ -99,12 +101,12 @@ func (s *session) fail(phase Phase, err error) error {
 	return &Error{Account: s.account.Name, Phase: phase, Err: err}
 }
 
-// warn tells what is odd, once in a run.
+// warn tells what is odd, once in a run. As long as it lasts a person is told once a day, whatever the arguments.
 func (s *session) warn(format string, args ...any) {
 	err := fmt.Errorf(format, args...)
 	if !s.warned[err.Error()] {
 		s.warned[err.Error()] = true
-		s.event(Event{Kind: Warning, Err: err})
+		s.event(Event{Kind: Warning, Err: err, Repeated: s.repeated(warningLine + format)})
 	}
 }
 
@@ -112,6 +114,7 @@ func (s *session) warn(format string, args ...any) {
 // more, because a message is suspect or because pipelining has got it out of step: then a further session goes on.
 func (s *session) run() (err error) {
 	s.event(Event{Kind: Started})
+	s.loadTold()
 	unlock, err := s.runner.Store.Lock(s.account.stateName())
 	if err != nil {
 		return s.fail(PhaseLock, err)

@@ -21,7 +21,7 @@ type Standing struct {
 	// Shortfall is the largest share, in thousandths, of what LIST announced that a message lacked which was whole all the
 	// same.
 	Shortfall int
-	// Told is the last error that a person was told of, and ToldAt when; empty: the last run had none.
+	// Told is what a person was told of and lasts, in the caller's words, and ToldAt since when; empty: nothing.
 	Told   string
 	ToldAt time.Time
 }

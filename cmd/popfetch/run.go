@@ -60,7 +60,7 @@ type broken struct {
 func (b *broken) set(err error) { b.once.Do(func() { b.err = err }) }
 
 func (p *program) runner(s *setting, store *seen.Store, output *broken) *fetch.Runner {
-	r := &fetch.Runner{Store: store, Jobs: s.Jobs}
+	r := &fetch.Runner{Store: store, Jobs: s.Jobs, Quiet: s.cli.Bool("quiet")}
 	if s.cli.IsSet("jobs") {
 		r.Jobs = s.cli.Int("jobs")
 	}

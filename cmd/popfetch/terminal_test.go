@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
@@ -196,4 +197,32 @@ func TestTerminal_interrupt(t *testing.T) {
 	p.waitFor("popfetch: finishing what was asked for; interrupt once more to end at once\r\n")
 	server.Wait()
 	p.waitFor(fmt.Sprintf("popfetch: mrose@127.0.0.1: %d listed, %d delivered\r\n", messages, server.Count("RETR")))
+}
+
+// TestTell_repeated shows what lasts from run to run to those who look on, and not to cron.
+func TestTell_repeated(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		talks     bool
+		verbosity int
+		want      bool
+	}{
+		{"cron", false, 0, false},
+		{"terminal", true, 0, true},
+		{"verbose", false, 1, true},
+	} {
+		for _, kind := range []fetch.Kind{fetch.Warning, fetch.Finished} {
+			var shown bytes.Buffer
+			p := &program{term: &terminal{err: &shown, talks: test.talks}, verbosity: test.verbosity}
+			p.tell(fetch.Event{Kind: kind, Err: io.ErrUnexpectedEOF, Repeated: true}, false)
+			if got := shown.Len() > 0; got != test.want {
+				t.Errorf("%s: a repeated %s shows %q, want anything: %v", test.name, kind, &shown, test.want)
+			}
+			shown.Reset()
+			p.tell(fetch.Event{Kind: kind, Err: io.ErrUnexpectedEOF}, false)
+			if shown.Len() == 0 {
+				t.Errorf("%s: a new %s shows nothing", test.name, kind)
+			}
+		}
+	}
 }
