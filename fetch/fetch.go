@@ -77,6 +77,8 @@ type Result struct {
 	Deleted     int   // confirmed by the reply to QUIT
 	Octets      int64 // delivered
 	Err         error // what ended the run early; a *Error
+
+	NotBefore time.Time // when the server wants the next log-in at the earliest; zero: at any time, as far as is known
 }
 
 // Runner runs accounts, a bounded number at a time. Its methods may be called again and concurrently.
@@ -139,36 +141,6 @@ func (r *Runner) Run(ctx context.Context, accounts []Account) []Result {
 	return results
 }
 
-// Poll runs each account that has an Interval at once and then whenever its Interval has passed since its last run
-// ended, until ctx is cancelled. It calls done, if not nil, with each result, from several goroutines.
-func (r *Runner) Poll(ctx context.Context, accounts []Account, done func(Result)) {
-	var wg sync.WaitGroup
-	for i := range accounts {
-		if accounts[i].Interval <= 0 {
-			continue
-		}
-		wg.Go(func() {
-			for ctx.Err() == nil {
-				result := r.runOne(ctx, &accounts[i])
-				if done != nil {
-					done(result)
-				}
-				wait(ctx, accounts[i].Interval)
-			}
-		})
-	}
-	wg.Wait()
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-}
-
 // runOne waits for a free slot and runs the account.
 func (r *Runner) runOne(ctx context.Context, account *Account) Result {
 	leave, err := r.enter(ctx)
@@ -180,5 +152,6 @@ func (r *Runner) runOne(ctx context.Context, account *Account) Result {
 	defer s.release()
 	s.result.Err = s.run()
 	s.finished()
+	s.result.NotBefore = s.notBefore()
 	return s.result
 }

@@ -180,6 +180,89 @@ func TestRunner_poll(t *testing.T) {
 	r.holds(letter("a"), letter("b"))
 }
 
+// Where runs come to nothing the server is asked ever more seldom, until one goes well.
+func TestRunner_poll_backs_off(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	hook(server, on("AUTH", poptest.Refuse("[IN-USE] by another")))
+	r := newRig(t, server.Addr())
+	r.account.Interval = 20 * time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var ended []time.Time
+	r.runner.Poll(ctx, []fetch.Account{r.account}, func(result fetch.Result) {
+		ended = append(ended, time.Now())
+		switch len(ended) {
+		case 4:
+			hook(server, nil)
+		case 5:
+			checkOutcome(t, result, "")
+			cancel()
+		default:
+			checkFault(t, result.Err, fetch.LoginLater)
+		}
+	})
+	for i, want := range []time.Duration{20, 40, 80, 160} {
+		if got := ended[i+1].Sub(ended[i]); got < want*time.Millisecond {
+			t.Errorf("%v after failure %d, want %d ms at least", got, i+1, want)
+		}
+	}
+}
+
+// Poll waits as long as the server's LOGIN-DELAY, and so never comes too early; and it notices a changed password at once
+// where the account is left alone.
+func TestRunner_poll_waits(t *testing.T) {
+	t.Parallel()
+	t.Run("R2449-4/LOGIN-DELAY", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t)
+		server.Configure(announcing("LOGIN-DELAY 1"))
+		r := newRig(t, server.Addr())
+		r.account.Interval = time.Millisecond
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var begun time.Time
+		r.runner.Poll(ctx, []fetch.Account{r.account}, func(result fetch.Result) {
+			if result.Err != nil {
+				t.Errorf("Run() = %v, want no error", result.Err)
+			}
+			if begun.IsZero() {
+				begun = time.Now()
+				return
+			}
+			if got := time.Since(begun); got < 900*time.Millisecond {
+				t.Errorf("the next run came after %v, want about a second", got)
+			}
+			cancel()
+		})
+	})
+	t.Run("left alone", func(t *testing.T) {
+		t.Parallel()
+		server := newGuardedServer(t)
+		password := "wrong"
+		r := guarded(t, server, &password)
+		for range 3 {
+			_ = r.refused(server)
+		}
+		r.account.Interval = time.Millisecond
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		runs := 0
+		r.runner.Poll(ctx, []fetch.Account{r.account}, func(result fetch.Result) {
+			switch runs++; {
+			case runs == 3:
+				password = secret
+			case result.Err == nil:
+				cancel()
+			}
+		})
+		if runs != 4 {
+			t.Errorf("%d runs, want 4", runs)
+		}
+		checkCount(t, server, "AUTH", 4)
+	})
+}
+
 // An account that looks like a renamed one is pointed out (interface.md); what the target holds is recognised by its token.
 func TestRenamed(t *testing.T) {
 	t.Parallel()

@@ -57,6 +57,21 @@ func (s *session) admit() error {
 	return s.fail(PhaseLogin, &LoginError{Fault: LoginHeld, Err: fmt.Errorf("%s: %s left", st.Reason, inWords(left))})
 }
 
+// notBefore returns when the server lets the account log in again. That it is left alone because of refusals does not count:
+// the password may change.
+func (s *session) notBefore() time.Time {
+	if !s.entered() {
+		return time.Time{}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.hard), recordTimeout)
+	defer cancel()
+	st, err := s.runner.Store.Standing(ctx, s.known.ID)
+	if err != nil || st.Refusals >= maxRefusals || held(st, s.runner.now()) <= 0 {
+		return time.Time{}
+	}
+	return st.NotBefore
+}
+
 // inWords rounds up: who comes back after that time is not too early.
 func inWords(d time.Duration) string {
 	switch {
