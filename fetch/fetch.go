@@ -40,6 +40,8 @@ type Account struct {
 	// Changed tells whether what Login logs in with is not what was refused (see Credentials.Changed); nil: it never changes.
 	Changed func(ctx context.Context, credential []byte) (bool, error)
 
+	Shared []string // the other accounts in use that are of the same maildrop; a run warns of them
+
 	Target  deliver.Target
 	Delete  DeletePolicy
 	All     bool  // retrieve what is seen too

@@ -188,9 +188,13 @@ func (s *session) prepare() error {
 	}
 	s.known = known
 	oneShot := strings.Contains(known.Twin, " ") // made of options; its records belong to another target
-	if known.Twin != "" && !oneShot && a.State == "" {
+	if known.Twin != "" && !oneShot && a.State == "" && !slices.Contains(a.Shared, known.Twin) {
 		s.warn("nothing is known of this account, but account %q has the same server and user; if this is that account renamed, stop and run: popfetch seen rename %s %s",
 			known.Twin, known.Twin, a.Name)
+	}
+	if len(a.Shared) > 0 {
+		s.warn("it shares its maildrop (server and user) with %s: they will find it in use by each other, and what one deletes the others cannot fetch",
+			strings.Join(a.Shared, ", "))
 	}
 	if err := a.Target.Prepare(s.soft, !known.Delivered); err != nil {
 		return s.fail(PhaseTarget, err)

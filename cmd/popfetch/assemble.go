@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -201,6 +202,7 @@ func (p *program) fetchAccount(s *setting, a *config.Account) (fetch.Account, er
 		},
 		Login:    credentials.Login,
 		Changed:  credentials.Changed,
+		Shared:   s.sharing(a),
 		Delete:   fetch.DeletePolicy{Enabled: a.Delete.Enabled, After: a.Delete.After},
 		All:      s.cli.Bool("all"),
 		MaxSize:  a.MaxSize,
@@ -231,6 +233,18 @@ func (p *program) fetchAccount(s *setting, a *config.Account) (fetch.Account, er
 		account.State = fmt.Sprintf("%s at %s to %s", a.User, a.Server, place)
 	}
 	return account, nil
+}
+
+// sharing returns the other accounts in use that are of a's maildrop.
+func (s *setting) sharing(a *config.Account) []string {
+	var names []string
+	for _, other := range s.Accounts {
+		chosen := slices.ContainsFunc(s.accounts, func(c config.Account) bool { return c.Name == other.Name })
+		if other.Name != a.Name && (other.Enabled || chosen) && strings.EqualFold(other.Server, a.Server) && other.User == a.User {
+			names = append(names, other.Name)
+		}
+	}
+	return names
 }
 
 // readFiles reads the files that the account names, so that a fault of theirs is told, as a *config.Error, before anything is

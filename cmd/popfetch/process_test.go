@@ -328,7 +328,7 @@ func TestJobs(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(a.dir, "config.toml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a.mustRun(t, 0, "--once", "--jobs", "2")
+	a.mustRun(t, 0, "--once", "--jobs", "2", "--quiet") // that all are of one maildrop is warned of
 	a.Wait()
 	if got := a.Count("QUIT"); got != accounts || most > 2 {
 		t.Errorf("%d accounts were polled, %d at once, want %d and 2 at most", got, most, accounts)
