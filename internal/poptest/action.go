@@ -11,6 +11,10 @@ type Action struct {
 	End    End           // end the session at octet At of the reply
 	At     int64         // Whole: after the reply
 	Effect Effect        // whether the command does what it should (QUIT deletes, PASS logs in)
+
+	Pieces  int           // send the reply in pieces of so many octets, each by a write of its own; zero: as it comes
+	Pause   time.Duration // between pieces
+	Endless []byte        // behind Reply: these octets over and over, until the client goes away
 }
 
 // Whole as [Action.At] is the end of the reply, whatever its length.
@@ -52,10 +56,13 @@ func Reset(at int64) Action { return Action{End: EndByReset, At: at} }
 // Stall falls silent after at octets of the reply.
 func Stall(at int64) Action { return Action{End: EndByStall, At: at} }
 
+// says tells whether the action has words of its own.
+func (a Action) says() bool { return a.Refuse != "" || a.Reply != nil || a.Endless != nil }
+
 // hasEffect tells whether the command is to be carried out.
 func (a Action) hasEffect() bool {
 	if a.Effect == EffectDefault {
-		return a.Refuse == "" && a.Reply == nil
+		return !a.says()
 	}
 	return a.Effect == EffectFull
 }

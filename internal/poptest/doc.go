@@ -6,6 +6,7 @@
 //   - [Dialogue] plays an exact dialogue, octet by octet, for what a server says in one session.
 //   - [NewServer] is a small server over memory, for what a client does over many sessions; it records every command,
 //     can be told to misbehave, and [Server.CheckRules] names each rule of the protocol that a client broke.
+//   - [Misdeeds] writes down in a few lines how that server misbehaves.
 //   - [StartDovecot] is the server that most mail providers run.
 //   - [Delay] puts a slow link before any of them, and [RealWorld] is mail to serve.
 //

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"time"
 )
 
 // errEnded says that the connection is to be ended; the replyWriter knows how.
@@ -16,6 +17,9 @@ type replyWriter struct {
 	replyLeft   int64 // until end; -1: no end
 	end         End
 	first       []byte // the first line of this reply
+	pieces      int    // octets of each write; 0: any
+	pause       time.Duration
+	closed      <-chan struct{} // ends a pause
 }
 
 // streamWriter writes to what the connection's stream is at the time.
@@ -23,8 +27,8 @@ type streamWriter struct{ c *conn }
 
 func (s streamWriter) Write(p []byte) (int, error) { return s.c.stream.Write(p) }
 
-func newReplyWriter(c *conn, cutAfter int64) *replyWriter {
-	return &replyWriter{w: bufio.NewWriterSize(streamWriter{c}, 32<<10), sessionLeft: cutAfter, replyLeft: -1}
+func newReplyWriter(c *conn, cutAfter int64, closed <-chan struct{}) *replyWriter {
+	return &replyWriter{w: bufio.NewWriterSize(streamWriter{c}, 32<<10), sessionLeft: cutAfter, replyLeft: -1, closed: closed}
 }
 
 // newSilentWriter returns one that sends nothing.
@@ -35,6 +39,7 @@ func newSilentWriter() *replyWriter {
 // begin makes ready for a reply to be ended by action.
 func (r *replyWriter) begin(action Action) {
 	r.first = nil
+	r.pieces, r.pause = action.Pieces, action.Pause
 	r.end, r.replyLeft = action.End, -1
 	if action.End != GoOn {
 		r.replyLeft = action.At
@@ -60,7 +65,7 @@ func (r *replyWriter) Write(p []byte) (int, error) {
 	if r.sessionLeft >= 0 && r.sessionLeft <= room {
 		room, r.end = r.sessionLeft, EndByCut
 	}
-	n, err := r.w.Write(p[:room])
+	n, err := r.send(p[:room])
 	if err != nil {
 		return n, err
 	}
@@ -74,4 +79,39 @@ func (r *replyWriter) Write(p []byte) (int, error) {
 		return n, errEnded
 	}
 	return n, nil
+}
+
+// send writes p, in pieces if the action wants that.
+func (r *replyWriter) send(p []byte) (int, error) {
+	if r.pieces <= 0 {
+		return r.w.Write(p)
+	}
+	sent := 0
+	for sent < len(p) {
+		n, err := r.w.Write(p[sent:min(len(p), sent+r.pieces)])
+		if err == nil {
+			err = r.w.Flush()
+		}
+		sent += n
+		if err != nil {
+			return sent, err
+		}
+		if err := r.rest(); err != nil {
+			return sent, err
+		}
+	}
+	return sent, nil
+}
+
+// rest waits between two pieces.
+func (r *replyWriter) rest() error {
+	if r.pause <= 0 {
+		return nil
+	}
+	select {
+	case <-time.After(r.pause):
+		return nil
+	case <-r.closed:
+		return errEnded
+	}
 }

@@ -220,7 +220,7 @@ func (s *Server) newSession(tcp *net.TCPConn) *Session {
 		server: s, config: s.config, conn: newConn(tcp),
 		number: len(s.sessions) + 1, over: make(chan struct{}),
 	}
-	session.w = newReplyWriter(session.conn, s.cutAfter)
+	session.w = newReplyWriter(session.conn, s.cutAfter, s.closed)
 	s.cutAfter = -1
 	s.sessions = append(s.sessions, session)
 	return session

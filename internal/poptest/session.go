@@ -60,6 +60,14 @@ func (s *Session) User() string {
 	return s.user
 }
 
+// Message returns the message with a number in this session, nil if there is none. Only [Config.Hook] may call it.
+func (s *Session) Message(number int) *Message {
+	if number < 1 || number > len(s.messages) {
+		return nil
+	}
+	return s.messages[number-1]
+}
+
 // Commands returns the lines of the client without their ends, secrets and lines of SASL exchanges included.
 func (s *Session) Commands() []string {
 	var all []string
@@ -169,11 +177,9 @@ func (s *Session) greet() error {
 		return err
 	}
 	switch {
-	case action.Reply != nil:
-		_, err = s.w.Write(action.Reply)
-	case action.Refuse != "":
-		err = s.refuse(action.Refuse)
-		s.quit = true
+	case action.says():
+		err = s.say(action)
+		s.quit = action.Refuse != ""
 	default:
 		err = s.ok("%s", strings.TrimSpace(s.config.Greeting+" "+s.config.Timestamp))
 	}
@@ -236,7 +242,7 @@ func (s *Session) readLine() ([]byte, error) {
 
 // answer carries a command out, or does what action says instead.
 func (s *Session) answer(cmd string, action Action) error {
-	if action.Reply == nil && action.Refuse == "" {
+	if !action.says() {
 		return s.execute(cmd)
 	}
 	if s.effect {
@@ -248,11 +254,19 @@ func (s *Session) answer(cmd string, action Action) error {
 			return err
 		}
 	}
-	if action.Reply != nil {
-		_, err := s.w.Write(action.Reply)
-		return err
+	return s.say(action)
+}
+
+// say writes the words of an action.
+func (s *Session) say(action Action) error {
+	if action.Refuse != "" {
+		return s.refuse(action.Refuse)
 	}
-	return s.refuse(action.Refuse)
+	_, err := s.w.Write(action.Reply)
+	for err == nil && len(action.Endless) > 0 {
+		_, err = s.w.Write(action.Endless)
+	}
+	return err
 }
 
 // ok writes a positive status line.
