@@ -64,11 +64,14 @@ func (cr *Credentials) Changed(ctx context.Context, credential []byte) (bool, er
 	return !bytes.Equal(mark, credential), nil
 }
 
-// password asks for the password.
+// password asks for the password. That it cannot be had is a *LoginError.
 func (cr *Credentials) password(ctx context.Context) (string, error) {
 	password, err := cr.Password(ctx)
-	if err != nil {
-		return "", &LoginError{Fault: LoginCannot, Err: fmt.Errorf("the password: %w", err)}
+	switch {
+	case err == nil:
+		return password, nil
+	case ctx.Err() != nil: // the run ends, for another reason
+		return "", fmt.Errorf("the password: %w", context.Cause(ctx))
 	}
-	return password, nil
+	return "", &LoginError{Fault: LoginCannot, Err: fmt.Errorf("the password: %w", err)}
 }

@@ -28,7 +28,8 @@ type Options struct {
 	DialTimeout time.Duration
 	// GreetingTimeout limits the TLS handshake, and likewise the greeting; zero means one minute.
 	GreetingTimeout time.Duration
-	// ReplyTimeout limits the wait for a complete status line or line of a listing; zero means one minute.
+	// ReplyTimeout limits the wait for a complete status line, and for each 256 octets of a listing or its end; zero means one
+	// minute.
 	ReplyTimeout time.Duration
 	// StallTimeout limits silence inside a message; each octet restarts it; zero means one minute.
 	StallTimeout time.Duration

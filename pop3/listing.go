@@ -225,15 +225,23 @@ func (c *Client) readUIDs(l *Listings) error {
 	return err
 }
 
+// listingPace is how many octets of a listing must come within ReplyTimeout, since one that only drips hardly ends
+// (behaviour 14).
+const listingPace = 256
+
 // readLines calls each for the lines of a multi-line reply, without line ends and stuffed dots, until the terminating
 // line. A line that only begins with a dot does not end the reply (V0002). Any error leaves the session out of step.
 func (c *Client) readLines(keyword string, each func(line []byte) error) error {
-	for {
-		c.link.wait = wait{what: "complete line of the listing", limit: c.opts.ReplyTimeout}
+	for octets := listingPace; ; {
+		if octets >= listingPace {
+			c.link.wait = wait{what: "end of the listing, nor " + strconv.Itoa(listingPace) + " octets of it,", limit: c.opts.ReplyTimeout}
+			octets = 0
+		}
 		line, err := c.readLine(keyword, maxListingLine)
 		if err != nil {
 			return err
 		}
+		octets += len(line) + len("\n")
 		if len(line) > 0 && line[0] == '.' {
 			line = line[1:]
 			if len(line) == 0 {

@@ -281,3 +281,37 @@ func TestDele(t *testing.T) {
 	equal(t, "C0026: Dele()", got, []string{"1: <nil>", "2: server refused DELE: no", "3: <nil>"})
 	noError(t, "Quit()", c.Quit(t.Context()))
 }
+
+// A listing that only drips is ended, however many lines come of it; a slow one is not (behaviour 14).
+func TestListing_drips(t *testing.T) {
+	line := func(n int, id string, pause time.Duration) string {
+		return fmt.Sprintf("S: %d %s\npause %v\n", n, id, pause)
+	}
+	t.Run("C0038/octet by octet", func(t *testing.T) {
+		t.Parallel()
+		server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf", Messages: poptest.Numbered(2000, 10)})
+		server.Configure(func(c *poptest.Config) { c.Hook = poptest.Misdeeds(t, "UIDL (pieces 1, pause 5ms)") })
+		c, err := Dial(t.Context(), server.Addr(), plain())
+		noError(t, "Dial()", err)
+		t.Cleanup(func() { c.Close() }) //nolint:errcheck // it is out of step
+		noError(t, "User()", c.User(t.Context(), "mrose", "tanstaaf"))
+		c.opts.ReplyTimeout = 250 * time.Millisecond
+		begun := time.Now()
+		_, err = c.UIDL(t.Context())
+		if took := time.Since(begun); !isTimeout(err) || took > 2*time.Second {
+			t.Errorf("UIDL() = %v after %v, want a timeout after about %v", err, took, c.opts.ReplyTimeout)
+		}
+	})
+	t.Run("C0038/slow", func(t *testing.T) {
+		t.Parallel()
+		script := "C: UIDL\nS: +OK\n"
+		for n := range 40 {
+			script += line(n+1, strings.Repeat("u", 64), 30*time.Millisecond)
+		}
+		c := transaction(t, script+"S: .")
+		c.opts.ReplyTimeout = time.Second
+		listing, err := c.UIDL(t.Context())
+		noError(t, "UIDL()", err)
+		equal(t, "lines", len(listing), 40)
+	})
+}
