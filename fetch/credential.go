@@ -11,12 +11,12 @@ import (
 	"strings"
 )
 
-// A mark tells later runs whether the credentials are still those that a server refused, and nobody what they are: a try
-// costs many rounds of a hash, and so few octets are kept that one in 65536 of all passwords fits them. As often a changed
-// password is taken for the old one.
+// A mark tells later runs whether the credentials are still those that a server refused, and nobody what they are: so few
+// octets are kept that one in 65536 of all passwords fits them, and each guess costs many rounds of a hash besides. As often a
+// changed password is taken for the old one.
 const (
 	markSalt   = 16 // octets
-	markRounds = 100_000
+	markRounds = 20_000
 	markOctets = 2
 )
 

@@ -68,6 +68,8 @@ func (cr *Credentials) Login(ctx context.Context, c *pop3.Client) error {
 		case errors.Is(err, pop3.ErrCancelled):
 		case errors.As(err, &reply):
 			fault = faultOf(reply, c.Capabilities())
+		case submissions > 0 && !shown: // the first refusal was the server's last word (C0010)
+			return refusal
 		default:
 			return fmt.Errorf("logging in by %s: %w", mechanism, err)
 		}
