@@ -3,6 +3,8 @@ package fetch_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -132,6 +134,26 @@ func TestBreaker_password(t *testing.T) {
 	}
 	r.account.Changed = nil
 	_ = r.leftAlone(server)
+}
+
+// No file of the state holds the password that was refused.
+func TestBreaker_secret(t *testing.T) {
+	t.Parallel()
+	server := newGuardedServer(t)
+	password := "sesame street"
+	r := guarded(t, server, &password)
+	for range 4 {
+		_ = r.fails(fetch.PhaseLogin, "")
+	}
+	if got := len(r.standing().Credential); got == 0 {
+		t.Error("nothing is kept to tell a changed password by")
+	}
+	for _, name := range filesIn(t, r.state) {
+		octets, err := os.ReadFile(filepath.Join(r.state, name))
+		if err != nil || shows(octets, "sesame") {
+			t.Errorf("%s holds the password, or cannot be read: %v", name, err)
+		}
+	}
 }
 
 // A mechanism that the server announces and cannot do is refused like a wrong password, and mended by naming another.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
@@ -68,6 +69,14 @@ func TestExitStatus(t *testing.T) {
 		{"77/not the pinned one", in(fetch.PhaseOpen, wrapped(errPin)), 77},
 		{"77/client certificate refused", in(fetch.PhaseOpen, wrapped(alert(t))), 77},
 		{"77/AUTH of a listing", in(fetch.PhaseRetrieve, refused(pop3.CodeAuth)), 77},
+		{"75/R2449-6 in-use greeting", in(fetch.PhaseOpen, refused(pop3.CodeInUse)), 75},
+		{"75/R2449-6 login-delay greeting", in(fetch.PhaseOpen, refused(pop3.CodeLoginDelay)), 75},
+		{"75/R3206-1 sys-temp greeting", in(fetch.PhaseOpen, refused(pop3.CodeSysTemp)), 75},
+		{"69/R3206-1 sys-perm greeting", in(fetch.PhaseOpen, refused(pop3.CodeSysPerm)), 69},
+		{"77/R3206-1 auth greeting", in(fetch.PhaseOpen, refused(pop3.CodeAuth)), 77},
+		{"75/too early", login(fetch.LoginHeld), 75},
+		{"77/left alone", in(fetch.PhaseLogin, &fetch.LoginError{Fault: fetch.LoginRefused, Until: time.Now(), Err: errors.New("refused 3 times")}), 77},
+		{"77/refused, and not noted", in(fetch.PhaseLogin, fmt.Errorf("%w; %w", &fetch.LoginError{Fault: fetch.LoginRefused, Err: refused("")}, syscall.EROFS)), 77},
 		{"78", wrapped(config.Errors{{Err: errors.New("wrong")}}), 78},
 		{"130", errors.Join(in(fetch.PhaseRetrieve, context.Canceled), signalError{syscall.SIGINT}), 130},
 		{"143 before faults", errors.Join(&runError{[]int{77}}, signalError{syscall.SIGTERM}), 143},
