@@ -1,6 +1,7 @@
 package fetch_test
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -156,6 +157,23 @@ func TestTold_always(t *testing.T) {
 		r.tells("closed")
 		r.runner.Store = openStore(t, r.state)
 		r.tells()
+	})
+	t.Run("lock", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, newServer(t).Addr())
+		r.tells()
+		locks, err := filepath.Glob(filepath.Join(r.state, "account-work-*.lock"))
+		if err != nil || len(locks) != 1 {
+			t.Fatalf("locks %q, error %v", locks, err)
+		}
+		if err := os.Remove(locks[0]); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(locks[0], 0o700); err != nil {
+			t.Fatal(err)
+		}
+		r.tells("is a directory")
+		r.tells("is a directory")
 	})
 	t.Run("state lost in the middle", func(t *testing.T) {
 		t.Parallel()
