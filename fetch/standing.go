@@ -29,9 +29,9 @@ func held(st seen.Standing, now time.Time) time.Duration {
 
 // begin reads what earlier runs have found out about the server, and returns admit's error.
 func (s *session) begin() error {
-	st, err := s.runner.Store.Standing(s.soft, s.known.ID)
+	st, err := s.standing()
 	if err != nil {
-		return s.fail(PhaseState, err)
+		return err
 	}
 	s.shortfall = st.Shortfall
 	s.beginLockstep(st)
@@ -40,12 +40,9 @@ func (s *session) begin() error {
 
 // admit returns a *LoginError if the account must not log in yet: nothing is sent then, since servers count each attempt.
 func (s *session) admit() error {
-	if !s.entered() {
-		return nil
-	}
-	st, err := s.runner.Store.Standing(s.soft, s.known.ID)
+	st, err := s.standing()
 	if err != nil {
-		return s.fail(PhaseState, err)
+		return err
 	}
 	left := held(st, s.runner.now())
 	switch {
@@ -60,12 +57,7 @@ func (s *session) admit() error {
 // notBefore returns when the server lets the account log in again. That it is left alone because of refusals does not count:
 // the password may change.
 func (s *session) notBefore() time.Time {
-	if !s.entered() {
-		return time.Time{}
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.hard), recordTimeout)
-	defer cancel()
-	st, err := s.runner.Store.Standing(ctx, s.known.ID)
+	st, err := s.standing()
 	if err != nil || st.Refusals >= maxRefusals || held(st, s.runner.now()) <= 0 {
 		return time.Time{}
 	}
@@ -104,6 +96,20 @@ func (s *session) entered() bool {
 	return s.known.ID != 0 && s.known.Server == s.account.Server && s.known.User == s.account.User
 }
 
+// standing returns what earlier runs have found out about the server.
+func (s *session) standing() (seen.Standing, error) {
+	if !s.entered() {
+		return seen.Standing{}, nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.hard), recordTimeout)
+	defer cancel()
+	st, err := s.runner.Store.Standing(ctx, s.known.ID)
+	if err != nil {
+		return seen.Standing{}, s.fail(PhaseState, err)
+	}
+	return st, nil
+}
+
 // changeStanding notes what is found out about the server also when the run is being stopped. Of an account that no run
 // has entered yet nothing is kept.
 func (s *session) changeStanding(change func(*seen.Standing)) error {
@@ -134,9 +140,9 @@ func (s *session) noteLoginDelay(params []string, at time.Time) error {
 // pause waits until a further session of this run may log in, and returns the error of admit where that takes longer than
 // the run may last.
 func (s *session) pause() error {
-	st, err := s.runner.Store.Standing(s.soft, s.known.ID)
+	st, err := s.standing()
 	if err != nil {
-		return s.fail(PhaseState, err)
+		return err
 	}
 	left := held(st, s.runner.now())
 	if left > 0 && left < s.timeLeft() {

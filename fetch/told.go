@@ -41,10 +41,8 @@ func (s *session) loadTold() {
 	if err != nil {
 		return
 	}
-	if s.known = known; !s.entered() {
-		return
-	}
-	st, err := s.runner.Store.Standing(s.soft, known.ID)
+	s.known = known
+	st, err := s.standing()
 	if err != nil || st.Told == "" || s.runner.now().Sub(st.ToldAt).Abs() >= toldFor { // also after a clock that was wrong
 		return
 	}

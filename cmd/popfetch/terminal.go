@@ -190,10 +190,10 @@ func newEventLine(e fetch.Event) eventLine {
 // tell prints an event on standard error: faults always, warnings unless quiet, each message when verbose, and on a
 // terminal one line an account at the end. What lasts from run to run is told once a day, save to somebody who looks on.
 func (p *program) tell(e fetch.Event, quiet bool) {
-	if e.Repeated && p.verbosity == 0 && !p.term.talks {
+	verbose := p.verbosity > 0 && !quiet
+	if e.Repeated && !verbose && !p.term.talks {
 		return
 	}
-	verbose := p.verbosity > 0 && !quiet
 	switch e.Kind {
 	case fetch.Warning:
 		if !quiet {

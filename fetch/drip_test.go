@@ -37,7 +37,7 @@ var drips = []struct {
 }
 
 // What only drips is ended by the time limits, but for a message, and by the deadline if that comes first (behaviour 14).
-func TestTrickle(t *testing.T) {
+func TestDrip(t *testing.T) {
 	t.Parallel()
 	for i, test := range drips {
 		for _, ending := range []string{"timeout", "deadline"} {
@@ -77,25 +77,9 @@ func TestTrickle(t *testing.T) {
 
 // A message that trickles is not cut, since the link is alive; without an end it is ended by the deadline alone. What came
 // whole before it is kept.
-func TestTrickle_message(t *testing.T) {
+func TestDrip_message(t *testing.T) {
 	t.Parallel()
 	for _, pipelining := range []bool{true, false} {
-		t.Run(fmt.Sprintf("C0006/slow, pipelining %v", pipelining), func(t *testing.T) {
-			t.Parallel()
-			server := newServer(t, letter("a"), letter("b"))
-			if !pipelining {
-				server.Configure(without("PIPELINING"))
-			}
-			hook(server, poptest.Misdeeds(t, "RETR 1 (pieces 1, pause 10ms)"))
-			r := newRig(t, server.Addr())
-			r.hurry(600 * time.Millisecond)
-			begun := time.Now()
-			r.runs("2 listed, 2 new, 2 delivered")
-			if took := time.Since(begun); took < 600*time.Millisecond {
-				t.Errorf("the run took %v, which shows nothing", took)
-			}
-			r.holds(letter("a"), letter("b"))
-		})
 		t.Run(fmt.Sprintf("C0006/for ever, pipelining %v", pipelining), func(t *testing.T) {
 			t.Parallel()
 			server := newServer(t, letter("a"), letter("b"))
