@@ -53,6 +53,7 @@ func (cr *Credentials) Login(ctx context.Context, c *pop3.Client) error {
 			if password, err = cr.password(ctx); err != nil {
 				return err
 			}
+			c.Conceal(password)
 		}
 		shown, err := cr.attempt(ctx, c, mechanism, password)
 		if err == nil {
@@ -172,7 +173,7 @@ func offers(c *pop3.Client, m Mechanism, named bool) bool {
 	caps := c.Capabilities()
 	switch m {
 	case Apop:
-		return strings.Contains(c.Greeting(), "<") // Apop itself looks closely at the timestamp
+		return true // it is tried only if it is named, and sends nothing without a timestamp
 	case User:
 		return caps == nil || caps.Has("USER")
 	default:
@@ -203,5 +204,5 @@ func (cr *Credentials) nothingInCommon(c *pop3.Client) error {
 		names[i] = strings.ToUpper(string(m))
 	}
 	return fmt.Errorf("no way to log in that both sides have: the server offers %s, the account allows %s (see auth)",
-		strings.Join(offered, " "), strings.Join(names, " "))
+		pop3.Escape(strings.Join(offered, " ")), strings.Join(names, " "))
 }

@@ -1,12 +1,14 @@
 package pop3
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -21,12 +23,34 @@ type SASLClient interface {
 	Next(challenge []byte) (response []byte, err error)
 }
 
+// Conceal keeps secret, which a mechanism of Auth is about to send, out of trace and errors: some servers repeat in the reply
+// to a log-in what they were sent. User, Apop and the lines of Auth itself are concealed anyway.
+func (c *Client) Conceal(secret string) {
+	if secret == "" {
+		return
+	}
+	c.secrets = append(c.secrets, secret)
+	slices.SortFunc(c.secrets, func(a, b string) int { return len(b) - len(a) }) // one may be a part of another
+}
+
+// conceal masks what Conceal was told of, until the log-in has succeeded: later replies are numbers and unique-ids.
+func (c *Client) conceal(octets []byte) []byte {
+	if c.state != stateAuthorization {
+		return octets
+	}
+	for _, secret := range c.secrets {
+		octets = bytes.ReplaceAll(octets, []byte(secret), []byte("***"))
+	}
+	return octets
+}
+
 // beginLogin is begin for the methods that send credentials.
-func (c *Client) beginLogin(ctx context.Context, keyword string) (end func(), err error) {
+func (c *Client) beginLogin(ctx context.Context, keyword, secret string) (end func(), err error) {
 	end, err = c.begin(ctx, keyword, stateAuthorization)
 	if err != nil {
 		return nil, err
 	}
+	c.Conceal(secret)
 	if _, protected := c.TLSState(); !protected && c.opts.TLS != TLSNone {
 		end()
 		return nil, fmt.Errorf("%s: %w", keyword, ErrInsecure)
@@ -37,7 +61,7 @@ func (c *Client) beginLogin(ctx context.Context, keyword string) (end func(), er
 // User authenticates by USER and, after a positive reply to it, PASS; the *ReplyError tells which one was refused. Name
 // and password are sent exactly as given; what cannot be sent is ErrArgument (C0042 to C0047).
 func (c *Client) User(ctx context.Context, name, password string) error {
-	end, err := c.beginLogin(ctx, "USER")
+	end, err := c.beginLogin(ctx, "USER", password)
 	if err != nil {
 		return err
 	}
@@ -62,7 +86,7 @@ func (c *Client) User(ctx context.Context, name, password string) error {
 // It is errors.ErrUnsupported if the greeting has no timestamp that is a valid msg-id. MD5 is weak: use it only where
 // there is nothing better.
 func (c *Client) Apop(ctx context.Context, name, secret string) error {
-	end, err := c.beginLogin(ctx, "APOP")
+	end, err := c.beginLogin(ctx, "APOP", secret)
 	if err != nil {
 		return err
 	}
@@ -76,7 +100,9 @@ func (c *Client) Apop(ctx context.Context, name, secret string) error {
 	if strings.Contains(name, " ") {
 		return fmt.Errorf("APOP: name has blanks: %w", ErrArgument) // the digest would not be the second argument
 	}
-	args := name + " " + apopDigest(c.timestamp, secret)
+	digest := apopDigest(c.timestamp, secret)
+	c.Conceal(digest) // the secret can be guessed from it
+	args := name + " " + digest
 	if err := checkArgument("APOP", "name", args, c.utf8User()); err != nil {
 		return err
 	}
@@ -96,7 +122,7 @@ func apopDigest(timestamp, secret string) string {
 // Auth authenticates by a SASL mechanism (RFC 5034). A refusal is a *ReplyError. If mech returns an error, or the server
 // sends a challenge that is no base64, the exchange is cancelled, and the error wraps ErrCancelled and the cause; the session is usable.
 func (c *Client) Auth(ctx context.Context, mech SASLClient) error {
-	end, err := c.beginLogin(ctx, "AUTH")
+	end, err := c.beginLogin(ctx, "AUTH", "")
 	if err != nil {
 		return err
 	}
@@ -110,7 +136,11 @@ func (c *Client) Auth(ctx context.Context, mech SASLClient) error {
 	}
 	cmd := command{keyword: "AUTH", args: name}
 	if initial != nil {
-		cmd.args += " " + encodeInitial(initial)
+		encoded := encodeInitial(initial)
+		if len(initial) > 0 {
+			c.Conceal(encoded)
+		}
+		cmd.args += " " + encoded
 		cmd.masked = name + " ***"
 	}
 	if len(cmd.line())+len("\r\n") > maxCommand {
@@ -147,7 +177,9 @@ func (c *Client) exchange(name string, mech SASLClient, initial []byte) error {
 				return c.cancel(fmt.Errorf("AUTH %s: %w", name, err))
 			}
 		}
-		if err := c.respond(base64.StdEncoding.EncodeToString(response), "***"); err != nil {
+		encoded := base64.StdEncoding.EncodeToString(response)
+		c.Conceal(encoded)
+		if err := c.respond(encoded, "***"); err != nil {
 			return err
 		}
 	}
@@ -165,8 +197,9 @@ func (c *Client) readChallenge() (challenge string, done bool, err error) {
 	}
 	r, ok := parseReply(line)
 	if !ok {
-		return "", false, c.lose(protocolError("AUTH", line, "a challenge or a status line"))
+		return "", false, c.lose(protocolError("AUTH", c.conceal(line), "a challenge or a status line"))
 	}
+	r.text = c.conceal(r.text)
 	c.answered()
 	return "", true, r.asError("AUTH")
 }

@@ -95,6 +95,8 @@ type Client struct {
 	timestamp    string // "" if the greeting has none that is valid, and under STLS
 	capabilities Capabilities
 	utf8         bool // UTF8 was accepted
+
+	secrets []string // see Conceal
 }
 
 // Dial connects to addr, does what opts.TLS says (with TLSStart: CAPA, STLS, handshake), and reads the greeting.
@@ -169,8 +171,7 @@ func (c *Client) handshake(ctx context.Context) error {
 		err = conn.HandshakeContext(ctx)
 	}
 	if err != nil {
-		_, err = c.link.explain(err)
-		return fmt.Errorf("TLS handshake: %w", err)
+		return c.link.explainHandshake(err)
 	}
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
@@ -188,12 +189,12 @@ func (c *Client) readGreeting() error {
 	if err := r.asError(""); err != nil {
 		return err
 	}
-	c.greeting = string(r.text)
+	c.greeting = Escape(string(r.text))
 	c.timestamp, _ = parseTimestamp(r.text)
 	return nil
 }
 
-// Greeting returns the text of the greeting, timestamp included, as the server sent it.
+// Greeting returns the text of the greeting, fit for people as Escape makes it.
 func (c *Client) Greeting() string { return c.greeting }
 
 // TLSState returns the state of TLS; ok tells whether the session is under TLS.

@@ -150,8 +150,9 @@ func (c *Client) readReply(keyword string) (reply, error) {
 	}
 	r, ok := parseReply(line)
 	if !ok {
-		return reply{}, c.lose(protocolError(keyword, line, "a status line"))
+		return reply{}, c.lose(protocolError(keyword, c.conceal(line), "a status line"))
 	}
+	r.text = c.conceal(r.text)
 	return r, nil
 }
 
@@ -161,16 +162,25 @@ func (c *Client) readLine(keyword string, limit int) ([]byte, error) {
 	switch {
 	case errors.Is(err, errLineTooLong):
 		want := fmt.Sprintf("a line of at most %d octets", limit)
-		return nil, c.lose(protocolError(keyword, c.reader.buffered()[:limit], want))
+		return nil, c.lose(protocolError(keyword, c.conceal(c.reader.buffered()[:limit]), want))
 	case err != nil && keyword == "":
 		return nil, c.lose(err)
 	case err != nil:
 		return nil, c.lose(fmt.Errorf("%s: %w", keyword, err))
 	}
 	if c.opts.Trace != nil {
-		c.opts.Trace(false, escape(line, len(line)*len(`\U0010ffff`)))
+		c.opts.Trace(false, c.traced(line))
 	}
 	return line, nil
+}
+
+// traced is a line of the server as the trace shows it.
+func (c *Client) traced(line []byte) string {
+	shown := escape(c.conceal(line), maxErrorText)
+	if len(line) > maxErrorText {
+		shown += fmt.Sprintf(" (%d octets)", len(line))
+	}
+	return shown
 }
 
 // roundTrip sends one command that has a reply of one line, and returns the text of the positive reply, which is valid

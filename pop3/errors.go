@@ -1,6 +1,9 @@
 package pop3
 
-import "errors"
+import (
+	"errors"
+	"strings"
+)
 
 var (
 	// ErrState is returned by a method that is not allowed in the state of the session (RFC 1939 section 3), or while
@@ -14,6 +17,10 @@ var (
 	// ErrInsecure is returned where credentials would go out in clear text though TLS was asked for. Dial and New return
 	// it with TLSStart if the server does not announce STLS, or refuses it.
 	ErrInsecure = errors.New("pop3: refusing to send credentials without TLS")
+
+	// ErrHandshake is returned where the two sides do not agree on TLS: on a version, on a certificate, or because what came was
+	// no TLS at all. The loss of the connection, a time limit and the end of a context are the errors that they are elsewhere.
+	ErrHandshake = errors.New("pop3: no agreement on TLS")
 
 	// ErrArgument is returned for an argument that cannot stand in a command: it is empty, too long, or has octets that
 	// are not allowed; nothing was sent and the session is as it was.
@@ -59,14 +66,12 @@ func (e *ReplyError) Error() string {
 		what = "the session"
 	}
 	s := "server refused " + what
-	if e.Code != "" || e.Text != "" {
-		s += ":"
-	}
+	said := e.Text
 	if e.Code != "" {
-		s += " [" + escape([]byte(e.Code), maxErrorText) + "]"
+		said = strings.TrimSpace("[" + string(e.Code) + "] " + said)
 	}
-	if e.Text != "" {
-		s += " " + e.Text
+	if said != "" {
+		s += ": " + Escape(said)
 	}
 	return s
 }
@@ -86,6 +91,12 @@ func (e *ProtocolError) Error() string {
 	}
 	return what + ": protocol error: got \"" + e.Got + "\", want " + e.Want
 }
+
+// handshakeError is what ended a TLS handshake. Its text is a server's too: crypto/tls repeats what it finds in certificates.
+type handshakeError struct{ err error }
+
+func (e handshakeError) Error() string   { return "TLS handshake: " + Escape(e.err.Error()) }
+func (e handshakeError) Unwrap() []error { return []error{ErrHandshake, e.err} }
 
 // protocolError is a ProtocolError with got made fit for people to read.
 func protocolError(keyword string, got []byte, want string) *ProtocolError {

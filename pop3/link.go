@@ -127,6 +127,19 @@ func (l *link) result(n int, err error) (int, error) {
 	return 0, explained
 }
 
+// explainHandshake is what an error of a TLS handshake means: the end of a wait or of the connection, or else ErrHandshake.
+func (l *link) explainHandshake(err error) error {
+	var broken *net.OpError
+	ended, explained := l.explain(err)
+	switch {
+	case errors.Is(err, io.EOF):
+		explained = cut(err, 0)
+	case !ended && !(errors.As(err, &broken) && (broken.Op == "read" || broken.Op == "write")):
+		return handshakeError{err}
+	}
+	return fmt.Errorf("TLS handshake: %w", explained)
+}
+
 // explain says which context or limit ended the present wait; false, and the error as it was, if none did.
 func (l *link) explain(err error) (ended bool, explained error) {
 	switch {

@@ -194,8 +194,11 @@ func isDomainLiteral(s []byte) bool {
 	})
 }
 
-// escape makes octets of a server fit for a terminal: what is not printable or not UTF-8 is written as in a Go string, and
-// what exceeds limit octets is cut off.
+// Escape makes text of a server fit for people, logs and terminals: one line of UTF-8 without anything that is not
+// printable, which is written as in a Go string, and at most 256 octets; an ellipsis stands for what is cut off.
+func Escape(text string) string { return escape([]byte(text), maxErrorText) }
+
+// escape is Escape with a limit of its own.
 func escape(octets []byte, limit int) string {
 	const ellipsis = "…"
 	var out []byte
