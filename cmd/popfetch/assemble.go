@@ -2,15 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -73,6 +68,7 @@ func (p *program) load(c *cli.Context) (*setting, error) {
 	if s.accounts, err = s.Select(names); err != nil {
 		return nil, usageError{orCommand(c, err)}
 	}
+	p.accounts = s.accounts
 	return s, nil
 }
 
@@ -264,58 +260,6 @@ func readFiles(s *setting, a *config.Account) (*tls.Config, error) {
 const maxDialTimeout = 30 * time.Second
 
 var tlsModes = map[string]pop3.TLSMode{"implicit": pop3.TLSImplicit, "starttls": pop3.TLSStart, "none": pop3.TLSNone}
-
-// errPin says that a server showed neither certificate nor key that the account pins.
-var errPin = errors.New("the certificate is not the pinned one")
-
-// tlsConfig says whom to trust: the system's authorities and those of tls_ca, or else only what is pinned.
-func tlsConfig(a *config.Account) (*tls.Config, error) {
-	host, _, err := net.SplitHostPort(a.Server)
-	if err != nil {
-		return nil, err
-	}
-	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
-	if a.TLSServerName != "" {
-		c.ServerName = a.TLSServerName
-	}
-	if a.TLSCA != "" {
-		pem, err := os.ReadFile(a.TLSCA)
-		if err != nil {
-			return nil, fmt.Errorf("tls_ca: %w", err)
-		}
-		if c.RootCAs, err = x509.SystemCertPool(); err != nil {
-			return nil, fmt.Errorf("tls_ca: the system's certificates: %w", err)
-		}
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls_ca: %s holds no certificate in PEM form", a.TLSCA)
-		}
-	}
-	if a.TLSCert != "" {
-		pair, err := tls.LoadX509KeyPair(a.TLSCert, a.TLSKey)
-		if err != nil {
-			return nil, fmt.Errorf("tls_cert: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	if len(a.TLSFingerprint) > 0 {
-		c.InsecureSkipVerify = true // the pin is checked instead, below, on each handshake
-		c.VerifyConnection = func(state tls.ConnectionState) error { return checkPin(state, a.TLSFingerprint) }
-	}
-	return c, nil
-}
-
-// checkPin compares the server's certificate, and its public key, with the pins.
-func checkPin(state tls.ConnectionState, pins []string) error {
-	leaf := state.PeerCertificates[0] // a server without certificate does not get this far
-	certificate := sha256.Sum256(leaf.Raw)
-	key := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
-	for _, pin := range pins {
-		if pin == hex.EncodeToString(certificate[:]) || pin == hex.EncodeToString(key[:]) {
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: the server shows tls_fingerprint = %q", errPin, hex.EncodeToString(certificate[:]))
-}
 
 // openStore opens the seen-table of the setting.
 func (s *setting) openStore(ctx context.Context) (*seen.Store, error) {

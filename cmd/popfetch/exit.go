@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
 	"slices"
@@ -114,7 +112,7 @@ func faultStatus(err error) int {
 		return exitTempFail
 	case errors.Is(err, deliver.ErrMissing), errors.Is(err, seen.ErrCreate):
 		return exitCantCreate
-	case errors.Is(err, pop3.ErrInsecure), isCertificateFault(err):
+	case errors.Is(err, pop3.ErrInsecure), errors.Is(err, pop3.ErrHandshake), isAlert(err):
 		return exitNoPerm
 	case errors.As(err, &protocol):
 		return exitProtocol
@@ -168,18 +166,6 @@ func phaseStatus(run *fetch.Error) int {
 		return exitIO
 	}
 	return exitTempFail // the connection: refused, timed out, broke off
-}
-
-func isCertificateFault(err error) bool {
-	var (
-		verification *tls.CertificateVerificationError
-		authority    x509.UnknownAuthorityError
-		invalid      x509.CertificateInvalidError
-		name         x509.HostnameError
-		plain        tls.RecordHeaderError
-	)
-	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &invalid) ||
-		errors.As(err, &name) || errors.As(err, &plain) || isAlert(err) || errors.Is(err, errPin)
 }
 
 // isAlert tells whether one side has ended TLS by an alert, as a server does that wants another certificate of ours. The

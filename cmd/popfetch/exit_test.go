@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -64,9 +63,7 @@ func TestExitStatus(t *testing.T) {
 		{"77/refused", login(fetch.LoginRefused), 77},
 		{"77/nothing in common", login(fetch.LoginCannot), 77},
 		{"77/STLS is not offered", in(fetch.PhaseOpen, wrapped(pop3.ErrInsecure)), 77},
-		{"77/unknown authority", in(fetch.PhaseOpen, wrapped(x509.UnknownAuthorityError{})), 77},
-		{"77/wrong name", in(fetch.PhaseOpen, wrapped(x509.HostnameError{Certificate: new(x509.Certificate), Host: "h"})), 77},
-		{"77/not the pinned one", in(fetch.PhaseOpen, wrapped(errPin)), 77},
+		{"77/no agreement on TLS", in(fetch.PhaseOpen, wrapped(pop3.ErrHandshake)), 77},
 		{"77/client certificate refused", in(fetch.PhaseOpen, wrapped(alert(t))), 77},
 		{"77/AUTH of a listing", in(fetch.PhaseRetrieve, refused(pop3.CodeAuth)), 77},
 		{"75/R2449-6 in-use greeting", in(fetch.PhaseOpen, refused(pop3.CodeInUse)), 75},
@@ -120,12 +117,12 @@ func TestMend(t *testing.T) {
 		want string
 	}{
 		{fmt.Errorf("TLS handshake: %w", tls.RecordHeaderError{Msg: "no TLS"}), "--tls starttls"},
-		{fmt.Errorf("TLS handshake: %w", x509.UnknownAuthorityError{}), "--tls-ca"},
-		{fmt.Errorf("TLS handshake: %w", errPin), ""},   // says it itself
 		{fmt.Errorf("TLS handshake: %w", alert(t)), ""}, // it is our certificate that is refused
+		{fmt.Errorf("TLS handshake: %w: %w", pop3.ErrHandshake, alert(t)), ""},
+		{fmt.Errorf("TLS handshake: %w: %w", pop3.ErrHandshake, errors.New("version 302")), "TLS 1.2"},
 		{syscall.ECONNREFUSED, ""},
 	} {
-		if got := mend(test.err); !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
+		if got := new(program).mend(test.err); !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
 			t.Errorf("mend(%v) = %q, want something with %q", test.err, got, test.want)
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/popfetch/popfetch/internal/config"
 )
 
 // A run makes little garbage and holds little, so that by default the collector would work after each few megabytes; it
@@ -78,7 +80,8 @@ func signalOf(ctx context.Context) (signalError, bool) {
 // program holds what the commands share.
 type program struct {
 	term      *terminal
-	verbosity int // how often --verbose was given; set by load
+	verbosity int              // how often --verbose was given; set by load
+	accounts  []config.Account // chosen by name; set by load
 }
 
 // version is set by a release build; other builds tell what Go knows of the module.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
@@ -193,7 +192,7 @@ func (p *program) lookAt(c *cli.Context, runner *fetch.Runner, at lookFunc, acco
 		case broken != nil:
 			continue
 		case err != nil:
-			p.term.errorf("%v%s", err, mend(err))
+			p.term.errorf("%v%s", err, p.mend(err))
 			statuses = append(statuses, faultStatus(err))
 			continue
 		case found.survey.Unusable > 0:
@@ -219,16 +218,4 @@ func describe(err error) string {
 		return ""
 	}
 	return err.Error()
-}
-
-// mend tells what to do about a fault of TLS, which the protocol's layer cannot know: it does not know the configuration.
-func mend(err error) string {
-	var plain tls.RecordHeaderError
-	switch {
-	case errors.As(err, &plain):
-		return `; if the server begins in clear, set tls = "starttls" (--tls starttls)`
-	case errors.Is(err, errPin), isAlert(err), !isCertificateFault(err):
-		return ""
-	}
-	return "; if it is the right server, set tls_ca to its authority or tls_fingerprint to its certificate (--tls-ca, --tls-fingerprint)"
 }

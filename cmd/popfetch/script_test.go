@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 //	    messages=3 octets=400       in each
 //	    exclusive=true              one session at a time
 //	    capa=none                   CAPA is refused
-//	    cert=wrong-name|expired|self-signed
+//	    cert=wrong-name|...         a poptest.Variant
 //	popwhen NAME COMMAND ACTION     what it does with this command from now on: refuse TEXT, cut N, as-usual, reply TEXT (with
 //	                                Go's escapes)
 //	popadd NAME unique-id...        new mail in the first maildrop
@@ -156,9 +156,7 @@ func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 		case "capa":
 			configure = func(c *poptest.Config) { c.Capabilities = nil }
 		case "cert":
-			variant = map[string]poptest.Variant{
-				"wrong-name": poptest.WrongName, "expired": poptest.Expired, "self-signed": poptest.SelfSigned,
-			}[value]
+			variant = poptest.Variant(value)
 		default:
 			err = fmt.Errorf("popserver knows no %s", key)
 		}

@@ -165,7 +165,9 @@ type eventLine struct {
 func (p *program) observe(json, quiet bool, failed func(error)) func(fetch.Event) {
 	return func(e fetch.Event) {
 		if json {
-			if err := p.term.printJSON(newEventLine(e)); err != nil {
+			line := newEventLine(e)
+			line.Error += printable(strings.ReplaceAll(p.mend(e.Err), "\n", "; "))
+			if err := p.term.printJSON(line); err != nil {
 				failed(err)
 			}
 		}
@@ -216,7 +218,7 @@ func (p *program) tell(e fetch.Event, quiet bool) {
 		}
 	case fetch.Finished:
 		if e.Err != nil {
-			p.term.errorf("%v%s", e.Err, mend(e.Err))
+			p.term.errorf("%v%s", e.Err, p.mend(e.Err))
 		}
 	}
 }

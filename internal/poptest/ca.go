@@ -39,28 +39,43 @@ type Variant string
 
 // The certificates a server may show. All but WrongName are for localhost, 127.0.0.1 and ::1.
 const (
-	Valid      Variant = ""
-	WrongName  Variant = "wrong-name"  // for another host
-	Expired    Variant = "expired"     // until yesterday
-	SelfSigned Variant = "self-signed" // by no authority
+	Valid         Variant = ""
+	WrongName     Variant = "wrong-name"     // for another host
+	Expired       Variant = "expired"        // until yesterday
+	NotYetValid   Variant = "not-yet-valid"  // from tomorrow
+	SelfSigned    Variant = "self-signed"    // by no authority
+	UnknownIssuer Variant = "unknown-issuer" // by an authority that nobody trusts
+	Incomplete    Variant = "incomplete"     // by an authority below ours, whose certificate is not sent
 )
+
+var variants = []Variant{WrongName, Expired, NotYetValid, SelfSigned, UnknownIssuer, Incomplete}
 
 // NewCA makes an authority, whose files lie in a folder of the test.
 func NewCA(t TB) *CA {
 	t.Helper()
 	ca := &CA{t: t, dir: t.TempDir()}
-	template := &x509.Certificate{
-		Subject:               pkix.Name{CommonName: "poptest authority"},
-		KeyUsage:              x509.KeyUsageCertSign,
-		IsCA:                  true,
-		BasicConstraintsValid: true,
-	}
-	issued, err := ca.issue(template, nil, "ca")
+	issued, err := ca.issue(authority("poptest authority"), nil, "ca")
 	if err != nil {
 		t.Fatalf("making a certificate authority: %v", err)
 	}
 	ca.key, ca.cert = issued.TLS.PrivateKey.(*ecdsa.PrivateKey), issued.TLS.Leaf
 	return ca
+}
+
+func authority(name string) *x509.Certificate {
+	return &x509.Certificate{
+		Subject:               pkix.Name{CommonName: name},
+		KeyUsage:              x509.KeyUsageCertSign,
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+	}
+}
+
+// other makes another authority, by itself or by ca.
+func (ca *CA) other(name string, by *CA) *CA {
+	issued := ca.mustIssue(authority(name), by, "authority")
+	key, _ := issued.TLS.PrivateKey.(*ecdsa.PrivateKey)
+	return &CA{key: key, cert: issued.TLS.Leaf}
 }
 
 // File returns the path of the authority's certificate (PEM).
@@ -102,8 +117,14 @@ func (ca *CA) Server(variant Variant) Certificate {
 		template.DNSNames, template.IPAddresses = []string{"other.example"}, nil
 	case Expired:
 		template.NotBefore, template.NotAfter = time.Now().AddDate(0, 0, -30), time.Now().AddDate(0, 0, -1)
+	case NotYetValid:
+		template.NotBefore, template.NotAfter = time.Now().AddDate(0, 0, 1), time.Now().AddDate(0, 0, 30)
 	case SelfSigned:
 		issuer = nil
+	case UnknownIssuer:
+		issuer = ca.other("another authority", nil)
+	case Incomplete:
+		issuer = ca.other("lower authority", ca)
 	}
 	return ca.mustIssue(template, issuer, "server")
 }

@@ -39,7 +39,7 @@ type Script struct {
 //	chunk n        from here on send in pieces of n octets, each a write of its own; 0: no longer
 //	pause 50ms     wait
 //	tls            start TLS with a certificate for localhost, 127.0.0.1 and ::1; also: tls wrong-name, tls expired,
-//	               tls self-signed
+//	               and the other names of a [Variant]
 //	lax            from here on commands may break C0003 and be longer than 255 octets
 //	-- connection  what follows is for the next connection
 //	# text         a comment

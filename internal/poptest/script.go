@@ -3,6 +3,7 @@ package poptest
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -75,7 +76,7 @@ func parseDirective(words []string) (step, error) {
 	case len(words) == 1 && strings.Contains(" cut close reset stall lax tls ", " "+s.verb+" "):
 	case len(words) == 2 && s.verb == "tls":
 		s.variant = Variant(words[1])
-		if s.variant != WrongName && s.variant != Expired && s.variant != SelfSigned {
+		if !slices.Contains(variants, s.variant) {
 			err = fmt.Errorf("no such certificate")
 		}
 	case len(words) == 2 && s.verb == "chunk":

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/pop3"
+)
+
+// errPin says that a server showed neither certificate nor key that the account pins.
+var errPin = errors.New("it is not the pinned one")
+
+// tlsConfig says whom to trust: the system's authorities and those of tls_ca, or else only what is pinned.
+func tlsConfig(a *config.Account) (*tls.Config, error) {
+	host, _, err := net.SplitHostPort(a.Server)
+	if err != nil {
+		return nil, err
+	}
+	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	if a.TLSServerName != "" {
+		c.ServerName = a.TLSServerName
+	}
+	if a.TLSCA != "" {
+		pem, err := os.ReadFile(a.TLSCA)
+		if err != nil {
+			return nil, fmt.Errorf("tls_ca: %w", err)
+		}
+		if c.RootCAs, err = x509.SystemCertPool(); err != nil {
+			return nil, fmt.Errorf("tls_ca: the system's certificates: %w", err)
+		}
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("tls_ca: %s holds no certificate in PEM form", a.TLSCA)
+		}
+	}
+	if a.TLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(a.TLSCert, a.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("tls_cert: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	if len(a.TLSFingerprint) > 0 {
+		c.InsecureSkipVerify = true // the pin is checked instead, below, on each handshake
+		c.VerifyConnection = func(state tls.ConnectionState) error { return checkPin(state, a.TLSFingerprint) }
+	}
+	return c, nil
+}
+
+// checkPin compares the server's certificate, and its public key, with the pins.
+func checkPin(state tls.ConnectionState, pins []string) error {
+	certificate, key := fingerprints(state.PeerCertificates[0]) // a server without certificate does not get this far
+	if slices.Contains(pins, certificate) || slices.Contains(pins, key) {
+		return nil
+	}
+	return &tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: errPin}
+}
+
+// fingerprints are the SHA-256 of a certificate and of its public key, as tls_fingerprint takes them.
+func fingerprints(c *x509.Certificate) (certificate, key string) {
+	whole, public := sha256.Sum256(c.Raw), sha256.Sum256(c.RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(whole[:]), hex.EncodeToString(public[:])
+}
+
+// mend tells, behind the text of an error, what to do about a fault of TLS. The protocol's layer cannot: it does not know the
+// configuration.
+func (p *program) mend(err error) string {
+	var plain tls.RecordHeaderError
+	var refused *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &plain):
+		return `; if the server begins in clear, set tls = "starttls" (--tls starttls)`
+	case errors.As(err, &refused) && len(refused.UnverifiedCertificates) > 0:
+		return explainCertificate(refused, p.accountOf(err), time.Now())
+	case errors.Is(err, pop3.ErrHandshake) && (!isAlert(err) || isVersionAlert(err)):
+		return "; popfetch speaks TLS 1.2 and 1.3, and no older version (301 is TLS 1.0, 302 is TLS 1.1)"
+	}
+	return ""
+}
+
+// isVersionAlert tells whether the server has refused the versions of TLS that it was offered. crypto/tls does not export the
+// type of the alerts that it gets, but their texts.
+func isVersionAlert(err error) bool {
+	const protocolVersion = tls.AlertError(70) // RFC 8446 section 6
+	var op *net.OpError
+	return errors.As(err, &op) && op.Err.Error() == protocolVersion.Error()
+}
+
+// accountOf is the configuration of the account whose run an error has ended.
+func (p *program) accountOf(err error) config.Account {
+	var run *fetch.Error
+	errors.As(err, &run)
+	for _, a := range p.accounts {
+		if run != nil && a.Name == run.Account {
+			return a
+		}
+	}
+	return config.Account{}
+}
+
+// explainCertificate tells, in lines of their own, what certificate was found, what was wanted, and how to pin what was found.
+func explainCertificate(refused *tls.CertificateVerificationError, a config.Account, now time.Time) string {
+	leaf := refused.UnverifiedCertificates[0]
+	certificate, key := fingerprints(leaf)
+	lines := []string{
+		fmt.Sprintf("found a certificate for %s, issued by %s, valid from %s to %s%s", namesOf(leaf), issuerOf(leaf),
+			leaf.NotBefore.UTC().Format(time.DateTime), leaf.NotAfter.UTC().Format(time.DateTime), remark(refused, now)),
+		fmt.Sprintf("its SHA-256 is %s, that of its key %s", certificate, key),
+		"wanted " + wanted(a),
+		fmt.Sprintf("if it is the right server beyond doubt, pin its key, which outlives a renewal: tls_fingerprint = %q (--tls-fingerprint %s)", key, key),
+	}
+	if a.TLSCA == "" && len(a.TLSFingerprint) == 0 {
+		lines[3] += ", or name its authority in tls_ca (--tls-ca)"
+	}
+	for i, line := range lines {
+		lines[i] = "\n" + a.Name + ": " + line
+	}
+	return strings.Join(lines, "")
+}
+
+// namesOf are the names that a certificate is made out to.
+func namesOf(c *x509.Certificate) string {
+	names := slices.Clone(c.DNSNames)
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if len(names) == 0 {
+		return "no name (its subject is " + pop3.Escape(c.Subject.String()) + ")"
+	}
+	return pop3.Escape(strings.Join(names, ", "))
+}
+
+func issuerOf(c *x509.Certificate) string {
+	if selfIssued(c) {
+		return "itself"
+	}
+	return pop3.Escape(c.Issuer.String())
+}
+
+func selfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawIssuer, c.RawSubject) }
+
+// remark says what strikes the eye about the certificates that were found.
+func remark(refused *tls.CertificateVerificationError, now time.Time) string {
+	leaf := refused.UnverifiedCertificates[0]
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case now.After(leaf.NotAfter):
+		return ": it has expired"
+	case now.Before(leaf.NotBefore):
+		return ": it is not valid yet, or this machine's clock is wrong"
+	case errors.As(refused, &unknown) && len(refused.UnverifiedCertificates) == 1 && !selfIssued(leaf):
+		return "; the server sent no certificate of the issuer with it: unless the issuer is a root, its chain is incomplete"
+	}
+	return ""
+}
+
+// wanted says what the account asks of a certificate.
+func wanted(a config.Account) string {
+	if len(a.TLSFingerprint) > 0 {
+		return "one of tls_fingerprint: " + strings.Join(a.TLSFingerprint, ", ")
+	}
+	name := a.TLSServerName
+	if name == "" {
+		name, _, _ = net.SplitHostPort(a.Server)
+	}
+	authorities := "the system's authorities"
+	if a.TLSCA != "" {
+		authorities += " and those in " + a.TLSCA
+	}
+	return fmt.Sprintf("one for %s, valid today, vouched for by %s", name, authorities)
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/popfetch/popfetch/internal/poptest"
+)
+
+// fetched is one run of popfetch without a configuration file, from server into a Maildir of its own.
+type fetched struct {
+	status    int
+	out, said string
+}
+
+func fetchFrom(t *testing.T, server string, args ...string) fetched {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), "popfetch", append([]string{"--once", "--server", server, "--user", "mrose",
+		"--password-command", "echo tanstaaf", "--maildir", "m", "--state-dir", "s"}, args...)...)
+	c.Dir = t.TempDir()
+	var out, said bytes.Buffer
+	c.Stdout, c.Stderr = &out, &said
+	status := exitOf(t, c.Run())
+	return fetched{status, out.String(), said.String()}
+}
+
+// A certificate that is refused is told in full: what was found, what was wanted, and the line that pins it, which then
+// does (security list: certificates; peers.md E51 and E52). Nothing of the credentials was sent.
+func TestCertificate_refused(t *testing.T) {
+	t.Parallel()
+	const (
+		names    = `found a certificate for localhost, 127.0.0.1, ::1, issued by CN=poptest authority, valid from 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d to 20\d\d-`
+		anyIssue = `found a certificate for localhost, 127.0.0.1, ::1, issued by `
+		ours     = "wanted one for localhost, valid today, vouched for by the system's authorities and those in .*ca.pem"
+	)
+	for _, test := range []struct {
+		variant poptest.Variant
+		want    []string
+	}{
+		{poptest.WrongName, []string{"valid for other.example, not localhost", "found a certificate for other.example, issued by CN=poptest authority", ours}},
+		{poptest.Expired, []string{"expired", names, "it has expired", ours}},
+		{poptest.NotYetValid, []string{"not yet valid", names, "it is not valid yet, or this machine's clock is wrong", ours}},
+		{poptest.SelfSigned, []string{"unknown authority", anyIssue + "itself", ours}},
+		{poptest.UnknownIssuer, []string{"unknown authority", anyIssue + "CN=another authority", "unless the issuer is a root, its chain is incomplete", ours}},
+		{poptest.Incomplete, []string{"unknown authority", anyIssue + "CN=lower authority", "its chain is incomplete", ours}},
+	} {
+		for _, mode := range []string{"implicit", "starttls"} {
+			t.Run(string(test.variant)+"/"+mode, func(t *testing.T) {
+				t.Parallel()
+				server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf", Messages: poptest.Numbered(1, 500)})
+				certificate := server.CA().Server(test.variant)
+				server.Configure(func(c *poptest.Config) { c.TLS.Certificates = []tls.Certificate{certificate.TLS} })
+				_, port, _ := strings.Cut(server.TLSAddr(), ":")
+				if mode == "starttls" {
+					_, port, _ = strings.Cut(server.Addr(), ":")
+				}
+				address := "localhost:" + port
+
+				got := fetchFrom(t, address, "--tls", mode, "--tls-ca", server.CA().File(), "--json")
+				if got.status != 77 {
+					t.Errorf("exit status = %d, want 77", got.status)
+				}
+				whole, key := fingerprints(certificate.TLS.Leaf)
+				for _, want := range append(test.want, "SHA-256 is "+whole+", that of its key "+key, `tls_fingerprint = "`+key+`" \(--tls-fingerprint `+key+`\)`) {
+					if !regexp.MustCompile(want).MatchString(got.said) {
+						t.Errorf("it said\n%s\nwant %s", got.said, want)
+					}
+					if told := told(t, got.out); !regexp.MustCompile(want).MatchString(told) {
+						t.Errorf("the event says\n%s\nwant %s", told, want)
+					}
+				}
+				if told := strings.Contains(got.said, "chain is incomplete"); told == (test.variant == poptest.SelfSigned) && strings.Contains(got.said, "unknown authority") {
+					t.Errorf("it said\n%s\nwant a word on the chain: %v", got.said, !told)
+				}
+				if lines := strings.Count(got.said, "\n"); lines > 5 {
+					t.Errorf("it said %d lines, want 5 at most", lines)
+				}
+				if received := string(server.Received()); strings.Contains(received, "tanstaaf") || strings.Contains(received, "mrose") || strings.Contains(received, "AUTH") {
+					t.Errorf("the server got %q, want nothing of the credentials", received)
+				}
+
+				for _, pin := range []string{key, whole} {
+					if got := fetchFrom(t, address, "--tls", mode, "--tls-fingerprint", pin); got.status != 0 || got.said != "" {
+						t.Errorf("with the pin %s: exit status = %d, %s, want 0", pin, got.status, got.said)
+					}
+				}
+			})
+		}
+	}
+}
+
+// told is the error of the last event.
+func told(t *testing.T, out string) string {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	var event struct{ Event, Error string }
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &event); err != nil || event.Event != "finished" {
+		t.Fatalf("the last event is %q, %v", lines[len(lines)-1], err)
+	}
+	return event.Error
+}
+
+// A pin that does not fit is told with both fingerprints; the certificate may be valid otherwise.
+func TestCertificate_notThePinned(t *testing.T) {
+	t.Parallel()
+	server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf"})
+	wrong := strings.Repeat("ab", 32)
+	got := fetchFrom(t, server.TLSAddr(), "--tls-fingerprint", wrong)
+	for _, want := range []string{"it is not the pinned one", "issued by CN=poptest authority", "wanted one of tls_fingerprint: " + wrong, "its SHA-256 is "} {
+		if got.status != 77 || !strings.Contains(got.said, want) {
+			t.Errorf("exit status = %d and\n%s\nwant 77 and %s", got.status, got.said, want)
+		}
+	}
+	if received := server.Received(); len(received) > 0 {
+		t.Errorf("the server got %q, want nothing", received)
+	}
+}
+
+// Without tls_ca the system's authorities are wanted, and tls_ca is one of the mends.
+func TestCertificate_systemAuthorities(t *testing.T) {
+	t.Parallel()
+	server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf"})
+	got := fetchFrom(t, server.TLSAddr())
+	for _, want := range []string{"wanted one for 127.0.0.1, valid today, vouched for by the system's authorities\n", "or name its authority in tls_ca (--tls-ca)"} {
+		if got.status != 77 || !strings.Contains(got.said, want) {
+			t.Errorf("exit status = %d and\n%s\nwant 77 and %s", got.status, got.said, want)
+		}
+	}
+}
+
+// TLS 1.0 and 1.1 are refused, by whichever side, and it is told what is wanted.
+func TestCertificate_oldTLS(t *testing.T) {
+	t.Parallel()
+	t.Run("the server has no other", func(t *testing.T) {
+		t.Parallel()
+		for _, version := range []uint16{tls.VersionTLS10, tls.VersionTLS11} {
+			server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf"})
+			server.Configure(func(c *poptest.Config) { c.TLS.MinVersion, c.TLS.MaxVersion = version, version })
+			got := fetchFrom(t, server.TLSAddr(), "--tls-ca", server.CA().File())
+			if want := "protocol version not supported; popfetch speaks TLS 1.2 and 1.3"; got.status != 77 || !strings.Contains(got.said, want) {
+				t.Errorf("exit status = %d and %s, want 77 and %s", got.status, got.said, want)
+			}
+			if received := server.Received(); len(received) > 0 {
+				t.Errorf("the server got %q, want nothing", received)
+			}
+		}
+	})
+	t.Run("the server chooses it all the same", func(t *testing.T) {
+		t.Parallel()
+		hello := `\x16\x03\x02\x00\x2a\x02\x00\x00\x26\x03\x02` + strings.Repeat("r", 32) + `\x00\xc0\x13\x00`
+		script := poptest.Dialogue(t, "lax\nS- "+hello+"\nstall")
+		got := fetchFrom(t, script.Addr())
+		if want := "unsupported protocol version 302; popfetch speaks TLS 1.2 and 1.3"; got.status != 77 || !strings.Contains(got.said, want) {
+			t.Errorf("exit status = %d and %s, want 77 and %s", got.status, got.said, want)
+		}
+	})
+}
+
+// What a certificate says is a server's text: names beyond number, control characters and lines in them do no harm.
+func TestCertificate_hostileText(t *testing.T) {
+	leaf := &x509.Certificate{}
+	leaf.Subject.CommonName = strings.Repeat("\x1b[2J\npopfetch: work: all is well", 100)
+	leaf.Issuer.CommonName = leaf.Subject.CommonName
+	leaf.RawSubject = []byte{1}
+	for _, names := range [][]string{nil, {leaf.Subject.CommonName, leaf.Subject.CommonName}} {
+		leaf.DNSNames = names
+		text := (&program{}).mend(&tls.CertificateVerificationError{UnverifiedCertificates: []*x509.Certificate{leaf}})
+		if strings.Contains(text, "\x1b") || strings.Count(text, "\n") != 4 || len(text) > 2*256+1000 {
+			t.Errorf("mend() = %q, want four lines without control characters", text)
+		}
+	}
+}
