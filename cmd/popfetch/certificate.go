@@ -45,6 +45,9 @@ func tlsConfig(a *config.Account) (*tls.Config, error) {
 		}
 	}
 	if a.TLSCert != "" {
+		if err := config.CheckPrivate(a.TLSKey); err != nil {
+			return nil, fmt.Errorf("tls_key: %w", err)
+		}
 		pair, err := tls.LoadX509KeyPair(a.TLSCert, a.TLSKey)
 		if err != nil {
 			return nil, fmt.Errorf("tls_cert: %w", err)

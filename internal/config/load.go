@@ -22,7 +22,7 @@ const maxFile = 1 << 20
 // all mistakes; for a file that does not exist, errors.Is(err, fs.ErrNotExist)
 // holds as well. After a syntax error nothing else is checked.
 func Load(path string) (*Config, error) {
-	text, mode, err := readFile(path)
+	text, info, err := readFile(path)
 	if err != nil {
 		return nil, Errors{{File: path, Err: err}}
 	}
@@ -37,15 +37,15 @@ func Load(path string) (*Config, error) {
 	index := indexLines(text)
 	r := reader{file: path, folder: folder, index: index, lines: index.lines()}
 	cfg := r.config(document)
-	r.checkMode(mode)
+	r.checkAccess(info)
 	if len(r.errs) > 0 {
 		return nil, r.errs.tidy()
 	}
 	return cfg, nil
 }
 
-// readFile returns the contents of a file and its mode as they are at one time.
-func readFile(path string) (string, fs.FileMode, error) {
+// readFile returns the contents of a file and what it is, as they are at one time.
+func readFile(path string) (string, fs.FileInfo, error) {
 	const mend = "name the configuration file with --config"
 	f, err := os.Open(path)
 	if err != nil {
@@ -53,24 +53,24 @@ func readFile(path string) (string, fs.FileMode, error) {
 		if errors.As(err, &pathError) {
 			err = pathError.Err // Error.File has the path already
 		}
-		return "", 0, fmt.Errorf("%w; %s", err, mend)
+		return "", nil, fmt.Errorf("%w; %s", err, mend)
 	}
 	defer f.Close() //nolint:errcheck // only read
 	info, err := f.Stat()
 	if err != nil {
-		return "", 0, fmt.Errorf("looking at the file: %w", err)
+		return "", nil, fmt.Errorf("looking at the file: %w", err)
 	}
 	if info.IsDir() {
-		return "", 0, fmt.Errorf("is a folder; %s", mend)
+		return "", nil, fmt.Errorf("is a folder; %s", mend)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return "", 0, fmt.Errorf("reading the file: %w", err)
+		return "", nil, fmt.Errorf("reading the file: %w", err)
 	}
 	if len(text) > maxFile {
-		return "", 0, fmt.Errorf("is larger than 1 MiB; %s", mend)
+		return "", nil, fmt.Errorf("is larger than 1 MiB; %s", mend)
 	}
-	return string(text), info.Mode(), nil
+	return string(text), info, nil
 }
 
 // syntaxMistakes tell in our words what the TOML package means by a message
@@ -272,26 +272,23 @@ func readTop(cfg *Config, top map[string]setting) Errors {
 	return errs
 }
 
-// checkMode refuses a file that others can read and that holds a password.
-func (r *reader) checkMode(mode fs.FileMode) {
-	if !readableByOthers(mode) {
+// checkAccess refuses a file that everybody can write, and one that others can read and that holds a password.
+func (r *reader) checkAccess(info fs.FileInfo) {
+	if err := checkNotWritten(info, r.file); err != nil {
+		r.errs = append(r.errs, &Error{File: r.file, Err: err})
+	}
+	exposed := checkPrivate(info, "the file", r.file)
+	if exposed == nil {
 		return
 	}
 	for _, k := range r.index {
 		isDefault := len(k.path) == 2 && k.path[0] == "defaults"
 		isAccount := len(k.path) == 3 && k.path[0] == "account"
 		if (isDefault || isAccount) && k.path[len(k.path)-1] == "password" {
-			r.report(fmt.Errorf("others can read the file (mode %#o); run chmod 600 %s, or write password_command or password_file",
-				mode.Perm(), r.file), k.path...)
+			r.report(fmt.Errorf("%w, or write password_command or password_file", exposed), k.path...)
 			return
 		}
 	}
-}
-
-// readableByOthers reports whether a file gives anything to group or others. A
-// pipe or a device has no contents to protect.
-func readableByOthers(mode fs.FileMode) bool {
-	return mode.IsRegular() && mode.Perm()&0o077 != 0
 }
 
 // reservedNames are the commands of today and tomorrow, and what could be taken

@@ -99,7 +99,7 @@ func checkSecret(password string) error {
 }
 
 // readSecretFile returns the first line of the file at path. If private is set,
-// the file must not be readable by others.
+// the file must be readable by nobody else.
 func readSecretFile(path string, private bool) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -110,8 +110,10 @@ func readSecretFile(path string, private bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if private && readableByOthers(info.Mode()) {
-		return "", fmt.Errorf("others can read %s (mode %#o); run chmod 600 %s", path, info.Mode().Perm(), path)
+	if private {
+		if err := checkPrivate(info, path, path); err != nil {
+			return "", err
+		}
 	}
 	line, err := firstLine(f)
 	if err != nil {

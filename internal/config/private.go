@@ -1,0 +1,49 @@
+package config
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// CheckPrivate refuses a file that holds a secret and that somebody else can read, as Secret.Resolve does. A link counts as
+// the file that it leads to.
+func CheckPrivate(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	return checkPrivate(info, path, path)
+}
+
+// checkPrivate refuses a file that others can read, by its mode or because it is theirs; what names it in the error. Root can
+// read everything, so that root's files are no worse than one's own. A pipe or a device has no contents to protect.
+func checkPrivate(info fs.FileInfo, what, path string) error {
+	owner := ownerOf(info)
+	switch {
+	case !info.Mode().IsRegular():
+		return nil
+	case info.Mode().Perm()&0o077 != 0:
+		return fmt.Errorf("others can read %s (mode %#o); run chmod 600 %s", what, info.Mode().Perm(), path)
+	case owner != 0 && owner != os.Geteuid():
+		return fmt.Errorf("its owner, user %d, can read %s; run popfetch as that user, or chown %s", owner, what, path)
+	}
+	return nil
+}
+
+// checkNotWritten refuses a configuration that everybody can write: the commands in it are run as us. The group may write, since
+// many systems give each user a group of their own and a umask that lets it.
+func checkNotWritten(info fs.FileInfo, path string) error {
+	if info.Mode().IsRegular() && info.Mode().Perm()&0o002 != 0 {
+		return fmt.Errorf("everybody can write the file (mode %#o), and so choose the commands that it runs; run chmod o-w %s", info.Mode().Perm(), path)
+	}
+	return nil
+}
+
+func ownerOf(info fs.FileInfo) int {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(stat.Uid)
+	}
+	return os.Geteuid()
+}

@@ -1,0 +1,105 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// giveTo makes a file another user's, which only root can.
+func giveTo(t *testing.T, path string, uid int) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a file to somebody else")
+	}
+	if err := os.Chown(path, uid, -1); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The owner of a file can read it, whatever its mode. It is the file that counts, not the link to it.
+func TestCheckPrivate(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		mode os.FileMode
+		uid  int // 0: ours
+		want string
+	}{
+		{"private", 0o600, 0, ""},
+		{"read-only", 0o400, 0, ""},
+		{"group", 0o640, 0, "others can read PATH (mode 0640); run chmod 600 PATH"},
+		{"others", 0o604, 0, "others can read PATH (mode 0604); run chmod 600 PATH"},
+		{"others can only write", 0o602, 0, "others can read PATH (mode 0602); run chmod 600 PATH"},
+		{"another user's", 0o600, 65534, "its owner, user 65534, can read PATH; run popfetch as that user, or chown PATH"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := writeSecret(t, "hunter2\n", test.mode)
+			if test.uid != 0 {
+				giveTo(t, path, test.uid)
+			}
+			link := filepath.Join(t.TempDir(), "link")
+			if err := os.Symlink(path, link); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range []string{path, link} {
+				want := strings.ReplaceAll(test.want, "PATH", name)
+				if got := CheckPrivate(name); fmt.Sprint(got) != want && (got != nil || want != "") {
+					t.Errorf("CheckPrivate() = %v, want %q", got, want)
+				}
+				_, err := Secret{File: name}.Resolve(t.Context())
+				if got := strings.TrimPrefix(fmt.Sprint(err), "password_file: "); got != want && (err != nil || want != "") {
+					t.Errorf("Resolve() = %v, want %q", err, want)
+				}
+			}
+		})
+	}
+	if err := CheckPrivate("/nonexistent/key"); err == nil {
+		t.Error("CheckPrivate() of a missing file = nil, want an error")
+	}
+}
+
+// Who else can read, or write, the configuration: with a password in it nobody may read it, and never may everybody write it.
+func TestLoad_access(t *testing.T) {
+	home(t)
+	const password = "\npassword = \"hunter2\""
+	for _, test := range []struct {
+		name, text string
+		mode       os.FileMode
+		uid        int
+		want       string
+	}{
+		{"another user's, password", twoAccounts + password, 0o600, 65534, ":11: account.work.password: its owner, user 65534, can read the file; run popfetch as that user, or chown "},
+		{"another user's, no password", twoAccounts + "\npassword_command = \"echo\"", 0o600, 65534, ""},
+		{"everybody writes", twoAccounts + "\npassword_command = \"echo\"", 0o646, 0, ": everybody can write the file (mode 0646), and so choose the commands that it runs; run chmod o-w "},
+		{"the group writes", twoAccounts + "\npassword_command = \"echo\"", 0o664, 0, ""},
+		{"password, quoted key", twoAccounts + "\n\"password\" = \"hunter2\"", 0o644, 0, ":11: account.work.password: others can read"},
+		{"password, escaped key", twoAccounts + "\n\"pass\\u0077ord\" = \"hunter2\"", 0o644, 0, ":11: account.work.password: others can read"},
+		{"password, inline table", "account = { a = { password = 'hunter2' } }", 0o644, 0, ":1: account.a.password: others can read"},
+		{"password, inline defaults", "defaults = { password = 'hunter2' }" + twoAccounts, 0o644, 0, ":1: defaults.password: others can read"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := writeConfig(t, test.text)
+			if err := os.Chmod(path, test.mode); err != nil {
+				t.Fatal(err)
+			}
+			if test.uid != 0 {
+				giveTo(t, path, test.uid)
+			}
+			link := filepath.Join(t.TempDir(), "config.toml")
+			if err := os.Symlink(path, link); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range []string{path, link} {
+				_, err := Load(name)
+				if test.want == "" && err != nil || test.want != "" && !strings.Contains(fmt.Sprint(err), name+test.want) {
+					t.Errorf("Load(%s) = %v, want %q", name, err, test.want)
+				}
+				if strings.Contains(fmt.Sprint(err), "hunter") {
+					t.Errorf("Load() tells the password: %v", err)
+				}
+			}
+		})
+	}
+}
