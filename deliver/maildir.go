@@ -27,14 +27,18 @@ func (m *Maildir) Limit() Limit { return Limit{Messages: 64, Octets: 4 << 20, Ba
 
 // Prepare makes the folders where create allows it, mode 0700, and synced like all that is delivered. Without create,
 // or if they cannot be made, a missing one is ErrMissing. Files that were left in tmp more than 36 hours ago are removed.
+// To root a Maildir of another user is ErrForeign.
 func (m *Maildir) Prepare(_ context.Context, create bool) error {
+	if err := m.checkOwner(); err != nil {
+		return err
+	}
 	if create {
 		if err := m.make(); err != nil {
 			return fmt.Errorf("making the Maildir %s: %w: %w; make it by hand, or name another", m.path, ErrMissing, err)
 		}
 	}
 	for _, name := range []string{"tmp", "new", "cur"} {
-		switch info, err := os.Stat(filepath.Join(m.path, name)); {
+		switch info, err := os.Lstat(filepath.Join(m.path, name)); {
 		case err != nil:
 			return fmt.Errorf("looking for the Maildir %s: %w: %w; mount its disk, or make its folders tmp, new and cur", m.path, ErrMissing, err)
 		case !info.IsDir():
@@ -86,7 +90,7 @@ func (m *Maildir) Begin(ctx context.Context) (Batch, error) {
 		return nil, fmt.Errorf("beginning a batch: %w", err)
 	}
 	// syncfs reports only errors that happened after its descriptor was opened; hence before the first write.
-	tmp, err := os.Open(filepath.Join(m.path, "tmp"))
+	tmp, err := openFolder(filepath.Join(m.path, "tmp"))
 	if err != nil {
 		return nil, fmt.Errorf("opening the Maildir: %w", missing(err))
 	}

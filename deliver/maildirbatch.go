@@ -190,7 +190,7 @@ func (b *maildirBatch) Commit(ctx context.Context) (safe int, err error) {
 	if err := b.syncFiles(); err != nil {
 		return 0, errors.Join(writeErr, err, b.Discard())
 	}
-	into, err := os.Open(b.path("new", "")) // by its path, so that a Maildir that was moved meanwhile gets nothing
+	into, err := openFolder(b.path("new", "")) // by its path, so that a Maildir that was moved meanwhile gets nothing
 	if err != nil {
 		return 0, errors.Join(writeErr, fmt.Errorf("committing a batch: %w", missing(err)), b.Discard())
 	}

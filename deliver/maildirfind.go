@@ -164,7 +164,7 @@ func (m *Maildir) Open(ctx context.Context, place string) (io.ReadCloser, error)
 	if err != nil {
 		return nil, fmt.Errorf("opening a message: %w", err)
 	}
-	f, err := os.Open(filepath.Join(m.path, places[0]))
+	f, err := os.OpenFile(filepath.Join(m.path, places[0]), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, fmt.Errorf("opening a message: %w", err)
 	}

@@ -42,15 +42,21 @@ type Store struct {
 }
 
 // Open opens the seen-table in the folder dir and makes both if they are missing, the folder with mode 0700 and every
-// file with 0600. A table of a later version is ErrNewerSchema; one that is damaged or foreign is an error too, and both are
+// file with 0600. What is another user's is ErrForeign. A table of a later version is ErrNewerSchema; one that is damaged or foreign is an error too, and both are
 // left as they are.
 func Open(ctx context.Context, dir string) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("opening the state folder: %w", err)
 	}
+	if err := checkFolder(dir); err != nil {
+		return nil, err
+	}
 	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("the state folder %w: %w", ErrCreate, err)
+	}
+	if err := checkFiles(dir); err != nil {
+		return nil, err
 	}
 	// Two processes that make or migrate the same table must not meet half-way.
 	unlock, err := flock(filepath.Join(dir, "open.lock"), true)

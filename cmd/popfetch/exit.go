@@ -110,7 +110,7 @@ func faultStatus(err error) int {
 		return loginStatus(login)
 	case errors.Is(err, seen.ErrLocked):
 		return exitTempFail
-	case errors.Is(err, deliver.ErrMissing), errors.Is(err, seen.ErrCreate):
+	case errors.Is(err, deliver.ErrMissing), errors.Is(err, deliver.ErrForeign), errors.Is(err, seen.ErrCreate), errors.Is(err, seen.ErrForeign):
 		return exitCantCreate
 	case errors.Is(err, pop3.ErrInsecure), errors.Is(err, pop3.ErrHandshake), isAlert(err):
 		return exitNoPerm

@@ -1,0 +1,62 @@
+package deliver
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrForeign says that root was told to deliver into a folder of another user.
+var ErrForeign = errors.New("deliver: root does not deliver into another user's folder")
+
+// checkOwner refuses, to root, a Maildir of another user: who owns the folder, or the one that it stands in, could put a
+// link to anywhere in its place, and could not read what root delivers. The Maildir itself may be a link, as many are; its
+// folders may not (see openFolder). Everybody else has the rights of one user alone, and needs no such care.
+func (m *Maildir) checkOwner() error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	folders := []string{above(m.path)}
+	if real, err := filepath.EvalSymlinks(m.path); err == nil {
+		folders = append(folders, above(real), real)
+	}
+	for _, name := range []string{"tmp", "new", "cur"} {
+		folders = append(folders, filepath.Join(m.path, name))
+	}
+	for _, folder := range folders {
+		var stat unix.Stat_t
+		if unix.Stat(folder, &stat) != nil || stat.Uid == 0 { // what is not there is made as root's, or missed later
+			continue
+		}
+		owner, login := strconv.Itoa(int(stat.Uid)), "#"+strconv.Itoa(int(stat.Uid))
+		if known, err := user.LookupId(owner); err == nil {
+			owner, login = known.Username, known.Username
+		}
+		return fmt.Errorf("the Maildir %s: %s belongs to user %s: %w; run popfetch as that user (sudo -u %s popfetch), or name a folder of root's",
+			m.path, folder, owner, ErrForeign, login)
+	}
+	return nil
+}
+
+// above is the folder that path stands in, or of those above it the first that exists.
+func above(path string) string {
+	dir := filepath.Dir(path)
+	for {
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			return dir
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// openFolder opens a folder of a Maildir, and follows no link in its place: where others can write the Maildir, they could lead
+// the messages elsewhere.
+func openFolder(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+}
