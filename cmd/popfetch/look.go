@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/pop3"
 )
 
 // check logs in and reports; it retrieves and changes nothing.
@@ -60,18 +62,41 @@ func (p *program) showCheck(c *cli.Context, survey *fetch.Survey) error {
 	}
 	fresh := len(survey.Plan.Retrieve) + len(survey.Plan.Skip)
 	if c.Bool("json") {
-		return p.term.printJSON(checked{survey.Account, survey.Greeting, protection, survey.Capabilities, len(survey.Listing), fresh, octets})
-	}
-	capabilities := "none announced"
-	if len(survey.Capabilities) > 0 {
-		var names []string
-		for _, name := range slices.Sorted(maps.Keys(survey.Capabilities)) {
-			names = append(names, strings.Join(append([]string{name}, survey.Capabilities[name]...), " "))
-		}
-		capabilities = strings.Join(names, ", ")
+		return p.term.printJSON(checked{survey.Account, survey.Greeting, protection, escaped(survey.Capabilities), len(survey.Listing), fresh, octets})
 	}
 	return p.term.printf("%s: logged in\n  greeting      %s\n  tls           %s\n  capabilities  %s\n  messages      %d (%d octets), %d new\n",
-		survey.Account, printable(survey.Greeting), protection, printable(capabilities), len(survey.Listing), octets, fresh)
+		survey.Account, survey.Greeting, protection, tellCapabilities(survey.Capabilities), len(survey.Listing), octets, fresh)
+}
+
+// escaped are capabilities with each word fit for people and logs.
+func escaped(capabilities pop3.Capabilities) map[string][]string {
+	shown := make(map[string][]string, len(capabilities))
+	for name, params := range capabilities {
+		words := make([]string, len(params))
+		for i, param := range params {
+			words[i] = pop3.Escape(param)
+		}
+		shown[pop3.Escape(name)] = words
+	}
+	return shown
+}
+
+// toldCapabilities is how many capabilities a person is told; no honest server has as many.
+const toldCapabilities = 64
+
+// tellCapabilities shows each capability with its parameters, in one line.
+func tellCapabilities(capabilities pop3.Capabilities) string {
+	var told []string
+	for _, name := range slices.Sorted(maps.Keys(capabilities)) {
+		told = append(told, pop3.Escape(strings.Join(append([]string{name}, capabilities[name]...), " ")))
+	}
+	switch more := len(told) - toldCapabilities; {
+	case len(told) == 0:
+		return "none announced"
+	case more > 0:
+		told = append(told[:toldCapabilities], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(told, ", ")
 }
 
 // listed is one line of list --json. Its field names are part of the contract.

@@ -24,6 +24,7 @@ const (
 )
 
 func main() {
+	keepMemoryPrivate()
 	debug.SetGCPercent(collectPercent)
 	debug.SetMemoryLimit(memoryLimit)
 	ctx, stop := untilSignal(context.Background())

@@ -103,7 +103,7 @@ func (p *program) showRecord(c *cli.Context, account string, r seen.Record) erro
 		kind = "marked"
 	}
 	if !c.Bool("json") {
-		return p.term.printf("%s\t%s\t%s\t%s\t%d\t%s\n", account, writeID(r.UniqueID), kind, r.DeliveredAt.UTC().Format(time.RFC3339), r.Octets, r.Place)
+		return p.term.printf("%s\t%s\t%s\t%s\t%d\t%s\n", printable(account), writeID(r.UniqueID), kind, r.DeliveredAt.UTC().Format(time.RFC3339), r.Octets, printable(r.Place))
 	}
 	line := record{Account: account, UniqueID: writeID(r.UniqueID), Copy: r.Copy, Kind: kind, DeliveredAt: r.DeliveredAt.UTC(), Octets: r.Octets, Place: r.Place}
 	if !r.DeletedAt.IsZero() {

@@ -206,11 +206,11 @@ func (p *program) tell(e fetch.Event, quiet bool) {
 			e.Account, e.Number, writeID(e.UniqueID), e.Err)
 	case fetch.Refused, fetch.Skipped:
 		if e.Kind == fetch.Refused || !quiet {
-			p.term.errorf("%s: message %d (unique-id %s) is %s: %v", e.Account, e.Number, writeID(e.UniqueID), e.Kind, e.Err)
+			p.term.errorf("%s: message %d (unique-id %s) is %s: %v", e.Account, e.Number, tellID(e.UniqueID), e.Kind, e.Err)
 		}
 	case fetch.Delivered, fetch.Recognised, fetch.Deleted:
 		if verbose {
-			p.term.errorf("%s: message %d (unique-id %s, %d octets) %s", e.Account, e.Number, writeID(e.UniqueID), e.Octets, e.Kind)
+			p.term.errorf("%s: message %d (unique-id %s, %d octets) %s", e.Account, e.Number, tellID(e.UniqueID), e.Octets, e.Kind)
 		}
 	case fetch.Listed:
 		if verbose {
