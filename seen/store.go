@@ -84,13 +84,13 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 
 // connect prepares the connections; they are made when first used.
 func (s *Store) connect(path string) (err error) {
-	// Without synchronous=FULL a commit in WAL mode is not synced, and a power cut would take it back.
-	s.write, err = sql.Open("sqlite3", dsn(path, "_journal_mode=WAL&_synchronous=FULL&_foreign_keys=1&_txlock=immediate"))
+	// With mode=rw SQLite makes no file: it would be 0644. Without synchronous=FULL a commit in WAL mode is not synced, and a power cut would take it back.
+	s.write, err = sql.Open("sqlite3", dsn(path, "mode=rw&_journal_mode=WAL&_synchronous=FULL&_foreign_keys=1&_txlock=immediate"))
 	if err != nil {
 		return err
 	}
 	s.write.SetMaxOpenConns(1)
-	s.read, err = sql.Open("sqlite3", dsn(path, "_query_only=1"))
+	s.read, err = sql.Open("sqlite3", dsn(path, "mode=rw&_query_only=1"))
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func create(ctx context.Context, path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	db, err := sql.Open("sqlite3", dsn(path+".new", "_journal_mode=MEMORY&_synchronous=FULL"))
+	db, err := sql.Open("sqlite3", dsn(path+".new", "mode=rw&_journal_mode=MEMORY&_synchronous=FULL"))
 	if err != nil {
 		return err
 	}
