@@ -170,6 +170,7 @@ func TestDial_TLS_refused(t *testing.T) {
 		{"R2595-1/garbage", capa + "S: what?", TLSStart, isProtocolError},
 		{"R2595-1/clear-text-goes-on", capa + "S: +OK\nS- +OK go on in clear text, trust me\\r\\n", TLSStart, func(err error) bool { return err != nil }},
 		{"R2595-2/injected", capa + `S- +OK begin\r\n+OK injected\r\n`, TLSStart, isProtocolError},
+		{"R2595-2/injected, then TLS", capa + "S- +OK begin\\r\\n-ERR injected\\r\\n\ntls", TLSStart, isProtocolError},
 		{"R8314-1/greeting-in-clear", "S: +OK ready\nstall", TLSImplicit, func(err error) bool { return err != nil }},
 		{"R2595-3/wrong-name", "tls wrong-name", TLSImplicit, isCertificateError},
 		{"R2595-3/expired", "tls expired", TLSImplicit, isCertificateError},
