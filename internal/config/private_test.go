@@ -103,3 +103,29 @@ func TestLoad_access(t *testing.T) {
 		})
 	}
 }
+
+// No text that becomes a part of a command on the wire, or of a look-up, can hold a line end or NUL, however it is written (C0003).
+func TestLoad_control(t *testing.T) {
+	home(t)
+	for _, key := range []string{"server", "user", "password", "tls_server_name", "auth", "password_credential"} {
+		for _, octet := range []string{`\r\n`, `\n`, `\r`, `\u0000`} {
+			text := strings.ReplaceAll(twoAccounts, "\n"+key+" =", "\n#") + fmt.Sprintf("\n%s = \"a%sDELE 1\"", key, octet)
+			_, err := Load(writeConfig(t, text))
+			if !strings.Contains(fmt.Sprint(err), "account.work."+key+": ") {
+				t.Errorf("C0003: Load() with %s and %s = %v, want it refused", key, octet, err)
+			}
+		}
+	}
+	for _, name := range []string{"mda", "maildir", "password_command", "password_file", "tls_ca"} {
+		text := strings.ReplaceAll(twoAccounts, "\n"+name+" =", "\n#") + fmt.Sprintf("\n%s = \"a\\u0000b\"", name)
+		if _, err := Load(writeConfig(t, text)); !strings.Contains(fmt.Sprint(err), "account.work."+name+": holds a NUL character") {
+			t.Errorf("C0003: Load() with NUL in %s = %v, want it refused", name, err)
+		}
+	}
+	for _, user := range []string{"a%0d%0aDELE", "a%00b", "a%0a"} {
+		_, err := OneShot(map[string]string{"server": "pop://" + user + "@localhost", "maildir": "m", "password_command": "x"})
+		if !strings.Contains(fmt.Sprint(err), "control character") {
+			t.Errorf("C0003: OneShot() with the user %s = %v, want it refused", user, err)
+		}
+	}
+}
