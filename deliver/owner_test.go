@@ -126,7 +126,7 @@ func TestMaildir_links(t *testing.T) {
 			t.Fatal(err)
 		}
 		swap(t, m, "new")
-		if err := batch.Commit(t.Context()); err == nil {
+		if _, err := batch.Commit(t.Context()); err == nil {
 			t.Error("Commit() = nil, want an error")
 		}
 	})
