@@ -154,7 +154,7 @@ func TestTLS_refused(t *testing.T) {
 		{"R2595-1/STLS is stripped", "S: +OK\nC: CAPA\nS: +OK\nS: USER\nS: .", pop3.TLSStart, isInsecure},
 		{"R2595-1/CAPA refused", "S: +OK\nC: CAPA\nS: -ERR no", pop3.TLSStart, isInsecure},
 		{"R2595-1/STLS refused", capa + stls + "S: -ERR not now", pop3.TLSStart, isInsecure},
-		{"R2595-1/clear text instead of a handshake", capa + stls + "S: +OK\nS: +OK go on in clear text, trust me", pop3.TLSStart, func(err error) bool { return err != nil }},
+		{"R2595-1/clear text instead of a handshake", capa + stls + "S: +OK\nS: +OK go on in clear text, trust me\nstall", pop3.TLSStart, func(err error) bool { return err != nil }},
 		{"R2595-2/injected reply", capa + stls + `S- +OK begin\r\n+OK injected\r\n`, pop3.TLSStart, isProtocol},
 		{"R2595-3/STLS, wrong name", capa + stls + "S: +OK\ntls wrong-name", pop3.TLSStart, isName},
 		{"R2595-3/STLS, expired", capa + stls + "S: +OK\ntls expired", pop3.TLSStart, isExpired},

@@ -168,7 +168,7 @@ func TestDial_TLS_refused(t *testing.T) {
 		{"R2595-1/no-capa", "S: +OK ready\nC: CAPA\nS: -ERR unknown", TLSStart, isInsecure},
 		{"R2595-1/refused", capa + "S: -ERR not now", TLSStart, isInsecure},
 		{"R2595-1/garbage", capa + "S: what?", TLSStart, isProtocolError},
-		{"R2595-1/clear-text-goes-on", capa + "S: +OK\nS- +OK go on in clear text, trust me\\r\\n", TLSStart, func(err error) bool { return err != nil }},
+		{"R2595-1/clear-text-goes-on", capa + "S: +OK\nS- +OK go on in clear text, trust me\\r\\n\nstall", TLSStart, func(err error) bool { return err != nil }},
 		{"R2595-2/injected", capa + `S- +OK begin\r\n+OK injected\r\n`, TLSStart, isProtocolError},
 		{"R2595-2/injected, then TLS", capa + "S- +OK begin\\r\\n-ERR injected\\r\\n\ntls", TLSStart, isProtocolError},
 		{"R8314-1/greeting-in-clear", "S: +OK ready\nstall", TLSImplicit, func(err error) bool { return err != nil }},
