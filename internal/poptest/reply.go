@@ -93,10 +93,10 @@ func (r *replyWriter) send(p []byte) (int, error) {
 			err = r.w.Flush()
 		}
 		sent += n
-		if err != nil {
-			return sent, err
+		if err == nil && sent < len(p) {
+			err = r.rest()
 		}
-		if err := r.rest(); err != nil {
+		if err != nil {
 			return sent, err
 		}
 	}

@@ -31,6 +31,7 @@ type Session struct {
 	deleted  map[*Message]bool
 	name     string // of a positive USER
 	effect   bool   // whether the command at hand is to be carried out
+	asked    bool   // the reply to AUTH, made up by the hook, was a challenge
 	quit     bool
 }
 
@@ -176,6 +177,7 @@ func (s *Session) greet() error {
 	if err != nil {
 		return err
 	}
+	ahead := s.sentAhead()
 	switch {
 	case action.says():
 		err = s.say(action)
@@ -183,7 +185,7 @@ func (s *Session) greet() error {
 	default:
 		err = s.ok("%s", strings.TrimSpace(s.config.Greeting+" "+s.config.Timestamp))
 	}
-	s.open(exchange{ahead: s.sentAhead()})
+	s.open(exchange{ahead: ahead})
 	s.settle()
 	if err != nil {
 		return err
@@ -211,7 +213,7 @@ func (s *Session) next() error {
 	if len(line) == 0 {
 		return err
 	}
-	s.open(exchange{line: line, ahead: s.conn.r.Buffered() > 0})
+	s.open(exchange{line: line, ahead: s.conn.r.Buffered() > 0, continuation: s.asked})
 	if err != nil { // The end of the stream inside a command.
 		return err
 	}
@@ -223,6 +225,7 @@ func (s *Session) next() error {
 	err = s.answer(cmd, action)
 	s.settle()
 	keyword, _, _ := strings.Cut(cmd, " ")
+	s.asked = (s.asked || strings.EqualFold(keyword, "AUTH")) && isChallenge(action.Reply)
 	s.quit = strings.EqualFold(keyword, "QUIT") // It ends the session also when it fails (RFC 1939 section 6).
 	if err != nil {
 		return err
@@ -242,6 +245,9 @@ func (s *Session) readLine() ([]byte, error) {
 
 // answer carries a command out, or does what action says instead.
 func (s *Session) answer(cmd string, action Action) error {
+	if !action.says() && s.asked {
+		return s.refuse("the exchange is over")
+	}
 	if !action.says() {
 		return s.execute(cmd)
 	}
@@ -255,6 +261,11 @@ func (s *Session) answer(cmd string, action Action) error {
 		}
 	}
 	return s.say(action)
+}
+
+// isChallenge tells whether a reply asks for a line of a SASL exchange.
+func isChallenge(reply []byte) bool {
+	return bytes.HasPrefix(reply, []byte("+ ")) || bytes.HasPrefix(reply, []byte("+\r\n"))
 }
 
 // say writes the words of an action.

@@ -1,0 +1,342 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/pprof"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/poptest"
+	"github.com/popfetch/popfetch/pop3"
+	"github.com/popfetch/popfetch/seen"
+)
+
+const (
+	hostileUser   = "mrose"
+	hostileSecret = "tanstaaf"
+	// patience is a time limit that no healthy session reaches; a case whose server falls silent has silence instead.
+	patience = 20 * time.Second
+	silence  = 400 * time.Millisecond
+	// grace is how much later than its limits a run may end.
+	grace = 2 * time.Second
+	// longestLine bounds what one fault may print: 256 octets of a server's text, which escaping may make longer, and
+	// what is said about it.
+	longestLine = 1200
+)
+
+// hostileRig is the account of one case, with a real store and a real Maildir.
+type hostileRig struct {
+	*hostileCase
+	t           *testing.T
+	server      *poptest.Server
+	runner      *fetch.Runner
+	account     fetch.Account
+	credentials *fetch.Credentials
+	maildir     string
+	mended      func() // what else makes the server a good one; may be nil
+
+	mu     sync.Mutex
+	said   bytes.Buffer    // on standard error
+	traced strings.Builder // as -vv would show it
+	clock  time.Duration   // how far the runner's clock is ahead
+	unsafe int             // DELE for what was not durable or not recorded
+}
+
+// tally counts what went wrong.
+type tally struct{ lost, twice, unsafe, wrong int }
+
+func (a tally) plus(b tally) tally {
+	return tally{a.lost + b.lost, a.twice + b.twice, a.unsafe + b.unsafe, a.wrong + b.wrong}
+}
+
+func newHostileRig(t *testing.T, c *hostileCase) *hostileRig {
+	t.Helper()
+	r := &hostileRig{hostileCase: c, t: t, maildir: filepath.Join(t.TempDir(), "mail")}
+	r.server = poptest.NewServer(t, poptest.Maildrop{User: hostileUser, Password: hostileSecret, Messages: c.messages})
+	store, err := seen.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Errorf("closing the store: %v", err)
+		}
+	})
+	p := &program{term: &terminal{out: &r.said, err: &r.said}}
+	r.runner = &fetch.Runner{Store: store, Observe: p.observe(false, false, func(error) {}), Now: r.now}
+	r.credentials = &fetch.Credentials{User: hostileUser, Password: func(context.Context) (string, error) { return hostileSecret, nil }}
+	r.account = fetch.Account{
+		Name: "work", Server: r.server.Addr(), User: hostileUser, Target: deliver.NewMaildir(r.maildir),
+		Login: r.credentials.Login, Delete: fetch.DeletePolicy{Enabled: true},
+		POP3: pop3.Options{TLS: pop3.TLSNone, DialTimeout: patience, Trace: r.trace},
+	}
+	r.limit(patience)
+	for _, change := range c.setting {
+		change(r)
+	}
+	return r
+}
+
+// limit sets all time limits of a session.
+func (r *hostileRig) limit(d time.Duration) {
+	o := &r.account.POP3
+	o.GreetingTimeout, o.ReplyTimeout, o.StallTimeout = d, d, d
+}
+
+func (r *hostileRig) now() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Now().Add(r.clock)
+}
+
+func (r *hostileRig) trace(sent bool, line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.traced.Len() < 1<<20 {
+		fmt.Fprintf(&r.traced, "%v %s\n", sent, line)
+	}
+}
+
+// misbehave makes the server do what the case says, and looks at each DELE.
+func (r *hostileRig) misbehave() {
+	misdeeds := poptest.Misdeeds(r.t, r.misdeeds)
+	r.server.Configure(func(c *poptest.Config) {
+		c.Hook = func(s *poptest.Session, cmd string) poptest.Action {
+			if n, ok := strings.CutPrefix(cmd, "DELE "); ok {
+				r.checkSafe(s, n)
+			}
+			return misdeeds(s, cmd)
+		}
+	})
+}
+
+// behave makes the server a good one, a day later.
+func (r *hostileRig) behave() {
+	r.server.Configure(func(c *poptest.Config) {
+		c.Hook = func(s *poptest.Session, cmd string) poptest.Action {
+			if n, ok := strings.CutPrefix(cmd, "DELE "); ok {
+				r.checkSafe(s, n)
+			}
+			return poptest.Action{}
+		}
+	})
+	if r.mended != nil {
+		r.mended()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.clock = 25 * time.Hour
+}
+
+// run is one run of the account, which must end in time and leave no goroutine; it returns the exit status.
+func (r *hostileRig) run() int {
+	r.t.Helper()
+	label := strconv.Itoa(int(hostileLabel.Add(1)))
+	began := time.Now()
+	var result fetch.Result
+	pprof.Do(r.t.Context(), pprof.Labels("hostile", label), func(ctx context.Context) {
+		result = r.runner.Run(ctx, []fetch.Account{r.account})[0]
+	})
+	limit := max(r.account.POP3.GreetingTimeout, r.account.POP3.ReplyTimeout, r.account.POP3.StallTimeout)
+	if d := r.account.Deadline; d > 0 {
+		limit = d
+	}
+	if took := time.Since(began); took > limit+grace {
+		r.t.Errorf("the run took %v, with a limit of %v", took, limit)
+	}
+	if left := goroutinesOf(label); left != "" {
+		r.t.Errorf("left over when the run had ended:\n%s", left)
+	}
+	if statuses := resultStatuses(result); len(statuses) > 0 {
+		return exitStatus(&runError{statuses})
+	}
+	return exitOK
+}
+
+// goroutinesOf returns the stacks of the goroutines with a label, after it has given them a moment to end.
+func goroutinesOf(label string) string {
+	mark := fmt.Sprintf("%q:%q", "hostile", label)
+	for wait := time.Millisecond; ; wait *= 2 {
+		var all bytes.Buffer
+		_ = pprof.Lookup("goroutine").WriteTo(&all, 1) // a buffer takes everything
+		var left []string
+		for stack := range strings.SplitSeq(all.String(), "\n\n") {
+			if strings.Contains(stack, mark) {
+				left = append(left, stack)
+			}
+		}
+		if len(left) == 0 || wait > time.Second {
+			return strings.Join(left, "\n\n")
+		}
+		time.Sleep(wait)
+	}
+}
+
+// content is what message n, from 1, is as a file.
+func (r *hostileRig) content(n int) string { return contentOf(&r.messages[n-1]) }
+
+func contentOf(m *poptest.Message) string {
+	octets := m.Content
+	if m.Write != nil {
+		var b bytes.Buffer
+		_ = m.Write(&b) // a buffer takes everything
+		octets = b.Bytes()
+	}
+	return strings.ReplaceAll(string(poptest.Wire(octets)), "\r\n", "\n")
+}
+
+// checkSafe looks, when DELE n is read, whether a record of that very message names a file that holds it.
+func (r *hostileRig) checkSafe(s *poptest.Session, number string) {
+	n, _ := strconv.Atoi(number)
+	m := s.Message(n)
+	if m == nil {
+		return // the server will refuse it
+	}
+	want := []string{contentOf(m)}
+	for n, altered := range r.altered {
+		if r.messages[n-1].UniqueID == m.UniqueID {
+			want = append(want, altered)
+		}
+	}
+	for _, record := range r.records() {
+		file, err := os.ReadFile(filepath.Join(r.maildir, "new", record.Place))
+		if err == nil && slices.Contains(want, string(file)) {
+			return
+		}
+	}
+	r.t.Errorf("DELE %d was sent, but no record tells of a file that holds that message", n)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unsafe++
+}
+
+func (r *hostileRig) records() []seen.Record {
+	account, err := r.runner.Store.Lookup(context.Background(), r.account.Name, r.account.Server, r.account.User)
+	if err != nil {
+		r.t.Error(err)
+	}
+	var records []seen.Record
+	for record, err := range r.runner.Store.All(context.Background(), account.ID) {
+		if err != nil {
+			r.t.Error(err)
+			break
+		}
+		records = append(records, record)
+	}
+	return records
+}
+
+// mail returns what is in new/, sorted. No file has a name of the server's choice or can be read by others, and tmp/ is clean.
+func (r *hostileRig) mail() []string {
+	r.t.Helper()
+	var all []string
+	err := filepath.WalkDir(r.maildir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		place, _ := filepath.Rel(r.maildir, path)
+		if !strings.HasPrefix(place, "new/") || !info.Mode().IsRegular() || info.Mode().Perm() != 0o600 {
+			r.t.Errorf("%q, mode %v, lies in the Maildir", place, info.Mode())
+		}
+		if strings.ContainsFunc(entry.Name(), func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune("/$'\"`%;()", c) }) {
+			r.t.Errorf("a file is called %q", entry.Name())
+		}
+		content, err := os.ReadFile(path)
+		all = append(all, string(content))
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.t.Error(err)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// checkMail compares new/ with the messages that are wanted there, and counts what is lost and what is there twice.
+func (r *hostileRig) checkMail(when string, want []string) (found tally) {
+	r.t.Helper()
+	got := r.mail()
+	if slices.Equal(got, want) {
+		return tally{}
+	}
+	r.t.Errorf("after %s new/ holds %d messages %s, want %d: %s", when, len(got), clipped(got), len(want), clipped(want))
+	count := make(map[string]int)
+	for _, m := range got {
+		count[m]++
+	}
+	for _, m := range want {
+		count[m]--
+	}
+	for _, surplus := range count {
+		found.lost += max(0, -surplus)
+		found.twice += max(0, surplus)
+	}
+	return found
+}
+
+func clipped(all []string) string {
+	var b strings.Builder
+	for i, s := range all {
+		if i == 8 {
+			return b.String() + " …"
+		}
+		fmt.Fprintf(&b, "%.120q ", s)
+	}
+	return b.String()
+}
+
+// checkWords looks at all that the runs have said: on standard error, in the trace, and to the server.
+func (r *hostileRig) checkWords() {
+	r.t.Helper()
+	said, traced := r.said.String(), r.traced.String()
+	for line := range strings.Lines(said + traced) {
+		line = strings.TrimSuffix(line, "\n")
+		if strings.ContainsFunc(line, func(c rune) bool { return unicode.IsControl(c) || c == unicode.ReplacementChar }) {
+			r.t.Errorf("printed with control characters: %q", line)
+		}
+	}
+	for line := range strings.Lines(said) {
+		if len(line) > longestLine {
+			r.t.Errorf("printed in one line of %d octets: %q", len(line), line)
+		}
+	}
+	if showsSecret(said + traced) {
+		r.t.Errorf("the password was printed: %s%s", said, traced)
+	}
+	for _, text := range r.says {
+		if !strings.Contains(said, text) {
+			r.t.Errorf("standard error lacks %q: %s", text, said)
+		}
+	}
+}
+
+// showsSecret tells whether the password, or a base64 that holds it, occurs in the octets.
+func showsSecret(octets string) bool {
+	if strings.Contains(octets, hostileSecret) {
+		return true
+	}
+	for _, word := range strings.FieldsFunc(octets, func(c rune) bool { return c <= ' ' }) {
+		if decoded, err := base64.StdEncoding.DecodeString(word); err == nil && bytes.Contains(decoded, []byte(hostileSecret)) {
+			return true
+		}
+	}
+	return false
+}
