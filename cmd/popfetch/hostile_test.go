@@ -74,7 +74,7 @@ func (c *hostileCase) outcome(want string) (o hostileOutcome) {
 // hostileCases is all of them, by theme.
 func hostileCases() []*hostileCase {
 	return slices.Concat(
-		greetingCases(), capabilityCases(), loginCases(),
+		greetingCases(), capabilityCases(), loginCases(), dropCases(), listCases(), idCases(),
 	)
 }
 

@@ -53,6 +53,7 @@ type hostileRig struct {
 	said   bytes.Buffer    // on standard error
 	traced strings.Builder // as -vv would show it
 	clock  time.Duration   // how far the runner's clock is ahead
+	safe   map[string]bool // contents of files that have records
 	unsafe int             // DELE for what was not durable or not recorded
 }
 
@@ -212,16 +213,29 @@ func (r *hostileRig) checkSafe(s *poptest.Session, number string) {
 			want = append(want, altered)
 		}
 	}
-	for _, record := range r.records() {
-		file, err := os.ReadFile(filepath.Join(r.maildir, "new", record.Place))
-		if err == nil && slices.Contains(want, string(file)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, fresh := range []bool{false, true} {
+		if fresh {
+			r.safe = r.recorded()
+		}
+		if slices.ContainsFunc(want, func(content string) bool { return r.safe[content] }) {
 			return
 		}
 	}
 	r.t.Errorf("DELE %d was sent, but no record tells of a file that holds that message", n)
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.unsafe++
+}
+
+// recorded returns the content of the files that have records.
+func (r *hostileRig) recorded() map[string]bool {
+	contents := make(map[string]bool)
+	for _, record := range r.records() {
+		if file, err := os.ReadFile(filepath.Join(r.maildir, "new", record.Place)); err == nil {
+			contents[string(file)] = true
+		}
+	}
+	return contents
 }
 
 func (r *hostileRig) records() []seen.Record {
