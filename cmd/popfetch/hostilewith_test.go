@@ -140,3 +140,20 @@ func noPassword(c *hostileCase) {
 
 // x is n octets.
 func x(n int) string { return strings.Repeat("x", n) }
+
+// timeUnit is what deadlines are made of.
+const timeUnit = time.Second
+
+// largest sets the account's max_size.
+func largest(octets int64) func(*hostileCase) {
+	return set(func(r *hostileRig) { r.account.MaxSize = octets })
+}
+
+// clearText makes the account begin TLS at once where the server speaks in clear; later at the right port.
+func clearText(c *hostileCase) {
+	c.unjudged = true
+	set(func(r *hostileRig) {
+		r.account.POP3.TLS, r.account.POP3.TLSConfig = pop3.TLSImplicit, r.server.CA().ClientTLS("localhost")
+		r.mended = func() { r.account.POP3.TLS = pop3.TLSNone }
+	})(c)
+}

@@ -233,9 +233,9 @@ func (s *Session) next() error {
 	return s.w.finish()
 }
 
-// readLine sends the replies that are ready if the client has nothing more to say before it gets them.
+// readLine sends the replies that are ready if the client has no further line on its way before it gets them.
 func (s *Session) readLine() ([]byte, error) {
-	if s.conn.r.Buffered() == 0 {
+	if waiting, _ := s.conn.r.Peek(s.conn.r.Buffered()); !bytes.Contains(waiting, []byte("\n")) {
 		if err := s.w.w.Flush(); err != nil {
 			return nil, err
 		}
