@@ -28,6 +28,7 @@ type hostileCase struct {
 	says     []string          // what standard error must tell
 	sent     func(*hostileRig) // looks at what the client sent
 	then     *hostileOutcome   // what both runs come to; nil: status 0 and all messages
+	unjudged bool              // the client does not speak POP3 here
 	slow     bool              // only in the torture
 }
 
