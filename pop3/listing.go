@@ -10,6 +10,7 @@ import (
 const (
 	maxListingLine = 8192     // octets of a line with its end
 	maxListing     = 64 << 20 // octets of unique-ids, and likewise of unreadable lines
+	leastUnread    = 64       // what an unreadable line counts at least, so that empty ones end as soon as long ones
 )
 
 // DropListing is the answer to STAT: how many messages the maildrop has, and how many octets.
@@ -189,7 +190,7 @@ func (c *Client) readScan(l *Listings) error {
 		listing, ok := parseScanListing(line)
 		if !ok {
 			l.Malformed++
-			return check.octets(len(line), line)
+			return check.octets(max(len(line), leastUnread), line)
 		}
 		l.Scan = append(l.Scan, listing)
 		return check.number(listing.Number, line)
@@ -211,7 +212,7 @@ func (c *Client) readUIDs(l *Listings) error {
 		number, id, ok := parseUniqueIDListing(line)
 		if !ok {
 			l.Malformed++
-			return check.octets(len(line), line)
+			return check.octets(max(len(line), leastUnread), line)
 		}
 		l.UIDs = append(l.UIDs, UniqueIDListing{Number: number, UniqueID: ids.keep(id)})
 		if err := check.number(number, line); err != nil {
@@ -264,7 +265,7 @@ type listingCheck struct {
 
 // octets counts n octets of line.
 func (k *listingCheck) octets(n int, line []byte) error {
-	if k.total += max(n, 1); k.total > maxListing {
+	if k.total += n; k.total > maxListing {
 		return protocolError(k.keyword, line, fmt.Sprintf("a listing of at most %d octets", maxListing))
 	}
 	return nil

@@ -354,15 +354,17 @@ func TestUIDL_memory(t *testing.T) {
 func TestUIDL_endless(t *testing.T) {
 	id := strings.Repeat("u", maxUniqueID)
 	tests := []struct {
-		name string
-		line func(n int) string
+		name  string
+		count int
+		line  func(n int) string
 	}{
-		{"C0038/unique-ids", func(n int) string { return fmt.Sprintf("%d %s\r\n", n, id) }},
-		{"C0038/malformed", func(int) string { return "0 " + id + "\r\n" }},
+		{"C0038/unique-ids", maxListing, func(n int) string { return fmt.Sprintf("%d %s\r\n", n, id) }},
+		{"C0038/malformed", maxListing, func(int) string { return "0 " + id + "\r\n" }},
+		{"C0038/empty", maxListing/leastUnread + 1, func(int) string { return "\r\n" }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := &Client{link: newLink(nil), reader: newReader(io.MultiReader(strings.NewReader("+OK\r\n"), listed(maxListing, tt.line))), unanswered: 1}
+			c := &Client{link: newLink(nil), reader: newReader(io.MultiReader(strings.NewReader("+OK\r\n"), listed(tt.count, tt.line))), unanswered: 1}
 			var l Listings
 			if err := c.readUIDs(&l); !isProtocolError(err) || l.UIDs != nil {
 				t.Errorf("readUIDs() = %v and %d listings, want a *ProtocolError and none", err, len(l.UIDs))
