@@ -98,6 +98,12 @@ func roomyMaildir(t *testing.T, octets uint64) string {
 // measure runs the program, which must succeed, and looks at its memory until it ends.
 func (a *account) measure(t *testing.T, program string, limit int64, what string, args ...string) {
 	t.Helper()
+	a.measureUntil(t, program, exitOK, limit, what, args...)
+}
+
+// measureUntil is measure where the program must end with a status; it returns the peak and how long that took.
+func (a *account) measureUntil(t *testing.T, program string, status int, limit int64, what string, args ...string) (peak int64, took time.Duration) {
+	t.Helper()
 	c := exec.CommandContext(t.Context(), program, append([]string{"--config", "config.toml"}, args...)...)
 	c.Dir = a.dir
 	var said bytes.Buffer
@@ -110,7 +116,6 @@ func (a *account) measure(t *testing.T, program string, limit int64, what string
 	go func() { ended <- c.Wait() }()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	var peak int64
 	for {
 		select {
 		case <-tick.C:
@@ -118,16 +123,18 @@ func (a *account) measure(t *testing.T, program string, limit int64, what string
 			peak = max(peak, peakMemory(c.Process.Pid))
 			continue
 		case err := <-ended:
-			if err != nil {
-				t.Fatalf("%s: %v: %s", what, err, said.String())
+			if got := exitOf(t, err); got != status {
+				t.Fatalf("%s: exit status = %d, want %d: %s", what, got, status, said.String())
 			}
 		}
 		break
 	}
-	t.Logf("%s: %.1f MiB resident at the peak, %.1f s", what, float64(peak)/(1<<20), time.Since(began).Seconds())
+	took = time.Since(began)
+	t.Logf("%s: %.1f MiB resident at the peak, %.1f s", what, float64(peak)/(1<<20), took.Seconds())
 	if peak == 0 || peak > limit {
 		t.Errorf("%s: peak = %d octets, want %d at most", what, peak, limit)
 	}
+	return peak, took
 }
 
 // peakMemory returns what a process has had resident at most, in octets, or 0 if that cannot be known any more.
