@@ -55,12 +55,3 @@ func TestParseName(t *testing.T) {
 		}
 	}
 }
-
-func FuzzParseName(f *testing.F) {
-	f.Add(withOctets(newName(token(1)), 1234) + ",W=2:2,S")
-	f.Fuzz(func(t *testing.T, name string) {
-		if parsed, ok := parseName(name); ok && (!strings.HasPrefix(name, parsed.stem) || parsed.octets < 0) {
-			t.Errorf("parseName(%q) = %v, want a stem that the name begins with, and octets", name, parsed)
-		}
-	})
-}

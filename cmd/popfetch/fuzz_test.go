@@ -1,0 +1,29 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// FuzzUniqueID shows unique-ids to people and takes them back (C0039): what is shown is visible ASCII, and comes back as it was.
+func FuzzUniqueID(f *testing.F) {
+	for _, id := range []string{"", "a", "%", "%25", "%zz", "a%2", "é", "\x1b[2J", "\xff\x00", "%E9%e9"} {
+		f.Add(id)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		shown := writeID(text)
+		if strings.ContainsFunc(shown, func(c rune) bool { return c <= ' ' || c > '~' }) {
+			t.Errorf("writeID(%q) = %q", text, shown)
+		}
+		if back, err := readID(shown); err != nil || back != text {
+			t.Errorf("readID(%q) = %q, %v, want %q", shown, back, err, text)
+		}
+		id, err := readID(text) // as somebody may type it
+		if err != nil {
+			return
+		}
+		if back, err := readID(writeID(id)); err != nil || back != id {
+			t.Errorf("readID(writeID(%q)) = %q, %v", id, back, err)
+		}
+	})
+}
