@@ -170,6 +170,9 @@ func (c *Client) exchange(name string, mech SASLClient, initial []byte) error {
 		initial = nil
 		if response == nil {
 			decoded, err := base64.StdEncoding.Strict().DecodeString(challenge)
+			if strings.Contains(challenge, "\r") { // which the decoder leaves out
+				err = base64.CorruptInputError(strings.IndexByte(challenge, '\r'))
+			}
 			if err != nil {
 				return c.cancel(fmt.Errorf("AUTH %s: reading a challenge: %w", name, err))
 			}
