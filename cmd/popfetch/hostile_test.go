@@ -76,7 +76,7 @@ func (c *hostileCase) outcome(want string) (o hostileOutcome) {
 func hostileCases() []*hostileCase {
 	return slices.Concat(
 		greetingCases(), capabilityCases(), loginCases(), dropCases(), listCases(), idCases(), messageCases(),
-		brokenCases(), deletionCases(), serverCases(), securityCases(),
+		brokenCases(), deletionCases(), serverCases(), tornCases(), securityCases(),
 	)
 }
 

@@ -22,11 +22,24 @@ func brokenCases() (cases []*hostileCase) {
 		}
 		if at.command != "QUIT" { // which is the end anyway
 			cases = append(cases, hostile("behaviour 18/closed behind the reply to "+at.command, "fdm#41, getmail6#257",
-				at.command+" (cut)", "75"+map[string]string{"RETR 1": " 1", "RETR 2": " 1 2", "RETR 3": " all"}[at.command]+
-					map[bool]string{true: at.numbers}[at.command[0] == 'D']))
+				at.command+" (cut)", closedBehind(at.command)))
 		}
 	}
 	return cases
+}
+
+// closedBehind is what a run comes to whose session ends behind the reply to a command. If several replies were outstanding
+// then, it may be that the server cannot pipeline, and a further session fetches the rest one command at a time.
+func closedBehind(command string) string {
+	switch command {
+	case "RETR 1", "RETR 3":
+		return "0 all"
+	case "RETR 2":
+		return "75 1 2"
+	case "DELE 1", "DELE 3":
+		return "75 all"
+	}
+	return "75"
 }
 
 // deletionCases are odd answers to DELE and QUIT. What was delivered stays so, and is not retrieved again.
@@ -63,8 +76,6 @@ func deletionCases() []*hostileCase {
 // serverCases are what servers in use do, and what does not fit elsewhere.
 func serverCases() []*hostileCase {
 	return []*hostileCase{
-		hostile("behaviour 39/next +OK comes before the end of the last message", "WildDuck", `RETR 1: +OK|Message-ID: <1@example.org>|Subject: message 1||about 1|+OK|.
-			RETR 2: Message-ID: <2@example.org>|Subject: message 2||about 2|.`, "76 1", as(1, "Message-ID: <1@example.org>\nSubject: message 1\n\nabout 1\n+OK\n")),
 		hostile("behaviour 41/octets of another count than the status line says", "Mailutils", `RETR 2: +OK 7 octets|Message-ID: <2@example.org>|Subject: message 2||about 2|.`, "0 all"),
 		hostile("behaviour 44/Gmail shows a part", "node-pop3#2, hpop#56", "LIST: +OK|1 60|.\nUIDL: +OK|1 a|.", "0 1"),
 		hostile("behaviour 46/a damaged message spoils the maildrop", "solid-pop3d", "STAT: -ERR\nLIST: -ERR\nUIDL: -ERR damaged", "69"),
@@ -76,6 +87,30 @@ func serverCases() []*hostileCase {
 		hostile("C0015/-ERR to everything", "behaviour.md A", "STAT: -ERR\nLIST: -ERR\nUIDL: -ERR\nRETR: -ERR\nDELE: -ERR\nTOP: -ERR\nNOOP: -ERR\nQUIT: -ERR", "69"),
 		hostile("V0001/+OK to everything", "behaviour.md A", "*: +OK", "75", limited(silence), by("user")),
 		hostile("V0001/a dot to everything", "behaviour.md A", "*: .", "76", nothing),
+	}
+}
+
+// tornCases are servers that cut a message or mix it with replies, so that what follows cannot be believed (behaviour 38, 39).
+func tornCases() []*hostileCase {
+	const m1, m2 = "Message-ID: <1@example.org>|Subject: message 1||about 1|", "Message-ID: <2@example.org>|Subject: message 2||about 2|"
+	forged := withMail(".\r\n+OK 60 octets\r\nSubject: forged\r\n\r\nforged\r\n.\r\n+OK\r\n")
+	const unstuffed = "+OK|.|+OK 60 octets|Subject: forged||forged|.|+OK|."
+	return []*hostileCase{
+		hostile("behaviour 38/dot that is not stuffed, its sender forges a message", "Dovecot 2.3, Courier, Twisted", "RETR 2: "+unstuffed, "65 1 3", forged, then("65 1 3")),
+		hostile("behaviour 38/the same, one at a time", "Dovecot 2.3, Courier, Twisted", "RETR 2: "+unstuffed, "65 1 3", forged, oneAtATime, then("65 1 3")),
+		hostile("behaviour 38/the same in single octets", "Dovecot 2.3, Courier, Twisted", "RETR 2 (pieces 1): "+unstuffed, "65 1 3", forged, then("65 1 3")),
+		hostile("behaviour 38/the same without sizes", "Dovecot 2.3, Courier, Twisted", "LIST: -ERR\nRETR 2: "+unstuffed, "65 1 3", forged, then("65 1 3")),
+		hostile("behaviour 38/dot alone that is not stuffed", "Dovecot 2.3, Courier, Twisted", "RETR 2: +OK|.|.", "65 1 3", withMail(".\r\n"), then("65 1 3")),
+		hostile("behaviour 38/LIST says ten times as much", "Mailutils", ``, "0 all", sized("600")),
+		hostile("behaviour 38/LIST says ten times as much, one at a time", "Mailutils", ``, "0 all", sized("600"), oneAtATime),
+		hostile("behaviour 39/cut at a long line, and a stray -ERR", "Inbucket", "RETR 2: +OK|Message-ID: <2@example.org>|.|-ERR line too long", "65 1 3", then("65 1 3")),
+		hostile("behaviour 39/cut at a long line, and a stray -ERR, one at a time", "Inbucket", "RETR 2: +OK|Message-ID: <2@example.org>|.|-ERR line too long", "65 1 3", oneAtATime, then("65 1 3")),
+		hostile("behaviour 39/next +OK before the end of the last message", "WildDuck", "RETR 1 (once): +OK|"+m1+"+OK|.\nRETR 2 (once): "+m2+".", "0 all"),
+		hostile("behaviour 39/pipelined commands are dropped", "Perdition, solid-pop3d", "RETR 2 (once, cut 0)", "0 all"),
+		hostile("behaviour 39/pipelined commands get no reply", "Perdition, solid-pop3d", "RETR 2 (once, stall 0)", "0 all"),
+		hostile("R2449-3/garbage between pipelined replies", "RFC 2449 section 6.6", "RETR 2 (once): what?", "0 all"),
+		hostile("R2449-3/pipelined listings are dropped", "RFC 2449 section 6.6", "LIST (once, cut 0)", "0 all"),
+		hostile("R2449-3/pipelined DELE are dropped", "RFC 2449 section 6.6", "DELE 2 (once, cut 0)", "0 all"),
 	}
 }
 
@@ -93,7 +128,7 @@ func securityCases() []*hostileCase {
 		hostile("R2595-2/reply behind STLS", "CVE-2011-0411 and its kin", `STLS: +OK|+OK injected`, "76", under(pop3.TLSStart, poptest.Valid), noPassword),
 		hostile("R2595-2/one octet behind STLS", "CVE-2011-0411 and its kin", `STLS- +OK\r\n+`, "76", under(pop3.TLSStart, poptest.Valid), noPassword),
 		hostile("R2595-2/capabilities behind STLS", "CVE-2011-0411 and its kin", `STLS: +OK|+OK|USER|.`, "76", under(pop3.TLSStart, poptest.Valid), noPassword),
-		hostile("behaviour 22/clear text instead of a handshake", stls, `STLS (delay 10ms, pieces 5, pause 50ms): +OK|+OK no TLS`, "77", under(pop3.TLSStart, poptest.Valid), noPassword),
+		hostile("behaviour 22/clear text instead of a handshake", stls, `STLS (delay 10ms, pieces 5, pause 50ms): +OK|+OK no TLS`, "77", under(pop3.TLSStart, poptest.Valid), noPassword, notPOP3),
 		hostile("behaviour 22/clear text on the port of TLS", tls, ``, "77", clearText, noPassword, saying("tls")),
 		hostile("R2595-3/wrong name", tls, ``, "77", under(pop3.TLSImplicit, poptest.WrongName), noPassword),
 		hostile("R2595-3/expired", tls, ``, "77", under(pop3.TLSImplicit, poptest.Expired), noPassword),

@@ -149,9 +149,12 @@ func largest(octets int64) func(*hostileCase) {
 	return set(func(r *hostileRig) { r.account.MaxSize = octets })
 }
 
+// notPOP3 says that the client begins a handshake where the server still takes commands.
+func notPOP3(c *hostileCase) { c.unjudged = true }
+
 // clearText makes the account begin TLS at once where the server speaks in clear; later at the right port.
 func clearText(c *hostileCase) {
-	c.unjudged = true
+	notPOP3(c)
 	set(func(r *hostileRig) {
 		r.account.POP3.TLS, r.account.POP3.TLSConfig = pop3.TLSImplicit, r.server.CA().ClientTLS("localhost")
 		r.mended = func() { r.account.POP3.TLS = pop3.TLSNone }
