@@ -41,6 +41,9 @@ func (s *session) retrieve(plan Plan) error {
 	if len(plan.Retrieve) == 0 {
 		return nil
 	}
+	if err := s.runner.Store.Ready(s.soft, len(plan.Retrieve)); err != nil {
+		return s.fail(PhaseState, err)
+	}
 	return newRetrieval(s, plan.Retrieve).run()
 }
 

@@ -53,7 +53,11 @@ func (s *Store) SetAside(ctx context.Context, account int64, asides ...Aside) er
 
 // Asides returns what is set aside for an account, by unique-id and copy; those with an AbsentAt are not listed any more.
 func (s *Store) Asides(ctx context.Context, account int64) ([]Aside, error) {
-	stored, err := readAsides(ctx, s.read, account)
+	var stored []aside
+	err := s.view(ctx, func(tx *sql.Tx) (err error) {
+		stored, err = readAsides(ctx, tx, account)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("reading what is set aside: %w", err)
 	}

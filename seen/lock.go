@@ -55,13 +55,21 @@ func flock(path string, wait bool) (unlock func() error, err error) {
 	}
 	if err != nil {
 		_ = f.Close() // nothing was written
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, ErrLocked
-		}
-		return nil, &os.PathError{Op: "flock", Path: path, Err: err}
+		return nil, lockFault(path, err)
 	}
 	return sync.OnceValue(func() error {
 		// A child that is just being started holds the file until it calls exec, so closing it alone might not unlock it.
 		return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
 	}), nil
+}
+
+// lockFault tells what an error of flock means.
+func lockFault(path string, err error) error {
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return ErrLocked
+	case errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EOPNOTSUPP):
+		return fmt.Errorf("the file system of %s has no locks, without which two runs could deliver twice: %w; set state_dir to a folder on a local disk", path, err)
+	}
+	return &os.PathError{Op: "flock", Path: path, Err: err}
 }

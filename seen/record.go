@@ -3,6 +3,7 @@ package seen
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -201,16 +202,25 @@ func (s *Store) Records(ctx context.Context, account int64, uniqueIDs []string) 
 // All yields every record of an account, by unique-id and copy. An error is yielded once, at the end.
 func (s *Store) All(ctx context.Context, account int64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		for r, err := range queryRecords(ctx, s.read, " WHERE account = ?", []any{account}) {
-			if err != nil {
-				err = fmt.Errorf("reading records: %w", err)
+		err := s.view(ctx, func(tx *sql.Tx) error {
+			for r, err := range queryRecords(ctx, tx, " WHERE account = ?", []any{account}) {
+				if err != nil {
+					return err
+				}
+				if !yield(r, nil) {
+					return errEnough
+				}
 			}
-			if !yield(r, err) {
-				return
-			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errEnough) {
+			yield(Record{}, fmt.Errorf("reading records: %w", err))
 		}
 	}
 }
+
+// errEnough ends a view whose caller has seen enough.
+var errEnough = errors.New("enough")
 
 func queryRecords(ctx context.Context, q querier, where string, args []any) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {

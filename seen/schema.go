@@ -117,23 +117,38 @@ END;
 ALTER TABLE aside ADD COLUMN told_at INTEGER NOT NULL DEFAULT 0;
 `}
 
-// recognise refuses a database that is not ours or is of a later version. It is asked before the connection that writes is
-// made, because setting its journal mode alone changes the file.
-func recognise(ctx context.Context, db *sql.DB) error {
-	var app, version int
-	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&app); err != nil {
+// recognise refuses a database that is not ours, is of a later version or is damaged. It has a connection of its own, because
+// setting the journal mode of the one that writes changes the file.
+func recognise(ctx context.Context, path string) (err error) {
+	db, err := sql.Open("sqlite3", dsn(path, "mode=rw&_query_only=1"))
+	if err != nil {
 		return err
 	}
-	if app != applicationID {
-		return errors.New("not a database of popfetch")
-	}
-	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	_, err = versionOf(ctx, db)
+	if err != nil {
 		return err
-	}
-	if version > len(migrations) {
-		return fmt.Errorf("version %d, known up to %d: %w", version, len(migrations), ErrNewerSchema)
 	}
 	return check(ctx, db)
+}
+
+// versionOf returns the version of a database, and refuses one that is not ours or of a later version.
+func versionOf(ctx context.Context, db *sql.DB) (version int, err error) {
+	var app int
+	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&app); err != nil {
+		return 0, err
+	}
+	if app != applicationID {
+		return 0, errForeign
+	}
+	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return 0, err
+	}
+	if version > len(migrations) {
+		return 0, fmt.Errorf("version %d, known up to %d: %w", version, len(migrations), ErrNewerSchema)
+	}
+	return version, nil
 }
 
 // checkedPages is how large a database may be, in pages of 4 KiB, to be looked through at each start: half a million
@@ -152,7 +167,7 @@ func check(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	if result != "ok" {
-		return fmt.Errorf("the database is damaged: %s", strings.Join(strings.Fields(result), " "))
+		return fmt.Errorf("%w: %s", errDamaged, strings.Join(strings.Fields(result), " "))
 	}
 	return nil
 }

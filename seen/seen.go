@@ -20,8 +20,8 @@
 // was deleted, another number of octets; C0040, C0041) Diff says so in Check and leaves the judgement to the caller, who can
 // ask the server for the header.
 //
-// Limits: the folder must be on a file system with working flock and shared memory maps, as SQLite's write-ahead log
-// demands, so a folder on a network file system serves one machine only. Times are kept to the millisecond.
+// Limits: the folder must be on a file system with working flock. On one that other machines may share (NFS, SMB, FUSE) the
+// table has a rollback journal instead of a write-ahead log, and serves one machine only. Times are kept to the millisecond.
 package seen
 
 import (

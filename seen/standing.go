@@ -28,7 +28,11 @@ type Standing struct {
 
 // Standing returns the standing of an account; that of an unknown one (ID 0) is good.
 func (s *Store) Standing(ctx context.Context, account int64) (Standing, error) {
-	st, err := readStanding(ctx, s.read, account)
+	var st Standing
+	err := s.view(ctx, func(tx *sql.Tx) (err error) {
+		st, err = readStanding(ctx, tx, account)
+		return err
+	})
 	if err != nil {
 		return Standing{}, fmt.Errorf("reading the account's standing: %w", err)
 	}

@@ -31,10 +31,13 @@ const (
 // Each method that writes does so in one transaction. An error from it does not say that nothing was written: SQLite can
 // bring back a transaction whose commit reported an I/O error. Only the next Diff tells.
 type Store struct {
-	dir   string
-	write *sql.DB // one connection, whose transactions take the write lock when they begin
-	read  *sql.DB
-	now   func() time.Time
+	dir, path string
+	file      fs.FileInfo // the database, as it was when it was opened; nil: it is in memory
+	write     *sql.DB     // one connection, whose transactions take the write lock when they begin
+	read      *sql.DB
+	frozen    bool // opened for a look, while nobody else had it open
+	now       func() time.Time
+	lookAt    func(dir string) (place, error)
 
 	adding     sync.Mutex
 	insertions *insertions // nil before the first record; guarded by adding
@@ -43,8 +46,11 @@ type Store struct {
 
 // Open opens the seen-table in the folder dir and makes both if they are missing, the folder with mode 0700 and every
 // file with 0600. What is another user's is ErrForeign. A table of a later version is ErrNewerSchema; one that is damaged or foreign is an error too, and both are
-// left as they are.
-func Open(ctx context.Context, dir string) (*Store, error) {
+// left as they are: what a person moves aside cannot be lost, and what nobody has looked at is not begun anew. A table that
+// cannot be written is an error here, before anything is fetched.
+func Open(ctx context.Context, dir string) (*Store, error) { return openAt(ctx, dir, lookAtPlace) }
+
+func openAt(ctx context.Context, dir string, lookAt func(string) (place, error)) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("opening the state folder: %w", err)
@@ -58,39 +64,54 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	if err := checkFiles(dir); err != nil {
 		return nil, err
 	}
+	s := &Store{dir: dir, path: filepath.Join(dir, fileName), now: time.Now, lookAt: lookAt, lookupCost: lookupCost}
 	// Two processes that make or migrate the same table must not meet half-way.
 	unlock, err := flock(filepath.Join(dir, "open.lock"), true)
 	if err != nil {
 		return nil, fmt.Errorf("opening the state folder: %w", err)
 	}
 	defer func() { _ = unlock() }()
-	path := filepath.Join(dir, fileName)
-	if err := create(ctx, path); err != nil {
-		return nil, fmt.Errorf("%s %w: %w", path, ErrCreate, err)
+	if err := create(ctx, s.path); err != nil {
+		return nil, fmt.Errorf("%s %w: %w", s.path, ErrCreate, err)
 	}
-	s := &Store{dir: dir, now: time.Now, lookupCost: lookupCost}
-	if err := s.connect(path); err != nil {
-		return nil, fmt.Errorf("opening %s: %w", path, err)
+	if s.file, err = regular(s.path); err != nil {
+		return nil, err
 	}
-	err = recognise(ctx, s.read)
+	if err := writable(s.path); err != nil {
+		return nil, err
+	}
+	if err := recognise(ctx, s.path); err != nil {
+		return nil, fmt.Errorf("opening %s: %w", s.path, s.explain(err))
+	}
+	err = s.connect()
 	if err == nil {
 		err = migrate(ctx, s.write)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), s.Close())
+		return nil, errors.Join(fmt.Errorf("opening %s: %w", s.path, s.explain(err)), s.Close())
 	}
 	return s, nil
 }
 
 // connect prepares the connections; they are made when first used.
-func (s *Store) connect(path string) (err error) {
-	// With mode=rw SQLite makes no file: it would be 0644. Without synchronous=FULL a commit in WAL mode is not synced, and a power cut would take it back.
-	s.write, err = sql.Open("sqlite3", dsn(path, "mode=rw&_journal_mode=WAL&_synchronous=FULL&_foreign_keys=1&_txlock=immediate"))
+func (s *Store) connect() error {
+	place, err := s.lookAt(s.dir)
+	if err != nil {
+		return err
+	}
+	// The write-ahead log needs memory that all processes share, which a network file system does not give to those of other
+	// machines. Without these ways of syncing a power cut could take a commit back: one that was not synced, or one whose
+	// journal was removed and comes back. With mode=rw SQLite makes no file: it would be 0644.
+	journal := "WAL&_synchronous=FULL"
+	if place.shared {
+		journal = "DELETE&_synchronous=EXTRA"
+	}
+	s.write, err = sql.Open("sqlite3", dsn(s.path, "mode=rw&_journal_mode="+journal+"&_foreign_keys=1&_txlock=immediate"))
 	if err != nil {
 		return err
 	}
 	s.write.SetMaxOpenConns(1)
-	s.read, err = sql.Open("sqlite3", dsn(path, "mode=rw&_query_only=1"))
+	s.read, err = sql.Open("sqlite3", dsn(s.path, "mode=rw&_query_only=1"))
 	if err != nil {
 		return err
 	}
@@ -167,7 +188,13 @@ func syncDir(dir string) error {
 
 // Close closes the seen-table. No other method may be at work or be called afterwards; locks stay until they are unlocked.
 func (s *Store) Close() error {
-	if err := errors.Join(s.read.Close(), s.write.Close()); err != nil {
+	var errs []error
+	for _, db := range []*sql.DB{s.read, s.write} {
+		if db != nil { // nil: it could not be opened
+			errs = append(errs, db.Close())
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("closing the seen-table: %w", err)
 	}
 	return nil
@@ -175,12 +202,15 @@ func (s *Store) Close() error {
 
 // update runs do in a transaction that holds the write lock from its beginning, and commits it.
 func (s *Store) update(ctx context.Context, do func(*sql.Tx) error) error {
-	return transact(ctx, s.write, do)
+	if err := s.present(); err != nil {
+		return err
+	}
+	return s.explain(transact(ctx, s.write, do))
 }
 
 // view runs do in a transaction that sees one state of the table, whatever is written meanwhile.
 func (s *Store) view(ctx context.Context, do func(*sql.Tx) error) error {
-	return transact(ctx, s.read, do)
+	return s.steady(s.explain(transact(ctx, s.read, do)))
 }
 
 func transact(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {

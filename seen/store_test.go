@@ -74,7 +74,7 @@ func TestOpen_oddPath(t *testing.T) {
 func TestOpen_durable(t *testing.T) {
 	s := open(t)
 	for _, test := range []struct{ pragma, want string }{
-		{"synchronous", "2"}, // FULL: a commit is synced
+		{"synchronous", "3"}, // EXTRA: a commit is synced
 		{"journal_mode", "wal"},
 		{"foreign_keys", "1"},
 		{"user_version", fmt.Sprint(len(migrations))},
@@ -127,25 +127,39 @@ func TestOpen_refuses(t *testing.T) {
 		is   error
 	}{
 		{"a later version", changedBy("PRAGMA user_version = 99"), "version 99", ErrNewerSchema},
-		{"an empty file", func(t *testing.T, path string) { write(t, path, nil) }, "not a database of popfetch", nil},
+		{"an empty file", func(t *testing.T, path string) { write(t, path, nil) }, "is empty", errDamaged},
 		{"garbage", func(t *testing.T, path string) {
 			write(t, path, []byte(strings.Repeat("no database ", 1000)))
-		}, "file is not a database", nil},
+		}, "file is not a database", errDamaged},
 		{"another program's", func(t *testing.T, path string) {
 			execIn(t, path, "CREATE TABLE mail (id INTEGER)")
-		}, "not a database of popfetch", nil},
-		{"cut short", func(t *testing.T, path string) { write(t, path, database[:5000]) }, "malformed", nil},
+		}, "not a database of popfetch; move it", errForeign},
+		{"cut short", func(t *testing.T, path string) { write(t, path, database[:5000]) }, "malformed", errDamaged},
 		{"a folder", func(t *testing.T, path string) {
 			if err := os.Mkdir(path, 0o700); err != nil {
 				t.Fatal(err)
 			}
-		}, "unable to open", nil},
+		}, "is no file", errForeign},
+		{"a symbolic link", func(t *testing.T, path string) {
+			write(t, path+".elsewhere", database)
+			if err := os.Symlink(path+".elsewhere", path); err != nil {
+				t.Fatal(err)
+			}
+		}, "symbolic link", errForeign},
+		{"a dangling link", func(t *testing.T, path string) {
+			if err := os.Symlink(path+".elsewhere", path); err != nil {
+				t.Fatal(err)
+			}
+		}, "symbolic link", errForeign},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, fileName)
 			test.make(t, path)
 			before, _ := os.ReadFile(path) // a folder has no content
+			if s, err := OpenReadOnly(t.Context(), dir); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("OpenReadOnly() = %v, %v, want an error with %q", s, err, test.want)
+			}
 			s, err := Open(t.Context(), dir)
 			if err == nil {
 				_, err = s.Enter(t.Context(), "work", "pop.example.org:995", "alice")

@@ -3,7 +3,6 @@ package seen
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -202,7 +201,7 @@ func (t *table) advance() (err error) {
 		return err
 	}
 	if compareKeys(r.Key, t.last) <= 0 {
-		return errors.New("the rows are out of order; the database is damaged")
+		return fmt.Errorf("%w: the rows are out of order", errDamaged)
 	}
 	t.chunk, t.last, t.head, t.more = rest, r.Key, r, true
 	return nil

@@ -263,10 +263,19 @@ var tlsModes = map[string]pop3.TLSMode{"implicit": pop3.TLSImplicit, "starttls":
 
 // openStore opens the seen-table of the setting.
 func (s *setting) openStore(ctx context.Context) (*seen.Store, error) {
+	return s.openStoreBy(ctx, seen.Open)
+}
+
+// openStoreToLook opens it for a command that changes nothing, and makes nothing either.
+func (s *setting) openStoreToLook(ctx context.Context) (*seen.Store, error) {
+	return s.openStoreBy(ctx, seen.OpenReadOnly)
+}
+
+func (s *setting) openStoreBy(ctx context.Context, open func(context.Context, string) (*seen.Store, error)) (*seen.Store, error) {
 	if s.StateDir == "" {
 		return nil, config.Errors{{File: s.File, Key: "state_dir", Err: errors.New("there is no home folder and so no default; write state_dir or say --state-dir")}}
 	}
-	store, err := seen.Open(ctx, s.StateDir)
+	store, err := open(ctx, s.StateDir)
 	if err != nil {
 		return nil, fmt.Errorf("the state in %s: %w", s.StateDir, err)
 	}

@@ -32,7 +32,7 @@ func (p *program) look(c *cli.Context, look lookFunc, show func(*cli.Context, *f
 	if err != nil {
 		return err
 	}
-	store, err := s.openStore(c.Context)
+	store, err := s.openStoreToLook(c.Context)
 	if err != nil {
 		return err
 	}

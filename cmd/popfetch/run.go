@@ -23,7 +23,11 @@ func (p *program) fetch(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	store, err := s.openStore(c.Context)
+	open := s.openStore
+	if c.Bool("dry-run") {
+		open = s.openStoreToLook
+	}
+	store, err := open(c.Context)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 
 // stateOf opens the seen-table without asking for a valid account: mending the state must work on a machine whose
 // configuration is gone, and for accounts that it no longer has.
-func (p *program) stateOf(c *cli.Context) (*seen.Store, error) {
+func (p *program) stateOf(c *cli.Context, open func(*setting, context.Context) (*seen.Store, error)) (*seen.Store, error) {
 	if c.Bool("dry-run") && c.Command.Name != "list" {
 		return nil, usagef("--dry-run goes with fetching; seen %s does what it says", c.Command.Name)
 	}
@@ -35,7 +35,7 @@ func (p *program) stateOf(c *cli.Context) (*seen.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.openStore(c.Context)
+	return open(s, c.Context)
 }
 
 // accountNamed finds an account of the store; a one-shot account is known by its long name.
@@ -65,7 +65,7 @@ type record struct {
 }
 
 func (p *program) seenList(c *cli.Context) error {
-	store, err := p.stateOf(c)
+	store, err := p.stateOf(c, (*setting).openStoreToLook)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (p *program) seenMark(c *cli.Context) error {
 	if c.Bool("all") {
 		return p.markListed(c, name)
 	}
-	store, err := p.stateOf(c)
+	store, err := p.stateOf(c, (*setting).openStore)
 	if err != nil {
 		return err
 	}
@@ -251,7 +251,7 @@ func (p *program) seenForget(c *cli.Context) error {
 	if !c.Args().Present() || c.Bool("all") == (c.NArg() > 1) {
 		return usagef("seen forget: name an account and its unique-ids, or one account and --all")
 	}
-	store, err := p.stateOf(c)
+	store, err := p.stateOf(c, (*setting).openStore)
 	if err != nil {
 		return err
 	}
@@ -298,7 +298,7 @@ func (p *program) seenRename(c *cli.Context) error {
 	if c.NArg() != 2 {
 		return usagef("seen rename: name the old and the new account")
 	}
-	store, err := p.stateOf(c)
+	store, err := p.stateOf(c, (*setting).openStore)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,323 @@
+package seen
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// onShared opens a store as on a file system that other machines may have too.
+func onShared(t *testing.T, dir string) *Store {
+	t.Helper()
+	s, err := openAt(t.Context(), dir, func(string) (place, error) { return place{shared: true, free: math.MaxInt64}, nil })
+	if err != nil {
+		t.Fatalf("Open() = %v", err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("Close() = %v", err)
+		}
+	})
+	return s
+}
+
+// On a network file system there is no write-ahead log, whose index is a memory map; also if the table had one before, on
+// another disk.
+func TestOpen_shared(t *testing.T) {
+	dir := t.TempDir()
+	local, err := Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	account := enter(t, local)
+	listing := listingOf("a", "b")
+	deliverAll(t, local, account, listing[:1])
+	if err := local.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := onShared(t, dir)
+	var mode string
+	if err := s.write.QueryRowContext(t.Context(), "PRAGMA journal_mode").Scan(&mode); err != nil || mode != "delete" {
+		t.Errorf("journal_mode = %q, %v, want delete", mode, err)
+	}
+	deliverAll(t, s, account, listing[1:])
+	second := onShared(t, dir) // while the first is open
+	wantDiff(t, second, account, listing, "new [], check [], seen 2, aside []")
+	if left, err := filepath.Glob(filepath.Join(dir, "seen.db-*")); err != nil || len(left) > 0 {
+		t.Errorf("beside the table there is %q, %v, want nothing", left, err)
+	}
+	look := openLook(t, dir)
+	wantDiff(t, look, account, listing, "new [], check [], seen 2, aside []")
+}
+
+// A place without locks is told as that.
+func TestLock_noLocks(t *testing.T) {
+	err := lockFault("/mail/x.lock", syscall.ENOLCK)
+	if !errors.Is(err, syscall.ENOLCK) || !strings.Contains(err.Error(), "state_dir") || !strings.Contains(err.Error(), "/mail/x.lock") {
+		t.Errorf("ENOLCK is told as %q, want its name, the file and state_dir", err)
+	}
+	if err := lockFault("x", syscall.EWOULDBLOCK); !errors.Is(err, ErrLocked) {
+		t.Errorf("EWOULDBLOCK is told as %v, want ErrLocked", err)
+	}
+}
+
+// A table that cannot be written is refused when it is opened, not when the first messages are delivered (behaviour 32).
+func TestOpen_readOnlyDisk(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	account := enter(t, s)
+	listing := listingOf("a")
+	deliverAll(t, s, account, listing)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	readOnly(t, dir)
+	if s, err := Open(t.Context(), dir); !errors.Is(err, syscall.EROFS) {
+		t.Errorf("Open() = %v, %v, want EROFS", s, err)
+	}
+	wantDiff(t, openLook(t, dir), account, listing, "new [], check [], seen 1, aside []")
+}
+
+// readOnly mounts a folder over itself so that nothing in it can be changed.
+func readOnly(t *testing.T, dir string) {
+	t.Helper()
+	if err := syscall.Mount(dir, dir, "", syscall.MS_BIND, ""); err != nil {
+		t.Skipf("mounting: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := syscall.Mount("", dir, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The same for a table that is protected by itself, in a folder that can be written.
+func TestOpen_readOnlyFile(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, fileName)
+	readOnly(t, path)
+	if s, err := Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), path+" cannot be written") {
+		t.Errorf("Open() = %v, %v, want an error that says what cannot be written", s, err)
+	}
+}
+
+// A table that was removed, or put into another's place, takes no record: it would be lost.
+func TestCommit_vanished(t *testing.T) {
+	for name, change := range map[string]func(t *testing.T, path string){
+		"removed": func(t *testing.T, path string) {
+			if err := os.Rename(path, path+".away"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"replaced": func(t *testing.T, path string) {
+			content, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(path, path+".away"); err != nil {
+				t.Fatal(err)
+			}
+			write(t, path, content)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t)
+			account := enter(t, s)
+			change(t, s.path)
+			if err := s.Commit(t.Context(), account, recordOf(listingOf("a")[0])); err == nil || !strings.Contains(err.Error(), filepath.Dir(s.path)) {
+				t.Errorf("Commit() = %v, want an error that names the file", err)
+			}
+			if err := s.Ready(t.Context(), 1); err == nil {
+				t.Error("Ready() = nil, want an error")
+			}
+		})
+	}
+}
+
+// Before a message is delivered there must be room for its record.
+func TestReady(t *testing.T) {
+	s := open(t)
+	if err := s.Ready(t.Context(), 1000); err != nil {
+		t.Errorf("Ready() = %v, want nil", err)
+	}
+	s.lookAt = func(string) (place, error) { return place{free: 2 << 20}, nil }
+	if err := s.Ready(t.Context(), 1000); err != nil {
+		t.Errorf("Ready(1000) = %v, want nil", err)
+	}
+	if err := s.Ready(t.Context(), 1025); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), s.dir) {
+		t.Errorf("Ready(1025) = %v, want ENOSPC and the folder's name", err)
+	}
+}
+
+// It is a write that shows whether one can write: a quota is in no statfs.
+func TestReady_writes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "disk")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
+		t.Skipf("mounting a small disk: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	s := openIn(t, dir)
+	enter(t, s)
+	if _, err := s.write.ExecContext(t.Context(), "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 4<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("filling the disk: %v", err)
+	}
+	s.lookAt = func(string) (place, error) { return place{free: math.MaxInt64}, nil }
+	if err := s.Ready(t.Context(), 1); err == nil || !strings.Contains(err.Error(), s.path) {
+		t.Errorf("Ready() = %v, want an error that names the file", err)
+	}
+	if err := os.Remove(filepath.Join(dir, "filler")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ready(t.Context(), 1); err != nil {
+		t.Errorf("Ready() with room again = %v, want nil", err)
+	}
+}
+
+func openLook(t *testing.T, dir string) *Store {
+	t.Helper()
+	s, err := OpenReadOnly(t.Context(), dir)
+	if err != nil {
+		t.Fatalf("OpenReadOnly() = %v", err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("Close() = %v", err)
+		}
+	})
+	return s
+}
+
+// namesIn returns what a folder holds, the empty string if it is missing.
+func namesIn(t *testing.T, dir string) string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return ""
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return strings.Join(names, " ")
+}
+
+// A look makes nothing, changes nothing, and tells what a run would be told.
+func TestOpenReadOnly(t *testing.T) {
+	t.Run("no folder", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "state")
+		s := openLook(t, dir)
+		a, err := s.Lookup(t.Context(), "work", "pop.example.org:995", "alice")
+		if err != nil || a.ID != 0 {
+			t.Errorf("Lookup() = %v, %v, want an unknown account", a, err)
+		}
+		wantDiff(t, s, a.ID, listingOf("a"), "new [0], check [], seen 0, aside []")
+		if _, err := s.Enter(t.Context(), "work", "pop.example.org:995", "alice"); err == nil {
+			t.Error("Enter() = nil, want an error: nothing is to be written")
+		}
+		if _, err := os.Stat(dir); !os.IsNotExist(err) {
+			t.Errorf("the folder was made: %v", err)
+		}
+	})
+	t.Run("at rest", func(t *testing.T) {
+		dir := t.TempDir()
+		s, err := Open(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		account, listing := enter(t, s), listingOf("a", "b")
+		deliverAll(t, s, account, listing[:1])
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		before := namesIn(t, dir)
+		content, err := os.ReadFile(s.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		look := openLook(t, dir)
+		wantDiff(t, look, account, listing, "new [1], check [], seen 1, aside []")
+		if err := look.Commit(t.Context(), account, recordOf(listing[1])); err == nil {
+			t.Error("Commit() = nil, want an error")
+		}
+		after, err := os.ReadFile(s.path)
+		if err != nil || !slices.Equal(after, content) || namesIn(t, dir) != before {
+			t.Errorf("the folder holds %q, %v, want %q and nothing changed", namesIn(t, dir), err, before)
+		}
+		// A run that begins now and ends changes what is being looked at; nothing half new is believed.
+		run, err := Open(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		deliverAll(t, run, account, listing[1:])
+		if err := run.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := look.Lookup(t.Context(), "work", "", ""); !errors.Is(err, ErrLocked) {
+			t.Errorf("Lookup() after a run = %v, want ErrLocked", err)
+		}
+	})
+	t.Run("during a run", func(t *testing.T) {
+		dir := t.TempDir()
+		s := openIn(t, dir)
+		account, listing := enter(t, s), listingOf("a", "b")
+		deliverAll(t, s, account, listing[:1])
+		look := openLook(t, dir)
+		wantDiff(t, look, account, listing, "new [1], check [], seen 1, aside []")
+		deliverAll(t, s, account, listing[1:])
+		wantDiff(t, look, account, listing, "new [], check [], seen 2, aside []")
+	})
+	t.Run("an older version", func(t *testing.T) {
+		dir := t.TempDir()
+		content, err := os.ReadFile("testdata/v1.sql")
+		if err != nil {
+			t.Skipf("no older version: %v", err)
+		}
+		execIn(t, filepath.Join(dir, fileName), string(content))
+		before, err := os.ReadFile(filepath.Join(dir, fileName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		look := openLook(t, dir)
+		accounts, err := look.Accounts(context.Background())
+		if err != nil || len(accounts) == 0 {
+			t.Errorf("Accounts() = %v, %v, want some", accounts, err)
+		}
+		for _, a := range accounts {
+			if _, err := look.Standing(t.Context(), a.ID); err != nil {
+				t.Errorf("Standing() = %v", err)
+			}
+		}
+		if after, err := os.ReadFile(filepath.Join(dir, fileName)); err != nil || !slices.Equal(before, after) {
+			t.Errorf("the table was changed (%v)", err)
+		}
+	})
+}
