@@ -31,6 +31,9 @@ type Target interface {
 	Begin(ctx context.Context) (Batch, error)
 	// Limit says what one batch may hold and how many may be committed at once.
 	Limit() Limit
+	// Room tells how many octets of messages there is room for at this moment, the most there can be where nothing tells. A quota
+	// does not show in it, so a write may fail all the same.
+	Room(ctx context.Context) (octets int64, err error)
 	// Find tells which messages the target already holds whole, and their places (several where it holds copies); deep also looks
 	// where somebody may have filed them (Maildir++ folders). A target that cannot know returns nil.
 	Find(ctx context.Context, tokens []Token, deep bool) (map[Token][]string, error)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	gomaildir "github.com/emersion/go-maildir"
+	"golang.org/x/sys/unix"
 )
 
 // Maildir delivers into a Maildir: a folder with tmp, new and cur, one file a message, which mail programs read while
@@ -24,6 +25,9 @@ func NewMaildir(path string) *Maildir { return &Maildir{path: filepath.Clean(pat
 // Limit allows 64 messages or 4 MiB a batch, which one wait for the disk then makes durable, and two batches on their
 // way: one fills while the other is committed.
 func (m *Maildir) Limit() Limit { return Limit{Messages: 64, Octets: 4 << 20, Batches: 2} }
+
+// Room is that of the Maildir's file system.
+func (m *Maildir) Room(context.Context) (octets int64, err error) { return roomIn(m.path) }
 
 // Prepare makes the folders where create allows it, mode 0700, and synced like all that is delivered. Without create,
 // or if they cannot be made, a missing one is ErrMissing. Files that were left in tmp more than 36 hours ago are removed.
@@ -43,6 +47,9 @@ func (m *Maildir) Prepare(_ context.Context, create bool) error {
 			return fmt.Errorf("looking for the Maildir %s: %w: %w; mount its disk, or make its folders tmp, new and cur", m.path, ErrMissing, err)
 		case !info.IsDir():
 			return fmt.Errorf("looking for the Maildir %s: %w: %s is not a folder", m.path, ErrMissing, name)
+		}
+		if err := unix.Faccessat(unix.AT_FDCWD, filepath.Join(m.path, name), unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+			return fmt.Errorf("the folder %s of the Maildir %s cannot be written: %w; it must belong to the user that popfetch runs as, on a disk that is not read-only", name, m.path, err)
 		}
 	}
 	return m.sweep()

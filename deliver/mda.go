@@ -33,6 +33,9 @@ func (m *MDA) Limit() Limit {
 	return Limit{Messages: 1, Octets: math.MaxInt64, Batches: max(m.Deliveries, 1)}
 }
 
+// Room is that of the spool; nobody knows where the program writes.
+func (m *MDA) Room(context.Context) (octets int64, err error) { return roomIn(os.TempDir()) }
+
 // Prepare makes nothing. ErrMissing means that there is no shell; an empty command, which a shell would run with success,
 // is an error too.
 func (m *MDA) Prepare(context.Context, bool) error {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -119,24 +121,17 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// A real file system of 1 MiB that fills up, where the test may mount one.
+// quota is a Maildir on a disk that does not show what may be written to it.
+type quota struct{ deliver.Target }
+
+func (quota) Room(context.Context) (int64, error) { return math.MaxInt64, nil }
+
+// A real file system that fills up though it had seemed to have room, as with a quota.
 func TestFullDisk_real(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "disk")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
-		t.Skipf("mounting a small disk: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
 	server := newServer(t, poptest.Numbered(40, 50_000)...)
 	r := newRig(t, server.Addr())
-	r.maildir = filepath.Join(dir, "mail")
-	r.account.Target = deliver.NewMaildir(r.maildir)
+	r.maildir = filepath.Join(smallDisk(t, "size=1m"), "mail")
+	r.account.Target = quota{deliver.NewMaildir(r.maildir)}
 	r.account.Delete.Enabled = true
 	result := r.run()
 	checkFailure(t, result, fetch.PhaseDeliver)
@@ -148,6 +143,177 @@ func TestFullDisk_real(t *testing.T) {
 	}
 	checkCount(t, server, "QUIT", 1)
 	checkCount(t, server, "DELE", 0)
+}
+
+// smallDisk mounts a file system in memory.
+func smallDisk(t *testing.T, options string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "disk")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
+		t.Skipf("mounting a small disk: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// What does not fit is not asked for; what does comes, and is deleted on the server; the disk is not filled up.
+func TestRoom(t *testing.T) {
+	messages := poptest.Numbered(10, 50_000)
+	messages[3] = poptest.Numbered(4, 3_000_000)[3]
+	messages[7] = poptest.Numbered(8, 5_000_000)[7]
+	server := newServer(t, messages...)
+	r := newRig(t, server.Addr())
+	dir := smallDisk(t, "size=4m")
+	r.maildir = filepath.Join(dir, "mail")
+	r.account.Target = deliver.NewMaildir(r.maildir)
+	r.account.Delete.Enabled = true
+	filler := filepath.Join(dir, "filler")
+	if err := os.WriteFile(filler, make([]byte, 1_500_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	result := r.run()
+	checkFailure(t, result, fetch.PhaseDeliver)
+	checkOutcome(t, result, "10 listed, 10 new, 8 delivered, 8 deleted")
+	if !errors.Is(result.Err, syscall.ENOSPC) || !strings.Contains(result.Err.Error(), "no room for 2 of the new messages, of 8000000 octets") {
+		t.Errorf("Run() = %v, want ENOSPC and what there is no room for", result.Err)
+	}
+	checkCount(t, server, "RETR", 8)
+	checkCount(t, server, "QUIT", 1)
+
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	result = r.run()
+	checkFailure(t, result, fetch.PhaseDeliver)
+	checkOutcome(t, result, "2 listed, 2 new, 1 delivered, 1 deleted")
+	if got := len(r.mail()); got != 9 {
+		t.Errorf("new/ holds %d messages, want 9", got)
+	}
+	server.CheckRules(t)
+}
+
+// roomy is a target that says how much room it has.
+type roomy struct {
+	deliver.Target
+	room  func() int64
+	asked atomic.Int32
+}
+
+func (r *roomy) Room(context.Context) (int64, error) {
+	r.asked.Add(1)
+	return r.room(), nil
+}
+
+// The room of a spool comes back as each message leaves it, so that all come one after the other.
+func TestRoom_spool(t *testing.T) {
+	t.Parallel()
+	messages := poptest.Numbered(30, 10_000)
+	server := newServer(t, messages...)
+	r := newRig(t, server.Addr())
+	target := &roomy{Target: r.account.Target, room: func() int64 { return 40_000 }}
+	r.account.Target = target
+	r.runs("30 listed, 30 new, 30 delivered")
+	if n := target.asked.Load(); n < 10 || n > 200 {
+		t.Errorf("Room() was asked %d times, want 10 to 200", n)
+	}
+	server.CheckRules(t)
+}
+
+// A maildrop of which nothing fits is not asked for message by message.
+func TestRoom_none(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, poptest.Numbered(500, 1000)...)
+	r := newRig(t, server.Addr())
+	target := &roomy{Target: r.account.Target, room: func() int64 { return 0 }}
+	r.account.Target = target
+	r.fails(fetch.PhaseDeliver, "500 listed, 500 new")
+	if n := target.asked.Load(); n > 3 {
+		t.Errorf("Room() was asked %d times, want 3 at most", n)
+	}
+	checkCount(t, server, "RETR", 0)
+}
+
+// A Maildir that cannot be written is told before the server is troubled.
+func TestReadOnly(t *testing.T) {
+	server := newServer(t, letter("a"))
+	r := newRig(t, server.Addr())
+	dir := smallDisk(t, "size=1m")
+	r.maildir = filepath.Join(dir, "mail")
+	r.account.Target = deliver.NewMaildir(r.maildir)
+	r.runs("1 listed, 1 new, 1 delivered")
+	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	server.Drop("").Add(letter("b"))
+	if err := r.fails(fetch.PhaseTarget, ""); !errors.Is(err, syscall.EROFS) || !strings.Contains(err.Error(), r.maildir) {
+		t.Errorf("Run() = %v, want EROFS and the Maildir's name", err)
+	}
+	if n := len(server.Sessions()); n != 1 {
+		t.Errorf("%d sessions, want 1: the server is not troubled", n)
+	}
+	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT, ""); err != nil {
+		t.Fatal(err)
+	}
+	r.runs("2 listed, 1 new, 1 delivered")
+}
+
+// A state folder that goes away while messages arrive takes no record: the run ends, nothing is deleted, and once it is back the
+// Maildir's messages are recognised.
+func TestStateVanished(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, poptest.Numbered(20, 500)...)
+	r := newRig(t, server.Addr())
+	r.account.Delete.Enabled = true
+	path := filepath.Join(r.state, "seen.db")
+	hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
+		if cmd == "RETR 20" {
+			if err := os.Rename(path, path+".away"); err != nil {
+				t.Error(err)
+			}
+		}
+		return poptest.Action{}
+	})
+	err := r.fails(fetch.PhaseRecord, "20 listed, 20 new")
+	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), path) {
+		t.Errorf("Run() = %v, want the name of the file that is gone", err)
+	}
+	checkCount(t, server, "DELE", 0)
+	hook(server, nil)
+	if err := os.Rename(path+".away", path); err != nil {
+		t.Fatal(err)
+	}
+	r.runs("20 listed, 20 recognised, 20 deleted")
+	if got := len(r.mail()); got != 20 {
+		t.Errorf("new/ holds %d messages, want 20", got)
+	}
+}
+
+// A disk without room for records takes no message, since it would be delivered again by each run (behaviour 32).
+func TestStateFull(t *testing.T) {
+	server := newServer(t, letter("a"))
+	r := newRig(t, server.Addr())
+	dir := smallDisk(t, "size=2m")
+	r.runner.Store = openStore(t, dir)
+	filler := filepath.Join(dir, "filler")
+	if err := os.WriteFile(filler, make([]byte, 4<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("filling the disk: %v", err)
+	}
+	result := r.run()
+	if !errors.Is(result.Err, syscall.ENOSPC) && !strings.Contains(fmt.Sprint(result.Err), "full") {
+		t.Errorf("Run() = %v, want a full disk", result.Err)
+	}
+	checkCount(t, server, "RETR", 0)
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	r.runs("1 listed, 1 new, 1 delivered")
 }
 
 // A Maildir that is gone though mail was delivered into it is a disk that is not mounted, and is not made anew.

@@ -44,7 +44,12 @@ func (s *session) retrieve(plan Plan) error {
 	if err := s.runner.Store.Ready(s.soft, len(plan.Retrieve)); err != nil {
 		return s.fail(PhaseState, err)
 	}
-	return newRetrieval(s, plan.Retrieve).run()
+	r := newRetrieval(s, plan.Retrieve)
+	if err := r.run(); err != nil {
+		return err
+	}
+	s.short = r.noRoom()
+	return nil
 }
 
 // skip notes the messages that are too large; each is told once.
@@ -107,9 +112,12 @@ type retrieval struct {
 	header      header
 	outline     outline
 	buffer      []byte
-	gap         bool            // see setting
-	unconfirmed bool            // the last message of the open batch is whole only if the next reply is one
-	late        context.Context // ends a little after hard: what is whole is committed also when the session is being cut
+	gap         bool // see setting
+	unconfirmed bool // the last message of the open batch is whole only if the next reply is one
+	// roomLeft is how many octets the target has room for, as far as is known, besides what is asked for.
+	roomLeft int64
+	passed   holding         // there is no room for at the target; see passOver
+	late     context.Context // ends a little after hard: what is whole is committed also when the session is being cut
 
 	mu    sync.Mutex
 	held  holding       // asked for or held, and not yet durable
@@ -200,9 +208,11 @@ func (r *retrieval) read() error {
 	}
 	defer func() { r.idle = nil }()
 	for len(r.queue) > 0 && !r.ended() {
-		if !r.fits(r.queue[0]) {
+		if !r.fits(r.queue[0]) || !r.hasRoom(r.queue[0]) {
 			r.handOver()
-			if err := r.keepAliveUntil(r.freed); err != nil {
+			if !r.busy() {
+				r.passOver()
+			} else if err := r.keepAliveUntil(r.freed); err != nil {
 				return err
 			}
 			continue
@@ -219,13 +229,14 @@ func (r *retrieval) read() error {
 // source is what Retr asks for next; it ends when there is no room, before and behind what comes alone, and when the asking is
 // ended.
 func (r *retrieval) source(yield func(int, int64) bool) {
-	for len(r.queue) > 0 && !r.ended() && r.fits(r.queue[0]) {
+	for len(r.queue) > 0 && !r.ended() && r.fits(r.queue[0]) && r.hasRoom(r.queue[0]) {
 		e := r.queue[0]
 		alone := r.alone(e)
 		if alone && len(r.asked) > 0 {
 			return
 		}
 		r.queue = r.queue[1:]
+		r.roomLeft -= needed(e)
 		r.asked = append(r.asked, e)
 		r.mu.Lock()
 		r.held.messages++
@@ -260,6 +271,13 @@ func (r *retrieval) fits(e seen.Entry) bool {
 	defer r.mu.Unlock()
 	return r.held.messages == 0 ||
 		r.held.messages < r.room && r.held.octets+e.Octets <= roomOctets
+}
+
+// busy tells whether something is on its way.
+func (r *retrieval) busy() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.held.messages > 0
 }
 
 // release gives back the room of entries.

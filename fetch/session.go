@@ -40,6 +40,8 @@ type session struct {
 	twins    map[int][]twin      // by message-number, what a message may turn out to be
 	idle     func()              // what Options.Idle does in this phase
 
+	short error // what the target has no room for; what it has taken may be deleted all the same
+
 	retrieved map[int]bool // message-numbers that this session delivered or recognised, and recorded
 
 	passes    int                     // sessions of this run
@@ -176,7 +178,7 @@ func (s *session) pass() error {
 	if err := cmp.Or(err, quitErr); err != nil {
 		return err
 	}
-	return s.settleLockstep()
+	return cmp.Or(s.settleLockstep(), s.short)
 }
 
 // prepare makes state and target ready, before the server is troubled.
