@@ -264,6 +264,44 @@ func TestReadOnly(t *testing.T) {
 	r.runs("2 listed, 1 new, 1 delivered")
 }
 
+// A Maildir that goes away while messages arrive takes none of them: no further one is asked for, and the run says what is missing.
+func TestMissing_meanwhile(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, poptest.Numbered(200, 500)...)
+	server.Configure(without("PIPELINING"))
+	r := newRig(t, server.Addr())
+	r.account.Delete.Enabled = true
+	hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
+		if cmd == "RETR 70" {
+			if err := os.Rename(r.maildir, r.maildir+".away"); err != nil {
+				t.Error(err)
+			}
+		}
+		return poptest.Action{}
+	})
+	result := r.run()
+	checkFailure(t, result, fetch.PhaseDeliver)
+	if !errors.Is(result.Err, deliver.ErrMissing) {
+		t.Errorf("Run() = %v, want ErrMissing", result.Err)
+	}
+	checkCount(t, server, "DELE", 0)
+	checkCount(t, server, "QUIT", 1)
+	if n := server.Count("RETR"); n > 150 {
+		t.Errorf("RETR was sent %d times, want no more once the Maildir is gone", n)
+	}
+	hook(server, nil)
+	if err := os.Rename(r.maildir+".away", r.maildir); err != nil {
+		t.Fatal(err)
+	}
+	if result := r.run(); result.Err != nil || result.Deleted != 200 {
+		t.Errorf("the next run: %s, error %v, want 200 deleted", outcome(result), result.Err)
+	}
+	names := filesIn(t, filepath.Join(r.maildir, "new")) // tmp holds what could not be removed
+	if len(names) != 200 {
+		t.Errorf("new/ holds %d messages, want 200", len(names))
+	}
+}
+
 // A state folder that goes away while messages arrive takes no record: the run ends, nothing is deleted, and once it is back the
 // Maildir's messages are recognised.
 func TestStateVanished(t *testing.T) {

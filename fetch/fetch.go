@@ -91,6 +91,9 @@ type Runner struct {
 	Quiet     bool             // nobody sees the warnings, so that they do not count as told (see Event.Repeated)
 	Now       func() time.Time // nil: time.Now
 	KeepAlive time.Duration    // how long a session may lie idle before NOOP is sent; zero means one minute
+	// Crash, if set, is told a panic of one of the goroutines that a Runner starts, in that goroutine. It ends the program: whatever the
+	// goroutine held stays locked. Nil: the panic goes its way.
+	Crash func(panicked any)
 
 	once  sync.Once
 	slots chan struct{}
@@ -128,6 +131,16 @@ func (r *Runner) keepAlive() time.Duration {
 	return time.Minute
 }
 
+// guard is deferred by each goroutine.
+func (r *Runner) guard() {
+	if r.Crash == nil {
+		return
+	}
+	if panicked := recover(); panicked != nil {
+		r.Crash(panicked)
+	}
+}
+
 // Run runs each account once and returns their results in the order of accounts; one account's trouble is never
 // another's. When ctx is cancelled, each session retrieves no more, commits and records what it has, and quits; after 6
 // seconds it is cut.
@@ -136,6 +149,7 @@ func (r *Runner) Run(ctx context.Context, accounts []Account) []Result {
 	var wg sync.WaitGroup
 	for i := range accounts {
 		wg.Go(func() {
+			defer r.guard()
 			results[i] = r.runOne(ctx, &accounts[i])
 		})
 	}

@@ -25,6 +25,7 @@ func (r *Runner) Poll(ctx context.Context, accounts []Account, done func(Result)
 }
 
 func (r *Runner) poll(ctx context.Context, account *Account, done func(Result)) {
+	defer r.guard()
 	failures := 0 // in a row
 	for ctx.Err() == nil {
 		result := r.runOne(ctx, account)

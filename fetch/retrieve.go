@@ -162,6 +162,7 @@ func (r *retrieval) run() error {
 	var committers sync.WaitGroup
 	r.join = func() {
 		committers.Go(func() {
+			defer r.runner.guard()
 			for b := range r.full {
 				r.commit(b)
 			}

@@ -29,7 +29,7 @@ var (
 const mendDamage = "it is left as it is; move it and the files beside it (-wal, -shm, -journal) elsewhere, and put a backup in its " +
 	"place; without one, a Maildir's messages are recognised, but an mda gets again what the server still has (see popfetch seen mark)"
 
-const mendMode = "it must belong to the user that popfetch runs as, mode 0600, on a disk that is not read-only"
+const mendMode = "it and its folder must belong to the user that popfetch runs as, on a disk that is not read-only"
 
 // explain adds to an error of SQLite which file is at fault and what would mend it.
 func (s *Store) explain(err error) error {
@@ -48,7 +48,7 @@ func (s *Store) explain(err error) error {
 	case sqlite3.ErrReadonly:
 		return fmt.Errorf("%s cannot be written: %w; %s", s.path, err, mendMode)
 	case sqlite3.ErrCantOpen:
-		return fmt.Errorf("%s, or a file beside it, cannot be opened: %w; the folder must belong to the user that popfetch runs as, mode 0700", s.path, err)
+		return fmt.Errorf("%s, or a file beside it, cannot be opened: %w; %s", s.path, err, mendMode)
 	case sqlite3.ErrFull:
 		return fmt.Errorf("the disk of %s is full: %w", s.path, err)
 	}

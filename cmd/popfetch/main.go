@@ -36,6 +36,7 @@ func main() {
 // run is the whole program but for the process around it.
 func run(ctx context.Context, args []string, term *terminal) int {
 	p := &program{term: term}
+	defer p.guard()
 	app := p.app()
 	err := app.RunContext(ctx, arrange(app, args))
 	if caught, ok := signalOf(ctx); ok {

@@ -63,7 +63,7 @@ type broken struct {
 func (b *broken) set(err error) { b.once.Do(func() { b.err = err }) }
 
 func (p *program) runner(s *setting, store *seen.Store, output *broken) *fetch.Runner {
-	r := &fetch.Runner{Store: store, Jobs: s.Jobs, Quiet: s.cli.Bool("quiet")}
+	r := &fetch.Runner{Store: store, Jobs: s.Jobs, Quiet: s.cli.Bool("quiet"), Crash: p.crash}
 	if s.cli.IsSet("jobs") {
 		r.Jobs = s.cli.Int("jobs")
 	}
@@ -184,6 +184,7 @@ func (p *program) lookAt(c *cli.Context, runner *fetch.Runner, at lookFunc, acco
 	for i := range accounts {
 		looks[i] = make(chan look, 1)
 		go func() {
+			defer p.guard()
 			survey, err := at(runner, c.Context, &accounts[i])
 			looks[i] <- look{survey, err}
 		}()

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil { // else each run of the program takes a second longer
 		panic(err)
 	}
-	testscript.Main(m, map[string]func(){"popfetch": main})
+	testscript.Main(m, map[string]func(){"popfetch": main, "popfetch-crashing": crashing})
 }
 
 // TestScript runs the sessions in testdata/script; the first word of a file's name is the command that it is about.

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/popfetch/popfetch/internal/config"
+
+	"github.com/urfave/cli/v2"
+)
+
+// crashing is a command of these tests: a program one of whose goroutines panics.
+func crashing() {
+	p := &program{term: newTerminal(), verbosity: strings.Count(strings.Join(os.Args[1:], ""), "v")}
+	p.term.mu.Lock() // as somebody has who prints
+	go func() {
+		defer p.guard()
+		panic("index out of \x1b[2J\nrange")
+	}()
+	select {}
+}
+
+// A panic is one line and 70, never a stack trace, unless somebody asks for it (behaviour 27).
+func TestCrash(t *testing.T) {
+	t.Parallel()
+	const want = "popfetch: a fault in popfetch itself: index out of \\x1b[2J range; please report it, with what -vv shows\n"
+	for _, test := range []struct {
+		option string
+		stack  bool
+	}{{"", false}, {"-v", false}, {"-vv", true}} {
+		c := exec.CommandContext(t.Context(), "popfetch-crashing", test.option)
+		var said bytes.Buffer
+		c.Stderr = &said
+		if status := exitOf(t, c.Run()); status != exitSoftware {
+			t.Errorf("%s: exit status = %d, want %d", test.option, status, exitSoftware)
+		}
+		first, rest, _ := strings.Cut(said.String(), "\n")
+		if first+"\n" != want || strings.Contains(rest, "goroutine ") != test.stack || !test.stack && rest != "" {
+			t.Errorf("%s: it said %q, want %q and a stack: %t", test.option, said.String(), want, test.stack)
+		}
+	}
+}
+
+// The engine's goroutines are told of to the same handler.
+func TestCrash_engine(t *testing.T) {
+	t.Parallel()
+	s := &setting{Config: &config.Config{}, cli: cli.NewContext(nil, nil, nil)}
+	if r := (&program{}).runner(s, nil, nil); r.Crash == nil {
+		t.Error("Crash = nil, want the program's handler")
+	}
+}
