@@ -375,3 +375,18 @@ func TestMissing(t *testing.T) {
 	}
 	r.runs("2 listed, 1 new, 1 delivered")
 }
+
+// C0021, behaviour 12: a size that no message has keeps none from coming.
+func TestRoom_unbelievable(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"), letter("b"))
+	hook(server, on("LIST", poptest.Reply([]byte("+OK\r\n1 9223372036854775807\r\n2 20000000000\r\n.\r\n"))))
+	r := newRig(t, server.Addr())
+	r.account.Target = &roomy{Target: r.account.Target, room: func() int64 { return 1 << 20 }}
+	if result := r.run(); result.Err != nil && errors.Is(result.Err, syscall.ENOSPC) {
+		t.Errorf("Run() = %v, want the messages to be asked for", result.Err)
+	}
+	if n := server.Count("RETR"); n < 2 {
+		t.Errorf("RETR was sent %d times, want 2 at least", n)
+	}
+}

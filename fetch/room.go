@@ -2,18 +2,27 @@ package fetch
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"syscall"
 
 	"github.com/popfetch/popfetch/seen"
 )
 
-// fileOctets is what a file takes besides its octets, roughly: it fills up a block, and has a name.
-const fileOctets = 4 << 10
+const (
+	// fileOctets is what a file takes besides its octets, roughly: it fills up a block, and has a name.
+	fileOctets = 4 << 10
+	// believable is what LIST may announce of a message that there is; beyond, it is a slip of the server (C0021), which must not keep
+	// the message from coming (behaviour 12).
+	believable = 16 << 30
+)
 
 // needed is how much room a message takes at the target, by what LIST announced.
-func needed(e seen.Entry) int64 { return min(e.Octets, math.MaxInt64-fileOctets) + fileOctets }
+func needed(e seen.Entry) int64 {
+	if e.Octets > believable {
+		return fileOctets
+	}
+	return e.Octets + fileOctets
+}
 
 // hasRoom tells whether the target has room for e besides what is on its way. The target is asked when what it told last is
 // used up: what a program has taken leaves the spool again, and others make room or take it.
@@ -27,7 +36,7 @@ func (r *retrieval) hasRoom(e seen.Entry) bool {
 		return false
 	}
 	r.mu.Lock()
-	r.roomLeft = free - r.held.octets - int64(r.held.messages)*fileOctets
+	r.roomLeft = free - min(r.held.octets, believable) - int64(r.held.messages)*fileOctets
 	r.mu.Unlock()
 	return needed(e) <= r.roomLeft
 }
