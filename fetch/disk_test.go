@@ -17,11 +17,12 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// full is a Maildir on a disk that is full after some messages.
+// full is a Maildir on a disk that is full, or broken, after some messages.
 type full struct {
 	deliver.Target
-	room atomic.Int32
-	at   string // "write", "close" or "commit": where it shows
+	room  atomic.Int32
+	at    string // "create", "write", "close" or "commit": where it shows
+	errno syscall.Errno
 }
 
 type fullBatch struct {
@@ -40,17 +41,20 @@ func (f *full) Begin(ctx context.Context) (deliver.Batch, error) {
 }
 
 func (b *fullBatch) Create(ctx context.Context, env deliver.Envelope) (deliver.Delivery, error) {
+	b.disk.room.Add(-1)
+	if err := b.disk.fault("create"); err != nil {
+		return nil, err
+	}
 	d, err := b.Batch.Create(ctx, env)
 	if err != nil {
 		return nil, err
 	}
-	b.disk.room.Add(-1)
 	return &fullDelivery{d, b.disk}, nil
 }
 
 func (f *full) fault(at string) error {
 	if f.at == at && f.room.Load() < 0 {
-		return fmt.Errorf("writing: %w", syscall.ENOSPC)
+		return fmt.Errorf("writing: %w", f.errno)
 	}
 	return nil
 }
@@ -80,7 +84,7 @@ func (d *fullDelivery) Close() error {
 // the rest (behaviour 29).
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	for _, at := range []string{"write", "close", "commit"} {
+	for at, errno := range map[string]syscall.Errno{"create": syscall.EROFS, "write": syscall.ENOSPC, "close": syscall.EDQUOT, "commit": syscall.EIO} {
 		t.Run(at, func(t *testing.T) {
 			t.Parallel()
 			var messages []poptest.Message
@@ -90,14 +94,14 @@ func TestFullDisk(t *testing.T) {
 			server := newServer(t, messages...)
 			server.Configure(without("PIPELINING"))
 			r := newRig(t, server.Addr())
-			disk := &full{Target: r.account.Target, at: at}
+			disk := &full{Target: r.account.Target, at: at, errno: errno}
 			disk.room.Store(70)
 			r.account.Target = disk
 			r.account.Delete.Enabled = true
 			result := r.run()
 			checkFailure(t, result, fetch.PhaseDeliver)
-			if !errors.Is(result.Err, syscall.ENOSPC) {
-				t.Errorf("Run() = %v, want ENOSPC", result.Err)
+			if !errors.Is(result.Err, errno) {
+				t.Errorf("Run() = %v, want %v", result.Err, errno)
 			}
 			files, records := len(r.mail()), len(r.recorded())
 			if files != records || files != result.Delivered || (at != "commit" && files != 70) {
