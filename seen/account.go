@@ -22,7 +22,8 @@ func (s *Store) Lookup(ctx context.Context, name, server, user string) (Account,
 }
 
 // Enter is Lookup, and makes the account or notes its new server and user. Since it may be another maildrop then, whose
-// unique-ids mean other messages, each record counts as one of a deleted message until Diff's caller has looked (see Diff.Check).
+// unique-ids mean other messages, each record counts as one of a deleted message until Diff's caller has looked (see Diff.Check),
+// and what was quarantined is tried again.
 func (s *Store) Enter(ctx context.Context, name, server, user string) (Account, error) {
 	a, err := s.Lookup(ctx, name, server, user)
 	if err != nil || a.ID != 0 && a.Server == server && a.User == user {
@@ -39,6 +40,9 @@ func (s *Store) Enter(ctx context.Context, name, server, user string) (Account, 
 		if a.ID != 0 {
 			_, err := tx.ExecContext(ctx, "UPDATE seen SET deleted_at = ? WHERE account = ? AND deleted_at = 0", toMillis(s.now()), a.ID)
 			if err != nil {
+				return err
+			}
+			if _, err := tryAfresh(ctx, tx, " WHERE account = ?", []any{a.ID}); err != nil {
 				return err
 			}
 		}

@@ -255,8 +255,8 @@ func whereIDs(account int64, ids []string) (where string, args []any) {
 	return " WHERE account = ? AND unique_id IN (?" + strings.Repeat(", ?", len(ids)-1) + ")", args
 }
 
-// Forget removes the records of the unique-ids (none named: all) and marks them as Wanted; it returns how many records
-// went. Unique-ids without a record are passed over.
+// Forget removes the records of the unique-ids (none named: all) and marks them as Wanted; what was refused or quarantined
+// is tried as if it never was. It returns how many of both there were. Unique-ids that are not known are passed over.
 func (s *Store) Forget(ctx context.Context, account int64, uniqueIDs ...string) (int, error) {
 	forgotten := 0
 	err := s.update(ctx, func(tx *sql.Tx) error {
@@ -278,8 +278,12 @@ func (s *Store) Forget(ctx context.Context, account int64, uniqueIDs ...string) 
 }
 
 func (s *Store) forget(ctx context.Context, tx *sql.Tx, forgotten *int, where string, args []any) error {
+	refused, err := tryAfresh(ctx, tx, where, args)
+	if err != nil {
+		return err
+	}
 	now := toMillis(s.now())
-	_, err := tx.ExecContext(ctx, `
+	_, err = tx.ExecContext(ctx, `
 		INSERT INTO aside (account, unique_id, copy, reason, listed, count, since, last, text, absent_at)
 		SELECT account, unique_id, copy, ?, listed, 0, ?, ?, '', absent_at FROM seen`+where+`
 		ON CONFLICT DO UPDATE SET reason = excluded.reason`,
@@ -292,6 +296,6 @@ func (s *Store) forget(ctx context.Context, tx *sql.Tx, forgotten *int, where st
 		return err
 	}
 	n, err := result.RowsAffected()
-	*forgotten += int(n)
+	*forgotten += refused + int(n)
 	return err
 }

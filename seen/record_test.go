@@ -204,7 +204,7 @@ func TestStore_Forget(t *testing.T) {
 	if got, want := summary(d), "new [], check [], seen 2, aside [1 2]"; got != want || d.Aside[0].Reason != Wanted {
 		t.Errorf("Diff() = %s, reason %v, want %s, Wanted", got, d.Aside, want)
 	}
-	mustSetAside(t, s, account, Aside{Key: listing[1].Key, Reason: Refused, Text: "451 later"})
+	mustSetAside(t, s, account, Aside{Key: listing[1].Key, Reason: Refused, Count: 1, Text: "451 later"})
 	asides, err := s.Asides(t.Context(), account)
 	if err != nil || len(asides) != 2 || asides[0].Reason != Wanted || asides[0].Count != 1 || asides[0].Text != "451 later" {
 		t.Errorf("Asides() = %+v, %v, want it wanted still, and refused once", asides, err)
@@ -217,17 +217,71 @@ func TestStore_Forget(t *testing.T) {
 	wantDiff(t, s, account, listing, "new [], check [], seen 4, aside []")
 }
 
+// What was refused or quarantined is tried as if it never was: when the operator says so, and when the account gets another
+// maildrop, whose unique-ids mean other messages.
+func TestStore_quarantine(t *testing.T) {
+	listing := listingOf("a", "b", "c")
+	begin := func(t *testing.T) (*Store, int64) {
+		s := open(t)
+		account := enter(t, s)
+		mustDiff(t, s, account, listing)
+		mustSetAside(t, s, account,
+			Aside{Key: listing[0].Key, Reason: Quarantined, Listed: 1000, Count: 5, Text: "no", ToldAt: now},
+			Aside{Key: listing[1].Key, Reason: Refused, Listed: 1000, Count: 2, Text: "no", ToldAt: now},
+			Aside{Key: listing[2].Key, Reason: TooLarge, Listed: 1000})
+		wantDiff(t, s, account, listing, "new [], check [], seen 0, aside [0 1 2]")
+		return s, account
+	}
+	afresh := func(t *testing.T, s *Store, account int64, want ...Reason) {
+		t.Helper()
+		for i, m := range mustDiff(t, s, account, listing).Aside {
+			if fresh := m.Count == 0 && m.Text == "" && m.ToldAt.IsZero(); m.Reason != want[i] || !fresh {
+				t.Errorf("%s is %+v, want reason %v, never refused", m.UniqueID, m.Aside, want[i])
+			}
+		}
+	}
+	t.Run("forgotten", func(t *testing.T) {
+		s, account := begin(t)
+		for _, test := range []struct {
+			ids  []string
+			want int
+		}{{[]string{"a"}, 1}, {[]string{"c"}, 0}, {nil, 2}} {
+			if n, err := s.Forget(t.Context(), account, test.ids...); err != nil || n != test.want {
+				t.Errorf("Forget(%q) = %d, %v, want %d", test.ids, n, err, test.want)
+			}
+		}
+		afresh(t, s, account, Refused, Refused, TooLarge)
+	})
+	t.Run("another maildrop", func(t *testing.T) {
+		s, account := begin(t)
+		if a, err := s.Enter(t.Context(), "work", "pop.example.net:995", "alice"); err != nil || a.ID != account {
+			t.Fatalf("Enter() = %+v, %v", a, err)
+		}
+		afresh(t, s, account, Refused, Refused, TooLarge)
+	})
+	t.Run("C0040/another message has the unique-id", func(t *testing.T) {
+		s, account := begin(t)
+		listing := listingOf("a", "b", "c")
+		for i := range listing {
+			listing[i].Octets = 5000
+		}
+		wantDiff(t, s, account, listing, "new [0], check [], seen 0, aside [1 2]")
+	})
+}
+
 func TestStore_SetAside(t *testing.T) {
 	s := open(t)
 	account := enter(t, s)
 	key := Key{UniqueID: "a"}
 	steps := []struct{ set, want Aside }{
-		{Aside{Key: key, Reason: Refused, Listed: 5, Last: now, Text: "first"},
-			Aside{Key: key, Reason: Refused, Listed: 5, Count: 1, Since: now, Last: now, Text: "first"}},
-		{Aside{Key: key, Reason: Refused, Listed: 5, Last: now.Add(time.Hour), Text: "second"},
-			Aside{Key: key, Reason: Refused, Listed: 5, Count: 2, Since: now, Last: now.Add(time.Hour), Text: "second"}},
+		{Aside{Key: key, Reason: Refused, Listed: 5, Count: 1, Last: now, Text: "first", ToldAt: now},
+			Aside{Key: key, Reason: Refused, Listed: 5, Count: 1, Since: now, Last: now, Text: "first", ToldAt: now}},
+		{Aside{Key: key, Reason: Refused, Listed: 5, Count: 1, Last: now.Add(time.Hour), Text: "second", ToldAt: now.Add(time.Hour)},
+			Aside{Key: key, Reason: Refused, Listed: 5, Count: 2, Since: now, Last: now.Add(time.Hour), Text: "second", ToldAt: now.Add(time.Hour)}},
+		{Aside{Key: key, Reason: Refused, Listed: 5, Last: now.Add(time.Hour), Text: "for now"}, // it counts for nothing
+			Aside{Key: key, Reason: Refused, Listed: 5, Count: 2, Since: now, Last: now.Add(time.Hour), Text: "for now", ToldAt: now.Add(time.Hour)}},
 		{Aside{Key: key, Reason: TooLarge, Listed: 6},
-			Aside{Key: key, Reason: TooLarge, Listed: 6, Count: 2, Since: now, Last: now}},
+			Aside{Key: key, Reason: TooLarge, Listed: 6, Count: 2, Since: now, Last: now, ToldAt: now.Add(time.Hour)}},
 	}
 	for _, step := range steps {
 		mustSetAside(t, s, account, step.set)
@@ -236,10 +290,10 @@ func TestStore_SetAside(t *testing.T) {
 			t.Fatalf("Asides() = %+v, %v, want one", asides, err)
 		}
 		got := asides[0]
-		if !got.Since.Equal(step.want.Since) || !got.Last.Equal(step.want.Last) {
-			t.Errorf("since %v, last %v, want %v, %v", got.Since, got.Last, step.want.Since, step.want.Last)
+		if !got.Since.Equal(step.want.Since) || !got.Last.Equal(step.want.Last) || !got.ToldAt.Equal(step.want.ToldAt) {
+			t.Errorf("since %v, last %v, told %v, want %v, %v, %v", got.Since, got.Last, got.ToldAt, step.want.Since, step.want.Last, step.want.ToldAt)
 		}
-		got.Since, got.Last = step.want.Since, step.want.Last
+		got.Since, got.Last, got.ToldAt = step.want.Since, step.want.Last, step.want.ToldAt
 		if got != step.want {
 			t.Errorf("Asides() = %+v, want %+v", got, step.want)
 		}

@@ -100,10 +100,11 @@ type Aside struct {
 	Key
 	Reason Reason
 	Listed int64     // octets as LIST announced them; 0: unknown
-	Count  int       // refusals so far; the store counts them
+	Count  int       // refusals that count so far
 	Since  time.Time // when it was first set aside
 	Last   time.Time // when it was last set aside
 	Text   string    // last error, escaped
+	ToldAt time.Time // when a person was last told of it; zero: never
 	// AbsentAt is when a finished listing first lacked it; zero: the last one did not.
 	AbsentAt time.Time
 }
