@@ -14,12 +14,21 @@ import (
 
 const (
 	defaultTimeout = 5 * time.Minute
-	// grace is what a program gets to end after SIGTERM, and its descendants to let go of its output after its own end.
-	grace = 2 * time.Second
+	// grace is what a program gets to end after SIGTERM. With the second that the end of a run grants to its targets it is less than
+	// the two by which a run may exceed its limits.
+	grace = 800 * time.Millisecond
+	// outputDelay is how long after the program's end its output is still read. What it printed is there at once; a daemon that it
+	// leaves behind may hold our end open for ever.
+	outputDelay = 100 * time.Millisecond
 	// keptOutput is how much is kept of what a program prints, in octets; the rest is read and dropped.
 	keptOutput = 4 << 10
-	// exitTempFail is EX_TEMPFAIL of sysexits.h.
-	exitTempFail = 75
+)
+
+// The exit statuses that say nothing of the message.
+const (
+	exitTempFail  = 75  // EX_TEMPFAIL of sysexits.h
+	exitCannotRun = 126 // the shell's
+	exitNotFound  = 127
 )
 
 // run pipes the message of d to the program and judges it by its exit status. Its not reading to the end is no verdict.
@@ -42,8 +51,7 @@ func (m *MDA) run(ctx context.Context, d *mdaDelivery) error {
 	program.Stdin = stdin
 	program.Stdout, program.Stderr = &output, &output
 	program.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	// A daemon that the program leaves behind may hold our end of its output open for ever.
-	program.WaitDelay = grace
+	program.WaitDelay = outputDelay
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("it did not end within %v", timeout))
 	defer cancel()
 	if err := ctx.Err(); err != nil {
@@ -52,12 +60,30 @@ func (m *MDA) run(ctx context.Context, d *mdaDelivery) error {
 	if err := program.Start(); err != nil {
 		return fmt.Errorf("starting the MDA: %w", err)
 	}
-	interrupted := wait(ctx, program)
-	return m.verdict(program.ProcessState, interrupted, output.kept)
+	verdict := &Error{Target: "MDA " + m.name(), Status: -1, Temporary: true}
+	state, interrupted := wait(ctx, program)
+	switch {
+	case interrupted != nil:
+		verdict.Err = fmt.Errorf("ended by popfetch: %w", interrupted)
+	case state.Success():
+		return nil
+	default:
+		verdict.Status, verdict.Err = state.ExitCode(), errors.New(state.String())
+		switch verdict.Status {
+		case -1, exitTempFail, exitCannotRun, exitNotFound:
+		default:
+			verdict.Temporary = false
+		}
+	}
+	if state != nil { // else it may still be printing
+		verdict.Output = escape(strings.TrimSpace(string(output.kept)))
+	}
+	return verdict
 }
 
-// wait waits for the end of the program, or, when ctx is done first, ends its whole process group and returns why.
-func wait(ctx context.Context, program *exec.Cmd) (interrupted error) {
+// wait waits for the end of the program, or, when ctx is done first, ends its whole process group and returns why. The state
+// is nil if it does not end even then, as one cannot that waits for a disk which does not answer.
+func wait(ctx context.Context, program *exec.Cmd) (state *os.ProcessState, interrupted error) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -66,39 +92,31 @@ func wait(ctx context.Context, program *exec.Cmd) (interrupted error) {
 	}()
 	select {
 	case <-ended:
-		return nil
+		return program.ProcessState, nil
 	case <-ctx.Done():
 	}
 	group := -program.Process.Pid
 	_ = syscall.Kill(group, syscall.SIGTERM)
-	patience := time.NewTimer(grace)
-	defer patience.Stop()
-	select {
-	case <-ended:
-	case <-patience.C:
-	}
+	_ = syscall.Kill(group, syscall.SIGCONT) // a stopped one would not see SIGTERM
+	inTime(ended, grace)
 	// Whatever of the group is left now has had its time; if nothing is, this does nothing.
 	_ = syscall.Kill(group, syscall.SIGKILL)
-	<-ended
-	return context.Cause(ctx)
+	if !inTime(ended, grace) {
+		return nil, context.Cause(ctx)
+	}
+	return program.ProcessState, context.Cause(ctx)
 }
 
-func (m *MDA) verdict(state *os.ProcessState, interrupted error, output []byte) error {
-	if interrupted == nil && state.Success() {
-		return nil
+// inTime waits for done, but no longer than limit.
+func inTime(done <-chan struct{}, limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
 	}
-	verdict := &Error{
-		Target: "MDA " + m.name(),
-		Status: state.ExitCode(),
-		Output: escape(strings.TrimSpace(string(output))),
-		Err:    errors.New(state.String()),
-	}
-	if interrupted != nil {
-		verdict.Status = -1
-		verdict.Err = fmt.Errorf("ended by popfetch: %w", interrupted)
-	}
-	verdict.Temporary = verdict.Status == -1 || verdict.Status == exitTempFail
-	return verdict
 }
 
 // name is the command's first word, for messages; not one that sets a variable, since that may hold a secret.
@@ -111,7 +129,7 @@ func (m *MDA) name() string {
 }
 
 // environment is ours, with what is known of the message in POPFETCH_* variables. Such variables of our own environment
-// speak of another message and are left out.
+// speak of another message and are left out; so is the way to the service's credentials, among which our password may be.
 func (d *mdaDelivery) environment() ([]string, error) {
 	head, err := d.spool.head()
 	if err != nil {
@@ -123,7 +141,7 @@ func (d *mdaDelivery) environment() ([]string, error) {
 	}
 	var environment []string
 	for _, variable := range os.Environ() {
-		if !strings.HasPrefix(variable, "POPFETCH_") {
+		if !strings.HasPrefix(variable, "POPFETCH_") && !strings.HasPrefix(variable, "CREDENTIALS_DIRECTORY=") {
 			environment = append(environment, variable)
 		}
 	}

@@ -29,8 +29,8 @@ type Event struct {
 	Octets   int64
 	Messages int
 	Err      error
-	// Repeated says of a Warning, and of the error in Finished, that a run told of it within the last day, and that it has
-	// lasted since: a person who asks for nothing need not be told again.
+	// Repeated says of a Warning, of a Refused, and of the error in Finished, that a run told of it within the last day, and that
+	// it has lasted since: a person who asks for nothing need not be told again.
 	Repeated bool
 }
 

@@ -48,6 +48,8 @@ type Account struct {
 	MaxSize int64 // octets; larger messages are skipped; zero: no limit
 	Newest  bool  // retrieve the newest message first
 
+	QuarantineAfter int // refusals of one message before it is left alone; zero: it never is
+
 	Deadline time.Duration // the longest time a run may take; zero: no limit
 	Interval time.Duration // between two runs of Poll; zero: Poll leaves the account alone
 }

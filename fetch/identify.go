@@ -39,13 +39,9 @@ func (s *session) judgeRecorded(verdicts map[int]*verdict) error {
 	if len(suspects) == 0 {
 		return nil
 	}
-	asides, err := s.runner.Store.Asides(s.soft, s.known.ID)
-	if err != nil {
-		return s.fail(PhaseState, err)
-	}
 	refused := make(map[string]bool) // unique-ids of which a copy was set aside
-	for _, a := range asides {
-		refused[a.UniqueID] = true
+	for key := range s.asides {
+		refused[key.UniqueID] = true
 	}
 	judged := make(map[string]bool)                           // unique-ids with copies, of which hardly any maildrop has any
 	suspects = slices.DeleteFunc(suspects, func(i int) bool { // one of all copies is enough

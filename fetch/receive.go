@@ -228,28 +228,14 @@ func (r *retrieval) tooLarge(d deliver.Delivery, e seen.Entry, m *pop3.Message) 
 	}
 	defer r.release(e)
 	cause := fmt.Errorf("more than max_size allows (%d octets), though LIST announced %d", r.account.MaxSize, e.Octets)
-	if err := r.setAside(seen.TooLarge, cause, e); err != nil {
+	if err := r.setAside(r.aside(e, seen.TooLarge, cause)); err != nil {
 		return err
 	}
 	r.mu.Lock()
 	r.result.Skipped++
 	r.mu.Unlock()
-	if !r.toldTooLarge()[e.Number] {
+	if !r.toldTooLarge(e) {
 		r.event(Event{Kind: Skipped, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets, Err: cause})
 	}
 	return r.drain(m)
-}
-
-// refuse notes that server or target did not give or take one message; it is tried again in the next run.
-func (r *retrieval) refuse(e seen.Entry, cause error) {
-	if r.soft.Err() == nil { // a program that the stop has ended has refused nothing
-		if err := r.setAside(seen.Refused, cause, e); err != nil {
-			r.end(PhaseRecord, errors.Unwrap(err))
-		}
-	}
-	r.mu.Lock()
-	r.result.Failed++
-	r.refused[e.Key] = true
-	r.mu.Unlock()
-	r.event(Event{Kind: Refused, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets, Err: cause})
 }

@@ -55,13 +55,16 @@ func (s *session) retrieve(plan Plan) error {
 // skip notes the messages that are too large; each is told once.
 func (s *session) skip(entries []seen.Entry) error {
 	s.result.Skipped = len(entries)
-	told := s.toldTooLarge()
-	fresh := slices.DeleteFunc(slices.Clone(entries), func(e seen.Entry) bool { return told[e.Number] })
+	fresh := slices.DeleteFunc(slices.Clone(entries), s.toldTooLarge)
 	if len(fresh) == 0 {
 		return nil
 	}
 	cause := fmt.Errorf("more than max_size allows (%d octets)", s.account.MaxSize)
-	if err := s.setAside(seen.TooLarge, cause, fresh...); err != nil {
+	asides := make([]seen.Aside, len(fresh))
+	for i, e := range fresh {
+		asides[i] = s.aside(e, seen.TooLarge, cause)
+	}
+	if err := s.setAside(asides...); err != nil {
 		return err
 	}
 	for _, e := range fresh {
@@ -70,26 +73,18 @@ func (s *session) skip(entries []seen.Entry) error {
 	return nil
 }
 
-// toldTooLarge returns the message-numbers of those that earlier runs have told of.
-func (s *session) toldTooLarge() map[int]bool {
-	told := make(map[int]bool)
-	for _, m := range s.diff.Aside {
-		if m.Reason == seen.TooLarge {
-			told[s.listing[m.Index].Number] = true
-		}
-	}
-	return told
+// toldTooLarge tells whether an earlier run has told of e.
+func (s *session) toldTooLarge(e seen.Entry) bool { return s.asides[e.Key].Reason == seen.TooLarge }
+
+// aside is what becomes of a message that was not delivered.
+func (s *session) aside(e seen.Entry, reason seen.Reason, cause error) seen.Aside {
+	return seen.Aside{Key: e.Key, Reason: reason, Listed: e.Octets, Last: s.runner.now(), Text: cause.Error()}
 }
 
 // setAside notes messages that were not delivered.
-func (s *session) setAside(reason seen.Reason, cause error, entries ...seen.Entry) error {
+func (s *session) setAside(asides ...seen.Aside) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.hard), recordTimeout)
 	defer cancel()
-	now := s.runner.now()
-	asides := make([]seen.Aside, len(entries))
-	for i, e := range entries {
-		asides[i] = seen.Aside{Key: e.Key, Reason: reason, Listed: e.Octets, Count: 1, Since: now, Last: now, Text: cause.Error()}
-	}
 	if err := s.runner.Store.SetAside(ctx, s.known.ID, asides...); err != nil {
 		return s.fail(PhaseRecord, err)
 	}

@@ -31,14 +31,15 @@ type session struct {
 	known    seen.Account
 	listing  []seen.Entry // ascending message-numbers; whole before anything is deleted
 	diff     seen.Diff
-	copies   map[string][]int    // the indexes of unique-ids that are listed more than once
-	sizes    bool                // LIST was answered
-	digests  map[int]seen.Digest // by message-number, what TOP has shown in this session
-	verdicts map[int]*verdict    // by index; what identify found
-	looking  bool                // nothing is to be changed, in the store either
-	checking bool                // for somebody who wants to know whether the log-in works
-	twins    map[int][]twin      // by message-number, what a message may turn out to be
-	idle     func()              // what Options.Idle does in this phase
+	asides   map[seen.Key]seen.Aside // what earlier runs have set aside, listed or not
+	copies   map[string][]int        // the indexes of unique-ids that are listed more than once
+	sizes    bool                    // LIST was answered
+	digests  map[int]seen.Digest     // by message-number, what TOP has shown in this session
+	verdicts map[int]*verdict        // by index; what identify found
+	looking  bool                    // nothing is to be changed, in the store either
+	checking bool                    // for somebody who wants to know whether the log-in works
+	twins    map[int][]twin          // by message-number, what a message may turn out to be
+	idle     func()                  // what Options.Idle does in this phase
 
 	short error // what the target has no room for; what it has taken may be deleted all the same
 
@@ -325,6 +326,14 @@ func (s *session) list() error {
 	s.diff, err = s.runner.Store.Diff(s.soft, s.known.ID, s.listing, due)
 	if err != nil {
 		return s.fail(PhaseState, err)
+	}
+	asides, err := s.runner.Store.Asides(s.soft, s.known.ID)
+	if err != nil {
+		return s.fail(PhaseState, err)
+	}
+	s.asides = make(map[seen.Key]seen.Aside, len(asides))
+	for _, a := range asides {
+		s.asides[a.Key] = a
 	}
 	s.copies = copiesOf(s.listing)
 	s.digests, s.twins, s.retrieved = make(map[int]seen.Digest), make(map[int][]twin), make(map[int]bool)

@@ -101,7 +101,7 @@ func (r *retrieval) makeSure(d deliver.Delivery, e seen.Entry) (whole bool, err 
 // suspect has a further session, or if there is none in this run the next one, look once more at a message.
 func (r *retrieval) suspect(e seen.Entry, octets int64, why string) {
 	r.suspects[e.Key] = &suspicion{octets: octets}
-	if err := r.setAside(seen.Suspect, errors.New(why), e); err != nil {
+	if err := r.setAside(r.aside(e, seen.Suspect, errors.New(why))); err != nil {
 		r.end(PhaseRecord, errors.Unwrap(err))
 	}
 }
@@ -162,7 +162,7 @@ func (r *retrieval) believe(e seen.Entry) {
 func (r *retrieval) quarantine(e seen.Entry, why string) {
 	delete(r.suspects, e.Key)
 	cause := fmt.Errorf("the server cuts it: %s, also when it is retrieved alone", why)
-	if err := r.setAside(seen.Quarantined, cause, e); err != nil {
+	if err := r.setAside(r.aside(e, seen.Quarantined, cause)); err != nil {
 		r.end(PhaseRecord, errors.Unwrap(err))
 	}
 	r.result.Quarantined++

@@ -49,7 +49,7 @@ func (k *known) judge(ordinal, listed int, octets int64) (verdict, *row, *aside)
 	r := k.record(ordinal)
 	a := k.aside(ordinal)
 	switch {
-	case len(k.records) == 0 && (a == nil || a.Reason == Quarantined && differ(a.Listed, octets)):
+	case len(k.records) == 0 && (a == nil || a.Reason == Quarantined && Differ(a.Listed, octets)):
 		return isNew, nil, nil // what is quarantined holds up no other message that came to its unique-id
 	case len(k.records) == 0:
 		return isAside, nil, a

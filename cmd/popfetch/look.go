@@ -105,7 +105,8 @@ type listed struct {
 	Number   int    `json:"number"`
 	UniqueID string `json:"unique_id"`
 	Octets   int64  `json:"octets"`
-	State    string `json:"state"` // seen, new or too-large
+	State    string `json:"state"` // seen, new, too-large or quarantined
+	Error    string `json:"error,omitempty"`
 }
 
 func (p *program) showListing(c *cli.Context, survey *fetch.Survey) error {
@@ -116,15 +117,23 @@ func (p *program) showListing(c *cli.Context, survey *fetch.Survey) error {
 	for _, e := range survey.Plan.Skip {
 		states[e.Number] = "too-large"
 	}
+	causes := make(map[int]string)
+	for _, m := range survey.Plan.Quarantined {
+		number := survey.Listing[m.Index].Number
+		states[number], causes[number] = "quarantined", printable(m.Text)
+	}
 	for _, e := range survey.Listing {
-		state := states[e.Number]
+		state, cause := states[e.Number], causes[e.Number]
 		if state == "" {
 			state = "seen"
 		}
 		var err error
 		if c.Bool("json") {
-			err = p.term.printJSON(listed{survey.Account, e.Number, writeID(e.UniqueID), e.Octets, state})
+			err = p.term.printJSON(listed{survey.Account, e.Number, writeID(e.UniqueID), e.Octets, state, cause})
 		} else {
+			if cause != "" {
+				state += "\t" + cause
+			}
 			err = p.term.printf("%s\t%d\t%s\t%d\t%s\n", survey.Account, e.Number, writeID(e.UniqueID), e.Octets, state)
 		}
 		if err != nil {

@@ -57,11 +57,14 @@ type record struct {
 	UniqueID    string     `json:"unique_id"`
 	Copy        int        `json:"copy,omitempty"`
 	Kind        string     `json:"kind"`
-	DeliveredAt time.Time  `json:"delivered_at"`
+	DeliveredAt *time.Time `json:"delivered_at,omitempty"`
+	RefusedAt   *time.Time `json:"refused_at,omitempty"`
 	DeletedAt   *time.Time `json:"deleted_at,omitempty"`
 	Octets      int64      `json:"octets"`
 	SHA256      string     `json:"sha256,omitempty"`
 	Place       string     `json:"place,omitempty"`
+	Refusals    int        `json:"refusals,omitempty"`
+	Error       string     `json:"error,omitempty"`
 }
 
 func (p *program) seenList(c *cli.Context) error {
@@ -93,6 +96,15 @@ func (p *program) seenList(c *cli.Context) error {
 				return err
 			}
 		}
+		asides, err := store.Asides(c.Context, a.ID)
+		if err != nil {
+			return err
+		}
+		for _, aside := range asides {
+			if err := p.showRefused(c, a.Name, aside); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -105,7 +117,8 @@ func (p *program) showRecord(c *cli.Context, account string, r seen.Record) erro
 	if !c.Bool("json") {
 		return p.term.printf("%s\t%s\t%s\t%s\t%d\t%s\n", printable(account), writeID(r.UniqueID), kind, r.DeliveredAt.UTC().Format(time.RFC3339), r.Octets, printable(r.Place))
 	}
-	line := record{Account: account, UniqueID: writeID(r.UniqueID), Copy: r.Copy, Kind: kind, DeliveredAt: r.DeliveredAt.UTC(), Octets: r.Octets, Place: r.Place}
+	at := r.DeliveredAt.UTC()
+	line := record{Account: account, UniqueID: writeID(r.UniqueID), Copy: r.Copy, Kind: kind, DeliveredAt: &at, Octets: r.Octets, Place: r.Place}
 	if !r.DeletedAt.IsZero() {
 		at := r.DeletedAt.UTC()
 		line.DeletedAt = &at
@@ -114,6 +127,22 @@ func (p *program) showRecord(c *cli.Context, account string, r seen.Record) erro
 		line.SHA256 = fmt.Sprintf("%x", r.SHA256)
 	}
 	return p.term.printJSON(line)
+}
+
+// showRefused shows, beside the records, what was refused last time and is listed still.
+func (p *program) showRefused(c *cli.Context, account string, a seen.Aside) error {
+	if a.Reason == seen.TooLarge || a.Text == "" || !a.AbsentAt.IsZero() {
+		return nil
+	}
+	kind := "refused"
+	if a.Reason == seen.Quarantined {
+		kind = "quarantined"
+	}
+	at, cause := a.Last.UTC(), printable(a.Text)
+	if !c.Bool("json") {
+		return p.term.printf("%s\t%s\t%s\t%s\t%d\t%s\n", account, writeID(a.UniqueID), kind, at.Format(time.RFC3339), a.Listed, cause)
+	}
+	return p.term.printJSON(record{Account: account, UniqueID: writeID(a.UniqueID), Copy: a.Copy, Kind: kind, RefusedAt: &at, Octets: a.Listed, Refusals: a.Count, Error: cause})
 }
 
 // seenMark counts messages as seen that popfetch has not delivered: those named, or all that the server lists now.
@@ -186,7 +215,11 @@ func (p *program) markListed(c *cli.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		return p.mark(c, store, name, known.ID, slices.Concat(survey.Plan.Retrieve, survey.Plan.Skip))
+		var quarantined []seen.Entry
+		for _, m := range survey.Plan.Quarantined {
+			quarantined = append(quarantined, survey.Listing[m.Index])
+		}
+		return p.mark(c, store, name, known.ID, slices.Concat(survey.Plan.Retrieve, survey.Plan.Skip, quarantined))
 	})
 }
 
@@ -269,7 +302,7 @@ func (p *program) seenForget(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := allRecorded(c.Context, store, account, ids); err != nil {
+	if err := allKnown(c.Context, store, account, ids); err != nil {
 		return err
 	}
 	n, err := store.Forget(c.Context, account.ID, ids...)
@@ -279,14 +312,19 @@ func (p *program) seenForget(c *cli.Context) error {
 	return p.report(c, done{Account: account.Name, Forgotten: &n}, "forgotten")
 }
 
-// allRecorded tells which of the unique-ids have no record, before any is forgotten: one of them is mistyped.
-func allRecorded(ctx context.Context, store *seen.Store, account seen.Account, ids []string) error {
-	known, err := store.Records(ctx, account.ID, ids)
+// allKnown tells which of the unique-ids neither have a record nor were refused, before any is forgotten: one of them is mistyped.
+func allKnown(ctx context.Context, store *seen.Store, account seen.Account, ids []string) error {
+	records, err := store.Records(ctx, account.ID, ids)
+	if err != nil {
+		return err
+	}
+	asides, err := store.Asides(ctx, account.ID)
 	if err != nil {
 		return err
 	}
 	missing := slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
-		return slices.ContainsFunc(known, func(r seen.Record) bool { return r.UniqueID == id })
+		return slices.ContainsFunc(records, func(r seen.Record) bool { return r.UniqueID == id }) ||
+			slices.ContainsFunc(asides, func(a seen.Aside) bool { return a.UniqueID == id && a.Reason != seen.TooLarge })
 	})
 	if len(missing) > 0 {
 		return usagef("%s has no record of unique-id %s; nothing was forgotten", account.Name, writeID(missing[0]))

@@ -40,29 +40,30 @@ type Config struct {
 // Account is one account, checked and with [defaults] applied. A field bears
 // its key's name; the keys are described in popfetch.toml(5).
 type Account struct {
-	Name           string
-	Server         string   // host:port, host in lower case, port filled in
-	TLS            string   // implicit, starttls, none
-	TLSCA          string   // absolute path, or ""
-	TLSServerName  string   // "": the host of Server
-	TLSFingerprint []string // lower-case hexadecimal SHA-256; empty: none is pinned
-	TLSCert        string   // absolute path, or ""; set together with TLSKey
-	TLSKey         string
-	User           string // not empty, no control octets
-	Password       Secret
-	Auth           []string      // plain, login, user, apop, external; empty: auto
-	Maildir        string        // absolute; exactly one of Maildir and MDA is set
-	MDA            string        // for /bin/sh -c
-	MDATimeout     time.Duration // above 0
-	MaxDeliveries  int           // at least 1
-	Delete         Delete
-	MaxSize        int64         // octets; 0: none
-	Order          string        // oldest, newest
-	Pipelining     string        // auto, never
-	Timeout        time.Duration // above 0
-	Deadline       time.Duration // 0: none
-	Interval       time.Duration // 0: manual
-	Enabled        bool
+	Name            string
+	Server          string   // host:port, host in lower case, port filled in
+	TLS             string   // implicit, starttls, none
+	TLSCA           string   // absolute path, or ""
+	TLSServerName   string   // "": the host of Server
+	TLSFingerprint  []string // lower-case hexadecimal SHA-256; empty: none is pinned
+	TLSCert         string   // absolute path, or ""; set together with TLSKey
+	TLSKey          string
+	User            string // not empty, no control octets
+	Password        Secret
+	Auth            []string      // plain, login, user, apop, external; empty: auto
+	Maildir         string        // absolute; exactly one of Maildir and MDA is set
+	MDA             string        // for /bin/sh -c
+	MDATimeout      time.Duration // above 0
+	MaxDeliveries   int           // at least 1
+	Delete          Delete
+	MaxSize         int64         // octets; 0: none
+	QuarantineAfter int           // refusals of one message, at least 1
+	Order           string        // oldest, newest
+	Pipelining      string        // auto, never
+	Timeout         time.Duration // above 0
+	Deadline        time.Duration // 0: none
+	Interval        time.Duration // 0: manual
+	Enabled         bool
 }
 
 // Delete is the value of delete: the zero value never deletes.

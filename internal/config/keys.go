@@ -35,6 +35,7 @@ var accountKeys = []accountKey{
 	{"max_deliveries", func(d *draft, v value) (err error) { d.MaxDeliveries, err = v.count(1000); return }},
 	{"delete", func(d *draft, v value) (err error) { d.Delete, err = v.deletePolicy(); return }},
 	{"max_size", func(d *draft, v value) (err error) { d.MaxSize, err = v.orNone(v.octets); return }},
+	{"quarantine_after", func(d *draft, v value) (err error) { d.QuarantineAfter, err = v.count(1000); return }},
 	{"order", func(d *draft, v value) (err error) { d.Order, err = v.oneOf("oldest", "newest"); return }},
 	{"pipelining", func(d *draft, v value) (err error) { d.Pipelining, err = v.oneOf("auto", "never"); return }},
 	{"timeout", func(d *draft, v value) (err error) { d.Timeout, err = v.duration(); return }},
@@ -70,15 +71,16 @@ func accountKeyNames() []string {
 // emptyAccount returns an account in which nothing but the defaults is set.
 func emptyAccount(name string) Account {
 	return Account{
-		Name:          name,
-		TLS:           "implicit",
-		MDATimeout:    5 * time.Minute,
-		MaxDeliveries: 1,
-		Order:         "oldest",
-		Pipelining:    "auto",
-		Timeout:       time.Minute,
-		Interval:      5 * time.Minute,
-		Enabled:       true,
+		Name:            name,
+		TLS:             "implicit",
+		MDATimeout:      5 * time.Minute,
+		MaxDeliveries:   1,
+		QuarantineAfter: 5,
+		Order:           "oldest",
+		Pipelining:      "auto",
+		Timeout:         time.Minute,
+		Interval:        5 * time.Minute,
+		Enabled:         true,
 	}
 }
 

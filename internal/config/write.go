@@ -69,6 +69,7 @@ func (a Account) pairs() []pair {
 	} else {
 		text("max_size", "none")
 	}
+	add("quarantine_after", fmt.Sprint(a.QuarantineAfter))
 	text("order", a.Order)
 	text("pipelining", a.Pipelining)
 	text("timeout", timeText(a.Timeout, ""))

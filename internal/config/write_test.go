@@ -18,7 +18,7 @@ func TestConfig_Write(t *testing.T) {
 			TLSFingerprint: []string{"ab", "cd"}, TLSCert: "/c", TLSKey: "/k", User: "u\u202e\"\\é",
 			Password: Secret{Password: "hunter2"}, Auth: []string{"plain", "apop"}, MDA: "cat",
 			MDATimeout: 90 * time.Second, MaxDeliveries: 2, Delete: Delete{Enabled: true, After: 36 * time.Hour},
-			MaxSize: 5, Order: "newest", Pipelining: "never", Timeout: time.Hour, Deadline: 14 * 24 * time.Hour,
+			MaxSize: 5, QuarantineAfter: 9, Order: "newest", Pipelining: "never", Timeout: time.Hour, Deadline: 14 * 24 * time.Hour,
 		},
 		{
 			Name: "work2", Server: "h:995", Maildir: "/m", Password: Secret{File: "/p"},

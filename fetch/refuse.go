@@ -1,0 +1,73 @@
+package fetch
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/pop3"
+	"github.com/popfetch/popfetch/seen"
+)
+
+// tellAgain is when a person is told once more of a refusal that lasts. It is a little less than a day, so that a daily run
+// tells it each time.
+const tellAgain = 23 * time.Hour
+
+// refuse notes that server or target did not give or take one message. The next run tries it again, unless it was refused
+// for good as often as the account allows: then it is quarantined, which is told once.
+func (r *retrieval) refuse(e seen.Entry, cause error) {
+	before, now := r.asides[e.Key], r.runner.now()
+	told := Event{Kind: Refused, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets, Err: cause}
+	told.Repeated = sameRefusal(before.Text, cause) && now.Sub(before.ToldAt) < tellAgain
+	if r.soft.Err() == nil { // a program that the stop has ended has refused nothing
+		aside := r.aside(e, seen.Refused, cause)
+		if !isPassing(cause) {
+			aside.Count = 1
+		}
+		if limit := r.account.QuarantineAfter; limit > 0 && before.Count+aside.Count >= limit {
+			aside.Reason = seen.Quarantined
+			told.Kind, told.Repeated = Quarantined, false
+		}
+		if !told.Repeated {
+			aside.ToldAt = now
+		}
+		if err := r.setAside(aside); err != nil {
+			r.end(PhaseRecord, errors.Unwrap(err))
+		}
+	}
+	r.mu.Lock()
+	if told.Kind == Quarantined {
+		r.result.Quarantined++
+	} else {
+		r.result.Failed++
+	}
+	r.refused[e.Key] = true
+	r.mu.Unlock()
+	r.event(told)
+}
+
+// isPassing tells whether a refusal is one for now, which says nothing of the message.
+func isPassing(cause error) bool {
+	var target *deliver.Error
+	var reply *pop3.ReplyError
+	switch {
+	case errors.As(cause, &target):
+		return target.Temporary
+	case errors.As(cause, &reply):
+		return reply.Code == pop3.CodeSysTemp || reply.Code == pop3.CodeInUse
+	}
+	return false
+}
+
+// sameRefusal tells whether cause is what text, written down by an earlier run, tells. What a program prints is not compared: it
+// may name times and processes, and would be another one each time.
+func sameRefusal(text string, cause error) bool {
+	var target *deliver.Error
+	if errors.As(cause, &target) {
+		silent := *target
+		silent.Output = ""
+		return text == silent.Error() || strings.HasPrefix(text, silent.Error()+": ")
+	}
+	return text == cause.Error()
+}
