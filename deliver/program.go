@@ -14,9 +14,9 @@ import (
 
 const (
 	defaultTimeout = 5 * time.Minute
-	// grace is what a program gets to end after SIGTERM. With the second that the end of a run grants to its targets it is less than
+	// grace is what a program gets to end after SIGTERM. With the second that the end of a run grants to its targets it stays well below
 	// the two by which a run may exceed its limits.
-	grace = 800 * time.Millisecond
+	grace = 500 * time.Millisecond
 	// outputDelay is how long after the program's end its output is still read. What it printed is there at once; a daemon that it
 	// leaves behind may hold our end open for ever.
 	outputDelay = 100 * time.Millisecond

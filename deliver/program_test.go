@@ -1,0 +1,289 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// behaviour 29
+func TestMDA_status(t *testing.T) {
+	cases := []struct {
+		command   string
+		temporary bool
+		status    int
+		text      string
+	}{
+		{"exit 1", false, 1, "delivering to MDA exit: exit status 1"},
+		{"exit 75", true, 75, "exit status 75"},
+		{"exit 77", false, 77, "exit status 77"},
+		{"kill -9 $$", true, -1, "signal: killed"},
+		{"kill -TERM $$", true, -1, "signal: terminated"},
+		{"/does/not/exist", true, 127, "MDA /does/not/exist: exit status 127: "},
+		{"/dev/null", true, 126, "exit status 126"},
+		{"echo out; echo err >&2; exit 3", false, 3, `exit status 3: out\nerr`},
+		{`printf 'a\033[31m\377\000b'; exit 3`, false, 3, `a\x1b[31m\xff\x00b`},
+		{"SECRET='hush hush' true; exit 3", false, 3, "MDA command: "},
+		{"if then", false, 2, "exit status 2"},
+		{"exec /bin", true, 126, "exit status 126"},
+		{"printf '\\177ELFrubbish' >\"$DIR/rubbish\"; chmod 755 \"$DIR/rubbish\"; exec \"$DIR/rubbish\"", true, 126, "Exec format error"},
+		{"exec <&-; exit 4", false, 4, "exit status 4"},
+		{"head -c 1 >/dev/null; exit 5", false, 5, "exit status 5"},
+		{"sleep 600 >/dev/null 2>&1 & kill $!; exit 6", false, 6, "exit status 6"},
+	}
+	t.Setenv("DIR", t.TempDir())
+	for _, c := range cases {
+		t.Run(c.command, func(t *testing.T) {
+			err := pipe(t, t.Context(), &MDA{Command: c.command}, Envelope{}, strings.Repeat("x", 2*spoolOctets))
+			var refusal *Error
+			if !errors.As(err, &refusal) {
+				t.Fatalf("Commit() = %v, want *Error", err)
+			}
+			if refusal.Temporary != c.temporary || refusal.Status != c.status {
+				t.Errorf("Commit() = {Temporary: %v, Status: %d}, want {%v, %d}", refusal.Temporary, refusal.Status, c.temporary, c.status)
+			}
+			if !strings.Contains(err.Error(), c.text) || strings.Contains(err.Error(), "hush") {
+				t.Errorf("Commit() = %q, want it to contain %q and no secret", err, c.text)
+			}
+		})
+	}
+}
+
+// behaviour 30
+func TestMDA_output(t *testing.T) {
+	err := pipe(t, t.Context(), &MDA{Command: "head -c 5000000 /dev/zero | tr '\\0' x; exit 1"}, Envelope{}, "")
+	var refusal *Error
+	if !errors.As(err, &refusal) || len(refusal.Output) != keptOutput {
+		t.Fatalf("Commit() = %v, want *Error with %d octets of output", err, keptOutput)
+	}
+	if got := len(err.Error()); got > maxShownOutput+100 {
+		t.Errorf("the error's text has %d octets, want about %d", got, maxShownOutput)
+	}
+}
+
+// behaviour 30: it may exit 0 without reading.
+func TestMDA_notReading(t *testing.T) {
+	for _, command := range []string{"exit 0", "exec <&-; exit 0", "head -c 1 >/dev/null"} {
+		for _, octets := range []int{0, spoolOctets, 4 << 20} {
+			if err := pipe(t, t.Context(), &MDA{Command: command}, Envelope{}, strings.Repeat("x", octets)); err != nil {
+				t.Errorf("Commit() of %d octets that are not read by %q = %v, want no error", octets, command, err)
+			}
+		}
+	}
+}
+
+func TestMDA_environment(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	t.Setenv("OUT", out)
+	t.Setenv("POPFETCH_RECIPIENT", "of another message")
+	t.Setenv("CREDENTIALS_DIRECTORY", "/run/credentials/popfetch.service")
+	env := Envelope{Account: "work", User: "alice@example.org", Server: "pop.example.org", UniqueID: "a%b c\xff$(x)", Octets: 100}
+	message := "Subject: x\r\nreturn-path:\r\n <bob@example.org>\r\n\r\nReturn-Path: <eve@example.org>\r\n"
+	if err := pipe(t, t.Context(), &MDA{Command: `env | grep -e ^POPFETCH_ -e CREDENTIALS | sort > "$OUT"`}, env, message); err != nil {
+		t.Fatalf("Commit() = %v, want no error", err)
+	}
+	want := "POPFETCH_ACCOUNT=work\nPOPFETCH_OCTETS=100\nPOPFETCH_SENDER=bob@example.org\nPOPFETCH_SERVER=pop.example.org\n" +
+		"POPFETCH_UID=a%25b%20c%FF$(x)\nPOPFETCH_USER=alice@example.org\n"
+	if got := readAll(t, []string{out}); got[0] != want {
+		t.Errorf("environment\n%s, want\n%s", got[0], want)
+	}
+}
+
+func TestMDA_environmentOctets(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	t.Setenv("OUT", out)
+	if err := pipe(t, t.Context(), &MDA{Command: `echo "$POPFETCH_OCTETS" > "$OUT"`}, Envelope{}, "1\r\n"); err != nil {
+		t.Fatalf("Commit() = %v, want no error", err)
+	}
+	if got := readAll(t, []string{out}); got[0] != "2\n" {
+		t.Errorf("POPFETCH_OCTETS = %q where LIST told nothing, want the 2 octets delivered", got[0])
+	}
+}
+
+// behaviour 30: neither sockets nor files of ours are inherited, and the working folder is ours.
+func TestMDA_inherits(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	dir := t.TempDir()
+	ours, err := os.Create(filepath.Join(dir, "database"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	t.Setenv("OUT", filepath.Join(dir, "out"))
+	if err := pipe(t, t.Context(), &MDA{Command: `ls -l /proc/$$/fd > "$OUT"; pwd >> "$OUT"; ps -o pgid= $$ >> "$OUT"; echo $$ >> "$OUT"`}, Envelope{}, ""); err != nil {
+		t.Fatalf("Commit() = %v, want no error", err)
+	}
+	got := readAll(t, []string{filepath.Join(dir, "out")})[0]
+	if strings.Contains(got, "socket:") || strings.Contains(got, "database") || strings.Contains(got, "anon_inode") {
+		t.Errorf("the program's descriptors are\n%swant none of ours", got)
+	}
+	folder, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(got), "\n")
+	last := lines[len(lines)-3:]
+	if last[0] != folder {
+		t.Errorf("the program's folder = %s, want ours: %s", last[0], folder)
+	}
+	if strings.TrimSpace(last[1]) != last[2] {
+		t.Errorf("process group %s of process %s, want one of its own", last[1], last[2])
+	}
+}
+
+// ends tells whether a process ends in the given time.
+func ends(t *testing.T, pid int, within time.Duration) bool {
+	t.Helper()
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return true
+	}
+	if err != nil {
+		t.Skipf("a process cannot be watched here: %v", err)
+	}
+	defer unix.Close(fd)
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(within.Milliseconds()))
+		if !errors.Is(err, unix.EINTR) {
+			return n == 1
+		}
+	}
+}
+
+func readPID(t *testing.T, path string) int {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+// behaviour 30: the whole process group ends, whatever it does to stay, no later than two seconds after its time.
+func TestMDA_timeout(t *testing.T) {
+	const timeout = 300 * time.Millisecond
+	for name, script := range map[string]string{
+		"ends on TERM": "cat >/dev/null; wait",
+		"ignores TERM": "trap '' TERM; sleep 600 & wait",
+		"is stopped":   "kill -STOP $$",
+		"floods":       "yes",
+		"floods both":  "trap '' TERM; yes & yes >&2",
+		"does nothing": "exec sleep 600",
+		"spins":        "while :; do :; done",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pidFile := filepath.Join(t.TempDir(), "pid")
+			m := &MDA{Command: "sleep 600 & echo $! > '" + pidFile + "'; " + script, Timeout: timeout}
+			began := time.Now()
+			err := pipe(t, t.Context(), m, Envelope{}, "x")
+			if took := time.Since(began); took > timeout+2*time.Second {
+				t.Errorf("Commit() took %v, want %v and two seconds at most", took, timeout)
+			}
+			var refusal *Error
+			if !errors.As(err, &refusal) || !refusal.Temporary || refusal.Status != -1 {
+				t.Errorf("Commit() = %#v, want a temporary *Error with status -1", err)
+			}
+			if !strings.Contains(fmt.Sprint(err), "300ms") {
+				t.Errorf("Commit() = %v, want it to name the limit", err)
+			}
+			if pid := readPID(t, pidFile); !ends(t, pid, 5*time.Second) {
+				t.Errorf("process %d of the group is still alive, want it ended", pid)
+			}
+		})
+	}
+}
+
+func TestMDA_cancelled(t *testing.T) {
+	t.Parallel()
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	started := make(chan error, 1)
+	go func() {
+		_, err := os.ReadFile(fifo)
+		cancel()
+		started <- err
+	}()
+	err := pipe(t, ctx, &MDA{Command: "echo started > '" + fifo + "'; exec sleep 600"}, Envelope{}, "x")
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	var refusal *Error
+	if !errors.As(err, &refusal) || !refusal.Temporary || !errors.Is(err, context.Canceled) {
+		t.Errorf("Commit() = %v, want a temporary *Error for context.Canceled", err)
+	}
+}
+
+// behaviour 30: what a program leaves behind is left alone, and its keeping the output open holds nobody up.
+func TestMDA_daemon(t *testing.T) {
+	for _, background := range []string{"sleep 600 &", "setsid sleep 600 &", "(trap '' HUP; exec sleep 600) &"} {
+		for _, status := range []int{0, 1} {
+			t.Run(fmt.Sprintf("%s exit %d", background, status), func(t *testing.T) {
+				t.Parallel()
+				pidFile := filepath.Join(t.TempDir(), "pid")
+				m := &MDA{Command: fmt.Sprintf("%s echo $! > '%s'; echo said; exit %d", background, pidFile, status)}
+				began := time.Now()
+				err := pipe(t, t.Context(), m, Envelope{}, "x")
+				if took := time.Since(began); took > 1900*time.Millisecond {
+					t.Errorf("Commit() took %v, want a tenth of a second", took)
+				}
+				var refusal *Error
+				if errors.As(err, &refusal) != (status == 1) || refusal != nil && (refusal.Status != status || refusal.Output != "said") {
+					t.Errorf("Commit() = %v, want the verdict of status %d, and what was said", err, status)
+				}
+				pid := readPID(t, pidFile)
+				if ends(t, pid, 0) {
+					t.Errorf("the daemon has ended, want it left alone")
+				}
+				if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+// A program that cannot even be killed is given up, and the message tried again. What cannot be killed here is one outside of
+// its process group.
+func TestMDA_unkillable(t *testing.T) {
+	t.Parallel()
+	program := exec.Command("sleep", "600")
+	if err := program.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := program.Process.Pid
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	began := time.Now()
+	if state, interrupted := wait(ctx, program); state != nil || !errors.Is(interrupted, context.Canceled) {
+		t.Errorf("wait() = %v, %v, want no state and context.Canceled", state, interrupted)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("wait() took %v, want two seconds at most", took)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil || !ends(t, pid, 5*time.Second) {
+		t.Errorf("killing the program: %v", err)
+	}
+}
