@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/poptest"
 )
@@ -181,4 +182,41 @@ func TestRecord_fails(t *testing.T) {
 	r.holds(messages...)
 	checkCount(t, server, "RETR", 3)
 	server.CheckRules(t)
+}
+
+// A password that does not come ends with the run, which says nothing of the password (C0045).
+func TestStop_password(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"))
+	r := newRig(t, server.Addr())
+	r.account.Deadline = 400 * time.Millisecond
+	c := credentials()
+	c.Password = func(ctx context.Context) (string, error) {
+		<-ctx.Done()
+		return "", context.Cause(ctx)
+	}
+	r.account.Login = c.Login
+	began := time.Now()
+	var refused *fetch.LoginError
+	if err := r.fails(fetch.PhaseLogin, ""); errors.As(err, &refused) || !strings.Contains(err.Error(), "deadline") {
+		t.Errorf("Run() = %v, want the deadline, and nothing about the log-in", err)
+	}
+	if took := time.Since(began); took > r.account.Deadline+2*time.Second {
+		t.Errorf("the run took %v, want its deadline and two seconds at most", took)
+	}
+	checkCount(t, server, "QUIT", 1)
+}
+
+// A deadline is kept by what holds on to life, too: a stubborn MDA.
+func TestDeadline_stubbornMDA(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"))
+	r := newRig(t, server.Addr())
+	r.account.Target = &deliver.MDA{Command: "trap '' TERM; sleep 60; sleep 60"}
+	r.account.Deadline = 400 * time.Millisecond
+	began := time.Now()
+	r.fails(fetch.PhaseRetrieve, "1 listed, 1 new, 1 failed")
+	if took := time.Since(began); took > r.account.Deadline+2800*time.Millisecond { // with patience for a busy machine
+		t.Errorf("the run took %v, want its deadline and less than two seconds", took)
+	}
 }

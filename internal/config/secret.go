@@ -28,6 +28,9 @@ type Secret struct {
 const (
 	// commandTimeout leaves a person time to unlock a password store.
 	commandTimeout = time.Minute
+	// outputDelay is how long after the command's end its output is still read.
+	// An agent that it leaves behind may hold it open.
+	outputDelay = 100 * time.Millisecond
 	// maxSecret is the most a password source may hold, in octets.
 	maxSecret = 64 << 10
 	// maxComplaint is the most that an error shows of what a command said.
@@ -151,8 +154,7 @@ func runSecretCommand(ctx context.Context, command string, limit time.Duration) 
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	// What the command leaves behind in the background may hold its output open.
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = outputDelay
 	stdout := &boundedBuffer{limit: maxSecret, strict: true}
 	stderr := &boundedBuffer{limit: maxComplaint}
 	cmd.Stdout, cmd.Stderr = stdout, stderr

@@ -63,6 +63,14 @@ func TestSecret_Resolve(t *testing.T) {
 		{"command is a shell's", Secret{Command: "x=hunter; echo ${x}2 | cat"}, "hunter2", ""},
 		{"command, complaint ignored", Secret{Command: "echo oh >&2; echo hunter2"}, "hunter2", ""},
 		{"command, reads nothing", Secret{Command: "cat; echo hunter2"}, "hunter2", ""},
+		{"command, no line end", Secret{Command: "printf hunter2"}, "hunter2", ""},
+		{"command, CRLF", Secret{Command: `printf 'hunter2\r\n'`}, "hunter2", ""},
+		{"command, blanks kept", Secret{Command: "echo ' hunter2 '"}, " hunter2 ", ""},
+		{"command, empty first line", Secret{Command: "echo; echo hunter2"}, "", "password is empty"},
+		{"command, many lines", Secret{Command: "echo hunter2; seq 1 9999"}, "hunter2", ""},
+		{"command, ends by a signal", Secret{Command: "echo hunter2; kill -9 $$"}, "", "signal: killed"},
+		{"command, says why in lines", Secret{Command: "echo hunter2; echo locked >&2; echo hunter2 >&2; exit 7"}, "", `exit status 7; it said "locked\n***"`},
+		{"command, endless though it ignores it", Secret{Command: "trap '' PIPE; yes hunter2"}, "", "longer than 64 KiB"},
 		{"command, nothing", Secret{Command: "true"}, "", "password is empty"},
 		{"command, failed", Secret{Command: `echo hunter2; printf 'no \033[1mkey\n' >&2; exit 3`}, "", `exit status 3; it said "no \x1b[1mkey"`},
 		{"command, traced", Secret{Command: "set -x; echo hunter2; exit 1"}, "", `it said "+ echo ***\n+ exit 1"`},
@@ -108,10 +116,27 @@ func TestSecret_Resolve_cancelled(t *testing.T) {
 	}
 }
 
+// TestRunSecretCommand_limit has commands that do not end by themselves.
 func TestRunSecretCommand_limit(t *testing.T) {
-	_, err := runSecretCommand(t.Context(), "trap '' TERM INT; echo hunter2; while :; do :; done", 50*time.Millisecond)
-	if err == nil || err.Error() != "no password within 50ms" {
-		t.Errorf("runSecretCommand() = %v, want no password within 50ms", err)
+	const limit = 50 * time.Millisecond
+	for name, command := range map[string]string{
+		"sleeps":          "sleep 300",
+		"spins":           "trap '' TERM INT; echo hunter2; while :; do :; done",
+		"is stopped":      "echo hunter2; kill -STOP $$",
+		"complains":       "yes hunter2 >&2",
+		"closes all":      "exec >&- 2>&-; sleep 300",
+		"starts children": "echo hunter2; sleep 300 & sleep 300 & wait",
+	} {
+		t.Run(name, func(t *testing.T) {
+			began := time.Now()
+			_, err := runSecretCommand(t.Context(), command, limit)
+			if err == nil || !strings.HasPrefix(err.Error(), "no password within 50ms") {
+				t.Errorf("runSecretCommand() = %v, want no password within 50ms", err)
+			}
+			if took := time.Since(began); took > limit+2*time.Second {
+				t.Errorf("runSecretCommand() took %v, want two seconds more than %v at most", took, limit)
+			}
+		})
 	}
 }
 
@@ -161,7 +186,11 @@ func TestRunSecretCommand_group(t *testing.T) {
 func TestRunSecretCommand_background(t *testing.T) {
 	pidFile := filepath.Join(t.TempDir(), "pid")
 	command := fmt.Sprintf("sleep 300 & echo $! >%s; echo hunter2", pidFile)
+	began := time.Now()
 	got, err := runSecretCommand(t.Context(), command, time.Minute)
+	if took := time.Since(began); took > 900*time.Millisecond {
+		t.Errorf("runSecretCommand() took %v, want a tenth of a second", took)
+	}
 	if err != nil || got != "hunter2" {
 		t.Errorf("runSecretCommand() = %q, %v, want the password", got, err)
 	}
