@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 //	popwhen NAME COMMAND ACTION     what it does with this command from now on: refuse TEXT, cut N, as-usual, reply TEXT (with
 //	                                Go's escapes)
 //	popadd NAME unique-id...        new mail in the first maildrop
+//	popremove NAME unique-id...     somebody else has deleted it
 //	popuids NAME unique-id...       what the first maildrop must hold now
 //	popcount NAME N COMMAND         how often it must have got the command
 //	popconfig NAME line...          ~/.config/popfetch/config.toml: an account work of the first maildrop, in clear, from it to
@@ -64,6 +65,7 @@ func TestScript(t *testing.T) {
 			"popserver": cmdServer,
 			"popwhen":   cmdWhen,
 			"popadd":    cmdAdd,
+			"popremove": cmdRemove,
 			"popuids":   cmdUniqueIDs,
 			"popcount":  cmdCount,
 			"popconfig": cmdConfig,
@@ -214,6 +216,11 @@ func cmdAdd(ts *testscript.TestScript, neg bool, args []string) {
 	for _, id := range args[1:] {
 		drop.Add(newMail(id))
 	}
+}
+
+func cmdRemove(ts *testscript.TestScript, neg bool, args []string) {
+	all := servers(ts, neg, len(args) >= 2, "popremove NAME unique-id...")
+	all.named(ts, args[0]).Drop("").Remove(args[1:]...)
 }
 
 // newMail makes a small message that no other unique-id has.
