@@ -1,20 +1,25 @@
 package seen
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
+// lockInterval is how often a lock is asked for.
+const lockInterval = 10 * time.Millisecond
+
 // Lock takes the account for this process, until unlock is called or the process dies. ErrLocked: it is taken already,
 // by another process or by this one. The account need not be known.
 func (s *Store) Lock(name string) (unlock func() error, err error) {
-	unlock, err = flock(filepath.Join(s.dir, lockName(name)), false)
+	unlock, err = flock(context.Background(), filepath.Join(s.dir, lockName(name)), 0)
 	if err != nil {
 		return nil, fmt.Errorf("locking account %q: %w", name, err)
 	}
@@ -36,20 +41,18 @@ func lockName(account string) string {
 	return fmt.Sprintf("account-%s-%x.lock", readable, digest[:8])
 }
 
-// flock locks a file, which it makes if missing. The file is never removed: a process that waits for it, or opens it at
-// that moment, would lock a file that is no longer there. The kernel ends the lock with the process, however that dies.
-func flock(path string, wait bool) (unlock func() error, err error) {
+// flock locks a file, which it makes if missing; where another has it, it waits up to the limit. The file is never removed: a
+// process that waits for it, or opens it at that moment, would lock a file that is no longer there. The kernel ends the lock
+// with the process, however that dies.
+func flock(ctx context.Context, path string, limit time.Duration) (unlock func() error, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600) // os adds O_CLOEXEC: an MDA must not inherit it
 	if err != nil {
 		return nil, err
 	}
-	how := unix.LOCK_EX
-	if !wait {
-		how |= unix.LOCK_NB
-	}
-	for {
-		err = unix.Flock(int(f.Fd()), how)
-		if !errors.Is(err, unix.EINTR) {
+	// flock(2) itself would wait for ever, and no signal would end it.
+	for began := time.Now(); ; time.Sleep(lockInterval) {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if again := errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EINTR); !again || time.Since(began) >= limit || ctx.Err() != nil {
 			break
 		}
 	}

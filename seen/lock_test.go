@@ -1,11 +1,13 @@
 package seen
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestStore_Lock(t *testing.T) {
@@ -75,5 +77,68 @@ func TestStore_Lock_link(t *testing.T) {
 	}
 	if _, err := os.Lstat(elsewhere); err == nil {
 		t.Error("the link was followed")
+	}
+}
+
+// Who waits for a process that hangs is told so in the end, and what to do; a signal ends the waiting (behaviour 33).
+func TestStore_busy(t *testing.T) {
+	const enough = 200 * time.Millisecond
+	for _, test := range []struct {
+		name string
+		hold func(*testing.T, *Store) (letGo func() error) // as a process does that hangs
+		want func(context.Context, *Store) error
+	}{
+		{"a transaction", func(t *testing.T, s *Store) func() error {
+			tx, err := s.write.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return tx.Rollback
+		}, func(ctx context.Context, s *Store) error {
+			_, err := s.Enter(ctx, "work", "pop.example.org:995", "alice")
+			return err
+		}},
+		{"opening", func(t *testing.T, s *Store) func() error {
+			letGo, err := flock(t.Context(), filepath.Join(s.dir, "open.lock"), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return letGo
+		}, func(ctx context.Context, s *Store) error {
+			again, err := Open(ctx, s.dir)
+			if err == nil {
+				err = again.Close()
+			}
+			return err
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			hung := open(t)
+			s := openIn(t, hung.dir)
+			letGo := test.hold(t, hung)
+			ctx, cancel := context.WithTimeout(t.Context(), enough)
+			defer cancel()
+			began := time.Now()
+			if err := test.want(ctx, s); !errors.Is(err, ErrBusy) {
+				t.Errorf("error = %v, want %v", err, ErrBusy)
+			}
+			if took := time.Since(began); took > enough+2*time.Second {
+				t.Errorf("it waited for %v, want %v and little more", took, enough)
+			}
+			waiting := make(chan error)
+			go func() { waiting <- test.want(t.Context(), s) }()
+			select {
+			case err := <-waiting:
+				t.Errorf("it did not wait: %v", err)
+			case <-time.After(enough):
+				if err := letGo(); err != nil {
+					t.Fatal(err)
+				}
+				if err := <-waiting; err != nil {
+					t.Errorf("error = %v though the other one let go", err)
+				}
+			}
+		})
 	}
 }

@@ -32,7 +32,9 @@ import (
 // Errors that callers tell apart with errors.Is.
 var (
 	// ErrLocked says that the account is at work already, in this process or in another.
-	ErrLocked = errors.New("seen: another popfetch has this account")
+	ErrLocked = errors.New("seen: another popfetch has this account; try again when it has ended")
+	// ErrBusy says that another process has held the seen-table for so long that it probably hangs; nothing was written.
+	ErrBusy = errors.New("seen: another process holds the state; try again later, and if it hangs, end it (fuser tells which has seen.db open)")
 	// ErrNewerSchema says that this program is too old for the database, which was left as it is.
 	ErrNewerSchema = errors.New("seen: the database was written by a later version of popfetch")
 	// ErrUnknown says that the store has no such account.

@@ -12,13 +12,15 @@ import (
 	"sync"
 	"time"
 
-	_ "github.com/mattn/go-sqlite3" // registers the driver "sqlite3"
+	"github.com/mattn/go-sqlite3" // registers the driver "sqlite3"
 )
 
 const (
 	fileName = "seen.db"
-	// busyTimeout is how long, in milliseconds, a transaction waits for one of another process.
-	busyTimeout = "10000"
+	// patience is how long a transaction, and the opening of the table, wait for another process. Nothing takes as long there.
+	patience = 20 * time.Second
+	// busyTimeout is how long, in milliseconds, SQLite waits by itself, deaf to everything; see begin.
+	busyTimeout = "500"
 	// readers is how many transactions may read at the same time, besides the one that writes.
 	readers = 4
 	// lookupCost is two to three where the rows lie side by side in memory (BenchmarkDiff), and more where they do not.
@@ -66,7 +68,10 @@ func openAt(ctx context.Context, dir string, lookAt func(string) (place, error))
 	}
 	s := &Store{dir: dir, path: filepath.Join(dir, fileName), now: time.Now, lookAt: lookAt, lookupCost: lookupCost}
 	// Two processes that make or migrate the same table must not meet half-way.
-	unlock, err := flock(filepath.Join(dir, "open.lock"), true)
+	unlock, err := flock(ctx, filepath.Join(dir, "open.lock"), patience)
+	if errors.Is(err, ErrLocked) {
+		err = ErrBusy
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the state folder: %w", err)
 	}
@@ -214,7 +219,7 @@ func (s *Store) view(ctx context.Context, do func(*sql.Tx) error) error {
 }
 
 func transact(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
-	tx, err := db.BeginTx(ctx, nil)
+	tx, err := begin(ctx, db)
 	if err != nil {
 		return err
 	}
@@ -223,6 +228,20 @@ func transact(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
 		return err
 	}
 	return tx.Commit()
+}
+
+// begin waits for the transactions of other processes. A refused BEGIN has done nothing, so that it may be tried again.
+func begin(ctx context.Context, db *sql.DB) (*sql.Tx, error) {
+	for began := time.Now(); ; {
+		tx, err := db.BeginTx(ctx, nil)
+		var refused sqlite3.Error
+		if !errors.As(err, &refused) || refused.Code != sqlite3.ErrBusy {
+			return tx, err
+		}
+		if time.Since(began) >= patience || ctx.Err() != nil {
+			return nil, fmt.Errorf("%w: %w", ErrBusy, err)
+		}
+	}
 }
 
 // querier is what reads: a transaction, or the connections as they are.
