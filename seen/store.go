@@ -18,7 +18,7 @@ import (
 const (
 	fileName = "seen.db"
 	// patience is how long a transaction, and the opening of the table, wait for another process. Nothing takes as long there.
-	patience = 20 * time.Second
+	patience = 30 * time.Second
 	// busyTimeout is how long, in milliseconds, SQLite waits by itself, deaf to everything; see begin.
 	busyTimeout = "500"
 	// readers is how many transactions may read at the same time, besides the one that writes.

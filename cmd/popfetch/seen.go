@@ -173,6 +173,11 @@ func (p *program) seenMark(c *cli.Context) error {
 	for _, id := range ids {
 		keys = append(keys, seen.Entry{Key: seen.Key{UniqueID: id}})
 	}
+	unlock, err := store.Lock(account.Name)
+	if err != nil {
+		return err
+	}
+	defer unlock() //nolint:errcheck // the lock goes with the process
 	return p.mark(c, store, account.Name, account.ID, keys)
 }
 
@@ -207,7 +212,12 @@ func (p *program) markListed(c *cli.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	defer store.Close() //nolint:errcheck // each commit was durable by itself
+	defer store.Close()             //nolint:errcheck // each commit was durable by itself
+	unlock, err := store.Lock(name) // before the server is troubled
+	if err != nil {
+		return err
+	}
+	defer unlock() //nolint:errcheck // the lock goes with the process
 	accounts[0].All = false
 	return p.lookAt(c, p.runner(s, store, nil), (*fetch.Runner).Look, accounts, func(survey *fetch.Survey) error {
 		a := accounts[0]
@@ -223,12 +233,8 @@ func (p *program) markListed(c *cli.Context, name string) error {
 	})
 }
 
+// mark makes records of kind Marked; the caller has the lock of the account.
 func (p *program) mark(c *cli.Context, store *seen.Store, name string, id int64, entries []seen.Entry) error {
-	unlock, err := store.Lock(name)
-	if err != nil {
-		return err
-	}
-	defer unlock() //nolint:errcheck // the lock goes with the process
 	marked := 0
 	for chunk := range slices.Chunk(entries, 1000) { // a maildrop may be huge, and a record is several times an entry
 		records, err := unrecorded(c.Context, store, id, chunk)
@@ -333,7 +339,7 @@ func allKnown(ctx context.Context, store *seen.Store, account seen.Account, ids 
 }
 
 func (p *program) seenRename(c *cli.Context) error {
-	if c.NArg() != 2 {
+	if c.NArg() != 2 || c.Args().Get(0) == c.Args().Get(1) {
 		return usagef("seen rename: name the old and the new account")
 	}
 	store, err := p.stateOf(c, (*setting).openStore)
