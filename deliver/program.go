@@ -97,7 +97,6 @@ func wait(ctx context.Context, program *exec.Cmd) (state *os.ProcessState, inter
 	}
 	group := -program.Process.Pid
 	_ = syscall.Kill(group, syscall.SIGTERM)
-	_ = syscall.Kill(group, syscall.SIGCONT) // a stopped one would not see SIGTERM
 	inTime(ended, grace)
 	// Whatever of the group is left now has had its time; if nothing is, this does nothing.
 	_ = syscall.Kill(group, syscall.SIGKILL)

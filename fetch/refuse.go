@@ -19,7 +19,7 @@ const tellAgain = 23 * time.Hour
 func (r *retrieval) refuse(e seen.Entry, cause error) {
 	before, now := r.asides[e.Key], r.runner.now()
 	told := Event{Kind: Refused, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets, Err: cause}
-	told.Repeated = sameRefusal(before.Text, cause) && now.Sub(before.ToldAt) < tellAgain
+	told.Repeated = sameRefusal(before.Text, cause) && now.Sub(before.ToldAt).Abs() < tellAgain // also after a clock that was wrong
 	if r.soft.Err() == nil { // a program that the stop has ended has refused nothing
 		aside := r.aside(e, seen.Refused, cause)
 		if !isPassing(cause) {
