@@ -79,6 +79,36 @@ func TestQuarantine(t *testing.T) {
 	}
 }
 
+// A message at which the session breaks each time holds up none but itself: the next run takes the others first (behaviour 18).
+func TestBroken_last(t *testing.T) {
+	for name, action := range map[string]poptest.Action{
+		"before the reply": poptest.Cut(0), "in the message": poptest.Cut(30), "reset": poptest.Reset(0), "silence": poptest.Stall(30),
+	} {
+		for _, pipelining := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, pipelining %t", name, pipelining), func(t *testing.T) {
+				t.Parallel()
+				messages := []poptest.Message{letter("a"), letter("b"), letter("c")}
+				server := newServer(t, messages...)
+				if !pipelining {
+					server.Configure(without("PIPELINING"))
+				}
+				hook(server, on("RETR 1", action))
+				r := newRig(t, server.Addr())
+				r.hurry(time.Second)
+				r.account.QuarantineAfter = 1
+				for range 2 { // or one, where a run falls back from broken pipelining and so has two sessions
+					checkFailure(t, r.run(), fetch.PhaseRetrieve)
+				}
+				r.holds(messages[1:]...)
+				r.fails(fetch.PhaseRetrieve, "3 listed, 1 new")
+				hook(server, nil)
+				r.runs("3 listed, 1 new, 1 delivered")
+				r.holds(messages...)
+			})
+		}
+	}
+}
+
 // What is quarantined is tried again when the operator says so, whichever way, and delivered if it is taken then.
 func TestQuarantine_ends(t *testing.T) {
 	forget := func(ids ...string) func(*rig) {

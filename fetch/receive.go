@@ -46,8 +46,8 @@ func (r *retrieval) receive(m *pop3.Message, err error) error {
 
 // lose takes the error that ended the session while a status line, or nothing, was due.
 func (r *retrieval) lose(err error) error {
-	if len(r.asked) > 0 && r.suspects[r.asked[0].Key] != nil {
-		r.lookFailed(r.asked[0], err)
+	if len(r.asked) > 0 {
+		r.brokeAt(r.asked[0], err)
 	}
 	if r.unconfirmed && isOutOfStep(err) {
 		last := r.open.entries[len(r.open.entries)-1]
@@ -155,9 +155,7 @@ func (r *retrieval) stream(b *batch, d deliver.Delivery, e seen.Entry, m *pop3.M
 			break
 		}
 		if err != nil {
-			if r.suspects[e.Key] != nil {
-				r.lookFailed(e, err)
-			}
+			r.brokeAt(e, err)
 			return r.fail(PhaseRetrieve, errors.Join(fmt.Errorf("message %d: %w", e.Number, err), d.Abort()))
 		}
 	}

@@ -19,10 +19,12 @@ const tellAgain = 23 * time.Hour
 func (r *retrieval) refuse(e seen.Entry, cause error) {
 	before, now := r.asides[e.Key], r.runner.now()
 	told := Event{Kind: Refused, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets, Err: cause}
-	told.Repeated = sameRefusal(before.Text, cause) && now.Sub(before.ToldAt).Abs() < tellAgain // also after a clock that was wrong
-	if r.soft.Err() == nil { // a program that the stop has ended has refused nothing
+	// A clock that was wrong must not silence it for years.
+	told.Repeated = sameRefusal(before.Text, cause) && now.Sub(before.ToldAt).Abs() < tellAgain
+	// A program that the stop has ended has refused nothing.
+	if r.soft.Err() == nil {
 		aside := r.aside(e, seen.Refused, cause)
-		if !isPassing(cause) {
+		if isForGood(cause) {
 			aside.Count = 1
 		}
 		if limit := r.account.QuarantineAfter; limit > 0 && before.Count+aside.Count >= limit {
@@ -47,17 +49,31 @@ func (r *retrieval) refuse(e seen.Entry, cause error) {
 	r.event(told)
 }
 
-// isPassing tells whether a refusal is one for now, which says nothing of the message.
-func isPassing(cause error) bool {
+// isForGood tells whether a refusal counts: one for now, or a session that broke, says nothing of the message.
+func isForGood(cause error) bool {
 	var target *deliver.Error
 	var reply *pop3.ReplyError
 	switch {
 	case errors.As(cause, &target):
-		return target.Temporary
+		return !target.Temporary
 	case errors.As(cause, &reply):
-		return reply.Code == pop3.CodeSysTemp || reply.Code == pop3.CodeInUse
+		return reply.Code != pop3.CodeSysTemp && reply.Code != pop3.CodeInUse
 	}
 	return false
+}
+
+// brokeAt puts the message at which the session broke behind the others, in the next run: a server that breaks at the same one
+// each time would hold up all that come behind it for ever.
+func (r *retrieval) brokeAt(e seen.Entry, cause error) {
+	switch {
+	case r.suspects[e.Key] != nil:
+		r.lookFailed(e, cause)
+	case r.soft.Err() != nil, isOutOfStep(cause): // the message is not to blame
+	default:
+		if err := r.setAside(r.aside(e, seen.Refused, cause)); err != nil {
+			r.end(PhaseRecord, errors.Unwrap(err))
+		}
+	}
 }
 
 // sameRefusal tells whether cause is what text, written down by an earlier run, tells. What a program prints is not compared: it

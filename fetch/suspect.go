@@ -165,6 +165,8 @@ func (r *retrieval) quarantine(e seen.Entry, why string) {
 	if err := r.setAside(r.aside(e, seen.Quarantined, cause)); err != nil {
 		r.end(PhaseRecord, errors.Unwrap(err))
 	}
+	r.mu.Lock()
 	r.result.Quarantined++
+	r.mu.Unlock()
 	r.event(Event{Kind: Quarantined, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets, Err: cause})
 }
