@@ -120,12 +120,12 @@ func (s *Store) Rename(ctx context.Context, from, to string) error {
 	return nil
 }
 
-const selectAccount = "SELECT id, name, server, user, since, delivered, records FROM account"
+const selectAccount = "SELECT id, name, server, user, since, delivered, records, listed > 0 OR digest IS NOT NULL FROM account"
 
 func scanAccount(row interface{ Scan(...any) error }) (Account, error) {
 	var a Account
 	var since int64
-	err := row.Scan(&a.ID, &a.Name, &a.Server, &a.User, &since, &a.Delivered, &a.Records)
+	err := row.Scan(&a.ID, &a.Name, &a.Server, &a.User, &since, &a.Delivered, &a.Records, &a.Finished)
 	a.Since = fromMillis(since)
 	return a, err
 }

@@ -162,6 +162,7 @@ func (c *comparison) compare(order []int, t *table) error {
 	slices.Sort(c.diff.New)
 	slices.Sort(c.diff.Check)
 	slices.Sort(c.diff.Due)
+	slices.Sort(c.diff.Alike)
 	slices.SortFunc(c.diff.Aside, func(a, b Match) int { return a.Index - b.Index })
 	return err
 }
@@ -178,7 +179,10 @@ func (c *comparison) judge(copies []int, k *known) {
 			c.diff.Check = append(c.diff.Check, i)
 		case isAside:
 			c.diff.Aside = append(c.diff.Aside, Match{Index: i, Aside: a.Aside})
-		case isSeen:
+		case isSeen, isAlike:
+			if v == isAlike {
+				c.diff.Alike = append(c.diff.Alike, i)
+			}
 			c.diff.Seen++
 			if r.isDue(c.due) {
 				c.diff.Due = append(c.diff.Due, i)

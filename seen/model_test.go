@@ -63,6 +63,9 @@ func (m *model) diff(listing []Entry, due time.Time) Diff {
 			d.Check = append(d.Check, i)
 		default:
 			d.Seen++
+			if ever > 1 {
+				d.Alike = append(d.Alike, i)
+			}
 			if r.Kind == Delivered && !due.IsZero() && !r.DeliveredAt.After(due) {
 				d.Due = append(d.Due, i)
 			}
@@ -166,8 +169,8 @@ func runModel(t *testing.T, random *rand.Rand, runs int) {
 			if got.Unchanged {
 				unchanged++
 			}
-			if summary(got) != summary(want) || !slices.Equal(got.Due, want.Due) || !slices.Equal(numbered, listing) {
-				t.Fatalf("run %d, %s: Diff(%v) = %s, due %v, want %s, due %v", run, name, numbered, summary(got), got.Due, summary(want), want.Due)
+			if summary(got) != summary(want) || !slices.Equal(got.Due, want.Due) || !slices.Equal(got.Alike, want.Alike) || !slices.Equal(numbered, listing) {
+				t.Fatalf("run %d, %s: Diff(%v) = %s, due %v, alike %v, want %s, due %v, alike %v", run, name, numbered, summary(got), got.Due, got.Alike, summary(want), want.Due, want.Alike)
 			}
 		}
 		randomRun(t, random, s, m, account, listing, want, at)

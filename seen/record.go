@@ -17,12 +17,25 @@ func (s *Store) Commit(ctx context.Context, account int64, records ...Record) er
 	if len(records) == 0 {
 		return nil
 	}
+	return s.CommitParts(ctx, account, slices.Values([][]Record{records}))
+}
+
+// CommitParts is Commit of so many records that they are made part by part: all of them are recorded, or none.
+func (s *Store) CommitParts(ctx context.Context, account int64, parts iter.Seq[[]Record]) error {
 	in, err := s.prepareInsertions(ctx)
-	if err == nil {
-		err = s.update(ctx, func(tx *sql.Tx) error { return in.insert(ctx, tx, account, records) })
-	}
 	if err != nil {
-		return fmt.Errorf("recording %d messages: %w", len(records), err)
+		return fmt.Errorf("recording messages: %w", err)
+	}
+	err = s.update(ctx, func(tx *sql.Tx) error {
+		for records := range parts {
+			if err := in.insert(ctx, tx, account, records); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("recording messages: %w", err)
 	}
 	return nil
 }
@@ -163,17 +176,17 @@ func (in *insertions) insertSome(ctx context.Context, tx *sql.Tx, account, first
 }
 
 const selectRecord = `
-	SELECT unique_id, copy, kind, listed, delivered_at, deleted_at, octets, digest, sha256, place
+	SELECT unique_id, copy, kind, listed, delivered_at, deleted_at, absent_at, octets, digest, sha256, place
 	FROM seen JOIN detail ON detail.id = seen.detail`
 
 func scanRecord(rows *sql.Rows) (Record, error) {
 	var r Record
 	var digest, sum sql.RawBytes
-	var delivered, deleted int64
-	err := rows.Scan(&r.UniqueID, &r.Copy, &r.Kind, &r.Listed, &delivered, &deleted, &r.Octets, &digest, &sum, &r.Place)
+	var delivered, deleted, absent int64
+	err := rows.Scan(&r.UniqueID, &r.Copy, &r.Kind, &r.Listed, &delivered, &deleted, &absent, &r.Octets, &digest, &sum, &r.Place)
 	copy(r.Digest[:], digest)
 	copy(r.SHA256[:], sum)
-	r.DeliveredAt, r.DeletedAt = fromMillis(delivered), fromMillis(deleted)
+	r.DeliveredAt, r.DeletedAt, r.AbsentAt = fromMillis(delivered), fromMillis(deleted), fromMillis(absent)
 	return r, err
 }
 

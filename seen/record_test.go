@@ -12,7 +12,9 @@ import (
 func sameRecords(a, b []Record) bool {
 	return slices.EqualFunc(a, b, func(a, b Record) bool {
 		same := a.DeliveredAt.Equal(b.DeliveredAt) && a.DeletedAt.Equal(b.DeletedAt)
-		a.DeliveredAt, a.DeletedAt, b.DeliveredAt, b.DeletedAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+		for _, r := range []*Record{&a, &b} {
+			r.DeliveredAt, r.DeletedAt, r.AbsentAt = time.Time{}, time.Time{}, time.Time{}
+		}
 		return same && a == b
 	})
 }

@@ -18,7 +18,7 @@
 //
 // Where unique-ids alone do not tell messages apart (several messages with one id, an id that came back after its message
 // was deleted, another number of octets; C0040, C0041) Diff says so in Check and leaves the judgement to the caller, who can
-// ask the server for the header.
+// ask the server for the header; Alike are those of which it may be worth while though nothing has changed.
 //
 // Limits: the folder must be on a file system with working flock. On one that other machines may share (NFS, SMB, FUSE) the
 // table has a rollback journal instead of a write-ahead log, and serves one machine only. Times are kept to the millisecond.
@@ -81,6 +81,8 @@ type Record struct {
 	Place       string    // where the target put it, in the target's own words
 	DeliveredAt time.Time // zero: unknown, and never due
 	DeletedAt   time.Time // zero: not confirmed as deleted
+	// AbsentAt is when a finished listing first lacked it; zero: the last one did not. Only the store changes it.
+	AbsentAt time.Time
 }
 
 // Reason says why a message was set aside.
@@ -123,6 +125,8 @@ type Account struct {
 	Delivered bool
 	// Records counts its records.
 	Records int
+	// Finished says that a run of it was finished.
+	Finished bool
 	// Twin names another account with the same server and user that has records while this one has none; "" usually.
 	Twin string
 }
@@ -132,7 +136,8 @@ type Diff struct {
 	New       []int   // no record
 	Check     []int   // there are records of this unique-id, but only the header digest can tell whether they are of this message
 	Due       []int   // delivered at or before the time asked for
-	Seen      int     // how many are known without doubt (Due among them)
+	Alike     []int   // seen, but of several messages with one unique-id, which their number and octets alone tell apart
+	Seen      int     // how many are known without doubt (Due and Alike among them)
 	Aside     []Match // set aside earlier
 	Unchanged bool    // the listing is that of the last finished run: Finish has nothing to do
 }
