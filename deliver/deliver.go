@@ -37,6 +37,9 @@ type Target interface {
 	// Find tells which messages the target already holds whole, and their places (several where it holds copies); deep also looks
 	// where somebody may have filed them (Maildir++ folders). A target that cannot know returns nil.
 	Find(ctx context.Context, tokens []Token, deep bool) (map[Token][]string, error)
+	// Holds counts the messages that the target holds: those that popfetch has delivered, for whatever account, and others. A
+	// target that cannot know returns zeros.
+	Holds(ctx context.Context) (own, others int, err error)
 	// Open reads back a message that Find found.
 	Open(ctx context.Context, place string) (io.ReadCloser, error)
 	// Sync returns nil only when the messages at places, which Find found, would survive a power cut.

@@ -67,6 +67,18 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Measure reads a message, as it comes from the wire, to its end, and tells what the Receipt of its delivery would say, but for
+// its place.
+func Measure(message io.Reader) (Receipt, error) {
+	w := newLineWriter(io.Discard)
+	defer w.release()
+	if _, err := io.Copy(w, message); err != nil {
+		return Receipt{}, err
+	}
+	octets, digest, err := w.finish()
+	return Receipt{Octets: octets, SHA256: digest}, err
+}
+
 // finish hands on what is still held, a CR at the very end among it, and tells the count and digest of all.
 func (w *lineWriter) finish() (octets int64, digest [sha256.Size]byte, err error) {
 	if w.heldCR {

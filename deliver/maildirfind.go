@@ -43,6 +43,24 @@ func (m *Maildir) Find(ctx context.Context, tokens []Token, deep bool) (map[Toke
 	return found, nil
 }
 
+// Holds counts the names in new and cur. A missing Maildir is ErrMissing.
+func (m *Maildir) Holds(ctx context.Context) (own, others int, err error) {
+	for _, part := range []string{"new", "cur"} {
+		err := m.walkPart(ctx, part, func(_, name string) {
+			switch _, ok := parseName(name); {
+			case ok:
+				own++
+			case !strings.HasPrefix(name, "."): // such names are no messages
+				others++
+			}
+		})
+		if err != nil {
+			return 0, 0, fmt.Errorf("counting messages: %w", missing(err))
+		}
+	}
+	return own, others, nil
+}
+
 func (m *Maildir) findIn(ctx context.Context, folder string, wanted map[Token]bool, found map[Token][]string) error {
 	visited := make(map[string]bool)
 	err := m.walk(ctx, folder, func(place, name string) {

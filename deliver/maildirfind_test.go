@@ -43,6 +43,27 @@ func find(t *testing.T, m *Maildir, deep bool, tokens ...Token) map[Token][]stri
 // named is the name of a message of 4 octets.
 func named(n int) string { return withOctets(newName(token(n)), 4) }
 
+// What popfetch has delivered is told from what was there before it came.
+func TestMaildirHolds(t *testing.T) {
+	m := NewMaildir(filepath.Join(t.TempDir(), "mail"))
+	if _, _, err := m.Holds(t.Context()); !errors.Is(err, ErrMissing) {
+		t.Errorf("Holds() = %v, want ErrMissing", err)
+	}
+	if err := m.Prepare(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	for _, place := range []string{
+		"new/" + named(1), "cur/" + named(2) + ":2,S", "cur/" + named(3) + ",W=5:2,",
+		"new/1790000000.M1P2.host", "cur/1790000001.M1P2.host,S=4:2,S", // getmail's, and Dovecot's
+		"tmp/" + named(4), "tmp/1790000002.M1P2.host", "new/.nfs0001", ".Archive/cur/1790000003.M1P2.host:2,S",
+	} {
+		put(t, m, place, "mail")
+	}
+	if own, others, err := m.Holds(t.Context()); own != 3 || others != 2 || err != nil {
+		t.Errorf("Holds() = %d, %d, %v, want 3 of popfetch and 2 others", own, others, err)
+	}
+}
+
 func TestMaildirFind(t *testing.T) {
 	name := named(1)
 	cases := []struct {

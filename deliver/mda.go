@@ -65,6 +65,9 @@ func (m *MDA) Begin(ctx context.Context) (Batch, error) {
 // Find knows nothing.
 func (m *MDA) Find(context.Context, []Token, bool) (map[Token][]string, error) { return nil, nil }
 
+// Holds knows nothing.
+func (m *MDA) Holds(context.Context) (own, others int, err error) { return 0, 0, nil }
+
 // Open is not supported.
 func (m *MDA) Open(context.Context, string) (io.ReadCloser, error) {
 	return nil, fmt.Errorf("reading a message back from an MDA: %w", errors.ErrUnsupported)

@@ -47,6 +47,10 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 				if want := sha256.Sum256([]byte(c.want)); receipt.SHA256 != want {
 					t.Errorf("Receipt().SHA256 = %x, want %x", receipt.SHA256, want)
 				}
+				measured, err := Measure(strings.NewReader(c.wire))
+				if receipt.Place = ""; err != nil || measured != receipt {
+					t.Errorf("Measure() = %+v, %v, want the receipt %+v", measured, err, receipt)
+				}
 			})
 		}
 	})

@@ -78,15 +78,34 @@ func (h *header) digest() seen.Digest {
 		h.text = append(h.text, '\n')
 	}
 	if !found {
-		h.text = append(h.text[:0], digestVersion)
-		for _, f := range h.fields {
-			if !f.changes() {
-				h.text = append(appendSqueezed(h.text, f), '\n')
-			}
-		}
+		return seen.Digest(h.sum()[:len(seen.Digest{})])
 	}
 	sum := sha256.Sum256(h.text)
 	return seen.Digest(sum[:len(seen.Digest{})])
+}
+
+// sum is SHA-256 over the whole header, its blanks squeezed, without the fields that servers change.
+func (h *header) sum() []byte {
+	h.fields = appendFields(h.fields[:0], h.octets)
+	h.text = append(h.text[:0], digestVersion)
+	for _, f := range h.fields {
+		if !f.changes() {
+			h.text = append(appendSqueezed(h.text, f), '\n')
+		}
+	}
+	sum := sha256.Sum256(h.text)
+	return sum[:]
+}
+
+// value returns what the first field of that name holds, on one line, and whether there is one.
+func (h *header) value(name string) (value string, ok bool) {
+	h.fields = appendFields(h.fields[:0], h.octets)
+	for _, f := range h.fields {
+		if f.is(name) {
+			return string(appendSqueezed(nil, f.value())), true
+		}
+	}
+	return "", false
 }
 
 // field is one header field with its name, its continuation lines and its line ends.

@@ -9,6 +9,7 @@ type Kind string
 const (
 	Started     Kind = "started"     // the account's run begins
 	Listed      Kind = "listed"      // Messages and Octets are to be retrieved
+	Marked      Kind = "marked"      // Messages are left out of the first run, and recorded so
 	Recognised  Kind = "recognised"  // the target held the message already; it is recorded now
 	Delivered   Kind = "delivered"   // durable at its target, and recorded
 	Refused     Kind = "refused"     // not delivered; tried again in the next run

@@ -48,6 +48,10 @@ type Account struct {
 	MaxSize int64 // octets; larger messages are skipped; zero: no limit
 	Newest  bool  // retrieve the newest message first
 
+	Initial      InitialPolicy // what the first run leaves out
+	NewUIDs      NewUIDs       // what to do when all unique-ids have changed
+	UIDLFallback bool          // tell messages apart by their headers where the server refuses UIDL
+
 	QuarantineAfter int // refusals of one message before it is left alone; zero: it never is
 
 	Deadline time.Duration // the longest time a run may take; zero: no limit
@@ -74,6 +78,7 @@ type Result struct {
 	New         int   // listed and to be retrieved
 	Delivered   int   // durable at the target and recorded
 	Recognised  int   // found at the target already, recorded without delivering again
+	Marked      int   // left out of a first run, as Account.Initial says
 	Skipped     int   // larger than MaxSize
 	Quarantined int   // listed, and left alone until the operator says so
 	Failed      int   // refused by server or target; tried again in the next run

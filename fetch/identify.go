@@ -26,7 +26,13 @@ func (s *session) identify() (map[int]*verdict, error) {
 	if err := s.judgeRecorded(verdicts); err != nil {
 		return nil, err
 	}
+	if err := s.recogniseRenamed(verdicts); err != nil {
+		return nil, err
+	}
 	if err := s.judgeFound(verdicts); err != nil {
+		return nil, err
+	}
+	if err := s.leaveOutOld(verdicts); err != nil {
 		return nil, err
 	}
 	return verdicts, nil
@@ -34,15 +40,15 @@ func (s *session) identify() (map[int]*verdict, error) {
 
 // judgeRecorded compares the messages in doubt, and those due for deletion, with the records of their unique-ids.
 func (s *session) judgeRecorded(verdicts map[int]*verdict) error {
-	suspects := make([]int, 0, len(s.diff.Check)+len(s.diff.Due))
+	suspects := make([]int, 0, len(s.diff.Check)+len(s.diff.Due)+len(s.diff.Alike))
 	suspects = append(append(suspects, s.diff.Check...), s.diff.Due...)
+	if s.hasTop() { // without it, retrieving them in each run would be too dear for what may be found
+		suspects = append(suspects, s.diff.Alike...)
+	}
 	if len(suspects) == 0 {
 		return nil
 	}
-	refused := make(map[string]bool) // unique-ids of which a copy was set aside
-	for key := range s.asides {
-		refused[key.UniqueID] = true
-	}
+	doubtful := s.doubtful()
 	judged := make(map[string]bool)                           // unique-ids with copies, of which hardly any maildrop has any
 	suspects = slices.DeleteFunc(suspects, func(i int) bool { // one of all copies is enough
 		id := s.listing[i].UniqueID
@@ -53,14 +59,37 @@ func (s *session) judgeRecorded(verdicts map[int]*verdict) error {
 		return again
 	})
 	for part := range chunks(suspects) {
-		if err := s.judgeChunk(part, refused, verdicts); err != nil {
+		if err := s.judgeChunk(part, doubtful, verdicts); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *session) judgeChunk(suspects []int, refused map[string]bool, verdicts map[int]*verdict) error {
+// doubtful returns the unique-ids of which a message may have the header of a delivered one and be another nevertheless: a copy
+// was set aside, or the id is made of the header itself.
+func (s *session) doubtful() map[string]bool {
+	alike := make(map[string][]int64) // the octets of copies of which nothing has changed
+	for _, i := range s.diff.Alike {
+		e := s.listing[i]
+		alike[e.UniqueID] = append(alike[e.UniqueID], e.Octets)
+	}
+	ids := make(map[string]bool)
+	for _, a := range s.asides {
+		// In the place of a copy of which nothing has changed can only be one of equal octets.
+		if octets := alike[a.UniqueID]; octets == nil || slices.Contains(octets, a.Listed) {
+			ids[a.UniqueID] = true
+		}
+	}
+	for _, i := range s.diff.Check {
+		if id := s.listing[i].UniqueID; isMade(id) {
+			ids[id] = true
+		}
+	}
+	return ids
+}
+
+func (s *session) judgeChunk(suspects []int, doubtful map[string]bool, verdicts map[int]*verdict) error {
 	var ids []string
 	var numbers []int
 	for _, i := range suspects {
@@ -85,7 +114,7 @@ func (s *session) judgeChunk(suspects []int, refused map[string]bool, verdicts m
 			listed[n] = listedCopy{s.listing[c], s.digests[s.listing[c].Number]}
 		}
 		id := s.listing[i].UniqueID
-		judged, present := judge(listed, records[id], refused[id])
+		judged, present := judge(listed, records[id], doubtful[id])
 		for n, v := range judged {
 			if v.seen {
 				verdicts[copies[n]] = isSeen
@@ -93,7 +122,7 @@ func (s *session) judgeChunk(suspects []int, refused map[string]bool, verdicts m
 				verdicts[copies[n]] = &v
 			}
 		}
-		if len(judged) == 1 && !refused[id] {
+		if len(judged) == 1 && !doubtful[id] {
 			s.warnOfOtherSize(i, records[id], judged[0])
 		}
 		if present != nil {
@@ -145,25 +174,26 @@ type listedCopy struct {
 }
 
 // judge decides which of the listed copies of one unique-id are the messages of its records; each record stands for one
-// copy at most (C0041). doubt says that a copy was set aside, perhaps one whose header equals that of a delivered one: then only the
-// octets tell. present are the records as the listing shows them now, nil where it changes nothing: copies move up when one before
+// copy at most (C0041). doubt says that another message may have the header of a delivered one: then only the octets tell. present are the records as the listing shows them now, nil where it changes nothing: copies move up when one before
 // them is gone, and what is listed again was not deleted.
 func judge(listed []listedCopy, records []seen.Record, doubt bool) (verdicts []verdict, present []seen.Record) {
 	verdicts = make([]verdict, len(listed))
 	matched := make([]bool, len(listed))
 	used := make([]bool, len(records))
 	changed := false
+	twins := twinsOf(records)
 	match := func(fits func(listedCopy, seen.Record) bool) {
 		for n, l := range listed {
 			for m, r := range records {
 				if matched[n] || used[m] || !fits(l, r) {
 					continue
 				}
-				matched[n], used[m] = true, true
-				if doubt && r.Kind == seen.Delivered {
-					verdicts[n].known = twinsOf(records)
+				matched[n] = true
+				if doubt && r.Kind == seen.Delivered { // nor is it said which of several copies is this one
+					verdicts[n].known = twins
 					continue
 				}
+				used[m] = true
 				verdicts[n].seen = true
 				changed = changed || r.Key != l.Key || r.Listed != l.Octets || !r.DeletedAt.IsZero()
 				r.Key, r.Listed, r.DeletedAt = l.Key, l.Octets, time.Time{}
@@ -176,10 +206,12 @@ func judge(listed []listedCopy, records []seen.Record, doubt bool) (verdicts []v
 	match(func(l listedCopy, r seen.Record) bool { return same(l, r) && l.Octets == r.Listed })
 	match(same)
 	// What the operator marked has no digest; there the unique-id is all there is.
-	match(func(l listedCopy, r seen.Record) bool { return r.Kind == seen.Marked && l.Key == r.Key })
+	match(func(l listedCopy, r seen.Record) bool {
+		return r.Kind == seen.Marked && r.Digest == (seen.Digest{}) && l.Key == r.Key
+	})
 	for n, l := range listed {
 		if !matched[n] && l.digest == (seen.Digest{}) {
-			verdicts[n].known = twinsOf(records)
+			verdicts[n].known = twins
 		}
 	}
 	if doubt || !changed {
@@ -196,24 +228,29 @@ func judge(listed []listedCopy, records []seen.Record, doubt bool) (verdicts []v
 	return verdicts, present
 }
 
-func twinsOf(records []seen.Record) []twin {
-	var twins []twin
+func twinsOf(records []seen.Record) []*twin {
+	var twins []*twin
 	for _, r := range records {
 		if r.SHA256 != [sha256.Size]byte{} {
-			twins = append(twins, twin{sha256: r.SHA256, octets: r.Octets, place: r.Place, at: r.DeliveredAt})
+			twins = append(twins, &twin{sha256: r.SHA256, octets: r.Octets, place: r.Place, at: r.DeliveredAt})
 		}
 	}
-	return twins
+	return slices.Clip(twins) // several verdicts share it, and may get more
 }
 
 func (s *session) token(e seen.Entry) deliver.Token {
 	return deliver.NewToken(s.account.User, s.account.Server, e.UniqueID, e.Copy, e.Octets)
 }
 
-// askDigests asks TOP for the headers of the messages, pipelined, and keeps their digests. A message whose TOP is refused, and
-// each message of a server without TOP, stays without.
+// hasTop tells whether the server may know TOP. One that refuses CAPA may.
+func (s *session) hasTop() bool {
+	caps := s.client.Capabilities()
+	return caps == nil || caps.Has("TOP")
+}
+
+// askDigests asks for the headers of the messages that have no digest yet, and keeps their digests.
 func (s *session) askDigests(numbers []int) error {
-	if caps := s.client.Capabilities(); len(numbers) == 0 || (caps != nil && !caps.Has("TOP")) {
+	if len(numbers) == 0 {
 		return nil
 	}
 	slices.Sort(numbers)
@@ -224,8 +261,17 @@ func (s *session) askDigests(numbers []int) error {
 			}
 		}
 	}
+	return s.askHeaders(unknown, func(number int, h *header) { s.digests[number] = h.digest() })
+}
+
+// askHeaders asks TOP for the headers of the messages, pipelined, and lets take see each. A message whose TOP is refused, and
+// each message of a server without TOP, is left out.
+func (s *session) askHeaders(numbers iter.Seq[int], take func(number int, h *header)) error {
+	if !s.hasTop() {
+		return nil
+	}
 	var h header
-	for m, err := range s.client.Top(s.soft, unknown, 0) {
+	for m, err := range s.client.Top(s.soft, numbers, 0) {
 		switch {
 		case isReply(err):
 			continue
@@ -236,7 +282,7 @@ func (s *session) askDigests(numbers []int) error {
 		if _, err := io.Copy(&h, m); err != nil {
 			return s.fail(PhaseIdentify, err)
 		}
-		s.digests[m.Number] = h.digest()
+		take(m.Number, &h)
 	}
 	return nil
 }

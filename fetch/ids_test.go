@@ -114,19 +114,6 @@ func TestReuse(t *testing.T) {
 			t.Errorf("warned of %v, want nothing", told)
 		}
 	})
-	// The server renumbers all unique-ids: what is at the target by its token is not looked for under other ids, so all are
-	// new; nothing is lost.
-	t.Run("C0040/all unique-ids replaced", func(t *testing.T) {
-		t.Parallel()
-		server := newServer(t, first, letter("b"))
-		r := newRig(t, server.Addr())
-		r.runs("2 listed, 2 new, 2 delivered")
-		server.Drop("").SetUIDs(func(i int, _ string) string { return fmt.Sprintf("new-%d", i) })
-		r.runs("2 listed, 2 new, 2 delivered")
-		r.runs("2 listed")
-		r.has("b", "new-0", "new-1", "x")
-		server.CheckRules(t)
-	})
 	// A listing that lacks ids is no reason to forget them: Gmail and others list a part (behaviour 16, 44).
 	t.Run("C0040/absent for a while", func(t *testing.T) {
 		t.Parallel()

@@ -13,6 +13,7 @@ type Plan struct {
 	Retrieve    []seen.Entry // in the order in which RETR is sent
 	Recognise   []seen.Entry // held by the target already: recorded, not retrieved
 	Skip        []seen.Entry // larger than the account's limit
+	Mark        []seen.Entry // left out of the first run: recorded as marked, not retrieved
 	Quarantined []seen.Match // left alone
 	Delete      []seen.Entry
 	Seen        int // listed and recorded, so not retrieved
@@ -20,23 +21,26 @@ type Plan struct {
 
 // verdict is what the digest of a header has shown of a listed message that its unique-id alone does not identify.
 type verdict struct {
-	seen  bool   // it is the message of a record
-	held  bool   // the target holds it
-	known []twin // the digest does not settle it: it may be one of these, which its octets will show
+	seen  bool    // it is the message of a record
+	held  bool    // the target holds it
+	old   bool    // a first run leaves it out
+	known []*twin // the digest does not settle it: it may be one of these, which its octets will show
 }
 
 // The verdicts on most messages of a large maildrop, which share them.
 var (
 	isSeen = &verdict{seen: true}
 	isHeld = &verdict{held: true}
+	isOld  = &verdict{old: true}
 )
 
-// twin is a message that was delivered, by its octets.
+// twin is a message that was delivered, by its octets. Several listed messages may turn out to be it, but only one is.
 type twin struct {
 	sha256 [32]byte
 	octets int64
 	place  string
 	at     time.Time // of its delivery; zero: unknown
+	taken  bool      // one has turned out to be it
 }
 
 // planRetrieval decides what becomes of each listed message before anything is retrieved. verdicts holds one for each
@@ -50,6 +54,8 @@ func planRetrieval(listing []seen.Entry, diff seen.Diff, verdicts map[int]*verdi
 			p.Seen++
 		case v.held:
 			p.Recognise = append(p.Recognise, listing[i])
+		case v.old:
+			p.Mark = append(p.Mark, listing[i])
 		case account.MaxSize > 0 && listing[i].Octets > account.MaxSize:
 			p.Skip = append(p.Skip, listing[i])
 		default:
@@ -62,17 +68,20 @@ func planRetrieval(listing []seen.Entry, diff seen.Diff, verdicts map[int]*verdi
 		}
 	} else {
 		p.Retrieve = make([]seen.Entry, 0, max(0, len(diff.New)+len(diff.Aside)-len(verdicts)))
-		p.Seen = diff.Seen - len(diff.Due)
+		p.Seen = diff.Seen
 		for _, indexes := range [][]int{diff.New, diff.Check} {
 			for _, i := range indexes {
 				decide(i)
 			}
 		}
-		for _, i := range diff.Due {
-			if v, judged := verdicts[i]; judged && !v.seen {
-				decide(i)
-			} else {
-				p.Seen++
+		counted := make(map[int]bool) // what is due and alike too
+		for _, indexes := range [][]int{diff.Due, diff.Alike} {
+			for _, i := range indexes {
+				if v, judged := verdicts[i]; judged && !v.seen && !counted[i] {
+					counted[i] = true
+					p.Seen--
+					decide(i)
+				}
 			}
 		}
 		for _, m := range diff.Aside {

@@ -188,10 +188,11 @@ func (r *retrieval) stream(b *batch, d deliver.Delivery, e seen.Entry, m *pop3.M
 
 // compare looks whether the one message of the open batch was delivered before, which nothing but its octets could show
 // (no TOP, or copies of which one was refused); then it is recorded and not delivered again.
-func (r *retrieval) compare(twins []twin) error {
+func (r *retrieval) compare(twins []*twin) error {
 	b := r.open
 	for _, t := range twins {
-		if rec := b.records[0]; t.sha256 == rec.SHA256 && t.octets == rec.Octets {
+		if rec := b.records[0]; !t.taken && t.sha256 == rec.SHA256 && t.octets == rec.Octets {
+			t.taken = true
 			r.open, r.unconfirmed = nil, false
 			if err := b.Discard(); err != nil {
 				r.end(PhaseDeliver, err)

@@ -28,7 +28,12 @@ type found struct {
 // judgeFound looks for files of the messages that have no record: a crash, a lost seen.db or another state folder leaves
 // messages at the target that this store knows nothing of. What is found is recorded part by part, since it may be a whole maildrop.
 func (s *session) judgeFound(verdicts map[int]*verdict) error {
-	wanted := slices.Clone(s.diff.New)
+	wanted := make([]int, 0, len(s.diff.New))
+	for _, i := range s.diff.New {
+		if verdicts[i] == nil {
+			wanted = append(wanted, i)
+		}
+	}
 	for i, v := range verdicts {
 		if !v.seen {
 			wanted = append(wanted, i)
@@ -52,6 +57,7 @@ func (s *session) judgeFound(verdicts map[int]*verdict) error {
 			return s.fail(PhaseTarget, err)
 		}
 		held := slices.DeleteFunc(part, func(i int) bool { return len(places[s.token(s.listing[i])]) == 0 })
+		s.found = s.found || len(held) > 0
 		for indexes := range chunks(held) {
 			if err := s.judgeHeld(indexes, places, verdicts); err != nil {
 				return err
@@ -91,7 +97,7 @@ func (s *session) judgeHeld(indexes []int, places map[deliver.Token][]string, ve
 			switch digest := s.digests[e.Number]; {
 			case digest == seen.Digest{}, digest == f.Digest && len(v.known) > 0:
 				// No TOP, or a copy whose header is that of another one (C0041): the octets will tell.
-				v.known = append(v.known, twin{sha256: f.SHA256, octets: f.Octets, place: f.Place})
+				v.known = append(v.known, &twin{sha256: f.SHA256, octets: f.Octets, place: f.Place})
 			case digest == f.Digest:
 				f.number, f.Key, f.Listed = e.Number, e.Key, e.Octets
 				match = &f

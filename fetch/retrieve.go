@@ -35,6 +35,9 @@ func (s *session) retrieve(plan Plan) error {
 	}
 	s.event(Event{Kind: Listed, Messages: len(plan.Retrieve), Octets: octets})
 	s.result.Quarantined = len(plan.Quarantined)
+	if err := s.mark(plan.Mark); err != nil {
+		return err
+	}
 	if err := s.skip(plan.Skip); err != nil {
 		return err
 	}

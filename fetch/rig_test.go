@@ -224,18 +224,28 @@ func delivered(content []byte) string {
 	return strings.ReplaceAll(string(poptest.Wire(content)), "\r\n", "\n")
 }
 
-// recorded returns the unique-ids of the records, sorted, a copy's with its number.
-func (r *rig) recorded() []string {
+// records returns the account's records, by unique-id and copy.
+func (r *rig) records() []seen.Record {
 	r.t.Helper()
 	account, err := r.runner.Store.Lookup(r.t.Context(), r.account.Name, r.account.Server, r.account.User)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	var ids []string
+	var records []seen.Record
 	for record, err := range r.runner.Store.All(r.t.Context(), account.ID) {
 		if err != nil {
 			r.t.Fatal(err)
 		}
+		records = append(records, record)
+	}
+	return records
+}
+
+// recorded returns the unique-ids of the records, sorted, a copy's with its number.
+func (r *rig) recorded() []string {
+	r.t.Helper()
+	var ids []string
+	for _, record := range r.records() {
 		id := record.UniqueID
 		if record.Copy > 0 {
 			id += fmt.Sprintf("+%d", record.Copy)
@@ -243,6 +253,17 @@ func (r *rig) recorded() []string {
 		ids = append(ids, id)
 	}
 	return ids
+}
+
+// places returns the files that the records name, each once.
+func (r *rig) places() []string {
+	r.t.Helper()
+	var places []string
+	for _, record := range r.records() {
+		places = append(places, record.Place)
+	}
+	slices.Sort(places)
+	return slices.Compact(places)
 }
 
 // has checks which unique-ids have records.

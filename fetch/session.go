@@ -38,7 +38,8 @@ type session struct {
 	verdicts map[int]*verdict        // by index; what identify found
 	looking  bool                    // nothing is to be changed, in the store either
 	checking bool                    // for somebody who wants to know whether the log-in works
-	twins    map[int][]twin          // by message-number, what a message may turn out to be
+	found    bool                    // the target holds messages of this maildrop that have no record
+	twins    map[int][]*twin         // by message-number, what a message may turn out to be
 	idle     func()                  // what Options.Idle does in this phase
 
 	short error // what the target has no room for; what it has taken may be deleted all the same
@@ -165,13 +166,10 @@ func (s *session) pass() error {
 	if err != nil {
 		return s.leave(err)
 	}
-	err = s.retrieve(plan)
-	var suspect *suspectError
-	if errors.As(err, &suspect) {
-		_ = s.client.Close() // not a word more is said to a server whose replies cannot be told apart
-		return err
+	if err := s.hintOfStrangers(plan); err != nil {
+		return s.leave(err)
 	}
-	if err != nil {
+	if err := s.retrieve(plan); err != nil {
 		return s.leave(err)
 	}
 	deleted, err := s.remove()
@@ -308,7 +306,9 @@ func (s *session) list() error {
 		return s.fail(PhaseList, err)
 	}
 	if listings.UIDErr != nil {
-		return s.fail(PhaseList, fmt.Errorf("the server has no unique-ids, without which seen and new messages cannot be told apart: %w", listings.UIDErr))
+		if err := s.makeIDs(listings); err != nil {
+			return err
+		}
 	}
 	if listings.ScanErr != nil {
 		s.warn("the server does not tell the sizes of messages: %w", listings.ScanErr)
@@ -336,7 +336,7 @@ func (s *session) list() error {
 		s.asides[a.Key] = a
 	}
 	s.copies = copiesOf(s.listing)
-	s.digests, s.twins, s.retrieved = make(map[int]seen.Digest), make(map[int][]twin), make(map[int]bool)
+	s.digests, s.twins, s.retrieved = make(map[int]seen.Digest), make(map[int][]*twin), make(map[int]bool)
 	return nil
 }
 
@@ -453,6 +453,11 @@ func (s *session) finish(deleted []seen.Entry) error {
 // leave ends a session that has met err: it says QUIT where the session is still in step, so that the server frees the maildrop at once.
 // What was marked by DELE in this session is safe by then, so QUIT may carry it out; the records stay unstamped.
 func (s *session) leave(err error) error {
+	var suspect *suspectError
+	if errors.As(err, &suspect) {
+		_ = s.client.Close() // not a word more is said to a server whose replies cannot be told apart
+		return err
+	}
 	_ = s.client.Quit(s.hard) // err is what matters; the next listing tells what became of the maildrop
 	return err
 }

@@ -1,0 +1,124 @@
+package fetch
+
+import (
+	"cmp"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/popfetch/popfetch/pop3"
+)
+
+// A unique-id that popfetch makes where the server has none (C0037) begins with a blank, which no server's ever holds (C0039).
+const (
+	headerMark = " header:" // of the header
+	octetsMark = " octets:" // of LIST's octets alone: larger than the account's limit, so that nobody looks at the header
+)
+
+// emptyOctets is what LIST may announce for a message without octets: servers count a line end that is not there.
+const emptyOctets = 2
+
+// endedAtOnce is why nothing behind a message can be believed (behaviour 38).
+const endedAtOnce = "it ended at once, though LIST announced octets"
+
+// mostMade bounds how many unique-ids are made, as the octets of a unique-id listing are bounded.
+const mostMade = 1 << 20
+
+// isMade tells whether popfetch has made the unique-id.
+func isMade(uniqueID string) bool { return strings.HasPrefix(uniqueID, " ") }
+
+// uniqueID makes a unique-id of the header.
+func (h *header) uniqueID() string { return headerMark + base64.RawURLEncoding.EncodeToString(h.sum()) }
+
+// lackOfIDs is what a refusal of UIDL means for the account: nil, if its messages are to be told apart by their headers.
+func (s *session) lackOfIDs(l *pop3.Listings) error {
+	var refusal *pop3.ReplyError
+	errors.As(l.UIDErr, &refusal)
+	switch {
+	case refusal.Code == pop3.CodeSysTemp, refusal.Code == pop3.CodeInUse, refusal.Code == pop3.CodeLoginDelay:
+		return fmt.Errorf("the server does not tell the unique-ids now: %w", l.UIDErr)
+	case !s.account.UIDLFallback:
+		return fmt.Errorf(`the server has no unique-ids, without which seen and new messages cannot be told apart (uidl = "fallback" does it by their headers): %w`, l.UIDErr)
+	case l.ScanErr != nil:
+		return fmt.Errorf("the server lists neither unique-ids nor sizes, so that nothing is known of its messages: %w", errors.Join(l.UIDErr, l.ScanErr))
+	case len(l.Scan) > mostMade:
+		return fmt.Errorf("the server has no unique-ids, and %d messages are too many to be told apart by their headers: %w", len(l.Scan), l.UIDErr)
+	}
+	return nil
+}
+
+// makeIDs gives the messages of a server without UIDL unique-ids made of their headers. Where TOP does not show a header the
+// whole message is retrieved for it, so that the message keeps its id when TOP comes or goes.
+func (s *session) makeIDs(l *pop3.Listings) error {
+	if err := s.lackOfIDs(l); err != nil {
+		return s.fail(PhaseList, err)
+	}
+	slices.SortFunc(l.Scan, func(a, b pop3.ScanListing) int { return cmp.Compare(a.Number, b.Number) })
+	ids := make([]string, len(l.Scan))
+	take := func(number int, h *header) {
+		at, _ := slices.BinarySearchFunc(l.Scan, number, func(e pop3.ScanListing, number int) int { return e.Number - number })
+		ids[at] = h.uniqueID()
+	}
+	all := func(yield func(int) bool) {
+		for _, e := range l.Scan {
+			if !yield(e.Number) {
+				return
+			}
+		}
+	}
+	if err := s.askHeaders(all, take); err != nil {
+		return err
+	}
+	if err := s.retrieveHeaders(l.Scan, ids, take); err != nil {
+		return err
+	}
+	listed := l.Scan[:0]
+	for i, e := range l.Scan {
+		if ids[i] != "" {
+			listed = append(listed, e)
+			l.UIDs = append(l.UIDs, pop3.UniqueIDListing{Number: e.Number, UniqueID: ids[i]})
+		}
+	}
+	l.Scan = listed
+	return nil
+}
+
+// retrieveHeaders is makeIDs' work on the messages that have no id yet. One that the server does not give cannot be set aside,
+// for want of an id; it counts as failed.
+func (s *session) retrieveHeaders(scan []pop3.ScanListing, ids []string, take func(int, *header)) error {
+	messages := func(yield func(int, int64) bool) {
+		for i, e := range scan {
+			switch limit := s.account.MaxSize; {
+			case ids[i] != "":
+			case limit > 0 && e.Octets > limit:
+				ids[i] = fmt.Sprint(octetsMark, e.Octets)
+			case !yield(e.Number, e.Octets):
+				return
+			}
+		}
+	}
+	var h header
+	for m, err := range s.client.Retr(s.soft, messages) {
+		switch {
+		case isReply(err):
+			s.result.Failed++
+			s.event(Event{Kind: Refused, Number: m.Number, Octets: m.Octets, Err: err})
+			continue
+		case err != nil:
+			return s.fail(PhaseList, err)
+		}
+		h.reset()
+		octets, err := io.Copy(&h, m)
+		if err == nil && octets == 0 && m.Octets > emptyOctets {
+			err = fmt.Errorf("message %d: %s", m.Number, endedAtOnce)
+		}
+		if err != nil {
+			return s.fail(PhaseList, err)
+		}
+		take(m.Number, &h)
+	}
+	return nil
+}
