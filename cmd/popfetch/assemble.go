@@ -202,11 +202,14 @@ func (p *program) fetchAccount(s *setting, a *config.Account) (fetch.Account, er
 		Delete:          fetch.DeletePolicy{Enabled: a.Delete.Enabled, After: a.Delete.After},
 		All:             s.cli.Bool("all"),
 		MaxSize:         a.MaxSize,
+		Initial:         fetch.InitialPolicy{Limited: a.Initial.Limited, Within: a.Initial.Within},
+		NewUIDs:         newUIDs[a.NewUIDs],
 		Newest:          a.Order == "newest",
 		QuarantineAfter: a.QuarantineAfter,
 		Deadline:        a.Deadline,
 		Interval:        a.Interval,
 	}
+	account.UIDLFallback = a.UIDL == "fallback"
 	if a.Pipelining == "never" {
 		account.POP3.Window = 1
 	}
@@ -261,6 +264,8 @@ func readFiles(s *setting, a *config.Account) (*tls.Config, error) {
 const maxDialTimeout = 30 * time.Second
 
 var tlsModes = map[string]pop3.TLSMode{"implicit": pop3.TLSImplicit, "starttls": pop3.TLSStart, "none": pop3.TLSNone}
+
+var newUIDs = map[string]fetch.NewUIDs{"match": fetch.NewUIDsMatch, "fetch": fetch.NewUIDsFetch, "stop": fetch.NewUIDsStop}
 
 // openStore opens the seen-table of the setting.
 func (s *setting) openStore(ctx context.Context) (*seen.Store, error) {

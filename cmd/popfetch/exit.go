@@ -114,7 +114,7 @@ func faultStatus(err error) int {
 		return exitCantCreate
 	case errors.Is(err, pop3.ErrInsecure), errors.Is(err, pop3.ErrHandshake), isAlert(err):
 		return exitNoPerm
-	case errors.As(err, &protocol):
+	case errors.As(err, &protocol), errors.Is(err, fetch.ErrNewUIDs): // unique-ids persist across sessions (RFC 1939 section 7)
 		return exitProtocol
 	case errors.Is(err, pop3.ErrState), errors.Is(err, pop3.ErrArgument):
 		return exitSoftware

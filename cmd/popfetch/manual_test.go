@@ -136,8 +136,8 @@ func TestManual_status(t *testing.T) {
 
 func TestManual_JSON(t *testing.T) {
 	program := []string{
-		string(fetch.Started), string(fetch.Listed), string(fetch.Recognised), string(fetch.Delivered), string(fetch.Refused), string(fetch.Quarantined),
-		string(fetch.Skipped), string(fetch.Deleted), string(fetch.Warning), string(fetch.Finished), "max_size", "quarantine_after",
+		string(fetch.Started), string(fetch.Listed), string(fetch.Marked), string(fetch.Recognised), string(fetch.Delivered), string(fetch.Refused), string(fetch.Quarantined),
+		string(fetch.Skipped), string(fetch.Deleted), string(fetch.Warning), string(fetch.Finished), "max_size", "quarantine_after", "initial",
 	}
 	line := reflect.TypeFor[eventLine]()
 	for i := range line.NumField() {

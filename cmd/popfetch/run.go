@@ -117,7 +117,7 @@ func summary(r fetch.Result) string {
 		n    int
 		what string
 	}{
-		{r.Recognised, "recognised"}, {r.Skipped, "too large"}, {r.Quarantined, "quarantined"}, {r.Failed, "failed"}, {r.Unusable, "unusable"}, {r.Deleted, "deleted"},
+		{r.Recognised, "recognised"}, {r.Marked, "left out"}, {r.Skipped, "too large"}, {r.Quarantined, "quarantined"}, {r.Failed, "failed"}, {r.Unusable, "unusable"}, {r.Deleted, "deleted"},
 	} {
 		if count.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", count.n, count.what))
@@ -137,6 +137,11 @@ func (p *program) foretell(c *cli.Context, runner *fetch.Runner, accounts []fetc
 		}
 		for _, e := range plan.Skip {
 			if err := p.foretellOne(c, survey.Account, "skip", e); err != nil {
+				return err
+			}
+		}
+		for _, e := range plan.Mark {
+			if err := p.foretellOne(c, survey.Account, "mark", e); err != nil {
 				return err
 			}
 		}

@@ -229,7 +229,7 @@ func (p *program) markListed(c *cli.Context, name string) error {
 		for _, m := range survey.Plan.Quarantined {
 			quarantined = append(quarantined, survey.Listing[m.Index])
 		}
-		return p.mark(c, store, name, known.ID, slices.Concat(survey.Plan.Retrieve, survey.Plan.Skip, quarantined))
+		return p.mark(c, store, name, known.ID, slices.Concat(survey.Plan.Retrieve, survey.Plan.Skip, survey.Plan.Mark, quarantined))
 	})
 }
 

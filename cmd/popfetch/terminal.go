@@ -178,6 +178,8 @@ func (p *program) observe(json, quiet bool, failed func(error)) func(fetch.Event
 func newEventLine(e fetch.Event) eventLine {
 	line := eventLine{Time: e.Time.UTC(), Account: e.Account, Event: string(e.Kind), Number: e.Number, UniqueID: writeID(e.UniqueID)}
 	switch e.Kind {
+	case fetch.Marked:
+		line.Messages = &e.Messages
 	case fetch.Listed, fetch.Finished:
 		line.Messages, line.Octets = &e.Messages, &e.Octets
 	case fetch.Delivered, fetch.Recognised, fetch.Quarantined, fetch.Refused, fetch.Skipped, fetch.Deleted:
@@ -211,6 +213,10 @@ func (p *program) tell(e fetch.Event, quiet bool) {
 	case fetch.Delivered, fetch.Recognised, fetch.Deleted:
 		if verbose {
 			p.term.errorf("%s: message %d (unique-id %s, %d octets) %s", e.Account, e.Number, tellID(e.UniqueID), e.Octets, e.Kind)
+		}
+	case fetch.Marked:
+		if verbose {
+			p.term.errorf("%s: %d left out of the first run", e.Account, e.Messages)
 		}
 	case fetch.Listed:
 		if verbose {

@@ -56,7 +56,10 @@ type Account struct {
 	MDATimeout      time.Duration // above 0
 	MaxDeliveries   int           // at least 1
 	Delete          Delete
-	MaxSize         int64         // octets; 0: none
+	MaxSize         int64 // octets; 0: none
+	Initial         Initial
+	UIDL            string        // required, fallback
+	NewUIDs         string        // match, fetch, stop
 	QuarantineAfter int           // refusals of one message, at least 1
 	Order           string        // oldest, newest
 	Pipelining      string        // auto, never
@@ -70,6 +73,12 @@ type Account struct {
 type Delete struct {
 	Enabled bool
 	After   time.Duration // since the delivery; 0: as soon as it is delivered
+}
+
+// Initial is the value of initial: the zero value fetches all.
+type Initial struct {
+	Limited bool
+	Within  time.Duration // of which age messages are fetched in a first run; 0: none are
 }
 
 // DefaultPath returns the configuration file to read where none is named:

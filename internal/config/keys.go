@@ -35,6 +35,9 @@ var accountKeys = []accountKey{
 	{"max_deliveries", func(d *draft, v value) (err error) { d.MaxDeliveries, err = v.count(1000); return }},
 	{"delete", func(d *draft, v value) (err error) { d.Delete, err = v.deletePolicy(); return }},
 	{"max_size", func(d *draft, v value) (err error) { d.MaxSize, err = v.orNone(v.octets); return }},
+	{"initial", func(d *draft, v value) (err error) { d.Initial, err = v.initial(); return }},
+	{"uidl", func(d *draft, v value) (err error) { d.UIDL, err = v.oneOf("required", "fallback"); return }},
+	{"new_uids", func(d *draft, v value) (err error) { d.NewUIDs, err = v.oneOf("match", "fetch", "stop"); return }},
 	{"quarantine_after", func(d *draft, v value) (err error) { d.QuarantineAfter, err = v.count(1000); return }},
 	{"order", func(d *draft, v value) (err error) { d.Order, err = v.oneOf("oldest", "newest"); return }},
 	{"pipelining", func(d *draft, v value) (err error) { d.Pipelining, err = v.oneOf("auto", "never"); return }},
@@ -75,6 +78,8 @@ func emptyAccount(name string) Account {
 		TLS:             "implicit",
 		MDATimeout:      5 * time.Minute,
 		MaxDeliveries:   1,
+		UIDL:            "required",
+		NewUIDs:         "match",
 		QuarantineAfter: 5,
 		Order:           "oldest",
 		Pipelining:      "auto",
@@ -150,6 +155,18 @@ func (v value) deletePolicy() (Delete, error) {
 	}
 	after, err := v.duration("never", "delivered")
 	return Delete{Enabled: err == nil, After: after}, err
+}
+
+// initial returns what a first run fetches.
+func (v value) initial() (Initial, error) {
+	switch v.raw {
+	case "all":
+		return Initial{}, nil
+	case "none":
+		return Initial{Limited: true}, nil
+	}
+	within, err := v.duration("all", "none")
+	return Initial{Limited: err == nil, Within: within}, err
 }
 
 // durationOr returns a time, or 0 for the word none.

@@ -94,6 +94,9 @@ password_command = "pass show mail/work"
 auth = ["plain", "external"]
 delete = "30d"
 max_size = "25M"
+initial = "30d"
+uidl = "fallback"
+new_uids = "stop"
 quarantine_after = 3
 order = "newest"
 pipelining = "never"
@@ -125,14 +128,15 @@ tls_fingerprint = "SHA256:`+strings.Repeat("AB:", 31)+`AB"
 			User: "alice@example.org", Password: Secret{Command: "pass show mail/work"},
 			Auth: []string{"plain", "external"}, Maildir: folder + "/Maildir",
 			MDATimeout: 5 * time.Minute, MaxDeliveries: 1,
-			Delete: Delete{Enabled: true, After: 30 * 24 * time.Hour}, MaxSize: 25 << 20, QuarantineAfter: 3,
+			Delete: Delete{Enabled: true, After: 30 * 24 * time.Hour}, MaxSize: 25 << 20,
+			Initial: Initial{Limited: true, Within: 30 * 24 * time.Hour}, UIDL: "fallback", NewUIDs: "stop", QuarantineAfter: 3,
 			Order: "newest", Pipelining: "never", Timeout: 90 * time.Second, Deadline: 2 * time.Hour,
 		}, {
 			Name: "list@2", Server: "[::1]:110", TLS: "starttls",
 			TLSFingerprint: []string{strings.Repeat("ab", 32)},
 			User:           "bob", Password: Secret{Password: `a b#%"`},
 			MDA: "procmail", MDATimeout: 3 * time.Minute, MaxDeliveries: 3,
-			Delete: Delete{Enabled: true}, QuarantineAfter: 5, Order: "oldest", Pipelining: "auto",
+			Delete: Delete{Enabled: true}, UIDL: "required", NewUIDs: "match", QuarantineAfter: 5, Order: "oldest", Pipelining: "auto",
 			Timeout: 90 * time.Second, Interval: 5 * time.Minute, Enabled: true,
 		}},
 	}

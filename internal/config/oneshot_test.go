@@ -27,8 +27,8 @@ func TestOneShot(t *testing.T) {
 			Name: "alice@pop.example.org", Server: "pop.example.org:110", TLS: "starttls",
 			User: "alice", Password: Secret{Command: "pass show mail/work"}, Auth: []string{"plain", "apop"},
 			Maildir: filepath.Join(folder, "backup"), MDATimeout: 5 * time.Minute, MaxDeliveries: 1,
-			Delete: Delete{Enabled: true, After: 7 * 24 * time.Hour}, MaxSize: 100, QuarantineAfter: 5,
-			Order: "oldest", Pipelining: "auto", Timeout: 2 * time.Minute, Interval: 5 * time.Minute, Enabled: true,
+			Delete: Delete{Enabled: true, After: 7 * 24 * time.Hour}, MaxSize: 100,
+			UIDL: "required", NewUIDs: "match", QuarantineAfter: 5, Order: "oldest", Pipelining: "auto", Timeout: 2 * time.Minute, Interval: 5 * time.Minute, Enabled: true,
 		}},
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -69,6 +69,9 @@ func (a Account) pairs() []pair {
 	} else {
 		text("max_size", "none")
 	}
+	text("initial", a.Initial.String())
+	text("uidl", a.UIDL)
+	text("new_uids", a.NewUIDs)
 	add("quarantine_after", fmt.Sprint(a.QuarantineAfter))
 	text("order", a.Order)
 	text("pipelining", a.Pipelining)
@@ -88,6 +91,17 @@ func (d Delete) String() string {
 		return "delivered"
 	}
 	return timeText(d.After, "")
+}
+
+// String returns the value as it is written in the file.
+func (i Initial) String() string {
+	switch {
+	case !i.Limited:
+		return "all"
+	case i.Within == 0:
+		return "none"
+	}
+	return timeText(i.Within, "")
 }
 
 // timeText returns d in the largest unit that keeps it whole; zero for no time.

@@ -18,11 +18,11 @@ func TestConfig_Write(t *testing.T) {
 			TLSFingerprint: []string{"ab", "cd"}, TLSCert: "/c", TLSKey: "/k", User: "u\u202e\"\\é",
 			Password: Secret{Password: "hunter2"}, Auth: []string{"plain", "apop"}, MDA: "cat",
 			MDATimeout: 90 * time.Second, MaxDeliveries: 2, Delete: Delete{Enabled: true, After: 36 * time.Hour},
-			MaxSize: 5, QuarantineAfter: 9, Order: "newest", Pipelining: "never", Timeout: time.Hour, Deadline: 14 * 24 * time.Hour,
+			MaxSize: 5, Initial: Initial{Limited: true, Within: 14 * 24 * time.Hour}, UIDL: "fallback", NewUIDs: "stop", QuarantineAfter: 9, Order: "newest", Pipelining: "never", Timeout: time.Hour, Deadline: 14 * 24 * time.Hour,
 		},
 		{
 			Name: "work2", Server: "h:995", Maildir: "/m", Password: Secret{File: "/p"},
-			Delete: Delete{Enabled: true}, Interval: time.Second, Timeout: time.Minute,
+			Delete: Delete{Enabled: true}, Initial: Initial{Limited: true}, Interval: time.Second, Timeout: time.Minute,
 		},
 		{Name: "work3", Password: Secret{Command: "pass show"}, Timeout: time.Minute},
 		{Name: "work4", Password: Secret{Credential: "c"}, Timeout: time.Minute},
