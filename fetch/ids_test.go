@@ -158,11 +158,6 @@ func TestCopies(t *testing.T) {
 		t.Cleanup(func() { server.CheckRules(t) })
 		return newRig(t, server.Addr()), server
 	}
-	list := func(server *poptest.Server, messages ...poptest.Message) {
-		drop := server.Drop("")
-		drop.Remove(drop.UniqueIDs()...)
-		drop.Add(messages...)
-	}
 	t.Run("C0041/keep", func(t *testing.T) {
 		r, server := start(t, one, two)
 		r.runs("2 listed, 2 new, 2 delivered")

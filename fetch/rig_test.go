@@ -159,7 +159,7 @@ func outcome(r fetch.Result) string {
 		name  string
 		count int
 	}{
-		{"listed", r.Listed}, {"new", r.New}, {"delivered", r.Delivered}, {"recognised", r.Recognised},
+		{"listed", r.Listed}, {"new", r.New}, {"delivered", r.Delivered}, {"recognised", r.Recognised}, {"marked", r.Marked},
 		{"skipped", r.Skipped}, {"quarantined", r.Quarantined}, {"failed", r.Failed}, {"unusable", r.Unusable}, {"deleted", r.Deleted},
 	} {
 		if c.count != 0 {
