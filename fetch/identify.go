@@ -41,10 +41,7 @@ func (s *session) identify() (map[int]*verdict, error) {
 // judgeRecorded compares the messages in doubt, and those due for deletion, with the records of their unique-ids.
 func (s *session) judgeRecorded(verdicts map[int]*verdict) error {
 	suspects := make([]int, 0, len(s.diff.Check)+len(s.diff.Due)+len(s.diff.Alike))
-	suspects = append(append(suspects, s.diff.Check...), s.diff.Due...)
-	if s.hasTop() { // without it, retrieving them in each run would be too dear for what may be found
-		suspects = append(suspects, s.diff.Alike...)
-	}
+	suspects = append(append(append(suspects, s.diff.Check...), s.diff.Due...), s.diff.Alike...)
 	if len(suspects) == 0 {
 		return nil
 	}
@@ -114,6 +111,9 @@ func (s *session) judgeChunk(suspects []int, doubtful map[string]bool, verdicts 
 			listed[n] = listedCopy{s.listing[c], s.digests[s.listing[c].Number]}
 		}
 		id := s.listing[i].UniqueID
+		if !doubtful[id] && s.onlyAlike(i) && slices.ContainsFunc(listed, listedCopy.unknown) {
+			continue // to retrieve them in each run would be too dear for what may be found
+		}
 		judged, present := judge(listed, records[id], doubtful[id])
 		for n, v := range judged {
 			if v.seen {
@@ -173,6 +173,15 @@ type listedCopy struct {
 	digest seen.Digest
 }
 
+func (l listedCopy) unknown() bool { return l.digest == (seen.Digest{}) }
+
+// onlyAlike tells whether nothing but that it has copies is suspect of the message.
+func (s *session) onlyAlike(index int) bool {
+	_, alike := slices.BinarySearch(s.diff.Alike, index)
+	_, due := slices.BinarySearch(s.diff.Due, index)
+	return alike && !due
+}
+
 // judge decides which of the listed copies of one unique-id are the messages of its records; each record stands for one
 // copy at most (C0041). doubt says that another message may have the header of a delivered one: then only the octets tell. present are the records as the listing shows them now, nil where it changes nothing: copies move up when one before
 // them is gone, and what is listed again was not deleted.
@@ -201,7 +210,7 @@ func judge(listed []listedCopy, records []seen.Record, doubt bool) (verdicts []v
 			}
 		}
 	}
-	same := func(l listedCopy, r seen.Record) bool { return l.digest != (seen.Digest{}) && l.digest == r.Digest }
+	same := func(l listedCopy, r seen.Record) bool { return !l.unknown() && l.digest == r.Digest }
 	match(func(l listedCopy, r seen.Record) bool { return same(l, r) && l.Key == r.Key && l.Octets == r.Listed })
 	match(func(l listedCopy, r seen.Record) bool { return same(l, r) && l.Octets == r.Listed })
 	match(same)
@@ -210,7 +219,7 @@ func judge(listed []listedCopy, records []seen.Record, doubt bool) (verdicts []v
 		return r.Kind == seen.Marked && r.Digest == (seen.Digest{}) && l.Key == r.Key
 	})
 	for n, l := range listed {
-		if !matched[n] && l.digest == (seen.Digest{}) {
+		if !matched[n] && l.unknown() {
 			verdicts[n].known = twins
 		}
 	}
