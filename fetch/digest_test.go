@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/popfetch/popfetch/seen"
 )
@@ -109,5 +110,69 @@ func TestDigest_overlong(t *testing.T) {
 	}
 	if got := sum(strings.ReplaceAll(content, "\r\n", "\n"), copySize); got != want {
 		t.Errorf("digest of the file = %x, want %x", got, want)
+	}
+}
+
+// TestHeader_arrivedBefore: what might be newer is not older (initial).
+func TestHeader_arrivedBefore(t *testing.T) {
+	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		name, header string
+		want         bool
+	}{
+		{"nothing tells", "Subject: x\r\n", false},
+		{"an old date", "Date: Thu, 19 Nov 2026 12:00:00 +0000\r\n", true},
+		{"with a comment", "Date: Thu, 19 Nov 2026 12:00:00 +0000 (UTC)\r\n", true},
+		{"without a day of the week", "Date: 19 Nov 2026 12:00 +0000\r\n", true},
+		{"a new date", "Date: Fri, 20 Nov 2026 12:00:00 +0000\r\n", false},
+		{"new by its zone", "Date: Fri, 20 Nov 2026 09:00:00 -0400\r\n", false},
+		{"old by its zone", "Date: Fri, 20 Nov 2026 13:00:00 +0400\r\n", true},
+		{"the name of a zone may mean anything", "Date: Fri, 20 Nov 2026 09:00:00 EST\r\n", false},
+		{"GMT is known", "Date: Fri, 20 Nov 2026 09:00:00 GMT\r\n", true},
+		{"from the future", "Date: Fri, 20 Nov 2099 12:00:00 +0000\r\n", false},
+		{"unreadable", "Date: yesterday\r\n", false},
+		{"empty", "Date:\r\n", false},
+		{"of a clock that was never set", "Date: Thu, 01 Jan 1970 00:00:10 +0000\r\n", false},
+		{"received long ago", "Received: from a by b; Thu, 19 Nov 2026 12:00:00 +0000\r\n", true},
+		{"the topmost counts", "Received: from a by b;\r\n Fri, 20 Nov 2026 13:00:00 +0000\r\nReceived: from c by a; Thu, 19 Nov 2026 12:00:00 +0000\r\n", false},
+		{"folded, with semicolons", "Received: from a (x; y)\r\n\tby b (z); Thu, 19 Nov 2026\r\n\t12:00:00 +0000\r\n", true},
+		{"received without a date", "Received: from a by b\r\nDate: Thu, 19 Nov 2026 12:00:00 +0000\r\n", false},
+		{"written long ago, received now", "Received: from a by b; Fri, 20 Nov 2026 13:00:00 +0000\r\nDate: Thu, 19 Nov 2020 12:00:00 +0000\r\n", false},
+		{"received long ago, by its date new", "Received: from a by b; Thu, 19 Nov 2026 12:00:00 +0000\r\nDate: Fri, 20 Nov 2026 13:00:00 +0000\r\n", false},
+		{"received long ago, its date unreadable", "Received: from a by b; Thu, 19 Nov 2026 12:00:00 +0000\r\nDate: x\r\n", false},
+		{"both long ago", "Received: from a by b; Thu, 19 Nov 2026 12:00:00 +0000\r\nDate: Wed, 18 Nov 2026 12:00:00 +0000\r\n", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var h header
+			_, _ = h.Write([]byte(test.header + "\r\n")) // it never fails
+			if got := h.arrivedBefore(at); got != test.want {
+				t.Errorf("arrivedBefore() = %v, want %v of %q", got, test.want, test.header)
+			}
+		})
+	}
+}
+
+// An id that is made of the header is the same in all forms in which servers give that header, and another for each other field.
+func TestHeader_uniqueID(t *testing.T) {
+	id := func(text string) string {
+		var h header
+		_, _ = h.Write([]byte(text)) // it never fails
+		return h.uniqueID()
+	}
+	want := id("Received: by a\r\nSubject: x\r\n y\r\n\r\nbody")
+	for _, same := range []string{
+		"Received: by a\nSubject: x\n y\n\n", "Received: by a\r\nSubject:  x  y \r\n", "Status: RO\r\nReceived: by a\r\nX-UIDL: 1\r\nSubject: x y\r\n\r\nother",
+	} {
+		if got := id(same); got != want {
+			t.Errorf("uniqueID() of %q = %q, want %q", same, got, want)
+		}
+	}
+	for _, other := range []string{"Received: by b\r\nSubject: x\r\n y\r\n\r\n", "Subject: x\r\n y\r\nReceived: by a\r\n\r\n", "Received: by a\r\nSubject: xy\r\n\r\n", ""} {
+		if got := id(other); got == want {
+			t.Errorf("uniqueID() of %q is that of another header", other)
+		}
+	}
+	if len(want) > 70 || strings.ContainsAny(want[1:], " \t\r\n\x00") || want[0] != ' ' {
+		t.Errorf("uniqueID() = %q, want one word behind a blank", want)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -27,7 +28,7 @@ func TestPlanRetrieval(t *testing.T) {
 		entry(1, "new", 0, 10), entry(2, "seen", 0, 10), entry(3, "doubt", 0, 10),
 		entry(4, "due", 0, 10), entry(5, "refused", 0, 10), entry(6, "large", 0, 99),
 	}
-	diff := seen.Diff{New: []int{0, 5}, Check: []int{2}, Due: []int{3}, Seen: 2, Aside: []seen.Match{{Index: 4}}}
+	diff := seen.Diff{New: []int{0, 5}, Check: []int{2}, Due: []int{3}, Alike: []int{1, 3}, Seen: 2, Aside: []seen.Match{{Index: 4}}}
 	for _, test := range []struct {
 		name      string
 		verdicts  map[int]*verdict
@@ -42,6 +43,9 @@ func TestPlanRetrieval(t *testing.T) {
 		{"too large", nil, Account{MaxSize: 50}, []int{1, 3, 5}, []int{6}, 0, 2},
 		{"doubt is settled", map[int]*verdict{2: {seen: true}}, Account{}, []int{1, 6, 5}, nil, 0, 3},
 		{"C0040/a due one is another message", map[int]*verdict{3: {}}, Account{}, []int{1, 3, 4, 6, 5}, nil, 0, 1},
+		{"C0041/one alike is another message", map[int]*verdict{1: {}}, Account{}, []int{1, 2, 3, 6, 5}, nil, 0, 1},
+		{"C0041/alike and due, another message", map[int]*verdict{1: isSeen, 3: {known: []*twin{{}}}}, Account{}, []int{1, 3, 4, 6, 5}, nil, 0, 1},
+		{"left out of a first run", map[int]*verdict{0: isOld}, Account{}, []int{3, 6, 5}, nil, 0, 2},
 		{"the target holds it", map[int]*verdict{0: isHeld}, Account{}, []int{3, 6, 5}, nil, 1, 2},
 		{"all", nil, Account{All: true}, []int{1, 2, 3, 4, 6, 5}, nil, 0, 0},
 	} {
@@ -52,6 +56,9 @@ func TestPlanRetrieval(t *testing.T) {
 			}
 			if got := numbers(p.Skip); !reflect.DeepEqual(got, test.skip) {
 				t.Errorf("Skip = %v, want %v", got, test.skip)
+			}
+			if left := test.verdicts[0] == isOld; left != slices.Equal(numbers(p.Mark), []int{1}) {
+				t.Errorf("Mark = %v, want the first %v", numbers(p.Mark), left)
 			}
 			if len(p.Recognise) != test.recognise || p.Seen != test.seen {
 				t.Errorf("Recognise, Seen = %d, %d, want %d, %d", len(p.Recognise), p.Seen, test.recognise, test.seen)
@@ -145,6 +152,8 @@ func TestPlanDeletionSafe(t *testing.T) {
 func TestJudge(t *testing.T) {
 	a, b := delivered("x", 0, 10, 1), delivered("x", 1, 20, 2)
 	marked := seen.Record{Key: seen.Key{UniqueID: "x"}, Kind: seen.Marked}
+	known := marked
+	known.Digest = seen.Digest{1}
 	listed := func(copies ...listedCopy) []listedCopy { return copies }
 	one := func(copy int, octets int64, digest byte) listedCopy {
 		return listedCopy{entry(copy+1, "x", copy, octets), seen.Digest{digest}}
@@ -165,8 +174,11 @@ func TestJudge(t *testing.T) {
 		{"C0041/one record, two alike", listed(one(0, 10, 1), one(1, 10, 1)), []seen.Record{a}, false, "sn"},
 		{"C0041/one of two was refused", listed(one(0, 10, 1)), []seen.Record{a}, true, "c"},
 		{"C0041/the refused one is left", listed(one(0, 20, 2)), []seen.Record{a}, true, "n"},
+		{"C0041/one of two was refused, both alike", listed(one(0, 10, 1), one(1, 10, 1)), []seen.Record{a}, true, "cc"},
 		{"no TOP", listed(one(0, 10, 0)), []seen.Record{a}, false, "c"},
 		{"marked", listed(one(0, 10, 1)), []seen.Record{marked}, false, "s"},
+		{"marked by a first run", listed(one(0, 10, 1)), []seen.Record{known}, false, "s"},
+		{"C0040/marked by a first run, reused", listed(one(0, 10, 2)), []seen.Record{known}, false, "n"},
 		{"marked, a further copy", listed(one(0, 10, 1), one(1, 10, 2)), []seen.Record{marked}, false, "sn"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
