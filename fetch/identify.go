@@ -16,6 +16,10 @@ import (
 // chunk bounds how many messages are looked up, synced or recorded in one step outside of the retrieval.
 const chunk = 500
 
+// mostLikely bounds how many messages are looked at of which there is no sign that they are others: a whole maildrop that was
+// hidden for a while, or has one unique-id for all, is believed.
+const mostLikely = 1000
+
 // identify tells what the listed messages are whose unique-id alone does not: those that the store doubts, those that are
 // due for deletion, and new ones of which the target holds a file (step 2 of the way of one message).
 func (s *session) identify() (map[int]*verdict, error) {
@@ -40,8 +44,11 @@ func (s *session) identify() (map[int]*verdict, error) {
 
 // judgeRecorded compares the messages in doubt, and those due for deletion, with the records of their unique-ids.
 func (s *session) judgeRecorded(verdicts map[int]*verdict) error {
-	suspects := make([]int, 0, len(s.diff.Check)+len(s.diff.Due)+len(s.diff.Alike))
-	suspects = append(append(append(suspects, s.diff.Check...), s.diff.Due...), s.diff.Alike...)
+	suspects := make([]int, 0, len(s.diff.Check)+len(s.diff.Due)+len(s.diff.Likely))
+	suspects = append(append(suspects, s.diff.Check...), s.diff.Due...)
+	if len(s.diff.Likely) <= mostLikely {
+		suspects = append(suspects, s.diff.Likely...)
+	}
 	if len(suspects) == 0 {
 		return nil
 	}
@@ -66,15 +73,15 @@ func (s *session) judgeRecorded(verdicts map[int]*verdict) error {
 // doubtful returns the unique-ids of which a message may have the header of a delivered one and be another nevertheless: a copy
 // was set aside, or the id is made of the header itself.
 func (s *session) doubtful() map[string]bool {
-	alike := make(map[string][]int64) // the octets of copies of which nothing has changed
-	for _, i := range s.diff.Alike {
+	unchanged := make(map[string][]int64) // the octets of copies that show no sign of a change
+	for _, i := range s.diff.Likely {
 		e := s.listing[i]
-		alike[e.UniqueID] = append(alike[e.UniqueID], e.Octets)
+		unchanged[e.UniqueID] = append(unchanged[e.UniqueID], e.Octets)
 	}
 	ids := make(map[string]bool)
 	for _, a := range s.asides {
-		// In the place of a copy of which nothing has changed can only be one of equal octets.
-		if octets := alike[a.UniqueID]; octets == nil || slices.Contains(octets, a.Listed) {
+		// In the place of such a copy can only be one of equal octets.
+		if octets := unchanged[a.UniqueID]; octets == nil || slices.Contains(octets, a.Listed) {
 			ids[a.UniqueID] = true
 		}
 	}
@@ -111,7 +118,7 @@ func (s *session) judgeChunk(suspects []int, doubtful map[string]bool, verdicts 
 			listed[n] = listedCopy{s.listing[c], s.digests[s.listing[c].Number]}
 		}
 		id := s.listing[i].UniqueID
-		if !doubtful[id] && s.onlyAlike(i) && slices.ContainsFunc(listed, listedCopy.unknown) {
+		if !doubtful[id] && s.onlyLikely(i) && slices.ContainsFunc(listed, listedCopy.unknown) {
 			continue // to retrieve them in each run would be too dear for what may be found
 		}
 		judged, present := judge(listed, records[id], doubtful[id])
@@ -175,11 +182,11 @@ type listedCopy struct {
 
 func (l listedCopy) unknown() bool { return l.digest == (seen.Digest{}) }
 
-// onlyAlike tells whether nothing but that it has copies is suspect of the message.
-func (s *session) onlyAlike(index int) bool {
-	_, alike := slices.BinarySearch(s.diff.Alike, index)
+// onlyLikely tells whether there is no sign that the message is another, and nothing to be done with it.
+func (s *session) onlyLikely(index int) bool {
+	_, likely := slices.BinarySearch(s.diff.Likely, index)
 	_, due := slices.BinarySearch(s.diff.Due, index)
-	return alike && !due
+	return likely && !due
 }
 
 // judge decides which of the listed copies of one unique-id are the messages of its records; each record stands for one

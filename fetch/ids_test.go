@@ -148,6 +148,71 @@ func (r *rig) warnedOnce(text string) {
 	}
 }
 
+// TestComeback is an id that is absent from one listing or more and comes back (behaviour 16 and 44), with its message or with
+// another of equal octets, while messages are kept, and where they are deleted a month after their delivery.
+func TestComeback(t *testing.T) {
+	t.Parallel()
+	same, other := sized("x", "one", "1"), sized("x", "two", "2")
+	for _, remove := range []bool{false, true} {
+		for _, top := range []bool{true, false} {
+			for _, test := range []struct {
+				name   string
+				back   poptest.Message
+				absent int    // finished listings that lack it
+				want   string // with TOP
+				noTop  string
+			}{
+				{"the same, at once", same, 0, "2 listed", "2 listed"},
+				{"the same, absent once", same, 1, "2 listed", "2 listed"},
+				{"the same, absent twice", same, 2, "2 listed", "2 listed"},
+				// Where nothing changes but the message, the unique-id is believed; to ask TOP of all in each run would cost too much.
+				{"another, at once", other, 0, "2 listed", "2 listed"},
+				{"another, absent once", other, 1, "2 listed, 1 new, 1 delivered", "2 listed"},
+			} {
+				t.Run(fmt.Sprintf("C0040/%s, delete %v, TOP %v", test.name, remove, top), func(t *testing.T) {
+					t.Parallel()
+					server := newServer(t, same, letter("b"))
+					if !top {
+						noTop(server)
+						test.want = test.noTop
+					}
+					r := newRig(t, server.Addr())
+					r.account.Delete = fetch.DeletePolicy{Enabled: remove, After: 30 * day}
+					r.runs("2 listed, 2 new, 2 delivered")
+					list(server, letter("b"))
+					for range test.absent {
+						r.runs("1 listed")
+						r.later(day)
+					}
+					list(server, test.back, letter("b"))
+					r.runs(test.want)
+					mail := []poptest.Message{same, letter("b")}
+					if strings.Contains(test.want, "delivered") {
+						mail = append(mail, other)
+					}
+					r.holds(mail...)
+					r.runs("2 listed")
+					r.later(31 * day)
+					result := r.run()
+					server.Wait()
+					left := 2
+					if remove { // before that, the header or the octets show what was never delivered
+						left = result.Delivered
+						if strings.HasPrefix(test.name, "another") && len(mail) == 2 {
+							mail = append(mail, other)
+						}
+					}
+					if got := len(server.Drop("").Messages()); result.Err != nil || got != left {
+						t.Errorf("a month later %s, %v; the maildrop holds %d, want %d", outcome(result), result.Err, got, left)
+					}
+					r.holds(mail...)
+					server.CheckRules(t)
+				})
+			}
+		}
+	}
+}
+
 // TestCopies tells the story of one unique-id on several messages (C0041).
 func TestCopies(t *testing.T) {
 	t.Parallel()
@@ -250,6 +315,100 @@ func TestCopies(t *testing.T) {
 		r.account.Delete.Enabled = true
 		r.runs("25 listed, 25 deleted")
 		r.holds(all...)
+	})
+	// Octets and number are as before, and yet one has gone and another come.
+	t.Run("C0041/one is exchanged for another of equal octets", func(t *testing.T) {
+		six := sized("x", "six", "3")
+		r, server := start(t, one, two)
+		r.runs("2 listed, 2 new, 2 delivered")
+		list(server, two, six)
+		r.runs("2 listed, 1 new, 1 delivered")
+		r.holds(one, two, six)
+		r.runs("2 listed")
+		r.account.Delete.Enabled = true
+		r.runs("2 listed, 2 deleted")
+	})
+	t.Run("C0041/one is refused, the other exchanged for one of equal octets", func(t *testing.T) {
+		for _, alike := range []bool{false, true} {
+			first, second, third := one, two, sized("x", "six", "3")
+			if alike {
+				first, second, third = sized("x", "same", "1"), sized("x", "same", "2"), sized("x", "same", "3")
+			}
+			server := newServer(t, first, second)
+			r := newRig(t, server.Addr())
+			hook(server, on("RETR 2", poptest.Refuse("damaged")))
+			r.runs("2 listed, 2 new, 1 delivered, 1 failed")
+			hook(server, nil)
+			list(server, second, third)
+			r.runs("2 listed, 2 new, 2 delivered")
+			r.holds(first, second, third)
+			r.runs("2 listed")
+		}
+	})
+	t.Run("C0041/one is refused for long", func(t *testing.T) {
+		r, server := start(t, one, two)
+		hook(server, on("RETR 2", poptest.Refuse("damaged")))
+		r.runs("2 listed, 2 new, 1 delivered, 1 failed")
+		for range 3 {
+			r.run() // their octets are equal, so that the first may be the second: only its own show that it is not
+			r.holds(one)
+		}
+		longer := sized("x", "two", strings.Repeat("and more ", 30))
+		list(server, one, longer)
+		r.run()
+		retrieved := server.Count("RETR 1")
+		for range 3 {
+			r.run()
+			r.holds(one)
+		}
+		checkCount(t, server, "RETR 1", retrieved) // their octets are not equal
+	})
+	for _, remove := range []bool{false, true} {
+		t.Run(fmt.Sprintf("C0041/equal in all octets, delete %v", remove), func(t *testing.T) {
+			r, server := start(t, one, one)
+			r.account.Delete.Enabled = remove
+			if remove {
+				r.runs("2 listed, 2 new, 2 delivered, 2 deleted")
+				return
+			}
+			r.runs("2 listed, 2 new, 2 delivered")
+			r.runs("2 listed")
+			list(server, one)
+			r.runs("1 listed")
+			list(server, one, one)
+			r.runs("2 listed")
+			list(server, one, one, one)
+			r.runs("3 listed, 1 new, 1 delivered")
+			r.holds(one, one, one)
+		})
+		t.Run(fmt.Sprintf("C0041/equal in all octets, one refused, delete %v", remove), func(t *testing.T) {
+			r, server := start(t, one, one)
+			r.account.Delete.Enabled = remove
+			hook(server, on("RETR 2", poptest.Refuse("damaged")))
+			r.run()
+			hook(server, nil)
+			r.run()
+			server.Wait()
+			if left := len(server.Drop("").UniqueIDs()); remove != (left == 0) {
+				t.Errorf("the maildrop holds %d messages, delete %v", left, remove)
+			}
+			if remove { // what is left could be the deleted one listed again, of which it has every octet
+				r.holds(one)
+			} else {
+				r.holds(one, one)
+			}
+		})
+	}
+	// Maildrops that have one id for all are believed as they are listed, rather than asked for in each run.
+	t.Run("C0041/very many", func(t *testing.T) {
+		var all []poptest.Message
+		for i := range 1001 {
+			all = append(all, sized("x", fmt.Sprint("no ", 1000+i), "body"))
+		}
+		r, server := start(t, all...)
+		r.runs("1001 listed, 1001 new, 1001 delivered")
+		r.runs("1001 listed")
+		checkCount(t, server, "TOP", 0)
 	})
 	t.Run("C0041/without TOP", func(t *testing.T) {
 		r, server := start(t, one, two)

@@ -74,8 +74,8 @@ func planRetrieval(listing []seen.Entry, diff seen.Diff, verdicts map[int]*verdi
 				decide(i)
 			}
 		}
-		counted := make(map[int]bool) // what is due and alike too
-		for _, indexes := range [][]int{diff.Due, diff.Alike} {
+		counted := make(map[int]bool) // what is due and likely too
+		for _, indexes := range [][]int{diff.Due, diff.Likely} {
 			for _, i := range indexes {
 				if v, judged := verdicts[i]; judged && !v.seen && !counted[i] {
 					counted[i] = true

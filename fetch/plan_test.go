@@ -28,7 +28,7 @@ func TestPlanRetrieval(t *testing.T) {
 		entry(1, "new", 0, 10), entry(2, "seen", 0, 10), entry(3, "doubt", 0, 10),
 		entry(4, "due", 0, 10), entry(5, "refused", 0, 10), entry(6, "large", 0, 99),
 	}
-	diff := seen.Diff{New: []int{0, 5}, Check: []int{2}, Due: []int{3}, Alike: []int{1, 3}, Seen: 2, Aside: []seen.Match{{Index: 4}}}
+	diff := seen.Diff{New: []int{0, 5}, Check: []int{2}, Due: []int{3}, Likely: []int{1, 3}, Seen: 2, Aside: []seen.Match{{Index: 4}}}
 	for _, test := range []struct {
 		name      string
 		verdicts  map[int]*verdict

@@ -162,7 +162,7 @@ func (c *comparison) compare(order []int, t *table) error {
 	slices.Sort(c.diff.New)
 	slices.Sort(c.diff.Check)
 	slices.Sort(c.diff.Due)
-	slices.Sort(c.diff.Alike)
+	slices.Sort(c.diff.Likely)
 	slices.SortFunc(c.diff.Aside, func(a, b Match) int { return a.Index - b.Index })
 	return err
 }
@@ -179,9 +179,9 @@ func (c *comparison) judge(copies []int, k *known) {
 			c.diff.Check = append(c.diff.Check, i)
 		case isAside:
 			c.diff.Aside = append(c.diff.Aside, Match{Index: i, Aside: a.Aside})
-		case isSeen, isAlike:
-			if v == isAlike {
-				c.diff.Alike = append(c.diff.Alike, i)
+		case isSeen, isLikely:
+			if v == isLikely {
+				c.diff.Likely = append(c.diff.Likely, i)
 			}
 			c.diff.Seen++
 			if r.isDue(c.due) {

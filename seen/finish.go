@@ -138,7 +138,7 @@ func (f *finish) note(ctx context.Context, k *known, copies []int) error {
 		switch {
 		case v == isNew || v == isCheck:
 			f.complete = false
-		case (v == isSeen || v == isAlike) && r.kind == Delivered && r.deliveredAt != 0 && (f.oldest == 0 || r.deliveredAt < f.oldest):
+		case (v == isSeen || v == isLikely) && r.kind == Delivered && r.deliveredAt != 0 && (f.oldest == 0 || r.deliveredAt < f.oldest):
 			f.oldest = r.deliveredAt
 		}
 	}

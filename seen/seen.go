@@ -18,7 +18,7 @@
 //
 // Where unique-ids alone do not tell messages apart (several messages with one id, an id that came back after its message
 // was deleted, another number of octets; C0040, C0041) Diff says so in Check and leaves the judgement to the caller, who can
-// ask the server for the header; Alike are those of which it may be worth while though nothing has changed.
+// ask the server for the header; Likely are those where that may be worth while though there is no sign of a change.
 //
 // Limits: the folder must be on a file system with working flock. On one that other machines may share (NFS, SMB, FUSE) the
 // table has a rollback journal instead of a write-ahead log, and serves one machine only. Times are kept to the millisecond.
@@ -136,8 +136,8 @@ type Diff struct {
 	New       []int   // no record
 	Check     []int   // there are records of this unique-id, but only the header digest can tell whether they are of this message
 	Due       []int   // delivered at or before the time asked for
-	Alike     []int   // seen, but of several messages with one unique-id, which their number and octets alone tell apart
-	Seen      int     // how many are known without doubt (Due and Alike among them)
+	Likely    []int   // seen, but another message may be in its place: one of several with one unique-id, or one that was absent
+	Seen      int     // how many are known without doubt (Due and Likely among them)
 	Aside     []Match // set aside earlier
 	Unchanged bool    // the listing is that of the last finished run: Finish has nothing to do
 }

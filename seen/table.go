@@ -34,13 +34,13 @@ type verdict int
 const (
 	isNew verdict = iota
 	isCheck
-	isAlike
+	isLikely
 	isSeen
 	isAside
 )
 
 // judge tells what is known of a message by its key and octets, where listed messages have its unique-id. The record or
-// aside of that key is returned with isSeen, isAlike and isAside.
+// aside of that key is returned with isSeen, isLikely and isAside.
 //
 // Where an id has, or had, several messages, the ordinal alone does not name one: when a copy is gone the others move up.
 // So as soon as the number of copies is not that of the last finished listing, nothing but the header tells them apart (C0041).
@@ -64,8 +64,8 @@ func (k *known) judge(ordinal, listed int, octets int64) (verdict, *row, *aside)
 		return isCheck, nil, nil
 	case r.deletedAt != 0 || r.absentAt != 0 && k.current > 0 || Differ(r.listed, octets):
 		return isCheck, nil, nil
-	case k.ever > 1: // one may have gone and another of equal octets have come
-		return isAlike, r, nil
+	case k.ever > 1 || r.absentAt != 0: // one may have gone and another of equal octets have come
+		return isLikely, r, nil
 	}
 	return isSeen, r, nil
 }
