@@ -228,7 +228,7 @@ func TestHintOfStrangers(t *testing.T) {
 	t.Run("another program's mail", func(t *testing.T) {
 		r := start(t, 3)
 		r.runs("2 listed, 2 new, 2 delivered")
-		r.warned("its target holds 3 messages already, which are not recognised: all 2 of the maildrop are retrieved now, perhaps once more")
+		r.warned("its target holds mail already that is not recognised (messages: 3): all 2 of the maildrop are retrieved now, perhaps once more")
 		r.warned("popfetch seen mark --all work")
 		r.runs("2 listed")
 		check(t, r, 1)
@@ -251,7 +251,7 @@ func TestHintOfStrangers(t *testing.T) {
 		r.runner.Store = openStore(t, t.TempDir())
 		r.account.Server = newServer(t, letter("c")).Addr()
 		r.runs("1 listed, 1 new, 1 delivered")
-		r.warned("its target holds 2 messages already")
+		r.warned("its target holds mail already that is not recognised (messages: 2)")
 		check(t, r, 1)
 	})
 	t.Run("another account's mail", func(t *testing.T) {

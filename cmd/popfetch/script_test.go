@@ -40,6 +40,7 @@ func TestMain(m *testing.M) {
 //	                                Go's escapes)
 //	popadd NAME unique-id...        new mail in the first maildrop
 //	popremove NAME unique-id...     somebody else has deleted it
+//	poprename NAME                  all messages of the first maildrop get new unique-ids
 //	popuids NAME unique-id...       what the first maildrop must hold now
 //	popcount NAME N COMMAND         how often it must have got the command
 //	popconfig NAME line...          ~/.config/popfetch/config.toml: an account work of the first maildrop, in clear, from it to
@@ -66,6 +67,7 @@ func TestScript(t *testing.T) {
 			"popwhen":   cmdWhen,
 			"popadd":    cmdAdd,
 			"popremove": cmdRemove,
+			"poprename": cmdRename,
 			"popuids":   cmdUniqueIDs,
 			"popcount":  cmdCount,
 			"popconfig": cmdConfig,
@@ -227,6 +229,13 @@ func cmdRemove(ts *testscript.TestScript, neg bool, args []string) {
 func newMail(uniqueID string) poptest.Message {
 	return poptest.Message{UniqueID: uniqueID, Content: fmt.Appendf(nil,
 		"Message-ID: <%s@example.org>\r\nReturn-Path: <%s@example.net>\r\nSubject: later\r\n\r\nThis is %s.\r\n", uniqueID, uniqueID, uniqueID)}
+}
+
+func cmdRename(ts *testscript.TestScript, neg bool, args []string) {
+	all := servers(ts, neg, len(args) == 1, "poprename NAME")
+	server := all.named(ts, args[0])
+	server.Wait()
+	server.Drop("").SetUIDs(func(i int, old string) string { return fmt.Sprintf("%s.%d", old, i) })
 }
 
 func cmdUniqueIDs(ts *testscript.TestScript, neg bool, args []string) {
