@@ -263,20 +263,22 @@ func TestNewUIDs(t *testing.T) {
 		r.account.NewUIDs = fetch.NewUIDsMatch
 		r.runs("3 listed, 1 new, 1 delivered")
 	})
-	// Each copy of a message that is empty to the server's mind is retrieved alone, as elsewhere (behaviour 38).
+	// What comes behind a torso is not compared with anything (behaviour 38): a further session retrieves it by itself.
 	t.Run("C0040/a torso among those in doubt", func(t *testing.T) {
 		one, two := sized("x", "one", "1"), sized("y", "one", "2")
 		r, server := start(t, one, two, a)
 		r.runs("3 listed, 3 new, 3 delivered")
 		rename(server)
-		hook(server, on("RETR 1", poptest.Reply([]byte("+OK\r\n.\r\n"))))
-		result := r.run()
-		if result.Err != nil || result.Delivered != 0 || r.mail() == nil {
-			t.Errorf("Run() = %s, %v, want nothing delivered", outcome(result), result.Err)
-		}
-		r.has("new-1", "new-2", "x")
-		hook(server, nil)
-		r.runs("3 listed, 1 new, 1 delivered") // in doubt it is fetched
+		hook(server, func(s *poptest.Session, cmd string) poptest.Action {
+			if s.Number() == 2 && cmd == "RETR 1" {
+				return poptest.Reply([]byte("+OK\r\n.\r\n"))
+			}
+			return poptest.Action{}
+		})
+		r.runs("3 listed, 1 new, 1 delivered")
+		r.has("new-0", "new-1", "new-2", "x")
+		r.holds(one, one, two, a) // in doubt it comes again
+		checkCount(t, server, "QUIT", 2)
 	})
 }
 
