@@ -68,6 +68,16 @@ func TestLockstep_mixed(t *testing.T) {
 			}
 			return poptest.Action{}
 		}},
+		{"a piece of the next message, and silence", func(s *poptest.Session, cmd string) poptest.Action {
+			body := string(poptest.Stuff(messages[3].Content))
+			switch {
+			case s.Number() == 1 && cmd == "RETR 3":
+				return poptest.Reply([]byte("+OK\r\n" + strings.TrimSuffix(string(poptest.Stuff(messages[2].Content)), ".\r\n") + "+OK\r\n" + body[:40] + "\r\n.\r\n"))
+			case s.Number() == 1 && cmd == "RETR 4":
+				return poptest.Action{Reply: []byte(body[40:]), Delay: 700 * time.Millisecond} // batches are committed meanwhile
+			}
+			return poptest.Action{}
+		}},
 		{"no reply at all", func(s *poptest.Session, cmd string) poptest.Action {
 			if s.Number() == 1 && cmd == "RETR 4" {
 				return poptest.Reply([]byte("what?\r\n"))

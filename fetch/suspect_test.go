@@ -220,6 +220,37 @@ func TestSuspect_lookFails(t *testing.T) {
 	}
 }
 
+// While NOOP is not answered the message is neither whole nor cut, and is not committed with those before it.
+func TestSuspect_slowNoop(t *testing.T) {
+	t.Parallel()
+	for _, cut := range []bool{false, true} {
+		t.Run(fmt.Sprintf("behaviour 38/cut %v", cut), func(t *testing.T) {
+			t.Parallel()
+			messages := []poptest.Message{letter("a"), letter("b"), letter("c")}
+			messages[1].Listed = "999"
+			server := newServer(t, messages...)
+			hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
+				switch {
+				case cmd == "NOOP" && cut:
+					return poptest.Action{Delay: 700 * time.Millisecond, End: poptest.EndByCut}
+				case cmd == "NOOP":
+					return poptest.Action{Delay: 700 * time.Millisecond}
+				}
+				return poptest.Action{}
+			})
+			r := newRig(t, server.Addr())
+			r.account.POP3.Window = 1
+			if cut {
+				r.fails(fetch.PhaseRetrieve, "3 listed, 3 new, 1 delivered")
+				r.holds(letter("a"))
+				return
+			}
+			r.runs("3 listed, 3 new, 3 delivered")
+			r.holds(messages...)
+		})
+	}
+}
+
 // A server that refuses both NOOP and UIDL for one message shows nothing of its step. It keeps to what it is asked, so nothing
 // is quarantined for it.
 func TestSuspect_nothingShown(t *testing.T) {
