@@ -42,11 +42,9 @@ var memoryCases = []memoryCase{
 	{name: "C0034/TOP without end", misdeeds: "QUIT (once, cut 0, void)\nTOP (endless " + x(70) + "|): +OK", status: 75, limit: mostMemory, lines: "delete = \"delivered\"\ndeadline = \"4s\""},
 	{name: "behaviour 17/DELE without end", misdeeds: `DELE (endless x)- +OK `, status: 76, limit: mostMemory, lines: `delete = "delivered"`},
 	{name: "behaviour 24/1,000,000 unique-ids of 32 octets", limit: mostMemoryMillions, listing: func() ([]byte, []byte) { return listingOf(1_000_000, 32) }},
-	{name: "behaviour 24/2,000,000 unique-ids of 16 octets", limit: mostMemoryMillions, listing: func() ([]byte, []byte) { return listingOf(2_000_000, 16) }},
 	{name: "behaviour 24/64 MiB of unique-ids of 1024 octets", limit: mostMemoryMillions, listing: func() ([]byte, []byte) { return listingOf(64<<10, 1024) }},
 	{name: "behaviour 24/64 MiB of unique-ids of 70 octets", limit: mostMemoryMillions, listing: func() ([]byte, []byte) { return listingOf((64<<20)/70, 70) }},
 	{name: "behaviour 24/more than 64 MiB of unique-ids", status: 76, limit: mostMemoryMillions, listing: func() ([]byte, []byte) { return listingOf(64<<10+1, 1024) }},
-	{name: "behaviour 24/4,194,304 unique-ids of 8 octets", limit: mostMemoryMillions, listing: func() ([]byte, []byte) { return listingOf(1<<22, 8) }},
 }
 
 // listingOf makes the replies to LIST and UIDL for n messages whose unique-ids have so many octets.

@@ -225,11 +225,11 @@ func (p *program) markListed(c *cli.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		var quarantined []seen.Entry
+		entries := append(append(survey.Plan.Retrieve, survey.Plan.Skip...), survey.Plan.Mark...) // no copy of a long list where nothing is skipped
 		for _, m := range survey.Plan.Quarantined {
-			quarantined = append(quarantined, survey.Listing[m.Index])
+			entries = append(entries, survey.Listing[m.Index])
 		}
-		return p.mark(c, store, name, known.ID, slices.Concat(survey.Plan.Retrieve, survey.Plan.Skip, survey.Plan.Mark, quarantined))
+		return p.mark(c, store, name, known.ID, entries)
 	})
 }
 
