@@ -123,8 +123,8 @@ func idCases() []*hostileCase {
 	}
 	return []*hostileCase{
 		hostile("C0039/each of the 94 characters", uidl, ``, "0 all", withIDs(each...)),
-		hostile("C0039/two of the 94 characters", uidl, ``, "0 all", withIDs(pairs...)),
-		hostile("C0039/each other octet", "conformance.md C0039", ``, "0 all", withIDs(octets...)),
+		hostile("C0039/two of the 94 characters", uidl, ``, "0 all", withIDs(pairs...), slowly),
+		hostile("C0039/each other octet", "conformance.md C0039", ``, "0 all", withIDs(octets...), slowly),
 		hostile("C0039/all 94 in one", uidl, ``, "0 all", withIDs(strings.Join(each, ""), "b")),
 		hostile("C0039/1, 69, 70 and 71 octets", uidl, ``, "0 all", withIDs("x", x(69), x(70), x(71))),
 		hostile("C0039/100 and 255 octets", "Exchange, Zimbra", ``, "0 all", withIDs(x(100), x(255), x(256))),
@@ -149,7 +149,7 @@ func idCases() []*hostileCase {
 		hostile("C0041/all with one unique-id, one at a time", "popa3d", ``, "0 all", withIDs(slices.Repeat([]string{"same"}, 5)...), oneAtATime),
 		hostile("C0041/all with one unique-id, one refused", "popa3d", `RETR 3: -ERR`, "75 1 2 4 5", withIDs(slices.Repeat([]string{"same"}, 5)...)),
 		hostile("C0041/two of three with one unique-id, kept", "Mailutils", ``, "0 all", withIDs("a", "b", "a"), keeping),
-		hostile("C0013/300 messages", "RFC 1939 section 5", ``, "0 all", withIDs(numbered(300)...)),
+		hostile("C0013/300 messages", "RFC 1939 section 5", ``, "0 all", withIDs(numbered(300)...), slowly),
 	}
 }
 

@@ -99,8 +99,10 @@ func loginCases() []*hostileCase {
 	} {
 		for _, command := range []string{"AUTH", "PASS"} {
 			mechanism := map[string]fetch.Mechanism{"AUTH": fetch.Plain, "PASS": fetch.User}[command]
-			cases = append(cases, hostile("R3206-1/["+code+"] to "+command, "RFC 2449 section 8.1, RFC 3206",
-				fmt.Sprintf("%s: -ERR [%s] so it is", command, code), fmt.Sprint(status), by(mechanism), saying("so it is")))
+			c := hostile("R3206-1/["+code+"] to "+command, "RFC 2449 section 8.1, RFC 3206",
+				fmt.Sprintf("%s: -ERR [%s] so it is", command, code), fmt.Sprint(status), by(mechanism), saying("so it is"))
+			c.slow = command == "PASS"
+			cases = append(cases, c)
 		}
 	}
 	return cases

@@ -16,8 +16,10 @@ func brokenCases() (cases []*hostileCase) {
 		for _, way := range []string{"cut", "reset", "stall"} {
 			for _, when := range []string{"0", "2"} { // without a reply, and within its first line
 				source := map[string]string{"cut": "conformance.md C0005, getmail6#112", "reset": "behaviour.md C", "stall": "conformance.md C0014, fdm#147"}[way]
-				cases = append(cases, hostile(fmt.Sprintf("behaviour 15/%s at octet %s of %s", way, when, at.command), source,
-					fmt.Sprintf("%s (%s %s)", at.command, way, when), "75"+at.numbers))
+				c := hostile(fmt.Sprintf("behaviour 15/%s at octet %s of %s", way, when, at.command), source,
+					fmt.Sprintf("%s (%s %s)", at.command, way, when), "75"+at.numbers)
+				c.slow = way != "cut"
+				cases = append(cases, c)
 			}
 		}
 		if at.command != "QUIT" { // which is the end anyway
@@ -123,12 +125,12 @@ func securityCases() []*hostileCase {
 		hostile("R2595-1/STLS is refused with [SYS/TEMP]", stls, `STLS: -ERR [SYS/TEMP] later`, "77", under(pop3.TLSStart, poptest.Valid), noPassword),
 		hostile("R2595-1/no CAPA", stls, `CAPA: -ERR`, "77", under(pop3.TLSStart, poptest.Valid), noPassword),
 		hostile("R2595-1/garbage for STLS", stls, `STLS: 220 go ahead`, "76", under(pop3.TLSStart, poptest.Valid), noPassword),
-		hostile("R2595-1/no handshake behind STLS", stls, `STLS (stall): +OK`, "75", under(pop3.TLSStart, poptest.Valid), noPassword),
+		hostile("R2595-1/no handshake behind STLS", stls, `STLS (stall): +OK`, "75", under(pop3.TLSStart, poptest.Valid), noPassword, limited(5*silence)),
 		hostile("R2595-1/closed behind STLS", stls, `STLS (cut): +OK`, "75", under(pop3.TLSStart, poptest.Valid), noPassword),
 		hostile("R2595-2/reply behind STLS", "CVE-2011-0411 and its kin", `STLS: +OK|+OK injected`, "76", under(pop3.TLSStart, poptest.Valid), noPassword),
 		hostile("R2595-2/one octet behind STLS", "CVE-2011-0411 and its kin", `STLS- +OK\r\n+`, "76", under(pop3.TLSStart, poptest.Valid), noPassword),
 		hostile("R2595-2/capabilities behind STLS", "CVE-2011-0411 and its kin", `STLS: +OK|+OK|USER|.`, "76", under(pop3.TLSStart, poptest.Valid), noPassword),
-		hostile("behaviour 22/clear text instead of a handshake", stls, `STLS (delay 10ms, pieces 5, pause 50ms): +OK|+OK no TLS`, "77", under(pop3.TLSStart, poptest.Valid), noPassword, notPOP3),
+		hostile("behaviour 22/clear text instead of a handshake", stls, `STLS (pieces 5, pause 1s): +OK|+OK no TLS`, "77", under(pop3.TLSStart, poptest.Valid), noPassword, notPOP3, slowly),
 		hostile("behaviour 22/clear text on the port of TLS", tls, ``, "77", clearText, noPassword, saying("tls")),
 		hostile("R2595-3/wrong name", tls, ``, "77", under(pop3.TLSImplicit, poptest.WrongName), noPassword),
 		hostile("R2595-3/expired", tls, ``, "77", under(pop3.TLSImplicit, poptest.Expired), noPassword),
@@ -138,7 +140,7 @@ func securityCases() []*hostileCase {
 		hostile("C0043/greeting under TLS is negative", tls, `greeting: -ERR`, "75", under(pop3.TLSImplicit, poptest.Valid), noPassword),
 		hostile("behaviour 15/TLS is cut inside a message", tls, `RETR 2 (cut 50)`, "75 1", under(pop3.TLSImplicit, poptest.Valid)),
 		hostile("behaviour 15/TLS is reset inside a message", tls, `RETR 2 (delay 100ms, reset 50)`, "75 1", under(pop3.TLSImplicit, poptest.Valid), slowly),
-		hostile("behaviour 14/silence under TLS", tls, `RETR 2 (stall 50)`, "75 1", under(pop3.TLSImplicit, poptest.Valid)),
+		hostile("behaviour 14/silence under TLS", tls, `RETR 2 (stall 50)`, "75 1", under(pop3.TLSImplicit, poptest.Valid), limited(5*silence), slowly),
 		hostile("V0002/an octet in each record of TLS", tls, `RETR 2 (pieces 1)`, "0 all", under(pop3.TLSImplicit, poptest.Valid)),
 		hostile("behaviour 9/reply behind the last under TLS", tls, `RETR 3: +OK|Message-ID: <3@example.org>|Subject: message 3||about 3|.|+OK`, "76 all", under(pop3.TLSImplicit, poptest.Valid)),
 	}
