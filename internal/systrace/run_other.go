@@ -1,0 +1,13 @@
+//go:build !linux || !amd64
+
+package systrace
+
+import (
+	"os"
+	"time"
+)
+
+// Run is ErrUnsupported here.
+func Run([]string, []string, *os.File, time.Duration, Watch) (status int, err error) {
+	return 0, ErrUnsupported
+}
