@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/popfetch/popfetch/internal/poptest"
+	"github.com/popfetch/popfetch/internal/systrace"
 )
 
 const (
@@ -156,48 +157,32 @@ func (k *kills) atCommands(t *testing.T) {
 	}
 }
 
-// systemCall is a point at which the kernel is told to kill the program: when a thread enters a call for the n-th time.
+// systemCall is a point at which the program is killed: before it makes a call for the n-th time.
 type systemCall struct {
 	what, call string
-	path       string // below the folder of the rig; empty: any
+	path       string // how the file's begins, below the folder of the rig; empty: any
 	first, n   int    // which times
 }
 
-// systemCalls are the steps that only the disk sees. Those without a path also hit other calls; what a kill has caught is
-// looked up afterwards.
+// systemCalls are the steps that only the disk sees.
 var systemCalls = []systemCall{
-	{"making the state", "pwrite64", "", 1, 4},
-	{"naming the state", "renameat", "", 1, 1},
-	{"entering the account", "fsync", "state/seen.db-wal", 2, 2},
-	{"opening a file in tmp", "openat", "", 30, 8},
-	{"writing", "write", "", 1, 8},
-	{"syncing files by syncfs", "syncfs", "", 1, 2},
-	{"syncing files", "fsync", "", 8, 6},
-	{"renaming into new", "renameat", "", 2, 8},
-	{"renaming into new, later", "renameat", "", 40, 4},
-	{"syncing new", "fsync", "Maildir/new", 1, 4},
-	{"writing the record", "pwrite64", "state/seen.db-wal", 1, 8},
-	{"syncing the record", "fsync", "state/seen.db-wal", 1, 4},
+	{"making the state", "pwrite64", "state/seen.db.new", 1, 2},
+	{"naming the state", "renameat", "state/seen.db.new", 1, 1},
+	{"making the tables", "pwrite64", "state/seen.db-wal", 1, 4},
+	{"opening a file in tmp", "openat", "Maildir/tmp/", 30, 8},
+	{"writing", "write", "Maildir/tmp/", 1, 8},
+	{"syncing files by syncfs", "syncfs", "", 1, 3},
+	{"syncing files", "fsync", "Maildir/tmp/", 8, 6},
+	{"renaming into new", "renameat", "Maildir/tmp/", 2, 8},
+	{"renaming into new, later", "renameat", "Maildir/tmp/", 100, 4},
+	{"syncing new", "fsync", "Maildir/new", 1, 3},
+	{"writing the record", "pwrite64", "state/seen.db-wal", 30, 8},
+	{"syncing the record", "fsync", "state/seen.db-wal", 3, 4},
 }
 
-// under makes the arguments of strace that kill a program at its n-th call.
-func (s systemCall) under(dir string, n int) []string {
-	// Not with --seccomp-bpf: it makes strace 6.1 miss every call but the first.
-	arguments := []string{"strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + s.call,
-		"-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", s.call, n)}
-	if s.path != "" {
-		arguments = append(arguments, "-P", filepath.Join(dir, s.path))
-	}
-	return arguments
-}
-
-// canTrace tells why a program cannot be traced here, empty if it can.
-func canTrace(t *testing.T) (hindrance string) {
-	out, err := exec.CommandContext(t.Context(), "strace", "-f", "-o", "/dev/null", "-e", "trace=fsync", "true").CombinedOutput()
-	if err != nil {
-		return fmt.Sprintf("system calls cannot be traced here: %v %s", err, out)
-	}
-	return ""
+// is tells whether it is this call on a file below dir.
+func (s *systemCall) is(c *systrace.Call, dir string) bool {
+	return c.Name == s.call && (s.path == "" || strings.HasPrefix(c.Path, filepath.Join(dir, s.path)))
 }
 
 // atSystemCalls kills at the calls by which messages become durable and recorded.
@@ -216,11 +201,9 @@ func (k *kills) atSystemCalls(t *testing.T) {
 				}
 				r := k.newRig(t, place, n%2 == 1)
 				r.label = fmt.Sprintf("killed at %s number %d, delete %t", s.call, s.first+n, r.delete)
-				p := r.start(s.under(r.dir, s.first+n)...)
-				if p.status() != -1 {
-					continue // no thread has made so many calls
+				if !r.killBefore(s.first+n, func(c *systrace.Call) bool { return s.is(c, r.dir) }) {
+					continue // there are not so many
 				}
-				r.ended(p)
 				r.countKill("at " + s.what)
 				r.checkKilled()
 				r.finish()

@@ -66,10 +66,15 @@ type killProcess struct {
 	done    chan struct{} // closed when it has ended
 }
 
-// start starts a run, under the program that wrap names.
-func (r *killRig) start(wrap ...string) *killProcess {
+// command is a run of the program.
+func (r *killRig) command() []string {
+	return []string{r.program, "--once", "--quiet", "--config", r.writeConfig()}
+}
+
+// start starts a run.
+func (r *killRig) start() *killProcess {
 	r.t.Helper()
-	arguments := append(wrap[:len(wrap):len(wrap)], r.program, "--once", "--quiet", "--config", r.writeConfig())
+	arguments := r.command()
 	ctx, cancel := context.WithTimeout(context.Background(), runLimit)
 	p := &killProcess{command: exec.CommandContext(ctx, arguments[0], arguments[1:]...), done: make(chan struct{})}
 	p.command.Stdout, p.command.Stderr = &p.output, &p.output

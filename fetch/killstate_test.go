@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/popfetch/popfetch/internal/poptest"
+	"github.com/popfetch/popfetch/internal/systrace"
 )
 
 // killWay is a way to kill a run in which messages are retrieved.
@@ -278,16 +280,23 @@ func (k *kills) failRecord(t *testing.T) {
 			r.runs(0) // the state is made before anything fails
 			r.add("mrose", k.messages...)
 			r.label = fmt.Sprintf("%s number %d of the record fails, delete %t", call, n, r.delete)
-			p := r.start("strace", "-f", "-qq", "-o", "/dev/null", "-P", filepath.Join(r.state, "seen.db-wal"), "-e", "trace="+call,
-				"-e", fmt.Sprintf("inject=%s:error=EIO:when=%d", call, n))
-			switch status := p.status(); status {
-			case 0: // no thread has made so many calls
+			nth := n
+			status, printed := r.runTraced(func(c *systrace.Call, done bool) systrace.Verdict {
+				if c.Name != call || done || filepath.Base(c.Path) != "seen.db-wal" {
+					return systrace.Verdict{}
+				}
+				if nth--; nth != 0 {
+					return systrace.Verdict{}
+				}
+				return systrace.Verdict{Fail: syscall.EIO}
+			})
+			switch status {
+			case 0: // there are not so many
 			case 74:
 				failed++
 			default:
-				t.Errorf("%s: exit status %d, want 74: %s", r.label, status, p.output.String())
+				t.Errorf("%s: exit status %d, want 74: %s", r.label, status, printed)
 			}
-			r.server.Wait()
 			r.checkKilled()
 			r.finish()
 		}
