@@ -73,13 +73,13 @@ func TestKill(t *testing.T) {
 		random = n
 	}
 	t.Run("moments", func(t *testing.T) {
-		k.atMoments(t, 0, random)
+		k.atMoments(t, 0, random, k.newRig)
 		k.atCommands(t)
 		k.atSystemCalls(t)
 		k.inLaterRuns(t)
 	})
 	if missing := leastKills - k.tally.kills; missing > 0 { // how many system calls a thread makes is not the same everywhere
-		t.Run("more", func(t *testing.T) { k.atMoments(t, random, missing) })
+		t.Run("more", func(t *testing.T) { k.atMoments(t, random, missing, k.newRig) })
 	}
 	t.Logf("a maildrop of %d messages: %v", maildropMessages, k.tally)
 	if k.tally.kills < leastKills || k.tally.within*2 < k.tally.kills {
@@ -92,15 +92,37 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// atMoments kills so many times at random moments, which follow from the seed.
-func (k *kills) atMoments(t *testing.T, seed, count int) {
+// tortureKills is how often two accounts that delete are killed at random moments.
+const tortureKills = 500
+
+// The same with two accounts that share a Maildir and delete.
+func TestTortureKillRandom(t *testing.T) {
+	needTorture(t)
+	k := newKills(t)
+	twoAccounts := func(t *testing.T, seed int, _ bool) *killRig {
+		t.Helper()
+		r := k.newRig(t, seed, true)
+		addSecondAccount(k, r)
+		return r
+	}
+	for seed := 0; k.tally.kills < tortureKills && !t.Failed(); seed += 100 {
+		t.Run(fmt.Sprintf("from seed %d", seed), func(t *testing.T) {
+			k.atMoments(t, seed, min(100, tortureKills-k.tally.kills), twoAccounts)
+		})
+	}
+	t.Logf("two accounts, %d messages each: %v", maildropMessages, k.tally)
+	k.tally.report(t, "KillRandom")
+}
+
+// atMoments kills so many times at random moments, which follow from the seed, and some runs once more.
+func (k *kills) atMoments(t *testing.T, seed, count int, newRig func(t *testing.T, seed int, delete bool) *killRig) {
 	end := seed + count
 	for first := seed; first < end; first += killsAtOnce {
 		t.Run(fmt.Sprintf("seed %d", first), func(t *testing.T) {
 			t.Parallel()
 			for seed := first; seed < min(first+killsAtOnce, end); seed++ {
 				rng := rand.New(rand.NewPCG(uint64(seed), 0))
-				r := k.newRig(t, seed, seed%2 == 1)
+				r := newRig(t, seed, seed%2 == 1)
 				octets, delay := k.offsets.pick(rng, r.delete)
 				r.label = fmt.Sprintf("seed %d, delete %t, killed %v after octet %d", seed, r.delete, delay, octets)
 				if !r.killAt(octets, delay) {
@@ -263,7 +285,7 @@ func (k *kills) whileForgetting(t *testing.T, i int, delete bool) {
 	r.add("mrose", killMessage("very-last", 79, 900)) // a listing that is the same as before is not looked at again
 	r.runs(0)
 	r.checkOnce()
-	if got := r.recorded(r.state); got["uid-003"] || !got["last"] {
-		t.Errorf("%s: recorded uid-003 %t, last %t, want only the latter", r.label, got["uid-003"], got["last"])
+	if got := r.recorded(r.state); got["mrose/uid-003"] || !got["mrose/last"] {
+		t.Errorf("%s: recorded uid-003 %t, last %t, want only the latter", r.label, got["mrose/uid-003"], got["mrose/last"])
 	}
 }

@@ -225,7 +225,16 @@ func (r *killRig) ended(p *killProcess) (killed bool) {
 	r.valve.arm(-1)
 	r.server.Wait()
 	r.setHook(nil)
-	return p.status() == -1
+	return r.killed(p.status())
+}
+
+// killed tells whether an exit status is that of a killed run. What was with an MDA then may come to it again.
+func (r *killRig) killed(status int) bool {
+	if status != -1 {
+		return false
+	}
+	r.mayTwice += r.maxDeliveries
+	return true
 }
 
 // execute changes the seen-table behind the program's back.

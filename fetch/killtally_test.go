@@ -8,10 +8,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 )
 
-// killOutcome counts what must not happen.
-type killOutcome struct{ lost, twice, cut, unsafe int }
+// killOutcome counts what must not happen, and the messages that came to an MDA again because a kill has caught them there.
+type killOutcome struct{ lost, twice, cut, unsafe, again int }
 
 // killTally counts kills and what came of them.
 type killTally struct {
@@ -45,6 +46,28 @@ func (k *killTally) add(o killOutcome) {
 	k.outcome.twice += o.twice
 	k.outcome.cut += o.cut
 	k.outcome.unsafe += o.unsafe
+	k.outcome.again = max(k.outcome.again, o.again)
+}
+
+// report logs the line that scripts/torture collects.
+func (k *killTally) report(t *testing.T, name string) {
+	t.Helper()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	o := k.outcome
+	line := fmt.Sprintf("torture | %s | %d cases | %d lost | %d twice | %d cut | %d unsafe deletes", name, k.kills, o.lost, o.twice, o.cut, o.unsafe)
+	if o.again > 0 {
+		line += fmt.Sprintf(" | to an MDA at most %d came again, which were with it", o.again)
+	}
+	t.Log(line)
+}
+
+// needTorture skips a test that is too slow for every day.
+func needTorture(t *testing.T) {
+	t.Helper()
+	if os.Getenv("POPFETCH_TEST_TORTURE") == "" {
+		t.Skip("POPFETCH_TEST_TORTURE is not set")
+	}
 }
 
 // count counts one kill.
@@ -68,8 +91,11 @@ func (k *killTally) String() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d kills, %d of them between the first RETR and QUIT; lost %d, twice %d, cut %d, deleted without being safe %d\n",
-		k.kills, k.within, k.outcome.lost, k.outcome.twice, k.outcome.cut, k.outcome.unsafe)
+	fmt.Fprintf(&b, "%d kills", k.kills)
+	if k.within > 0 {
+		fmt.Fprintf(&b, ", %d of them between the first RETR and QUIT", k.within)
+	}
+	fmt.Fprintf(&b, "; lost %d, twice %d, cut %d, deleted without being safe %d\n", k.outcome.lost, k.outcome.twice, k.outcome.cut, k.outcome.unsafe)
 	for _, point := range slices.Sorted(maps.Keys(k.points)) {
 		fmt.Fprintf(&b, "  killed %3d times: %s\n", k.points[point], point)
 	}

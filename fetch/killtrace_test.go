@@ -32,7 +32,7 @@ func (r *killRig) runTraced(watch systrace.Watch) (status int, printed string) {
 	defer output.Close()
 	below := r.dir + string(filepath.Separator)
 	status, err = systrace.Run(r.command(), nil, output, runLimit, func(c *systrace.Call, done bool) systrace.Verdict {
-		if !strings.HasPrefix(c.Path, below) && !isSocket(c) {
+		if !strings.HasPrefix(c.Path+string(filepath.Separator), below) && !isSocket(c) {
 			return systrace.Verdict{}
 		}
 		return watch(c, done)
@@ -57,12 +57,15 @@ func (r *killRig) killBefore(n int, match func(*systrace.Call) bool) bool {
 // killAtCall kills a run at the n-th of the calls that match, done or not.
 func (r *killRig) killAtCall(n int, done bool, match func(*systrace.Call) bool) bool {
 	r.t.Helper()
-	status, _ := r.runTraced(func(c *systrace.Call, isDone bool) systrace.Verdict {
+	status, printed := r.runTraced(func(c *systrace.Call, isDone bool) systrace.Verdict {
 		if isDone == done && match(c) {
 			n--
 			return systrace.Verdict{Kill: n == 0}
 		}
 		return systrace.Verdict{}
 	})
-	return status == -1
+	if status > 0 {
+		r.t.Errorf("%s: exit status %d, want 0 where it is not killed: %s", r.label, status, printed)
+	}
+	return r.killed(status)
 }

@@ -26,7 +26,7 @@ func Run(args, environment []string, output *os.File, limit time.Duration, watch
 		environment = os.Environ()
 	}
 	process, err := os.StartProcess(args[0], args, &os.ProcAttr{
-		Env: environment, Files: []*os.File{nil, output, output}, Sys: &syscall.SysProcAttr{Ptrace: true},
+		Env: environment, Files: []*os.File{nil, output, output}, Sys: &syscall.SysProcAttr{Ptrace: true, Setpgid: true},
 	})
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrUnsupported, err)
@@ -110,10 +110,11 @@ func (t *tracer) knows(thread int) bool {
 	return known || thread == t.pid
 }
 
-// waitAny waits for a thread of the program. Other children of this process are those of other threads.
+// waitAny waits for a thread of the program. It has a process group of its own, so that nobody else's children are
+// waited for.
 func (t *tracer) waitAny(wait *unix.WaitStatus) (thread int, err error) {
 	for {
-		thread, err = unix.Wait4(-1, wait, unix.WALL|unix.WNOTHREAD, nil)
+		thread, err = unix.Wait4(-t.process.Pid, wait, unix.WALL, nil)
 		if !errors.Is(err, unix.EINTR) {
 			return thread, err
 		}
