@@ -3,9 +3,12 @@ package deliver
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // syncsAtOnce bounds the goroutines that wait for the disk; a journal gathers their waits into few commits.
@@ -38,6 +41,26 @@ func syncFile(path string) error {
 	}
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("syncing: %w", err)
+	}
+	return nil
+}
+
+// syncUp makes the entries of a folder durable, and the folder itself: that takes those above it, up to the root. One that we
+// may not read, or whose file system syncs no folders, is passed by.
+func syncUp(dir string) error {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return fmt.Errorf("syncing: %w", err)
+	}
+	if err := syncFile(dir); err != nil {
+		return err
+	}
+	for parent := filepath.Dir(dir); parent != dir; parent = filepath.Dir(dir) {
+		dir = parent
+		err := syncFile(dir)
+		if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.EROFS) {
+			return err
+		}
 	}
 	return nil
 }

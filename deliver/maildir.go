@@ -55,27 +55,16 @@ func (m *Maildir) Prepare(_ context.Context, create bool) error {
 	return m.sweep()
 }
 
-// make creates what is missing of the Maildir and of the folders above it, and syncs each folder that got an entry.
+// make creates what is missing of the Maildir and of the folders above it, and syncs all of them. Those that are there may
+// have been made a moment ago, by another account or by a run that was killed before it could sync.
 func (m *Maildir) make() error {
-	var changed []string
-	for dir := m.path; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		changed = append(changed, filepath.Dir(dir))
-	}
 	if err := os.MkdirAll(filepath.Dir(m.path), 0o700); err != nil {
 		return err
 	}
 	if err := gomaildir.Dir(m.path).Init(); err != nil {
 		return err
 	}
-	for _, dir := range append(changed, m.path) {
-		if err := syncFile(dir); err != nil {
-			return err
-		}
-	}
-	return nil
+	return syncUp(m.path)
 }
 
 func (m *Maildir) sweep() error {

@@ -13,38 +13,44 @@ import (
 	"github.com/popfetch/popfetch/internal/systrace"
 )
 
-// tracedCall is one call of a trace: it began as event from and ended as event to.
+// tracedCall is one call of a trace: it began as event from and ended as event to, 0: a kill came before that.
 type tracedCall struct {
 	*systrace.Call
 	from, to int
 }
 
-// callTrace is a trace in which calls are looked for.
+// callTrace is a trace of runs, in which calls are looked for.
 type callTrace struct {
-	t     *testing.T
-	calls []tracedCall
+	t      *testing.T
+	calls  []tracedCall
+	events int
 }
 
-// trace makes a run and returns its calls.
-func (r *killRig) trace(want int) *callTrace {
-	r.t.Helper()
-	tr := &callTrace{t: r.t}
+// run makes a run and adds its calls to the trace.
+func (tr *callTrace) run(r *killRig) {
+	tr.t.Helper()
+	tr.runKilled(r, -1)
+}
+
+// runKilled is run, with a kill before the n-th call from 0; it tells whether there were so many.
+func (tr *callTrace) runKilled(r *killRig, n int) (killed bool) {
+	tr.t.Helper()
 	begun := make(map[*systrace.Call]int)
-	events := 0
 	status, printed := r.runTraced(func(c *systrace.Call, done bool) systrace.Verdict {
-		events++
+		tr.events++
 		if done {
-			tr.calls[begun[c]].to = events
-		} else {
-			begun[c] = len(tr.calls)
-			tr.calls = append(tr.calls, tracedCall{c, events, 0})
+			tr.calls[begun[c]].to = tr.events
+			return systrace.Verdict{}
 		}
-		return systrace.Verdict{}
+		n--
+		begun[c] = len(tr.calls)
+		tr.calls = append(tr.calls, tracedCall{c, tr.events, 0})
+		return systrace.Verdict{Kill: n == -1}
 	})
-	if status != want {
-		r.t.Fatalf("%s: exit status %d, want %d: %s", r.label, status, want, printed)
+	if status > 0 || status < 0 && n >= 0 {
+		tr.t.Fatalf("%s: exit status %d, want 0: %s", r.label, status, printed)
 	}
-	return tr
+	return status < 0
 }
 
 // matching returns the calls whose name matches and whose path ends, or goes on, as path.
@@ -94,7 +100,8 @@ func TestSyncOrder(t *testing.T) {
 			t.Parallel()
 			r := newKillRig(t, program, place, new(killTally), killMessages(maildropMessages))
 			r.label, r.delete = "traced", true
-			tr := r.trace(0)
+			tr := &callTrace{t: t}
+			tr.run(r)
 			r.checkOnce()
 			tr.checkOrder(r)
 		})

@@ -23,114 +23,154 @@ import (
 // powerCase is what runs do before the power fails.
 type powerCase struct {
 	name    string
-	effort  powerEffort // in the torture; else much less
-	onDisk  bool        // where syncfs is used for many files
-	delete  bool
+	effort  powerEffort
+	onDisk  bool // where syncfs is used for many files
 	earlier func(r *killRig)
-	killed  int // if not 0, the first run is killed before its n-th call, and a second one follows
+	// killed lets the run that is looked at be preceded by one that is killed, before each call that is made until a server is
+	// spoken to.
+	killed bool
+	// mda delivers to a program, which knows of nothing: the state alone keeps messages from coming again. Only the end of the
+	// runs is looked at.
+	mda bool
 }
 
-var (
-	thorough = powerEffort{all: 5, single: true, random: 10}
-	hasty    = powerEffort{random: 1}
-)
+var thorough = powerEffort{all: 5, single: true, random: 40}
 
 var powerCases = []powerCase{
-	{name: "first run", effort: thorough, delete: true, earlier: func(r *killRig) { r.add("mrose", killMessages(5)...) }},
-	{name: "later run", effort: thorough, delete: true, earlier: backlog},
-	{name: "seen.db removed", effort: thorough, delete: true, earlier: func(r *killRig) {
+	{name: "first run", effort: thorough, earlier: fewMessages},
+	{name: "first run after a killed one", effort: powerEffort{syncs: true}, earlier: fewMessages, killed: true},
+	{name: "first run after a killed one, MDA", earlier: fewMessages, killed: true, mda: true},
+	{name: "later run", effort: thorough, earlier: backlog},
+	{name: "seen.db removed", effort: thorough, earlier: func(r *killRig) {
 		backlog(r)
-		for _, file := range []string{"seen.db", "seen.db-wal"} {
-			if err := os.RemoveAll(filepath.Join(r.state, file)); err != nil {
-				r.t.Fatal(err)
-			}
+		if !r.killBefore(1, func(c *systrace.Call) bool { return isSocket(c) && string(c.Data) == "QUIT\r\n" }) {
+			r.t.Error("the run ended before the kill")
+		}
+		if err := os.Remove(filepath.Join(r.state, "seen.db")); err != nil { // and not its log
+			r.t.Fatal(err)
 		}
 	}},
-	{name: "two accounts, one Maildir", effort: thorough, delete: true, earlier: func(r *killRig) {
+	{name: "two accounts, one Maildir", effort: thorough, earlier: func(r *killRig) {
+		fewMessages(r)
 		r.users = append(r.users, "alice")
-		r.add("mrose", killMessages(5)...)
 		r.add("alice", killMessage("uid-001", 5001, 900), killMessage("uid-002", 5002, 900))
 	}},
-	{name: "many messages", effort: powerEffort{random: 10}, onDisk: true, delete: true, earlier: func(r *killRig) { r.add("mrose", killMessages(20)...) }},
+	{name: "many messages", effort: powerEffort{random: 20}, onDisk: true, earlier: func(r *killRig) { r.add("mrose", killMessages(20)...) }},
 }
+
+func fewMessages(r *killRig) { r.add("mrose", killMessages(5)...) }
 
 // Beside kill -9: when the power fails at any moment of a run, with whatever was not synced there or not, the next run finds
 // the promise kept (behaviour 28, 31, 33).
 func TestTorturePowerLoss(t *testing.T) {
 	needTorture(t)
-	tally := failPower(t, powerCases, nil)
-	tally.report(t, "PowerLoss")
+	k := newPowerKills(t)
+	t.Run("cases", func(t *testing.T) {
+		for _, c := range powerCases {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				k.failPower(t, c, 1)
+			})
+		}
+	})
+	t.Logf("power failed: %v", k.tally)
+	k.tally.report(t, "PowerLoss")
 }
 
 // The same with a few of the moments and fates.
 func TestPowerLoss(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it makes some 500 runs")
+		t.Skip("it makes some 400 runs")
 	}
 	t.Parallel()
-	failPower(t, powerCases[:3], &hasty)
+	k := newPowerKills(t)
+	for _, c := range powerCases[:5] {
+		if !c.killed {
+			c.effort = powerEffort{random: 1}
+		}
+		k.failPower(t, c, 9)
+	}
+	t.Logf("power failed: %v", k.tally)
 }
 
-func failPower(t *testing.T, cases []powerCase, effort *powerEffort) *killTally {
+func newPowerKills(t *testing.T) *kills {
 	t.Helper()
 	if hindrance := canTrace(t); hindrance != "" {
 		t.Skip(hindrance)
 	}
-	k := &kills{program: buildProgram(t), places: killPlaces(t), tally: new(killTally)}
-	t.Run("cases", func(t *testing.T) {
-		for _, c := range cases {
-			t.Run(c.name, func(t *testing.T) {
-				t.Parallel()
-				if effort != nil {
-					c.effort = *effort
-				}
-				k.failPowerIn(t, c)
-			})
-		}
-	})
-	t.Logf("power failed: %v", k.tally)
-	return k.tally
+	return &kills{program: buildProgram(t), places: killPlaces(t), tally: new(killTally)}
 }
 
-// powerRig is a rig whose runs happen in this process, on disks as a power cut leaves them.
+// Where a rig's state and Maildir are, below the folders that a disk models.
+const (
+	stateBelow   = "state/popfetch"
+	maildirBelow = "Maildir/inbox"
+)
+
+// powerRig is a rig whose runs are looked at, and which then makes runs in this process on disks as power cuts leave them.
 type powerRig struct {
 	*killRig
 	place string // of the disks
-	addr  string // of the server, as records and names of files know it
+	rng   *rand.Rand
 	tried map[[sha256.Size]byte]bool
-	disks int
 }
 
-func (k *kills) failPowerIn(t *testing.T, c powerCase) {
+// failPower lets the power fail in a case; before it, a run is killed at every step-th call.
+func (k *kills) failPower(t *testing.T, c powerCase, step int) {
 	place := 1
 	if c.onDisk {
 		place = 0
 	}
-	r := k.newRig(t, place, c.delete)
+	r := k.newRig(t, place, true)
 	r.label = "what was before"
+	// A folder for each, so that syncing the one does nothing for the other.
+	r.state, r.maildir = filepath.Join(r.dir, stateBelow), filepath.Join(r.dir, maildirBelow)
+	if c.mda {
+		r.delete = false
+		r.deliverByMDA(1)
+	}
 	c.earlier(r)
+	p := &powerRig{killRig: r, place: k.places[1%len(k.places)], rng: rand.New(rand.NewPCG(1, 2)), tried: make(map[[sha256.Size]byte]bool)}
+	if !c.killed {
+		p.failRuns(c, -1)
+		return
+	}
+	snapshot := r.snapshot()
+	for n := 0; p.failRuns(c, n); n += step {
+		snapshot.restore()
+	}
+}
+
+// failRuns lets the power fail in a run, before which another one is killed at its n-th call; -1: none. It tells whether the
+// server was not spoken to before the kill.
+func (p *powerRig) failRuns(c powerCase, n int) (early bool) {
 	drops := make(map[string][]poptest.Message)
-	for _, user := range r.users {
-		drops[user] = r.server.Drop(user).Messages()
+	for _, user := range p.users {
+		drops[user] = p.server.Drop(user).Messages()
 	}
-	before := newDisk(t, r.dir)
-	tr := r.trace(0)
-	p := &powerRig{killRig: r, place: filepath.Join(t.TempDir()), addr: r.valve.addr(), tried: make(map[[sha256.Size]byte]bool)}
-	if shm := k.places[1]; !c.onDisk {
-		p.place = shm
+	disk, tr := newDisk(p.t, p.dir), &callTrace{t: p.t}
+	if n >= 0 {
+		early = tr.runKilled(p.killRig, n) && !slices.ContainsFunc(tr.calls, func(c tracedCall) bool { return isSocket(c.Call) })
 	}
-	rng := rand.New(rand.NewPCG(1, 2))
-	tr.eachCut(before, drops, func(cut *powerCut) {
-		for _, fates := range c.effort.fates(cut.disk, rng) {
-			if t.Failed() {
+	tr.run(p.killRig)
+	last := &powerCut{disk: disk, after: "the end", left: drops}
+	tr.eachCut(disk, drops, func(cut *powerCut) {
+		if c.mda {
+			return
+		}
+		for _, fates := range c.effort.fates(cut, p.rng) {
+			if p.t.Failed() {
 				return
 			}
-			p.try(cut, fates)
+			p.try(cut, fates, n)
 		}
 	})
-	p.checkModel(before)
-	_ = systrace.Call{}
-	t.Logf("%d different disks", len(p.tried))
+	if c.mda {
+		p.try(last, disk.all(absent), n)
+	}
+	p.checkModel(disk)
+	p.state, p.maildir = filepath.Join(p.dir, stateBelow), filepath.Join(p.dir, maildirBelow)
+	return early
 }
 
 // checkModel checks that the model agrees with the real disk where all has happened.
@@ -148,7 +188,7 @@ func (p *powerRig) checkModel(d *disk) {
 }
 
 // try lays out a disk as the power cut may have left it, unless an equal one was tried, and makes a run on it.
-func (p *powerRig) try(cut *powerCut, fates map[*diskOp]fate) {
+func (p *powerRig) try(cut *powerCut, fates map[*diskOp]fate, killed int) {
 	tree := cut.disk.after(fates)
 	key := fingerprint(tree, cut.left)
 	if p.tried[key] {
@@ -156,12 +196,15 @@ func (p *powerRig) try(cut *powerCut, fates map[*diskOp]fate) {
 	}
 	p.tried[key] = true
 	p.label = fmt.Sprintf("power cut at event %d, %s, %d of %d changes there", cut.event, cut.after, count(fates), len(fates))
+	if killed >= 0 {
+		p.label += fmt.Sprintf(", a run before killed at call %d", killed)
+	}
 	dir, err := os.MkdirTemp(p.place, "disk-")
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	writeTree(p.t, dir, tree)
-	p.state, p.maildir = filepath.Join(dir, "state"), filepath.Join(dir, "Maildir")
+	p.state, p.maildir = filepath.Join(dir, stateBelow), filepath.Join(dir, maildirBelow)
 	for user, messages := range cut.left {
 		drop := p.server.Drop(user)
 		drop.Remove(drop.UniqueIDs()...)
@@ -190,7 +233,7 @@ func count(fates map[*diskOp]fate) (there int) {
 func fingerprint(tree map[string][]byte, left map[string][]poptest.Message) (key [sha256.Size]byte) {
 	hash := sha256.New()
 	for _, path := range slices.Sorted(maps.Keys(tree)) {
-		if !strings.HasPrefix(path, filepath.Join("Maildir", "tmp")+"/") {
+		if !strings.HasPrefix(path, maildirBelow+"/tmp/") {
 			fmt.Fprintf(hash, "%s\x00%t%d\x00", path, tree[path] == nil, len(tree[path]))
 			_, _ = hash.Write(tree[path])
 		}
@@ -211,7 +254,10 @@ func (p *powerRig) recover() {
 		return
 	}
 	defer store.Close()
-	target := deliver.NewMaildir(p.maildir)
+	var target deliver.Target = deliver.NewMaildir(p.maildir)
+	if p.mda != "" {
+		target = &deliver.MDA{Command: p.mda}
+	}
 	var accounts []fetch.Account
 	for i, user := range p.users {
 		name := p.name
@@ -219,7 +265,7 @@ func (p *powerRig) recover() {
 			name += "-" + user
 		}
 		accounts = append(accounts, fetch.Account{
-			Name: name, Server: p.addr, User: user, Target: target, Delete: fetch.DeletePolicy{Enabled: p.delete},
+			Name: name, Server: p.valve.addr(), User: user, Target: target, Delete: fetch.DeletePolicy{Enabled: p.delete},
 			POP3:  pop3.Options{TLS: pop3.TLSNone, DialTimeout: patience, GreetingTimeout: patience, ReplyTimeout: patience, StallTimeout: patience},
 			Login: (&fetch.Credentials{User: user, Password: credentials().Password}).Login,
 		})

@@ -2,6 +2,7 @@ package fetch_test
 
 import (
 	"encoding/base64"
+	"maps"
 	"math/rand/v2"
 	"regexp"
 	"slices"
@@ -15,6 +16,7 @@ import (
 type powerCut struct {
 	event int    // of the trace
 	after string // what has happened last
+	sync  bool   // that was a sync, or QUIT
 	disk  *disk
 	left  map[string][]poptest.Message // by user, what the server still holds
 }
@@ -37,14 +39,15 @@ func (tr *callTrace) eachCut(d *disk, drops map[string][]poptest.Message, cut fu
 	changes := make(map[int]*diskOp) // by their first event
 	syncs := make(map[int][]*diskOp)
 	server := &powerServer{left: drops, sessions: make(map[string]*powerSession)}
-	cut(&powerCut{0, "nothing", d, server.left})
+	cut(&powerCut{0, "nothing", false, d, server.left})
 	for i := 1; i <= last; i++ {
 		h, known := events[i]
 		if !known {
 			continue
 		}
 		changed := false
-		switch isSync := strings.HasSuffix(h.call.Name, "sync") || h.call.Name == "syncfs"; {
+		isSync := strings.HasSuffix(h.call.Name, "sync") || h.call.Name == "syncfs"
+		switch {
 		case isSocket(h.call.Call):
 			changed = h.begin && server.hears(h.call)
 		case isSync && h.begin:
@@ -60,7 +63,7 @@ func (tr *callTrace) eachCut(d *disk, drops map[string][]poptest.Message, cut fu
 			changes[h.call.from].done = true
 		}
 		if changed {
-			cut(&powerCut{i, h.call.Name + " of " + h.call.Path, d, server.left})
+			cut(&powerCut{i, h.call.Name + " of " + h.call.Path, isSync || isSocket(h.call.Call), d, server.left})
 		}
 	}
 }
@@ -98,23 +101,28 @@ func (p *powerServer) hears(c tracedCall) bool {
 	if text != "QUIT\r\n" || s == nil || len(s.deleted) == 0 {
 		return false
 	}
-	p.left = map[string][]poptest.Message{} // the older moments keep theirs
-	for user, messages := range p.left {
-		p.left[user] = messages
-	}
+	p.left = maps.Clone(p.left) // the older moments keep theirs
 	p.left[s.user] = slices.DeleteFunc(slices.Clone(p.left[s.user]), func(m poptest.Message) bool { return s.deleted[m.UniqueID] })
 	return true
 }
 
 // powerEffort is how many fates of the changes that are not durable are tried at each moment.
 type powerEffort struct {
+	syncs  bool // only moments after a sync or QUIT, with nothing there that is not durable; no other field counts then
 	all    int  // up to so many changes, all subsets
 	single bool // each change there alone, and missing alone, and each write half done or of zeros
 	random int
 }
 
 // fates returns what may have become of the changes.
-func (e powerEffort) fates(d *disk, rng *rand.Rand) []map[*diskOp]fate {
+func (e powerEffort) fates(cut *powerCut, rng *rand.Rand) []map[*diskOp]fate {
+	d := cut.disk
+	switch {
+	case e.syncs && cut.sync:
+		return []map[*diskOp]fate{d.all(absent)}
+	case e.syncs:
+		return nil
+	}
 	pending := d.pending()
 	fates := []map[*diskOp]fate{d.all(absent), d.all(present)}
 	if len(pending) <= e.all {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/mattn/go-sqlite3" // registers the driver "sqlite3"
@@ -60,7 +61,7 @@ func openAt(ctx context.Context, dir string, lookAt func(string) (place, error))
 	if err := checkFolder(dir); err != nil {
 		return nil, err
 	}
-	if err := makeDir(dir); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("the state folder %w: %w", ErrCreate, err)
 	}
 	if err := checkFiles(dir); err != nil {
@@ -159,28 +160,32 @@ func create(ctx context.Context, path string) error {
 	if err := errors.Join(err, db.Close()); err != nil {
 		return err
 	}
+	// Before it has its name, since whoever finds it relies on its folder; that may have been made by a run that was killed.
+	dir := filepath.Dir(path)
+	if err := syncUp(dir); err != nil {
+		return err
+	}
 	if err := os.Rename(path+".new", path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return syncDir(dir)
 }
 
-// makeDir makes a folder and those above it, if missing, so that they survive a power cut.
-func makeDir(dir string) error {
-	err := os.Mkdir(dir, 0o700)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := makeDir(filepath.Dir(dir)); err != nil {
-			return err
-		}
-		err = os.Mkdir(dir, 0o700)
-	}
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
+// syncUp makes a folder and those above it durable. One that we may not read, or whose file system syncs no folders, is
+// passed by.
+func syncUp(dir string) error {
+	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
+	for parent := filepath.Dir(dir); parent != dir; parent = filepath.Dir(dir) {
+		dir = parent
+		err := syncDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.EROFS) {
+			return err
+		}
+	}
+	return nil
 }
 
 func syncDir(dir string) error {
