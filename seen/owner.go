@@ -25,13 +25,13 @@ func checkFolder(dir string) error {
 	if err != nil || stat.Uid == 0 { // what cannot be looked at cannot be made either
 		return nil
 	}
-	return fmt.Errorf("%s belongs to user %d: %w; run popfetch as that user, or name a folder of root's", dir, stat.Uid, ErrForeign)
+	return fmt.Errorf("%s belongs to user %d: %w; run popfetch as that user, or name a folder of root's", dir, stat.Uid, ErrOwner)
 }
 
-// checkFiles refuses a table that somebody else has put there, where they can: links, and files of other users. SQLite would
-// follow a link, so it is looked at before. (The locks are opened with O_NOFOLLOW.)
+// checkFiles refuses what somebody else has put beside the table, or in its place, where they can: files of other users, and
+// links, which SQLite would follow. (For the table itself see regular; the locks are opened with O_NOFOLLOW.)
 func checkFiles(dir string) error {
-	for _, name := range []string{fileName, fileName + "-wal", fileName + "-shm"} {
+	for _, name := range []string{fileName, fileName + "-wal", fileName + "-shm", fileName + "-journal"} {
 		path := filepath.Join(dir, name)
 		var stat unix.Stat_t
 		switch err := unix.Lstat(path, &stat); {
@@ -39,10 +39,10 @@ func checkFiles(dir string) error {
 			continue
 		case err != nil:
 			return &fs.PathError{Op: "lstat", Path: path, Err: err}
-		case stat.Mode&unix.S_IFMT == unix.S_IFLNK:
-			return fmt.Errorf("%s is a link: %w; put the file itself there, or name its folder as the state folder", path, ErrForeign)
+		case stat.Mode&unix.S_IFMT == unix.S_IFLNK && name != fileName:
+			return fmt.Errorf("%s is a symbolic link: %w; remove it", path, errForeign)
 		case stat.Uid != 0 && int(stat.Uid) != os.Geteuid():
-			return fmt.Errorf("%s belongs to user %d: %w; run popfetch as that user", path, stat.Uid, ErrForeign)
+			return fmt.Errorf("%s belongs to user %d: %w; run popfetch as that user", path, stat.Uid, ErrOwner)
 		}
 	}
 	return nil

@@ -9,7 +9,7 @@ import (
 
 // A table that is a link, or another user's, is not opened, and what the link leads to stays as it is.
 func TestOpen_foreign(t *testing.T) {
-	for _, name := range []string{"seen.db", "seen.db-wal", "seen.db-shm", "open.lock"} {
+	for _, name := range []string{"seen.db", "seen.db-wal", "seen.db-shm", "seen.db-journal", "open.lock"} {
 		t.Run("link/"+name, func(t *testing.T) {
 			dir, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "file")
 			for _, exists := range []bool{false, true} {
@@ -26,8 +26,8 @@ func TestOpen_foreign(t *testing.T) {
 				if err == nil {
 					s.Close()
 				}
-				if err == nil || name != "open.lock" && !errors.Is(err, ErrForeign) {
-					t.Errorf("Open() = %v, want %v", err, ErrForeign)
+				if err == nil || name != "open.lock" && !errors.Is(err, errForeign) {
+					t.Errorf("Open() = %v, want %v", err, errForeign)
 				}
 				if info, err := os.Stat(elsewhere); exists != (err == nil) || exists && info.Size() > 0 {
 					t.Errorf("the link was followed: %v, %v", info, err)
@@ -48,11 +48,11 @@ func TestOpen_foreign(t *testing.T) {
 			if err := os.Chown(filepath.Join(dir, give), 65534, -1); err != nil {
 				t.Fatal(err)
 			}
-			if s, err := Open(t.Context(), state); !errors.Is(err, ErrForeign) {
+			if s, err := Open(t.Context(), state); !errors.Is(err, ErrOwner) {
 				if err == nil {
 					s.Close()
 				}
-				t.Errorf("%s: Open() = %v, want %v", give, err, ErrForeign)
+				t.Errorf("%s: Open() = %v, want %v", give, err, ErrOwner)
 			}
 			if _, err := os.Stat(state); give == "." && err == nil {
 				t.Error("the folder was made")

@@ -20,6 +20,9 @@ func OpenReadOnly(ctx context.Context, dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the state folder: %w", err)
 	}
+	if err := checkFiles(dir); err != nil {
+		return nil, err
+	}
 	s := &Store{dir: dir, path: filepath.Join(dir, fileName), now: time.Now, lookAt: lookAtPlace, lookupCost: lookupCost}
 	if s.file, err = regular(s.path); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {

@@ -41,8 +41,8 @@ var (
 	ErrUnknown = errors.New("seen: no such account")
 	// ErrCreate says that the state folder or the table is not there and could not be made.
 	ErrCreate = errors.New("cannot be made")
-	// ErrForeign says that the state folder, or a file of the table, is another user's, or a link to somewhere else.
-	ErrForeign = errors.New("seen: the state is not ours")
+	// ErrOwner says that the state folder, or a file of the table, is another user's.
+	ErrOwner = errors.New("seen: the state is another user's")
 )
 
 // Key names a message of an account: its unique-id, and which of the copies with that id in one listing (from 0).

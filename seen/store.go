@@ -48,9 +48,9 @@ type Store struct {
 }
 
 // Open opens the seen-table in the folder dir and makes both if they are missing, the folder with mode 0700 and every
-// file with 0600. What is another user's is ErrForeign. A table of a later version is ErrNewerSchema; one that is damaged or foreign is an error too, and both are
-// left as they are: what a person moves aside cannot be lost, and what nobody has looked at is not begun anew. A table that
-// cannot be written is an error here, before anything is fetched.
+// file with 0600. What is another user's is ErrOwner. A table of a later version is ErrNewerSchema; one that is damaged or
+// foreign is an error too, and both are left as they are: what a person moves aside cannot be lost, and what nobody has
+// looked at is not begun anew. A table that cannot be written is an error here, before anything is fetched.
 func Open(ctx context.Context, dir string) (*Store, error) { return openAt(ctx, dir, lookAtPlace) }
 
 func openAt(ctx context.Context, dir string, lookAt func(string) (place, error)) (*Store, error) {

@@ -110,7 +110,7 @@ func faultStatus(err error) int {
 		return loginStatus(login)
 	case errors.Is(err, seen.ErrLocked), errors.Is(err, seen.ErrBusy):
 		return exitTempFail
-	case errors.Is(err, deliver.ErrMissing), errors.Is(err, deliver.ErrForeign), errors.Is(err, seen.ErrCreate), errors.Is(err, seen.ErrForeign):
+	case errors.Is(err, deliver.ErrMissing), errors.Is(err, deliver.ErrForeign), errors.Is(err, seen.ErrCreate), errors.Is(err, seen.ErrOwner):
 		return exitCantCreate
 	case errors.Is(err, pop3.ErrInsecure), errors.Is(err, pop3.ErrHandshake), isAlert(err):
 		return exitNoPerm

@@ -46,7 +46,7 @@ func TestExitStatus(t *testing.T) {
 		{"70/commands out of their order", wrapped(pop3.ErrState), 70},
 		{"73/Maildir is gone", in(fetch.PhaseTarget, wrapped(deliver.ErrMissing)), 73},
 		{"73/another user's Maildir", in(fetch.PhaseTarget, wrapped(deliver.ErrForeign)), 73},
-		{"73/another user's state", wrapped(seen.ErrForeign), 73},
+		{"73/another user's state", wrapped(seen.ErrOwner), 73},
 		{"73/state cannot be made", wrapped(seen.ErrCreate), 73},
 		{"74/disk full", in(fetch.PhaseDeliver, wrapped(syscall.ENOSPC)), 74},
 		{"74/not recorded", in(fetch.PhaseRecord, errors.New("database disk image is malformed")), 74},
