@@ -74,7 +74,7 @@ func TestOpen_oddPath(t *testing.T) {
 func TestOpen_durable(t *testing.T) {
 	s := open(t)
 	for _, test := range []struct{ pragma, want string }{
-		{"synchronous", "3"}, // EXTRA: a commit is synced
+		{"synchronous", "2"}, // FULL: a commit is synced
 		{"journal_mode", "wal"},
 		{"foreign_keys", "1"},
 		{"user_version", fmt.Sprint(len(migrations))},
