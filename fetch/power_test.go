@@ -29,8 +29,7 @@ type powerCase struct {
 	// killed lets the run that is looked at be preceded by one that is killed, before each call that is made until a server is
 	// spoken to.
 	killed bool
-	// mda delivers to a program, which knows of nothing: the state alone keeps messages from coming again. Only the end of the
-	// runs is looked at.
+	// mda delivers to a program, which knows of nothing: the state alone keeps messages from coming again. By QUIT it must.
 	mda bool
 }
 
@@ -39,7 +38,7 @@ var thorough = powerEffort{all: 5, single: true, random: 40}
 var powerCases = []powerCase{
 	{name: "first run", effort: thorough, earlier: fewMessages},
 	{name: "first run after a killed one", effort: powerEffort{syncs: true}, earlier: fewMessages, killed: true},
-	{name: "first run after a killed one, MDA", earlier: fewMessages, killed: true, mda: true},
+	{name: "first run after a killed one, MDA", effort: powerEffort{quits: true}, earlier: fewMessages, killed: true, mda: true},
 	{name: "later run", effort: thorough, earlier: backlog},
 	{name: "seen.db removed", effort: thorough, earlier: func(r *killRig) {
 		backlog(r)
@@ -151,13 +150,12 @@ func (p *powerRig) failRuns(c powerCase, n int) (early bool) {
 	disk, tr := newDisk(p.t, p.dir), &callTrace{t: p.t}
 	if n >= 0 {
 		early = tr.runKilled(p.killRig, n) && !slices.ContainsFunc(tr.calls, func(c tracedCall) bool { return isSocket(c.Call) })
+		if !early {
+			return false
+		}
 	}
 	tr.run(p.killRig)
-	last := &powerCut{disk: disk, after: "the end", left: drops}
 	tr.eachCut(disk, drops, func(cut *powerCut) {
-		if c.mda {
-			return
-		}
 		for _, fates := range c.effort.fates(cut, p.rng) {
 			if p.t.Failed() {
 				return
@@ -165,9 +163,6 @@ func (p *powerRig) failRuns(c powerCase, n int) (early bool) {
 			p.try(cut, fates, n)
 		}
 	})
-	if c.mda {
-		p.try(last, disk.all(absent), n)
-	}
 	p.checkModel(disk)
 	p.state, p.maildir = filepath.Join(p.dir, stateBelow), filepath.Join(p.dir, maildirBelow)
 	return early

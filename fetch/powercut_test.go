@@ -16,7 +16,8 @@ import (
 type powerCut struct {
 	event int    // of the trace
 	after string // what has happened last
-	sync  bool   // that was a sync, or QUIT
+	sync  bool   // that was a sync
+	quit  bool   // that was QUIT
 	disk  *disk
 	left  map[string][]poptest.Message // by user, what the server still holds
 }
@@ -39,7 +40,7 @@ func (tr *callTrace) eachCut(d *disk, drops map[string][]poptest.Message, cut fu
 	changes := make(map[int]*diskOp) // by their first event
 	syncs := make(map[int][]*diskOp)
 	server := &powerServer{left: drops, sessions: make(map[string]*powerSession)}
-	cut(&powerCut{0, "nothing", false, d, server.left})
+	cut(&powerCut{after: "nothing", disk: d, left: server.left})
 	for i := 1; i <= last; i++ {
 		h, known := events[i]
 		if !known {
@@ -63,7 +64,7 @@ func (tr *callTrace) eachCut(d *disk, drops map[string][]poptest.Message, cut fu
 			changes[h.call.from].done = true
 		}
 		if changed {
-			cut(&powerCut{i, h.call.Name + " of " + h.call.Path, isSync || isSocket(h.call.Call), d, server.left})
+			cut(&powerCut{i, h.call.Name + " of " + h.call.Path, isSync, isSocket(h.call.Call), d, server.left})
 		}
 	}
 }
@@ -85,7 +86,7 @@ var (
 	deleteWord = regexp.MustCompile(`DELE (\d+)\r\n`)
 )
 
-// hears takes in what is sent, and tells whether a maildrop has changed by it.
+// hears takes in what is sent, and tells whether it is QUIT.
 func (p *powerServer) hears(c tracedCall) bool {
 	text := string(c.Data)
 	if m := plainLogin.FindStringSubmatch(text); m != nil {
@@ -98,7 +99,7 @@ func (p *powerServer) hears(c tracedCall) bool {
 		n, _ := strconv.Atoi(m[1])
 		s.deleted[s.messages[n-1].UniqueID] = true
 	}
-	if text != "QUIT\r\n" || s == nil || len(s.deleted) == 0 {
+	if text != "QUIT\r\n" || s == nil {
 		return false
 	}
 	p.left = maps.Clone(p.left) // the older moments keep theirs
@@ -109,6 +110,7 @@ func (p *powerServer) hears(c tracedCall) bool {
 // powerEffort is how many fates of the changes that are not durable are tried at each moment.
 type powerEffort struct {
 	syncs  bool // only moments after a sync or QUIT, with nothing there that is not durable; no other field counts then
+	quits  bool // the same after QUIT alone
 	all    int  // up to so many changes, all subsets
 	single bool // each change there alone, and missing alone, and each write half done or of zeros
 	random int
@@ -118,9 +120,9 @@ type powerEffort struct {
 func (e powerEffort) fates(cut *powerCut, rng *rand.Rand) []map[*diskOp]fate {
 	d := cut.disk
 	switch {
-	case e.syncs && cut.sync:
+	case e.syncs && (cut.sync || cut.quit), e.quits && cut.quit:
 		return []map[*diskOp]fate{d.all(absent)}
-	case e.syncs:
+	case e.syncs, e.quits:
 		return nil
 	}
 	pending := d.pending()
