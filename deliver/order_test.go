@@ -8,12 +8,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/popfetch/popfetch/internal/systrace"
 )
 
 // childVariable makes the test binary deliver childMessages to the Maildir, or "mda:" command, that it names, and end.
@@ -63,30 +66,28 @@ func child(target string) error {
 	return err
 }
 
-// trace runs the child under strace with the given options and returns the trace of system calls.
-func trace(t *testing.T, target string, options ...string) (log string, err error) {
+// trace runs the child, which delivers to target, and tells watch of the system calls that concern files below dir. It returns the exit
+// status, -1 after a kill.
+func trace(t *testing.T, target, dir string, watch systrace.Watch) (status int) {
 	t.Helper()
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		t.Skip("strace is not installed")
-	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := filepath.Join(t.TempDir(), "trace")
-	arguments := slices.Concat([]string{"-f", "-y", "-o", out}, options, []string{self})
-	command := exec.CommandContext(t.Context(), strace, arguments...)
-	command.Env = append(os.Environ(), childVariable+"="+target, noRaceWait)
-	printed, err := command.CombinedOutput()
-	if bytes.Contains(printed, []byte("ptrace")) {
-		t.Skipf("strace is not allowed here: %s", printed)
+	environment := append(os.Environ(), childVariable+"="+target, noRaceWait)
+	status, err = systrace.Run([]string{self}, environment, os.Stderr, time.Minute, func(c *systrace.Call, done bool) systrace.Verdict {
+		if !strings.HasPrefix(c.Path, dir) {
+			return systrace.Verdict{}
+		}
+		return watch(c, done)
+	})
+	if errors.Is(err, systrace.ErrUnsupported) {
+		t.Skip(err)
 	}
-	content, readErr := os.ReadFile(out)
-	if readErr != nil {
-		t.Fatal(readErr)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return string(content), err
+	return status
 }
 
 // places are where a Maildir is delivered to by syncfs, and by syncing each file.
@@ -107,63 +108,73 @@ func TestMaildirCommit_order(t *testing.T) {
 			if err := m.Prepare(t.Context(), true); err != nil {
 				t.Fatal(err)
 			}
-			log, err := trace(t, m.path, "-e", "trace=openat,write,fsync,syncfs,close,rename,renameat,renameat2")
-			if err != nil {
-				t.Fatalf("the child: %v, want success", err)
+			var events callEvents
+			status := trace(t, m.path, m.path, func(c *systrace.Call, done bool) systrace.Verdict {
+				events = append(events, callEvent{c, done})
+				return systrace.Verdict{}
+			})
+			if status != 0 {
+				t.Fatalf("the child ended with %d, want 0", status)
 			}
-			const (
-				open   = `openat\(.*/Maildir/tmp", O_RDONLY`
-				create = `openat\(.*/Maildir/tmp>, ".*O_WRONLY\|O_CREAT\|O_EXCL\|O_NOFOLLOW\|O_CLOEXEC, 0600\)`
-				write  = `write\(.*/Maildir/tmp/`
-				sync   = `(fsync\(.*/Maildir/tmp/|syncfs\()`
-				close  = `close\(.*/Maildir/tmp/`
-				rename = `renameat2?\(.*/Maildir/tmp>, ".*/Maildir/new>, "`
-				done   = `fsync\(.*/Maildir/new>`
+			in := func(folder string) string { return filepath.Join(m.path, folder) }
+			is := func(name, folder string) func(*systrace.Call) bool {
+				return func(c *systrace.Call) bool { return c.Name == name && filepath.Dir(c.Path) == in(folder) }
+			}
+			var (
+				open   = func(c *systrace.Call) bool { return c.Name == "openat" && c.Path == in("tmp") }
+				write  = is("write", "tmp")
+				sync   = func(c *systrace.Call) bool { return is("fsync", "tmp")(c) || c.Name == "syncfs" }
+				close  = is("close", "tmp")
+				rename = func(c *systrace.Call) bool { return is("renameat", "tmp")(c) && filepath.Dir(c.To) == in("new") }
+				done   = func(c *systrace.Call) bool { return c.Name == "fsync" && c.Path == in("new") }
 			)
-			for _, pair := range [][2]string{{open, write}, {write, sync}, {sync, rename}, {close, rename}, {rename, done}} {
-				before, after := lastLine(log, pair[0]), firstLine(log, pair[1])
+			for i, pair := range [][2]func(*systrace.Call) bool{{open, write}, {write, sync}, {sync, rename}, {close, rename}, {rename, done}} {
+				before, after := events.last(pair[0]), events.first(pair[1])
 				if before < 0 || after < before {
-					t.Errorf("last %s in line %d, first %s in line %d, want this order", pair[0], before, pair[1], after)
+					t.Errorf("pair %d: the last ends as event %d, the first after it begins as event %d, want this order", i, before, after)
 				}
 			}
-			if got := countLines(log, create); got != childMessages {
-				t.Errorf("%d files are created as they should be, want %d", got, childMessages)
+			const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
+			created := events.count(func(c *systrace.Call) bool { return is("openat", "tmp")(c) && c.Flags == flags })
+			if created != childMessages {
+				t.Errorf("%d files are created as they should be, want %d", created, childMessages)
 			}
-			synced := countLines(log, `fsync\(.*/Maildir/tmp/`)
-			if countLines(log, `syncfs\(`) == 0 && synced != childMessages {
+			synced := events.count(is("fsync", "tmp"))
+			if events.count(func(c *systrace.Call) bool { return c.Name == "syncfs" }) == 0 && synced != childMessages {
 				t.Errorf("%d files are synced without syncfs, want %d", synced, childMessages)
-			}
-			if t.Failed() {
-				t.Log(log)
 			}
 		})
 	}
 }
 
-// matching returns the numbers of the lines in which a call that matches begins.
-func matching(log, pattern string) []int {
-	expression := regexp.MustCompile(`^\d+ +` + pattern)
-	var numbers []int
-	for i, line := range strings.Split(log, "\n") {
-		if expression.MatchString(line) {
-			numbers = append(numbers, i)
+// callEvents are the begins and ends of a program's calls, in their order.
+type callEvents []callEvent
+
+type callEvent struct {
+	*systrace.Call
+	done bool
+}
+
+func (e callEvents) count(match func(*systrace.Call) bool) (n int) {
+	for _, event := range e {
+		if event.done && match(event.Call) {
+			n++
 		}
 	}
-	return numbers
+	return n
 }
 
-func countLines(log, pattern string) int { return len(matching(log, pattern)) }
-
-func firstLine(log, pattern string) int {
-	if numbers := matching(log, pattern); len(numbers) > 0 {
-		return numbers[0]
-	}
-	return -1
+// first is when the first of the calls begins, -1 if there is none.
+func (e callEvents) first(match func(*systrace.Call) bool) int {
+	return slices.IndexFunc(e, func(event callEvent) bool { return !event.done && match(event.Call) })
 }
 
-func lastLine(log, pattern string) int {
-	if numbers := matching(log, pattern); len(numbers) > 0 {
-		return numbers[len(numbers)-1]
+// last is when the last of the calls ends, -1 if there is none.
+func (e callEvents) last(match func(*systrace.Call) bool) int {
+	for i := len(e) - 1; i >= 0; i-- {
+		if e[i].done && match(e[i].Call) {
+			return i
+		}
 	}
 	return -1
 }
@@ -178,9 +189,15 @@ func TestMaildirCommit_killed(t *testing.T) {
 				if err := m.Prepare(t.Context(), true); err != nil {
 					t.Fatal(err)
 				}
-				_, err := trace(t, m.path, "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, nth))
+				n := nth
+				status := trace(t, m.path, m.path, func(c *systrace.Call, done bool) systrace.Verdict {
+					if !done && c.Name == call {
+						n--
+					}
+					return systrace.Verdict{Kill: n == 0}
+				})
 				checkAfterKill(t, m)
-				if err == nil {
+				if status == 0 {
 					break
 				}
 				kills++

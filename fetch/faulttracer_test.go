@@ -95,7 +95,7 @@ func (tr *faultTracer) follow() error {
 		return err
 	}
 	for {
-		tid, err := syscall.Wait4(-1, &status, unix.WALL|unix.WNOTHREAD, nil)
+		tid, err := syscall.Wait4(-tr.pid, &status, unix.WALL, nil) // its process group: another test's child may be this thread's too
 		switch {
 		case errors.Is(err, syscall.EINTR):
 			continue
