@@ -70,7 +70,7 @@ func messageCases() []*hostileCase {
 		hostile("C0006/RST for the end", "mpop hangs, peers.md 1.3", `RETR 2 (delay 100ms, reset 40)`, "75 1", slowly),
 		hostile("C0006/FIN behind the status line", "getmail6#94", `RETR 2 (cut): +OK`, "75 1"),
 		hostile("C0006/FIN in the status line", "[MS-STANOPOP3] C0005", `RETR 2 (cut)- +O`, "75 1"),
-		hostile("C0014/no reply to RETR", "[MS-STANOPOP3] C0014", `RETR 2 (stall 0)`, "75 1"),
+		hostile("C0014/no reply to RETR", "[MS-STANOPOP3] C0014", `RETR 2 (stall 0)`, "75 1 3"),
 		hostile("C0014/no reply to the first RETR", "[MS-STANOPOP3] C0014", `RETR 1 (stall 0)`, "75"),
 		hostile("behaviour 9/reply behind the last", "behaviour.md A", `RETR 3: +OK|Message-ID: <3@example.org>|Subject: message 3||about 3|.|+OK 60 octets`, "76 all"),
 		hostile("behaviour 13/without end", "behaviour.md B", `RETR 2 (endless `+x(70)+`|): +OK`, "75 1", until(3*timeUnit), slowly),

@@ -17,7 +17,7 @@ func brokenCases() (cases []*hostileCase) {
 			for _, when := range []string{"0", "2"} { // without a reply, and within its first line
 				source := map[string]string{"cut": "conformance.md C0005, getmail6#112", "reset": "behaviour.md C", "stall": "conformance.md C0014, fdm#147"}[way]
 				c := hostile(fmt.Sprintf("behaviour 15/%s at octet %s of %s", way, when, at.command), source,
-					fmt.Sprintf("%s (%s %s)", at.command, way, when), "75"+at.numbers)
+					fmt.Sprintf("%s (%s %s)", at.command, way, when), "75"+brokenAt(at.command, way, when, at.numbers))
 				c.slow = way != "cut"
 				cases = append(cases, c)
 			}
@@ -28,6 +28,18 @@ func brokenCases() (cases []*hostileCase) {
 		}
 	}
 	return cases
+}
+
+// brokenAt is what is delivered though the session broke at a command, with the messages before it. Without a reply to one of
+// several commands, a further session asks one at a time, for the message that broke the first one last.
+func brokenAt(command, way, when, before string) string {
+	switch {
+	case command == "RETR 1" && when == "0" && way != "stall":
+		return " 2 3"
+	case command == "RETR 2" && when == "0":
+		return " 1 3"
+	}
+	return before
 }
 
 // closedBehind is what a run comes to whose session ends behind the reply to a command. If several replies were outstanding
