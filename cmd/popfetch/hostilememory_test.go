@@ -22,6 +22,7 @@ type memoryCase struct {
 	limit    int64
 	lines    string // of the configuration
 	listing  func() (list, uidl []byte)
+	marked   bool // all are marked as seen then, and listed again
 }
 
 var memoryCases = []memoryCase{
@@ -41,7 +42,7 @@ var memoryCases = []memoryCase{
 	{name: "C0034/header without end", misdeeds: `RETR 1 (endless X-More: ` + x(70) + `|): +OK`, status: 75, limit: mostMemory, lines: "max_size = \"100M\"\ndeadline = \"4s\""},
 	{name: "C0034/TOP without end", misdeeds: "QUIT (once, cut 0, void)\nTOP (endless " + x(70) + "|): +OK", status: 75, limit: mostMemory, lines: "delete = \"delivered\"\ndeadline = \"4s\""},
 	{name: "behaviour 17/DELE without end", misdeeds: `DELE (endless x)- +OK `, status: 76, limit: mostMemory, lines: `delete = "delivered"`},
-	{name: "behaviour 24/1,000,000 unique-ids of 32 octets", limit: mostMemoryMillions, listing: func() ([]byte, []byte) { return listingOf(1_000_000, 32) }},
+	{name: "behaviour 24/1,000,000 unique-ids of 32 octets", limit: mostMemoryMillions, listing: func() ([]byte, []byte) { return listingOf(1_000_000, 32) }, marked: true},
 	{name: "behaviour 24/64 MiB of unique-ids of 1024 octets", limit: mostMemoryMillions, listing: func() ([]byte, []byte) { return listingOf(64<<10, 1024) }},
 	{name: "behaviour 24/64 MiB of unique-ids of 70 octets", limit: mostMemoryMillions, listing: func() ([]byte, []byte) { return listingOf((64<<20)/70, 70) }},
 	{name: "behaviour 24/more than 64 MiB of unique-ids", status: 76, limit: mostMemoryMillions, listing: func() ([]byte, []byte) { return listingOf(64<<10+1, 1024) }},
@@ -115,7 +116,7 @@ func (c *memoryCase) play(t *testing.T, program string) int64 {
 		return peak
 	}
 	peak, _ := a.measureUntil(t, program, c.status, c.limit, "what would be fetched", "--once", "--dry-run")
-	if c.status != exitOK {
+	if !c.marked {
 		return peak
 	}
 	for _, run := range []struct {

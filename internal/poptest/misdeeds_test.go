@@ -24,6 +24,7 @@ func TestMisdeeds(t *testing.T) {
 		{"the first that fits", "NOOP (once): +OK 1\nNOOP: +OK 2\n*: +OK 3", "NOOP\r\nNOOP\r\nX\r\n", "+OK 3\r\n+OK 1\r\n+OK 2\r\n+OK 3\r\n"},
 		{"greeting", `greeting: -ERR no`, "QUIT\r\n", "-ERR no\r\n+OK good bye\r\n"},
 		{"pause", `QUIT (delay 1ms, pieces 4, pause 1ms): +OK slow`, "QUIT\r\n", "+OK ready\r\n+OK slow\r\n"},
+		{"challenge", `AUTH: + `, "AUTH X\r\nabc\r\nAUTH X\r\n", "+OK ready\r\n+ \r\n-ERR the exchange is over\r\n+ \r\n"},
 		{"endless", `greeting (endless x, y|)- +OK `, "", "+OK " + strings.Repeat("x, y\r\n", 2000)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
