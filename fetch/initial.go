@@ -1,10 +1,7 @@
 package fetch
 
 import (
-	"context"
-	"iter"
 	"net/mail"
-	"slices"
 	"strings"
 	"time"
 
@@ -32,30 +29,32 @@ func (s *session) leaveOutOld(verdicts map[int]*verdict) error {
 		s.warn("initial is left aside, since the target holds messages of this maildrop already")
 		return nil
 	}
-	fresh := slices.DeleteFunc(slices.Clone(s.diff.New), func(i int) bool { return verdicts[i] != nil })
-	if policy.Within == 0 {
-		for _, i := range fresh {
-			verdicts[i] = isOld
-		}
-	}
 	numbers := func(yield func(int) bool) {
-		for _, i := range fresh {
-			if !yield(s.listing[i].Number) {
+		for _, i := range s.diff.New {
+			if v := verdicts[i]; (v == nil || v == isOld) && !yield(s.listing[i].Number) {
 				return
 			}
 		}
 	}
-	if policy.Within > 0 && !s.hasTop() {
+	if policy.Within == 0 {
+		for _, i := range s.diff.New {
+			if verdicts[i] == nil {
+				verdicts[i] = isOld
+			}
+		}
+	} else if !s.hasTop() {
 		s.warn("the server has no TOP, which alone could tell how old its messages are: initial is left aside")
 		return nil
 	}
+	s.oldDigests = make([]seen.Digest, len(s.listing))
 	cutoff := s.runner.now().Add(-policy.Within)
 	return s.askHeaders(numbers, func(number int, h *header) {
 		if policy.Within > 0 && !h.arrivedBefore(cutoff) {
 			return
 		}
-		verdicts[s.indexOf(number)] = isOld
-		s.digests[number] = h.digest() // by which it is known under another unique-id (C0040)
+		i := s.indexOf(number)
+		verdicts[i] = isOld
+		s.oldDigests[i] = h.digest() // by which it is known under another unique-id (C0040)
 	})
 }
 
@@ -101,22 +100,20 @@ func (s *session) mark(entries []seen.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.hard), recordTimeout)
-	defer cancel()
 	now := s.runner.now()
 	records := func(yield func([]seen.Record) bool) {
 		part := make([]seen.Record, 0, chunk)
 		for entries := range chunks(entries) {
 			part = part[:0]
 			for _, e := range entries {
-				part = append(part, seen.Record{Key: e.Key, Kind: seen.Marked, Listed: e.Octets, Digest: s.digests[e.Number], DeliveredAt: now})
+				part = append(part, seen.Record{Key: e.Key, Kind: seen.Marked, Listed: e.Octets, Digest: s.oldDigests[s.indexOf(e.Number)], DeliveredAt: now})
 			}
 			if !yield(part) {
 				return
 			}
 		}
 	}
-	if err := s.runner.Store.CommitParts(ctx, s.known.ID, iter.Seq[[]seen.Record](records)); err != nil {
+	if err := s.runner.Store.CommitParts(s.hard, s.known.ID, records); err != nil {
 		return s.fail(PhaseRecord, err)
 	}
 	s.known.Records += len(entries) // a further session of this run is no first one

@@ -68,6 +68,13 @@ func planRetrieval(listing []seen.Entry, diff seen.Diff, verdicts map[int]*verdi
 		}
 	} else {
 		p.Retrieve = make([]seen.Entry, 0, max(0, len(diff.New)+len(diff.Aside)-len(verdicts)))
+		old := 0
+		for _, v := range verdicts {
+			if v.old {
+				old++
+			}
+		}
+		p.Mark = make([]seen.Entry, 0, old)
 		p.Seen = diff.Seen
 		for _, indexes := range [][]int{diff.New, diff.Check} {
 			for _, i := range indexes {

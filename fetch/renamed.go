@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -62,9 +61,7 @@ func (s *session) recogniseRenamed(verdicts map[int]*verdict) error {
 	if s.looking {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.hard), recordTimeout)
-	defer cancel()
-	if err := s.runner.Store.Move(ctx, s.known.ID, l.each); err != nil {
+	if err := s.runner.Store.Move(s.hard, s.known.ID, l.each); err != nil {
 		return s.fail(PhaseRecord, err)
 	}
 	return nil

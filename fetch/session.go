@@ -44,6 +44,8 @@ type session struct {
 
 	short error // what the target has no room for; what it has taken may be deleted all the same
 
+	oldDigests []seen.Digest // by index, of the messages that a first run leaves out
+
 	retrieved map[int]bool // message-numbers that this session delivered or recognised, and recorded
 
 	passes    int                     // sessions of this run

@@ -53,6 +53,9 @@ func TestMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.measure(t, program, mostMemory, "recognised after the loss of the state", "--once")
+		a.Wait()
+		a.Drop("").SetUIDs(func(i int, _ string) string { return fmt.Sprint("new-", i) })
+		a.measure(t, program, mostMemory, "all under new unique-ids", "--once")
 		a.measure(t, program, mostMemory, "all deleted", "--once", "--delete")
 		a.Wait()
 		if got := a.Count("RETR"); got != messages {
@@ -62,6 +65,31 @@ func TestMemory(t *testing.T) {
 			t.Errorf("left on the server = %d, want 0", left)
 		}
 	})
+}
+
+// TestMemory_withoutIDs fetches 200,000 messages from a server without UIDL, and leaves them out of a first run.
+func TestMemory_withoutIDs(t *testing.T) {
+	if os.Getenv("POPFETCH_TEST_MEMORY") == "" {
+		t.Skip("POPFETCH_TEST_MEMORY is not set")
+	}
+	program := buildProgram(t)
+	const messages = 200_000
+	a := newAccountInto(t, roomyMaildir(t, 3<<29), poptest.Numbered(messages, 250), `uidl = "fallback"`, `initial = "none"`)
+	a.Configure(func(c *poptest.Config) {
+		c.Hook = func(_ *poptest.Session, cmd string) poptest.Action {
+			if cmd == "UIDL" {
+				return poptest.Refuse("no such command")
+			}
+			return poptest.Action{}
+		}
+	})
+	a.measure(t, program, mostMemory, "all left out", "--once")
+	a.measure(t, program, mostMemory, "nothing new", "--once")
+	a.measure(t, program, mostMemory, "all retrieved", "--once", "--all")
+	a.Wait()
+	if got := a.Count("RETR"); got != messages {
+		t.Errorf("RETR was sent %d times, want %d: once for each message", got, messages)
+	}
 }
 
 // buildProgram builds popfetch as it is built for use, without the race detector.
