@@ -18,12 +18,6 @@ const (
 	octetsMark = " octets:" // of LIST's octets alone: larger than the account's limit, so that nobody looks at the header
 )
 
-// emptyOctets is what LIST may announce for a message without octets: servers count a line end that is not there.
-const emptyOctets = 2
-
-// endedAtOnce is why nothing behind a message can be believed (behaviour 38).
-const endedAtOnce = "it ended at once, though LIST announced octets"
-
 // mostMade bounds how many unique-ids are made, as the octets of a unique-id listing are bounded.
 const mostMade = 1 << 20
 
@@ -57,11 +51,16 @@ func (s *session) makeIDs(l *pop3.Listings) error {
 		return s.fail(PhaseList, err)
 	}
 	slices.SortFunc(l.Scan, func(a, b pop3.ScanListing) int { return cmp.Compare(a.Number, b.Number) })
-	ids := make([]string, len(l.Scan))
-	take := func(number int, h *header) {
-		at, _ := slices.BinarySearchFunc(l.Scan, number, func(e pop3.ScanListing, number int) int { return e.Number - number })
-		ids[at] = h.uniqueID()
+	l.UIDs = make([]pop3.UniqueIDListing, len(l.Scan)) // those of l.Scan, side by side; the id is empty until it is made
+	for i, e := range l.Scan {
+		l.UIDs[i].Number = e.Number
 	}
+	indexOf := func(number int) int {
+		i, _ := slices.BinarySearchFunc(l.Scan, number, func(e pop3.ScanListing, number int) int { return e.Number - number })
+		return i
+	}
+	octets := func(number int) int64 { return l.Scan[indexOf(number)].Octets }
+	take := func(number int, h *header) { l.UIDs[indexOf(number)].UniqueID = h.uniqueID() }
 	all := func(yield func(int) bool) {
 		for _, e := range l.Scan {
 			if !yield(e.Number) {
@@ -69,32 +68,32 @@ func (s *session) makeIDs(l *pop3.Listings) error {
 			}
 		}
 	}
-	if err := s.askHeaders(all, take); err != nil {
+	if err := s.askHeaders(all, octets, take); err != nil {
 		return err
 	}
-	if err := s.retrieveHeaders(l.Scan, ids, take); err != nil {
+	if err := s.retrieveHeaders(l, take); err != nil {
 		return err
 	}
-	listed := l.Scan[:0]
-	for i, e := range l.Scan {
-		if ids[i] != "" {
-			listed = append(listed, e)
-			l.UIDs = append(l.UIDs, pop3.UniqueIDListing{Number: e.Number, UniqueID: ids[i]})
+	l.UIDs = slices.DeleteFunc(l.UIDs, func(u pop3.UniqueIDListing) bool { return u.UniqueID == "" })
+	known := l.UIDs
+	l.Scan = slices.DeleteFunc(l.Scan, func(e pop3.ScanListing) bool {
+		if len(known) == 0 || known[0].Number != e.Number {
+			return true
 		}
-	}
-	l.Scan = listed
+		known = known[1:]
+		return false
+	})
 	return nil
 }
 
-// retrieveHeaders is makeIDs' work on the messages that have no id yet. One that the server does not give cannot be set aside,
-// for want of an id; it counts as failed.
-func (s *session) retrieveHeaders(scan []pop3.ScanListing, ids []string, take func(int, *header)) error {
+// retrieveHeaders is makeIDs' work on the messages that have no id yet.
+func (s *session) retrieveHeaders(l *pop3.Listings, take func(int, *header)) error {
 	messages := func(yield func(int, int64) bool) {
-		for i, e := range scan {
+		for i, e := range l.Scan {
 			switch limit := s.account.MaxSize; {
-			case ids[i] != "":
+			case l.UIDs[i].UniqueID != "", s.silent[e.Number] > 1:
 			case limit > 0 && e.Octets > limit:
-				ids[i] = fmt.Sprint(octetsMark, e.Octets)
+				l.UIDs[i].UniqueID = fmt.Sprint(octetsMark, e.Octets)
 			case !yield(e.Number, e.Octets):
 				return
 			}
@@ -104,8 +103,7 @@ func (s *session) retrieveHeaders(scan []pop3.ScanListing, ids []string, take fu
 	for m, err := range s.client.Retr(s.soft, messages) {
 		switch {
 		case isReply(err):
-			s.result.Failed++
-			s.event(Event{Kind: Refused, Number: m.Number, Octets: m.Octets, Err: err})
+			s.cannotIdentify(m, err)
 			continue
 		case err != nil:
 			return s.fail(PhaseList, err)
@@ -113,7 +111,9 @@ func (s *session) retrieveHeaders(scan []pop3.ScanListing, ids []string, take fu
 		h.reset()
 		octets, err := io.Copy(&h, m)
 		if err == nil && octets == 0 && m.Octets > emptyOctets {
-			err = fmt.Errorf("message %d: %s", m.Number, endedAtOnce)
+			if err = s.silence(m.Number); s.silent[m.Number] > 1 {
+				s.cannotIdentify(m, err)
+			}
 		}
 		if err != nil {
 			return s.fail(PhaseList, err)
@@ -121,4 +121,10 @@ func (s *session) retrieveHeaders(scan []pop3.ScanListing, ids []string, take fu
 		take(m.Number, &h)
 	}
 	return nil
+}
+
+// cannotIdentify tells of a message that cannot be set aside, for want of an id.
+func (s *session) cannotIdentify(m *pop3.Message, err error) {
+	s.result.Failed++
+	s.event(Event{Kind: Refused, Number: m.Number, Octets: m.Octets, Err: err})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"iter"
 	"slices"
 	"time"
@@ -258,12 +257,6 @@ func (s *session) token(e seen.Entry) deliver.Token {
 	return deliver.NewToken(s.account.User, s.account.Server, e.UniqueID, e.Copy, e.Octets)
 }
 
-// hasTop tells whether the server may know TOP. One that refuses CAPA may.
-func (s *session) hasTop() bool {
-	caps := s.client.Capabilities()
-	return caps == nil || caps.Has("TOP")
-}
-
 // askDigests asks for the headers of the messages that have no digest yet, and keeps their digests.
 func (s *session) askDigests(numbers []int) error {
 	if len(numbers) == 0 {
@@ -277,30 +270,7 @@ func (s *session) askDigests(numbers []int) error {
 			}
 		}
 	}
-	return s.askHeaders(unknown, func(number int, h *header) { s.digests[number] = h.digest() })
-}
-
-// askHeaders asks TOP for the headers of the messages, pipelined, and lets take see each. A message whose TOP is refused, and
-// each message of a server without TOP, is left out.
-func (s *session) askHeaders(numbers iter.Seq[int], take func(number int, h *header)) error {
-	if !s.hasTop() {
-		return nil
-	}
-	var h header
-	for m, err := range s.client.Top(s.soft, numbers, 0) {
-		switch {
-		case isReply(err):
-			continue
-		case err != nil:
-			return s.fail(PhaseIdentify, err)
-		}
-		h.reset()
-		if _, err := io.Copy(&h, m); err != nil {
-			return s.fail(PhaseIdentify, err)
-		}
-		take(m.Number, &h)
-	}
-	return nil
+	return s.askHeaders(unknown, s.octetsOf, func(number int, h *header) { s.digests[number] = h.digest() })
 }
 
 // record commits records also when the run is being stopped: what is delivered gets recorded.

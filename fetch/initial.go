@@ -48,7 +48,7 @@ func (s *session) leaveOutOld(verdicts map[int]*verdict) error {
 	}
 	s.oldDigests = make([]seen.Digest, len(s.listing))
 	cutoff := s.runner.now().Add(-policy.Within)
-	return s.askHeaders(numbers, func(number int, h *header) {
+	return s.askHeaders(numbers, s.octetsOf, func(number int, h *header) {
 		if policy.Within > 0 && !h.arrivedBefore(cutoff) {
 			return
 		}

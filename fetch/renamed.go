@@ -3,7 +3,6 @@ package fetch
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/seen"
@@ -54,6 +53,10 @@ func (s *session) recogniseRenamed(verdicts map[int]*verdict) error {
 	if len(l.moves) == 0 {
 		return nil
 	}
+	// A reply too many would have shifted what was shown from one message to the next.
+	if err := s.checkStep(s.listing[len(s.listing)-1]); err != nil && !isReply(err) {
+		return s.fail(PhaseIdentify, err)
+	}
 	for _, m := range l.moves {
 		verdicts[int(m.index)] = isSeen
 	}
@@ -89,12 +92,12 @@ func (s *session) findLikeness() (*likeness, error) {
 	}
 	numbers := func(yield func(int) bool) {
 		for _, e := range s.listing {
-			if s.suspects[e.Key] == nil && !yield(e.Number) {
+			if !yield(e.Number) {
 				return
 			}
 		}
 	}
-	err := s.askHeaders(numbers, func(number int, h *header) {
+	err := s.askHeaders(numbers, s.octetsOf, func(number int, h *header) {
 		id, _ := h.value("message-id")
 		l.show(s.indexOf(number), h.digest(), id != "")
 	})
@@ -120,19 +123,13 @@ func (s *session) eachRemaining(do func(seen.Record)) error {
 	return nil
 }
 
-// indexOf returns the index of a message-number that is listed.
-func (s *session) indexOf(number int) int {
-	i, _ := slices.BinarySearchFunc(s.listing, number, func(e seen.Entry, number int) int { return e.Number - number })
-	return i
-}
-
 // measure retrieves the messages whose header leaves a doubt, and keeps nothing of them but their digests. One that is refused
 // stays in doubt, and so is new.
 func (s *session) measure(l *likeness) error {
 	messages := func(yield func(int, int64) bool) {
 		for i := range l.doubts() {
 			e := s.listing[i]
-			if limit := s.account.MaxSize; s.suspects[e.Key] != nil || limit > 0 && e.Octets > limit {
+			if limit := s.account.MaxSize; s.silent[e.Number] > 1 || limit > 0 && e.Octets > limit {
 				continue
 			}
 			if !yield(e.Number, e.Octets) {
@@ -151,12 +148,10 @@ func (s *session) measure(l *likeness) error {
 		if err != nil {
 			return s.fail(PhaseIdentify, fmt.Errorf("message %d: %w", m.Number, err))
 		}
-		i := s.indexOf(m.Number)
-		if e := s.listing[i]; receipt.Octets == 0 && e.Octets > emptyOctets {
-			s.suspects[e.Key] = &suspicion{octets: 0} // retrieved alone, and not compared, by the next session
-			return s.fail(PhaseIdentify, &suspectError{m.Number, endedAtOnce})
+		if receipt.Octets == 0 && m.Octets > emptyOctets {
+			return s.fail(PhaseIdentify, s.silence(m.Number))
 		}
-		l.measure(i, receipt.SHA256)
+		l.measure(s.indexOf(m.Number), receipt.SHA256)
 	}
 	return nil
 }

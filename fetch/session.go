@@ -52,6 +52,7 @@ type session struct {
 	counted   bool                    // Result.New is
 	suspects  map[seen.Key]*suspicion // messages that need a second look
 	refused   map[seen.Key]bool       // messages that this run leaves alone, since it has tried them
+	silent    map[int]int             // by message-number, how often a look at it showed nothing
 	warned    map[string]bool         // what was told in this run
 	shortfall int                     // see seen.Standing
 
@@ -72,6 +73,7 @@ func newSession(ctx context.Context, r *Runner, account *Account) *session {
 		suspects: make(map[seen.Key]*suspicion),
 		refused:  make(map[seen.Key]bool),
 		warned:   make(map[string]bool),
+		silent:   make(map[int]int),
 	}
 	s.soft = ctx
 	d := account.Deadline
