@@ -1,12 +1,10 @@
 package seen
 
 import (
-	"context"
 	"errors"
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -52,8 +50,6 @@ func TestOpen_shared(t *testing.T) {
 	if left, err := filepath.Glob(filepath.Join(dir, "seen.db-*")); err != nil || len(left) > 0 {
 		t.Errorf("beside the table there is %q, %v, want nothing", left, err)
 	}
-	look := openLook(t, dir)
-	wantDiff(t, look, account, listing, "new [], check [], seen 2, aside []")
 }
 
 // A place without locks is told as that.
@@ -84,7 +80,6 @@ func TestOpen_readOnlyDisk(t *testing.T) {
 	if s, err := Open(t.Context(), dir); !errors.Is(err, syscall.EROFS) {
 		t.Errorf("Open() = %v, %v, want EROFS", s, err)
 	}
-	wantDiff(t, openLook(t, dir), account, listing, "new [], check [], seen 1, aside []")
 }
 
 // readOnly mounts a folder over itself so that nothing in it can be changed.
@@ -202,122 +197,35 @@ func TestReady_writes(t *testing.T) {
 	}
 }
 
-func openLook(t *testing.T, dir string) *Store {
-	t.Helper()
-	s, err := OpenReadOnly(t.Context(), dir)
+// A look at what is not there makes nothing, and knows nothing.
+func TestOpenExisting(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	look, err := OpenExisting(t.Context(), dir)
 	if err != nil {
-		t.Fatalf("OpenReadOnly() = %v", err)
+		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("Close() = %v", err)
-		}
-	})
-	return s
-}
-
-// namesIn returns what a folder holds, the empty string if it is missing.
-func namesIn(t *testing.T, dir string) string {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return ""
+	a, err := look.Lookup(t.Context(), "work", "pop.example.org:995", "alice")
+	if err != nil || a.ID != 0 {
+		t.Errorf("Lookup() = %v, %v, want an unknown account", a, err)
 	}
-	names := make([]string, len(entries))
-	for i, e := range entries {
-		names[i] = e.Name()
+	wantDiff(t, look, a.ID, listingOf("a"), "new [0], check [], seen 0, aside []")
+	if _, err := look.Enter(t.Context(), "work", "pop.example.org:995", "alice"); err == nil {
+		t.Error("Enter() = nil, want an error: nothing is to be written")
 	}
-	return strings.Join(names, " ")
-}
-
-// A look makes nothing, changes nothing, and tells what a run would be told.
-func TestOpenReadOnly(t *testing.T) {
-	t.Run("no folder", func(t *testing.T) {
-		dir := filepath.Join(t.TempDir(), "state")
-		s := openLook(t, dir)
-		a, err := s.Lookup(t.Context(), "work", "pop.example.org:995", "alice")
-		if err != nil || a.ID != 0 {
-			t.Errorf("Lookup() = %v, %v, want an unknown account", a, err)
-		}
-		wantDiff(t, s, a.ID, listingOf("a"), "new [0], check [], seen 0, aside []")
-		if _, err := s.Enter(t.Context(), "work", "pop.example.org:995", "alice"); err == nil {
-			t.Error("Enter() = nil, want an error: nothing is to be written")
-		}
-		if _, err := os.Stat(dir); !os.IsNotExist(err) {
-			t.Errorf("the folder was made: %v", err)
-		}
-	})
-	t.Run("at rest", func(t *testing.T) {
-		dir := t.TempDir()
-		s, err := Open(t.Context(), dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		account, listing := enter(t, s), listingOf("a", "b")
-		deliverAll(t, s, account, listing[:1])
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-		before := namesIn(t, dir)
-		content, err := os.ReadFile(s.path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		look := openLook(t, dir)
-		wantDiff(t, look, account, listing, "new [1], check [], seen 1, aside []")
-		if err := look.Commit(t.Context(), account, recordOf(listing[1])); err == nil {
-			t.Error("Commit() = nil, want an error")
-		}
-		after, err := os.ReadFile(s.path)
-		if err != nil || !slices.Equal(after, content) || namesIn(t, dir) != before {
-			t.Errorf("the folder holds %q, %v, want %q and nothing changed", namesIn(t, dir), err, before)
-		}
-		// A run that begins now and ends changes what is being looked at; nothing half new is believed.
-		run, err := Open(t.Context(), dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		deliverAll(t, run, account, listing[1:])
-		if err := run.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := look.Lookup(t.Context(), "work", "", ""); !errors.Is(err, ErrLocked) {
-			t.Errorf("Lookup() after a run = %v, want ErrLocked", err)
-		}
-	})
-	t.Run("during a run", func(t *testing.T) {
-		dir := t.TempDir()
-		s := openIn(t, dir)
-		account, listing := enter(t, s), listingOf("a", "b")
-		deliverAll(t, s, account, listing[:1])
-		look := openLook(t, dir)
-		wantDiff(t, look, account, listing, "new [1], check [], seen 1, aside []")
-		deliverAll(t, s, account, listing[1:])
-		wantDiff(t, look, account, listing, "new [], check [], seen 2, aside []")
-	})
-	t.Run("an older version", func(t *testing.T) {
-		dir := t.TempDir()
-		content, err := os.ReadFile("testdata/v1.sql")
-		if err != nil {
-			t.Skipf("no older version: %v", err)
-		}
-		execIn(t, filepath.Join(dir, fileName), string(content))
-		before, err := os.ReadFile(filepath.Join(dir, fileName))
-		if err != nil {
-			t.Fatal(err)
-		}
-		look := openLook(t, dir)
-		accounts, err := look.Accounts(context.Background())
-		if err != nil || len(accounts) == 0 {
-			t.Errorf("Accounts() = %v, %v, want some", accounts, err)
-		}
-		for _, a := range accounts {
-			if _, err := look.Standing(t.Context(), a.ID); err != nil {
-				t.Errorf("Standing() = %v", err)
-			}
-		}
-		if after, err := os.ReadFile(filepath.Join(dir, fileName)); err != nil || !slices.Equal(before, after) {
-			t.Errorf("the table was changed (%v)", err)
-		}
-	})
+	if err := look.Close(); err != nil {
+		t.Errorf("Close() = %v", err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the folder was made: %v", err)
+	}
+	s := openIn(t, dir)
+	account := enter(t, s)
+	deliverAll(t, s, account, listingOf("a"))
+	if look, err = OpenExisting(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	wantDiff(t, look, account, listingOf("a", "b"), "new [1], check [], seen 1, aside []")
+	if err := look.Close(); err != nil {
+		t.Errorf("Close() = %v", err)
+	}
 }

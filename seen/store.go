@@ -38,7 +38,6 @@ type Store struct {
 	file      fs.FileInfo // the database, as it was when it was opened; nil: it is in memory
 	write     *sql.DB     // one connection, whose transactions take the write lock when they begin
 	read      *sql.DB
-	frozen    bool // opened for a look, while nobody else had it open
 	now       func() time.Time
 	lookAt    func(dir string) (place, error)
 
@@ -95,6 +94,28 @@ func openAt(ctx context.Context, dir string, lookAt func(string) (place, error))
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening %s: %w", s.path, s.explain(err)), s.Close())
+	}
+	return s, nil
+}
+
+// OpenExisting is Open for a command that only looks: it makes neither folder nor table. Where there is none, the store knows nothing,
+// and methods that write fail; where there is one, a look may have to keep what the server says about log-ins.
+func OpenExisting(ctx context.Context, dir string) (*Store, error) {
+	if _, err := os.Lstat(filepath.Join(dir, fileName)); !errors.Is(err, fs.ErrNotExist) {
+		return Open(ctx, dir)
+	}
+	memory, err := sql.Open("sqlite3", ":memory:")
+	if err != nil {
+		return nil, fmt.Errorf("opening a table in memory: %w", err)
+	}
+	memory.SetMaxOpenConns(1) // each connection would have a table of its own
+	s := &Store{dir: dir, write: memory, read: memory, now: time.Now, lookAt: lookAtPlace, lookupCost: lookupCost}
+	err = migrate(ctx, memory)
+	if err == nil {
+		_, err = memory.ExecContext(ctx, "PRAGMA query_only = 1")
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("making a table in memory: %w", err), s.Close())
 	}
 	return s, nil
 }
@@ -220,7 +241,7 @@ func (s *Store) update(ctx context.Context, do func(*sql.Tx) error) error {
 
 // view runs do in a transaction that sees one state of the table, whatever is written meanwhile.
 func (s *Store) view(ctx context.Context, do func(*sql.Tx) error) error {
-	return s.steady(s.explain(transact(ctx, s.read, do)))
+	return s.explain(transact(ctx, s.read, do))
 }
 
 func transact(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {

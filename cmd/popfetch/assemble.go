@@ -272,9 +272,9 @@ func (s *setting) openStore(ctx context.Context) (*seen.Store, error) {
 	return s.openStoreBy(ctx, seen.Open)
 }
 
-// openStoreToLook opens it for a command that changes nothing, and makes nothing either.
+// openStoreToLook opens it for a command that fetches nothing, and makes nothing.
 func (s *setting) openStoreToLook(ctx context.Context) (*seen.Store, error) {
-	return s.openStoreBy(ctx, seen.OpenReadOnly)
+	return s.openStoreBy(ctx, seen.OpenExisting)
 }
 
 func (s *setting) openStoreBy(ctx context.Context, open func(context.Context, string) (*seen.Store, error)) (*seen.Store, error) {
