@@ -32,7 +32,6 @@ func TestQuarantine(t *testing.T) {
 		{"behaviour 29/no command", poison("/no/such/command"), "", false},
 		{"behaviour 29/no program", poison("/dev/null"), "", false},
 		{"behaviour 29/signal", poison("kill -9 $$"), "", false},
-		{"behaviour 30/hangs", &deliver.MDA{Command: poison("exec sleep 60").Command, Timeout: 50 * time.Millisecond}, "", false},
 		{"C0022/refused", nil, "damaged", true},
 		{"C0046/SYS-PERM", nil, "[SYS/PERM] damaged", true},
 		{"C0046/SYS-TEMP", nil, "[SYS/TEMP] not now", false},
@@ -188,9 +187,13 @@ func TestQuarantine_copies(t *testing.T) {
 	r := newRig(t, server.Addr())
 	r.account.QuarantineAfter = 2
 	r.runs("2 listed, 2 new, 1 delivered, 1 failed")
-	r.runs("2 listed, 1 new, 1 quarantined")
 	r.account.Delete.Enabled = true
-	r.run()
+	for range 2 {
+		if result := r.run(); result.Err != nil || result.Quarantined != 1 {
+			t.Errorf("Run() = %v, %d quarantined, want 1", result.Err, result.Quarantined)
+		}
+	}
+	server.Wait()
 	for _, m := range server.Drop("").Messages() {
 		if string(m.Content) == string(first.Content) {
 			return
