@@ -110,9 +110,13 @@ func TestInitial(t *testing.T) {
 		r, server := start(t, old, recent, a)
 		r.account.Initial.Within = 30 * day
 		hook(server, on("RETR 2", poptest.Cut(0)))
-		_ = r.fails(fetch.PhaseRetrieve, "3 listed, 2 new, 1 marked")
+		if result := r.run(); result.Err == nil || result.Marked != 1 {
+			t.Errorf("Run() = %s, %v, want 1 marked and an error", outcome(result), result.Err)
+		}
 		hook(server, nil)
-		r.runs("3 listed, 2 new, 2 delivered")
+		if result := r.run(); result.Err != nil || result.Marked != 0 {
+			t.Errorf("the next run: %s, %v, want no more marked", outcome(result), result.Err)
+		}
 		r.holds(recent, a)
 	})
 	t.Run("an empty maildrop", func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/popfetch/popfetch/fetch"
@@ -306,8 +307,11 @@ func runNewUIDs(t *testing.T, seed uint64) {
 	if random.IntN(3) == 0 {
 		noTop(server)
 	}
+	var mu sync.Mutex // a session may end later than the next one begins
 	trouble := func(cut bool) {
 		hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
+			mu.Lock()
+			defer mu.Unlock()
 			keyword, _, _ := strings.Cut(cmd, " ")
 			if cut && random.IntN(40) == 0 && (keyword == "TOP" || keyword == "RETR") {
 				return poptest.Cut(0)
@@ -321,6 +325,7 @@ func runNewUIDs(t *testing.T, seed uint64) {
 	r := newRig(t, server.Addr())
 	var all, drop []poptest.Message
 	for round := range 8 {
+		server.Wait()
 		if round%2 == 1 {
 			for i := range drop {
 				drop[i].UniqueID = fmt.Sprintf("%d.%d", round, i)
