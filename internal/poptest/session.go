@@ -118,6 +118,7 @@ func (s *Session) settle() {
 // serve runs the session to its end.
 func (s *Session) serve(secure bool) {
 	defer close(s.over)
+	defer func() { s.w, s.conn.r = nil, nil }() // nobody asks for these later, and a server may see thousands of sessions
 	defer func() { _ = s.conn.tcp.Close() }()
 	defer func() {
 		if s.drop != nil {
