@@ -61,7 +61,7 @@ func FuzzFileName(f *testing.F) {
 		if err := os.WriteFile(path, []byte("abc"), 0o600); err != nil {
 			t.Skip(err) // not every file system takes any name
 		}
-		defer os.Remove(path)
+		defer os.Remove(path) //nolint:errcheck // the folder goes with the test
 		found, err := m.Find(t.Context(), []Token{token}, true)
 		want := ok && parsed.token == token && parsed.octets == 3
 		if err != nil || (len(found[token]) == 1) != want || len(found) > 1 {

@@ -237,7 +237,7 @@ func TestRoom_none(t *testing.T) {
 	r := newRig(t, server.Addr())
 	target := &roomy{Target: r.account.Target, room: func() int64 { return 0 }}
 	r.account.Target = target
-	r.fails(fetch.PhaseDeliver, "500 listed, 500 new")
+	_ = r.fails(fetch.PhaseDeliver, "500 listed, 500 new")
 	if n := target.asked.Load(); n > 3 {
 		t.Errorf("Room() was asked %d times, want 3 at most", n)
 	}

@@ -264,7 +264,7 @@ func TestLockstep_inVain(t *testing.T) {
 	server := newServer(t, letter("a"), letter("b"), letter("c"))
 	hook(server, on("RETR 2", poptest.Reply([]byte("what?\r\n"))))
 	r := newRig(t, server.Addr())
-	r.fails(fetch.PhaseRetrieve, "3 listed, 3 new, 1 delivered")
+	_ = r.fails(fetch.PhaseRetrieve, "3 listed, 3 new, 1 delivered")
 	if got := len(server.Sessions()); got != 2 {
 		t.Errorf("%d sessions, want 2", got)
 	}
@@ -281,7 +281,7 @@ func TestLockstep_never(t *testing.T) {
 	hook(server, droppingInput("RETR 2", poptest.Cut(0), 1))
 	r := newRig(t, server.Addr())
 	r.account.POP3.Window = 1
-	r.fails(fetch.PhaseRetrieve, "3 listed, 3 new, 1 delivered")
+	_ = r.fails(fetch.PhaseRetrieve, "3 listed, 3 new, 1 delivered")
 	if got := fmt.Sprint(r.standing().LockstepSince.IsZero(), len(server.Sessions())); got != "true 1" {
 		t.Errorf("remembered nothing and sessions: %s, want true 1", got)
 	}

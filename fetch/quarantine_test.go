@@ -45,7 +45,7 @@ func TestQuarantine(t *testing.T) {
 			if test.target != nil {
 				r.account.Target = test.target
 			} else {
-				hook(server, func(s *poptest.Session, cmd string) poptest.Action {
+				hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
 					if cmd == fmt.Sprintf("RETR %d", 1+len(server.Drop("").UniqueIDs())/3) { // 2 of 3, 1 of 1
 						return poptest.Refuse(test.reply)
 					}
@@ -99,7 +99,7 @@ func TestBroken_last(t *testing.T) {
 					checkFailure(t, r.run(), fetch.PhaseRetrieve)
 				}
 				r.holds(messages[1:]...)
-				r.fails(fetch.PhaseRetrieve, "3 listed, 1 new")
+				_ = r.fails(fetch.PhaseRetrieve, "3 listed, 1 new")
 				hook(server, nil)
 				r.runs("3 listed, 1 new, 1 delivered")
 				r.holds(messages...)

@@ -215,7 +215,7 @@ func TestDeadline_stubbornMDA(t *testing.T) {
 	r.account.Target = &deliver.MDA{Command: "trap '' TERM; sleep 60; sleep 60"}
 	r.account.Deadline = 400 * time.Millisecond
 	began := time.Now()
-	r.fails(fetch.PhaseRetrieve, "1 listed, 1 new, 1 failed")
+	_ = r.fails(fetch.PhaseRetrieve, "1 listed, 1 new, 1 failed")
 	if took := time.Since(began); took > r.account.Deadline+2800*time.Millisecond { // with patience for a busy machine
 		t.Errorf("the run took %v, want its deadline and less than two seconds", took)
 	}

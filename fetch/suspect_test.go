@@ -99,7 +99,7 @@ func TestSuspect_order(t *testing.T) {
 			})
 			r := newRig(t, server.Addr())
 			r.account.Delete.Enabled = true
-			r.fails(fetch.PhaseOpen, "5 listed, 5 new, 2 delivered")
+			_ = r.fails(fetch.PhaseOpen, "5 listed, 5 new, 2 delivered")
 			r.holds(letter("a"), letter("b"))
 			r.has("a", "b")
 			checkCount(t, server, "DELE", 0)
@@ -211,7 +211,7 @@ func TestSuspect_lookFails(t *testing.T) {
 			})
 			r := newRig(t, server.Addr())
 			r.hurry(silence)
-			r.fails(fetch.PhaseRetrieve, "3 listed, 3 new, 1 delivered, 1 failed")
+			_ = r.fails(fetch.PhaseRetrieve, "3 listed, 3 new, 1 delivered, 1 failed")
 			hook(server, nil)
 			r.runs("3 listed, 2 new, 2 delivered")
 			r.holds(messages...)
@@ -241,7 +241,7 @@ func TestSuspect_slowNoop(t *testing.T) {
 			r := newRig(t, server.Addr())
 			r.account.POP3.Window = 1
 			if cut {
-				r.fails(fetch.PhaseRetrieve, "3 listed, 3 new, 1 delivered")
+				_ = r.fails(fetch.PhaseRetrieve, "3 listed, 3 new, 1 delivered")
 				r.holds(letter("a"))
 				return
 			}
@@ -287,7 +287,7 @@ func TestSuspect_manyTorsos(t *testing.T) {
 		return poptest.Action{}
 	})
 	r := newRig(t, server.Addr())
-	r.fails(fetch.PhaseRetrieve, "9 listed, 9 new, 5 quarantined")
+	_ = r.fails(fetch.PhaseRetrieve, "9 listed, 9 new, 5 quarantined")
 	if got := server.Logins(); got != 11 {
 		t.Errorf("%d log-ins, want 11", got)
 	}

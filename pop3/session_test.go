@@ -293,7 +293,7 @@ func TestListing_drips(t *testing.T) {
 		server.Configure(func(c *poptest.Config) { c.Hook = poptest.Misdeeds(t, "UIDL (pieces 1, pause 5ms)") })
 		c, err := Dial(t.Context(), server.Addr(), plain())
 		noError(t, "Dial()", err)
-		t.Cleanup(func() { c.Close() }) //nolint:errcheck // it is out of step
+		t.Cleanup(func() { c.Close() })
 		noError(t, "User()", c.User(t.Context(), "mrose", "tanstaaf"))
 		c.opts.ReplyTimeout = 250 * time.Millisecond
 		begun := time.Now()

@@ -91,10 +91,12 @@ func newInsertions(ctx context.Context, db *sql.DB) (_ *insertions, err error) {
 		return one + strings.Repeat(", "+one, rows-1)
 	}
 	for _, n := range []int{1, rowsAtOnce} {
-		if in.details[n], err = db.PrepareContext(ctx, "INSERT INTO detail (id, octets, digest, sha256, place) VALUES "+values(5, n)); err != nil {
+		in.details[n], err = db.PrepareContext(ctx, "INSERT INTO detail (id, octets, digest, sha256, place) VALUES "+values(5, n)) //nolint:sqlclosecheck // Store.Close does it
+		if err != nil {
 			return nil, err
 		}
-		if in.rows[n], err = db.PrepareContext(ctx, row+values(8, n)+" ON CONFLICT DO NOTHING"); err != nil {
+		in.rows[n], err = db.PrepareContext(ctx, row+values(8, n)+" ON CONFLICT DO NOTHING") //nolint:sqlclosecheck // likewise
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -155,10 +157,11 @@ func (in *insertions) insertSome(ctx context.Context, tx *sql.Tx, account, first
 		rows = append(rows, account, []byte(r.UniqueID), r.Copy, r.Kind, r.Listed, toMillis(r.DeliveredAt), toMillis(r.DeletedAt), id)
 	}
 	in.detailArgs, in.rowArgs = details, rows
-	if _, err := tx.StmtContext(ctx, in.details[len(records)]).ExecContext(ctx, details...); err != nil {
+	_, err = tx.StmtContext(ctx, in.details[len(records)]).ExecContext(ctx, details...) //nolint:sqlclosecheck // the transaction does it
+	if err != nil {
 		return 0, err
 	}
-	result, err := tx.StmtContext(ctx, in.rows[len(records)]).ExecContext(ctx, rows...)
+	result, err := tx.StmtContext(ctx, in.rows[len(records)]).ExecContext(ctx, rows...) //nolint:sqlclosecheck // likewise
 	if err != nil {
 		return 0, err
 	}

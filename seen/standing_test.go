@@ -40,7 +40,7 @@ func TestChangeStanding_nothingToChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback() //nolint:errcheck // nothing was written
+	defer tx.Rollback()
 	calls := 0
 	if err := s.ChangeStanding(t.Context(), account, func(*Standing) { calls++ }); err != nil || calls != 1 {
 		t.Errorf("ChangeStanding() = %v after %d calls, want nil after one", err, calls)

@@ -205,9 +205,6 @@ func goroutinesOf(label string) string {
 	}
 }
 
-// content is what message n, from 1, is as a file.
-func (r *hostileRig) content(n int) string { return contentOf(&r.messages[n-1]) }
-
 func contentOf(m *poptest.Message) string {
 	octets := m.Content
 	if m.Write != nil {

@@ -64,7 +64,7 @@ func (t *tracer) run() (status int, err error) {
 	}
 	t.resume(t.pid, 0)
 	for {
-		thread := -1
+		var thread int
 		if thread, err = t.waitAny(&wait); err != nil {
 			return 0, err
 		}
