@@ -19,6 +19,9 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
+// faultLimit bounds a run: a lock that is not let go is waited for, for half a minute.
+const faultLimit = 90 * time.Second
+
 // faultMessages is how many messages each of these runs brings: more than are synced one by one where syncfs will do.
 const faultMessages = 20
 
@@ -159,7 +162,7 @@ func (f *faults) try(t *testing.T, cases []faultCase) {
 func (f *faults) one(t *testing.T, i int, c faultCase) {
 	r := f.newRig(t, i)
 	r.label = c.name
-	run := traceFault(t, c.fault, runLimit, r.arguments()...)
+	run := traceFault(t, c.fault, faultLimit, r.arguments()...)
 	r.server.Wait()
 	f.tried.Add(1)
 	if run.hit == "" {

@@ -49,6 +49,8 @@ func (s *Store) explain(err error) error {
 		return fmt.Errorf("%s cannot be written: %w; %s", s.path, err, mendMode)
 	case sqlite3.ErrCantOpen:
 		return fmt.Errorf("%s, or a file beside it, cannot be opened: %w; %s", s.path, err, mendMode)
+	case sqlite3.ErrProtocol:
+		return fmt.Errorf("the locks of %s do not work: %w; set state_dir to a folder on a local disk", s.path, err)
 	case sqlite3.ErrFull:
 		return fmt.Errorf("the disk of %s is full: %w", s.path, err)
 	}

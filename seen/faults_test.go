@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // onShared opens a store as on a file system that other machines may have too.
@@ -227,5 +228,19 @@ func TestOpenExisting(t *testing.T) {
 	wantDiff(t, look, account, listingOf("a", "b"), "new [1], check [], seen 1, aside []")
 	if err := look.Close(); err != nil {
 		t.Errorf("Close() = %v", err)
+	}
+}
+
+// What has been waited for in vain is not waited for again by each step of the run that this ends, but is a minute later.
+func TestVain(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	s.vain.Store(&vain{ErrBusy, time.Now()})
+	if err := s.Commit(t.Context(), account, recordOf(listingOf("a")[0])); !errors.Is(err, ErrBusy) {
+		t.Errorf("Commit() = %v, want %v", err, ErrBusy)
+	}
+	s.vain.Store(&vain{ErrBusy, time.Now().Add(-2 * time.Minute)})
+	if err := s.Commit(t.Context(), account, recordOf(listingOf("a")[0])); err != nil {
+		t.Errorf("Commit() later = %v, want nil", err)
 	}
 }

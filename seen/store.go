@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -40,6 +41,7 @@ type Store struct {
 	read      *sql.DB
 	now       func() time.Time
 	lookAt    func(dir string) (place, error)
+	vain      atomic.Pointer[vain] // the last one
 
 	adding     sync.Mutex
 	insertions *insertions // nil before the first record; guarded by adding
@@ -236,12 +238,33 @@ func (s *Store) update(ctx context.Context, do func(*sql.Tx) error) error {
 	if err := s.present(); err != nil {
 		return err
 	}
-	return s.explain(transact(ctx, s.write, do))
+	return s.attempt(ctx, s.write, do)
 }
 
 // view runs do in a transaction that sees one state of the table, whatever is written meanwhile.
 func (s *Store) view(ctx context.Context, do func(*sql.Tx) error) error {
-	return s.explain(transact(ctx, s.read, do))
+	return s.attempt(ctx, s.read, do)
+}
+
+// attempt is transact, but does not wait where another has just waited in vain: a run that ends because of that still has
+// this and that to note, and must not take minutes.
+func (s *Store) attempt(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
+	const remembered = time.Minute
+	if v := s.vain.Load(); v != nil && time.Since(v.at) < remembered {
+		return v.err
+	}
+	err := s.explain(transact(ctx, db, do))
+	var fault sqlite3.Error
+	if ctx.Err() == nil && errors.Is(err, ErrBusy) || errors.As(err, &fault) && fault.Code == sqlite3.ErrProtocol {
+		s.vain.Store(&vain{err, time.Now()})
+	}
+	return err
+}
+
+// vain is a wait for others, or for a lock, that came to nothing.
+type vain struct {
+	err error
+	at  time.Time
 }
 
 func transact(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
