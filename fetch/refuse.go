@@ -3,16 +3,11 @@ package fetch
 import (
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
-
-// tellAgain is when a person is told once more of a refusal that lasts. It is a little less than a day, so that a daily run
-// tells it each time.
-const tellAgain = 23 * time.Hour
 
 // refuse notes that server or target did not give or take one message. The next run tries it again, unless it was refused
 // for good as often as the account allows: then it is quarantined, which is told once.

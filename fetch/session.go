@@ -263,7 +263,7 @@ func mayChangeAtLogin(caps pop3.Capabilities) bool {
 		ownValue(caps["LOGIN-DELAY"]) || ownValue(caps["EXPIRE"]))
 }
 
-// warnOfClearText tells, at each run, that somebody may listen (RFC 8314 section 3).
+// warnOfClearText tells that somebody may listen (RFC 8314 section 3).
 func (s *session) warnOfClearText() {
 	host, _, err := net.SplitHostPort(s.account.Server)
 	if err != nil || s.account.POP3.TLS != pop3.TLSNone {

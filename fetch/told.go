@@ -16,8 +16,9 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// toldFor is how long what lasts is not told again: cron makes a mail of every line, and may run popfetch every five minutes.
-const toldFor = 24 * time.Hour
+// tellAgain is when a person is told once more of what lasts: cron makes a mail of every line, and may run popfetch every five
+// minutes. It is a little less than a day, so that a daily run tells it each time.
+const tellAgain = 23 * time.Hour
 
 // telling is what a person is told of from run to run, a line for each thing: the warnings, and the error that ended a run.
 // The lines are the same as long as the thing lasts, whatever its details. All are told again when a day has passed.
@@ -43,7 +44,7 @@ func (s *session) loadTold() {
 	}
 	s.known = known
 	st, err := s.standing()
-	if err != nil || st.Told == "" || s.runner.now().Sub(st.ToldAt).Abs() >= toldFor { // also after a clock that was wrong
+	if err != nil || st.Told == "" || s.runner.now().Sub(st.ToldAt).Abs() >= tellAgain { // also after a clock that was wrong
 		return
 	}
 	s.telling.told, s.telling.toldAt = make(map[string]bool), st.ToldAt

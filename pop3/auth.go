@@ -33,15 +33,30 @@ func (c *Client) Conceal(secret string) {
 	slices.SortFunc(c.secrets, func(a, b string) int { return len(b) - len(a) }) // one may be a part of another
 }
 
-// conceal masks what Conceal was told of, until the log-in has succeeded: later replies are numbers and unique-ids.
+// conceal masks what Conceal was told of.
 func (c *Client) conceal(octets []byte) []byte {
-	if c.state != stateAuthorization {
-		return octets
-	}
 	for _, secret := range c.secrets {
 		octets = bytes.ReplaceAll(octets, []byte(secret), []byte("***"))
 	}
 	return octets
+}
+
+// concealIn masks it in a reply. After the log-in positive replies are numbers and unique-ids, which must stay as they are.
+func (c *Client) concealIn(r reply) reply {
+	if r.positive && c.state != stateAuthorization {
+		return r
+	}
+	r.text = c.conceal(r.text)
+	switch r.code {
+	case CodeInUse, CodeLoginDelay, CodeAuth, CodeSysTemp, CodeSysPerm: // these say what is to be done, whatever the secret
+		return r
+	}
+	for _, secret := range c.secrets {
+		if strings.Contains(string(r.code), strings.ToUpper(secret)) { // codes are in upper case
+			r.code = ""
+		}
+	}
+	return r
 }
 
 // beginLogin is begin for the methods that send credentials.
@@ -202,7 +217,7 @@ func (c *Client) readChallenge() (challenge string, done bool, err error) {
 	if !ok {
 		return "", false, c.lose(protocolError("AUTH", c.conceal(line), "a challenge or a status line"))
 	}
-	r.text = c.conceal(r.text)
+	r = c.concealIn(r)
 	c.answered()
 	return "", true, r.asError("AUTH")
 }

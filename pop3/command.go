@@ -152,8 +152,7 @@ func (c *Client) readReply(keyword string) (reply, error) {
 	if !ok {
 		return reply{}, c.lose(protocolError(keyword, c.conceal(line), "a status line"))
 	}
-	r.text = c.conceal(r.text)
-	return r, nil
+	return c.concealIn(r), nil
 }
 
 // readLine reads a line, which is valid until the next one. An error leaves the session out of step.

@@ -71,6 +71,28 @@ func TestConceal_readsOn(t *testing.T) {
 	}
 }
 
+// Also after the log-in, and where it looks like a response code; but a code that has a meaning keeps it.
+func TestConceal_refusals(t *testing.T) {
+	for _, test := range []struct {
+		password, reply string
+		code            ResponseCode
+		text            string
+	}{
+		{"hunter2", "-ERR no such message for alice/hunter2", "", "no such message for alice/***"},
+		{"hunter2", "-ERR [HUNTER2] wrong", "", "wrong"},
+		{"e", "-ERR [IN-USE] wait", CodeInUse, "wait"},
+	} {
+		t.Run(test.reply, func(t *testing.T) {
+			c := dial(t, "S: +OK\nC: USER a\nS: +OK\nC: PASS "+test.password+"\nS: +OK\nC: NOOP\nS: "+test.reply)
+			noError(t, "User()", c.User(t.Context(), "a", test.password))
+			var refused *ReplyError
+			if err := c.Noop(t.Context()); !errors.As(err, &refused) || refused.Code != test.code || refused.Text != test.text {
+				t.Errorf("Noop() = %#v, want code %q and text %q", err, test.code, test.text)
+			}
+		})
+	}
+}
+
 // However much a server says, little of a line is shown.
 func TestShown_bounded(t *testing.T) {
 	var trace []string

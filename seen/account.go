@@ -106,7 +106,7 @@ func (s *Store) Rename(ctx context.Context, from, to string) error {
 			return nil
 		}
 		if target.Records > 0 {
-			return fmt.Errorf("%q has %d records of its own", to, target.Records)
+			return fmt.Errorf("%w: %q has %d", ErrTaken, to, target.Records)
 		}
 		if _, err := tx.ExecContext(ctx, "DELETE FROM account WHERE id = ?", target.ID); err != nil {
 			return err

@@ -37,6 +37,8 @@ var (
 	ErrBusy = errors.New("seen: another process holds the state; try again later, and if it hangs, end it (fuser tells which has seen.db open)")
 	// ErrNewerSchema says that this program is too old for the database, which was left as it is.
 	ErrNewerSchema = errors.New("seen: the database was written by a later version of popfetch")
+	// ErrTaken says that an account's new name has records of its own.
+	ErrTaken = errors.New("seen: the name has records of its own")
 	// ErrUnknown says that the store has no such account.
 	ErrUnknown = errors.New("seen: no such account")
 	// ErrCreate says that the state folder or the table is not there and could not be made.

@@ -82,8 +82,10 @@ func (p *program) mend(err error) string {
 	var plain tls.RecordHeaderError
 	var refused *tls.CertificateVerificationError
 	switch {
-	case errors.As(err, &plain):
+	case errors.As(err, &plain) && p.accountOf(err).TLS == "implicit":
 		return `; if the server begins in clear, set tls = "starttls" (--tls starttls)`
+	case errors.Is(err, pop3.ErrInsecure):
+		return `; if the server speaks TLS from the first octet, set tls = "implicit" (--tls implicit), port 995`
 	case errors.As(err, &refused) && len(refused.UnverifiedCertificates) > 0:
 		return explainCertificate(refused, p.accountOf(err), time.Now())
 	case errors.Is(err, pop3.ErrHandshake) && (!isAlert(err) || isVersionAlert(err)):

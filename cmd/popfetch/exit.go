@@ -112,7 +112,7 @@ func faultStatus(err error) int {
 		return exitTempFail
 	case errors.Is(err, deliver.ErrMissing), errors.Is(err, deliver.ErrForeign), errors.Is(err, seen.ErrCreate), errors.Is(err, seen.ErrOwner):
 		return exitCantCreate
-	case errors.Is(err, pop3.ErrInsecure), errors.Is(err, pop3.ErrHandshake), isAlert(err):
+	case errors.Is(err, pop3.ErrInsecure), errors.Is(err, pop3.ErrHandshake), isRejection(err):
 		return exitNoPerm
 	case errors.As(err, &protocol), errors.Is(err, fetch.ErrNewUIDs): // unique-ids persist across sessions (RFC 1939 section 7)
 		return exitProtocol
@@ -173,4 +173,12 @@ func phaseStatus(run *fetch.Error) int {
 func isAlert(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error")
+}
+
+// isRejection tells whether the server has turned TLS down after the handshake, as it does that wants another certificate of
+// ours. Later an alert means that the connection broke.
+func isRejection(err error) bool {
+	var op *net.OpError
+	var run *fetch.Error
+	return errors.As(err, &op) && op.Op == "remote error" && errors.As(err, &run) && (run.Phase == fetch.PhaseOpen || run.Phase == fetch.PhaseLogin)
 }

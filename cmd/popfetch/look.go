@@ -32,6 +32,9 @@ func (p *program) look(c *cli.Context, look lookFunc, show func(*cli.Context, *f
 	if err != nil {
 		return err
 	}
+	for i := range accounts {
+		accounts[i].All = false // what is seen is shown as seen
+	}
 	store, err := s.openStoreToLook(c.Context)
 	if err != nil {
 		return err

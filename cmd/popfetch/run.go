@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -23,6 +24,12 @@ func (p *program) fetch(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.Bool("once") && !s.oneShot && !c.Args().Present() {
+		accounts = slices.DeleteFunc(accounts, func(a fetch.Account) bool { return a.Interval == 0 })
+		if len(accounts) == 0 {
+			return usagef("every account has interval = \"manual\"; name the one that is meant")
+		}
+	}
 	open := s.openStore
 	if c.Bool("dry-run") {
 		open = s.openStoreToLook
@@ -41,26 +48,31 @@ func (p *program) fetch(c *cli.Context) error {
 		}
 	})
 	defer stopped()
-	var output broken
+	output := broken{term: p.term}
 	runner := p.runner(s, store, &output)
 	if !c.Bool("once") {
 		return p.poll(c, runner, accounts)
 	}
 	outcome := p.outcome(c, runner.Run(c.Context, accounts))
 	if output.err != nil {
-		p.term.errorf("%v", output.err)
 		outcome = withStatus(outcome, faultStatus(output.err))
 	}
 	return outcome
 }
 
-// broken keeps the first error of standard output: mail goes on without it, but the exit status tells.
+// broken tells of the first error of standard output and keeps it: mail goes on without it, but the exit status tells.
 type broken struct {
+	term *terminal
 	once sync.Once
 	err  error
 }
 
-func (b *broken) set(err error) { b.once.Do(func() { b.err = err }) }
+func (b *broken) set(err error) {
+	b.once.Do(func() {
+		b.err = err
+		b.term.errorf("%v", err)
+	})
+}
 
 func (p *program) runner(s *setting, store *seen.Store, output *broken) *fetch.Runner {
 	r := &fetch.Runner{Store: store, Jobs: s.Jobs, Quiet: s.cli.Bool("quiet"), Crash: p.crash}
@@ -205,8 +217,12 @@ func (p *program) lookAt(c *cli.Context, runner *fetch.Runner, at lookFunc, acco
 			p.term.errorf("%v%s", err, p.mend(err))
 			statuses = append(statuses, faultStatus(err))
 			continue
-		case found.survey.Unusable > 0:
+		}
+		if found.survey.Unusable > 0 {
 			statuses = append(statuses, exitProtocol)
+		}
+		if len(found.survey.Plan.Quarantined) > 0 {
+			statuses = append(statuses, exitQuarantined)
 		}
 		broken = show(found.survey)
 	}

@@ -185,8 +185,11 @@ func (p *program) seenMark(c *cli.Context) error {
 // neither.
 func enterConfigured(c *cli.Context, store *seen.Store, name string, unknown error) (seen.Account, error) {
 	cfg, err := readFile(c)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return seen.Account{}, unknown
+	}
+	if err != nil {
+		return seen.Account{}, err
 	}
 	accounts, err := cfg.Select([]string{name})
 	if err != nil {
@@ -355,5 +358,12 @@ func (p *program) seenRename(c *cli.Context) error {
 		}
 		defer unlock() //nolint:errcheck // the lock goes with the process
 	}
-	return store.Rename(c.Context, from, to)
+	if _, err := accountNamed(c, store, from); err != nil {
+		return err
+	}
+	err = store.Rename(c.Context, from, to)
+	if errors.Is(err, seen.ErrTaken) {
+		return usagef("%w; popfetch seen forget --all %s drops them, if they are of no use", err, to)
+	}
+	return err
 }

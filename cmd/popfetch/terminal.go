@@ -205,7 +205,7 @@ func (p *program) tell(e fetch.Event, quiet bool) {
 		}
 	case fetch.Quarantined:
 		p.term.errorf("%s: message %d (unique-id %s) is quarantined and not tried again, unless popfetch seen forget names it: %v",
-			e.Account, e.Number, writeID(e.UniqueID), e.Err)
+			e.Account, e.Number, tellID(e.UniqueID), e.Err)
 	case fetch.Refused, fetch.Skipped:
 		if e.Kind == fetch.Refused || !quiet {
 			p.term.errorf("%s: message %d (unique-id %s) is %s: %v", e.Account, e.Number, tellID(e.UniqueID), e.Kind, e.Err)
