@@ -82,7 +82,7 @@ func (p *program) mend(err error) string {
 	var plain tls.RecordHeaderError
 	var refused *tls.CertificateVerificationError
 	switch {
-	case errors.As(err, &plain) && p.accountOf(err).TLS == "implicit":
+	case errors.As(err, &plain) && p.accountOf(err).TLS != "starttls":
 		return `; if the server begins in clear, set tls = "starttls" (--tls starttls)`
 	case errors.Is(err, pop3.ErrInsecure):
 		return `; if the server speaks TLS from the first octet, set tls = "implicit" (--tls implicit), port 995`

@@ -221,10 +221,10 @@ func (p *program) lookAt(c *cli.Context, runner *fetch.Runner, at lookFunc, acco
 		if found.survey.Unusable > 0 {
 			statuses = append(statuses, exitProtocol)
 		}
-		if len(found.survey.Plan.Quarantined) > 0 {
+		broken = show(found.survey)
+		if len(found.survey.Plan.Quarantined) > 0 { // show may have settled that
 			statuses = append(statuses, exitQuarantined)
 		}
-		broken = show(found.survey)
 	}
 	if broken != nil {
 		return broken

@@ -232,6 +232,7 @@ func (p *program) markListed(c *cli.Context, name string) error {
 		for _, m := range survey.Plan.Quarantined {
 			entries = append(entries, survey.Listing[m.Index])
 		}
+		survey.Plan.Quarantined = nil // they are given up now
 		return p.mark(c, store, name, known.ID, entries)
 	})
 }
