@@ -103,10 +103,13 @@ func (d *toMemory) Write(p []byte) (int, error) {
 // its writer holds.
 func (d *maildirDelivery) keepInMemory() {
 	b := d.batch
+	if d.file != nil {
+		return
+	}
 	if b.memory == nil {
 		b.memory = memories.Get().(*[memoryOctets]byte)
 	}
-	if d.file == nil && len(b.memory)-b.used > bufferOctets {
+	if len(b.memory)-b.used > bufferOctets {
 		d.writer.to = (*toMemory)(d)
 	}
 }

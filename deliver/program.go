@@ -95,6 +95,9 @@ func wait(ctx context.Context, program *exec.Cmd) (state *os.ProcessState, inter
 		return program.ProcessState, nil
 	case <-ctx.Done():
 	}
+	if err := program.Process.Signal(syscall.Signal(0)); errors.Is(err, os.ErrProcessDone) && inTime(ended, grace) {
+		return program.ProcessState, nil // it had ended by itself, and only its output was awaited
+	}
 	group := -program.Process.Pid
 	_ = syscall.Kill(group, syscall.SIGTERM)
 	inTime(ended, grace)

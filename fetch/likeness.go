@@ -21,6 +21,8 @@ type likeness struct {
 	sums    []measured
 	sorted  bool // sums are
 	moves   []move
+
+	octetsAlone bool // no header settles anything
 }
 
 // fit is what was found of the records that have the digest of a listed message.
@@ -78,7 +80,7 @@ func (l *likeness) first(digest seen.Digest) (index int, more, ok bool) {
 func (l *likeness) count(r seen.Record) {
 	switch i, more, ok := l.first(r.Digest); {
 	case !ok:
-	case more || l.fits[i] != noRecord || !l.named[i] || seen.Differ(r.Listed, l.listing[i].Octets):
+	case l.octetsAlone || more || l.fits[i] != noRecord || !l.named[i] || seen.Differ(r.Listed, l.listing[i].Octets):
 		l.fits[i] = unsure
 	default:
 		l.fits[i] = oneFits

@@ -206,7 +206,7 @@ func (r *retrieval) compare(twins []*twin) error {
 			} else {
 				r.mu.Lock()
 				r.result.Recognised++
-				r.retrieved[b.entries[0].Number] = true
+				r.retrieved[b.entries[0].Number], r.tried[b.entries[0].Key] = true, true
 				r.mu.Unlock()
 				r.event(Event{Kind: Recognised, Number: b.entries[0].Number, UniqueID: rec.UniqueID, Octets: rec.Octets})
 			}

@@ -13,6 +13,9 @@ import (
 // for good as often as the account allows: then it is quarantined, which is told once.
 func (r *retrieval) refuse(e seen.Entry, cause error) {
 	before, now := r.asides[e.Key], r.runner.now()
+	if seen.Differ(before.Listed, e.Octets) { // it was another message
+		before = seen.Aside{}
+	}
 	told := Event{Kind: Refused, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets, Err: cause}
 	// A clock that was wrong must not silence it for years.
 	told.Repeated = sameRefusal(before.Text, cause) && now.Sub(before.ToldAt).Abs() < tellAgain
@@ -22,7 +25,7 @@ func (r *retrieval) refuse(e seen.Entry, cause error) {
 		if isForGood(cause) {
 			aside.Count = 1
 		}
-		if limit := r.account.QuarantineAfter; limit > 0 && before.Count+aside.Count >= limit {
+		if limit := r.account.QuarantineAfter; aside.Count > 0 && limit > 0 && before.Count+aside.Count >= limit {
 			aside.Reason = seen.Quarantined
 			told.Kind, told.Repeated = Quarantined, false
 		}
@@ -35,13 +38,19 @@ func (r *retrieval) refuse(e seen.Entry, cause error) {
 	}
 	r.mu.Lock()
 	if told.Kind == Quarantined {
-		r.result.Quarantined++
+		r.putApart(e)
 	} else {
 		r.result.Failed++
 	}
-	r.refused[e.Key] = true
+	r.tried[e.Key] = true
 	r.mu.Unlock()
 	r.event(told)
+}
+
+// putApart counts a message that is quarantined, once in a run.
+func (s *session) putApart(e seen.Entry) {
+	s.apart[e.Key] = true
+	s.result.Quarantined = len(s.apart)
 }
 
 // isForGood tells whether a refusal counts: one for now, or a session that broke, says nothing of the message.

@@ -46,7 +46,7 @@ func (s *session) recogniseRenamed(verdicts map[int]*verdict) error {
 	if !remaining {
 		return nil
 	}
-	l, err := s.findLikeness()
+	l, err := s.findLikeness(left)
 	if err != nil {
 		return err
 	}
@@ -55,6 +55,10 @@ func (s *session) recogniseRenamed(verdicts map[int]*verdict) error {
 	}
 	// A reply too many would have shifted what was shown from one message to the next.
 	if err := s.checkStep(s.listing[len(s.listing)-1]); err != nil && !isReply(err) {
+		if isOutOfStep(err) {
+			s.blameServer(err)
+			err = fmt.Errorf("%w: %w", &suspectError{len(s.listing), "the replies to TOP are out of step"}, err)
+		}
 		return s.fail(PhaseIdentify, err)
 	}
 	for _, m := range l.moves {
@@ -84,9 +88,11 @@ func (s *session) remaining() (any, left bool, err error) {
 	return any, left, nil
 }
 
-// findLikeness asks the server for what likeness needs: the headers, and where they do not settle it the whole messages.
-func (s *session) findLikeness() (*likeness, error) {
+// findLikeness asks the server for what likeness needs: the headers, and where they do not settle it the whole messages. They
+// settle nothing where the last run left none of the recorded messages: then a new one may well be all there is.
+func (s *session) findLikeness(left bool) (*likeness, error) {
 	l := newLikeness(s.listing)
+	l.octetsAlone = !left
 	if !s.hasTop() {
 		s.warn("the maildrop shows only new unique-ids, and its server has no TOP: its messages are retrieved to be compared with what was delivered")
 	}

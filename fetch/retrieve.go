@@ -34,7 +34,9 @@ func (s *session) retrieve(plan Plan) error {
 		octets += e.Octets
 	}
 	s.event(Event{Kind: Listed, Messages: len(plan.Retrieve), Octets: octets})
-	s.result.Quarantined = len(plan.Quarantined)
+	for _, m := range plan.Quarantined {
+		s.putApart(s.listing[m.Index])
+	}
 	if err := s.mark(plan.Mark); err != nil {
 		return err
 	}
@@ -207,9 +209,10 @@ func (r *retrieval) read() error {
 	}
 	defer func() { r.idle = nil }()
 	for len(r.queue) > 0 && !r.ended() {
+		busy := r.busy() // before the look at what room is left: what is being committed gives its own back
 		if !r.fits(r.queue[0]) || !r.hasRoom(r.queue[0]) {
 			r.handOver()
-			if !r.busy() {
+			if !busy {
 				r.passOver()
 			} else if err := r.keepAliveUntil(r.freed); err != nil {
 				return err
@@ -297,8 +300,11 @@ func (r *retrieval) release(entries ...seen.Entry) {
 func (r *retrieval) end(phase Phase, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.fatal == nil {
+	switch {
+	case r.fatal == nil:
 		r.fatal = r.fail(phase, err)
+	case phase == PhaseRecord: // nothing may be delivered any more, whatever went wrong before
+		r.fatal = r.fail(phase, errors.Join(err, r.fatal))
 	}
 }
 
@@ -394,7 +400,7 @@ func (r *retrieval) keep(b *batch) {
 	for i, e := range b.entries {
 		r.result.Delivered++
 		r.result.Octets += b.records[i].Octets
-		r.retrieved[e.Number] = true
+		r.retrieved[e.Number], r.tried[e.Key] = true, true
 	}
 	r.mu.Unlock()
 	for i, e := range b.entries {

@@ -51,7 +51,8 @@ type session struct {
 	passes    int                     // sessions of this run
 	counted   bool                    // Result.New is
 	suspects  map[seen.Key]*suspicion // messages that need a second look
-	refused   map[seen.Key]bool       // messages that this run leaves alone, since it has tried them
+	tried     map[seen.Key]bool       // messages that this run has delivered, refused or quarantined: further sessions leave them alone
+	apart     map[seen.Key]bool       // those that are quarantined
 	silent    map[int]int             // by message-number, how often a look at it showed nothing
 	warned    map[string]bool         // what was told in this run
 	shortfall int                     // see seen.Standing
@@ -71,7 +72,8 @@ func newSession(ctx context.Context, r *Runner, account *Account) *session {
 		account:  account,
 		result:   Result{Account: account.Name},
 		suspects: make(map[seen.Key]*suspicion),
-		refused:  make(map[seen.Key]bool),
+		tried:    make(map[seen.Key]bool),
+		apart:    make(map[seen.Key]bool),
 		warned:   make(map[string]bool),
 		silent:   make(map[int]int),
 	}
@@ -305,6 +307,7 @@ func isReply(err error) bool {
 
 // list reads the listings, once and before any DELE, since some servers renumber after it, and joins them.
 func (s *session) list() error {
+	s.listing = nil // that of the session before
 	listings, err := s.client.Listings(s.soft)
 	if err != nil {
 		return s.fail(PhaseList, err)
@@ -411,7 +414,7 @@ func (s *session) plan() (Plan, error) {
 		}
 	}
 	plan := planRetrieval(s.listing, s.diff, verdicts, s.account)
-	plan.Retrieve = slices.DeleteFunc(plan.Retrieve, func(e seen.Entry) bool { return s.refused[e.Key] })
+	plan.Retrieve = slices.DeleteFunc(plan.Retrieve, func(e seen.Entry) bool { return s.tried[e.Key] })
 	s.suspectsFirst(plan.Retrieve)
 	return plan, nil
 }

@@ -127,11 +127,14 @@ func (s *session) checkStep(e seen.Entry) error {
 	listed, err := s.client.UIDLNumber(s.hard, e.Number)
 	switch {
 	case isReply(err):
-		if err = s.client.Noop(s.hard); isReply(err) != isReply(noop) {
+		if err = s.client.Noop(s.hard); err != nil && !isReply(err) {
+			return err
+		}
+		if isReply(err) != isReply(noop) {
 			return errOutOfStep
 		}
 		return err
-	case err == nil && listed.UniqueID != e.UniqueID:
+	case err == nil && listed.UniqueID != e.UniqueID && !isMade(e.UniqueID):
 		return errOutOfStep
 	}
 	return err
@@ -166,7 +169,8 @@ func (r *retrieval) quarantine(e seen.Entry, why string) {
 		r.end(PhaseRecord, errors.Unwrap(err))
 	}
 	r.mu.Lock()
-	r.result.Quarantined++
+	r.putApart(e)
+	r.tried[e.Key] = true
 	r.mu.Unlock()
 	r.event(Event{Kind: Quarantined, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets, Err: cause})
 }

@@ -68,8 +68,6 @@ const rowsAtOnce = 16
 type insertions struct {
 	details, rows map[int]*sql.Stmt // by how many records they add: one or rowsAtOnce
 	replace       *sql.Stmt
-
-	detailArgs, rowArgs []any // used again by each transaction, of which there is one at a time
 }
 
 // prepareInsertions must be called before a transaction begins, which takes the one connection.
@@ -147,7 +145,8 @@ func (in *insertions) insert(ctx context.Context, tx *sql.Tx, account int64, rec
 
 // insertSome adds one record or rowsAtOnce, whose details get the ids from first on, and returns how many keys are new.
 func (in *insertions) insertSome(ctx context.Context, tx *sql.Tx, account, first int64, records []Record) (added int, err error) {
-	details, rows := in.detailArgs[:0], in.rowArgs[:0]
+	details := make([]any, 0, 5*len(records))
+	rows := make([]any, 0, 8*len(records))
 	for i, r := range records {
 		if r.Kind == 0 {
 			return 0, fmt.Errorf("the record of unique-id %q has no kind", r.UniqueID)
@@ -156,7 +155,6 @@ func (in *insertions) insertSome(ctx context.Context, tx *sql.Tx, account, first
 		details = append(details, id, r.Octets, records[i].Digest[:], records[i].SHA256[:], r.Place)
 		rows = append(rows, account, []byte(r.UniqueID), r.Copy, r.Kind, r.Listed, toMillis(r.DeliveredAt), toMillis(r.DeletedAt), id)
 	}
-	in.detailArgs, in.rowArgs = details, rows
 	_, err = tx.StmtContext(ctx, in.details[len(records)]).ExecContext(ctx, details...) //nolint:sqlclosecheck // the transaction does it
 	if err != nil {
 		return 0, err

@@ -180,7 +180,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	for ; version < len(migrations); version++ {
-		err := transact(ctx, db, func(tx *sql.Tx) error {
+		err := transact(ctx, db, patience, func(tx *sql.Tx) error {
 			if _, err := tx.ExecContext(ctx, migrations[version]); err != nil {
 				return err
 			}

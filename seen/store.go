@@ -41,7 +41,7 @@ type Store struct {
 	read      *sql.DB
 	now       func() time.Time
 	lookAt    func(dir string) (place, error)
-	vain      atomic.Pointer[vain] // the last one
+	vain      atomic.Pointer[time.Time] // when somebody last waited for another process in vain
 
 	adding     sync.Mutex
 	insertions *insertions // nil before the first record; guarded by adding
@@ -246,29 +246,27 @@ func (s *Store) view(ctx context.Context, do func(*sql.Tx) error) error {
 	return s.attempt(ctx, s.read, do)
 }
 
-// attempt is transact, but does not wait where another has just waited in vain: a run that ends because of that still has
+// attempt is transact, but hardly waits where another has just waited in vain: a run that ends because of that still has
 // this and that to note, and must not take minutes.
 func (s *Store) attempt(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
 	const remembered = time.Minute
-	if v := s.vain.Load(); v != nil && time.Since(v.at) < remembered {
-		return v.err
+	wait := patience
+	if at := s.vain.Load(); at != nil && time.Since(*at) < remembered {
+		wait = 0
 	}
-	err := s.explain(transact(ctx, db, do))
+	err := s.explain(transact(ctx, db, wait, do))
 	var fault sqlite3.Error
 	if ctx.Err() == nil && errors.Is(err, ErrBusy) || errors.As(err, &fault) && fault.Code == sqlite3.ErrProtocol {
-		s.vain.Store(&vain{err, time.Now()})
+		now := time.Now()
+		s.vain.Store(&now)
+	} else if err == nil {
+		s.vain.Store(nil)
 	}
 	return err
 }
 
-// vain is a wait for others, or for a lock, that came to nothing.
-type vain struct {
-	err error
-	at  time.Time
-}
-
-func transact(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
-	tx, err := begin(ctx, db)
+func transact(ctx context.Context, db *sql.DB, wait time.Duration, do func(*sql.Tx) error) error {
+	tx, err := begin(ctx, db, wait)
 	if err != nil {
 		return err
 	}
@@ -279,15 +277,15 @@ func transact(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
 	return tx.Commit()
 }
 
-// begin waits for the transactions of other processes. A refused BEGIN has done nothing, so that it may be tried again.
-func begin(ctx context.Context, db *sql.DB) (*sql.Tx, error) {
+// begin waits so long for the transactions of other processes, and tries once in any case. A refused BEGIN has done nothing, so that it may be tried again.
+func begin(ctx context.Context, db *sql.DB, wait time.Duration) (*sql.Tx, error) {
 	for began := time.Now(); ; {
 		tx, err := db.BeginTx(ctx, nil)
 		var refused sqlite3.Error
 		if !errors.As(err, &refused) || refused.Code != sqlite3.ErrBusy {
 			return tx, err
 		}
-		if time.Since(began) >= patience || ctx.Err() != nil {
+		if time.Since(began) >= wait || ctx.Err() != nil {
 			return nil, fmt.Errorf("%w: %w", ErrBusy, err)
 		}
 	}
