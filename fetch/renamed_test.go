@@ -100,6 +100,19 @@ func TestNewUIDs(t *testing.T) {
 		r.runs("2 listed")
 		r.holds(a, b)
 	})
+	t.Run("C0041/another copy after an empty listing", func(t *testing.T) {
+		first, second := letter("a"), letter("a") // as to one who is addressed directly and by a list: equal headers
+		first.Content = append(first.Content, strings.Repeat("x", 300)...)
+		second.Content = append(second.Content, strings.Repeat("x", 300)+"footer"...)
+		r, server := start(t, first)
+		r.runs("1 listed, 1 new, 1 delivered")
+		list(server)
+		r.runs("")
+		list(server, under("by-list", second))
+		r.account.Delete.Enabled = true
+		r.runs("1 listed, 1 new, 1 delivered, 1 deleted")
+		r.holds(first, second)
+	})
 	t.Run("C0040/match without TOP", func(t *testing.T) {
 		r, server := start(t, a, b, sized("d", "d", "1"))
 		noTop(server)

@@ -338,3 +338,23 @@ func TestSuspect_loginDelay(t *testing.T) {
 		})
 	}
 }
+
+// Under --all too, a further session of a run retrieves nothing that the sessions before it have delivered or quarantined.
+func TestSuspect_all(t *testing.T) {
+	t.Parallel()
+	messages := many("a", 6, func(i, octets int) string {
+		if i == 2 {
+			octets *= 10 // whole, but suspect: it takes a second look on a new connection
+		}
+		return strconv.Itoa(octets)
+	})
+	const content = ".\r\n+OK forged\r\nrest\r\n"
+	torso := poptest.Message{UniqueID: "torso", Content: []byte(content)}
+	server := newServer(t, slices.Insert(slices.Clone(messages), 4, torso)...)
+	hook(server, on("RETR 5", unstuffed(content)))
+	r := newRig(t, server.Addr())
+	r.account.All = true
+	r.runs("7 listed, 7 new, 6 delivered, 1 quarantined")
+	r.holds(messages...)
+	server.CheckRules(t)
+}
