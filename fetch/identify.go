@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"iter"
 	"slices"
 	"time"
 
@@ -61,7 +60,7 @@ func (s *session) judgeRecorded(verdicts map[int]*verdict) error {
 		}
 		return again
 	})
-	for part := range chunks(suspects) {
+	for part := range slices.Chunk(suspects, chunk) {
 		if err := s.judgeChunk(part, doubtful, verdicts); err != nil {
 			return err
 		}
@@ -281,17 +280,4 @@ func (s *session) record(records []seen.Record) error {
 		return s.fail(PhaseRecord, err)
 	}
 	return nil
-}
-
-// chunks cuts a slice in parts of at most chunk elements.
-func chunks[T any](all []T) iter.Seq[[]T] {
-	return func(yield func([]T) bool) {
-		for len(all) > 0 {
-			n := min(chunk, len(all))
-			if !yield(all[:n]) {
-				return
-			}
-			all = all[n:]
-		}
-	}
 }

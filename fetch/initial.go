@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"net/mail"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,7 +104,7 @@ func (s *session) mark(entries []seen.Entry) error {
 	now := s.runner.now()
 	records := func(yield func([]seen.Record) bool) {
 		part := make([]seen.Record, 0, chunk)
-		for entries := range chunks(entries) {
+		for entries := range slices.Chunk(entries, chunk) {
 			part = part[:0]
 			for _, e := range entries {
 				part = append(part, seen.Record{Key: e.Key, Kind: seen.Marked, Listed: e.Octets, Digest: s.oldDigests[s.indexOf(e.Number)], DeliveredAt: now})

@@ -58,7 +58,7 @@ func (s *session) judgeFound(verdicts map[int]*verdict) error {
 		}
 		held := slices.DeleteFunc(part, func(i int) bool { return len(places[s.token(s.listing[i])]) == 0 })
 		s.found = s.found || len(held) > 0
-		for indexes := range chunks(held) {
+		for indexes := range slices.Chunk(held, chunk) {
 			if err := s.judgeHeld(indexes, places, verdicts); err != nil {
 				return err
 			}

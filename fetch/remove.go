@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/popfetch/popfetch/seen"
 )
@@ -16,7 +17,7 @@ func (s *session) remove() ([]seen.Entry, error) {
 	}
 	removable := s.removable()
 	deleted := make([]seen.Entry, 0, len(removable))
-	for part := range chunks(removable) {
+	for part := range slices.Chunk(removable, chunk) {
 		if s.soft.Err() != nil { // what is left is deleted by the next run
 			return deleted, s.fail(PhaseDelete, fmt.Errorf("stopped with messages still to delete: %w", context.Cause(s.soft)))
 		}

@@ -33,7 +33,6 @@ type session struct {
 	diff     seen.Diff
 	asides   map[seen.Key]seen.Aside // what earlier runs have set aside, listed or not
 	copies   map[string][]int        // the indexes of unique-ids that are listed more than once
-	sizes    bool                    // LIST was answered
 	digests  map[int]seen.Digest     // by message-number, what TOP has shown in this session
 	verdicts map[int]*verdict        // by index; what identify found
 	looking  bool                    // nothing is to be changed, in the store either
@@ -320,7 +319,6 @@ func (s *session) list() error {
 	if listings.ScanErr != nil {
 		s.warn("the server does not tell the sizes of messages: %w", listings.ScanErr)
 	}
-	s.sizes = listings.ScanErr == nil
 	s.listing, s.result.Unusable = join(listings)
 	s.result.Listed = len(s.listing)
 	if s.result.Unusable > 0 {

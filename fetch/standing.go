@@ -35,15 +35,11 @@ func (s *session) begin() error {
 	}
 	s.shortfall = st.Shortfall
 	s.beginLockstep(st)
-	return s.admit()
+	return s.admit(st)
 }
 
 // admit returns a *LoginError if the account must not log in yet: nothing is sent then, since servers count each attempt.
-func (s *session) admit() error {
-	st, err := s.standing()
-	if err != nil {
-		return err
-	}
+func (s *session) admit(st seen.Standing) error {
 	left := held(st, s.runner.now())
 	switch {
 	case left <= 0:
@@ -148,7 +144,7 @@ func (s *session) pause() error {
 	if left > 0 && left < s.timeLeft() {
 		wait(s.soft, left)
 	}
-	return s.admit()
+	return s.admit(st)
 }
 
 // timeLeft returns how long a run may wait for its next session.
