@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"strconv"
 )
 
@@ -36,7 +37,7 @@ type Target interface {
 	Room(ctx context.Context) (octets int64, err error)
 	// Find tells which messages the target already holds whole, and their places (several where it holds copies); deep also looks
 	// where somebody may have filed them (Maildir++ folders). A target that cannot know returns nil.
-	Find(ctx context.Context, tokens []Token, deep bool) (map[Token][]string, error)
+	Find(ctx context.Context, tokens iter.Seq[Token], deep bool) (map[Token][]string, error)
 	// Holds counts the messages that the target holds: those that popfetch has delivered, for whatever account, and others. A
 	// target that cannot know returns zeros.
 	Holds(ctx context.Context) (own, others int, err error)

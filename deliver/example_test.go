@@ -7,6 +7,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/popfetch/popfetch/deliver"
@@ -48,7 +49,7 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	found, err := target.Find(ctx, tokens, false)
+	found, err := target.Find(ctx, slices.Values(tokens), false)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -62,7 +63,7 @@ func FuzzFileName(f *testing.F) {
 			t.Skip(err) // not every file system takes any name
 		}
 		defer os.Remove(path) //nolint:errcheck // the folder goes with the test
-		found, err := m.Find(t.Context(), []Token{token}, true)
+		found, err := m.Find(t.Context(), slices.Values([]Token{token}), true)
 		want := ok && parsed.token == token && parsed.octets == 3
 		if err != nil || (len(found[token]) == 1) != want || len(found) > 1 {
 			t.Errorf("Find() with a file %q = %q, %v, want it found: %v", name, found, err, want)

@@ -22,9 +22,8 @@ type Maildir struct {
 // NewMaildir does no I/O. path is absolute.
 func NewMaildir(path string) *Maildir { return &Maildir{path: filepath.Clean(path)} }
 
-// Limit allows 64 messages or 4 MiB a batch, which one wait for the disk then makes durable, and two batches on their
-// way: one fills while the other is committed.
-func (m *Maildir) Limit() Limit { return Limit{Messages: 64, Octets: 4 << 20, Batches: 2} }
+// Limit allows 1000 messages or 4 MiB a batch, which one wait for the disk then makes durable, and two batches at once.
+func (m *Maildir) Limit() Limit { return Limit{Messages: 1000, Octets: 4 << 20, Batches: 2} }
 
 // Room is that of the Maildir's file system.
 func (m *Maildir) Room(context.Context) (octets int64, err error) { return roomIn(m.path) }

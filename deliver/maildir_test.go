@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -161,7 +162,7 @@ func TestMaildir_vanished(t *testing.T) {
 	if _, err := m.Begin(t.Context()); !errors.Is(err, ErrMissing) {
 		t.Errorf("Begin() = %v, want ErrMissing", err)
 	}
-	if _, err := m.Find(t.Context(), []Token{token(1)}, false); !errors.Is(err, ErrMissing) {
+	if _, err := m.Find(t.Context(), slices.Values([]Token{token(1)}), false); !errors.Is(err, ErrMissing) {
 		t.Errorf("Find() = %v, want ErrMissing", err)
 	}
 	if err := m.Prepare(t.Context(), false); !errors.Is(err, ErrMissing) {
@@ -253,7 +254,7 @@ func TestMaildirCommit_fullDisk(t *testing.T) {
 		t.Errorf("new holds %d messages, want the %d that are safe", len(got), safe)
 	}
 	for i := range safe {
-		if found, err := m.Find(t.Context(), []Token{token(i)}, false); err != nil || len(found) != 1 {
+		if found, err := m.Find(t.Context(), slices.Values([]Token{token(i)}), false); err != nil || len(found) != 1 {
 			t.Errorf("Find() of message %d = %v, %v, want it", i, found, err)
 		}
 	}
@@ -303,7 +304,7 @@ func TestMaildirCommit_renameError(t *testing.T) {
 	if got := files(t, m.path+"/tmp"); len(got) > 0 {
 		t.Errorf("tmp holds %q, want nothing", got)
 	}
-	found, err := m.Find(t.Context(), []Token{token(0), token(1), token(2)}, false)
+	found, err := m.Find(t.Context(), slices.Values([]Token{token(0), token(1), token(2)}), false)
 	if err != nil || len(found) != 1 || len(found[token(0)]) != 1 {
 		t.Errorf("Find() = %v, %v, want the first message alone", found, err)
 	}
@@ -338,7 +339,7 @@ func TestMaildirCommit_atOnce(t *testing.T) {
 }
 
 func TestMaildirLimit(t *testing.T) {
-	if got, want := NewMaildir("/nowhere").Limit(), (Limit{64, 4 << 20, 2}); got != want {
+	if got, want := NewMaildir("/nowhere").Limit(), (Limit{1000, 4 << 20, 2}); got != want {
 		t.Errorf("Limit() = %v, want %v", got, want)
 	}
 }

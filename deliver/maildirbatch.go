@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 )
 
@@ -22,8 +21,28 @@ var errFinished = errors.New("deliver: the batch is finished")
 // and moves them: two that work in tmp at the same time wait for each other more than they work.
 const memoryOctets = 1 << 20
 
-// memories are shared by all batches, one after the other.
-var memories = sync.Pool{New: func() any { return new([memoryOctets]byte) }}
+// memories are what all batches share, one after the other. A batch that finds none does without: then the disk is behind, and
+// more of what waits for it should not be in memory.
+var memories = func() chan *[memoryOctets]byte {
+	all := make(chan *[memoryOctets]byte, 4)
+	for range cap(all) {
+		all <- nil // made when it is needed
+	}
+	return all
+}()
+
+// takeMemory returns nil if there is none left.
+func takeMemory() *[memoryOctets]byte {
+	select {
+	case memory := <-memories:
+		if memory == nil {
+			memory = new([memoryOctets]byte)
+		}
+		return memory
+	default:
+		return nil
+	}
+}
 
 // maildirBatch holds the files of closed deliveries open until they are synced: a descriptor opened again could miss a
 // write error that happened in between.
@@ -107,9 +126,9 @@ func (d *maildirDelivery) keepInMemory() {
 		return
 	}
 	if b.memory == nil {
-		b.memory = memories.Get().(*[memoryOctets]byte)
+		b.memory = takeMemory()
 	}
-	if len(b.memory)-b.used > bufferOctets {
+	if b.memory != nil && len(b.memory)-b.used > bufferOctets {
 		d.writer.to = (*toMemory)(d)
 	}
 }
@@ -211,7 +230,7 @@ func (b *maildirBatch) Commit(ctx context.Context) (safe int, err error) {
 func (b *maildirBatch) release() {
 	_ = b.tmp.Close() // it only names the folder
 	if b.memory != nil {
-		memories.Put(b.memory)
+		memories <- b.memory
 		b.memory = nil
 	}
 }

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -21,11 +23,14 @@ const namesAtOnce = 4096
 // has as many octets as its name tells. A missing Maildir is ErrMissing.
 //
 // go-maildir's Walk is of no use here: it does not look into new, and takes a name without ":2," for an error.
-func (m *Maildir) Find(ctx context.Context, tokens []Token, deep bool) (map[Token][]string, error) {
-	wanted := make(map[Token]bool, len(tokens))
-	for _, token := range tokens {
-		wanted[token] = true
-	}
+func (m *Maildir) Find(ctx context.Context, tokens iter.Seq[Token], deep bool) (map[Token][]string, error) {
+	wanted := sync.OnceValue(func() map[Token]bool { // not for a Maildir that holds nothing of ours
+		all := make(map[Token]bool)
+		for token := range tokens {
+			all[token] = true
+		}
+		return all
+	})
 	folders := []string{"."}
 	if deep {
 		more, err := m.subfolders()
@@ -61,10 +66,10 @@ func (m *Maildir) Holds(ctx context.Context) (own, others int, err error) {
 	return own, others, nil
 }
 
-func (m *Maildir) findIn(ctx context.Context, folder string, wanted map[Token]bool, found map[Token][]string) error {
+func (m *Maildir) findIn(ctx context.Context, folder string, wanted func() map[Token]bool, found map[Token][]string) error {
 	visited := make(map[string]bool)
 	err := m.walk(ctx, folder, func(place, name string) {
-		if parsed, ok := parseName(name); ok && wanted[parsed.token] {
+		if parsed, ok := parseName(name); ok && wanted()[parsed.token] {
 			visited[place] = true
 		}
 	})

@@ -33,7 +33,7 @@ func move(t *testing.T, m *Maildir, from, to string) {
 
 func find(t *testing.T, m *Maildir, deep bool, tokens ...Token) map[Token][]string {
 	t.Helper()
-	found, err := m.Find(t.Context(), tokens, deep)
+	found, err := m.Find(t.Context(), slices.Values(tokens), deep)
 	if err != nil {
 		t.Fatalf("Find() = %v, want no error", err)
 	}
@@ -222,7 +222,7 @@ func BenchmarkMaildirFind(b *testing.B) {
 			}
 			b.ResetTimer()
 			for b.Loop() {
-				if _, err := m.Find(b.Context(), []Token{token(1), token(n + 1)}, true); err != nil {
+				if _, err := m.Find(b.Context(), slices.Values([]Token{token(1), token(n + 1)}), true); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"os"
 	"strings"
@@ -63,7 +64,9 @@ func (m *MDA) Begin(ctx context.Context) (Batch, error) {
 }
 
 // Find knows nothing.
-func (m *MDA) Find(context.Context, []Token, bool) (map[Token][]string, error) { return nil, nil }
+func (m *MDA) Find(context.Context, iter.Seq[Token], bool) (map[Token][]string, error) {
+	return nil, nil
+}
 
 // Holds knows nothing.
 func (m *MDA) Holds(context.Context) (own, others int, err error) { return 0, 0, nil }

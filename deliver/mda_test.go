@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 )
@@ -86,7 +87,7 @@ func TestMDA_notStarted(t *testing.T) {
 
 func TestMDA_knowsNothing(t *testing.T) {
 	m := &MDA{Command: "exit 0"}
-	if found, err := m.Find(t.Context(), []Token{token(1)}, true); found != nil || err != nil {
+	if found, err := m.Find(t.Context(), slices.Values([]Token{token(1)}), true); found != nil || err != nil {
 		t.Errorf("Find() = %v, %v, want nothing", found, err)
 	}
 	if _, err := m.Open(t.Context(), "new/x"); !errors.Is(err, errors.ErrUnsupported) {

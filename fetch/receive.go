@@ -59,9 +59,15 @@ func (r *retrieval) lose(err error) error {
 	return r.fail(PhaseRetrieve, err)
 }
 
-// handOverFull hands the open batch over if it is full.
+// handOverFull hands the open batch over if it is full, or is worth it and would not have to wait. So batches are small, and
+// soon durable, where the disk is fast, and where it is slow many messages share one wait for it.
 func (r *retrieval) handOverFull() {
-	if b := r.open; b != nil && (len(b.records) >= r.limit.Messages || b.octets >= r.limit.Octets) {
+	b := r.open
+	if b == nil {
+		return
+	}
+	full := len(b.records) >= r.limit.Messages || b.octets >= r.limit.Octets
+	if full || len(b.records) >= enough && r.atLeisure() {
 		r.handOver()
 	}
 }
@@ -99,8 +105,8 @@ func (r *retrieval) batchFor(e seen.Entry) (*batch, error) {
 		r.open = &batch{
 			Batch:   opened,
 			begun:   time.Now(),
-			entries: make([]seen.Entry, 0, r.limit.Messages),
-			records: make([]seen.Record, 0, r.limit.Messages),
+			entries: make([]seen.Entry, 0, min(r.limit.Messages, 2*enough)),
+			records: make([]seen.Record, 0, min(r.limit.Messages, 2*enough)),
 		}
 	}
 	return r.open, nil

@@ -45,9 +45,12 @@ func (s *session) judgeFound(verdicts map[int]*verdict) error {
 		}
 	}
 	for part := range slices.Chunk(wanted, lookedForAtOnce) {
-		tokens := make([]deliver.Token, len(part))
-		for n, i := range part {
-			tokens[n] = s.token(s.listing[i])
+		tokens := func(yield func(deliver.Token) bool) {
+			for _, i := range part {
+				if !yield(s.token(s.listing[i])) {
+					return
+				}
+			}
 		}
 		places, err := s.account.Target.Find(s.soft, tokens, s.known.Records == 0)
 		if errors.Is(err, deliver.ErrMissing) && !s.known.Delivered {
@@ -55,6 +58,9 @@ func (s *session) judgeFound(verdicts map[int]*verdict) error {
 		}
 		if err != nil {
 			return s.fail(PhaseTarget, err)
+		}
+		if len(places) == 0 {
+			continue
 		}
 		held := slices.DeleteFunc(part, func(i int) bool { return len(places[s.token(s.listing[i])]) == 0 })
 		s.found = s.found || len(held) > 0

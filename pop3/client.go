@@ -34,7 +34,8 @@ type Options struct {
 	// StallTimeout limits silence inside a message; each octet restarts it; zero means one minute.
 	StallTimeout time.Duration
 
-	// Window is how many commands may be unanswered where the server announces PIPELINING; zero means 100, one: never pipeline.
+	// Window is how many commands may be unanswered where the server announces PIPELINING; zero means 2000, one: never
+	// pipeline. From 100 on it is no more than the server answers in a second.
 	Window int
 	// WindowOctets bounds the announced octets of unanswered RETR commands (two commands are always allowed); zero means 8 MiB.
 	WindowOctets int64
@@ -58,7 +59,7 @@ func (o *Options) withDefaults() Options {
 	setDefault(&filled.GreetingTimeout, time.Minute)
 	setDefault(&filled.ReplyTimeout, time.Minute)
 	setDefault(&filled.StallTimeout, time.Minute)
-	setDefault(&filled.Window, 100)
+	setDefault(&filled.Window, 2000)
 	setDefault(&filled.WindowOctets, 8<<20)
 	filled.WindowOctets = min(filled.WindowOctets, 1<<60) // so that sums of it do not overflow
 	return filled

@@ -92,8 +92,8 @@ func (m *Message) finish() error {
 // refused message is yielded as *ReplyError with a Message that tells the number, and the loop goes on; any other error ends it.
 // When the sequence ends no more is sent, and the loop goes on until what is unanswered is answered.
 //
-// Where the server announces PIPELINING, a window of commands is unanswered (Options.Window and WindowOctets, 4 KiB of
-// commands, but two commands in any case), and is filled up when half of it is answered. So numbers are taken from the
+// Where the server announces PIPELINING, a window of commands is unanswered (what it answers in a second, within Options.Window
+// and WindowOctets and 16 KiB of commands, but two commands in any case), and is filled up when half of it is answered. So numbers are taken from the
 // sequence well before their messages are yielded; each number that is taken is sent. A body that is left unread is read
 // and dropped. Leaving the loop while replies are outstanding, that of the present message included, leaves the session
 // out of step.
@@ -182,7 +182,8 @@ func (c *Client) pipeline(ctx context.Context, keyword, suffix string, requests 
 	defer end()
 	next, stop := iter.Pull2(requests)
 	defer stop()
-	w := window{next: next, keyword: keyword, suffix: suffix, commands: c.window(), octets: c.opts.WindowOctets}
+	most := c.window()
+	w := window{next: next, keyword: keyword, suffix: suffix, most: most, commands: min(most, leastWindow), octets: c.opts.WindowOctets}
 	for {
 		if c.state == stateClosed {
 			each(answer{w.oldest(), fmt.Errorf("%s: %w", keyword, ErrClosed)})

@@ -1,16 +1,20 @@
 package pop3
 
-import "strconv"
+import (
+	"strconv"
+	"time"
+)
 
 // windowCommandOctets bounds the octets of unanswered commands. They fit in any usual buffer of a socket, so that writing
 // never waits for a server that does not read before its replies are read.
-const windowCommandOctets = 4 << 10
+const windowCommandOctets = 16 << 10
 
 // window decides which commands of a pipeline may be sent now.
 type window struct {
 	next            func() (number int, octets int64, ok bool)
 	keyword, suffix string
-	commands        int   // how many commands may be unanswered
+	most            int   // how many commands may ever be unanswered
+	commands        int   // how many may be now: what the server answers in a second; see adapt
 	octets          int64 // how many announced octets may be
 
 	unanswered    []request
@@ -20,6 +24,21 @@ type window struct {
 	announced     int64    // octets of unanswered
 	commandOctets int      // of unanswered
 	refillAt      int      // no refill before so few are unanswered, so that commands share packets
+	filled        int      // how many were unanswered after the last refill
+	filledAt      time.Time
+}
+
+// leastWindow is how many commands may be unanswered whatever the server takes for them.
+const leastWindow = 100
+
+// adapt lets as many commands be unanswered as the server answers in a second. A fast one is never without work then, and
+// with a slow one it does not take long until the caller, who wants to stop, has what was asked for.
+func (w *window) adapt() {
+	answered, took := w.filled-len(w.unanswered), time.Since(w.filledAt)
+	if answered > 0 && w.most > leastWindow {
+		perSecond := int64(answered) * int64(time.Second) / max(int64(took), 1)
+		w.commands = int(min(max(perSecond, leastWindow), int64(w.most)))
+	}
 }
 
 // refill returns the commands that may be sent now, and counts them as unanswered.
@@ -27,6 +46,7 @@ func (w *window) refill() []command {
 	if len(w.unanswered) > w.refillAt {
 		return nil
 	}
+	w.adapt()
 	var commands []command
 	for w.isOpen() && w.take() {
 		req, cmd := *w.ahead, w.command(*w.ahead)
@@ -40,6 +60,7 @@ func (w *window) refill() []command {
 		commands = append(commands, cmd)
 	}
 	w.refillAt = len(w.unanswered) / 2
+	w.filled, w.filledAt = len(w.unanswered), time.Now()
 	return commands
 }
 
@@ -100,7 +121,7 @@ func (w *window) oldest() request {
 // pop takes the oldest request out, since it is answered.
 func (w *window) pop() {
 	req := w.unanswered[0]
-	w.unanswered = append(w.unanswered[:0], w.unanswered[1:]...)
+	w.unanswered = w.unanswered[1:]
 	w.announced -= w.counted(req)
 	w.commandOctets -= len(w.command(req).line()) + len("\r\n")
 }

@@ -11,7 +11,7 @@ import (
 // A known one has the server and user that Enter noted last: records stay with the name.
 func (s *Store) Lookup(ctx context.Context, name, server, user string) (Account, error) {
 	var a Account
-	err := s.view(ctx, func(tx *sql.Tx) (err error) {
+	err := s.view(ctx, func(tx *sql.Conn) (err error) {
 		a, err = lookup(ctx, tx, name, server, user)
 		return err
 	})
@@ -29,7 +29,7 @@ func (s *Store) Enter(ctx context.Context, name, server, user string) (Account, 
 	if err != nil || a.ID != 0 && a.Server == server && a.User == user {
 		return a, err
 	}
-	err = s.update(ctx, func(tx *sql.Tx) (err error) {
+	err = s.update(ctx, func(tx *sql.Conn) (err error) {
 		_, err = tx.ExecContext(ctx, `
 			INSERT INTO account (name, server, user, since) VALUES (?, ?, ?, ?)
 			ON CONFLICT (name) DO UPDATE SET server = excluded.server, user = excluded.user, since = excluded.since`,
@@ -58,7 +58,7 @@ func (s *Store) Enter(ctx context.Context, name, server, user string) (Account, 
 // Accounts lists all accounts by name.
 func (s *Store) Accounts(ctx context.Context) ([]Account, error) {
 	var all []Account
-	err := s.view(ctx, func(tx *sql.Tx) error {
+	err := s.view(ctx, func(tx *sql.Conn) error {
 		rows, err := tx.QueryContext(ctx, selectAccount+" ORDER BY name")
 		if err != nil {
 			return err
@@ -90,7 +90,7 @@ func (s *Store) Accounts(ctx context.Context) ([]Account, error) {
 // Rename gives an account's state to another name. ErrUnknown: there is no such account. A name that has records itself
 // is refused; one without, made by a run that began before the renaming, gives way. The caller holds the locks of both.
 func (s *Store) Rename(ctx context.Context, from, to string) error {
-	err := s.update(ctx, func(tx *sql.Tx) error {
+	err := s.update(ctx, func(tx *sql.Conn) error {
 		old, err := lookup(ctx, tx, from, "", "")
 		if err != nil {
 			return err

@@ -14,7 +14,7 @@ func (s *Store) SetAside(ctx context.Context, account int64, asides ...Aside) er
 	if len(asides) == 0 {
 		return nil
 	}
-	err := s.update(ctx, func(tx *sql.Tx) error {
+	err := s.update(ctx, func(tx *sql.Conn) error {
 		statements, err := prepare(ctx, tx, `
 			INSERT INTO aside (account, unique_id, copy, reason, listed, count, since, last, text, told_at)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -24,6 +24,7 @@ func (s *Store) SetAside(ctx context.Context, account int64, asides ...Aside) er
 		if err != nil {
 			return err
 		}
+		defer statements.close() //nolint:errcheck // they have done their work
 		now := s.now()
 		for _, a := range asides {
 			if a.Reason == 0 {
@@ -52,7 +53,7 @@ func (s *Store) SetAside(ctx context.Context, account int64, asides ...Aside) er
 // Asides returns what is set aside for an account, by unique-id and copy; those with an AbsentAt are not listed any more.
 func (s *Store) Asides(ctx context.Context, account int64) ([]Aside, error) {
 	var stored []aside
-	err := s.view(ctx, func(tx *sql.Tx) (err error) {
+	err := s.view(ctx, func(tx *sql.Conn) (err error) {
 		stored, err = readAsides(ctx, tx, account)
 		return err
 	})
@@ -95,7 +96,7 @@ func readAsides(ctx context.Context, q querier, account int64) ([]aside, error) 
 }
 
 // tryAfresh lets what server or target refused, however often, be tried as if it never was.
-func tryAfresh(ctx context.Context, tx *sql.Tx, where string, args []any) (int, error) {
+func tryAfresh(ctx context.Context, tx *sql.Conn, where string, args []any) (int, error) {
 	result, err := tx.ExecContext(ctx, "UPDATE aside SET reason = ?, count = 0, text = '', told_at = 0"+where+" AND reason IN (?, ?)",
 		slices.Concat([]any{Refused}, args, []any{Refused, Quarantined})...)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 // where a listing begins with just that, only the rest is looked up.
 func (s *Store) Diff(ctx context.Context, account int64, listing []Entry, due time.Time) (Diff, error) {
 	c := comparison{account: account, listing: listing, due: toMillis(due), lookupCost: s.lookupCost}
-	err := s.view(ctx, func(tx *sql.Tx) error { return c.run(ctx, tx) })
+	err := s.view(ctx, func(tx *sql.Conn) error { return c.run(ctx, tx) })
 	if err != nil {
 		return Diff{}, fmt.Errorf("comparing the listing with the seen-table: %w", err)
 	}
@@ -36,7 +36,7 @@ type comparison struct {
 	lookupCost int // of Store
 }
 
-func (c *comparison) run(ctx context.Context, tx *sql.Tx) error {
+func (c *comparison) run(ctx context.Context, tx *sql.Conn) error {
 	last, err := readFinished(ctx, tx, c.account)
 	if err != nil {
 		return err
@@ -61,17 +61,13 @@ func (c *comparison) run(ctx context.Context, tx *sql.Tx) error {
 	if len(order) < last.records/c.lookupCost {
 		return c.compare(order, tableOf(ctx, tx, c.account, asides, c.uniqueIDs(order)))
 	}
-	table, err := wholeTable(ctx, tx, c.account, asides)
-	if err != nil {
-		return err
-	}
-	return c.compare(order, table)
+	return c.compare(order, wholeTable(ctx, tx, c.account, asides))
 }
 
 // runTail compares a listing whose first entries are what the last finished run left. Of these only the ones whose
 // unique-id is listed behind them too, or has copies, or was set aside, are looked at; the others are seen. It is not done if
 // that leaves too much to look up.
-func (c *comparison) runTail(ctx context.Context, tx *sql.Tx, asides []aside, listed int) (done bool, err error) {
+func (c *comparison) runTail(ctx context.Context, tx *sql.Conn, asides []aside, listed int) (done bool, err error) {
 	most := len(c.listing) / c.lookupCost
 	if len(c.listing)-listed+len(asides) > most {
 		return false, nil
@@ -99,7 +95,7 @@ func (c *comparison) runTail(ctx context.Context, tx *sql.Tx, asides []aside, li
 }
 
 // idsWithCopies returns the unique-ids of which more than one copy is recorded, up to a limit.
-func idsWithCopies(ctx context.Context, tx *sql.Tx, account int64, limit int) (map[string]bool, error) {
+func idsWithCopies(ctx context.Context, tx *sql.Conn, account int64, limit int) (map[string]bool, error) {
 	rows, err := tx.QueryContext(ctx, "SELECT DISTINCT unique_id FROM seen WHERE account = ? AND copy > 0 LIMIT ?", account, limit)
 	if err != nil {
 		return nil, err
@@ -205,7 +201,7 @@ type finished struct {
 }
 
 // readFinished returns the zero value for account 0.
-func readFinished(ctx context.Context, tx *sql.Tx, account int64) (finished, error) {
+func readFinished(ctx context.Context, tx *sql.Conn, account int64) (finished, error) {
 	var f finished
 	if account == 0 {
 		return f, nil

@@ -237,17 +237,14 @@ func TestVain(t *testing.T) {
 	s := open(t)
 	account := enter(t, s)
 	record := recordOf(listingOf("a")[0])
-	other, err := s.write.BeginTx(t.Context(), nil) // as another process would hold it
-	if err != nil {
-		t.Fatal(err)
-	}
+	letGo := hold(t, s)
 	waiting := openIn(t, s.dir)
 	now := time.Now()
 	waiting.vain.Store(&now)
 	if err := waiting.Commit(t.Context(), account, record); !errors.Is(err, ErrBusy) || time.Since(now) > patience/2 {
 		t.Errorf("Commit() = %v after %v, want %v soon", err, time.Since(now), ErrBusy)
 	}
-	if err := other.Rollback(); err != nil {
+	if err := letGo(); err != nil {
 		t.Fatal(err)
 	}
 	if err := waiting.Commit(t.Context(), account, record); err != nil || waiting.vain.Load() != nil {

@@ -19,7 +19,7 @@ const graceTime = 90 * 24 * time.Hour
 // Only rows that change are written.
 func (s *Store) Finish(ctx context.Context, account int64, left []Entry, deleted []Key, at time.Time) error {
 	f := finish{account: account, left: left, at: toMillis(at), complete: true}
-	err := s.update(ctx, func(tx *sql.Tx) error { return f.run(ctx, tx, deleted) })
+	err := s.update(ctx, func(tx *sql.Conn) error { return f.run(ctx, tx, deleted) })
 	if err != nil {
 		return fmt.Errorf("finishing a run in the seen-table: %w", err)
 	}
@@ -38,7 +38,7 @@ type finish struct {
 	mark, forget [2]*sql.Stmt
 }
 
-func (f *finish) run(ctx context.Context, tx *sql.Tx, deleted []Key) error {
+func (f *finish) run(ctx context.Context, tx *sql.Conn, deleted []Key) error {
 	statements, err := prepare(ctx, tx,
 		"UPDATE seen SET absent_at = ?4 WHERE account = ?1 AND unique_id = ?2 AND copy = ?3",
 		"UPDATE aside SET absent_at = ?4 WHERE account = ?1 AND unique_id = ?2 AND copy = ?3",
@@ -48,6 +48,7 @@ func (f *finish) run(ctx context.Context, tx *sql.Tx, deleted []Key) error {
 	if err != nil {
 		return err
 	}
+	defer statements.close() //nolint:errcheck // they have done their work
 	copy(f.mark[:], statements[0:2])
 	copy(f.forget[:], statements[2:4])
 	for _, k := range deleted {
@@ -76,7 +77,7 @@ func (f *finish) run(ctx context.Context, tx *sql.Tx, deleted []Key) error {
 }
 
 // merge goes through what is left and what is known side by side, both by unique-id and copy.
-func (f *finish) merge(ctx context.Context, tx *sql.Tx) error {
+func (f *finish) merge(ctx context.Context, tx *sql.Conn) error {
 	order := make([]int, len(f.left))
 	for i := range order {
 		order[i] = i
@@ -86,10 +87,7 @@ func (f *finish) merge(ctx context.Context, tx *sql.Tx) error {
 	if err != nil {
 		return err
 	}
-	t, err := wholeTable(ctx, tx, f.account, asides)
-	if err != nil {
-		return err
-	}
+	t := wholeTable(ctx, tx, f.account, asides)
 	for {
 		k, err := t.next()
 		if err != nil {

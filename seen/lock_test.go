@@ -88,13 +88,7 @@ func TestStore_busy(t *testing.T) {
 		hold func(*testing.T, *Store) (letGo func() error) // as a process does that hangs
 		want func(context.Context, *Store) error
 	}{
-		{"a transaction", func(t *testing.T, s *Store) func() error {
-			tx, err := s.write.BeginTx(t.Context(), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return tx.Rollback
-		}, func(ctx context.Context, s *Store) error {
+		{"a transaction", hold, func(ctx context.Context, s *Store) error {
 			_, err := s.Enter(ctx, "work", "pop.example.org:995", "alice")
 			return err
 		}},

@@ -22,13 +22,9 @@ func (s *Store) Commit(ctx context.Context, account int64, records ...Record) er
 
 // CommitParts is Commit of so many records that they are made part by part: all of them are recorded, or none.
 func (s *Store) CommitParts(ctx context.Context, account int64, parts iter.Seq[[]Record]) error {
-	in, err := s.prepareInsertions(ctx)
-	if err != nil {
-		return fmt.Errorf("recording messages: %w", err)
-	}
-	err = s.update(ctx, func(tx *sql.Tx) error {
+	err := s.update(ctx, func(tx *sql.Conn) error {
 		for records := range parts {
-			if err := in.insert(ctx, tx, account, records); err != nil {
+			if err := s.insert(ctx, tx, account, records); err != nil {
 				return err
 			}
 		}
@@ -42,18 +38,14 @@ func (s *Store) CommitParts(ctx context.Context, account int64, parts iter.Seq[[
 
 // Replace gives the unique-ids these records instead of all that they have, in one transaction, as Commit does.
 func (s *Store) Replace(ctx context.Context, account int64, uniqueIDs []string, records ...Record) error {
-	in, err := s.prepareInsertions(ctx)
-	if err != nil {
-		return fmt.Errorf("recording %d messages anew: %w", len(records), err)
-	}
-	err = s.update(ctx, func(tx *sql.Tx) error {
+	err := s.update(ctx, func(tx *sql.Conn) error {
 		for chunk := range slices.Chunk(uniqueIDs, lookupChunk) {
 			where, args := whereIDs(account, chunk)
 			if _, err := tx.ExecContext(ctx, "DELETE FROM seen"+where, args...); err != nil {
 				return err
 			}
 		}
-		return in.insert(ctx, tx, account, records)
+		return s.insert(ctx, tx, account, records)
 	})
 	if err != nil {
 		return fmt.Errorf("recording %d messages anew: %w", len(records), err)
@@ -62,73 +54,83 @@ func (s *Store) Replace(ctx context.Context, account int64, uniqueIDs []string, 
 }
 
 // rowsAtOnce is how many records one statement adds; more would gain little.
-const rowsAtOnce = 16
+const rowsAtOnce = 64
 
-// insertions are the statements by which records are added, made once for all transactions.
+// insertions are the statements by which records are added. They are made once, for all transactions.
 type insertions struct {
-	details, rows map[int]*sql.Stmt // by how many records they add: one or rowsAtOnce
-	replace       *sql.Stmt
+	one, many insertion
+	replace   *sql.Stmt
+	all       statements
 }
 
-// prepareInsertions must be called before a transaction begins, which takes the one connection.
-func (s *Store) prepareInsertions(ctx context.Context) (*insertions, error) {
-	s.adding.Lock()
-	defer s.adding.Unlock()
-	var err error
-	if s.insertions == nil {
-		s.insertions, err = newInsertions(ctx, s.write)
-	}
-	return s.insertions, err
+// insertion adds so many records: first their details, then their rows. Of the details the first gets the id ?1, and so on.
+type insertion struct {
+	records       int
+	details, rows *sql.Stmt
 }
 
-func newInsertions(ctx context.Context, db *sql.DB) (_ *insertions, err error) {
-	in := &insertions{details: make(map[int]*sql.Stmt), rows: make(map[int]*sql.Stmt)}
-	const row = "INSERT INTO seen (account, unique_id, copy, kind, listed, delivered_at, deleted_at, detail) VALUES "
-	values := func(columns, rows int) string {
-		one := "(?" + strings.Repeat(", ?", columns-1) + ")"
-		return one + strings.Repeat(", "+one, rows-1)
+func (in *insertions) close() error { return in.all.close() }
+
+func newInsertions(ctx context.Context, conn *sql.Conn) (*insertions, error) {
+	const table = "INSERT INTO seen (account, unique_id, copy, kind, listed, delivered_at, deleted_at, detail) VALUES "
+	// Each value that need not be handed over for each row is worth it.
+	detail := func(i int) string { return fmt.Sprintf("(?1 + %d, ?, ?, ?, ?)", i) }
+	row := func(i int) string { return fmt.Sprintf("(?2, ?, ?, ?, ?, ?, ?, ?1 + %d)", i) }
+	rows := func(row func(int) string, n int) string {
+		var all []string
+		for i := range n {
+			all = append(all, row(i))
+		}
+		return strings.Join(all, ", ")
 	}
+	var queries []string
 	for _, n := range []int{1, rowsAtOnce} {
-		in.details[n], err = db.PrepareContext(ctx, "INSERT INTO detail (id, octets, digest, sha256, place) VALUES "+values(5, n)) //nolint:sqlclosecheck // Store.Close does it
-		if err != nil {
-			return nil, err
-		}
-		in.rows[n], err = db.PrepareContext(ctx, row+values(8, n)+" ON CONFLICT DO NOTHING") //nolint:sqlclosecheck // likewise
-		if err != nil {
-			return nil, err
-		}
+		queries = append(queries,
+			"INSERT INTO detail (id, octets, digest, sha256, place) VALUES "+rows(detail, n),
+			table+rows(row, n)+" ON CONFLICT DO NOTHING")
 	}
-	in.replace, err = db.PrepareContext(ctx, row+values(8, 1)+`
+	queries = append(queries, table+row(0)+`
 		ON CONFLICT DO UPDATE SET kind = excluded.kind, listed = excluded.listed, delivered_at = excluded.delivered_at,
 			deleted_at = excluded.deleted_at, absent_at = 0, detail = excluded.detail`)
+	all, err := prepare(ctx, conn, queries...)
 	if err != nil {
 		return nil, err
 	}
-	return in, nil
+	return &insertions{
+		one:     insertion{records: 1, details: all[0], rows: all[1]},
+		many:    insertion{records: rowsAtOnce, details: all[2], rows: all[3]},
+		replace: all[4],
+		all:     all,
+	}, nil
 }
 
 // insert adds records, or replaces those of the same keys, in the transaction tx.
-func (in *insertions) insert(ctx context.Context, tx *sql.Tx, account int64, records []Record) error {
-	var last int64  // of the ids in detail; nobody else writes while the transaction lasts
-	var asides bool // hardly any account has any, and looking for each message costs
-	err := tx.QueryRowContext(ctx, `
+func (s *Store) insert(ctx context.Context, tx *sql.Conn, account int64, records []Record) (err error) {
+	if s.insertions == nil {
+		if s.insertions, err = newInsertions(ctx, tx); err != nil {
+			return err
+		}
+	}
+	ctx = context.WithoutCancel(ctx) // see transact
+	var last int64                   // of the ids in detail; nobody else writes while the transaction lasts
+	var asides bool                  // hardly any account has any, and looking for each message costs
+	err = tx.QueryRowContext(ctx, `
 		SELECT (SELECT coalesce(max(id), 0) FROM detail), EXISTS (SELECT 1 FROM aside WHERE account = ?)`, account).Scan(&last, &asides)
 	if err != nil {
 		return err
 	}
-	// The driver would start a goroutine for each statement that could be cancelled. The transaction still can be.
-	ctx = context.WithoutCancel(ctx)
 	added, delivered := 0, false
 	for len(records) > 0 {
-		n := 1
-		if len(records) >= rowsAtOnce {
-			n = rowsAtOnce
+		in := s.insertions.one
+		if len(records) >= s.insertions.many.records {
+			in = s.insertions.many
 		}
-		fresh, err := in.insertSome(ctx, tx, account, last+1, records[:n])
+		some := records[:in.records]
+		fresh, err := s.insertions.insert(ctx, in, account, last+1, some)
 		if err != nil {
 			return err
 		}
-		for _, r := range records[:n] {
+		for _, r := range some {
 			delivered = delivered || r.Kind == Delivered
 			if asides {
 				_, err := tx.ExecContext(ctx, "DELETE FROM aside WHERE account = ? AND unique_id = ? AND copy = ?", account, []byte(r.UniqueID), r.Copy)
@@ -137,29 +139,30 @@ func (in *insertions) insert(ctx context.Context, tx *sql.Tx, account int64, rec
 				}
 			}
 		}
-		added, last, records = added+fresh, last+int64(n), records[n:]
+		added, last, records = added+fresh, last+int64(len(some)), records[len(some):]
 	}
 	_, err = tx.ExecContext(ctx, "UPDATE account SET records = records + ?, delivered = max(delivered, ?) WHERE id = ?", added, delivered, account)
 	return err
 }
 
-// insertSome adds one record or rowsAtOnce, whose details get the ids from first on, and returns how many keys are new.
-func (in *insertions) insertSome(ctx context.Context, tx *sql.Tx, account, first int64, records []Record) (added int, err error) {
-	details := make([]any, 0, 5*len(records))
-	rows := make([]any, 0, 8*len(records))
+// insert adds as many records as in does, whose details get the ids from first on, and returns how many keys are new.
+func (in *insertions) insert(ctx context.Context, some insertion, account, first int64, records []Record) (added int, err error) {
+	const perDetail, perRow = 4, 6
+	details := make([]any, 0, 1+perDetail*len(records))
+	rows := make([]any, 0, 2+perRow*len(records))
+	details = append(details, first)
+	rows = append(rows, first, account)
 	for i, r := range records {
 		if r.Kind == 0 {
 			return 0, fmt.Errorf("the record of unique-id %q has no kind", r.UniqueID)
 		}
-		id := first + int64(i)
-		details = append(details, id, r.Octets, records[i].Digest[:], records[i].SHA256[:], r.Place)
-		rows = append(rows, account, []byte(r.UniqueID), r.Copy, r.Kind, r.Listed, toMillis(r.DeliveredAt), toMillis(r.DeletedAt), id)
+		details = append(details, r.Octets, records[i].Digest[:], records[i].SHA256[:], r.Place)
+		rows = append(rows, []byte(r.UniqueID), r.Copy, r.Kind, r.Listed, toMillis(r.DeliveredAt), toMillis(r.DeletedAt))
 	}
-	_, err = tx.StmtContext(ctx, in.details[len(records)]).ExecContext(ctx, details...) //nolint:sqlclosecheck // the transaction does it
-	if err != nil {
+	if _, err = some.details.ExecContext(ctx, details...); err != nil {
 		return 0, err
 	}
-	result, err := tx.StmtContext(ctx, in.rows[len(records)]).ExecContext(ctx, rows...) //nolint:sqlclosecheck // likewise
+	result, err := some.rows.ExecContext(ctx, rows...)
 	if err != nil {
 		return 0, err
 	}
@@ -167,11 +170,13 @@ func (in *insertions) insertSome(ctx context.Context, tx *sql.Tx, account, first
 	if err != nil || int(n) == len(records) {
 		return int(n), err
 	}
-	replace := tx.StmtContext(ctx, in.replace) // what is there already takes the new details; those just added keep theirs
-	for row := range slices.Chunk(rows, 8) {
-		if _, err := replace.ExecContext(ctx, row...); err != nil {
+	// What is there already takes the new details; those just added keep theirs.
+	id := first
+	for row := range slices.Chunk(rows[2:], perRow) {
+		if _, err := in.replace.ExecContext(ctx, slices.Concat([]any{id, account}, row)...); err != nil {
 			return 0, err
 		}
+		id++
 	}
 	return int(n), nil
 }
@@ -195,7 +200,7 @@ func scanRecord(rows *sql.Rows) (Record, error) {
 func (s *Store) Records(ctx context.Context, account int64, uniqueIDs []string) ([]Record, error) {
 	var found []Record
 	ids := slices.Compact(slices.Sorted(slices.Values(uniqueIDs)))
-	err := s.view(ctx, func(tx *sql.Tx) error {
+	err := s.view(ctx, func(tx *sql.Conn) error {
 		for chunk := range slices.Chunk(ids, lookupChunk) {
 			where, args := whereIDs(account, chunk)
 			for r, err := range queryRecords(ctx, tx, where, args) {
@@ -216,7 +221,7 @@ func (s *Store) Records(ctx context.Context, account int64, uniqueIDs []string) 
 // All yields every record of an account, by unique-id and copy. An error is yielded once, at the end.
 func (s *Store) All(ctx context.Context, account int64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		err := s.view(ctx, func(tx *sql.Tx) error {
+		err := s.view(ctx, func(tx *sql.Conn) error {
 			for r, err := range queryRecords(ctx, tx, " WHERE account = ?", []any{account}) {
 				if err != nil {
 					return err
@@ -273,7 +278,7 @@ func whereIDs(account int64, ids []string) (where string, args []any) {
 // is tried as if it never was. It returns how many of both there were. Unique-ids that are not known are passed over.
 func (s *Store) Forget(ctx context.Context, account int64, uniqueIDs ...string) (int, error) {
 	forgotten := 0
-	err := s.update(ctx, func(tx *sql.Tx) error {
+	err := s.update(ctx, func(tx *sql.Conn) error {
 		if len(uniqueIDs) == 0 {
 			return s.forget(ctx, tx, &forgotten, " WHERE account = ?", []any{account})
 		}
@@ -291,7 +296,7 @@ func (s *Store) Forget(ctx context.Context, account int64, uniqueIDs ...string) 
 	return forgotten, nil
 }
 
-func (s *Store) forget(ctx context.Context, tx *sql.Tx, forgotten *int, where string, args []any) error {
+func (s *Store) forget(ctx context.Context, tx *sql.Conn, forgotten *int, where string, args []any) error {
 	refused, err := tryAfresh(ctx, tx, where, args)
 	if err != nil {
 		return err

@@ -174,13 +174,13 @@ func check(ctx context.Context, db *sql.DB) error {
 
 // migrate brings the database to the present version, each step in a transaction of its own. Open's lock keeps other
 // processes from doing it at the same time.
-func migrate(ctx context.Context, db *sql.DB) error {
+func migrate(ctx context.Context, conn *sql.Conn) error {
 	var version int
-	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+	if err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return err
 	}
 	for ; version < len(migrations); version++ {
-		err := transact(ctx, db, patience, func(tx *sql.Tx) error {
+		err := transact(ctx, conn, "BEGIN IMMEDIATE", patience, func(tx *sql.Conn) error {
 			if _, err := tx.ExecContext(ctx, migrations[version]); err != nil {
 				return err
 			}

@@ -89,7 +89,7 @@ func TestMigrate_fails(t *testing.T) {
 func TestTransact_error(t *testing.T) {
 	s := open(t)
 	refusal := errors.New("refused")
-	err := s.update(t.Context(), func(tx *sql.Tx) error {
+	err := s.update(t.Context(), func(tx *sql.Conn) error {
 		_, err := tx.ExecContext(t.Context(), "INSERT INTO account (name, server, user, since) VALUES ('x', '', '', 0)")
 		return errors.Join(err, refusal)
 	})

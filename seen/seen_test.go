@@ -1,6 +1,7 @@
 package seen
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -27,6 +28,18 @@ func openIn(t testing.TB, dir string) *Store {
 		}
 	})
 	return s
+}
+
+// hold begins a transaction as another process would hold it, and returns what ends it.
+func hold(t *testing.T, s *Store) (letGo func() error) {
+	t.Helper()
+	if _, err := s.write.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	return func() error {
+		_, err := s.write.ExecContext(context.Background(), "ROLLBACK")
+		return err
+	}
 }
 
 // enter makes the account "work".

@@ -29,7 +29,7 @@ type Standing struct {
 // Standing returns the standing of an account; that of an unknown one (ID 0) is good.
 func (s *Store) Standing(ctx context.Context, account int64) (Standing, error) {
 	var st Standing
-	err := s.view(ctx, func(tx *sql.Tx) (err error) {
+	err := s.view(ctx, func(tx *sql.Conn) (err error) {
 		st, err = readStanding(ctx, tx, account)
 		return err
 	})
@@ -50,7 +50,7 @@ func (s *Store) ChangeStanding(ctx context.Context, account int64, change func(*
 	if change(&st); st.equal(before) { // as nearly always; then no transaction is needed
 		return nil
 	}
-	err = s.update(ctx, func(tx *sql.Tx) error {
+	err = s.update(ctx, func(tx *sql.Conn) error {
 		st, err := readStanding(ctx, tx, account)
 		if err != nil {
 			return err

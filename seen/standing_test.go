@@ -36,11 +36,7 @@ func TestStore_Standing(t *testing.T) {
 func TestChangeStanding_nothingToChange(t *testing.T) {
 	s := open(t)
 	account := enter(t, s)
-	tx, err := s.write.BeginTx(t.Context(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback()
+	defer hold(t, s)()
 	calls := 0
 	if err := s.ChangeStanding(t.Context(), account, func(*Standing) { calls++ }); err != nil || calls != 1 {
 		t.Errorf("ChangeStanding() = %v after %d calls, want nil after one", err, calls)

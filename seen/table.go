@@ -123,29 +123,30 @@ type table struct {
 // unique-id. Handing rows over one by one takes half as long again, with several small pieces of memory for each; and while
 // they are handed over, Finish could not change them.
 const packed = `
-	SELECT coalesce(group_concat(copy || ' ' || kind || ' ' || listed || ' ' || delivered_at || ' ' || absent_at || ' ' ||
-		deleted_at || ' ' || length(unique_id) || ' ' || CAST(unique_id AS TEXT), ''), '')
+	SELECT coalesce(group_concat(
+		concat_ws(' ', copy, kind, listed, delivered_at, absent_at, deleted_at, length(unique_id), unique_id), ''), '')
 	FROM (SELECT * FROM seen`
 
 // mergeChunk is how many rows are read at once.
 const mergeChunk = 1024
 
 // wholeTable reads everything that is known of an account. Rows that it has passed may be changed meanwhile.
-func wholeTable(ctx context.Context, tx *sql.Tx, account int64, asides []aside) (*table, error) {
-	statements, err := prepare(ctx, tx, packed+" WHERE account = ? AND (unique_id, copy) > (?, ?) ORDER BY unique_id, copy LIMIT ?)")
-	if err != nil {
-		return nil, err
-	}
+func wholeTable(ctx context.Context, tx *sql.Conn, account int64, asides []aside) *table {
+	const query = packed + " WHERE account = ? AND (unique_id, copy) > (?, ?) ORDER BY unique_id, copy LIMIT ?)"
 	t := &table{asides: asides, last: Key{Copy: -1}}
 	t.chunks = func() (chunk string, err error) {
-		err = statements[0].QueryRowContext(ctx, account, []byte(t.last.UniqueID), t.last.Copy, mergeChunk).Scan(&chunk)
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		once := context.WithoutCancel(ctx) // see transact
+		err = tx.QueryRowContext(once, query, account, []byte(t.last.UniqueID), t.last.Copy, mergeChunk).Scan(&chunk)
 		return chunk, err
 	}
-	return t, nil
+	return t
 }
 
 // tableOf reads what is known of the unique-ids, which are in ascending order and all different.
-func tableOf(ctx context.Context, tx *sql.Tx, account int64, asides []aside, ids []string) *table {
+func tableOf(ctx context.Context, tx *sql.Conn, account int64, asides []aside, ids []string) *table {
 	t := &table{asides: asides, last: Key{Copy: -1}}
 	t.chunks = func() (chunk string, err error) {
 		for chunk == "" && len(ids) > 0 && err == nil {
