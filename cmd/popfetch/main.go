@@ -24,6 +24,7 @@ const (
 )
 
 func main() {
+	schedule()
 	keepMemoryPrivate()
 	debug.SetGCPercent(collectPercent)
 	debug.SetMemoryLimit(memoryLimit)
