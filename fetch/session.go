@@ -300,6 +300,9 @@ func (s *session) askCapabilities() error {
 }
 
 func isReply(err error) bool {
+	if err == nil { // nearly always, and then it costs nothing
+		return false
+	}
 	var reply *pop3.ReplyError
 	return errors.As(err, &reply)
 }

@@ -19,7 +19,7 @@ import (
 // A run makes little garbage and holds little, so that by default the collector would work after each few megabytes; it
 // may wait longer, until the program comes near the memory that it is to live in.
 const (
-	collectPercent = 400
+	collectPercent = 800
 	memoryLimit    = 44 << 20 // octets
 )
 
