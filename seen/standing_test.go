@@ -36,7 +36,8 @@ func TestStore_Standing(t *testing.T) {
 func TestChangeStanding_nothingToChange(t *testing.T) {
 	s := open(t)
 	account := enter(t, s)
-	defer hold(t, s)()
+	letGo := hold(t, s)
+	defer func() { _ = letGo() }()
 	calls := 0
 	if err := s.ChangeStanding(t.Context(), account, func(*Standing) { calls++ }); err != nil || calls != 1 {
 		t.Errorf("ChangeStanding() = %v after %d calls, want nil after one", err, calls)

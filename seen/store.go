@@ -356,7 +356,7 @@ type statements []*sql.Stmt
 func prepare(ctx context.Context, conn *sql.Conn, queries ...string) (statements, error) {
 	var made statements
 	for _, query := range queries {
-		statement, err := conn.PrepareContext(ctx, query)
+		statement, err := conn.PrepareContext(ctx, query) //nolint:sqlclosecheck // close does it
 		if err != nil {
 			return nil, errors.Join(err, made.close())
 		}
