@@ -44,7 +44,7 @@ func (s *session) leaveOutOld(verdicts map[int]*verdict) error {
 			}
 		}
 	} else if !s.hasTop() {
-		s.warn("the server has no TOP, which alone could tell how old its messages are: initial is left aside")
+		s.warn("the server has no TOP, or shows nothing of some messages by it, and nothing else could tell how old its messages are: initial is left aside")
 		return nil
 	}
 	s.oldDigests = make([]seen.Digest, len(s.listing))

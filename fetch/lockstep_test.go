@@ -286,3 +286,25 @@ func TestLockstep_never(t *testing.T) {
 		t.Errorf("remembered nothing and sessions: %s, want true 1", got)
 	}
 }
+
+// What only looks falls back as a run does, and remembers nothing: a person who checks an account is told what a run would find.
+func TestLook_brokenPipelining(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, poptest.Numbered(3, 100)...)
+	hook(server, func(s *poptest.Session, cmd string) poptest.Action {
+		if s.Number() == 1 && cmd == "UIDL" { // sent together with STAT and LIST
+			return poptest.Reply([]byte("3 messages\r\n"))
+		}
+		return poptest.Action{}
+	})
+	r := newRig(t, server.Addr())
+	survey, err := r.runner.Look(t.Context(), &r.account)
+	if err != nil || len(survey.Plan.Retrieve) != 3 {
+		t.Fatalf("Look() = %+v, %v, want three messages to retrieve", survey, err)
+	}
+	checkCount(t, server, "UIDL", 2)
+	r.pipelined()
+	if _, err := r.runner.Look(t.Context(), &r.account); err != nil || !r.pipelined() {
+		t.Errorf("the next Look(): error %v, want it to pipeline again", err)
+	}
+}

@@ -47,6 +47,20 @@ func (r *Runner) look(ctx context.Context, account *Account, checking bool) (*Su
 	if err := s.begin(); err != nil {
 		return nil, err
 	}
+	for { // as run does
+		s.passes++
+		survey, err := s.survey()
+		if !s.goesOn(err) {
+			return survey, err
+		}
+		if err := s.pause(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// survey is one session of a look.
+func (s *session) survey() (*Survey, error) {
 	if err := s.open(); err != nil {
 		return nil, err
 	}
@@ -61,7 +75,7 @@ func (r *Runner) look(ctx context.Context, account *Account, checking bool) (*Su
 		return nil, s.leave(err)
 	}
 	survey := &Survey{
-		Account:      account.Name,
+		Account:      s.account.Name,
 		Greeting:     s.client.Greeting(),
 		Capabilities: s.client.Capabilities(),
 		Listing:      s.listing,

@@ -250,12 +250,17 @@ func (s *setting) sharing(a *config.Account) []string {
 // readFiles reads the files that the account names, so that a fault of theirs is told, as a *config.Error, before anything is
 // contacted. A password is read again at each log-in: it may change while popfetch polls.
 func readFiles(s *setting, a *config.Account) (*tls.Config, error) {
-	c, err := tlsConfig(a)
+	c, key, err := tlsConfig(a)
 	if err == nil && (a.Password.File != "" || a.Password.Credential != "") {
+		key = "password_file"
+		if a.Password.Credential != "" {
+			key = "password_credential"
+		}
 		_, err = a.Password.Resolve(s.cli.Context)
+		err = errors.Unwrap(err) // its text begins with the key
 	}
 	if err != nil {
-		return nil, &config.Error{File: s.File, Key: "account." + a.Name, Err: err}
+		return nil, s.Mistake(a.Name, key, err)
 	}
 	return c, nil
 }

@@ -35,6 +35,21 @@ type Config struct {
 	StateDir string    // absolute; empty where none is written and there is no home folder
 	Jobs     int       // accounts at work at once, at least 1
 	Accounts []Account // in the file's order
+
+	lines map[string]int // of the file, by dotted name
+}
+
+// Mistake says what is wrong with the value that key has for an account, where
+// it is written: at the account, in [defaults], or as an option.
+func (c *Config) Mistake(account, key string, err error) *Error {
+	if c.File == "" {
+		return &Error{Key: option(key), Err: err}
+	}
+	name := dotted("account", account, key)
+	if inherited := dotted("defaults", key); c.lines[name] == 0 && c.lines[inherited] > 0 {
+		name = inherited
+	}
+	return &Error{File: c.File, Line: c.lines[name], Key: name, Err: err}
 }
 
 // Account is one account, checked and with [defaults] applied. A field bears

@@ -37,6 +37,7 @@ func Load(path string) (*Config, error) {
 	index := indexLines(text)
 	r := reader{file: path, folder: folder, index: index, lines: index.lines()}
 	cfg := r.config(document)
+	cfg.lines = r.lines
 	r.checkAccess(info)
 	if len(r.errs) > 0 {
 		return nil, r.errs.tidy()
