@@ -138,11 +138,14 @@ func TestManual_JSON(t *testing.T) {
 	program := []string{
 		string(fetch.Started), string(fetch.Listed), string(fetch.Marked), string(fetch.Recognised), string(fetch.Delivered), string(fetch.Refused), string(fetch.Quarantined),
 		string(fetch.Skipped), string(fetch.Deleted), string(fetch.Warning), string(fetch.Finished), "max_size", "quarantine_after", "initial",
+		"none", // tls
 	}
-	line := reflect.TypeFor[eventLine]()
-	for i := range line.NumField() {
-		name, _, _ := strings.Cut(line.Field(i).Tag.Get("json"), ",")
-		program = append(program, name)
+	for _, line := range []reflect.Type{reflect.TypeFor[eventLine](), reflect.TypeFor[checked](), reflect.TypeFor[listed](),
+		reflect.TypeFor[foretold](), reflect.TypeFor[record](), reflect.TypeFor[done]()} {
+		for i := range line.NumField() {
+			name, _, _ := strings.Cut(line.Field(i).Tag.Get("json"), ",")
+			program = append(program, name)
+		}
 	}
 	var page []string
 	for text := range strings.Lines(manual(t, ".Ss JSON", ".Sh ENVIRONMENT")) {
