@@ -287,3 +287,32 @@ func TestMDA_unkillable(t *testing.T) {
 		t.Errorf("killing the program: %v", err)
 	}
 }
+
+// A program that has ended by itself has given its verdict, also if the run is cut while its output is still awaited, because
+// something that it left behind holds it open (behaviour 29).
+func TestMDA_endedBefore(t *testing.T) {
+	var output firstOctets
+	program := exec.Command(shell, "-c", "sleep 60 & exit 3")
+	program.Stdout = &output
+	program.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	program.WaitDelay = grace / 2
+	if err := program.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Kill(-program.Process.Pid, syscall.SIGKILL) }()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		for !errors.Is(program.Process.Signal(syscall.Signal(0)), os.ErrProcessDone) {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
+	state, interrupted := wait(ctx, program)
+	if interrupted != nil || state == nil || state.ExitCode() != 3 {
+		t.Errorf("wait() = %v, %v, want exit status 3", state, interrupted)
+	}
+	if ctx.Err() == nil {
+		t.Error("the program's output was not awaited any more when the context ended")
+	}
+}

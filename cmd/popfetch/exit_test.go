@@ -67,6 +67,8 @@ func TestExitStatus(t *testing.T) {
 		{"77/STLS is not offered", in(fetch.PhaseOpen, wrapped(pop3.ErrInsecure)), 77},
 		{"77/no agreement on TLS", in(fetch.PhaseOpen, wrapped(pop3.ErrHandshake)), 77},
 		{"77/client certificate refused", in(fetch.PhaseOpen, wrapped(alert(t))), 77},
+		{"77/client certificate refused at the log-in", in(fetch.PhaseLogin, wrapped(alert(t))), 77},
+		{"75/an alert in mid-session", in(fetch.PhaseRetrieve, wrapped(alert(t))), 75},
 		{"77/AUTH of a listing", in(fetch.PhaseRetrieve, refused(pop3.CodeAuth)), 77},
 		{"75/R2449-6 in-use greeting", in(fetch.PhaseOpen, refused(pop3.CodeInUse)), 75},
 		{"75/R2449-6 login-delay greeting", in(fetch.PhaseOpen, refused(pop3.CodeLoginDelay)), 75},
