@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/popfetch/popfetch/pop3"
+	"github.com/popfetch/popfetch/seen"
 )
 
 // A unique-id that popfetch makes where the server has none (C0037) begins with a blank, which no server's ever holds (C0039).
@@ -28,7 +28,7 @@ func isMade(uniqueID string) bool { return strings.HasPrefix(uniqueID, " ") }
 func (h *header) uniqueID() string { return headerMark + base64.RawURLEncoding.EncodeToString(h.sum()) }
 
 // lackOfIDs is what a refusal of UIDL means for the account: nil, if its messages are to be told apart by their headers.
-func (s *session) lackOfIDs(l *pop3.Listings) error {
+func (s *session) lackOfIDs(l *pop3.Listings, messages int) error {
 	var refusal *pop3.ReplyError
 	errors.As(l.UIDErr, &refusal)
 	switch {
@@ -38,31 +38,27 @@ func (s *session) lackOfIDs(l *pop3.Listings) error {
 		return fmt.Errorf(`the server has no unique-ids, without which seen and new messages cannot be told apart (uidl = "fallback" does it by their headers): %w`, l.UIDErr)
 	case l.ScanErr != nil:
 		return fmt.Errorf("the server lists neither unique-ids nor sizes, so that nothing is known of its messages: %w", errors.Join(l.UIDErr, l.ScanErr))
-	case len(l.Scan) > mostMade:
-		return fmt.Errorf("the server has no unique-ids, and %d messages are too many to be told apart by their headers: %w", len(l.Scan), l.UIDErr)
+	case messages > mostMade:
+		return fmt.Errorf("the server has no unique-ids, and %d messages are too many to be told apart by their headers: %w", messages, l.UIDErr)
 	}
 	return nil
 }
 
 // makeIDs gives the messages of a server without UIDL unique-ids made of their headers. Where TOP does not show a header the
-// whole message is retrieved for it, so that the message keeps its id when TOP comes or goes.
-func (s *session) makeIDs(l *pop3.Listings) error {
-	if err := s.lackOfIDs(l); err != nil {
+// whole message is retrieved for it, so that the message keeps its id when TOP comes or goes. What gets none is left out.
+func (s *session) makeIDs(told *pop3.Listings, j *joining) error {
+	if err := s.lackOfIDs(told, len(j.listed)); err != nil {
 		return s.fail(PhaseList, err)
 	}
-	slices.SortFunc(l.Scan, func(a, b pop3.ScanListing) int { return cmp.Compare(a.Number, b.Number) })
-	l.UIDs = make([]pop3.UniqueIDListing, len(l.Scan)) // those of l.Scan, side by side; the id is empty until it is made
-	for i, e := range l.Scan {
-		l.UIDs[i].Number = e.Number
+	j.sort()
+	entry := func(number int) *seen.Entry {
+		i, _ := find(j.listed, number)
+		return &j.listed[i]
 	}
-	indexOf := func(number int) int {
-		i, _ := slices.BinarySearchFunc(l.Scan, number, func(e pop3.ScanListing, number int) int { return e.Number - number })
-		return i
-	}
-	octets := func(number int) int64 { return l.Scan[indexOf(number)].Octets }
-	take := func(number int, h *header) { l.UIDs[indexOf(number)].UniqueID = h.uniqueID() }
+	octets := func(number int) int64 { return entry(number).Octets }
+	take := func(number int, h *header) { entry(number).UniqueID = h.uniqueID() }
 	all := func(yield func(int) bool) {
-		for _, e := range l.Scan {
+		for _, e := range j.listed {
 			if !yield(e.Number) {
 				return
 			}
@@ -71,29 +67,22 @@ func (s *session) makeIDs(l *pop3.Listings) error {
 	if err := s.askHeaders(all, octets, take); err != nil {
 		return err
 	}
-	if err := s.retrieveHeaders(l, take); err != nil {
+	if err := s.retrieveHeaders(j.listed, take); err != nil {
 		return err
 	}
-	l.UIDs = slices.DeleteFunc(l.UIDs, func(u pop3.UniqueIDListing) bool { return u.UniqueID == "" })
-	known := l.UIDs
-	l.Scan = slices.DeleteFunc(l.Scan, func(e pop3.ScanListing) bool {
-		if len(known) == 0 || known[0].Number != e.Number {
-			return true
-		}
-		known = known[1:]
-		return false
-	})
+	j.listed = slices.DeleteFunc(j.listed, func(e seen.Entry) bool { return e.UniqueID == "" })
 	return nil
 }
 
 // retrieveHeaders is makeIDs' work on the messages that have no id yet.
-func (s *session) retrieveHeaders(l *pop3.Listings, take func(int, *header)) error {
+func (s *session) retrieveHeaders(listed []seen.Entry, take func(int, *header)) error {
 	messages := func(yield func(int, int64) bool) {
-		for i, e := range l.Scan {
+		for i := range listed {
+			e := &listed[i]
 			switch limit := s.account.MaxSize; {
-			case l.UIDs[i].UniqueID != "", s.silent[e.Number] > 1:
+			case e.UniqueID != "", s.silent[e.Number] > 1:
 			case limit > 0 && e.Octets > limit:
-				l.UIDs[i].UniqueID = fmt.Sprint(octetsMark, e.Octets)
+				e.UniqueID = fmt.Sprint(octetsMark, e.Octets)
 			case !yield(e.Number, e.Octets):
 				return
 			}

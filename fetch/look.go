@@ -102,7 +102,10 @@ func (s *session) foresee(plan Plan) ([]seen.Entry, error) {
 	}
 	entries := planDeletion(candidates, s.account.Delete, s.runner.now())
 	if s.account.Delete.After == 0 {
-		entries = append(append(entries, plan.Retrieve...), plan.Recognise...)
+		for _, e := range plan.Retrieve {
+			entries = append(entries, *e)
+		}
+		entries = append(entries, plan.Recognise...)
 	}
 	slices.SortFunc(entries, func(a, b seen.Entry) int { return a.Number - b.Number })
 	return entries, nil

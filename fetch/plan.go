@@ -10,7 +10,8 @@ import (
 
 // Plan is what a run will do to a maildrop, as a value: it is computed without any input or output.
 type Plan struct {
-	Retrieve    []seen.Entry // in the order in which RETR is sent
+	// Retrieve is in the order in which RETR is sent. It may be the whole of a large listing, and so points into that.
+	Retrieve    []*seen.Entry
 	Recognise   []seen.Entry // held by the target already: recorded, not retrieved
 	Skip        []seen.Entry // larger than the account's limit
 	Mark        []seen.Entry // left out of the first run: recorded as marked, not retrieved
@@ -59,7 +60,7 @@ func planRetrieval(listing []seen.Entry, diff seen.Diff, verdicts map[int]*verdi
 		case account.MaxSize > 0 && listing[i].Octets > account.MaxSize:
 			p.Skip = append(p.Skip, listing[i])
 		default:
-			p.Retrieve = append(p.Retrieve, listing[i])
+			p.Retrieve = append(p.Retrieve, &listing[i])
 		}
 	}
 	if account.All {
@@ -67,7 +68,7 @@ func planRetrieval(listing []seen.Entry, diff seen.Diff, verdicts map[int]*verdi
 			decide(i)
 		}
 	} else {
-		p.Retrieve = make([]seen.Entry, 0, max(0, len(diff.New)+len(diff.Aside)-len(verdicts)))
+		p.Retrieve = make([]*seen.Entry, 0, max(0, len(diff.New)+len(diff.Aside)-len(verdicts)))
 		old := 0
 		for _, v := range verdicts {
 			if v.old {
@@ -103,7 +104,7 @@ func planRetrieval(listing []seen.Entry, diff seen.Diff, verdicts map[int]*verdi
 	for _, m := range diff.Aside {
 		aside[listing[m.Index].Number] = true
 	}
-	slices.SortFunc(p.Retrieve, func(a, b seen.Entry) int {
+	slices.SortFunc(p.Retrieve, func(a, b *seen.Entry) int {
 		switch {
 		case aside[a.Number] != aside[b.Number]:
 			if aside[a.Number] {

@@ -15,6 +15,13 @@ func entry(number int, id string, copy int, octets int64) seen.Entry {
 	return seen.Entry{Number: number, Octets: octets, Key: seen.Key{UniqueID: id, Copy: copy}}
 }
 
+func pointed(entries []*seen.Entry) (all []seen.Entry) {
+	for _, e := range entries {
+		all = append(all, *e)
+	}
+	return all
+}
+
 func numbers(entries []seen.Entry) []int {
 	var n []int
 	for _, e := range entries {
@@ -51,7 +58,7 @@ func TestPlanRetrieval(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := planRetrieval(listing, diff, test.verdicts, &test.account)
-			if got := numbers(p.Retrieve); !reflect.DeepEqual(got, test.retrieve) {
+			if got := numbers(pointed(p.Retrieve)); !reflect.DeepEqual(got, test.retrieve) {
 				t.Errorf("Retrieve = %v, want %v", got, test.retrieve)
 			}
 			if got := numbers(p.Skip); !reflect.DeepEqual(got, test.skip) {

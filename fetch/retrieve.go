@@ -104,10 +104,10 @@ func (s *session) setAside(asides ...seen.Aside) error {
 type retrieval struct {
 	*session
 	limit       deliver.Limit
-	room        int          // how many messages may be asked for or held
-	queue       []seen.Entry // not asked for yet
-	asked       []seen.Entry // RETR is sent, in order
-	open        *batch       // being filled, nil: none
+	room        int           // how many messages may be asked for or held
+	queue       []*seen.Entry // not asked for yet
+	asked       []seen.Entry  // RETR is sent, in order
+	open        *batch        // being filled, nil: none
 	full        chan *batch
 	join        func() // starts a committer
 	joined      int    // how many there are
@@ -134,7 +134,7 @@ type holding struct {
 	octets   int64
 }
 
-func newRetrieval(s *session, queue []seen.Entry) *retrieval {
+func newRetrieval(s *session, queue []*seen.Entry) *retrieval {
 	limit := s.account.Target.Limit()
 	r := &retrieval{
 		session: s,
@@ -213,7 +213,7 @@ func (r *retrieval) read() error {
 	defer func() { r.idle = nil }()
 	for len(r.queue) > 0 && !r.ended() {
 		busy := r.busy() // before the look at what room is left: what is being committed gives its own back
-		if !r.fits(r.queue[0]) || !r.hasRoom(r.queue[0]) {
+		if !r.fits(*r.queue[0]) || !r.hasRoom(*r.queue[0]) {
 			r.handOver()
 			if !busy {
 				r.passOver()
@@ -234,8 +234,8 @@ func (r *retrieval) read() error {
 // source is what Retr asks for next; it ends when there is no room, before and behind what comes alone, and when the asking is
 // ended.
 func (r *retrieval) source(yield func(int, int64) bool) {
-	for len(r.queue) > 0 && !r.ended() && r.fits(r.queue[0]) && r.hasRoom(r.queue[0]) {
-		e := r.queue[0]
+	for len(r.queue) > 0 && !r.ended() && r.fits(*r.queue[0]) && r.hasRoom(*r.queue[0]) {
+		e := *r.queue[0]
 		alone := r.alone(e)
 		if alone && len(r.asked) > 0 {
 			return

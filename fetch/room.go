@@ -46,8 +46,8 @@ func (r *retrieval) hasRoom(e seen.Entry) bool {
 func (r *retrieval) passOver() {
 	var octets int64
 	queued := len(r.queue)
-	r.queue = slices.DeleteFunc(r.queue, func(e seen.Entry) bool {
-		if needed(e) <= r.roomLeft {
+	r.queue = slices.DeleteFunc(r.queue, func(e *seen.Entry) bool {
+		if needed(*e) <= r.roomLeft {
 			return false
 		}
 		octets += e.Octets

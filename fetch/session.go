@@ -310,19 +310,20 @@ func isReply(err error) bool {
 // list reads the listings, once and before any DELE, since some servers renumber after it, and joins them.
 func (s *session) list() error {
 	s.listing = nil // that of the session before
-	listings, err := s.client.Listings(s.soft)
+	var j joining
+	told, err := s.client.EachListing(s.soft, j.scan, j.uniqueID)
 	if err != nil {
 		return s.fail(PhaseList, err)
 	}
-	if listings.UIDErr != nil {
-		if err := s.makeIDs(listings); err != nil {
+	if told.UIDErr != nil {
+		if err := s.makeIDs(told, &j); err != nil {
 			return err
 		}
 	}
-	if listings.ScanErr != nil {
-		s.warn("the server does not tell the sizes of messages: %w", listings.ScanErr)
+	if told.ScanErr != nil {
+		s.warn("the server does not tell the sizes of messages: %w", told.ScanErr)
 	}
-	s.listing, s.result.Unusable = join(listings)
+	s.listing, s.result.Unusable = j.entries(told)
 	s.result.Listed = len(s.listing)
 	if s.result.Unusable > 0 {
 		s.warn("%d listed without a usable number, size or unique-id, and skipped", s.result.Unusable)
@@ -375,33 +376,6 @@ func (s *session) copiesWith(i int) []int {
 	return []int{i}
 }
 
-// join makes entries of the messages that have a unique-id and, if LIST was answered, a scan listing; it counts the others.
-func join(l *pop3.Listings) (entries []seen.Entry, unusable int) {
-	slices.SortFunc(l.UIDs, func(a, b pop3.UniqueIDListing) int { return cmp.Compare(a.Number, b.Number) })
-	slices.SortFunc(l.Scan, func(a, b pop3.ScanListing) int { return cmp.Compare(a.Number, b.Number) })
-	entries = make([]seen.Entry, 0, len(l.UIDs))
-	scan := l.Scan
-	unpaired := 0
-	for _, u := range l.UIDs {
-		for len(scan) > 0 && scan[0].Number < u.Number {
-			scan = scan[1:]
-			unpaired++
-		}
-		e := seen.Entry{Number: u.Number, Key: seen.Key{UniqueID: u.UniqueID}}
-		switch {
-		case len(scan) > 0 && scan[0].Number == u.Number:
-			e.Octets = scan[0].Octets
-			scan = scan[1:]
-		case l.ScanErr == nil:
-			unpaired++
-			continue
-		}
-		entries = append(entries, e)
-	}
-	// A malformed line of one listing leaves its partner in the other unpaired: one message, not two.
-	return entries, max(l.Malformed, unpaired+len(scan))
-}
-
 // plan identifies what needs it and decides what to do.
 func (s *session) plan() (Plan, error) {
 	verdicts, err := s.identify()
@@ -415,7 +389,7 @@ func (s *session) plan() (Plan, error) {
 		}
 	}
 	plan := planRetrieval(s.listing, s.diff, verdicts, s.account)
-	plan.Retrieve = slices.DeleteFunc(plan.Retrieve, func(e seen.Entry) bool { return s.tried[e.Key] })
+	plan.Retrieve = slices.DeleteFunc(plan.Retrieve, func(e *seen.Entry) bool { return s.tried[e.Key] })
 	s.suspectsFirst(plan.Retrieve)
 	return plan, nil
 }

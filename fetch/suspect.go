@@ -41,21 +41,21 @@ func (e *suspectError) Error() string {
 var errOutOfStep = errors.New("replies do not belong to their commands")
 
 // suspectsFirst puts those that need a second look at the head of the queue: they come on a new connection.
-func (s *session) suspectsFirst(queue []seen.Entry) {
+func (s *session) suspectsFirst(queue []*seen.Entry) {
 	for _, m := range s.diff.Aside {
 		key := s.listing[m.Index].Key
 		if m.Reason == seen.Suspect && s.suspects[key] == nil {
 			s.suspects[key] = &suspicion{octets: -1}
 		}
 	}
-	rank := func(e seen.Entry) int {
+	rank := func(e *seen.Entry) int {
 		if s.suspects[e.Key] != nil {
 			return 0
 		}
 		return 1
 	}
 	if len(s.suspects) > 0 {
-		slices.SortStableFunc(queue, func(a, b seen.Entry) int { return rank(a) - rank(b) })
+		slices.SortStableFunc(queue, func(a, b *seen.Entry) int { return rank(a) - rank(b) })
 	}
 }
 

@@ -3,9 +3,6 @@ package fetch
 import (
 	"io"
 	"iter"
-	"slices"
-
-	"github.com/popfetch/popfetch/seen"
 )
 
 // emptyOctets is what LIST may announce for a message without octets: servers count a line end that is not there.
@@ -70,7 +67,7 @@ func (s *session) silence(number int) error {
 
 // indexOf returns the index of a message-number that is listed.
 func (s *session) indexOf(number int) int {
-	i, _ := slices.BinarySearchFunc(s.listing, number, func(e seen.Entry, number int) int { return e.Number - number })
+	i, _ := find(s.listing, number)
 	return i
 }
 

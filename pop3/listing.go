@@ -1,6 +1,7 @@
 package pop3
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -61,17 +62,27 @@ func (c *Client) Stat(ctx context.Context) (DropListing, error) {
 // message-number a *ProtocolError (C0011).
 func (c *Client) List(ctx context.Context) ([]ScanListing, error) {
 	var l Listings
-	err := c.list(ctx, "LIST", func() error { return c.readScan(&l) })
-	return l.Scan, err
+	err := c.list(ctx, "LIST", func() error { return c.readScan(&l, l.addScan) })
+	if err != nil {
+		return nil, err
+	}
+	return l.Scan, nil
 }
 
 // UIDL sends UIDL without a message-number; lines that cannot be read are left out. A refusal is a *ReplyError, a repeated
 // message-number a *ProtocolError (C0011). Unique-ids that repeat are up to the caller.
 func (c *Client) UIDL(ctx context.Context) ([]UniqueIDListing, error) {
 	var l Listings
-	err := c.list(ctx, "UIDL", func() error { return c.readUIDs(&l) })
-	return l.UIDs, err
+	err := c.list(ctx, "UIDL", func() error { return c.readUIDs(&l, l.addUID) })
+	if err != nil {
+		return nil, err
+	}
+	return l.UIDs, nil
 }
+
+func (l *Listings) addScan(s ScanListing) { l.Scan = append(l.Scan, s) }
+
+func (l *Listings) addUID(u UniqueIDListing) { l.UIDs = append(l.UIDs, u) }
 
 func (c *Client) list(ctx context.Context, keyword string, read func() error) error {
 	end, err := c.begin(ctx, keyword, stateTransaction)
@@ -131,39 +142,56 @@ func (c *Client) listNumber(ctx context.Context, keyword string, n int) (text []
 // stands in its own field and does not disturb the others, nor does an unreadable reply to STAT; any other error is
 // returned.
 func (c *Client) Listings(ctx context.Context) (*Listings, error) {
-	end, err := c.begin(ctx, "STAT", stateTransaction)
-	if err != nil {
+	l := new(Listings)
+	if err := c.listings(ctx, l, l.addScan, l.addUID); err != nil {
 		return nil, err
 	}
-	defer end()
+	return l, nil
+}
+
+// EachListing asks as Listings does, and hands over each line as it is read, those of LIST before those of UIDL; the result is
+// without them. A caller who makes something else of the lines so need not have them in memory twice.
+func (c *Client) EachListing(ctx context.Context, scan func(ScanListing), uid func(UniqueIDListing)) (*Listings, error) {
 	l := new(Listings)
+	if err := c.listings(ctx, l, scan, uid); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func (c *Client) listings(ctx context.Context, l *Listings, scan func(ScanListing), uid func(UniqueIDListing)) error {
+	end, err := c.begin(ctx, "STAT", stateTransaction)
+	if err != nil {
+		return err
+	}
+	defer end()
 	steps := []struct {
 		keyword string
 		read    func() error
 		refusal *error
 	}{
 		{"STAT", func() (err error) { l.Drop, err = c.readDrop(); return err }, &l.DropErr},
-		{"LIST", func() error { return c.readScan(l) }, &l.ScanErr},
-		{"UIDL", func() error { return c.readUIDs(l) }, &l.UIDErr},
+		{"LIST", func() error { return c.readScan(l, scan) }, &l.ScanErr},
+		{"UIDL", func() error { return c.readUIDs(l, uid) }, &l.UIDErr},
 	}
 	together := c.window() >= len(steps)
 	if together {
 		if err := c.send(command{keyword: "STAT"}, command{keyword: "LIST"}, command{keyword: "UIDL"}); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, step := range steps {
 		if !together {
 			if err := c.send(command{keyword: step.keyword}); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		*step.refusal = step.read()
 		if c.lost != nil {
-			return nil, *step.refusal
+			return *step.refusal
 		}
 	}
-	return l, nil
+	return nil
 }
 
 // readDrop reads the reply to STAT.
@@ -180,50 +208,45 @@ func (c *Client) readDrop() (DropListing, error) {
 	return drop, nil
 }
 
-// readScan reads the reply to LIST into l.
-func (c *Client) readScan(l *Listings) error {
+// readScan reads the reply to LIST.
+func (c *Client) readScan(l *Listings, each func(ScanListing)) error {
 	if _, err := c.readStatus("LIST"); err != nil {
 		return err
 	}
 	check := listingCheck{keyword: "LIST"}
-	err := c.readLines("LIST", func(line []byte) error {
+	return c.readLines("LIST", func(line []byte) error {
 		listing, ok := parseScanListing(line)
 		if !ok {
 			l.Malformed++
 			return check.octets(max(len(line), leastUnread), line)
 		}
-		l.Scan = append(l.Scan, listing)
-		return check.number(listing.Number, line)
+		if err := check.number(listing.Number, line); err != nil {
+			return err
+		}
+		each(listing)
+		return nil
 	})
-	if err != nil {
-		l.Scan = nil
-	}
-	return err
 }
 
-// readUIDs reads the reply to UIDL into l.
-func (c *Client) readUIDs(l *Listings) error {
+// readUIDs reads the reply to UIDL.
+func (c *Client) readUIDs(l *Listings, each func(UniqueIDListing)) error {
 	if _, err := c.readStatus("UIDL"); err != nil {
 		return err
 	}
 	check := listingCheck{keyword: "UIDL"}
 	var ids idStore
-	err := c.readLines("UIDL", func(line []byte) error {
+	return c.readLines("UIDL", func(line []byte) error {
 		number, id, ok := parseUniqueIDListing(line)
 		if !ok {
 			l.Malformed++
 			return check.octets(max(len(line), leastUnread), line)
 		}
-		l.UIDs = append(l.UIDs, UniqueIDListing{Number: number, UniqueID: ids.keep(id)})
-		if err := check.number(number, line); err != nil {
+		if err := cmp.Or(check.number(number, line), check.octets(len(id), line)); err != nil {
 			return err
 		}
-		return check.octets(len(id), line)
+		each(UniqueIDListing{Number: number, UniqueID: ids.keep(id)})
+		return nil
 	})
-	if err != nil {
-		l.UIDs = nil
-	}
-	return err
 }
 
 // listingPace is how many octets of a listing must come within ReplyTimeout, since one that only drips hardly ends

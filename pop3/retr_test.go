@@ -340,7 +340,7 @@ func TestUIDL_memory(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	var l Listings
-	noError(t, "readUIDs()", c.readUIDs(&l))
+	noError(t, "readUIDs()", c.readUIDs(&l, l.addUID))
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	equal(t, "listings", len(l.UIDs), count)
@@ -366,8 +366,8 @@ func TestUIDL_endless(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c := &Client{link: newLink(nil), reader: newReader(io.MultiReader(strings.NewReader("+OK\r\n"), listed(tt.count, tt.line))), unanswered: 1}
 			var l Listings
-			if err := c.readUIDs(&l); !isProtocolError(err) || l.UIDs != nil {
-				t.Errorf("readUIDs() = %v and %d listings, want a *ProtocolError and none", err, len(l.UIDs))
+			if err := c.readUIDs(&l, l.addUID); !isProtocolError(err) || len(l.UIDs) > maxListing/maxUniqueID {
+				t.Errorf("readUIDs() = %v and %d listings, want a *ProtocolError and no more than count", err, len(l.UIDs))
 			}
 		})
 	}

@@ -143,7 +143,7 @@ func (p *program) foretell(c *cli.Context, runner *fetch.Runner, accounts []fetc
 	return p.lookAt(c, runner, (*fetch.Runner).Look, accounts, func(survey *fetch.Survey) error {
 		plan := survey.Plan
 		for _, e := range plan.Retrieve {
-			if err := p.foretellOne(c, survey.Account, "retrieve", e); err != nil {
+			if err := p.foretellOne(c, survey.Account, "retrieve", *e); err != nil {
 				return err
 			}
 		}

@@ -178,7 +178,7 @@ func (p *program) seenMark(c *cli.Context) error {
 		return err
 	}
 	defer unlock() //nolint:errcheck // the lock goes with the process
-	return p.mark(c, store, account.Name, account.ID, keys)
+	return p.mark(c, store, account.Name, account.ID, pointers(keys))
 }
 
 // enterConfigured makes an account known to the store that is configured but was never fetched; unknown is the error if it is
@@ -228,17 +228,26 @@ func (p *program) markListed(c *cli.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		entries := append(append(survey.Plan.Retrieve, survey.Plan.Skip...), survey.Plan.Mark...) // no copy of a long list where nothing is skipped
+		entries := append(survey.Plan.Retrieve, pointers(survey.Plan.Skip)...)
+		entries = append(entries, pointers(survey.Plan.Mark)...)
 		for _, m := range survey.Plan.Quarantined {
-			entries = append(entries, survey.Listing[m.Index])
+			entries = append(entries, &survey.Listing[m.Index])
 		}
 		survey.Plan.Quarantined = nil // they are given up now
 		return p.mark(c, store, name, known.ID, entries)
 	})
 }
 
+func pointers(entries []seen.Entry) []*seen.Entry {
+	all := make([]*seen.Entry, len(entries))
+	for i := range entries {
+		all[i] = &entries[i]
+	}
+	return all
+}
+
 // mark makes records of kind Marked; the caller has the lock of the account.
-func (p *program) mark(c *cli.Context, store *seen.Store, name string, id int64, entries []seen.Entry) error {
+func (p *program) mark(c *cli.Context, store *seen.Store, name string, id int64, entries []*seen.Entry) error {
 	marked := 0
 	for chunk := range slices.Chunk(entries, 1000) { // a maildrop may be huge, and a record is several times an entry
 		records, err := unrecorded(c.Context, store, id, chunk)
@@ -254,7 +263,7 @@ func (p *program) mark(c *cli.Context, store *seen.Store, name string, id int64,
 }
 
 // unrecorded makes records for the entries that have none: to mark a delivered message would lose what is known of it.
-func unrecorded(ctx context.Context, store *seen.Store, account int64, entries []seen.Entry) ([]seen.Record, error) {
+func unrecorded(ctx context.Context, store *seen.Store, account int64, entries []*seen.Entry) ([]seen.Record, error) {
 	var ids []string
 	for _, e := range entries {
 		ids = append(ids, e.UniqueID)

@@ -319,10 +319,11 @@ func TestTorture_busyState(t *testing.T) {
 	a := newAccount(t, poptest.Numbered(2, 500), `delete = "delivered"`)
 	a.mustRun(t, 0, "--once")
 	a.Drop("").Add(newMail("later-1"))
+	a.mustRun(t, 0, "seen", "rename", "work", "old")
 	letGo := a.seize(t)
 	began := time.Now()
 	var both sync.WaitGroup
-	for _, args := range []string{"--once", "seen rename nobody else"} {
+	for _, args := range []string{"--once", "seen rename old other"} {
 		both.Go(func() {
 			if said, want := a.says(t, 75, strings.Fields(args)...), "another process holds the state; try again later"; !strings.Contains(said, want) {
 				t.Errorf("popfetch %s said %q, want %q", args, said, want)
@@ -335,6 +336,7 @@ func TestTorture_busyState(t *testing.T) {
 		t.Errorf("it took %v, want half a minute", took)
 	}
 	letGo()
+	a.mustRun(t, 0, "seen", "rename", "old", "work")
 	a.mustRun(t, 0, "--once")
 	lost := 3 - a.delivered(t)
 	if left := a.Drop("").UniqueIDs(); lost != 0 || len(left) != 0 {
