@@ -9,31 +9,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syncWhole makes durable everything that was written to the file system of f since f was opened, by one syncfs; false
-// means that this cannot be relied on here, and nothing was done.
-func syncWhole(f *os.File) (done bool, err error) {
+// syncsWhole tells whether syncWhole can be relied on for the file system of f.
+func syncsWhole(f *os.File) bool {
 	var stat unix.Statfs_t
 	if !syncfsTellsErrors() || unix.Fstatfs(int(f.Fd()), &stat) != nil {
-		return false, nil
+		return false
 	}
 	switch int64(stat.Type) {
 	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC:
-	default:
-		// Layered and network file systems pass errors on too rarely to be believed.
-		return false, nil
+		return true
 	}
-	switch err := unix.Syncfs(int(f.Fd())); {
-	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM):
-		// A sandbox does not allow the call.
-		return false, nil
-	case err != nil:
-		return true, fmt.Errorf("syncing the file system of %s: %w", f.Name(), err)
-	}
-	return true, nil
+	// Layered and network file systems pass errors on too rarely to be believed.
+	return false
 }
 
-// syncfsTellsErrors is true from Linux 5.8 on; before, syncfs returned success also when data could not be written.
+// syncWhole makes durable everything that was written to the file system of f since f was opened, by one syncfs, which tells of
+// all errors since then, also of files that are closed.
+func syncWhole(f *os.File) error {
+	if err := uninterrupted(func() error { return unix.Syncfs(int(f.Fd())) }); err != nil {
+		return fmt.Errorf("syncing the file system of %s: %w", f.Name(), err)
+	}
+	return nil
+}
+
+// syncfsTellsErrors is true from Linux 5.8 on; before, syncfs returned success also when data could not be written. A sandbox may
+// not allow the call: then it does not say that there is no such descriptor.
 var syncfsTellsErrors = sync.OnceValue(func() bool {
+	if !errors.Is(unix.Syncfs(-1), unix.EBADF) {
+		return false
+	}
 	var name unix.Utsname
 	var major, minor int
 	if err := unix.Uname(&name); err != nil {

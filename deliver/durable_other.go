@@ -2,7 +2,12 @@
 
 package deliver
 
-import "os"
+import (
+	"errors"
+	"os"
+)
 
-// syncWhole does nothing: only Linux has a call for it that reports errors.
-func syncWhole(*os.File) (done bool, err error) { return false, nil }
+// syncsWhole is false: only Linux has a call for it that reports errors.
+func syncsWhole(*os.File) bool { return false }
+
+func syncWhole(*os.File) error { return errors.ErrUnsupported }

@@ -22,8 +22,18 @@ type Maildir struct {
 // NewMaildir does no I/O. path is absolute.
 func NewMaildir(path string) *Maildir { return &Maildir{path: filepath.Clean(path)} }
 
-// Limit allows 1000 messages or 4 MiB a batch, which one wait for the disk then makes durable, and two batches at once.
-func (m *Maildir) Limit() Limit { return Limit{Messages: 1000, Octets: 4 << 20, Batches: 2} }
+// Limit allows 1000 messages or 4 MiB a batch, which one wait for the disk then makes durable, and two batches at once. Where each
+// file has to be synced by itself, and so kept open until then, it is 64 messages. The Maildir must have been prepared.
+func (m *Maildir) Limit() Limit {
+	limit := Limit{Messages: 64, Octets: 4 << 20, Batches: 2}
+	if tmp, err := openFolder(filepath.Join(m.path, "tmp")); err == nil {
+		if syncsWhole(tmp) {
+			limit.Messages = 1000
+		}
+		_ = tmp.Close() // it only named the folder
+	}
+	return limit
+}
 
 // Room is that of the Maildir's file system.
 func (m *Maildir) Room(context.Context) (octets int64, err error) { return roomIn(m.path) }
@@ -89,7 +99,7 @@ func (m *Maildir) Begin(ctx context.Context) (Batch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the Maildir: %w", missing(err))
 	}
-	return &maildirBatch{maildir: m, tmp: tmp}, nil
+	return &maildirBatch{maildir: m, tmp: tmp, whole: syncsWhole(tmp)}, nil
 }
 
 // missing adds ErrMissing to an error that says that a folder is not there: the Maildir went away in the middle of a run.

@@ -276,7 +276,7 @@ func closeFiles(t *testing.T, m *Maildir, n int) *maildirBatch {
 }
 
 func TestMaildirCommit_syncError(t *testing.T) {
-	for _, n := range []int{1, syncfsFrom, 64} {
+	for _, n := range []int{1, syncsAtOnce} { // more are closed when they are written, where syncfs is used
 		m := newMaildir(t)
 		batch := closeFiles(t, m, n)
 		if err := errors.Join(batch.writeHeld(), batch.closed[n-1].file.Close()); err != nil {
@@ -339,8 +339,17 @@ func TestMaildirCommit_atOnce(t *testing.T) {
 }
 
 func TestMaildirLimit(t *testing.T) {
-	if got, want := NewMaildir("/nowhere").Limit(), (Limit{1000, 4 << 20, 2}); got != want {
+	if got, want := NewMaildir("/nowhere").Limit(), (Limit{64, 4 << 20, 2}); got != want {
 		t.Errorf("Limit() = %v, want %v", got, want)
+	}
+	m := newMaildir(t)
+	tmp, err := openFolder(filepath.Join(m.path, "tmp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tmp.Close()
+	if got, want := m.Limit().Messages, 64; got != want && !syncsWhole(tmp) || got != 1000 && syncsWhole(tmp) {
+		t.Errorf("Limit() = %d messages, where syncfs can be relied on: %v", got, syncsWhole(tmp))
 	}
 }
 

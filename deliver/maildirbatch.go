@@ -21,8 +21,8 @@ var errFinished = errors.New("deliver: the batch is finished")
 // and moves them: two that work in tmp at the same time wait for each other more than they work.
 const memoryOctets = 1 << 20
 
-// memories are what all batches share, one after the other. A batch that finds none does without: then the disk is behind, and
-// more of what waits for it should not be in memory.
+// memories are what all batches share, one after the other, so that many accounts do not take more. A batch that finds none makes
+// its files as the messages arrive.
 var memories = func() chan *[memoryOctets]byte {
 	all := make(chan *[memoryOctets]byte, 4)
 	for range cap(all) {
@@ -45,10 +45,12 @@ func takeMemory() *[memoryOctets]byte {
 }
 
 // maildirBatch holds the files of closed deliveries open until they are synced: a descriptor opened again could miss a
-// write error that happened in between.
+// write error that happened in between. Where syncfs will tell of that, it holds only as many as it might sync one by one.
 type maildirBatch struct {
 	maildir  *Maildir
 	tmp      *os.File
+	whole    bool                // syncfs can be relied on
+	early    bool                // some files are closed, so that it must be used
 	memory   *[memoryOctets]byte // nil until it is needed
 	used     int                 // of memory
 	open     *maildirDelivery
@@ -61,6 +63,7 @@ type maildirDelivery struct {
 	token   Token
 	name    string
 	file    *messageFile // nil as long as the message is in memory
+	early   bool         // the file is closed already
 	held    []byte       // the whole message, in the memory of the batch, if it has no file
 	writer  *lineWriter  // nil once closed or aborted
 	receipt Receipt
@@ -152,12 +155,24 @@ func (d *maildirDelivery) Close() error {
 	d.keepInMemory()
 	octets, digest, err := d.writer.finish()
 	d.leave()
+	if err == nil && d.file != nil && len(d.batch.closed) >= syncsAtOnce {
+		err = d.closeEarly()
+	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("writing a message: %w", err), d.remove())
 	}
 	d.receipt = Receipt{Place: withOctets(d.name, octets), Octets: octets, SHA256: digest}
 	d.batch.closed = append(d.batch.closed, d)
 	return nil
+}
+
+// closeEarly closes the file of a whole message before it is synced, where that may be.
+func (d *maildirDelivery) closeEarly() error {
+	if !d.batch.whole {
+		return nil
+	}
+	d.batch.early, d.early = true, true
+	return d.file.Close()
 }
 
 func (d *maildirDelivery) Abort() error {
@@ -245,6 +260,9 @@ func (b *maildirBatch) writeHeld() error {
 			continue
 		}
 		_, err := (*toFile)(d).Write(d.held)
+		if err == nil && len(b.closed) >= syncfsFrom {
+			err = d.closeEarly()
+		}
 		if err == nil {
 			continue
 		}
@@ -283,18 +301,20 @@ func (b *maildirBatch) drop(keep int) error {
 // syncFiles makes the files of the batch durable and closes them. They are closed before they are renamed, because some
 // network file systems report a full disk only then.
 func (b *maildirBatch) syncFiles() error {
-	var done bool
-	if len(b.closed) >= syncfsFrom {
-		var err error
-		if done, err = syncWhole(b.tmp); err != nil {
+	whole := b.early || b.whole && len(b.closed) >= syncfsFrom
+	if whole {
+		if err := syncWhole(b.tmp); err != nil {
 			return err
 		}
 	}
 	finish := func(d *maildirDelivery) error {
-		if !done {
+		if !whole {
 			if err := d.file.Sync(); err != nil {
 				return fmt.Errorf("syncing a message: %w", err)
 			}
+		}
+		if d.early {
+			return nil
 		}
 		if err := d.file.Close(); err != nil {
 			return fmt.Errorf("closing a message: %w", err)

@@ -93,7 +93,7 @@ func (r *retrieval) drain(m *pop3.Message) error {
 // known already has a batch of its own, which can be discarded.
 func (r *retrieval) batchFor(e seen.Entry) (*batch, error) {
 	if b := r.open; b != nil {
-		if len(r.twins[e.Number]) > 0 || b.octets+e.Octets > r.limit.Octets || time.Since(b.begun) > batchAge {
+		if len(r.twins[e.Number]) > 0 || b.octets+e.Octets > r.limit.Octets || time.Since(b.begun) > batchAge && r.atLeisure() {
 			r.handOver()
 		}
 	}

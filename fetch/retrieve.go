@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
@@ -16,7 +17,7 @@ const (
 	// A RETR is sent only while less than this is asked for or held and not yet durable, so that the reader never
 	// stops with a reply outstanding.
 	roomOctets   = 64 << 20
-	roomMessages = 64 // or four batches, whichever is more: one open, two being committed, and what fills the window
+	roomMessages = 64 // or five batches, whichever is more: one open, two being committed, and what fills the window
 	// enough messages are worth a commit of their own if the disk has nothing else to do; else the batch grows until it has.
 	enough = 64
 	// batchAge is how old a batch that is not full may become.
@@ -123,7 +124,7 @@ type retrieval struct {
 
 	mu         sync.Mutex
 	held       holding       // asked for or held, and not yet durable
-	unfinished int           // batches that were handed over and are not durable yet
+	unfinished atomic.Int32  // batches that were handed over and are not durable yet
 	freed      chan struct{} // tells a waiting reader that held has shrunk
 	fatal      error         // ends the asking: the target or the store is broken
 }
@@ -140,7 +141,7 @@ func newRetrieval(s *session, queue []*seen.Entry) *retrieval {
 		session: s,
 		limit:   limit,
 		queue:   queue,
-		room:    max(roomMessages, 4*limit.Messages),
+		room:    max(roomMessages, 5*limit.Messages),
 		buffer:  make([]byte, copySize),
 		freed:   make(chan struct{}, 1),
 	}
@@ -206,7 +207,7 @@ func outlasting(ctx context.Context, grace time.Duration) (context.Context, cont
 // and the session lies idle until there is.
 func (r *retrieval) read() error {
 	r.idle = func() {
-		if !r.unconfirmed {
+		if !r.unconfirmed && r.atLeisure() {
 			r.handOver()
 		}
 	}
@@ -285,20 +286,8 @@ func (r *retrieval) busy() bool {
 	return r.held.messages > 0
 }
 
-// finished takes a batch of entries off what was handed over.
-func (r *retrieval) finished(entries []seen.Entry) {
-	r.mu.Lock()
-	r.unfinished--
-	r.mu.Unlock()
-	r.release(entries...)
-}
-
 // atLeisure tells whether nothing is being made durable.
-func (r *retrieval) atLeisure() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.unfinished == 0
-}
+func (r *retrieval) atLeisure() bool { return r.unfinished.Load() == 0 }
 
 // release gives back the room of entries.
 func (r *retrieval) release(entries ...seen.Entry) {
@@ -366,9 +355,7 @@ func (r *retrieval) handOver() {
 	case len(b.records) == 0:
 		_ = b.Discard() // it holds nothing
 	default:
-		r.mu.Lock()
-		r.unfinished++
-		r.mu.Unlock()
+		r.unfinished.Add(1)
 		r.full <- b
 		r.joinIfNeeded()
 	}
@@ -388,7 +375,10 @@ func (r *retrieval) joinIfNeeded() {
 // commit makes a batch durable, then records it, then tells of it. This order is what the program promises.
 func (r *retrieval) commit(b *batch) {
 	entries := b.entries
-	defer r.finished(entries)
+	defer func() {
+		r.unfinished.Add(-1)
+		r.release(entries...)
+	}()
 	if r.unrecordable() {
 		_ = b.Discard()
 		return

@@ -29,7 +29,7 @@ func (s *Store) Enter(ctx context.Context, name, server, user string) (Account, 
 	if err != nil || a.ID != 0 && a.Server == server && a.User == user {
 		return a, err
 	}
-	err = s.update(ctx, func(tx *sql.Conn) (err error) {
+	err = s.update(ctx, func(ctx context.Context, tx *sql.Conn) (err error) {
 		_, err = tx.ExecContext(ctx, `
 			INSERT INTO account (name, server, user, since) VALUES (?, ?, ?, ?)
 			ON CONFLICT (name) DO UPDATE SET server = excluded.server, user = excluded.user, since = excluded.since`,
@@ -90,7 +90,7 @@ func (s *Store) Accounts(ctx context.Context) ([]Account, error) {
 // Rename gives an account's state to another name. ErrUnknown: there is no such account. A name that has records itself
 // is refused; one without, made by a run that began before the renaming, gives way. The caller holds the locks of both.
 func (s *Store) Rename(ctx context.Context, from, to string) error {
-	err := s.update(ctx, func(tx *sql.Conn) error {
+	err := s.update(ctx, func(ctx context.Context, tx *sql.Conn) error {
 		old, err := lookup(ctx, tx, from, "", "")
 		if err != nil {
 			return err

@@ -14,17 +14,13 @@ func (s *Store) SetAside(ctx context.Context, account int64, asides ...Aside) er
 	if len(asides) == 0 {
 		return nil
 	}
-	err := s.update(ctx, func(tx *sql.Conn) error {
-		statements, err := prepare(ctx, tx, `
+	err := s.update(ctx, func(ctx context.Context, tx *sql.Conn) error {
+		const query = `
 			INSERT INTO aside (account, unique_id, copy, reason, listed, count, since, last, text, told_at)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET count = count + excluded.count, listed = excluded.listed, last = excluded.last,
 				text = excluded.text, told_at = iif(excluded.told_at = 0, told_at, excluded.told_at), absent_at = 0,
-				reason = iif(reason = ? AND excluded.reason IN (?, ?), reason, excluded.reason)`)
-		if err != nil {
-			return err
-		}
-		defer statements.close() //nolint:errcheck // they have done their work
+				reason = iif(reason = ? AND excluded.reason IN (?, ?), reason, excluded.reason)`
 		now := s.now()
 		for _, a := range asides {
 			if a.Reason == 0 {
@@ -36,7 +32,7 @@ func (s *Store) SetAside(ctx context.Context, account int64, asides ...Aside) er
 			if a.Since.IsZero() {
 				a.Since = a.Last
 			}
-			_, err := statements[0].ExecContext(ctx, account, []byte(a.UniqueID), a.Copy, a.Reason, a.Listed, a.Count,
+			_, err := tx.ExecContext(ctx, query, account, []byte(a.UniqueID), a.Copy, a.Reason, a.Listed, a.Count,
 				toMillis(a.Since), toMillis(a.Last), a.Text, toMillis(a.ToldAt), Wanted, Refused, Suspect)
 			if err != nil {
 				return err

@@ -115,7 +115,7 @@ func (s *Store) Ready(ctx context.Context, messages int) error {
 		return fmt.Errorf("%s has room for %d octets, and to record %d messages takes %d: %w; make room there, or name another state_dir",
 			filepath.Clean(s.dir), place.free, messages, need, unix.ENOSPC)
 	}
-	err = s.update(ctx, func(tx *sql.Conn) error {
+	err = s.update(ctx, func(ctx context.Context, tx *sql.Conn) error {
 		result, err := tx.ExecContext(ctx, "INSERT INTO detail (octets, digest, sha256, place) VALUES (0, x'', x'', '')")
 		if err != nil {
 			return err

@@ -19,7 +19,13 @@ const graceTime = 90 * 24 * time.Hour
 // Only rows that change are written.
 func (s *Store) Finish(ctx context.Context, account int64, left []Entry, deleted []Key, at time.Time) error {
 	f := finish{account: account, left: left, at: toMillis(at), complete: true}
-	err := s.update(ctx, func(tx *sql.Conn) error { return f.run(ctx, tx, deleted) })
+	err := s.update(ctx, func(whole context.Context, tx *sql.Conn) error {
+		f.change = func(query string, args ...any) error {
+			_, err := tx.ExecContext(whole, query, args...)
+			return err
+		}
+		return f.run(ctx, tx, deleted)
+	})
 	if err != nil {
 		return fmt.Errorf("finishing a run in the seen-table: %w", err)
 	}
@@ -34,25 +40,25 @@ type finish struct {
 	complete bool  // everything left, as far as it was looked at, is seen without doubt or set aside
 	oldest   int64 // the earliest delivery of what is left; 0: none
 
-	// What is done to a row: the first of each is for seen, the second for aside.
-	mark, forget [2]*sql.Stmt
+	change func(query string, args ...any) error
 }
 
-func (f *finish) run(ctx context.Context, tx *sql.Conn, deleted []Key) error {
-	statements, err := prepare(ctx, tx,
+// What is done to a row: the first of each is for seen, the second for aside.
+var (
+	markRow = [2]string{
 		"UPDATE seen SET absent_at = ?4 WHERE account = ?1 AND unique_id = ?2 AND copy = ?3",
 		"UPDATE aside SET absent_at = ?4 WHERE account = ?1 AND unique_id = ?2 AND copy = ?3",
+	}
+	forgetRow = [2]string{
 		"DELETE FROM seen WHERE account = ?1 AND unique_id = ?2 AND copy = ?3",
 		"DELETE FROM aside WHERE account = ?1 AND unique_id = ?2 AND copy = ?3",
-		"UPDATE seen SET deleted_at = ?4 WHERE account = ?1 AND unique_id = ?2 AND copy = ?3")
-	if err != nil {
-		return err
 	}
-	defer statements.close() //nolint:errcheck // they have done their work
-	copy(f.mark[:], statements[0:2])
-	copy(f.forget[:], statements[2:4])
+)
+
+func (f *finish) run(ctx context.Context, tx *sql.Conn, deleted []Key) error {
 	for _, k := range deleted {
-		if _, err := statements[4].ExecContext(ctx, f.account, []byte(k.UniqueID), k.Copy, f.at); err != nil {
+		err := f.change("UPDATE seen SET deleted_at = ?4 WHERE account = ?1 AND unique_id = ?2 AND copy = ?3", f.account, []byte(k.UniqueID), k.Copy, f.at)
+		if err != nil {
 			return err
 		}
 	}
@@ -104,7 +110,7 @@ func (f *finish) merge(ctx context.Context, tx *sql.Conn) error {
 		for n < len(order) && f.left[order[n]].UniqueID == k.uniqueID {
 			n++
 		}
-		if err := f.note(ctx, k, order[:n]); err != nil {
+		if err := f.note(k, order[:n]); err != nil {
 			return err
 		}
 		order = order[n:]
@@ -113,20 +119,20 @@ func (f *finish) merge(ctx context.Context, tx *sql.Conn) error {
 
 // note brings the rows of one unique-id up to date with the copies of it that are left, and looks whether the next Diff
 // would have doubts about them.
-func (f *finish) note(ctx context.Context, k *known, copies []int) error {
+func (f *finish) note(k *known, copies []int) error {
 	isLeft := func(ordinal int) bool {
 		_, found := slices.BinarySearchFunc(copies, ordinal, func(i, ordinal int) int { return f.left[i].Copy - ordinal })
 		return found
 	}
 	for i := range k.records {
 		r := &k.records[i]
-		if err := f.noteRow(ctx, 0, r.Key, &r.absentAt, isLeft(r.Copy)); err != nil {
+		if err := f.noteRow(0, r.Key, &r.absentAt, isLeft(r.Copy)); err != nil {
 			return err
 		}
 	}
 	for i := range k.asides {
 		a := &k.asides[i]
-		if err := f.noteRow(ctx, 1, a.Key, &a.absentAt, isLeft(a.Copy)); err != nil {
+		if err := f.noteRow(1, a.Key, &a.absentAt, isLeft(a.Copy)); err != nil {
 			return err
 		}
 	}
@@ -144,18 +150,16 @@ func (f *finish) note(ctx context.Context, k *known, copies []int) error {
 }
 
 // noteRow notes in a row of seen (table 0) or aside (table 1) whether its message is left, and since when not.
-func (f *finish) noteRow(ctx context.Context, table int, key Key, absentAt *int64, isLeft bool) error {
+func (f *finish) noteRow(table int, key Key, absentAt *int64, isLeft bool) error {
 	switch {
 	case isLeft && *absentAt != 0:
 		*absentAt = 0
 	case !isLeft && *absentAt == 0:
 		*absentAt = f.at
 	case !isLeft && f.at-*absentAt > graceTime.Milliseconds():
-		_, err := f.forget[table].ExecContext(ctx, f.account, []byte(key.UniqueID), key.Copy)
-		return err
+		return f.change(forgetRow[table], f.account, []byte(key.UniqueID), key.Copy)
 	default:
 		return nil
 	}
-	_, err := f.mark[table].ExecContext(ctx, f.account, []byte(key.UniqueID), key.Copy, *absentAt)
-	return err
+	return f.change(markRow[table], f.account, []byte(key.UniqueID), key.Copy, *absentAt)
 }

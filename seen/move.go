@@ -31,17 +31,15 @@ type Move struct {
 // Move gives records the keys and octets under which their messages are listed now, in one transaction: all of them, or none. They
 // count as listed and not deleted; whatever else they tell stays. A key that has a record already, or is named twice, is an error.
 func (s *Store) Move(ctx context.Context, account int64, moves iter.Seq[Move]) error {
-	err := s.update(ctx, func(tx *sql.Conn) error {
-		statements, err := prepare(ctx, tx, `
+	err := s.update(ctx, func(whole context.Context, tx *sql.Conn) error {
+		const query = `
 			UPDATE seen SET unique_id = ?4, copy = ?5, listed = ?6, deleted_at = 0, absent_at = 0
-			WHERE account = ?1 AND unique_id = ?2 AND copy = ?3`)
-		if err != nil {
-			return err
-		}
-		defer statements.close()           //nolint:errcheck // they have done their work
-		once := context.WithoutCancel(ctx) // see transact
+			WHERE account = ?1 AND unique_id = ?2 AND copy = ?3`
 		for m := range moves {
-			result, err := statements[0].ExecContext(once, account, []byte(m.From.UniqueID), m.From.Copy, []byte(m.To.UniqueID), m.To.Copy, m.To.Octets)
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			result, err := tx.ExecContext(whole, query, account, []byte(m.From.UniqueID), m.From.Copy, []byte(m.To.UniqueID), m.To.Copy, m.To.Octets)
 			if err != nil {
 				return fmt.Errorf("unique-id %q to %q: %w", m.From.UniqueID, m.To.UniqueID, err)
 			}

@@ -1,6 +1,7 @@
 package seen
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -22,9 +23,9 @@ func (s *Store) Commit(ctx context.Context, account int64, records ...Record) er
 
 // CommitParts is Commit of so many records that they are made part by part: all of them are recorded, or none.
 func (s *Store) CommitParts(ctx context.Context, account int64, parts iter.Seq[[]Record]) error {
-	err := s.update(ctx, func(tx *sql.Conn) error {
+	err := s.update(ctx, func(whole context.Context, tx *sql.Conn) error {
 		for records := range parts {
-			if err := s.insert(ctx, tx, account, records); err != nil {
+			if err := cmp.Or(ctx.Err(), insert(whole, tx, account, records)); err != nil {
 				return err
 			}
 		}
@@ -38,14 +39,14 @@ func (s *Store) CommitParts(ctx context.Context, account int64, parts iter.Seq[[
 
 // Replace gives the unique-ids these records instead of all that they have, in one transaction, as Commit does.
 func (s *Store) Replace(ctx context.Context, account int64, uniqueIDs []string, records ...Record) error {
-	err := s.update(ctx, func(tx *sql.Conn) error {
+	err := s.update(ctx, func(ctx context.Context, tx *sql.Conn) error {
 		for chunk := range slices.Chunk(uniqueIDs, lookupChunk) {
 			where, args := whereIDs(account, chunk)
 			if _, err := tx.ExecContext(ctx, "DELETE FROM seen"+where, args...); err != nil {
 				return err
 			}
 		}
-		return s.insert(ctx, tx, account, records)
+		return insert(ctx, tx, account, records)
 	})
 	if err != nil {
 		return fmt.Errorf("recording %d messages anew: %w", len(records), err)
@@ -56,77 +57,52 @@ func (s *Store) Replace(ctx context.Context, account int64, uniqueIDs []string, 
 // rowsAtOnce is how many records one statement adds; more would gain little.
 const rowsAtOnce = 64
 
-// insertions are the statements by which records are added. They are made once, for all transactions.
-type insertions struct {
-	one, many insertion
-	replace   *sql.Stmt
-	all       statements
-}
-
-// insertion adds so many records: first their details, then their rows. Of the details the first gets the id ?1, and so on.
+// insertion is what adds so many records: first their details, then their rows. The first detail gets the id ?1, and so on.
 type insertion struct {
 	records       int
-	details, rows *sql.Stmt
+	details, rows string
 }
 
-func (in *insertions) close() error { return in.all.close() }
+var insertOne, insertMany = newInsertion(1), newInsertion(rowsAtOnce)
 
-func newInsertions(ctx context.Context, conn *sql.Conn) (*insertions, error) {
-	const table = "INSERT INTO seen (account, unique_id, copy, kind, listed, delivered_at, deleted_at, detail) VALUES "
-	// Each value that need not be handed over for each row is worth it.
-	detail := func(i int) string { return fmt.Sprintf("(?1 + %d, ?, ?, ?, ?)", i) }
-	row := func(i int) string { return fmt.Sprintf("(?2, ?, ?, ?, ?, ?, ?, ?1 + %d)", i) }
-	rows := func(row func(int) string, n int) string {
-		var all []string
-		for i := range n {
-			all = append(all, row(i))
-		}
-		return strings.Join(all, ", ")
+const insertRow = "INSERT INTO seen (account, unique_id, copy, kind, listed, delivered_at, deleted_at, detail) VALUES "
+
+// Each value that need not be handed over for each row is worth it.
+func newInsertion(n int) insertion {
+	var details, rows []string
+	for i := range n {
+		details = append(details, fmt.Sprintf("(?1 + %d, ?, ?, ?, ?)", i))
+		rows = append(rows, fmt.Sprintf("(?2, ?, ?, ?, ?, ?, ?, ?1 + %d)", i))
 	}
-	var queries []string
-	for _, n := range []int{1, rowsAtOnce} {
-		queries = append(queries,
-			"INSERT INTO detail (id, octets, digest, sha256, place) VALUES "+rows(detail, n),
-			table+rows(row, n)+" ON CONFLICT DO NOTHING")
+	return insertion{
+		records: n,
+		details: "INSERT INTO detail (id, octets, digest, sha256, place) VALUES " + strings.Join(details, ", "),
+		rows:    insertRow + strings.Join(rows, ", ") + " ON CONFLICT DO NOTHING",
 	}
-	queries = append(queries, table+row(0)+`
-		ON CONFLICT DO UPDATE SET kind = excluded.kind, listed = excluded.listed, delivered_at = excluded.delivered_at,
-			deleted_at = excluded.deleted_at, absent_at = 0, detail = excluded.detail`)
-	all, err := prepare(ctx, conn, queries...)
-	if err != nil {
-		return nil, err
-	}
-	return &insertions{
-		one:     insertion{records: 1, details: all[0], rows: all[1]},
-		many:    insertion{records: rowsAtOnce, details: all[2], rows: all[3]},
-		replace: all[4],
-		all:     all,
-	}, nil
 }
+
+// replaceRow puts one record in the place of another.
+const replaceRow = insertRow + `(?2, ?, ?, ?, ?, ?, ?, ?1)
+	ON CONFLICT DO UPDATE SET kind = excluded.kind, listed = excluded.listed, delivered_at = excluded.delivered_at,
+		deleted_at = excluded.deleted_at, absent_at = 0, detail = excluded.detail`
 
 // insert adds records, or replaces those of the same keys, in the transaction tx.
-func (s *Store) insert(ctx context.Context, tx *sql.Conn, account int64, records []Record) (err error) {
-	if s.insertions == nil {
-		if s.insertions, err = newInsertions(ctx, tx); err != nil {
-			return err
-		}
-	}
-	ctx = context.WithoutCancel(ctx) // see transact
-	var last int64                   // of the ids in detail; nobody else writes while the transaction lasts
-	var asides bool                  // hardly any account has any, and looking for each message costs
-	err = tx.QueryRowContext(ctx, `
+func insert(ctx context.Context, tx *sql.Conn, account int64, records []Record) error {
+	var last int64  // of the ids in detail; nobody else writes while the transaction lasts
+	var asides bool // hardly any account has any, and looking for each message costs
+	err := tx.QueryRowContext(ctx, `
 		SELECT (SELECT coalesce(max(id), 0) FROM detail), EXISTS (SELECT 1 FROM aside WHERE account = ?)`, account).Scan(&last, &asides)
 	if err != nil {
 		return err
 	}
 	added, delivered := 0, false
 	for len(records) > 0 {
-		in := s.insertions.one
-		if len(records) >= s.insertions.many.records {
-			in = s.insertions.many
+		in := &insertOne
+		if len(records) >= insertMany.records {
+			in = &insertMany
 		}
 		some := records[:in.records]
-		fresh, err := s.insertions.insert(ctx, in, account, last+1, some)
+		fresh, err := in.insert(ctx, tx, account, last+1, some)
 		if err != nil {
 			return err
 		}
@@ -146,7 +122,7 @@ func (s *Store) insert(ctx context.Context, tx *sql.Conn, account int64, records
 }
 
 // insert adds as many records as in does, whose details get the ids from first on, and returns how many keys are new.
-func (in *insertions) insert(ctx context.Context, some insertion, account, first int64, records []Record) (added int, err error) {
+func (in *insertion) insert(ctx context.Context, tx *sql.Conn, account, first int64, records []Record) (added int, err error) {
 	const perDetail, perRow = 4, 6
 	details := make([]any, 0, 1+perDetail*len(records))
 	rows := make([]any, 0, 2+perRow*len(records))
@@ -159,10 +135,10 @@ func (in *insertions) insert(ctx context.Context, some insertion, account, first
 		details = append(details, r.Octets, records[i].Digest[:], records[i].SHA256[:], r.Place)
 		rows = append(rows, []byte(r.UniqueID), r.Copy, r.Kind, r.Listed, toMillis(r.DeliveredAt), toMillis(r.DeletedAt))
 	}
-	if _, err = some.details.ExecContext(ctx, details...); err != nil {
+	if _, err = tx.ExecContext(ctx, in.details, details...); err != nil {
 		return 0, err
 	}
-	result, err := some.rows.ExecContext(ctx, rows...)
+	result, err := tx.ExecContext(ctx, in.rows, rows...)
 	if err != nil {
 		return 0, err
 	}
@@ -173,7 +149,7 @@ func (in *insertions) insert(ctx context.Context, some insertion, account, first
 	// What is there already takes the new details; those just added keep theirs.
 	id := first
 	for row := range slices.Chunk(rows[2:], perRow) {
-		if _, err := in.replace.ExecContext(ctx, slices.Concat([]any{id, account}, row)...); err != nil {
+		if _, err := tx.ExecContext(ctx, replaceRow, slices.Concat([]any{id, account}, row)...); err != nil {
 			return 0, err
 		}
 		id++
@@ -278,7 +254,7 @@ func whereIDs(account int64, ids []string) (where string, args []any) {
 // is tried as if it never was. It returns how many of both there were. Unique-ids that are not known are passed over.
 func (s *Store) Forget(ctx context.Context, account int64, uniqueIDs ...string) (int, error) {
 	forgotten := 0
-	err := s.update(ctx, func(tx *sql.Conn) error {
+	err := s.update(ctx, func(ctx context.Context, tx *sql.Conn) error {
 		if len(uniqueIDs) == 0 {
 			return s.forget(ctx, tx, &forgotten, " WHERE account = ?", []any{account})
 		}

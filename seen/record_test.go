@@ -346,3 +346,27 @@ func TestStore_Commit_manyAndSomeAgain(t *testing.T) {
 		t.Errorf("%d details, %v, want %d", details, err, len(ids))
 	}
 }
+
+// Many records can be given up in the middle: none of them is there then.
+func TestCommitParts_cancelled(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	ctx, cancel := context.WithCancel(t.Context())
+	parts := 0
+	err := s.CommitParts(ctx, account, func(yield func([]Record) bool) {
+		for _, e := range listingOf("a", "b", "c") {
+			if parts++; parts == 2 {
+				cancel()
+			}
+			if !yield([]Record{recordOf(e)}) {
+				return
+			}
+		}
+	})
+	if !errors.Is(err, context.Canceled) || parts != 2 {
+		t.Errorf("CommitParts() = %v after %d parts, want context.Canceled after 2", err, parts)
+	}
+	if found, err := s.Records(t.Context(), account, []string{"a", "b", "c"}); err != nil || len(found) != 0 {
+		t.Errorf("Records() = %v, %v, want none", found, err)
+	}
+}

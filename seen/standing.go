@@ -50,7 +50,7 @@ func (s *Store) ChangeStanding(ctx context.Context, account int64, change func(*
 	if change(&st); st.equal(before) { // as nearly always; then no transaction is needed
 		return nil
 	}
-	err = s.update(ctx, func(tx *sql.Conn) error {
+	err = s.update(ctx, func(ctx context.Context, tx *sql.Conn) error {
 		st, err := readStanding(ctx, tx, account)
 		if err != nil {
 			return err

@@ -20,7 +20,7 @@ const (
 	fileName = "seen.db"
 	// patience is how long a transaction, and the opening of the table, wait for another process. Nothing takes as long there.
 	patience = 30 * time.Second
-	// busyTimeout is how long, in milliseconds, SQLite waits by itself, deaf to everything; see begin.
+	// busyTimeout is how long, in milliseconds, SQLite waits by itself, deaf to everything; see beginWaiting.
 	busyTimeout = "500"
 	// readers is how many transactions may read at the same time, besides the one that writes.
 	readers = 4
@@ -44,8 +44,7 @@ type Store struct {
 	lookAt    func(dir string) (place, error)
 	vain      atomic.Pointer[time.Time] // when somebody last waited for another process in vain
 
-	insertions *insertions // nil before the first record; guarded by writing
-	lookupCost int         // how many rows the merge reads in the time of looking one up
+	lookupCost int // how many rows the merge reads in the time of looking one up
 }
 
 // Open opens the seen-table in the folder dir and makes both if they are missing, the folder with mode 0700 and every
@@ -143,7 +142,7 @@ func (s *Store) connect(ctx context.Context) error {
 	if place.shared {
 		journal = "DELETE&_synchronous=EXTRA"
 	}
-	writer, err := s.pool(dsn(s.path, "mode=rw&_journal_mode="+journal+"&_foreign_keys=1"), 1)
+	writer, err := s.pool(dsn(s.path, "mode=rw&_journal_mode="+journal+"&_foreign_keys=1&_stmt_cache_size=32"), 1)
 	if err != nil {
 		return err
 	}
@@ -239,9 +238,6 @@ func syncDir(dir string) error {
 // Close closes the seen-table. No other method may be at work or be called afterwards; locks stay until they are unlocked.
 func (s *Store) Close() error {
 	var errs []error
-	if s.insertions != nil {
-		errs = append(errs, s.insertions.close())
-	}
 	if s.write != nil {
 		if err := s.write.Close(); !errors.Is(err, sql.ErrConnDone) { // to close twice does no harm
 			errs = append(errs, err)
@@ -257,7 +253,10 @@ func (s *Store) Close() error {
 }
 
 // update runs do in a transaction that holds the write lock from its beginning, and commits it.
-func (s *Store) update(ctx context.Context, do func(*sql.Conn) error) error {
+//
+// The context of do cannot be cancelled, for with any other the driver starts a goroutine for each statement: waking them took a
+// fifth of the time of recording. What takes long looks at ctx by itself.
+func (s *Store) update(ctx context.Context, do func(context.Context, *sql.Conn) error) error {
 	if s.write == nil {
 		return fmt.Errorf("there is no %s", filepath.Join(s.dir, fileName))
 	}
@@ -270,7 +269,7 @@ func (s *Store) update(ctx context.Context, do func(*sql.Conn) error) error {
 		return ctx.Err()
 	}
 	defer func() { <-s.writing }()
-	return s.attempt(ctx, s.write, "BEGIN IMMEDIATE", do)
+	return s.attempt(ctx, s.write, "BEGIN IMMEDIATE", func(conn *sql.Conn) error { return do(context.WithoutCancel(ctx), conn) })
 }
 
 // view runs do in a transaction that sees one state of the table, whatever is written meanwhile.
@@ -303,8 +302,7 @@ func (s *Store) attempt(ctx context.Context, conn *sql.Conn, begin string, do fu
 }
 
 // transact runs do between begin and COMMIT on a connection that nobody else uses meanwhile. It does without sql.Tx, which starts
-// a goroutine for each transaction, and with a context that can be cancelled the driver starts one for each statement: waking
-// them took a fifth of the time of recording.
+// a goroutine for each transaction.
 func transact(ctx context.Context, conn *sql.Conn, begin string, wait time.Duration, do func(*sql.Conn) error) error {
 	if err := beginWaiting(ctx, conn, begin, wait); err != nil {
 		return err
@@ -348,27 +346,4 @@ func beginWaiting(ctx context.Context, conn *sql.Conn, begin string, wait time.D
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-// statements belong to one connection. Whoever prepares them closes them.
-type statements []*sql.Stmt
-
-func prepare(ctx context.Context, conn *sql.Conn, queries ...string) (statements, error) {
-	var made statements
-	for _, query := range queries {
-		statement, err := conn.PrepareContext(ctx, query) //nolint:sqlclosecheck // close does it
-		if err != nil {
-			return nil, errors.Join(err, made.close())
-		}
-		made = append(made, statement)
-	}
-	return made, nil
-}
-
-func (s statements) close() error {
-	var errs []error
-	for _, statement := range s {
-		errs = append(errs, statement.Close())
-	}
-	return errors.Join(errs...)
 }

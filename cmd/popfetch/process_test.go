@@ -334,3 +334,21 @@ func TestJobs(t *testing.T) {
 		t.Errorf("%d accounts were polled, %d at once, want %d and 2 at most", got, most, accounts)
 	}
 }
+
+// A run needs few open files, however many messages a batch has and however slow the disk is: the limit may be low, and all
+// accounts share it.
+func TestOpenFiles(t *testing.T) {
+	t.Parallel()
+	const messages = 3000
+	a := newAccount(t, poptest.Numbered(messages, 600))
+	c := a.command(t, "--once")
+	c.Args = append([]string{"sh", "-c", `ulimit -n 128 && exec "$0" "$@"`, c.Path}, c.Args[1:]...)
+	c.Path = "/bin/sh"
+	said, err := c.CombinedOutput()
+	if err != nil {
+		t.Errorf("popfetch: %v; it said: %s", err, said)
+	}
+	if got := a.delivered(t); got != messages {
+		t.Errorf("delivered = %d, want %d", got, messages)
+	}
+}

@@ -12,9 +12,16 @@ import (
 // changes, most of all beside a server on the same machine. The nice value stays. Threads and programs that are started from here
 // inherit it. Where the kernel refuses, nothing is lost but time.
 func schedule() {
+	for changeThreads() {
+		// A thread that was not changed yet may have started another one meanwhile.
+	}
+}
+
+// changeThreads tells whether it has changed any.
+func changeThreads() (changed bool) {
 	threads, err := os.ReadDir("/proc/self/task")
 	if err != nil {
-		return
+		return false
 	}
 	for _, thread := range threads {
 		id, err := strconv.Atoi(thread.Name())
@@ -26,6 +33,7 @@ func schedule() {
 			continue // somebody has chosen another
 		}
 		attr.Policy = unix.SCHED_BATCH
-		_ = unix.SchedSetAttr(id, attr, 0)
+		changed = unix.SchedSetAttr(id, attr, 0) == nil || changed
 	}
+	return changed
 }

@@ -18,6 +18,8 @@ func TestSchedule(t *testing.T) {
 	t.Parallel()
 	a := newAccount(t, poptest.Numbered(3, 100), "")
 	asked, goOn := make(chan struct{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(goOn) })
+	defer release()
 	var once sync.Once
 	a.Configure(func(c *poptest.Config) {
 		c.Hook = func(_ *poptest.Session, cmd string) poptest.Action {
@@ -50,7 +52,7 @@ func TestSchedule(t *testing.T) {
 			t.Errorf("thread %d: %+v, %v, want policy %d and nice %d", id, attr, err, unix.SCHED_BATCH, own.Nice)
 		}
 	}
-	close(goOn)
+	release()
 	if err := c.Wait(); err != nil {
 		t.Errorf("popfetch: %v; it said: %s", err, c.Stderr)
 	}
