@@ -90,7 +90,7 @@ func TestMigrate_fails(t *testing.T) {
 func TestTransact_error(t *testing.T) {
 	s := open(t)
 	refusal := errors.New("refused")
-	err := s.update(t.Context(), func(ctx context.Context, tx *sql.Conn) error {
+	err := s.update(t.Context(), func(_ context.Context, tx *sql.Conn) error {
 		_, err := tx.ExecContext(t.Context(), "INSERT INTO account (name, server, user, since) VALUES ('x', '', '', 0)")
 		return errors.Join(err, refusal)
 	})
