@@ -1,0 +1,202 @@
+# Sourced by bench: the maildrops of its cases, and what is done and checked before and after a run.
+# shellcheck shell=bash disable=SC2154,SC2034
+
+# drop COUNT OCTETS fills alice's maildrop, and keeps the messages in $work/messages.
+drop() {
+	rm -rf "$work/messages"
+	if (($2 <= 65536)); then
+		make_messages "$work/messages" "$1" "$2"
+	else
+		make_large "$work/messages" "$1" "$2"
+	fi
+	fill
+}
+
+# drop_mixed fills it with 2,000 messages of 154 MB, as mail is: most small, most octets in few.
+drop_mixed() {
+	rm -rf "$work/messages"
+	make_messages "$work/messages" 1600 8192
+	make_large "$work/messages" 300 100000
+	make_large "$work/messages" 95 1000000
+	make_large "$work/messages" 5 3000000
+	fill
+}
+
+fill() {
+	sums "$work/messages" >"$work/sums"
+	messages=$(wc -l <"$work/sums")
+	refill
+}
+
+# refill makes the maildrop as it was, and has Dovecot make its index, which is not to be measured.
+refill() {
+	dovecot_empty alice
+	dovecot_fill alice "$work/messages"
+	(($(dovecot_left alice) == messages)) || die "the maildrop is not what it should be"
+	"$work/popfetch" check --server "127.0.0.1:$pop3_port" --tls none --user alice --password-command 'echo tanstaaf' --state-dir "$work/check" >/dev/null
+}
+
+# make_large FOLDER COUNT OCTETS writes messages with an attachment, as make_messages does.
+make_large() {
+	mkdir -p "$1"
+	local i name
+	for ((i = 1; i <= $2; i++)); do
+		{
+			printf 'From: sender@example.org\nSubject: large message %d of %d octets\nContent-Transfer-Encoding: base64\n\n' "$i" "$3"
+			head -c $(($3 * 57 / 77)) /dev/zero | openssl enc -aes-128-ctr -pass "pass:$i $3" -nosalt -pbkdf2 -iter 1 2>/dev/null | base64 -w 76
+		} >"$1/message"
+		name=$(wc -cl <"$1/message" | awk -v name="$3.$i" '{ printf "%s.made,S=%d,W=%d", name, $2, $1 + $2 }')
+		mv "$1/message" "$1/$name"
+	done
+}
+
+# anew removes what earlier runs have left.
+anew() {
+	rm -rf "$home"/{Maildir,state,uidls,ids,cache}
+	mkdir -p "$home/Maildir"/{cur,new,tmp}
+}
+
+# anew_but_state leaves an empty seen-table, as there is one from the second run of one's life on.
+anew_but_state() {
+	anew
+	configure "$1"
+	[[ $1 != popfetch ]] || "$work/popfetch" seen forget nobody --all --config "$home/config" >/dev/null 2>&1 || true
+}
+
+# anew_and_refill puts back what a run has deleted.
+anew_and_refill() {
+	anew
+	refill
+}
+
+# all_came fails where the Maildir does not hold just the messages of $work/sums. fetchmail and fdm add lines.
+all_came() {
+	case $1 in
+	fetchmail | fdm) (($(new_in "$home/Maildir") == messages)) ;;
+	*) sums "$home/Maildir" | cmp -s - "$work/sums" ;;
+	esac || die "$1 did not deliver what the server has"
+}
+
+all_came_and_left() {
+	all_came "$1"
+	(($(dovecot_left alice) == 0)) || die "$1 did not delete what it was to delete"
+}
+
+# came_by_mda counts, since procmail may quote lines.
+came_by_mda() { (($(new_in "$home/Maildir") == messages)) || die "$1 did not deliver what the server has"; }
+
+nothing_came() { (($(new_in "$home/Maildir") == 0)) || die "$1 delivered what was seen"; }
+
+one_came() { (($(new_in "$home/Maildir") == 1)) || die "$1 did not deliver the one that is new"; }
+
+# remembered sees to it that the program has seen the messages 1 to $seen of listserver, and has had a run since.
+remembered() {
+	[[ ! -e $home/seen.$seen ]] || return 0
+	rm -rf "$home"
+	mkdir -p "$home"
+	anew
+	configure "$1"
+	"remember_$1" "$seen"
+	local after=true before=true wrap=()
+	run_once "$1" || die "$1 failed"
+	rm -rf "$home.seen"
+	cp -a "$home" "$home.seen"
+	touch "$home/seen.$seen"
+}
+
+# remembered_again is remembered, and what a run has changed since is put back.
+remembered_again() {
+	remembered "$1"
+	rm -rf "$home"
+	cp -a "$home.seen" "$home"
+	touch "$home/seen.$seen"
+}
+
+# list_start FLAGS... starts a listserver, always at the same port, and sets port.
+list_start() {
+	port=$((pop3_port + 7))
+	exec {list_in}> >(exec "$work/listserver" -listen "127.0.0.1:$port" "$@" >"$work/list")
+	list_pid=$!
+	until [[ -s $work/list ]]; do sleep 0.02; done
+}
+
+# list_stop ends it by closing its standard input.
+list_stop() {
+	[[ -n $list_pid ]] || return 0
+	exec {list_in}>&-
+	wait "$list_pid" || true
+	list_pid=''
+	rm -f "$work/list"
+}
+
+# line_start DELAY puts a delay line in front of the server and sets port.
+line_start() {
+	local address
+	exec {line_in}> >(exec "$work/delayline" -to "127.0.0.1:$pop3_port" -delay "$1" >"$work/line")
+	line_pid=$!
+	until [[ -s $work/line ]]; do sleep 0.02; done
+	read -r address <"$work/line"
+	port=${address##*:}
+}
+
+# line_stop ends the delay line by closing its standard input.
+line_stop() {
+	[[ -n $line_pid ]] || return 0
+	exec {line_in}>&-
+	wait "$line_pid" || true
+	line_pid=''
+	rm -f "$work/line"
+}
+
+# bare_procmail prints what delivering by procmail takes without any fetching.
+bare_procmail() {
+	local file began=$EPOCHREALTIME
+	home=$work/ram/bare
+	anew
+	for file in "$work/messages"/*; do
+		sh -c "$(mda_command)" <"$file"
+	done
+	awk "BEGIN { printf \"sh -c procmail alone, %d times: %.3g s\n\", $messages, $EPOCHREALTIME - $began }"
+}
+
+# The accounts of the case of that name, user1 and so on, all at once.
+
+config_many_popfetch() {
+	local user
+	printf 'state_dir = "%s/state"\njobs = 50\n[defaults]\nserver = "127.0.0.1:%s"\ntls = "none"\npassword = "tanstaaf"\nauth = "plain"\n' "$home" "$port"
+	for user in "${users[@]}"; do printf '[account.%s]\nuser = "%s"\nmaildir = "%s/Maildir/%s"\n' "$user" "$user" "$home" "$user"; done
+}
+
+start_many_popfetch() { start_popfetch; }
+
+config_many_mpop() {
+	local user
+	printf 'defaults\nhost 127.0.0.1\nport %s\npassword tanstaaf\nauth plain\nkeep on\nreceived_header off\ntls off\n' "$port"
+	for user in "${users[@]}"; do printf 'account %s\nuser %s\nuidls_file %s/uidls.%s\ndelivery maildir %s/Maildir/%s\n' "$user" "$user" "$home" "$user" "$home" "$user"; done
+}
+
+start_many_mpop() {
+	mkdir -p "${users[@]/#/$home/Maildir/}"
+	local user
+	for user in "${users[@]}"; do mkdir -p "$home/Maildir/$user"/{cur,new,tmp}; done
+	printf '%s\n' "${users[@]}" >"$home/users"
+	command=(xargs -a "$home/users" -P 8 -n 1 mpop --file="$home/config" --quiet)
+}
+
+config_many_fdm() {
+	local user
+	chmod 711 "$place" "$home"
+	mkdir -p "$home/cache"
+	chmod -R 777 "$home/cache"
+	printf 'set lock-file "%s/lock"\nset default-user "%s"\nset parallel-accounts 50\n' "$home" "$(id -un)"
+	for user in "${users[@]}"; do
+		printf 'account "%s" pop3 server "127.0.0.1" port %s user "%s" pass "tanstaaf" new-only cache "%s/cache/%s" keep\n' "$user" "$port" "$user" "$home" "$user"
+	done
+	for user in "${users[@]}"; do printf 'action "%s" maildir "%s/Maildir/%s"\nmatch account "%s" action "%s"\n' "$user" "$home" "$user" "$user" "$user"; done
+}
+
+start_many_fdm() { start_fdm; }
+
+many_anew() { rm -rf "$home"; mkdir -p "$home/Maildir"; }
+
+many_came() { (($(find "$home/Maildir" -type f | wc -l) == messages)) || die "$1 did not deliver what the server has"; }

@@ -1,0 +1,70 @@
+# Sourced by bench: runs programs in turn, checks what they delivered, and prints a row for each.
+# shellcheck shell=bash disable=SC2154
+
+row='%-12s %-10s %8s %8s %8s %9s %7s   %s\n'
+
+# head prints what the columns are.
+head_row() {
+	# shellcheck disable=SC2059
+	printf "$row" case program 'wall s' 'CPU s' 'MiB' 'msgs/s' ratio 'all walls'
+}
+
+# measure CASE PROGRAM... runs the programs in turn, popfetch being the first of them, $rounds times each, and prints a row
+# for each; the ratio is that of popfetch to the program, the median of the ratios of each round. A program that takes longer than
+# $patience seconds runs once. These say what a run is:
+#
+#   before     called with the program's name before each run, home being set; begins anew by default
+#   after      called likewise after it; checks that the Maildir holds the messages of $work/sums by default
+#   wrap       what is put in front of the program
+#   messages   how many are fetched
+measure() {
+	local case=$1 round program
+	shift
+	local -A walls=() cpus=() memories=() ratios=()
+	for ((round = 0; round < rounds; round++)); do
+		local mine=''
+		for program; do
+			if ((round > 0)) && awk "BEGIN { exit !(${walls[$program]%% *} > $patience) }"; then
+				continue
+			fi
+			run_once "$program" || die "$case: $program failed"
+			[[ $mine ]] || mine=$wall
+			walls[$program]+="$wall "
+			cpus[$program]+="$cpu "
+			memories[$program]+="$memory "
+			ratios[$program]+="$(awk "BEGIN { print $mine / $wall }") "
+		done
+	done
+	for program; do
+		local w
+		w=$(median "${walls[$program]}")
+		# shellcheck disable=SC2059
+		printf "$row" "$case" "$program" "$w" "$(median "${cpus[$program]}")" \
+			"$(awk "BEGIN { printf \"%.1f\", $(median "${memories[$program]}") / 1024 }")" \
+			"$(awk "BEGIN { printf \"%d\", $messages / $w }")" "$(median "${ratios[$program]}")" "${walls[$program]}" | tee -a "$work/rows"
+	done
+}
+
+configure() { "config_$1" >"$home/config"; }
+
+# run_once PROGRAM sets wall and cpu, in seconds, and memory, in KiB at the peak.
+run_once() {
+	local program=$1 status=0
+	home=$place/$program
+	mkdir -p "$home"
+	"$before" "$program"
+	configure "$program"
+	sync -f "$home" # what was removed just now is not to be waited for
+	"start_$program"
+	/usr/bin/time -o "$work/time" -f '%e %U %S %M' "${wrap[@]}" "${command[@]}" >"$work/output" 2>&1 || status=$?
+	if ((status != 0)) && ! [[ $program == fetchmail && $status == 1 ]]; then # with 1 it says that there is no mail
+		tail -n 20 "$work/output" >&2
+		return 1
+	fi
+	read -r wall user_time system_time memory < <(tail -n 1 "$work/time")
+	cpu=$(awk "BEGIN { printf \"%.2f\", $user_time + $system_time }")
+	"$after" "$program"
+}
+
+# median NUMBERS prints the median of the words of a text.
+median() { tr ' ' '\n' <<<"$1" | sed '/^$/d' | sort -n | awk '{ v[NR] = $1 } END { printf "%.3g", (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'; }

@@ -1,0 +1,107 @@
+# Sourced by bench: popfetch and its neighbours, each configured to do the same. For a program P, config_P prints its
+# configuration and start_P sets command to what runs it. They take what differs from case to case from variables:
+#
+#   home    the folder of its configuration, its state and its Maildir, home/Maildir
+#   port    the server's
+#   user    alice, whose password is tanstaaf
+#   tls     none or starttls, which trusts dovecot_ca
+#   mda     procmail, which delivers into that Maildir, or ""
+#   remove  never or delivered
+#   extra   more lines for popfetch
+#   options more options for it
+# shellcheck shell=bash disable=SC2154,SC2034
+
+mda_command() { echo "procmail DEFAULT=$home/Maildir/ /dev/null"; }
+
+config_popfetch() {
+	cat <<END
+state_dir = "$home/state"
+
+[account.$user]
+server = "127.0.0.1:$port"
+tls = "$tls"
+user = "$user"
+password = "tanstaaf"
+auth = "plain"
+delete = "$remove"
+END
+	[[ $tls == none ]] || printf 'tls_server_name = "localhost"\ntls_ca = "%s"\n' "$dovecot_ca"
+	if [[ $mda ]]; then
+		printf "mda = '%s'\n" "$(mda_command)"
+	else
+		printf 'maildir = "%s"\n' "$home/Maildir"
+	fi
+	printf '%s\n' "$extra"
+}
+
+start_popfetch() { command=("$work/popfetch" --config "$home/config" --once --quiet "${options[@]}"); }
+
+config_mpop() {
+	cat <<END
+account default
+host 127.0.0.1
+port $port
+user $user
+password tanstaaf
+auth plain
+keep $([[ $remove == never ]] && echo on || echo off)
+received_header off
+uidls_file $home/uidls
+tls $([[ $tls == none ]] && echo off || echo on)
+END
+	[[ $tls == none ]] || printf 'tls_starttls on\ntls_trust_file %s\ntls_host_override localhost\n' "$dovecot_ca"
+	if [[ $mda ]]; then
+		echo "delivery mda $(mda_command)"
+	else
+		echo "delivery maildir $home/Maildir"
+	fi
+}
+
+start_mpop() { command=(mpop --file="$home/config" --quiet); }
+
+# fetchmail knows no Maildir: people who want one have procmail write it.
+config_fetchmail() {
+	cat <<END
+poll 127.0.0.1 service $port protocol pop3 uidl timeout 60
+  user "$user" password "tanstaaf" $([[ $remove == never ]] && echo keep || echo nokeep) sslproto ''
+  mda "$(mda_command)"
+END
+}
+
+start_fetchmail() {
+	command=(fetchmail --fetchmailrc "$home/config" --idfile "$home/ids" --pidfile "$home/pid" --nosyslog --silent)
+}
+
+# Run by root, fdm fetches as a user of its own, who must get at the cache.
+config_fdm() {
+	chmod 711 "$place" "$home"
+	mkdir -p "$home/cache"
+	chmod -R 777 "$home/cache"
+	cat <<END
+set lock-file "$home/lock"
+set maximum-size 1G
+set default-user "$(id -un)"
+action "keep" $([[ $mda ]] && echo "pipe \"$(mda_command)\"" || echo "maildir \"$home/Maildir\"")
+account "$user" pop3 server "127.0.0.1" port $port user "$user" pass "tanstaaf" new-only cache "$home/cache/$user" $([[ $remove == never ]] && echo keep)
+match all action "keep"
+END
+}
+
+start_fdm() { command=(env HOME="$home" fdm -q -f "$home/config" fetch); }
+
+# remember_PROGRAM COUNT writes down that it has seen the messages 1 to COUNT of listserver.
+remember_popfetch() { "$work/popfetch" seen mark --all "$user" --config "$home/config" >/dev/null; }
+
+remember_mpop() {
+	{
+		printf ' %d 127.0.0.1 %s\n' "$1" "$user"
+		ids "$1"
+	} >"$home/uidls"
+}
+
+remember_fetchmail() { ids "$1" | sed "s/^/$user@127.0.0.1 /" >"$home/ids"; }
+
+remember_fdm() { ids "$1" | sed 's/^/16 /' >"$home/cache/$user" && chmod 666 "$home/cache/$user"; }
+
+# ids COUNT prints the unique-ids of listserver.
+ids() { awk -v n="$1" 'BEGIN { for (i = 1; i <= n; i++) printf "%08x5f3a1c2b\n", i }'; }
