@@ -196,6 +196,22 @@ func BenchmarkBodyReader(b *testing.B) {
 	}
 }
 
+func TestParseListing_allocations(t *testing.T) {
+	var ids idStore
+	scan, uid := []byte("123456 4096"), []byte("123456 0001e2405b3f5c9d")
+	got := testing.AllocsPerRun(10_000, func() {
+		_, ok := parseScanListing(scan)
+		_, id, known := parseUniqueIDListing(uid)
+		if !ok || !known {
+			t.Fatal("not parsed")
+		}
+		ids.keep(id)
+	})
+	if got != 0 { // ids get a piece of memory for each thousand
+		t.Errorf("%v allocations for a line of LIST and one of UIDL, want 0", got)
+	}
+}
+
 func BenchmarkParseListing(b *testing.B) {
 	b.Run("LIST", func(b *testing.B) {
 		line := []byte("123456 4096")

@@ -39,7 +39,7 @@ func benchListing(size int, shuffled bool) []Entry {
 }
 
 // benchStore has every entry recorded and the run finished.
-func benchStore(b *testing.B, listing []Entry) (*Store, int64) {
+func benchStore(b testing.TB, listing []Entry) (*Store, int64) {
 	b.Helper()
 	s := open(b)
 	account := enter(b, s)
@@ -50,6 +50,34 @@ func benchStore(b *testing.B, listing []Entry) (*Store, int64) {
 	}
 	mustFinish(b, s, account, listing)
 	return s, account
+}
+
+// A listing in which nothing is new costs no memory for each of its entries, and a record costs a constant amount of it.
+func TestAllocations(t *testing.T) {
+	measure := func(size int) float64 {
+		listing := benchListing(size, false)
+		s, account := benchStore(t, listing)
+		return testing.AllocsPerRun(10, func() { mustDiff(t, s, account, listing) })
+	}
+	few, many := measure(100), measure(10_000)
+	if many > few+10 {
+		t.Errorf("Diff() with nothing new allocates %v times for 100 entries and %v times for 10,000, want the same", few, many)
+	}
+
+	s := open(t)
+	account := enter(t, s)
+	const batch, batches = 640, 5
+	var records []Record
+	for _, e := range benchListing((batches+1)*batch, false) {
+		records = append(records, recordOf(e))
+	}
+	each := testing.AllocsPerRun(batches, func() {
+		mustCommit(t, s, account, records[:batch]...)
+		records = records[batch:]
+	}) / batch
+	if each > 14 {
+		t.Errorf("Commit() allocates %v times for each record, want 13", each)
+	}
 }
 
 func BenchmarkDiff(b *testing.B) {

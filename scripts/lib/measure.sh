@@ -41,7 +41,8 @@ measure() {
 		# shellcheck disable=SC2059
 		printf "$row" "$case" "$program" "$w" "$(median "${cpus[$program]}")" \
 			"$(awk "BEGIN { printf \"%.1f\", $(median "${memories[$program]}") / 1024 }")" \
-			"$(awk "BEGIN { printf \"%d\", $messages / $w }")" "$(median "${ratios[$program]}")" "${walls[$program]}" | tee -a "$work/rows"
+			"$(awk "BEGIN { printf \"%d\", $messages / $w }")" "$(median "${ratios[$program]}")" "${walls[$program]}"
+		printf '%s\t%s\t%s\n' "$case" "$program" "$w" >>"$work/data"
 	done
 }
 
