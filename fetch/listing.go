@@ -2,10 +2,80 @@ package fetch
 
 import (
 	"slices"
+	"time"
 
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
+
+// list reads the listings, once and before any DELE, since some servers renumber after it, and joins them.
+func (s *session) list() error {
+	s.listing = nil // that of the session before
+	var j joining
+	told, err := s.client.EachListing(s.soft, j.scan, j.uniqueID)
+	if err != nil {
+		return s.fail(PhaseList, err)
+	}
+	if told.UIDErr != nil {
+		if err := s.makeIDs(told, &j); err != nil {
+			return err
+		}
+	}
+	if told.ScanErr != nil {
+		s.warn("the server does not tell the sizes of messages: %w", told.ScanErr)
+	}
+	s.listing, s.result.Unusable = j.entries(told)
+	s.result.Listed = len(s.listing)
+	if s.result.Unusable > 0 {
+		s.warn("%d listed without a usable number, size or unique-id, and skipped", s.result.Unusable)
+	}
+	var due time.Time
+	if s.account.Delete.Enabled {
+		due = s.runner.now().Add(-s.account.Delete.After)
+	}
+	s.diff, err = s.runner.Store.Diff(s.soft, s.known.ID, s.listing, due)
+	if err != nil {
+		return s.fail(PhaseState, err)
+	}
+	asides, err := s.runner.Store.Asides(s.soft, s.known.ID)
+	if err != nil {
+		return s.fail(PhaseState, err)
+	}
+	s.asides = make(map[seen.Key]seen.Aside, len(asides))
+	for _, a := range asides {
+		s.asides[a.Key] = a
+	}
+	s.copies = copiesOf(s.listing)
+	s.digests, s.twins, s.retrieved = make(map[int]seen.Digest), make(map[int][]*twin), make(map[int]bool)
+	return nil
+}
+
+// copiesOf returns the indexes of each unique-id that is listed more than once. Hardly any is, so that this costs nothing
+// in a large maildrop.
+func copiesOf(listing []seen.Entry) map[string][]int {
+	copies := make(map[string][]int)
+	for _, e := range listing {
+		if e.Copy > 0 {
+			copies[e.UniqueID] = nil
+		}
+	}
+	if len(copies) > 0 {
+		for i, e := range listing {
+			if c, ok := copies[e.UniqueID]; ok {
+				copies[e.UniqueID] = append(c, i)
+			}
+		}
+	}
+	return copies
+}
+
+// copiesWith returns the indexes of all messages with the unique-id of index i, itself among them.
+func (s *session) copiesWith(i int) []int {
+	if c, ok := s.copies[s.listing[i].UniqueID]; ok {
+		return c
+	}
+	return []int{i}
+}
 
 // joining makes entries of the lines of LIST and UIDL while they are read, those of LIST first. In memory side by side, the
 // listings of a large maildrop would take more than what becomes of them.
