@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -140,6 +141,10 @@ tls_fingerprint = "SHA256:`+strings.Repeat("AB:", 31)+`AB"
 			Timeout: 90 * time.Second, Interval: 5 * time.Minute, Enabled: true,
 		}},
 	}
+	if mistake, want := got.Mistake("work", "tls_ca", errors.New("x")).Error(), got.File+`:\d+: (account\.work|defaults)\.tls_ca: x`; !regexp.MustCompile("^" + want + "$").MatchString(mistake) {
+		t.Errorf("Mistake() = %q, want %s", mistake, want)
+	}
+	got.lines = nil
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("Load() = %#v\nwant %#v", got, want)
 	}
