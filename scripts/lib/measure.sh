@@ -57,12 +57,14 @@ run_once() {
 	configure "$program"
 	sync -f "$home" # what was removed just now is not to be waited for
 	"start_$program"
-	/usr/bin/time -o "$work/time" -f '%e %U %S %M' "${wrap[@]}" "${command[@]}" >"$work/output" 2>&1 || status=$?
+	local began=$EPOCHREALTIME # time knows hundredths of a second
+	/usr/bin/time -o "$work/time" -f '%U %S %M' "${wrap[@]}" "${command[@]}" >"$work/output" 2>&1 || status=$?
+	wall=$(awk "BEGIN { printf \"%.3f\", $EPOCHREALTIME - $began }")
 	if ((status != 0)) && ! [[ $program == fetchmail && $status == 1 ]]; then # with 1 it says that there is no mail
 		tail -n 20 "$work/output" >&2
 		return 1
 	fi
-	read -r wall user_time system_time memory < <(tail -n 1 "$work/time")
+	read -r user_time system_time memory < <(tail -n 1 "$work/time")
 	cpu=$(awk "BEGIN { printf \"%.2f\", $user_time + $system_time }")
 	"$after" "$program"
 }

@@ -4,6 +4,7 @@
 #   home    the folder of its configuration, its state and its Maildir, home/Maildir
 #   port    the server's
 #   user    alice, whose password is tanstaaf
+#   auth    plain or user
 #   tls     none or starttls, which trusts dovecot_ca
 #   mda     procmail, which delivers into that Maildir, or ""
 #   remove  never or delivered
@@ -22,7 +23,7 @@ server = "127.0.0.1:$port"
 tls = "$tls"
 user = "$user"
 password = "tanstaaf"
-auth = "plain"
+auth = "$auth"
 delete = "$remove"
 END
 	[[ $tls == none ]] || printf 'tls_server_name = "localhost"\ntls_ca = "%s"\n' "$dovecot_ca"
@@ -43,7 +44,7 @@ host 127.0.0.1
 port $port
 user $user
 password tanstaaf
-auth plain
+auth $auth
 keep $([[ $remove == never ]] && echo on || echo off)
 received_header off
 uidls_file $home/uidls
