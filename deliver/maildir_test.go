@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -396,4 +397,26 @@ func benchmarkCommit(b *testing.B, parent string, n int) {
 		}
 	}
 	b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "messages/s")
+}
+
+// Where too many files are open, that of a whole message is synced and closed at once; its batch is committed as any other.
+func TestMaildirClose_manyOpen(t *testing.T) {
+	m := newMaildir(t)
+	batch := begin(t, m).(*maildirBatch)
+	batch.whole = false // as on a file system where each file is synced by itself
+	openMessages.Add(mostOpen)
+	defer openMessages.Add(-mostOpen)
+	before := openMessages.Load()
+	d := create(t, batch, token(1))
+	write(t, d, bytes.Repeat([]byte("a line\r\n"), 2*bufferOctets/8))
+	closeDelivery(t, d)
+	if got := openMessages.Load(); got != before {
+		t.Errorf("%d files are open after Close(), want %d", got, before)
+	}
+	if safe, err := batch.Commit(t.Context()); safe != 1 || err != nil {
+		t.Errorf("Commit() = %d, %v, want 1", safe, err)
+	}
+	if got := files(t, m.path+"/new"); len(got) != 1 {
+		t.Errorf("new holds %q, want one message", got)
+	}
 }

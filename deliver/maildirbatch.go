@@ -45,12 +45,13 @@ func takeMemory() *[memoryOctets]byte {
 }
 
 // maildirBatch holds the files of closed deliveries open until they are synced: a descriptor opened again could miss a
-// write error that happened in between. Where syncfs will tell of that, it holds only as many as it might sync one by one.
+// write error that happened in between. Where syncfs will tell of that, it holds only as many as it might sync one by one;
+// elsewhere others are synced at once when all batches together hold mostOpen.
 type maildirBatch struct {
 	maildir  *Maildir
 	tmp      *os.File
 	whole    bool                // syncfs can be relied on
-	early    bool                // some files are closed, so that it must be used
+	early    bool                // some files are closed and not synced, so that it must be used
 	memory   *[memoryOctets]byte // nil until it is needed
 	used     int                 // of memory
 	open     *maildirDelivery
@@ -63,7 +64,7 @@ type maildirDelivery struct {
 	token   Token
 	name    string
 	file    *messageFile // nil as long as the message is in memory
-	early   bool         // the file is closed already
+	early   bool         // the file is closed already, and synced or left to syncfs
 	held    []byte       // the whole message, in the memory of the batch, if it has no file
 	writer  *lineWriter  // nil once closed or aborted
 	receipt Receipt
@@ -155,8 +156,8 @@ func (d *maildirDelivery) Close() error {
 	d.keepInMemory()
 	octets, digest, err := d.writer.finish()
 	d.leave()
-	if err == nil && d.file != nil && len(d.batch.closed) >= syncsAtOnce {
-		err = d.closeEarly()
+	if err == nil && d.file != nil {
+		err = d.closeEarly(len(d.batch.closed) + 1)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("writing a message: %w", err), d.remove())
@@ -166,12 +167,22 @@ func (d *maildirDelivery) Close() error {
 	return nil
 }
 
-// closeEarly closes the file of a whole message before it is synced, where that may be.
-func (d *maildirDelivery) closeEarly() error {
-	if !d.batch.whole {
+// mostOpen bounds the open files of all batches. A process may have 1024 on many systems, and needs some for other things.
+const mostOpen = 256
+
+// closeEarly closes the file of a whole message in a batch of so many, where it need not be held open or too many are.
+func (d *maildirDelivery) closeEarly(messages int) error {
+	switch b := d.batch; {
+	case b.whole && messages >= syncfsFrom:
+		b.early = true
+	case openMessages.Load() > mostOpen:
+		if err := d.file.Sync(); err != nil {
+			return err
+		}
+	default:
 		return nil
 	}
-	d.batch.early, d.early = true, true
+	d.early = true
 	return d.file.Close()
 }
 
@@ -260,8 +271,8 @@ func (b *maildirBatch) writeHeld() error {
 			continue
 		}
 		_, err := (*toFile)(d).Write(d.held)
-		if err == nil && len(b.closed) >= syncfsFrom {
-			err = d.closeEarly()
+		if err == nil {
+			err = d.closeEarly(len(b.closed))
 		}
 		if err == nil {
 			continue
@@ -308,13 +319,13 @@ func (b *maildirBatch) syncFiles() error {
 		}
 	}
 	finish := func(d *maildirDelivery) error {
+		if d.early {
+			return nil
+		}
 		if !whole {
 			if err := d.file.Sync(); err != nil {
 				return fmt.Errorf("syncing a message: %w", err)
 			}
-		}
-		if d.early {
-			return nil
 		}
 		if err := d.file.Close(); err != nil {
 			return fmt.Errorf("closing a message: %w", err)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,6 +19,9 @@ type messageFile struct {
 	fd     int // -1 once closed
 }
 
+// openMessages counts the files that are open, of all accounts.
+var openMessages atomic.Int32
+
 // createMessage makes a file in folder that did not exist, without walking the folder's path again.
 func createMessage(folder *os.File, name string) (*messageFile, error) {
 	f := &messageFile{folder: folder, name: name, fd: -1}
@@ -28,6 +32,7 @@ func createMessage(folder *os.File, name string) (*messageFile, error) {
 	if err != nil {
 		return nil, f.failed("open", err)
 	}
+	openMessages.Add(1)
 	return f, nil
 }
 
@@ -64,6 +69,7 @@ func (f *messageFile) Close() error {
 	}
 	fd := f.fd
 	f.fd = -1
+	openMessages.Add(-1)
 	err := unix.Close(fd)
 	if errors.Is(err, unix.EINTR) { // Linux has closed it then
 		err = nil

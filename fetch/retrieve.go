@@ -17,7 +17,8 @@ const (
 	// A RETR is sent only while less than this is asked for or held and not yet durable, so that the reader never
 	// stops with a reply outstanding.
 	roomOctets   = 64 << 20
-	roomMessages = 64 // or five batches, whichever is more: one open, two being committed, and what fills the window
+	roomMessages = 64   // of a target that takes one message at a time
+	mostRoom     = 4000 // of one that takes many: what fills the window, and what waits for the disk
 	// enough messages are worth a commit of their own if the disk has nothing else to do; else the batch grows until it has.
 	enough = 64
 	// batchAge is how old a batch that is not full may become.
@@ -141,7 +142,7 @@ func newRetrieval(s *session, queue []*seen.Entry) *retrieval {
 		session: s,
 		limit:   limit,
 		queue:   queue,
-		room:    max(roomMessages, 5*limit.Messages),
+		room:    max(roomMessages, min(16*limit.Messages, mostRoom)),
 		buffer:  make([]byte, copySize),
 		freed:   make(chan struct{}, 1),
 	}
