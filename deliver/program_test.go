@@ -291,6 +291,16 @@ func TestMDA_unkillable(t *testing.T) {
 // A program that has ended by itself has given its verdict, also if the run is cut while its output is still awaited, because
 // something that it left behind holds it open (behaviour 29).
 func TestMDA_endedBefore(t *testing.T) {
+	for range 10 { // a busy machine may be too late to cut the run
+		if endedBefore(t) {
+			return
+		}
+	}
+	t.Error("the program's output was never awaited when the run was cut")
+}
+
+// endedBefore tells whether the run was cut in time.
+func endedBefore(t *testing.T) bool {
 	var output firstOctets
 	program := exec.Command(shell, "-c", "sleep 60 & exit 3")
 	program.Stdout = &output
@@ -312,7 +322,5 @@ func TestMDA_endedBefore(t *testing.T) {
 	if interrupted != nil || state == nil || state.ExitCode() != 3 {
 		t.Errorf("wait() = %v, %v, want exit status 3", state, interrupted)
 	}
-	if ctx.Err() == nil {
-		t.Error("the program's output was not awaited any more when the context ended")
-	}
+	return ctx.Err() != nil
 }

@@ -123,11 +123,12 @@ type retrieval struct {
 	passed   holding         // there is no room for at the target; see passOver
 	late     context.Context // ends a little after hard: what is whole is committed also when the session is being cut
 
-	mu         sync.Mutex
-	held       holding       // asked for or held, and not yet durable
-	unfinished atomic.Int32  // batches that were handed over and are not durable yet
-	freed      chan struct{} // tells a waiting reader that held has shrunk
-	fatal      error         // ends the asking: the target or the store is broken
+	unfinished atomic.Int32 // batches that were handed over and are not durable yet
+
+	mu    sync.Mutex
+	held  holding       // asked for or held, and not yet durable
+	freed chan struct{} // tells a waiting reader that held has shrunk
+	fatal error         // ends the asking: the target or the store is broken
 }
 
 // holding counts messages and their octets, as announced.

@@ -112,41 +112,29 @@ remembered_again() {
 	touch "$home/seen.$seen"
 }
 
-# list_start FLAGS... starts a listserver, always at the same port, and sets port.
-list_start() {
-	port=$((pop3_port + 7))
-	exec {list_in}> >(exec "$work/listserver" -listen "127.0.0.1:$port" "$@" >"$work/list")
-	list_pid=$!
-	until [[ -s $work/list ]]; do sleep 0.02; done
-}
-
-# list_stop ends it by closing its standard input.
-list_stop() {
-	[[ -n $list_pid ]] || return 0
-	exec {list_in}>&-
-	wait "$list_pid" || true
-	list_pid=''
-	rm -f "$work/list"
-}
-
-# line_start DELAY puts a delay line in front of the server and sets port.
-line_start() {
+# helper_start COMMAND... starts what prints the address that it listens on and ends with its standard input, and sets port.
+helper_start() {
 	local address
-	exec {line_in}> >(exec "$work/delayline" -to "127.0.0.1:$pop3_port" -delay "$1" >"$work/line")
-	line_pid=$!
-	until [[ -s $work/line ]]; do sleep 0.02; done
-	read -r address <"$work/line"
+	exec {helper_in}> >(exec "$@" >"$work/helper")
+	helper_pid=$!
+	until [[ -s $work/helper ]]; do sleep 0.02; done
+	read -r address <"$work/helper"
 	port=${address##*:}
 }
 
-# line_stop ends the delay line by closing its standard input.
-line_stop() {
-	[[ -n $line_pid ]] || return 0
-	exec {line_in}>&-
-	wait "$line_pid" || true
-	line_pid=''
-	rm -f "$work/line"
+helper_stop() {
+	[[ -n $helper_pid ]] || return 0
+	exec {helper_in}>&-
+	wait "$helper_pid" || true
+	helper_pid=''
+	rm -f "$work/helper"
 }
+
+# list_start FLAGS... starts a listserver, always at the same port, since the records are those of a server.
+list_start() { helper_start "$work/listserver" -listen "127.0.0.1:$((pop3_port + 7))" "$@"; }
+
+# line_start DELAY puts a delay line in front of Dovecot.
+line_start() { helper_start "$work/delayline" -to "127.0.0.1:$pop3_port" -delay "$1"; }
 
 # bare_procmail prints what delivering by procmail takes without any fetching.
 bare_procmail() {
@@ -176,7 +164,6 @@ config_many_mpop() {
 }
 
 start_many_mpop() {
-	mkdir -p "${users[@]/#/$home/Maildir/}"
 	local user
 	for user in "${users[@]}"; do mkdir -p "$home/Maildir/$user"/{cur,new,tmp}; done
 	printf '%s\n' "${users[@]}" >"$home/users"

@@ -3,7 +3,7 @@
 
 row='%-12s %-10s %8s %8s %8s %9s %7s   %s\n'
 
-# head prints what the columns are.
+# head_row prints what the columns are.
 head_row() {
 	# shellcheck disable=SC2059
 	printf "$row" case program 'wall s' 'CPU s' 'MiB' 'msgs/s' ratio 'all walls'

@@ -9,7 +9,6 @@
 #   mda     procmail, which delivers into that Maildir, or ""
 #   remove  never or delivered
 #   extra   more lines for popfetch
-#   options more options for it
 # shellcheck shell=bash disable=SC2154,SC2034
 
 mda_command() { echo "procmail DEFAULT=$home/Maildir/ /dev/null"; }
@@ -35,7 +34,7 @@ END
 	printf '%s\n' "$extra"
 }
 
-start_popfetch() { command=("$work/popfetch" --config "$home/config" --once --quiet "${options[@]}"); }
+start_popfetch() { command=("$work/popfetch" --config "$home/config" --once --quiet); }
 
 config_mpop() {
 	cat <<END
