@@ -80,18 +80,35 @@ func (s *session) copiesWith(i int) []int {
 // joining makes entries of the lines of LIST and UIDL while they are read, those of LIST first. In memory side by side, the
 // listings of a large maildrop would take more than what becomes of them.
 type joining struct {
-	listed  []seen.Entry // a line of LIST each; without a unique-id until that is read
-	sorted  bool         // listed is in ascending order
-	next    int          // where the next line of UIDL belongs, if it comes in that order too
-	strange []seen.Entry // lines of UIDL that LIST has none for
+	scans   []pop3.ScanListing // the lines of LIST, until the first of UIDL is read
+	listed  []seen.Entry       // a line of LIST each, in ascending order; without a unique-id until that is read
+	next    int                // where the next line of UIDL belongs, if it comes in that order too
+	strange []seen.Entry       // lines of UIDL that LIST has none for
 }
 
 func (j *joining) scan(l pop3.ScanListing) {
-	j.listed = append(j.listed, seen.Entry{Number: l.Number, Octets: l.Octets})
+	if len(j.scans) == cap(j.scans) {
+		j.scans = slices.Grow(j.scans, max(len(j.scans), 64)) // append by itself copies a large slice four times as often
+	}
+	j.scans = append(j.scans, l)
+}
+
+// begin makes entries of the lines of LIST, all of which have been read. Made one by one they would be moved about in memory, and be
+// looked at by the collector, again and again.
+func (j *joining) begin() {
+	if len(j.scans) == 0 {
+		return
+	}
+	slices.SortFunc(j.scans, func(a, b pop3.ScanListing) int { return a.Number - b.Number })
+	j.listed = make([]seen.Entry, len(j.scans))
+	for i, l := range j.scans {
+		j.listed[i] = seen.Entry{Number: l.Number, Octets: l.Octets}
+	}
+	j.scans = nil
 }
 
 func (j *joining) uniqueID(l pop3.UniqueIDListing) {
-	j.sort()
+	j.begin()
 	i, found := j.next, j.next < len(j.listed) && j.listed[j.next].Number == l.Number
 	if !found {
 		i, found = find(j.listed, l.Number)
@@ -111,18 +128,11 @@ func (j *joining) entries(told *pop3.Listings) (entries []seen.Entry, unusable i
 		sortByNumber(j.strange)
 		return j.strange, told.Malformed
 	}
-	j.sort() // UIDL may have had no line
+	j.begin() // UIDL may have had no line
 	all := len(j.listed)
 	entries = slices.DeleteFunc(j.listed, func(e seen.Entry) bool { return e.UniqueID == "" })
 	// A malformed line of one listing leaves its partner in the other alone: one message, not two.
 	return entries, max(told.Malformed, all-len(entries)+len(j.strange))
-}
-
-func (j *joining) sort() {
-	if !j.sorted {
-		j.sorted = true
-		sortByNumber(j.listed)
-	}
 }
 
 func sortByNumber(entries []seen.Entry) {

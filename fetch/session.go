@@ -266,7 +266,7 @@ func (s *session) finish(deleted []seen.Entry) error {
 		gone = gone[1:]
 		return true
 	})
-	return s.runner.Store.Finish(ctx, s.known.ID, left, keys, s.runner.now())
+	return s.runner.Store.Finish(ctx, s.known.ID, s.diff, left, keys, s.runner.now())
 }
 
 // leave ends a session that has met err: it says QUIT where the session is still in step, so that the server frees the maildrop at once.

@@ -47,9 +47,11 @@ func (c *comparison) run(ctx context.Context, tx *sql.Conn) error {
 	}
 	same := last.isPrefixOf(c.listing)
 	c.diff.Unchanged = same && last.listed == len(c.listing)
+	c.diff.rest = rest{few: true, most: len(c.listing) / c.lookupCost}
 	if same && !last.hasDue(c.due) {
 		done, err := c.runTail(ctx, tx, asides, last.listed)
 		if done || err != nil {
+			c.diff.rest.oldest = earliest(c.diff.rest.oldest, last.oldest)
 			return err
 		}
 	}
@@ -59,6 +61,7 @@ func (c *comparison) run(ctx context.Context, tx *sql.Conn) error {
 	}
 	c.sort(order)
 	if len(order) < last.records/c.lookupCost {
+		c.diff.rest.few = same // or what is gone is not known
 		return c.compare(order, tableOf(ctx, tx, c.account, asides, c.uniqueIDs(order)))
 	}
 	return c.compare(order, wholeTable(ctx, tx, c.account, asides))
@@ -96,7 +99,12 @@ func (c *comparison) runTail(ctx context.Context, tx *sql.Conn, asides []aside, 
 
 // idsWithCopies returns the unique-ids of which more than one copy is recorded, up to a limit.
 func idsWithCopies(ctx context.Context, tx *sql.Conn, account int64, limit int) (map[string]bool, error) {
-	rows, err := tx.QueryContext(ctx, "SELECT DISTINCT unique_id FROM seen WHERE account = ? AND copy > 0 LIMIT ?", account, limit)
+	return queryIDs(ctx, tx, "SELECT DISTINCT unique_id FROM seen WHERE account = ? AND copy > 0 LIMIT ?", account, limit)
+}
+
+// queryIDs returns the unique-ids that a query finds.
+func queryIDs(ctx context.Context, tx *sql.Conn, query string, args ...any) (map[string]bool, error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -135,40 +143,45 @@ func (c *comparison) uniqueIDs(order []int) []string {
 
 // compare goes through the entries that order names, sorted, and through the table side by side.
 func (c *comparison) compare(order []int, t *table) error {
-	k, err := t.next()
-	for len(order) > 0 {
-		id := c.listing[order[0]].UniqueID
-		for k != nil && k.uniqueID < id && err == nil {
-			k, err = t.next()
-		}
+	for {
+		k, err := t.next()
 		if err != nil {
 			return err
 		}
-		n := 1
-		for n < len(order) && c.listing[order[n]].UniqueID == id {
-			n++
+		for len(order) > 0 && (k == nil || c.listing[order[0]].UniqueID < k.uniqueID) {
+			order = c.judge(order, &known{uniqueID: c.listing[order[0]].UniqueID})
 		}
-		if k != nil && k.uniqueID == id {
-			c.judge(order[:n], k)
-		} else {
-			c.judge(order[:n], &known{uniqueID: id})
+		if k == nil {
+			break
 		}
-		order = order[n:]
+		if len(order) > 0 && c.listing[order[0]].UniqueID == k.uniqueID {
+			order = c.judge(order, k)
+		} else if k.current > 0 {
+			c.diff.rest.lookAt(strings.Clone(k.uniqueID))
+		}
 	}
 	slices.Sort(c.diff.New)
 	slices.Sort(c.diff.Check)
 	slices.Sort(c.diff.Due)
 	slices.Sort(c.diff.Likely)
 	slices.SortFunc(c.diff.Aside, func(a, b Match) int { return a.Index - b.Index })
-	return err
+	return nil
 }
 
-// judge numbers the listed copies of one unique-id and notes what is known of them.
-func (c *comparison) judge(copies []int, k *known) {
-	for ordinal, i := range copies {
+// judge numbers the listed copies of one unique-id, which are the first in order, notes what is known of them, and returns the others.
+func (c *comparison) judge(order []int, k *known) (others []int) {
+	listed := 1
+	for listed < len(order) && c.listing[order[listed]].UniqueID == k.uniqueID {
+		listed++
+	}
+	for ordinal, i := range order[:listed] {
 		e := &c.listing[i]
 		e.Copy = ordinal
-		switch v, r, a := k.judge(ordinal, len(copies), e.Octets); v {
+		v, r, a := k.judge(ordinal, listed, e.Octets)
+		if v != isSeen && ordinal == 0 {
+			c.diff.rest.lookAt(e.UniqueID)
+		}
+		switch v {
 		case isNew:
 			c.diff.New = append(c.diff.New, i)
 		case isCheck:
@@ -183,13 +196,45 @@ func (c *comparison) judge(copies []int, k *known) {
 			if r.isDue(c.due) {
 				c.diff.Due = append(c.diff.Due, i)
 			}
+			c.diff.rest.oldest = earliest(c.diff.rest.oldest, r.delivery())
 		}
+	}
+	return order[listed:]
+}
+
+// delivery returns when the message was delivered, 0 if it is not known.
+func (r *row) delivery() int64 {
+	if r.kind != Delivered {
+		return 0
+	}
+	return r.deliveredAt
+}
+
+// earliest is the earlier of two times, of which 0 is none.
+func earliest(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// rest is what Diff tells Finish, so that not all has to be compared twice.
+type rest struct {
+	few    bool     // besides ids, what is listed has one row each, without doubt, and the last listing lacked what this one does
+	ids    []string // those to be looked at again: not seen without doubt, or listed no more
+	most   int      // more than so many are not few
+	oldest int64    // no message with one of the other ids was delivered earlier; 0: none was delivered
+}
+
+func (r *rest) lookAt(id string) {
+	if r.few = r.few && len(r.ids) < r.most; r.few {
+		r.ids = append(r.ids, id)
 	}
 }
 
 // isDue says that the message was delivered at or before the time due; 0 asks for none.
 func (r *row) isDue(due int64) bool {
-	return due != 0 && r.kind == Delivered && r.deliveredAt != 0 && r.deliveredAt <= due
+	return due != 0 && r.delivery() != 0 && r.delivery() <= due
 }
 
 // finished is what the last finished run left behind.

@@ -63,5 +63,5 @@ func run(ctx context.Context, store *seen.Store) error {
 	if diff.Unchanged {
 		return nil
 	}
-	return store.Finish(ctx, account.ID, listing, nil, time.Now()) // after the positive reply to QUIT
+	return store.Finish(ctx, account.ID, diff, listing, nil, time.Now()) // after the positive reply to QUIT
 }

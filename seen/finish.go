@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -15,16 +16,17 @@ const graceTime = 90 * 24 * time.Hour
 
 // Finish is called after the positive reply to QUIT: it stamps the deleted records, notes what the complete listing left
 // lacks, forgets what has been absent for longer than the grace time of 90 days, and keeps the digest of left for the next
-// Diff. left is the listing that Diff numbered, without the deleted messages, in its order; at is the time of the run.
-// Only rows that change are written.
-func (s *Store) Finish(ctx context.Context, account int64, left []Entry, deleted []Key, at time.Time) error {
-	f := finish{account: account, left: left, at: toMillis(at), complete: true}
+// Diff. left is the listing of which Diff told diff, without the deleted messages, in its order; at is the time of the run.
+// Only rows that change are written. Whoever changed records of the account since Diff, by Commit or otherwise, changed
+// those of messages that are in diff, except as one of Diff.Seen, or are deleted.
+func (s *Store) Finish(ctx context.Context, account int64, diff Diff, left []Entry, deleted []Key, at time.Time) error {
+	f := finish{account: account, left: left, at: toMillis(at), deleted: deleted}
 	err := s.update(ctx, func(whole context.Context, tx *sql.Conn) error {
 		f.change = func(query string, args ...any) error {
 			_, err := tx.ExecContext(whole, query, args...)
 			return err
 		}
-		return f.run(ctx, tx, deleted)
+		return f.run(ctx, tx, diff.rest)
 	})
 	if err != nil {
 		return fmt.Errorf("finishing a run in the seen-table: %w", err)
@@ -36,9 +38,12 @@ func (s *Store) Finish(ctx context.Context, account int64, left []Entry, deleted
 type finish struct {
 	account  int64
 	left     []Entry
+	deleted  []Key
 	at       int64
 	complete bool  // everything left, as far as it was looked at, is seen without doubt or set aside
 	oldest   int64 // the earliest delivery of what is left; 0: none
+
+	looked struct{ records, absent int } // how many rows of seen merge has looked at, and how many of them were absent
 
 	change func(query string, args ...any) error
 }
@@ -55,15 +60,23 @@ var (
 	}
 )
 
-func (f *finish) run(ctx context.Context, tx *sql.Conn, deleted []Key) error {
-	for _, k := range deleted {
+func (f *finish) run(ctx context.Context, tx *sql.Conn, rest rest) error {
+	for _, k := range f.deleted {
 		err := f.change("UPDATE seen SET deleted_at = ?4 WHERE account = ?1 AND unique_id = ?2 AND copy = ?3", f.account, []byte(k.UniqueID), k.Copy, f.at)
 		if err != nil {
 			return err
 		}
 	}
-	if err := f.merge(ctx, tx); err != nil {
+	asides, err := readAsides(ctx, tx, f.account)
+	if err != nil {
 		return err
+	}
+	if done, err := f.mergeRest(ctx, tx, rest, asides); err != nil {
+		return err
+	} else if !done {
+		if err := f.mergeAll(ctx, tx, asides); err != nil {
+			return err
+		}
 	}
 	// Last, because the changes above take the digest away.
 	var digest []byte
@@ -82,18 +95,64 @@ func (f *finish) run(ctx context.Context, tx *sql.Conn, deleted []Key) error {
 	return nil
 }
 
-// merge goes through what is left and what is known side by side, both by unique-id and copy.
-func (f *finish) merge(ctx context.Context, tx *sql.Conn) error {
+// mergeRest looks only at what may have changed, if that is little and counting shows that there is nothing else.
+func (f *finish) mergeRest(ctx context.Context, tx *sql.Conn, rest rest, asides []aside) (done bool, err error) {
+	if !rest.few || len(f.deleted)+len(asides) > rest.most {
+		return false, nil
+	}
+	ids, err := f.expired(ctx, tx, rest.most)
+	if err != nil || len(ids) > rest.most {
+		return false, err
+	}
+	for _, id := range rest.ids {
+		ids[id] = true
+	}
+	for _, k := range f.deleted {
+		ids[k.UniqueID] = true
+	}
+	for i := range asides {
+		ids[asides[i].UniqueID] = true
+	}
+	var records, absent int
+	err = tx.QueryRowContext(ctx, `
+		SELECT records, (SELECT count(*) FROM seen WHERE account = ?1 AND absent_at > 0) FROM account WHERE id = ?1`, f.account).
+		Scan(&records, &absent)
+	if err != nil {
+		return false, err
+	}
+	var order []int
+	for i := range f.left {
+		if ids[f.left[i].UniqueID] {
+			order = append(order, i)
+		}
+	}
+	f.oldest = rest.oldest
+	if err := f.merge(order, tableOf(ctx, tx, f.account, asides, slices.Sorted(maps.Keys(ids)))); err != nil {
+		return false, err
+	}
+	return records-f.looked.records == len(f.left)-len(order)+absent-f.looked.absent, nil
+}
+
+// expired returns unique-ids of messages that have been absent for longer than the grace time, up to one more than most.
+func (f *finish) expired(ctx context.Context, tx *sql.Conn, most int) (map[string]bool, error) {
+	return queryIDs(ctx, tx, "SELECT unique_id FROM seen WHERE account = ? AND absent_at > 0 AND absent_at < ? LIMIT ?",
+		f.account, f.at-graceTime.Milliseconds(), most+1)
+}
+
+// mergeAll looks at everything that is left and everything that is known.
+func (f *finish) mergeAll(ctx context.Context, tx *sql.Conn, asides []aside) error {
 	order := make([]int, len(f.left))
 	for i := range order {
 		order[i] = i
 	}
+	f.oldest = 0
+	return f.merge(order, wholeTable(ctx, tx, f.account, asides))
+}
+
+// merge goes through what is left, as far as order names it, and what is known side by side, both by unique-id and copy.
+func (f *finish) merge(order []int, t *table) error {
 	slices.SortFunc(order, func(a, b int) int { return compareKeys(f.left[a].Key, f.left[b].Key) })
-	asides, err := readAsides(ctx, tx, f.account)
-	if err != nil {
-		return err
-	}
-	t := wholeTable(ctx, tx, f.account, asides)
+	f.complete = true
 	for {
 		k, err := t.next()
 		if err != nil {
@@ -126,6 +185,10 @@ func (f *finish) note(k *known, copies []int) error {
 	}
 	for i := range k.records {
 		r := &k.records[i]
+		f.looked.records++
+		if r.absentAt != 0 {
+			f.looked.absent++
+		}
 		if err := f.noteRow(0, r.Key, &r.absentAt, isLeft(r.Copy)); err != nil {
 			return err
 		}
@@ -142,8 +205,8 @@ func (f *finish) note(k *known, copies []int) error {
 		switch {
 		case v == isNew || v == isCheck:
 			f.complete = false
-		case (v == isSeen || v == isLikely) && r.kind == Delivered && r.deliveredAt != 0 && (f.oldest == 0 || r.deliveredAt < f.oldest):
-			f.oldest = r.deliveredAt
+		case v == isSeen || v == isLikely:
+			f.oldest = earliest(f.oldest, r.delivery())
 		}
 	}
 	return nil

@@ -105,7 +105,7 @@ func TestFinish_grace(t *testing.T) {
 		{graceTime, 2, here},             // not longer than the grace time
 		{graceTime + time.Hour, 1, here}, // longer
 	} {
-		if err := s.Finish(t.Context(), account, step.left, nil, now.Add(step.after)); err != nil {
+		if err := s.Finish(t.Context(), account, Diff{}, step.left, nil, now.Add(step.after)); err != nil {
 			t.Fatalf("Finish() = %v", err)
 		}
 		a, err := s.Lookup(t.Context(), "work", "", "")
@@ -121,6 +121,32 @@ func TestFinish_grace(t *testing.T) {
 }
 
 // A server that shows an empty maildrop once must not make popfetch forget, nor take the messages for others (behaviour 44).
+// A run that broke off has recorded a message that is gone when the next one lists: the listing does not tell that it was ever there.
+func TestFinish_goneUnlisted(t *testing.T) {
+	s := open(t)
+	s.lookupCost = 1
+	account := enter(t, s)
+	left := listingOf("a", "b", "c")
+	mustCommit(t, s, account, recordOf(left[0]), recordOf(left[1]), recordOf(left[2]), recordOf(listingOf("gone")[0]))
+	if err := s.Finish(t.Context(), account, Diff{}, left, nil, now); err != nil {
+		t.Fatal(err)
+	}
+	mustCommit(t, s, account, recordOf(listingOf("unlisted")[0]))
+	listing := listingOf("a", "b", "c", "d")
+	d := mustDiff(t, s, account, listing)
+	if !d.rest.few {
+		t.Errorf("Diff() = %s, which leaves Finish all to look at, want little", summary(d))
+	}
+	mustCommit(t, s, account, recordOf(listing[3]))
+	if err := s.Finish(t.Context(), account, d, listing, nil, now.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	records, err := s.Records(t.Context(), account, []string{"gone", "unlisted"})
+	if err != nil || len(records) != 2 || !records[0].AbsentAt.Equal(now) || !records[1].AbsentAt.Equal(now.Add(time.Hour)) {
+		t.Errorf("Records() = %+v, %v, want one absent since %v and one an hour later", records, err, now)
+	}
+}
+
 func TestFinish_hiddenForAWhile(t *testing.T) {
 	s := open(t)
 	account := enter(t, s)
@@ -137,7 +163,7 @@ func TestFinish_hiddenForAWhile(t *testing.T) {
 
 func TestFinish_unknownAccount(t *testing.T) {
 	s := open(t)
-	if err := s.Finish(t.Context(), 7, nil, nil, now); !errors.Is(err, ErrUnknown) {
+	if err := s.Finish(t.Context(), 7, Diff{}, nil, nil, now); !errors.Is(err, ErrUnknown) {
 		t.Errorf("Finish() = %v, want %v", err, ErrUnknown)
 	}
 	if _, err := s.Diff(t.Context(), 7, nil, time.Time{}); !errors.Is(err, ErrUnknown) {

@@ -150,7 +150,7 @@ func runModel(t *testing.T, random *rand.Rand, runs int) {
 	merge := &Store{read: s.read, lookupCost: math.MaxInt}
 	at := now
 	maildrop := listingOf()
-	unchanged := 0
+	unchanged, few := 0, 0
 	for run := range runs {
 		maildrop = changed(random, maildrop, run)
 		at = at.Add(time.Duration(random.IntN(4)) * graceTime / 30)
@@ -160,6 +160,7 @@ func runModel(t *testing.T, random *rand.Rand, runs int) {
 		}
 		listing := slices.Clone(maildrop)
 		want := m.diff(listing, due)
+		var rests []rest
 		for name, store := range map[string]*Store{"default": s, "lookups": lookups, "merge": merge} {
 			numbered := slices.Clone(maildrop)
 			got, err := store.Diff(t.Context(), account, numbered, due)
@@ -169,14 +170,19 @@ func runModel(t *testing.T, random *rand.Rand, runs int) {
 			if got.Unchanged {
 				unchanged++
 			}
+			rests = append(rests, got.rest)
 			if summary(got) != summary(want) || !slices.Equal(got.Due, want.Due) || !slices.Equal(got.Likely, want.Likely) || !slices.Equal(numbered, listing) {
 				t.Fatalf("run %d, %s: Diff(%v) = %s, due %v, likely %v, want %s, due %v, likely %v", run, name, numbered, summary(got), got.Due, got.Likely, summary(want), want.Due, want.Likely)
 			}
 		}
+		want.rest = rests[random.IntN(len(rests))]
+		if want.rest.few {
+			few++
+		}
 		randomRun(t, random, s, m, account, listing, want, at)
 	}
-	if unchanged == 0 {
-		t.Error("no listing was found unchanged, so the digest was not tested")
+	if unchanged == 0 || few == 0 {
+		t.Errorf("%d listings were found unchanged, and of %d Finish was told what to look at, want some of both", unchanged, few)
 	}
 }
 
@@ -255,8 +261,33 @@ func randomRun(t *testing.T, random *rand.Rand, s *Store, m *model, account int6
 			left = append(left, e)
 		}
 	}
-	if err := s.Finish(t.Context(), account, left, deleted, at); err != nil {
-		t.Fatalf("Finish() = %v", err)
+	finish := func(d Diff) (known string, oldest int64) {
+		if err := s.Finish(t.Context(), account, d, left, deleted, at); err != nil {
+			t.Fatalf("Finish() = %v", err)
+		}
+		return dump(t, s, account)
 	}
+	known, oldest := finish(d)
 	m.finish(left, deleted, at)
+	wantKnown, wantOldest := finish(Diff{}) // which looks at everything
+	if known != wantKnown {
+		t.Fatalf("Finish() with %+v left\n%s\nwithout it\n%s", d.rest, known, wantKnown)
+	}
+	if wantOldest != 0 && (oldest == 0 || oldest > wantOldest) {
+		t.Errorf("Finish() with %+v noted the earliest delivery as %d, want at most %d", d.rest, oldest, wantOldest)
+	}
+}
+
+// dump returns what is stored of an account, but for account.oldest as text.
+func dump(t *testing.T, s *Store, account int64) (text string, oldest int64) {
+	t.Helper()
+	err := s.read.QueryRowContext(t.Context(), `
+		SELECT concat_ws(char(10), records, listed, hex(digest),
+			(SELECT group_concat(concat_ws(' ', unique_id, copy, listed, delivered_at, absent_at, deleted_at), char(10)) FROM seen WHERE account = ?1),
+			(SELECT group_concat(concat_ws(' ', unique_id, copy, reason, absent_at), char(10)) FROM aside WHERE account = ?1)), oldest
+		FROM account WHERE id = ?1`, account).Scan(&text, &oldest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text, oldest
 }

@@ -24,7 +24,7 @@ func TestStore_Remaining(t *testing.T) {
 	account := enter(t, s)
 	listing := listingOf("deleted", "hidden", "left")
 	deliverAll(t, s, account, listing)
-	if err := s.Finish(t.Context(), account, listing[2:], []Key{listing[0].Key}, now); err != nil {
+	if err := s.Finish(t.Context(), account, Diff{}, listing[2:], []Key{listing[0].Key}, now); err != nil {
 		t.Fatalf("Finish() = %v", err)
 	}
 	mustCommit(t, s, account, recordOf(Entry{Number: 4, Key: Key{UniqueID: "since"}}))

@@ -31,7 +31,7 @@ func checkFolder(dir string) error {
 // checkFiles refuses what somebody else has put beside the table, or in its place, where they can: files of other users, and
 // links, which SQLite would follow. (For the table itself see regular; the locks are opened with O_NOFOLLOW.)
 func checkFiles(dir string) error {
-	for _, name := range []string{fileName, fileName + "-wal", fileName + "-shm", fileName + "-journal"} {
+	for _, name := range []string{fileName, fileName + "-wal", fileName + "-shm", fileName + "-journal", checkedName} {
 		path := filepath.Join(dir, name)
 		var stat unix.Stat_t
 		switch err := unix.Lstat(path, &stat); {

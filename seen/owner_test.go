@@ -9,7 +9,7 @@ import (
 
 // A table that is a link, or another user's, is not opened, and what the link leads to stays as it is.
 func TestOpen_foreign(t *testing.T) {
-	for _, name := range []string{"seen.db", "seen.db-wal", "seen.db-shm", "seen.db-journal", "open.lock"} {
+	for _, name := range []string{"seen.db", "seen.db-wal", "seen.db-shm", "seen.db-journal", "seen.db-checked", "open.lock"} {
 		t.Run("link/"+name, func(t *testing.T) {
 			dir, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "file")
 			for _, exists := range []bool{false, true} {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 )
 
@@ -115,22 +116,33 @@ CREATE TRIGGER account_left AFTER UPDATE OF server, user ON account BEGIN
 END;
 
 ALTER TABLE aside ADD COLUMN told_at INTEGER NOT NULL DEFAULT 0;
+`, `
+CREATE INDEX seen_absent ON seen (account, absent_at) WHERE absent_at > 0;
+
+ALTER TABLE standing ADD COLUMN announced TEXT NOT NULL DEFAULT '';
 `}
 
 // recognise refuses a database that is not ours, is of a later version or is damaged. It has a connection of its own, because
 // setting the journal mode of the one that writes changes the file.
-func recognise(ctx context.Context, path string) (err error) {
-	db, err := sql.Open("sqlite3", dsn(path, "mode=rw&_query_only=1"))
+func (s *Store) recognise(ctx context.Context) (err error) {
+	db, err := sql.Open("sqlite3", dsn(s.path, "mode=rw&_query_only=1"))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
-	_, err = versionOf(ctx, db)
-	if err != nil {
+	if _, err = versionOf(ctx, db); err != nil {
 		return err
 	}
-	return check(ctx, db)
+	if c := readChecked(filepath.Join(s.dir, checkedName)); c.holds(s.file, s.now()) {
+		s.whole = c.until
+		return nil
+	}
+	if err := check(ctx, db); err != nil {
+		return err
+	}
+	s.whole = s.now().Add(checkedFor).Unix()
+	return nil
 }
 
 // versionOf returns the version of a database, and refuses one that is not ours or of a later version.
@@ -151,17 +163,9 @@ func versionOf(ctx context.Context, db *sql.DB) (version int, err error) {
 	return version, nil
 }
 
-// checkedPages is how large a database may be, in pages of 4 KiB, to be looked through at each start: half a million
-// records, which takes a tenth of a second.
-const checkedPages = 16384
-
 // check looks for damage. Damage that shows only when the first messages are recorded would have them delivered again by
 // every run (behaviour 32).
 func check(ctx context.Context, db *sql.DB) error {
-	var pages int
-	if err := db.QueryRowContext(ctx, "PRAGMA page_count").Scan(&pages); err != nil || pages > checkedPages {
-		return err
-	}
 	var result string
 	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&result); err != nil {
 		return err

@@ -10,7 +10,7 @@
 //	account, err := store.Enter(ctx, name, server, user)
 //	diff, err := store.Diff(ctx, account.ID, listing, due) // which messages of the complete listing are new?
 //	err = store.Commit(ctx, account.ID, records...)        // for each group of messages that is durable at the target
-//	err = store.Finish(ctx, account.ID, left, deleted, at) // after the positive reply to QUIT
+//	err = store.Finish(ctx, account.ID, diff, left, deleted, at) // after the positive reply to QUIT
 //
 // What the package promises: when Commit returns nil its records survive a power cut (write-ahead log, synchronous=FULL).
 // A run that ends anywhere between these steps loses no record and makes none up. No record is forgotten because one
@@ -142,6 +142,8 @@ type Diff struct {
 	Seen      int     // how many are known without doubt (Due and Likely among them)
 	Aside     []Match // set aside earlier
 	Unchanged bool    // the listing is that of the last finished run: Finish has nothing to do
+
+	rest rest // for Finish
 }
 
 // Match is an entry of a listing that was set aside.

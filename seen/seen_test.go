@@ -92,7 +92,7 @@ func mustSetAside(t testing.TB, s *Store, account int64, asides ...Aside) {
 
 func mustFinish(t testing.TB, s *Store, account int64, left []Entry, deleted ...Key) {
 	t.Helper()
-	if err := s.Finish(t.Context(), account, left, deleted, now); err != nil {
+	if err := s.Finish(t.Context(), account, Diff{}, left, deleted, now); err != nil {
 		t.Fatalf("Finish() = %v", err)
 	}
 }

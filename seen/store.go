@@ -43,6 +43,7 @@ type Store struct {
 	now       func() time.Time
 	lookAt    func(dir string) (place, error)
 	vain      atomic.Pointer[time.Time] // when somebody last waited for another process in vain
+	whole     int64                     // until when the database counts as whole, in seconds since 1970; see checked
 
 	lookupCost int // how many rows the merge reads in the time of looking one up
 }
@@ -87,7 +88,7 @@ func openAt(ctx context.Context, dir string, lookAt func(string) (place, error))
 	if err := writable(s.path); err != nil {
 		return nil, err
 	}
-	if err := recognise(ctx, s.path); err != nil {
+	if err := s.recognise(ctx); err != nil {
 		return nil, fmt.Errorf("opening %s: %w", s.path, s.explain(err))
 	}
 	err = s.connect(ctx)
@@ -248,6 +249,9 @@ func (s *Store) Close() error {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("closing the seen-table: %w", err)
+	}
+	if s.whole != 0 {
+		s.leaveChecked()
 	}
 	return nil
 }

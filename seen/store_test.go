@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestOpen_modes(t *testing.T) {
@@ -204,6 +205,67 @@ func TestOpen_damagedInside(t *testing.T) {
 	}
 }
 
+// A table that was looked through is not looked through again for a day, unless somebody else has changed it.
+func TestOpen_checked(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		after func(c *checked)
+		again bool
+	}{
+		{"as it was left", func(*checked) {}, false},
+		{"a day later", func(c *checked) { c.until -= int64(checkedFor / time.Second) }, true},
+		{"the clock was ahead", func(c *checked) { c.until += 3600 }, true},
+		{"another file", func(c *checked) { c.inode++ }, true},
+		{"another size", func(c *checked) { c.octets += 4096 }, true},
+		{"changed", func(c *checked) { c.change++ }, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := openIn(t, dir)
+			enter(t, s)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			note := filepath.Join(dir, checkedName)
+			c := readChecked(note)
+			c.until -= 60 // so that another look shows
+			test.after(&c)
+			write(t, note, fmt.Appendf(nil, checkedFormat, c.until, c.inode, c.octets, c.change))
+			s = openIn(t, dir)
+			if again := s.whole != c.until; again != test.again {
+				t.Errorf("looked through again: %v, want %v", again, test.again)
+			}
+			until := s.whole
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			info, err := os.Stat(s.path)
+			if got := readChecked(note); err != nil || got != checkedOf(info, until) {
+				t.Errorf("noted is %+v, %v, want %+v", got, err, checkedOf(info, until))
+			}
+		})
+	}
+}
+
+// A note that cannot be read, or leads elsewhere, costs nothing but time.
+func TestOpen_checkedOddly(t *testing.T) {
+	dir := t.TempDir()
+	s := openIn(t, dir)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, note := range []string{"", "1", "x y z", strings.Repeat("9", 100)} {
+		write(t, filepath.Join(dir, checkedName), []byte(note))
+		s = openIn(t, dir)
+		if err := s.Close(); err != nil {
+			t.Errorf("Close() with the note %q = %v", note, err)
+		}
+		if c := readChecked(filepath.Join(dir, checkedName)); c.until != s.whole || c.until == 0 {
+			t.Errorf("the note %q became %+v, want one until %d", note, c, s.whole)
+		}
+	}
+}
+
 func TestOpen_noFolder(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	write(t, file, nil)
@@ -291,7 +353,7 @@ func wholeRun(ctx context.Context, s *Store, name string, messages int) error {
 			return fmt.Errorf("%s: Diff() = %s, %w, want %d seen", name, summary(d), err, i+1)
 		}
 	}
-	return s.Finish(ctx, a.ID, listing, nil, now)
+	return s.Finish(ctx, a.ID, Diff{}, listing, nil, now)
 }
 
 func write(t *testing.T, path string, content []byte) {

@@ -16,18 +16,10 @@ import (
 	"github.com/popfetch/popfetch/internal/config"
 )
 
-// A run makes little garbage and holds little, so that by default the collector would work after each few megabytes; it
-// may wait longer, until the program comes near the memory that it is to live in.
-const (
-	collectPercent = 800
-	memoryLimit    = 44 << 20 // octets
-)
-
 func main() {
 	schedule()
 	keepMemoryPrivate()
-	debug.SetGCPercent(collectPercent)
-	debug.SetMemoryLimit(memoryLimit)
+	collectSeldom()
 	ctx, stop := untilSignal(context.Background())
 	status := run(ctx, os.Args, newTerminal())
 	stop()
