@@ -66,7 +66,17 @@ func forgive(st *seen.Standing) {
 func (s *session) noteLogin(err error) error {
 	var login *LoginError
 	if err == nil {
-		return s.changeStanding(forgive)
+		return s.changeStanding(func(st *seen.Standing) {
+			forgive(st)
+			if !s.looking {
+				st.Announced = s.announcement()
+			}
+		})
+	}
+	if errors.As(err, &login) && s.announced != "" && !s.looking { // it may have been wrong
+		if err := s.changeStanding(func(st *seen.Standing) { st.Announced = "" }); err != nil {
+			return fmt.Errorf("%w; that cannot be noted: %w", login, err)
+		}
 	}
 	if errors.As(err, &login) && !s.checking {
 		switch login.Fault {

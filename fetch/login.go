@@ -41,6 +41,12 @@ type Credentials struct {
 // tried only where the first was refused before the password had left (C0010), since servers lock accounts.
 func (cr *Credentials) Login(ctx context.Context, c *pop3.Client) error {
 	usable := cr.usable(c)
+	if c.Expecting() && (len(usable) == 0 || usable[0] == User || usable[0] == Apop) { // only AUTH asks by itself
+		if _, err := c.Capa(ctx); err != nil && !isReply(err) {
+			return err
+		}
+		usable = cr.usable(c)
+	}
 	if len(usable) == 0 {
 		return &LoginError{Fault: LoginCannot, Err: cr.nothingInCommon(c)}
 	}
@@ -55,9 +61,13 @@ func (cr *Credentials) Login(ctx context.Context, c *pop3.Client) error {
 			}
 			c.Conceal(password)
 		}
+		expecting := c.Expecting()
 		shown, err := cr.attempt(ctx, c, mechanism, password)
 		if err == nil {
 			return nil
+		}
+		if expecting && isReply(err) && !offers(c, mechanism, len(cr.Mechanisms) > 0) {
+			return &LoginError{Fault: LoginLater, Err: fmt.Errorf("%s: the server does not offer it any more, as the next run will know: %w", mechanism, err)}
 		}
 		fault := LoginCannot
 		var reply *pop3.ReplyError

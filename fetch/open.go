@@ -28,7 +28,9 @@ func (s *session) open() error {
 		return s.fail(PhaseOpen, err)
 	}
 	s.client = client
-	if err := s.askCapabilities(); err != nil {
+	if expected := s.expected(); expected != nil {
+		client.Expect(expected)
+	} else if err := s.askCapabilities(); err != nil {
 		return s.fail(PhaseOpen, err)
 	}
 	if client.Capabilities().Has("UTF8") {
@@ -55,6 +57,40 @@ func (s *session) open() error {
 	}
 	s.warnOfExpiry()
 	return nil
+}
+
+// expected returns what the server announced in an earlier run that matters for the log-in, nil if nothing is known. Then CAPA need not
+// be a turn of its own (see pop3.Client.Expect).
+func (s *session) expected() pop3.Capabilities {
+	protection, lines, known := strings.Cut(s.announced, "\n")
+	if !known || protection != s.protection() || !s.pipelines() || s.looking {
+		return nil
+	}
+	expected := pop3.Capabilities{}
+	for line := range strings.SplitSeq(lines, "\n") {
+		name, params, _ := strings.Cut(line, " ")
+		expected[name] = strings.Fields(params)
+	}
+	return expected
+}
+
+// announcement is what expected is to know in later runs; without PIPELINING or SASL nothing can be put together.
+func (s *session) announcement() string {
+	caps := s.client.Capabilities()
+	if !caps.Has("PIPELINING") || !caps.Has("SASL") {
+		return ""
+	}
+	lines := s.protection()
+	for _, name := range []string{"PIPELINING", "SASL", "UTF8"} {
+		if params, ok := caps[name]; ok {
+			lines += "\n" + strings.Join(append([]string{name}, params...), " ")
+		}
+	}
+	return lines
+}
+
+func (s *session) protection() string {
+	return map[pop3.TLSMode]string{pop3.TLSImplicit: "implicit", pop3.TLSStart: "starttls", pop3.TLSNone: "none"}[s.account.POP3.TLS]
 }
 
 // mayChangeAtLogin tells whether capabilities are to be asked again after the log-in: some servers announce only then what

@@ -53,6 +53,8 @@ type session struct {
 	warned    map[string]bool         // what was told in this run
 	shortfall int                     // see seen.Standing
 
+	announced string // see announcement; what an earlier run has left
+
 	lockstep     bool  // one command at a time
 	fellBack     error // why, if that was found out in this run and is not remembered yet
 	brokenBefore bool  // the server broke pipelining some time ago

@@ -33,7 +33,7 @@ func (s *session) begin() error {
 	if err != nil {
 		return err
 	}
-	s.shortfall = st.Shortfall
+	s.shortfall, s.announced = st.Shortfall, st.Announced
 	s.beginLockstep(st)
 	return s.admit(st)
 }

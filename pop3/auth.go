@@ -136,6 +136,7 @@ func apopDigest(timestamp, secret string) string {
 
 // Auth authenticates by a SASL mechanism (RFC 5034). A refusal is a *ReplyError. If mech returns an error, or the server
 // sends a challenge that is no base64, the exchange is cancelled, and the error wraps ErrCancelled and the cause; the session is usable.
+// After Expect the server is asked for its capabilities, too.
 func (c *Client) Auth(ctx context.Context, mech SASLClient) error {
 	end, err := c.beginLogin(ctx, "AUTH", "")
 	if err != nil {
@@ -163,7 +164,7 @@ func (c *Client) Auth(ctx context.Context, mech SASLClient) error {
 	} else {
 		initial = nil
 	}
-	if err := c.send(cmd); err != nil {
+	if err := c.sendAuth(cmd); err != nil {
 		return err
 	}
 	if err := c.exchange(name, mech, initial); err != nil {
@@ -171,6 +172,17 @@ func (c *Client) Auth(ctx context.Context, mech SASLClient) error {
 	}
 	c.state = stateTransaction
 	return nil
+}
+
+// sendAuth sends the beginning of an exchange, and what Expect put off.
+func (c *Client) sendAuth(cmd command) error {
+	if !c.expecting {
+		return c.send(cmd)
+	}
+	if err := c.catchUp(cmd); c.lost != nil {
+		return err
+	}
+	return nil // to refuse CAPA is not to refuse AUTH
 }
 
 // exchange answers challenges until the server is content. An initial response that did not fit the command is the answer

@@ -69,7 +69,7 @@ func (r reply) asError(keyword string) error {
 func cutField(line []byte) (field, rest []byte) {
 	line = skipBlanks(line)
 	for i, octet := range line {
-		if isBlank(octet) {
+		if blank(octet) {
 			return line[:i], skipBlanks(line[i:])
 		}
 	}
@@ -77,13 +77,13 @@ func cutField(line []byte) (field, rest []byte) {
 }
 
 func skipBlanks(line []byte) []byte {
-	for len(line) > 0 && isBlank(line[0]) {
+	for len(line) > 0 && blank(line[0]) {
 		line = line[1:]
 	}
 	return line
 }
 
-func isBlank(octet byte) bool { return octet == ' ' || octet == '\t' }
+func blank(octet byte) bool { return octet == ' ' || octet == '\t' }
 
 // parseUint reads a number that is made of digits only and fits 64 bits.
 func parseUint(field []byte) (n uint64, ok bool) {
@@ -153,10 +153,19 @@ func parseUniqueIDListing(line []byte) (number int, id []byte, ok bool) {
 		return 0, nil, false
 	}
 	id, _ = cutField(rest)
-	if len(id) == 0 || len(id) > maxUniqueID || bytes.ContainsAny(id, "\r\n\x00") {
+	if !isUniqueID(id) {
 		return 0, nil, false
 	}
 	return number, id, true
+}
+
+func isUniqueID(id []byte) bool {
+	for _, octet := range id { // each of a listing; bytes.ContainsAny takes four times as long
+		if octet == '\r' || octet == '\n' || octet == 0 {
+			return false
+		}
+	}
+	return len(id) > 0 && len(id) <= maxUniqueID
 }
 
 // parseCapability reads a line of CAPA: a name, which is put in upper case, and its parameters (RFC 2449 section 3).

@@ -21,6 +21,8 @@ type Standing struct {
 	// Shortfall is the largest share, in thousandths, of what LIST announced that a message lacked which was whole all the
 	// same.
 	Shortfall int
+	// Announced is what the server announced at the last log-in, in the caller's words; empty: nothing that is worth keeping.
+	Announced string
 	// Told is what a person was told of and lasts, in the caller's words, and ToldAt since when; empty: nothing.
 	Told   string
 	ToldAt time.Time
@@ -57,9 +59,9 @@ func (s *Store) ChangeStanding(ctx context.Context, account int64, change func(*
 		}
 		change(&st)
 		_, err = tx.ExecContext(ctx, `
-			INSERT OR REPLACE INTO standing (account, refusals, credential, not_before, reason, lockstep_since, shortfall, told, told_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			account, st.Refusals, st.Credential, toMillis(st.NotBefore), st.Reason, toMillis(st.LockstepSince), st.Shortfall, st.Told, toMillis(st.ToldAt))
+			INSERT OR REPLACE INTO standing (account, refusals, credential, not_before, reason, lockstep_since, shortfall, announced, told, told_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			account, st.Refusals, st.Credential, toMillis(st.NotBefore), st.Reason, toMillis(st.LockstepSince), st.Shortfall, st.Announced, st.Told, toMillis(st.ToldAt))
 		return err
 	})
 	if err != nil {
@@ -72,8 +74,8 @@ func readStanding(ctx context.Context, q querier, account int64) (Standing, erro
 	var st Standing
 	var notBefore, lockstepSince, toldAt int64
 	err := q.QueryRowContext(ctx, `
-		SELECT refusals, credential, not_before, reason, lockstep_since, shortfall, told, told_at FROM standing WHERE account = ?`, account).
-		Scan(&st.Refusals, &st.Credential, &notBefore, &st.Reason, &lockstepSince, &st.Shortfall, &st.Told, &toldAt)
+		SELECT refusals, credential, not_before, reason, lockstep_since, shortfall, announced, told, told_at FROM standing WHERE account = ?`, account).
+		Scan(&st.Refusals, &st.Credential, &notBefore, &st.Reason, &lockstepSince, &st.Shortfall, &st.Announced, &st.Told, &toldAt)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Standing{}, nil
 	}
@@ -86,5 +88,5 @@ func (st Standing) equal(other Standing) bool {
 	return st.Refusals == other.Refusals && string(st.Credential) == string(other.Credential) &&
 		toMillis(st.NotBefore) == toMillis(other.NotBefore) && st.Reason == other.Reason &&
 		toMillis(st.LockstepSince) == toMillis(other.LockstepSince) && st.Shortfall == other.Shortfall &&
-		st.Told == other.Told && toMillis(st.ToldAt) == toMillis(other.ToldAt)
+		st.Announced == other.Announced && st.Told == other.Told && toMillis(st.ToldAt) == toMillis(other.ToldAt)
 }

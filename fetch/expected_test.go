@@ -1,0 +1,119 @@
+package fetch_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/poptest"
+	"github.com/popfetch/popfetch/pop3"
+)
+
+// A server that announced PIPELINING and the mechanism in an earlier run is asked for both together with the log-in, which saves a turn;
+// whatever else has become of it since, nothing but a run may be lost by that.
+func TestExpected(t *testing.T) {
+	t.Parallel()
+	announces := func(lines ...string) func(*poptest.Session, string) poptest.Action {
+		return on("CAPA", poptest.Reply(capaReply(lines...)))
+	}
+	for _, test := range []struct {
+		name     string
+		before   func(*rig, *poptest.Server) // what is so in all runs
+		between  func(*rig, *poptest.Server) // what happens after the first
+		together string                      // of the runs after that, whether CAPA and the log-in go together
+		fails    string                      // and whether it fails
+	}{
+		{"as before", nil, nil, "yes yes", "no no"},
+		{"LOGIN", func(r *rig, _ *poptest.Server) { r.account.Login = credentials(fetch.Login).Login }, nil, "yes yes", "no no"},
+		{"USER", func(r *rig, _ *poptest.Server) { r.account.Login = credentials(fetch.User).Login }, nil, "no no", "no no"},
+		{"APOP", func(r *rig, s *poptest.Server) {
+			s.Configure(func(c *poptest.Config) { c.Timestamp = "<1.2@example.org>" })
+			r.account.Login = credentials(fetch.Apop).Login
+		}, nil, "no no", "no no"},
+		{"another mechanism is wanted", nil, func(r *rig, _ *poptest.Server) { r.account.Login = credentials(fetch.User).Login }, "no no", "no no"},
+		{"no PIPELINING", func(_ *rig, s *poptest.Server) { hook(s, announces("SASL PLAIN", "UIDL", "TOP")) }, nil, "no no", "no no"},
+		{"no CAPA", func(_ *rig, s *poptest.Server) { hook(s, on("CAPA", poptest.Refuse("no such command"))) }, nil, "no no", "no no"},
+		{"no UTF8", func(_ *rig, s *poptest.Server) { hook(s, announces("SASL PLAIN", "UIDL", "TOP", "PIPELINING")) }, nil, "yes yes", "no no"},
+		{"one command at a time", func(r *rig, _ *poptest.Server) { r.account.POP3.Window = 1 }, nil, "no no", "no no"},
+		{"another protection", nil, func(r *rig, s *poptest.Server) {
+			r.under(pop3.TLSStart, s.CA().ClientTLS("localhost"))
+		}, "no yes", "no no"},
+		{"CAPA is refused now", nil, func(_ *rig, s *poptest.Server) { hook(s, on("CAPA", poptest.Refuse("no such command"))) }, "yes no", "no no"},
+		{"UTF8 is refused now", nil, func(_ *rig, s *poptest.Server) { hook(s, on("UTF8", poptest.Refuse("no such command"))) }, "yes yes", "no no"},
+		{"only USER is left", nil, func(_ *rig, s *poptest.Server) {
+			s.Configure(func(c *poptest.Config) {
+				c.Hook = func(_ *poptest.Session, cmd string) poptest.Action {
+					switch {
+					case cmd == "CAPA":
+						return poptest.Reply(capaReply("USER", "UIDL", "TOP", "PIPELINING"))
+					case strings.HasPrefix(cmd, "AUTH"):
+						return poptest.Refuse("no such command")
+					}
+					return poptest.Action{}
+				}
+			})
+		}, "yes no", "yes no"},
+		{"the password is wrong now", nil, func(r *rig, _ *poptest.Server) { r.account.Login = credentialsOf("wrong").Login }, "yes no", "yes yes"},
+	} {
+		t.Run("R2449-3/"+test.name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t, letter("a"))
+			r := newRig(t, server.Addr())
+			if test.before != nil {
+				test.before(r, server)
+			}
+			r.runs("1 listed, 1 new, 1 delivered")
+			if r.loggedInAtOnce() {
+				t.Error("the first run expected something")
+			}
+			if test.between != nil {
+				test.between(r, server)
+			}
+			var together, fails []string
+			for range 2 {
+				fails = append(fails, yesNo(r.run().Err != nil))
+				together = append(together, yesNo(r.loggedInAtOnce()))
+			}
+			if got := strings.Join(together, " "); got != test.together {
+				t.Errorf("CAPA and the log-in went together: %s, want %s", got, test.together)
+			}
+			if got := strings.Join(fails, " "); got != test.fails {
+				t.Errorf("the runs failed: %s, want %s", got, test.fails)
+			}
+			server.CheckRules(t)
+		})
+	}
+}
+
+// A look shows what is, and leaves nothing behind.
+func TestExpected_look(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"))
+	r := newRig(t, server.Addr())
+	r.runs("1 listed, 1 new, 1 delivered")
+	for range 2 {
+		r.loggedInAtOnce()
+		if _, err := r.runner.Look(t.Context(), &r.account); err != nil {
+			t.Fatal(err)
+		}
+		if r.loggedInAtOnce() {
+			t.Error("a look expected something")
+		}
+	}
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// loggedInAtOnce tells whether CAPA and a log-in were sent before a reply was read, since it was last asked.
+func (r *rig) loggedInAtOnce() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := strings.Join(r.traced, "\n")
+	r.traced = nil
+	return strings.Contains(all, "true CAPA\ntrue AUTH") || strings.Contains(all, "true CAPA\ntrue UTF8\ntrue AUTH")
+}
