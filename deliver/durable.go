@@ -32,6 +32,12 @@ func inParallel(n int, do func(i int) error) error {
 	return errors.Join(errs...)
 }
 
+// ways tells how a file system makes durable what is written to it, besides file by file.
+type ways struct {
+	whole bool // syncWhole can be relied on
+	free  bool // it is in memory, so that there is nothing to wait for
+}
+
 // syncFile makes the file or folder at path durable. For a folder these are its entries: what was created in it or
 // renamed into it.
 func syncFile(path string) error {

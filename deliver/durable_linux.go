@@ -9,18 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syncsWhole tells whether syncWhole can be relied on for the file system of f.
-func syncsWhole(f *os.File) bool {
+// waysOf tells how what is written to the file system of f becomes durable.
+func waysOf(f *os.File) ways {
 	var stat unix.Statfs_t
 	if !syncfsTellsErrors() || unix.Fstatfs(int(f.Fd()), &stat) != nil {
-		return false
+		return ways{}
 	}
 	switch int64(stat.Type) {
 	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC:
-		return true
+		return ways{whole: true}
+	case unix.TMPFS_MAGIC:
+		return ways{whole: true, free: true}
 	}
 	// Layered and network file systems pass errors on too rarely to be believed.
-	return false
+	return ways{}
 }
 
 // syncWhole makes durable everything that was written to the file system of f since f was opened, by one syncfs, which tells of

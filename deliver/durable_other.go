@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// syncsWhole is false: only Linux has a call for it that reports errors.
-func syncsWhole(*os.File) bool { return false }
+// waysOf knows none: only Linux has a call that syncs all and reports errors.
+func waysOf(*os.File) ways { return ways{} }
 
 func syncWhole(*os.File) error { return errors.ErrUnsupported }

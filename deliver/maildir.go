@@ -23,12 +23,17 @@ type Maildir struct {
 func NewMaildir(path string) *Maildir { return &Maildir{path: filepath.Clean(path)} }
 
 // Limit allows 1000 messages or 4 MiB a batch, which one wait for the disk then makes durable, and two batches at once. Where each
-// file has to be synced by itself, and so kept open until then, it is 64 messages. The Maildir must have been prepared.
+// file has to be synced by itself, and so kept open until then, it is 64 messages, and where nothing has to be synced what a batch holds
+// in memory. The Maildir must have been prepared.
 func (m *Maildir) Limit() Limit {
 	limit := Limit{Messages: 64, Octets: 4 << 20, Batches: 2}
 	if tmp, err := openFolder(filepath.Join(m.path, "tmp")); err == nil {
-		if syncsWhole(tmp) {
+		w := waysOf(tmp)
+		if w.whole {
 			limit.Messages = 1000
+		}
+		if w.free {
+			limit.Octets = memoryOctets
 		}
 		_ = tmp.Close() // it only named the folder
 	}
@@ -99,7 +104,7 @@ func (m *Maildir) Begin(ctx context.Context) (Batch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the Maildir: %w", missing(err))
 	}
-	return &maildirBatch{maildir: m, tmp: tmp, whole: syncsWhole(tmp)}, nil
+	return &maildirBatch{maildir: m, tmp: tmp, whole: waysOf(tmp).whole}, nil
 }
 
 // missing adds ErrMissing to an error that says that a folder is not there: the Maildir went away in the middle of a run.

@@ -349,8 +349,8 @@ func TestMaildirLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tmp.Close()
-	if got, want := m.Limit().Messages, 64; got != want && !syncsWhole(tmp) || got != 1000 && syncsWhole(tmp) {
-		t.Errorf("Limit() = %d messages, where syncfs can be relied on: %v", got, syncsWhole(tmp))
+	if got, w := m.Limit(), waysOf(tmp); (got.Messages == 64) == w.whole || (got.Octets == memoryOctets) != w.free {
+		t.Errorf("Limit() = %+v on a file system with %+v", got, w)
 	}
 }
 

@@ -47,7 +47,7 @@ func (c *comparison) run(ctx context.Context, tx *sql.Conn) error {
 	}
 	same := last.isPrefixOf(c.listing)
 	c.diff.Unchanged = same && last.listed == len(c.listing)
-	c.diff.rest = rest{few: true, most: len(c.listing) / c.lookupCost}
+	c.diff.rest = rest{few: true, most: len(c.listing) / c.lookupCost, first: last.records+len(asides) == 0}
 	if same && !last.hasDue(c.due) {
 		done, err := c.runTail(ctx, tx, asides, last.listed)
 		if done || err != nil {
@@ -223,6 +223,7 @@ type rest struct {
 	few    bool     // besides ids, what is listed has one row each, without doubt, and the last listing lacked what this one does
 	ids    []string // those to be looked at again: not seen without doubt, or listed no more
 	most   int      // more than so many are not few
+	first  bool     // nothing at all was known
 	oldest int64    // no message with one of the other ids was delivered earlier; 0: none was delivered
 }
 

@@ -121,6 +121,49 @@ func TestFinish_grace(t *testing.T) {
 }
 
 // A server that shows an empty maildrop once must not make popfetch forget, nor take the messages for others (behaviour 44).
+// Of a first run nothing needs to be compared; what it has left out shows all the same.
+func TestFinish_first(t *testing.T) {
+	for _, test := range []struct {
+		name             string
+		recorded, aside  int // of four messages, two of them copies of one
+		deleted          int
+		wantedNextAsSeen string
+	}{
+		{"all", 4, 0, 0, "new [], check [], seen 4, aside []"},
+		{"all but one", 3, 0, 0, "new [3], check [], seen 3, aside []"},
+		{"one set aside", 3, 1, 0, "new [], check [], seen 3, aside [3]"},
+		{"none", 0, 0, 0, "new [0 1 2 3], check [], seen 0, aside []"},
+		{"some deleted", 4, 0, 2, "new [], check [], seen 2, aside []"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := open(t)
+			account := enter(t, s)
+			listing := listingOf("x", "x", "b", "a")
+			d := mustDiff(t, s, account, listing)
+			deliverAll(t, s, account, listing[:test.recorded])
+			for _, e := range listing[4-test.aside:] {
+				mustSetAside(t, s, account, Aside{Key: e.Key, Reason: Refused, Listed: e.Octets})
+			}
+			var deleted []Key
+			for _, e := range listing[:test.deleted] {
+				deleted = append(deleted, e.Key)
+			}
+			left := listing[test.deleted:]
+			if err := s.Finish(t.Context(), account, d, left, deleted, now); err != nil {
+				t.Fatal(err)
+			}
+			known, oldest := dump(t, s, account)
+			if err := s.Finish(t.Context(), account, Diff{}, left, deleted, now); err != nil {
+				t.Fatal(err)
+			}
+			if again, wantOldest := dump(t, s, account); known != again || oldest != wantOldest {
+				t.Errorf("Finish() left\n%s, oldest %d\nand after looking at everything\n%s, oldest %d", known, oldest, again, wantOldest)
+			}
+			wantDiff(t, s, account, left, test.wantedNextAsSeen)
+		})
+	}
+}
+
 // A run that broke off has recorded a message that is gone when the next one lists: the listing does not tell that it was ever there.
 func TestFinish_goneUnlisted(t *testing.T) {
 	s := open(t)
