@@ -1,6 +1,7 @@
 package pop3
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -168,7 +169,7 @@ func (c *Client) handshake(ctx context.Context) error {
 	}
 	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
 	c.link.wait = wait{what: "end of the TLS handshake", limit: c.opts.GreetingTimeout}
-	conn := tls.Client(c.link.conn, config)
+	conn := tls.Client(newBulkConn(c.link.conn), config)
 	err := c.link.deadline(conn.SetDeadline, time.Now().Add(c.opts.GreetingTimeout))
 	if err == nil {
 		err = conn.HandshakeContext(ctx)
@@ -181,6 +182,18 @@ func (c *Client) handshake(ctx context.Context) error {
 	c.link.conn = conn
 	return nil
 }
+
+// bulkConn reads as much as there is. Package tls by itself asks for the 16 KiB of a record, and mostly in two parts.
+type bulkConn struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func newBulkConn(conn net.Conn) *bulkConn {
+	return &bulkConn{conn, bufio.NewReaderSize(conn, bufferOctets)}
+}
+
+func (b *bulkConn) Read(p []byte) (int, error) { return b.in.Read(p) }
 
 // readGreeting waits for the greeting; nothing is sent before it is complete (C0002).
 func (c *Client) readGreeting() error {
