@@ -15,7 +15,7 @@ const spoolOctets = 256 << 10
 const headOctets = 64 << 10
 
 // spool holds a message until it is complete: in memory, or if it is long in a file in the folder for temporary files
-// ($TMPDIR) that has no name any more, so that nothing is left of it whatever happens.
+// ($TMPDIR) that has no name, so that nothing is left of it whatever happens.
 type spool struct {
 	memory bytes.Buffer
 	file   *os.File
@@ -26,34 +26,46 @@ func (s *spool) Write(p []byte) (int, error) {
 		return s.memory.Write(p)
 	}
 	if s.file == nil {
-		if err := s.toFile(); err != nil {
+		if err := s.toFile(namelessFile); err != nil {
 			return 0, err
 		}
 	}
 	return s.file.Write(p)
 }
 
-func (s *spool) toFile() error {
+// namelessFile makes a file on the disk.
+func namelessFile() (*os.File, error) {
 	file, err := os.CreateTemp("", "popfetch-")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.file = file
 	if err := os.Remove(file.Name()); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// toFile moves what is in memory to a file that create makes.
+func (s *spool) toFile(create func() (*os.File, error)) (err error) {
+	if s.file, err = create(); err != nil {
 		return err
 	}
-	if _, err := file.Write(s.memory.Bytes()); err != nil {
+	if _, err := s.file.Write(s.memory.Bytes()); err != nil {
 		return err
 	}
 	s.memory = bytes.Buffer{}
 	return nil
 }
 
-// asFile returns the message as a file to be read from its beginning. A short one, too, is written to a file now: if it
-// went through a pipe and we were killed, the program would take what came until then for the whole message.
+// asFile returns the message as a file to be read from its beginning. A short one, too, is made one now, in memory where that is
+// possible: if it went through a pipe and we were killed, the program would take what came until then for the whole message.
 func (s *spool) asFile() (*os.File, error) {
 	if s.file == nil {
-		if err := s.toFile(); err != nil {
+		err := s.toFile(memoryFile)
+		if err != nil && s.file == nil {
+			err = s.toFile(namelessFile)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("spooling a message: %w", err)
 		}
 	}
