@@ -133,8 +133,8 @@ helper_stop() {
 # list_start FLAGS... starts a listserver, always at the same port, since the records are those of a server.
 list_start() { helper_start "$work/listserver" -listen "127.0.0.1:$((pop3_port + 7))" "$@"; }
 
-# line_start DELAY puts a delay line in front of Dovecot.
-line_start() { helper_start "$work/delayline" -to "127.0.0.1:$pop3_port" -delay "$1"; }
+# line_start DELAY puts a delay line in front of Dovecot, always at the same port too.
+line_start() { helper_start "$work/delayline" -listen "127.0.0.1:$((pop3_port + 8))" -to "127.0.0.1:$pop3_port" -delay "$1"; }
 
 # bare_procmail prints what delivering by procmail takes without any fetching.
 bare_procmail() {
