@@ -2,7 +2,7 @@
 // back what either says, as a long line does. It takes nothing from the
 // throughput: what is on its way is kept, up to 64 MiB in each direction.
 //
-//	delayline -to 127.0.0.1:110 -delay 25ms
+//	delayline -listen 127.0.0.1:0 -to 127.0.0.1:110 -delay 25ms
 //
 // It prints the address that it listens on, and ends when its standard input does.
 package main
@@ -18,21 +18,22 @@ import (
 )
 
 func main() {
+	address := flag.String("listen", "127.0.0.1:0", "its own `address`")
 	to := flag.String("to", "", "the server's `address`")
 	delay := flag.Duration("delay", 25*time.Millisecond, "what each direction takes: half a round trip")
 	flag.Parse()
-	if err := run(*to, *delay, os.Stdin, os.Stdout); err != nil {
+	if err := run(*address, *to, *delay, os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "delayline:", err)
 		os.Exit(1)
 	}
 }
 
 // run serves until stdin ends.
-func run(to string, delay time.Duration, stdin io.Reader, stdout io.Writer) error {
+func run(address, to string, delay time.Duration, stdin io.Reader, stdout io.Writer) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var listen net.ListenConfig
-	listener, err := listen.Listen(ctx, "tcp", "127.0.0.1:0")
+	listener, err := listen.Listen(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}

@@ -39,7 +39,7 @@ func start(t *testing.T, to string, delay time.Duration) net.Conn {
 	stdin, end := io.Pipe()
 	said, stdout := io.Pipe()
 	done := make(chan error, 1)
-	go func() { done <- run(to, delay, stdin, stdout) }()
+	go func() { done <- run("127.0.0.1:0", to, delay, stdin, stdout) }()
 	t.Cleanup(func() {
 		end.Close()
 		if err := <-done; err != nil {

@@ -52,7 +52,7 @@ make_large() {
 
 # anew removes what earlier runs have left.
 anew() {
-	rm -rf "$home"/{Maildir,state,uidls,ids,cache}
+	rm -rf "$home"/{Maildir,state,uidls,ids,cache,oldmail-*}
 	mkdir -p "$home/Maildir"/{cur,new,tmp}
 }
 
@@ -69,10 +69,10 @@ anew_and_refill() {
 	refill
 }
 
-# all_came fails where the Maildir does not hold just the messages of $work/sums. fetchmail and fdm add lines.
+# all_came fails where the Maildir does not hold just the messages of $work/sums. fetchmail, fdm and getmail change lines.
 all_came() {
 	case $1 in
-	fetchmail | fdm) (($(new_in "$home/Maildir") == messages)) ;;
+	fetchmail | fdm | getmail) (($(new_in "$home/Maildir") == messages)) ;;
 	*) sums "$home/Maildir" | cmp -s - "$work/sums" ;;
 	esac || die "$1 did not deliver what the server has"
 }
@@ -133,8 +133,8 @@ helper_stop() {
 # list_start FLAGS... starts a listserver, always at the same port, since the records are those of a server.
 list_start() { helper_start "$work/listserver" -listen "127.0.0.1:$((pop3_port + 7))" "$@"; }
 
-# line_start DELAY puts a delay line in front of Dovecot.
-line_start() { helper_start "$work/delayline" -to "127.0.0.1:$pop3_port" -delay "$1"; }
+# line_start DELAY puts a delay line in front of Dovecot, always at the same port too.
+line_start() { helper_start "$work/delayline" -listen "127.0.0.1:$((pop3_port + 8))" -to "127.0.0.1:$pop3_port" -delay "$1"; }
 
 # bare_procmail prints what delivering by procmail takes without any fetching.
 bare_procmail() {

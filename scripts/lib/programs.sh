@@ -89,6 +89,33 @@ END
 
 start_fdm() { command=(env HOME="$home" fdm -q -f "$home/config" fetch); }
 
+# getmail delivers by a process for each message, and misses the end of one that is too quick for it, which it then waits for in
+# vain: often where it writes the Maildir itself, and seldom with procmail. The time limit of its sockets is that of this wait too.
+config_getmail() {
+	cat <<END
+[retriever]
+type = SimplePOP3Retriever
+server = 127.0.0.1
+port = $port
+username = $user
+password = tanstaaf
+timeout = 5
+[destination]
+type = MDA_external
+path = /bin/sh
+arguments = ("-c", "$(mda_command)")
+allow_root_commands = true
+[options]
+read_all = false
+delete = $([[ $remove == never ]] && echo false || echo true)
+delivered_to = false
+received = false
+END
+}
+
+# Its temporary files keep what procmail says.
+start_getmail() { command=(env TMPDIR="$home" getmail --getmaildir="$home" --rcfile="$home/config" --quiet); }
+
 # remember_PROGRAM COUNT writes down that it has seen the messages 1 to COUNT of listserver.
 remember_popfetch() { "$work/popfetch" seen mark --all "$user" --config "$home/config" >/dev/null; }
 
@@ -102,6 +129,8 @@ remember_mpop() {
 remember_fetchmail() { ids "$1" | sed "s/^/$user@127.0.0.1 /" >"$home/ids"; }
 
 remember_fdm() { ids "$1" | sed 's/^/16 /' >"$home/cache/$user" && chmod 666 "$home/cache/$user"; }
+
+remember_getmail() { ids "$1" | sed "s/\$/\\x00$EPOCHSECONDS/" >"$home/oldmail-127.0.0.1-$port-$user"; }
 
 # ids COUNT prints the unique-ids of listserver.
 ids() { awk -v n="$1" 'BEGIN { for (i = 1; i <= n; i++) printf "%08x5f3a1c2b\n", i }'; }
