@@ -63,9 +63,25 @@ anew_but_state() {
 	[[ $1 != popfetch ]] || "$work/popfetch" seen forget nobody --all --config "$home/config" >/dev/null 2>&1 || true
 }
 
-# anew_and_refill puts back what a run has deleted.
-anew_and_refill() {
+# meet PROGRAM keeps the state of a popfetch that has found the maildrop empty once: it has a seen-table, and has met the server.
+meet() {
+	home=$place/met
+	rm -rf "$home"
+	mkdir -p "$home"
+	configure "$1"
+	"start_$1"
+	"${command[@]}"
+}
+
+# anew_but_met is anew for one that has met the server, as from the second run of one's life on.
+anew_but_met() {
 	anew
+	[[ $1 != popfetch ]] || cp -a "$place/met/state" "$home"
+}
+
+# met_and_refill puts back what a run has deleted.
+met_and_refill() {
+	anew_but_met "$1"
 	refill
 }
 
@@ -109,6 +125,8 @@ remembered_again() {
 	remembered "$1"
 	rm -rf "$home"
 	cp -a "$home.seen" "$home"
+	# A copied table is looked through for damage by whoever opens it first.
+	[[ $1 != popfetch ]] || "$work/popfetch" seen list "$user" --config "$home/config" >/dev/null
 	touch "$home/seen.$seen"
 }
 
@@ -184,6 +202,10 @@ config_many_fdm() {
 
 start_many_fdm() { start_fdm; }
 
-many_anew() { rm -rf "$home"; mkdir -p "$home/Maildir"; }
+many_met() {
+	rm -rf "$home"
+	mkdir -p "$home/Maildir"
+	[[ $1 != many_popfetch ]] || cp -a "$place/met/state" "$home"
+}
 
 many_came() { (($(find "$home/Maildir" -type f | wc -l) == messages)) || die "$1 did not deliver what the server has"; }
