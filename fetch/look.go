@@ -44,7 +44,11 @@ func (r *Runner) look(ctx context.Context, account *Account, checking bool) (*Su
 		return nil, s.fail(PhaseState, err)
 	}
 	s.known, s.looking, s.checking = known, true, checking
-	if err := s.begin(); err != nil {
+	st, err := s.standing()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.begin(st); err != nil {
 		return nil, err
 	}
 	for { // as run does

@@ -53,6 +53,8 @@ type session struct {
 	warned    map[string]bool         // what was told in this run
 	shortfall int                     // see seen.Standing
 
+	standingRead *seen.Standing // what standing has read last, unless it was changed since
+
 	announced string // see announcement; what an earlier run has left
 
 	lockstep     bool  // one command at a time
@@ -73,6 +75,7 @@ func newSession(ctx context.Context, r *Runner, account *Account) *session {
 		tried:    make(map[seen.Key]bool),
 		apart:    make(map[seen.Key]bool),
 		warned:   make(map[string]bool),
+		telling:  telling{met: make(map[string]bool)},
 		silent:   make(map[int]int),
 	}
 	s.soft = ctx
@@ -122,9 +125,9 @@ func (s *session) warn(format string, args ...any) {
 // more, because a message is suspect or because pipelining has got it out of step: then a further session goes on.
 func (s *session) run() (err error) {
 	s.event(Event{Kind: Started})
-	s.loadTold()
 	unlock, err := s.runner.Store.Lock(s.account.stateName())
 	if err != nil {
+		s.recall()
 		return s.fail(PhaseLock, err)
 	}
 	defer func() {
@@ -132,10 +135,14 @@ func (s *session) run() (err error) {
 			err = s.fail(PhaseLock, unlockErr)
 		}
 	}()
+	st, err := s.enter()
+	if err != nil {
+		return err
+	}
 	if err := s.prepare(); err != nil {
 		return err
 	}
-	if err := s.begin(); err != nil {
+	if err := s.begin(st); err != nil {
 		return err
 	}
 	for {
@@ -184,14 +191,32 @@ func (s *session) pass() error {
 	return cmp.Or(s.settleLockstep(), s.short)
 }
 
-// prepare makes state and target ready, before the server is troubled.
-func (s *session) prepare() error {
-	a := s.account
-	known, err := s.runner.Store.Enter(s.soft, a.stateName(), a.Server, a.User)
+// enter makes the state ready, and reads what earlier runs have found out about the server.
+func (s *session) enter() (st seen.Standing, err error) {
+	s.known, err = s.runner.Store.Enter(s.soft, s.account.stateName(), s.account.Server, s.account.User)
 	if err != nil {
-		return s.fail(PhaseState, err)
+		return st, s.fail(PhaseState, err)
+	}
+	st, err = s.standing()
+	s.telling.remember(st, s.runner.now())
+	return st, err
+}
+
+// recall is enter for a run that does not come to it. Where that fails everything is told, which is the better mistake.
+func (s *session) recall() {
+	known, err := s.runner.Store.Lookup(s.soft, s.account.stateName(), s.account.Server, s.account.User)
+	if err != nil {
+		return
 	}
 	s.known = known
+	if st, err := s.standing(); err == nil {
+		s.telling.remember(st, s.runner.now())
+	}
+}
+
+// prepare makes the target ready, before the server is troubled, and tells what is odd about the account.
+func (s *session) prepare() error {
+	a, known := s.account, s.known
 	oneShot := strings.Contains(known.Twin, " ") // made of options; its records belong to another target
 	if known.Twin != "" && !oneShot && a.State == "" && !slices.Contains(a.Shared, known.Twin) {
 		s.warn("nothing is known of this account, but account %q has the same server and user; if this is that account renamed, stop and run: popfetch seen rename %s %s",

@@ -27,12 +27,8 @@ func held(st seen.Standing, now time.Time) time.Duration {
 	return left
 }
 
-// begin reads what earlier runs have found out about the server, and returns admit's error.
-func (s *session) begin() error {
-	st, err := s.standing()
-	if err != nil {
-		return err
-	}
+// begin takes over what earlier runs have found out about the server, and returns admit's error.
+func (s *session) begin(st seen.Standing) error {
 	s.shortfall, s.announced = st.Shortfall, st.Announced
 	s.beginLockstep(st)
 	return s.admit(st)
@@ -103,6 +99,7 @@ func (s *session) standing() (seen.Standing, error) {
 	if err != nil {
 		return seen.Standing{}, s.fail(PhaseState, err)
 	}
+	s.standingRead = &st
 	return st, nil
 }
 
@@ -112,6 +109,13 @@ func (s *session) changeStanding(change func(*seen.Standing)) error {
 	if !s.entered() {
 		return nil
 	}
+	if s.standingRead != nil { // nearly always nothing changes, and then the table need not be asked
+		st := *s.standingRead
+		if change(&st); st.Equal(*s.standingRead) {
+			return nil
+		}
+	}
+	s.standingRead = nil
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.hard), recordTimeout)
 	defer cancel()
 	if err := s.runner.Store.ChangeStanding(ctx, s.known.ID, change); err != nil {

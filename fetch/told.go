@@ -35,21 +35,14 @@ const (
 	errorLine   = "error: "   // and the kind
 )
 
-// loadTold reads what earlier runs told of. Where that fails everything is told, which is the better mistake.
-func (s *session) loadTold() {
-	s.telling.met = make(map[string]bool)
-	known, err := s.runner.Store.Lookup(s.soft, s.account.stateName(), s.account.Server, s.account.User)
-	if err != nil {
+// remember takes what earlier runs told of from the standing they have left.
+func (t *telling) remember(st seen.Standing, now time.Time) {
+	if st.Told == "" || now.Sub(st.ToldAt).Abs() >= tellAgain { // also after a clock that was wrong
 		return
 	}
-	s.known = known
-	st, err := s.standing()
-	if err != nil || st.Told == "" || s.runner.now().Sub(st.ToldAt).Abs() >= tellAgain { // also after a clock that was wrong
-		return
-	}
-	s.telling.told, s.telling.toldAt = make(map[string]bool), st.ToldAt
+	t.told, t.toldAt = make(map[string]bool), st.ToldAt
 	for line := range strings.SplitSeq(st.Told, "\n") {
-		s.telling.told[line] = true
+		t.told[line] = true
 	}
 }
 

@@ -28,8 +28,12 @@ type window struct {
 	filledAt      time.Time
 }
 
-// leastWindow is how many commands may be unanswered whatever the server takes for them.
-const leastWindow = 100
+const (
+	// leastWindow is how many commands may be unanswered whatever the server takes for them.
+	leastWindow = 100
+	// firstWindow is how many may be as long as nothing is known of that. A wave more is a turn more.
+	firstWindow = 500
+)
 
 // adapt lets as many commands be unanswered as the server answers in a second. A fast one is never without work then, and
 // with a slow one it does not take long until the caller, who wants to stop, has what was asked for.

@@ -49,7 +49,7 @@ func (s *Store) ChangeStanding(ctx context.Context, account int64, change func(*
 		return err
 	}
 	before := st
-	if change(&st); st.equal(before) { // as nearly always; then no transaction is needed
+	if change(&st); st.Equal(before) { // as nearly always; then no transaction is needed
 		return nil
 	}
 	err = s.update(ctx, func(ctx context.Context, tx *sql.Conn) error {
@@ -83,8 +83,8 @@ func readStanding(ctx context.Context, q querier, account int64) (Standing, erro
 	return st, err
 }
 
-// equal compares as the store keeps it.
-func (st Standing) equal(other Standing) bool {
+// Equal compares as the store keeps it.
+func (st Standing) Equal(other Standing) bool {
 	return st.Refusals == other.Refusals && string(st.Credential) == string(other.Credential) &&
 		toMillis(st.NotBefore) == toMillis(other.NotBefore) && st.Reason == other.Reason &&
 		toMillis(st.LockstepSince) == toMillis(other.LockstepSince) && st.Shortfall == other.Shortfall &&

@@ -8,7 +8,7 @@ import (
 func TestStore_Standing(t *testing.T) {
 	s := open(t)
 	account := enter(t, s)
-	if st, err := s.Standing(t.Context(), 0); err != nil || !st.equal(Standing{}) {
+	if st, err := s.Standing(t.Context(), 0); err != nil || !st.Equal(Standing{}) {
 		t.Errorf("Standing() of no account = %+v, %v, want a good one", st, err)
 	}
 	want := Standing{
@@ -21,13 +21,13 @@ func TestStore_Standing(t *testing.T) {
 		t.Fatal(err)
 	}
 	want.Refusals = 3
-	if st, err := s.Standing(t.Context(), account); err != nil || !st.equal(want) {
+	if st, err := s.Standing(t.Context(), account); err != nil || !st.Equal(want) {
 		t.Errorf("Standing() = %+v, %v, want %+v", st, err, want)
 	}
 	if _, err := s.Enter(t.Context(), "work", "pop.example.org:995", "bob"); err != nil {
 		t.Fatal(err)
 	}
-	if st, err := s.Standing(t.Context(), account); err != nil || !st.equal(Standing{}) {
+	if st, err := s.Standing(t.Context(), account); err != nil || !st.Equal(Standing{}) {
 		t.Errorf("Standing() with another user = %+v, %v, want a good one", st, err)
 	}
 }

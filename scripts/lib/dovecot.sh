@@ -106,7 +106,7 @@ dovecot_certificate() {
 		-keyout "$dovecot_dir/key.pem" -out "$dovecot_ca" 2>/dev/null
 }
 
-# dovecot_config prints the configuration: only what differs from the defaults.
+# dovecot_config prints the configuration: only what differs from the defaults, and $dovecot_more.
 dovecot_config() {
 	local owner group
 	owner=$(id -un) group=$(id -gn)
@@ -151,6 +151,7 @@ service anvil {
 service stats {
   chroot =
 }
+${dovecot_more:-}
 END
 }
 
