@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 )
 
 // syncfsFrom is the number of files from which on one syncfs is used: more than can be synced in parallel at once. For
@@ -332,23 +331,8 @@ func (b *maildirBatch) syncFiles() error {
 		}
 		return nil
 	}
-	// Where a sync costs nothing, as on a RAM disk, goroutines would cost more.
-	files := b.closed
-	for len(files) > 0 {
-		began := time.Now()
-		if err := finish(files[0]); err != nil {
-			return err
-		}
-		files = files[1:]
-		if time.Since(began) > cheapSync {
-			break
-		}
-	}
-	return inParallel(len(files), func(i int) error { return finish(files[i]) })
+	return syncEach(len(b.closed), func(i int) error { return finish(b.closed[i]) })
 }
-
-// cheapSync is how long one sync and close may take for the next one to be done without the help of others.
-const cheapSync = 100 * time.Microsecond
 
 // Discard removes all files of the batch.
 func (b *maildirBatch) Discard() error {

@@ -1,7 +1,10 @@
 # Sourced by bench: runs programs in turn, checks what they delivered, and prints a row for each.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2154,SC2034
 
 row='%-12s %-10s %8s %8s %8s %9s %7s   %s\n'
+
+homes=0            # folders on the disk
+declare -A home_of # by where it would be, the one of them that a program has used last
 
 # head_row prints what the columns are.
 head_row() {
@@ -63,7 +66,7 @@ run_once() {
 # try_once PROGRAM runs it, and fails where it does.
 try_once() {
 	local program=$1 status=0
-	home=$place/$program
+	home=${home_of[$place/$program]:-$place/$program}
 	mkdir -p "$home"
 	"$before" "$program"
 	configure "$program"
