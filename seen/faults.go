@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/mattn/go-sqlite3"
 	"golang.org/x/sys/unix"
@@ -104,12 +103,9 @@ const (
 	recordOctets = 1 << 10
 )
 
-// justNow is how old a commit may be that shows that others will do as well.
-const justNow = 5 * time.Second
-
 // Ready makes sure, before messages are delivered, that so many can be recorded: a message that goes to a program and cannot
 // be recorded would go there again in each run (behaviour 32). It looks for room and writes to the table, since neither a quota
-// nor a broken disk shows before; one that it has just written to need not be tried.
+// nor a broken disk shows before.
 func (s *Store) Ready(ctx context.Context, messages int) error {
 	place, err := s.lookAt(s.dir)
 	if err != nil {
@@ -118,9 +114,6 @@ func (s *Store) Ready(ctx context.Context, messages int) error {
 	if need := int64(spareOctets) + int64(messages)*recordOctets; place.free < need {
 		return fmt.Errorf("%s has room for %d octets, and to record %d messages takes %d: %w; make room there, or name another state_dir",
 			filepath.Clean(s.dir), place.free, messages, need, unix.ENOSPC)
-	}
-	if at := s.wrote.Load(); at != nil && time.Since(*at) < justNow {
-		return nil
 	}
 	err = s.update(ctx, func(ctx context.Context, tx *sql.Conn) error {
 		result, err := tx.ExecContext(ctx, "INSERT INTO detail (octets, digest, sha256, place) VALUES (0, x'', x'', '')")

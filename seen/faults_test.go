@@ -9,7 +9,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"time"
 )
 
 // onShared opens a store as on a file system that other machines may have too.
@@ -250,39 +249,5 @@ func TestVain(t *testing.T) {
 	}
 	if err := waiting.Commit(t.Context(), account, record); err != nil || waiting.vain.Load() != nil {
 		t.Errorf("Commit() = %v, want nil, and the wait in vain forgotten", err)
-	}
-}
-
-// A table that was written to just now is not tried again; one that was only read is.
-func TestReady_tries(t *testing.T) {
-	dir := t.TempDir()
-	enter(t, openIn(t, dir))
-	s := openIn(t, dir)
-	changes := func() (n int) {
-		if err := s.write.QueryRowContext(t.Context(), "SELECT total_changes()").Scan(&n); err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	account := enter(t, s) // known already
-	for _, want := range []bool{true, false} {
-		before := changes()
-		if err := s.Ready(t.Context(), 1); err != nil {
-			t.Fatal(err)
-		}
-		if tried := changes() != before; tried != want {
-			t.Errorf("Ready() has tried to write: %v, want %v", tried, want)
-		}
-	}
-	long := time.Now().Add(-2 * justNow)
-	s.wrote.Store(&long)
-	before := changes()
-	if err := s.Ready(t.Context(), 1); err != nil || changes() == before {
-		t.Errorf("Ready() = %v, and has not tried to write though the last time is long ago", err)
-	}
-	mustCommit(t, s, account, recordOf(listingOf("a")[0]))
-	before = changes()
-	if err := s.Ready(t.Context(), 1); err != nil || changes() != before {
-		t.Errorf("Ready() = %v, and has tried to write right behind a commit", err)
 	}
 }

@@ -43,7 +43,6 @@ type Store struct {
 	now       func() time.Time
 	lookAt    func(dir string) (place, error)
 	vain      atomic.Pointer[time.Time] // when somebody last waited for another process in vain
-	wrote     atomic.Pointer[time.Time] // when a transaction was last committed
 	whole     int64                     // until when the database counts as whole, in seconds since 1970; see checked
 
 	lookupCost int // how many rows the merge reads in the time of looking one up
@@ -274,12 +273,7 @@ func (s *Store) update(ctx context.Context, do func(context.Context, *sql.Conn) 
 		return ctx.Err()
 	}
 	defer func() { <-s.writing }()
-	err := s.attempt(ctx, s.write, "BEGIN IMMEDIATE", func(conn *sql.Conn) error { return do(context.WithoutCancel(ctx), conn) })
-	if err == nil {
-		now := time.Now()
-		s.wrote.Store(&now)
-	}
-	return err
+	return s.attempt(ctx, s.write, "BEGIN IMMEDIATE", func(conn *sql.Conn) error { return do(context.WithoutCancel(ctx), conn) })
 }
 
 // view runs do in a transaction that sees one state of the table, whatever is written meanwhile.
