@@ -61,18 +61,30 @@ func (s *spool) toFile(create func() (*os.File, error)) (err error) {
 // possible: if it went through a pipe and we were killed, the program would take what came until then for the whole message.
 func (s *spool) asFile() (*os.File, error) {
 	if s.file == nil {
-		err := s.toFile(memoryFile)
-		if err != nil && s.file == nil {
-			err = s.toFile(namelessFile)
+		if s.toFile(memoryFile) == nil {
+			return s.file, s.rewind()
 		}
-		if err != nil {
+		if err := errors.Join(s.drop(), s.toFile(namelessFile)); err != nil {
 			return nil, fmt.Errorf("spooling a message: %w", err)
 		}
 	}
+	return s.file, s.rewind()
+}
+
+func (s *spool) rewind() error {
 	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
-		return nil, fmt.Errorf("reading the spooled message: %w", err)
+		return fmt.Errorf("reading the spooled message: %w", err)
 	}
-	return s.file, nil
+	return nil
+}
+
+// drop lets go of the file, if there is one.
+func (s *spool) drop() (err error) {
+	if s.file != nil {
+		err = s.file.Close()
+		s.file = nil
+	}
+	return err
 }
 
 // head returns the first octets of the message, at most headOctets.

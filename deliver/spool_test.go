@@ -1,8 +1,10 @@
 package deliver
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -63,6 +65,30 @@ func TestSpool_onDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, err := io.ReadAll(file); string(got) != "short" || err != nil || mode(t, fmt.Sprintf("/proc/self/fd/%d", file.Fd())) != 0o600 {
+		t.Errorf("the file holds %q, %v", got, err)
+	}
+}
+
+// What does not fit into memory all the same, as where a group's memory is limited, goes to the disk.
+func TestSpool_afterMemory(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	var s spool
+	defer s.Close()
+	if _, err := s.Write([]byte("short")); err != nil {
+		t.Fatal(err)
+	}
+	full := func() (*os.File, error) { return os.OpenFile("/dev/full", os.O_RDWR, 0) }
+	if err := s.toFile(full); err == nil {
+		t.Fatal("writing to a full device succeeded")
+	}
+	if err := errors.Join(s.drop(), s.toFile(namelessFile)); err != nil {
+		t.Fatal(err)
+	}
+	file, err := s.asFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(file); string(got) != "short" || err != nil {
 		t.Errorf("the file holds %q, %v", got, err)
 	}
 }

@@ -66,17 +66,12 @@ func forgive(st *seen.Standing) {
 func (s *session) noteLogin(err error) error {
 	var login *LoginError
 	if err == nil {
-		return s.changeStanding(func(st *seen.Standing) {
-			forgive(st)
-			if !s.looking {
-				st.Announced = s.announcement()
-			}
-		})
-	}
-	if errors.As(err, &login) && s.announced != "" && !s.looking { // it may have been wrong
-		if err := s.changeStanding(func(st *seen.Standing) { st.Announced = "" }); err != nil {
-			return fmt.Errorf("%w; that cannot be noted: %w", login, err)
+		if err := s.changeStanding(forgive); err != nil || s.looking {
+			return err
 		}
+		announced := s.announcement()
+		_ = s.changeStanding(func(st *seen.Standing) { st.Announced = announced }) // without it the next run takes a turn more
+		return nil
 	}
 	if errors.As(err, &login) && !s.checking {
 		switch login.Fault {

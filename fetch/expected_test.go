@@ -3,6 +3,7 @@ package fetch_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/poptest"
@@ -52,8 +53,22 @@ func TestExpected(t *testing.T) {
 					return poptest.Action{}
 				}
 			})
-		}, "yes no", "yes no"},
-		{"the password is wrong now", nil, func(r *rig, _ *poptest.Server) { r.account.Login = credentialsOf("wrong").Login }, "yes no", "yes yes"},
+		}, "yes no", "no no"},
+		{"USER was refused LOGIN", func(r *rig, s *poptest.Server) {
+			r.account.Login = credentials(fetch.Login, fetch.User).Login
+			hook(s, on("AUTH LOGIN", poptest.Refuse("not here")))
+		}, nil, "yes yes", "no no"},
+		{"the password is wrong now", nil, func(r *rig, _ *poptest.Server) { r.account.Login = credentialsOf("wrong").Login }, "yes yes", "yes yes"},
+		{"closes behind CAPA", nil, func(_ *rig, s *poptest.Server) {
+			hook(s, inSessions(2, 2, on("CAPA", poptest.Action{End: poptest.EndByCut, At: poptest.Whole})))
+		}, "yes yes", "no no"},
+		{"closes at CAPA", nil, func(_ *rig, s *poptest.Server) { hook(s, inSessions(2, 2, on("CAPA", poptest.Cut(0)))) }, "yes yes", "no no"},
+		{"closes inside CAPA", nil, func(_ *rig, s *poptest.Server) { hook(s, inSessions(2, 2, on("CAPA", poptest.Cut(20)))) }, "yes yes", "no no"},
+		{"closes at UTF8", nil, func(_ *rig, s *poptest.Server) { hook(s, inSessions(2, 2, on("UTF8", poptest.Cut(0)))) }, "yes yes", "no no"},
+		{"closes at AUTH", nil, func(_ *rig, s *poptest.Server) { hook(s, inSessions(2, 2, on("AUTH", poptest.Cut(0)))) }, "yes yes", "no no"},
+		{"AUTH is not answered", func(r *rig, _ *poptest.Server) { r.account.POP3.ReplyTimeout = 300 * time.Millisecond }, func(_ *rig, s *poptest.Server) {
+			hook(s, inSessions(2, 2, on("AUTH", poptest.Stall(0))))
+		}, "yes yes", "no no"},
 	} {
 		t.Run("R2449-3/"+test.name, func(t *testing.T) {
 			t.Parallel()
@@ -80,9 +95,43 @@ func TestExpected(t *testing.T) {
 			if got := strings.Join(fails, " "); got != test.fails {
 				t.Errorf("the runs failed: %s, want %s", got, test.fails)
 			}
+			for _, w := range r.told(fetch.Warning) {
+				t.Errorf("warned: %v", w.Err)
+			}
+			if st := r.standing(); st.Refusals > 0 != (test.fails == "yes yes") || !st.LockstepSince.IsZero() {
+				t.Errorf("the standing is %+v", st)
+			}
 			server.CheckRules(t)
 		})
 	}
+}
+
+// inSessions does what a hook does, but only in some sessions.
+func inSessions(from, to int, do func(*poptest.Session, string) poptest.Action) func(*poptest.Session, string) poptest.Action {
+	return func(s *poptest.Session, cmd string) poptest.Action {
+		if s.Number() < from || s.Number() > to {
+			return poptest.Action{}
+		}
+		return do(s, cmd)
+	}
+}
+
+// A server that has UTF8 now is told so before anything is retrieved: without it some deliver a notice in the place of the mail.
+func TestExpected_newUTF8(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"))
+	hook(server, inSessions(1, 1, on("CAPA", poptest.Reply(capaReply("SASL PLAIN", "UIDL", "TOP", "PIPELINING")))))
+	r := newRig(t, server.Addr())
+	r.runs("1 listed, 1 new, 1 delivered")
+	server.Drop("").Add(letter("b"))
+	r.runs("2 listed, 1 new, 1 delivered")
+	if got := strings.Join(commands(t, server, 2), " "); strings.Contains(got, "LIST") || !strings.HasSuffix(got, "QUIT") {
+		t.Errorf("the session without UTF8 did %s, want nothing but QUIT", got)
+	}
+	if got := strings.Join(commands(t, server, 3), " "); !strings.Contains(got, "UTF8") {
+		t.Errorf("the session after it did %s, want UTF8", got)
+	}
+	server.CheckRules(t)
 }
 
 // A look shows what is, and leaves nothing behind.

@@ -281,3 +281,24 @@ func TestHintOfStrangers(t *testing.T) {
 		check(t, r, 0)
 	})
 }
+
+// What a first run left out and --all has retrieved becomes due like everything else.
+func TestInitial_allAndDelete(t *testing.T) {
+	t.Parallel()
+	var messages []poptest.Message
+	for i := range 20 {
+		messages = append(messages, letter(fmt.Sprint("m", i)))
+	}
+	server := newServer(t, messages...)
+	r := newRig(t, server.Addr())
+	r.account.Initial.Limited = true
+	r.runs("20 listed, 20 marked")
+	server.Drop("").Add(letter("new"))
+	r.account.All = true
+	r.runs("21 listed, 21 new, 21 delivered")
+	r.account.All = false
+	r.account.Delete = fetch.DeletePolicy{Enabled: true, After: 30 * day}
+	r.runs("21 listed")
+	r.later(31 * day)
+	r.runs("21 listed, 21 deleted")
+}

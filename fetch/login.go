@@ -41,8 +41,8 @@ type Credentials struct {
 // tried only where the first was refused before the password had left (C0010), since servers lock accounts.
 func (cr *Credentials) Login(ctx context.Context, c *pop3.Client) error {
 	usable := cr.usable(c)
-	if c.Expecting() && (len(usable) == 0 || usable[0] == User || usable[0] == Apop) { // only AUTH asks by itself
-		if _, err := c.Capa(ctx); err != nil && !isReply(err) {
+	if c.Expecting() && (len(usable) == 0 || !byAuth(usable[0])) {
+		if err := askFirst(ctx, c); err != nil {
 			return err
 		}
 		usable = cr.usable(c)
@@ -54,6 +54,14 @@ func (cr *Credentials) Login(ctx context.Context, c *pop3.Client) error {
 	var refusal *LoginError
 	submissions := 0
 	for _, mechanism := range usable {
+		if c.Expecting() && !byAuth(mechanism) {
+			if err := askFirst(ctx, c); err != nil {
+				return err
+			}
+		}
+		if !offers(c, mechanism, len(cr.Mechanisms) > 0) { // it was only expected
+			continue
+		}
 		if mechanism != External && password == "" {
 			var err error
 			if password, err = cr.password(ctx); err != nil {
@@ -66,8 +74,8 @@ func (cr *Credentials) Login(ctx context.Context, c *pop3.Client) error {
 		if err == nil {
 			return nil
 		}
-		if expecting && isReply(err) && !offers(c, mechanism, len(cr.Mechanisms) > 0) {
-			return &LoginError{Fault: LoginLater, Err: fmt.Errorf("%s: the server does not offer it any more, as the next run will know: %w", mechanism, err)}
+		if expecting && !c.Expecting() && (!isReply(err) || !offers(c, mechanism, len(cr.Mechanisms) > 0)) {
+			return fmt.Errorf("logging in by %s: %w: %w", mechanism, errUnexpected, err)
 		}
 		fault := LoginCannot
 		var reply *pop3.ReplyError
@@ -90,10 +98,24 @@ func (cr *Credentials) Login(ctx context.Context, c *pop3.Client) error {
 			break
 		}
 	}
+	if refusal == nil { // none that was expected is there
+		return &LoginError{Fault: LoginCannot, Err: cr.nothingInCommon(c)}
+	}
 	if refusal.Fault == LoginRefused {
 		refusal.Credential = cr.newMark(password)
 	}
 	return refusal
+}
+
+// byAuth tells whether a mechanism is one of AUTH, which asks by itself for what was only expected.
+func byAuth(m Mechanism) bool { return m != User && m != Apop }
+
+// askFirst replaces what was only expected of the server by what it says.
+func askFirst(ctx context.Context, c *pop3.Client) error {
+	if _, err := c.Capa(ctx); err != nil && !isReply(err) {
+		return fmt.Errorf("%w: %w", errUnexpected, err)
+	}
+	return nil
 }
 
 // attempt tries one mechanism and tells whether the password was shown to the server.

@@ -1,6 +1,8 @@
 package fetch
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/pop3"
+	"github.com/popfetch/popfetch/seen"
 )
 
 // open connects, asks for the capabilities and logs in.
@@ -28,7 +31,8 @@ func (s *session) open() error {
 		return s.fail(PhaseOpen, err)
 	}
 	s.client = client
-	if expected := s.expected(); expected != nil {
+	expected := s.expected()
+	if expected != nil {
 		client.Expect(expected)
 	} else if err := s.askCapabilities(); err != nil {
 		return s.fail(PhaseOpen, err)
@@ -41,6 +45,9 @@ func (s *session) open() error {
 	}
 	if err := s.noteLogin(s.account.Login(s.soft, client)); err != nil {
 		return s.leave(err)
+	}
+	if client.Capabilities().Has("UTF8") && expected != nil && !expected.Has("UTF8") {
+		return s.leave(s.fail(PhaseOpen, fmt.Errorf("%w: the server has UTF8 now, which comes before the log-in", errUnexpected)))
 	}
 	loggedInAt := s.runner.now()
 	delay := client.Capabilities()["LOGIN-DELAY"]
@@ -59,8 +66,11 @@ func (s *session) open() error {
 	return nil
 }
 
+// errUnexpected says that a session came to nothing because the server is not what it was in an earlier run, or may not be.
+var errUnexpected = errors.New("the server is not as it was")
+
 // expected returns what the server announced in an earlier run that matters for the log-in, nil if nothing is known. Then CAPA need not
-// be a turn of its own (see pop3.Client.Expect).
+// be a turn of its own (see pop3.Client.Expect). Where that comes to nothing, a further session expects nothing.
 func (s *session) expected() pop3.Capabilities {
 	protection, lines, known := strings.Cut(s.announced, "\n")
 	if !known || protection != s.protection() || !s.pipelines() || s.looking {
@@ -74,19 +84,30 @@ func (s *session) expected() pop3.Capabilities {
 	return expected
 }
 
-// announcement is what expected is to know in later runs; without PIPELINING or SASL nothing can be put together.
+// announcement is what expected is to know in later runs, in words of our own; without PIPELINING or SASL nothing can be put together.
 func (s *session) announcement() string {
 	caps := s.client.Capabilities()
-	if !caps.Has("PIPELINING") || !caps.Has("SASL") {
+	if !caps.Has("PIPELINING") || !caps.Has("SASL") || s.lockstep {
 		return ""
 	}
-	lines := s.protection()
-	for _, name := range []string{"PIPELINING", "SASL", "UTF8"} {
-		if params, ok := caps[name]; ok {
-			lines += "\n" + strings.Join(append([]string{name}, params...), " ")
+	lines := s.protection() + "\nPIPELINING\nSASL"
+	for _, m := range preference {
+		if m != User && offers(s.client, m, false) {
+			lines += " " + string(m)
+		}
+	}
+	for _, name := range []string{"USER", "UTF8"} {
+		if caps.Has(name) {
+			lines += "\n" + name
 		}
 	}
 	return lines
+}
+
+// expectNothing forgets what was expected. If that cannot be noted, a later run finds it out again.
+func (s *session) expectNothing() {
+	s.announced = ""
+	_ = s.changeStanding(func(st *seen.Standing) { st.Announced = "" })
 }
 
 func (s *session) protection() string {

@@ -161,6 +161,10 @@ func (s *session) goesOn(err error) bool {
 	if err == nil || s.soft.Err() != nil || s.passes > maxFurther {
 		return false
 	}
+	if errors.Is(err, errUnexpected) {
+		s.expectNothing()
+		return true
+	}
 	var suspect *suspectError
 	return s.fallBack(err) || errors.As(err, &suspect)
 }
@@ -293,7 +297,11 @@ func (s *session) finish(deleted []seen.Entry) error {
 		gone = gone[1:]
 		return true
 	})
-	return s.runner.Store.Finish(ctx, s.known.ID, s.diff, left, keys, s.runner.now())
+	diff := s.diff
+	if s.account.All { // what was seen has new records too
+		diff = seen.Diff{}
+	}
+	return s.runner.Store.Finish(ctx, s.known.ID, diff, left, keys, s.runner.now())
 }
 
 // leave ends a session that has met err: it says QUIT where the session is still in step, so that the server frees the maildrop at once.

@@ -109,7 +109,7 @@ func (s *session) changeStanding(change func(*seen.Standing)) error {
 	if !s.entered() {
 		return nil
 	}
-	if s.standingRead != nil { // nearly always nothing changes, and then the table need not be asked
+	if s.standingRead != nil { // nearly always nothing changes, and then the table need not be asked; what a look notes meanwhile is kept
 		st := *s.standingRead
 		if change(&st); st.Equal(*s.standingRead) {
 			return nil

@@ -176,13 +176,16 @@ func (c *Client) Auth(ctx context.Context, mech SASLClient) error {
 
 // sendAuth sends the beginning of an exchange, and what Expect put off.
 func (c *Client) sendAuth(cmd command) error {
-	if !c.expecting {
-		return c.send(cmd)
-	}
-	if err := c.catchUp(cmd); c.lost != nil {
+	if c.expecting && c.window() > 1 {
+		_, err := c.catchUp(cmd) // to refuse CAPA is not to refuse AUTH
 		return err
 	}
-	return nil // to refuse CAPA is not to refuse AUTH
+	if c.expecting {
+		if _, err := c.catchUp(); err != nil {
+			return err
+		}
+	}
+	return c.send(cmd)
 }
 
 // exchange answers challenges until the server is content. An initial response that did not fit the command is the answer

@@ -1,6 +1,7 @@
 package pop3
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -25,8 +26,8 @@ func (c *Client) Capa(ctx context.Context) (Capabilities, error) {
 	}
 	defer end()
 	if c.expecting {
-		err := c.catchUp()
-		return c.capabilities, err
+		refusal, err := c.catchUp()
+		return c.capabilities, cmp.Or(err, refusal)
 	}
 	if err := c.send(command{keyword: "CAPA"}); err != nil {
 		return nil, err
@@ -34,28 +35,26 @@ func (c *Client) Capa(ctx context.Context) (Capabilities, error) {
 	return c.readCapabilities()
 }
 
-// catchUp sends what Expect has put off, with commands behind it, and reads the replies to all but these. Its error is that of CAPA; if
-// the session is not lost, the commands were sent.
-func (c *Client) catchUp(commands ...command) error {
+// catchUp sends what Expect has put off, with commands behind it, and reads the replies to all but these. The refusal is that of
+// CAPA; an error means that the session is lost.
+func (c *Client) catchUp(commands ...command) (refusal, err error) {
 	due := []command{{keyword: "CAPA"}}
 	if c.utf8Due {
 		due = append(due, command{keyword: "UTF8"})
 	}
 	if err := c.send(append(due, commands...)...); err != nil {
-		return err
+		return nil, err
 	}
 	c.capabilities, c.expecting = nil, false
-	_, refusal := c.readCapabilities()
-	if c.utf8Due && c.lost == nil {
+	_, refusal = c.readCapabilities()
+	if c.lost == nil && c.utf8Due {
 		c.utf8Due = false
 		if _, err := c.readStatus("UTF8"); err == nil {
 			c.answered()
 			c.utf8 = true
-		} else if c.lost != nil {
-			return err
 		}
 	}
-	return refusal
+	return refusal, c.lost
 }
 
 // readCapabilities reads the reply to CAPA.
@@ -67,7 +66,7 @@ func (c *Client) readCapabilities() (Capabilities, error) {
 	count := 0
 	err := c.readLines("CAPA", func(line []byte) error {
 		if count++; count > maxCapabilities {
-			return protocolError("CAPA", line, fmt.Sprintf("at most %d lines", maxCapabilities))
+			return protocolError("CAPA", c.conceal(line), fmt.Sprintf("at most %d lines", maxCapabilities))
 		}
 		if name, params, ok := parseCapability(line); ok {
 			capabilities[name] = append(capabilities[name], params...)
@@ -83,7 +82,8 @@ func (c *Client) readCapabilities() (Capabilities, error) {
 
 // Expect says what the server can be expected to announce, since it did so in an earlier session under the same protection, PIPELINING
 // among it. Then Auth saves a turn: it sends CAPA, too, in the same packet, and UTF8 if that was asked for. Until Auth or Capa has heard
-// it, Capabilities returns what is expected; from then on what the server has said. Expect belongs before all of these.
+// it, Capabilities returns what is expected; from then on what the server has said. An error of Auth that lost the session may be due to the expectation. Expect belongs
+// before all of these.
 func (c *Client) Expect(capabilities Capabilities) {
 	c.capabilities, c.expecting = capabilities, true
 }

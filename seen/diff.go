@@ -193,10 +193,12 @@ func (c *comparison) judge(order []int, k *known) (others []int) {
 				c.diff.Likely = append(c.diff.Likely, i)
 			}
 			c.diff.Seen++
-			if r.isDue(c.due) {
+			if r.isDue(c.due) { // it will hardly be left
 				c.diff.Due = append(c.diff.Due, i)
+				c.diff.rest.lookAt(e.UniqueID)
+			} else {
+				c.diff.rest.oldest = earliest(c.diff.rest.oldest, r.delivery())
 			}
-			c.diff.rest.oldest = earliest(c.diff.rest.oldest, r.delivery())
 		}
 	}
 	return order[listed:]
@@ -220,8 +222,8 @@ func earliest(a, b int64) int64 {
 
 // rest is what Diff tells Finish, so that not all has to be compared twice.
 type rest struct {
-	few    bool     // besides ids, what is listed has one row each, without doubt, and the last listing lacked what this one does
-	ids    []string // those to be looked at again: not seen without doubt, or listed no more
+	few    bool     // each listed id that is not in ids has just one row, seen without doubt; ids has all that the last listing had, too
+	ids    []string // what is to be looked at again: not seen without doubt, due, or listed no more
 	most   int      // more than so many are not few
 	first  bool     // nothing at all was known
 	oldest int64    // no message with one of the other ids was delivered earlier; 0: none was delivered

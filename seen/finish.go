@@ -17,8 +17,8 @@ const graceTime = 90 * 24 * time.Hour
 // Finish is called after the positive reply to QUIT: it stamps the deleted records, notes what the complete listing left
 // lacks, forgets what has been absent for longer than the grace time of 90 days, and keeps the digest of left for the next
 // Diff. left is the listing of which Diff told diff, without the deleted messages, in its order; at is the time of the run.
-// Only rows that change are written. Whoever changed records of the account since Diff, by Commit or otherwise, changed
-// those of messages that are in diff, except as one of Diff.Seen, or are deleted.
+// Only rows that change are written. Records that were changed since Diff must be those of messages that diff names (as New, Check, Due,
+// Likely or Aside) or that are deleted; with the zero Diff it does not matter, and everything is looked at.
 func (s *Store) Finish(ctx context.Context, account int64, diff Diff, left []Entry, deleted []Key, at time.Time) error {
 	f := finish{account: account, left: left, at: toMillis(at), deleted: deleted}
 	err := s.update(ctx, func(whole context.Context, tx *sql.Conn) error {
@@ -148,7 +148,7 @@ func (f *finish) countFirst(ctx context.Context, tx *sql.Conn) (done bool, err e
 
 // expired returns unique-ids of messages that have been absent for longer than the grace time, up to one more than most.
 func (f *finish) expired(ctx context.Context, tx *sql.Conn, most int) (map[string]bool, error) {
-	return queryIDs(ctx, tx, "SELECT unique_id FROM seen WHERE account = ? AND absent_at > 0 AND absent_at < ? LIMIT ?",
+	return queryIDs(ctx, tx, "SELECT DISTINCT unique_id FROM seen WHERE account = ? AND absent_at > 0 AND absent_at < ? LIMIT ?",
 		f.account, f.at-graceTime.Milliseconds(), most+1)
 }
 

@@ -120,7 +120,6 @@ func TestFinish_grace(t *testing.T) {
 	}
 }
 
-// A server that shows an empty maildrop once must not make popfetch forget, nor take the messages for others (behaviour 44).
 // Of a first run nothing needs to be compared; what it has left out shows all the same.
 func TestFinish_first(t *testing.T) {
 	for _, test := range []struct {
@@ -190,6 +189,7 @@ func TestFinish_goneUnlisted(t *testing.T) {
 	}
 }
 
+// A server that shows an empty maildrop once must not make popfetch forget, nor take the messages for others (behaviour 44).
 func TestFinish_hiddenForAWhile(t *testing.T) {
 	s := open(t)
 	account := enter(t, s)
@@ -315,5 +315,29 @@ func TestFinish_doubtful(t *testing.T) {
 				t.Errorf("Diff() = %s, unchanged %v, want doubt", summary(d), d.Unchanged)
 			}
 		})
+	}
+}
+
+// What was due and is deleted is not the earliest that is left: else every later listing would be compared with the whole table.
+func TestFinish_oldest(t *testing.T) {
+	s := open(t)
+	s.lookupCost = 1
+	account := enter(t, s)
+	listing := listingOf("a", "b", "c")
+	for i, e := range listing {
+		r := recordOf(e)
+		r.DeliveredAt = now.Add(time.Duration(i) * time.Hour)
+		mustCommit(t, s, account, r)
+	}
+	mustFinish(t, s, account, listing)
+	d, err := s.Diff(t.Context(), account, listing, now)
+	if err != nil || !slices.Equal(d.Due, []int{0}) || !d.rest.few {
+		t.Fatalf("Diff() = %+v, %v, want the first due, and little to look at", d, err)
+	}
+	if err := s.Finish(t.Context(), account, d, listing[1:], []Key{listing[0].Key}, now); err != nil {
+		t.Fatal(err)
+	}
+	if _, oldest := dump(t, s, account); oldest != toMillis(now.Add(time.Hour)) {
+		t.Errorf("the earliest delivery noted is %d, want that of b, %d", oldest, toMillis(now.Add(time.Hour)))
 	}
 }

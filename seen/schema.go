@@ -134,7 +134,7 @@ func (s *Store) recognise(ctx context.Context) (err error) {
 	if _, err = versionOf(ctx, db); err != nil {
 		return err
 	}
-	if c := readChecked(filepath.Join(s.dir, checkedName)); c.holds(s.file, s.now()) {
+	if c := readChecked(filepath.Join(s.dir, checkedName)); c.holds(s.path, s.file, s.now()) {
 		s.whole = c.until
 		return nil
 	}
@@ -163,9 +163,16 @@ func versionOf(ctx context.Context, db *sql.DB) (version int, err error) {
 	return version, nil
 }
 
+// checkedPages is how large a database may be, in pages of 4 KiB, to be looked through: ten million records, which takes some seconds.
+const checkedPages = 1 << 18
+
 // check looks for damage. Damage that shows only when the first messages are recorded would have them delivered again by
 // every run (behaviour 32).
 func check(ctx context.Context, db *sql.DB) error {
+	var pages int
+	if err := db.QueryRowContext(ctx, "PRAGMA page_count").Scan(&pages); err != nil || pages > checkedPages {
+		return err
+	}
 	var result string
 	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&result); err != nil {
 		return err

@@ -218,6 +218,8 @@ func TestOpen_checked(t *testing.T) {
 		{"another file", func(c *checked) { c.inode++ }, true},
 		{"another size", func(c *checked) { c.octets += 4096 }, true},
 		{"changed", func(c *checked) { c.change++ }, true},
+		{"another disk", func(c *checked) { c.device++ }, true},
+		{"before the system was started", func(c *checked) { c.boot = "another" }, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -230,7 +232,7 @@ func TestOpen_checked(t *testing.T) {
 			c := readChecked(note)
 			c.until -= 60 // so that another look shows
 			test.after(&c)
-			write(t, note, fmt.Appendf(nil, checkedFormat, c.until, c.inode, c.octets, c.change))
+			write(t, note, fmt.Appendf(nil, checkedFormat, c.until, c.device, c.inode, c.octets, c.change, c.boot))
 			s = openIn(t, dir)
 			if again := s.whole != c.until; again != test.again {
 				t.Errorf("looked through again: %v, want %v", again, test.again)
@@ -244,6 +246,30 @@ func TestOpen_checked(t *testing.T) {
 				t.Errorf("noted is %+v, %v, want %+v", got, err, checkedOf(info, until))
 			}
 		})
+	}
+}
+
+// A process that was killed leaves its log, and then the note says nothing.
+func TestOpen_checkedAndKilled(t *testing.T) {
+	dir := t.TempDir()
+	s := openIn(t, dir)
+	enter(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c := readChecked(filepath.Join(dir, checkedName))
+	info, err := os.Stat(s.path)
+	if err != nil || !c.holds(s.path, info, time.Now()) {
+		t.Fatalf("the note %+v does not hold, %v", c, err)
+	}
+	for _, log := range []string{"-wal", "-journal"} {
+		write(t, s.path+log, []byte("log"))
+		if c.holds(s.path, info, time.Now()) {
+			t.Errorf("the note holds though there is a %s", log)
+		}
+		if err := os.Remove(s.path + log); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

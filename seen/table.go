@@ -137,13 +137,13 @@ const mergeChunk = 1024
 // wholeTable reads everything that is known of an account. Rows that it has passed may be changed meanwhile.
 func wholeTable(ctx context.Context, tx *sql.Conn, account int64, asides []aside) *table {
 	const (
-		mark = "SELECT unique_id FROM seen WHERE account = ? AND unique_id > ? ORDER BY unique_id LIMIT 1 OFFSET ?"
+		mark = "SELECT unique_id, copy FROM seen WHERE account = ? AND (unique_id, copy) > (?, ?) ORDER BY unique_id, copy LIMIT 1 OFFSET ?"
 		// In the order of the primary key, as it is read; to ask for that order takes half as long again. advance makes sure of it.
-		upTo = packed + "seen NOT INDEXED WHERE account = ? AND unique_id > ? AND unique_id <= ?"
-		rest = packed + "seen NOT INDEXED WHERE account = ? AND unique_id > ?"
+		rest = packed + "seen NOT INDEXED WHERE account = ? AND (unique_id, copy) > (?, ?)"
+		upTo = rest + " AND (unique_id, copy) <= (?, ?)"
 	)
 	t := &table{asides: asides, last: Key{Copy: -1}}
-	from, ended := []byte{}, false
+	id, copies, ended := []byte{}, -1, false // of the last row that was read
 	t.chunks = func() (chunk string, err error) {
 		if ended {
 			return "", nil
@@ -152,17 +152,18 @@ func wholeTable(ctx context.Context, tx *sql.Conn, account int64, asides []aside
 			return "", err
 		}
 		once := context.WithoutCancel(ctx) // see transact
-		var to []byte
-		switch err := tx.QueryRowContext(once, mark, account, from, mergeChunk-1).Scan(&to); {
+		var toID []byte
+		var toCopy int
+		switch err := tx.QueryRowContext(once, mark, account, id, copies, mergeChunk-1).Scan(&toID, &toCopy); {
 		case errors.Is(err, sql.ErrNoRows):
 			ended = true
-			err = tx.QueryRowContext(once, rest, account, from).Scan(&chunk)
+			err = tx.QueryRowContext(once, rest, account, id, copies).Scan(&chunk)
 			return chunk, err
 		case err != nil:
 			return "", err
 		}
-		err = tx.QueryRowContext(once, upTo, account, from, to).Scan(&chunk)
-		from = to
+		err = tx.QueryRowContext(once, upTo, account, id, copies, toID, toCopy).Scan(&chunk)
+		id, copies = toID, toCopy
 		return chunk, err
 	}
 	return t
