@@ -82,7 +82,7 @@ type powerSession struct {
 }
 
 var (
-	plainLogin = regexp.MustCompile(`^AUTH PLAIN (\S+)\r\n`)
+	plainLogin = regexp.MustCompile(`(?m)^AUTH PLAIN (\S+)\r\n`)
 	deleteWord = regexp.MustCompile(`DELE (\d+)\r\n`)
 )
 

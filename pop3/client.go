@@ -36,8 +36,7 @@ type Options struct {
 	StallTimeout time.Duration
 
 	// Window is how many commands may be unanswered where the server announces PIPELINING; zero means 2000, one: never
-	// pipeline. From 100 on, and up to 500 at first, it is no more than the server
-	// answers in a second.
+	// pipeline. From 100 on it is no more than the server answers in a second.
 	Window int
 	// WindowOctets bounds the announced octets of unanswered RETR commands (two commands are always allowed); zero means 8 MiB.
 	WindowOctets int64

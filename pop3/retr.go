@@ -183,7 +183,7 @@ func (c *Client) pipeline(ctx context.Context, keyword, suffix string, requests 
 	next, stop := iter.Pull2(requests)
 	defer stop()
 	most := c.window()
-	w := newWindow(ctx, window{next: next, keyword: keyword, suffix: suffix, most: most}, c.opts.WindowOctets)
+	w := window{next: next, keyword: keyword, suffix: suffix, most: most, commands: min(most, leastWindow), octets: c.opts.WindowOctets}
 	for {
 		if c.state == stateClosed {
 			each(answer{w.oldest(), fmt.Errorf("%s: %w", keyword, ErrClosed)})

@@ -1,7 +1,6 @@
 package pop3
 
 import (
-	"context"
 	"strconv"
 	"time"
 )
@@ -16,8 +15,7 @@ type window struct {
 	keyword, suffix string
 	most            int   // how many commands may ever be unanswered
 	commands        int   // how many may be now: what the server answers in a second; see adapt
-	octets          int64 // how many announced octets may be now
-	mostOctets      int64 // and once it is known how fast the server answers
+	octets          int64 // how many announced octets may be
 
 	unanswered    []request
 	ahead         *request // taken from the sequence while there was no room for it
@@ -30,34 +28,13 @@ type window struct {
 	filledAt      time.Time
 }
 
-const (
-	// leastWindow is how many commands may be unanswered whatever the server takes for them.
-	leastWindow = 100
-	// firstWindow is how many may be as long as nothing is known of that, since a wave more is a turn more; but only if so few octets
-	// are announced for them that also a slow line brings them soon.
-	firstWindow = 500
-	firstOctets = 2 << 20
-	// soon is when a context may end for it to be worth a turn that little is unanswered then.
-	soon = time.Minute
-)
-
-// newWindow is for commands that the context ends.
-func newWindow(ctx context.Context, w window, octets int64) window {
-	w.octets, w.mostOctets = min(octets, firstOctets), octets
-	w.commands = min(w.most, firstWindow)
-	if ends, ok := ctx.Deadline(); ok && time.Until(ends) < soon {
-		w.commands = min(w.most, leastWindow)
-	}
-	return w
-}
+// leastWindow is how many commands may be unanswered whatever the server takes for them, and as long as that is not known.
+const leastWindow = 100
 
 // adapt lets as many commands be unanswered as the server answers in a second. A fast one is never without work then, and
 // with a slow one it does not take long until the caller, who wants to stop, has what was asked for.
 func (w *window) adapt() {
 	answered, took := w.filled-len(w.unanswered), time.Since(w.filledAt)
-	if answered > 0 {
-		w.octets = max(w.octets, w.mostOctets)
-	}
 	if answered > 0 && w.most > leastWindow {
 		perSecond := int64(answered) * int64(time.Second) / max(int64(took), 1)
 		w.commands = int(min(max(perSecond, leastWindow), int64(w.most)))

@@ -1,7 +1,6 @@
 package pop3
 
 import (
-	"context"
 	"math"
 	"slices"
 	"testing"
@@ -81,42 +80,6 @@ func TestWindowRefill_speed(t *testing.T) {
 			}
 		}
 	})
-}
-
-// The first commands are many where little is announced and the context does not end soon.
-func TestNewWindow(t *testing.T) {
-	soonOver, cancel := context.WithTimeout(t.Context(), soon/2)
-	defer cancel()
-	for _, test := range []struct {
-		name   string
-		ctx    context.Context
-		most   int
-		octets int64 // announced for each
-		want   int   // commands in the first refill
-	}{
-		{"small", t.Context(), 2000, 4000, firstWindow},
-		{"large", t.Context(), 2000, 100 << 10, firstOctets / (100 << 10)},
-		{"soon over", soonOver, 2000, 10, leastWindow},
-		{"few allowed", t.Context(), 7, 10, 7},
-		{"one at a time", t.Context(), 1, 10, 1},
-	} {
-		t.Run("R2449-3/"+test.name, func(t *testing.T) {
-			w := newWindow(test.ctx, window{next: source(3000, test.octets), keyword: "RETR", most: test.most}, 8<<20)
-			if got := len(w.refill()); got != test.want {
-				t.Errorf("%d commands were sent first, want %d", got, test.want)
-			}
-			if test.name != "large" {
-				return
-			}
-			for len(w.unanswered) > w.refillAt {
-				w.pop()
-			}
-			w.refill()
-			if w.announced <= firstOctets {
-				t.Errorf("%d octets are announced after the first replies, want more than at first", w.announced)
-			}
-		})
-	}
 }
 
 func TestWindowRefill_command_octets(t *testing.T) {
