@@ -11,19 +11,22 @@ import (
 const (
 	collectPercent = 800
 	memoryLimit    = 44 << 20 // octets
+	spareMemory    = 8 << 20  // octets besides what lives, where that comes near the limit
 )
 
 // collectSeldom arranges that. A listing of a million messages takes more than the limit by itself, and then the collector would work
-// without end and find nothing: so after each time that it has worked, the limit becomes what lives and a quarter, if that is more.
+// without end and find nothing: so after each time that it has worked, the limit becomes what lives and some more, if that is more.
 func collectSeldom() {
 	debug.SetGCPercent(collectPercent)
 	debug.SetMemoryLimit(memoryLimit)
 	afterEachCollection(func() {
 		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 		metrics.Read(live)
-		debug.SetMemoryLimit(max(memoryLimit, int64(live[0].Value.Uint64())*5/4))
+		debug.SetMemoryLimit(limitFor(live[0].Value.Uint64()))
 	})
 }
+
+func limitFor(live uint64) int64 { return max(memoryLimit, int64(live)+spareMemory) } //nolint:gosec // no memory is that large
 
 // afterEachCollection calls do, in a goroutine of its own, when the collector has worked: it takes away what nothing refers to.
 func afterEachCollection(do func()) {
