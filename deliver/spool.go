@@ -102,8 +102,5 @@ func (s *spool) head() ([]byte, error) {
 
 func (s *spool) Close() error {
 	s.memory = bytes.Buffer{}
-	if s.file == nil {
-		return nil
-	}
-	return s.file.Close()
+	return s.drop()
 }
