@@ -2,9 +2,7 @@ package seen
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,14 +13,19 @@ import (
 // Diff fills in Copy in listing, which must be complete, and tells what is known of each message. due: see Diff.Due; the
 // zero time asks for none. An account that Lookup does not know (ID 0) makes every message new. Diff writes nothing.
 //
-// Nearly always a maildrop is what it was, or that and some new messages. So Finish keeps a digest of what it left, and
-// where a listing begins with just that, only the rest is looked up.
+// Nearly always a maildrop is what it was, or that and some new messages. So Finish keeps digests of what it left, and
+// where a listing begins with just that, only the rest is looked up; see section for what has lost some.
 func (s *Store) Diff(ctx context.Context, account int64, listing []Entry, due time.Time) (Diff, error) {
-	c := comparison{account: account, listing: listing, due: toMillis(due), lookupCost: s.lookupCost}
+	c := comparison{account: account, listing: listing, due: toMillis(due), lookupCost: s.lookupCost, sectionSize: s.sectionSize}
 	err := s.view(ctx, func(tx *sql.Conn) error { return c.run(ctx, tx) })
 	if err != nil {
 		return Diff{}, fmt.Errorf("comparing the listing with the seen-table: %w", err)
 	}
+	slices.Sort(c.diff.New)
+	slices.Sort(c.diff.Check)
+	slices.Sort(c.diff.Due)
+	slices.Sort(c.diff.Likely)
+	slices.SortFunc(c.diff.Aside, func(a, b Match) int { return a.Index - b.Index })
 	return c.diff, nil
 }
 
@@ -33,7 +36,7 @@ type comparison struct {
 	due     int64
 	diff    Diff
 
-	lookupCost int // of Store
+	lookupCost, sectionSize int // of Store
 }
 
 func (c *comparison) run(ctx context.Context, tx *sql.Conn) error {
@@ -45,42 +48,41 @@ func (c *comparison) run(ctx context.Context, tx *sql.Conn) error {
 	if err != nil {
 		return err
 	}
-	same := last.isPrefixOf(c.listing)
+	same := last.isPrefixOf(c.listing, c.sectionSize)
 	c.diff.Unchanged = same && last.listed == len(c.listing)
 	c.diff.rest = rest{few: true, most: len(c.listing) / c.lookupCost, first: last.records+len(asides) == 0}
-	if same && !last.hasDue(c.due) {
-		done, err := c.runTail(ctx, tx, asides, last.listed)
-		if done || err != nil {
-			c.diff.rest.oldest = earliest(c.diff.rest.oldest, last.oldest)
-			return err
-		}
+	scattered := len(c.listing) < last.records/c.lookupCost // most of what is known is listed no more
+	var done bool
+	switch {
+	case last.hasDue(c.due):
+	case same:
+		done, err = c.runTail(ctx, tx, asides, last.listed)
+	case !scattered:
+		done, err = c.runSections(ctx, tx, asides, unpackSections(last.digest))
 	}
-	order := make([]int, len(c.listing))
-	for i := range order {
-		order[i] = i
+	if done || err != nil {
+		c.diff.rest.oldest = earliest(c.diff.rest.oldest, last.oldest)
+		return err
 	}
+	order := indexes(0, len(c.listing))
 	c.sort(order)
-	if len(order) < last.records/c.lookupCost {
+	if scattered {
 		c.diff.rest.few = same // or what is gone is not known
 		return c.compare(order, tableOf(ctx, tx, c.account, asides, c.uniqueIDs(order)))
 	}
-	return c.compare(order, wholeTable(ctx, tx, c.account, asides))
+	return c.compare(order, tableBetween(ctx, tx, c.account, asides, idRange{}))
 }
 
 // runTail compares a listing whose first entries are what the last finished run left. Of these only the ones whose
 // unique-id is listed behind them too, or has copies, or was set aside, are looked at; the others are seen. It is not done if
 // that leaves too much to look up.
 func (c *comparison) runTail(ctx context.Context, tx *sql.Conn, asides []aside, listed int) (done bool, err error) {
-	most := len(c.listing) / c.lookupCost
-	if len(c.listing)-listed+len(asides) > most {
+	if len(c.listing)-listed > c.diff.rest.most {
 		return false, nil
 	}
-	ids, err := idsWithCopies(ctx, tx, c.account, most+1)
-	if err != nil || len(ids) > most {
+	ids, err := c.doubtful(ctx, tx, asides)
+	if err != nil || ids == nil {
 		return false, err
-	}
-	for i := range asides {
-		ids[asides[i].UniqueID] = true
 	}
 	for _, e := range c.listing[listed:] {
 		ids[e.UniqueID] = true
@@ -97,9 +99,17 @@ func (c *comparison) runTail(ctx context.Context, tx *sql.Conn, asides []aside, 
 	return true, c.compare(order, tableOf(ctx, tx, c.account, asides, c.uniqueIDs(order)))
 }
 
-// idsWithCopies returns the unique-ids of which more than one copy is recorded, up to a limit.
-func idsWithCopies(ctx context.Context, tx *sql.Conn, account int64, limit int) (map[string]bool, error) {
-	return queryIDs(ctx, tx, "SELECT DISTINCT unique_id FROM seen WHERE account = ? AND copy > 0 LIMIT ?", account, limit)
+// doubtful returns the unique-ids of which more than one copy is recorded, or that were set aside, nil if these are too many to be looked up.
+func (c *comparison) doubtful(ctx context.Context, tx *sql.Conn, asides []aside) (map[string]bool, error) {
+	most := c.diff.rest.most
+	ids, err := queryIDs(ctx, tx, "SELECT DISTINCT unique_id FROM seen WHERE account = ? AND copy > 0 LIMIT ?", c.account, most+1)
+	if err != nil || len(ids)+len(asides) > most {
+		return nil, err
+	}
+	for i := range asides {
+		ids[asides[i].UniqueID] = true
+	}
+	return ids, nil
 }
 
 // queryIDs returns the unique-ids that a query finds.
@@ -160,11 +170,6 @@ func (c *comparison) compare(order []int, t *table) error {
 			c.diff.rest.lookAt(strings.Clone(k.uniqueID))
 		}
 	}
-	slices.Sort(c.diff.New)
-	slices.Sort(c.diff.Check)
-	slices.Sort(c.diff.Due)
-	slices.Sort(c.diff.Likely)
-	slices.SortFunc(c.diff.Aside, func(a, b Match) int { return a.Index - b.Index })
 	return nil
 }
 
@@ -244,7 +249,7 @@ func (r *row) isDue(due int64) bool {
 type finished struct {
 	records int    // of the account, now
 	listed  int    // how many entries were left
-	digest  []byte // of these; nil if it does not hold any more
+	digest  []byte // the sections of these, packed; nil if they do not hold any more
 	oldest  int64  // the earliest delivery among them; 0: none
 }
 
@@ -262,32 +267,6 @@ func readFinished(ctx context.Context, tx *sql.Conn, account int64) (finished, e
 	return f, err
 }
 
-// isPrefixOf says that the listing begins with what was left.
-func (f *finished) isPrefixOf(listing []Entry) bool {
-	if f.digest == nil || f.listed > len(listing) {
-		return false
-	}
-	digest := digestOf(listing[:f.listed])
-	return string(f.digest) == string(digest[:])
-}
-
 func (f *finished) hasDue(due int64) bool {
 	return due != 0 && f.oldest != 0 && f.oldest <= due
-}
-
-// digestOf covers unique-ids and octets in their order.
-func digestOf(listing []Entry) [sha256.Size]byte {
-	hash := sha256.New()
-	buffer := make([]byte, 0, 16<<10)
-	for i := range listing {
-		buffer = binary.AppendUvarint(buffer, uint64(len(listing[i].UniqueID)))
-		buffer = append(buffer, listing[i].UniqueID...)
-		buffer = binary.AppendVarint(buffer, listing[i].Octets)
-		if len(buffer) > 8<<10 {
-			hash.Write(buffer)
-			buffer = buffer[:0]
-		}
-	}
-	hash.Write(buffer)
-	return [sha256.Size]byte(hash.Sum(nil))
 }

@@ -20,7 +20,7 @@ const graceTime = 90 * 24 * time.Hour
 // Only rows that change are written. Records that were changed since Diff must be those of messages that diff names (as New, Check, Due,
 // Likely or Aside) or that are deleted; with the zero Diff it does not matter, and everything is looked at.
 func (s *Store) Finish(ctx context.Context, account int64, diff Diff, left []Entry, deleted []Key, at time.Time) error {
-	f := finish{account: account, left: left, at: toMillis(at), deleted: deleted}
+	f := finish{account: account, left: left, at: toMillis(at), deleted: deleted, sectionSize: s.sectionSize}
 	err := s.update(ctx, func(whole context.Context, tx *sql.Conn) error {
 		f.change = func(query string, args ...any) error {
 			_, err := tx.ExecContext(whole, query, args...)
@@ -44,6 +44,8 @@ type finish struct {
 	oldest   int64 // the earliest delivery of what is left; 0: none
 
 	looked struct{ records, absent int } // how many rows of seen merge has looked at, and how many of them were absent
+
+	sectionSize int // of Store
 
 	change func(query string, args ...any) error
 }
@@ -81,8 +83,7 @@ func (f *finish) run(ctx context.Context, tx *sql.Conn, rest rest) error {
 	// Last, because the changes above take the digest away.
 	var digest []byte
 	if f.complete {
-		sum := digestOf(f.left)
-		digest = sum[:]
+		digest = appendSections([]byte{}, f.left, f.sectionSize)
 	}
 	result, err := tx.ExecContext(ctx, "UPDATE account SET listed = ?, digest = ?, oldest = ? WHERE id = ?",
 		len(f.left), digest, f.oldest, f.account)
@@ -159,7 +160,7 @@ func (f *finish) mergeAll(ctx context.Context, tx *sql.Conn, asides []aside) err
 		order[i] = i
 	}
 	f.oldest = 0
-	return f.merge(order, wholeTable(ctx, tx, f.account, asides))
+	return f.merge(order, tableBetween(ctx, tx, f.account, asides, idRange{}))
 }
 
 // merge goes through what is left, as far as order names it, and what is known side by side, both by unique-id and copy.

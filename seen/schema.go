@@ -18,7 +18,7 @@ const applicationID = 0x706f7066
 // compares strings, so that a listing and the table can be merged in one order. What the merge does not need is in detail,
 // which keeps the rows of seen small.
 //
-// account.digest covers the first account.listed entries of the listing that the last finished run left; while it stands,
+// account.digest, sections as section.go packs them, covers the first account.listed entries of the listing that the last finished run left; while it stands,
 // each of these is seen without doubt or set aside. The triggers take it away with whatever could make that untrue.
 // account.records counts the rows of seen; what adds rows counts them itself, since a trigger for each row would cost half of what
 // adding it costs.
@@ -120,6 +120,8 @@ ALTER TABLE aside ADD COLUMN told_at INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX seen_absent ON seen (account, absent_at) WHERE absent_at > 0;
 
 ALTER TABLE standing ADD COLUMN announced TEXT NOT NULL DEFAULT '';
+`, `
+UPDATE account SET digest = NULL; -- it was one digest over all, and now it is sections
 `}
 
 // recognise refuses a database that is not ours, is of a later version or is damaged. It has a connection of its own, because

@@ -18,6 +18,7 @@ func TestOpen_oldSchemas(t *testing.T) {
 	if err != nil || len(files) != len(migrations) {
 		t.Fatalf("%d schema files, %v, want one for each of %d versions", len(files), err, len(migrations))
 	}
+	newest := files[len(files)-1]
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			dump, err := os.ReadFile(file)
@@ -30,8 +31,8 @@ func TestOpen_oldSchemas(t *testing.T) {
 			account := enter(t, s)
 			listing := listingOf("a", "x", "x", "large")
 			wantDiff(t, s, account, listing, "new [], check [], seen 3, aside [3]")
-			if d := mustDiff(t, s, account, listing); !d.Unchanged {
-				t.Error("the listing was not found unchanged")
+			if d := mustDiff(t, s, account, listing); d.Unchanged != (file == newest) {
+				t.Errorf("unchanged = %v, want digests of this version alone to count", d.Unchanged)
 			}
 			records, err := s.Records(t.Context(), account, []string{"x"})
 			want := []Record{recordOf(listing[1]), recordOf(listing[2])}

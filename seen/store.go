@@ -45,7 +45,8 @@ type Store struct {
 	vain      atomic.Pointer[time.Time] // when somebody last waited for another process in vain
 	whole     int64                     // until when the database counts as whole, in seconds since 1970; see checked
 
-	lookupCost int // how many rows the merge reads in the time of looking one up
+	lookupCost  int // how many rows the merge reads in the time of looking one up
+	sectionSize int
 }
 
 // Open opens the seen-table in the folder dir and makes both if they are missing, the folder with mode 0700 and every
@@ -102,7 +103,7 @@ func openAt(ctx context.Context, dir string, lookAt func(string) (place, error))
 }
 
 func newStore(dir string, lookAt func(string) (place, error)) *Store {
-	return &Store{dir: dir, writing: make(chan struct{}, 1), now: time.Now, lookAt: lookAt, lookupCost: lookupCost}
+	return &Store{dir: dir, writing: make(chan struct{}, 1), now: time.Now, lookAt: lookAt, lookupCost: lookupCost, sectionSize: sectionSize}
 }
 
 // OpenExisting is Open for a command that only looks: it makes neither folder nor table. Where there is none, the store knows nothing,

@@ -1,11 +1,13 @@
 package seen
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -134,8 +136,11 @@ const packed = `
 // mergeChunk is how many rows are read at once.
 const mergeChunk = 1024
 
-// wholeTable reads everything that is known of an account. Rows that it has passed may be changed meanwhile.
-func wholeTable(ctx context.Context, tx *sql.Conn, account int64, asides []aside) *table {
+// idRange is the unique-ids behind after, up to and with to; nil stands for no limit.
+type idRange struct{ after, to []byte }
+
+// tableBetween reads everything that is known of an account in a range. Rows that it has passed may be changed meanwhile.
+func tableBetween(ctx context.Context, tx *sql.Conn, account int64, asides []aside, ids idRange) *table {
 	const (
 		mark = "SELECT unique_id, copy FROM seen WHERE account = ? AND (unique_id, copy) > (?, ?) ORDER BY unique_id, copy LIMIT 1 OFFSET ?"
 		// In the order of the primary key, as it is read; to ask for that order takes half as long again. advance makes sure of it.
@@ -144,6 +149,9 @@ func wholeTable(ctx context.Context, tx *sql.Conn, account int64, asides []aside
 	)
 	t := &table{asides: asides, last: Key{Copy: -1}}
 	id, copies, ended := []byte{}, -1, false // of the last row that was read
+	if ids.after != nil {
+		id, copies = ids.after, math.MaxInt
+	}
 	t.chunks = func() (chunk string, err error) {
 		if ended {
 			return "", nil
@@ -154,11 +162,14 @@ func wholeTable(ctx context.Context, tx *sql.Conn, account int64, asides []aside
 		once := context.WithoutCancel(ctx) // see transact
 		var toID []byte
 		var toCopy int
-		switch err := tx.QueryRowContext(once, mark, account, id, copies, mergeChunk-1).Scan(&toID, &toCopy); {
-		case errors.Is(err, sql.ErrNoRows):
-			ended = true
+		err = tx.QueryRowContext(once, mark, account, id, copies, mergeChunk-1).Scan(&toID, &toCopy)
+		ended = errors.Is(err, sql.ErrNoRows) || err == nil && ids.to != nil && bytes.Compare(toID, ids.to) > 0
+		switch {
+		case ended && ids.to == nil:
 			err = tx.QueryRowContext(once, rest, account, id, copies).Scan(&chunk)
 			return chunk, err
+		case ended:
+			toID, toCopy = ids.to, math.MaxInt
 		case err != nil:
 			return "", err
 		}
