@@ -50,6 +50,9 @@ func TestDiff_sections(t *testing.T) {
 			listing = test.change(listing)
 			c := comparison{account: account, listing: listing, lookupCost: s.lookupCost}
 			c.diff.rest = rest{few: true, most: size}
+			for i := range listing {
+				listing[i].Copy = 7
+			}
 			var done bool
 			err := s.view(t.Context(), func(tx *sql.Conn) (err error) {
 				done, err = c.runSections(t.Context(), tx, nil, left)
@@ -60,6 +63,9 @@ func TestDiff_sections(t *testing.T) {
 			}
 			if done && !slices.Equal(c.diff.rest.ids, test.looked) {
 				t.Errorf("Finish is to look at %v, want %v", c.diff.rest.ids, test.looked)
+			}
+			if done && slices.ContainsFunc(listing, func(e Entry) bool { return e.Copy != 0 }) {
+				t.Errorf("the copies are %v, want each to be the first", listing)
 			}
 			if done && summary(c.diff) != test.want {
 				t.Errorf("runSections() tells %s, want %s", summary(c.diff), test.want)
