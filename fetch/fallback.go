@@ -47,7 +47,7 @@ func (s *session) lackOfIDs(l *pop3.Listings, messages int) error {
 // makeIDs gives the messages of a server without UIDL unique-ids made of their headers. Where TOP does not show a header the
 // whole message is retrieved for it, so that the message keeps its id when TOP comes or goes. What gets none is left out.
 func (s *session) makeIDs(told *pop3.Listings, j *joining) error {
-	j.begin()
+	j.sort()
 	if err := s.lackOfIDs(told, len(j.listed)); err != nil {
 		return s.fail(PhaseList, err)
 	}

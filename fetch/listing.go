@@ -12,7 +12,7 @@ import (
 func (s *session) list() error {
 	s.listing = nil // that of the session before
 	var j joining
-	told, err := s.client.EachListing(s.soft, j.scan, j.uniqueID)
+	told, err := s.client.EachListing(s.soft, pop3.ListingLines{Drop: j.drop, Scan: j.scan, UID: j.uniqueID})
 	if err != nil {
 		return s.fail(PhaseList, err)
 	}
@@ -80,35 +80,38 @@ func (s *session) copiesWith(i int) []int {
 // joining makes entries of the lines of LIST and UIDL while they are read, those of LIST first. In memory side by side, the
 // listings of a large maildrop would take more than what becomes of them.
 type joining struct {
-	scans   []pop3.ScanListing // the lines of LIST, until the first of UIDL is read
-	listed  []seen.Entry       // a line of LIST each, in ascending order; without a unique-id until that is read
-	next    int                // where the next line of UIDL belongs, if it comes in that order too
-	strange []seen.Entry       // lines of UIDL that LIST has none for
+	listed   []seen.Entry // a line of LIST each, without a unique-id until that is read
+	unsorted bool         // listed is not in ascending order
+	next     int          // where the next line of UIDL belongs, if it comes in that order too
+	strange  []seen.Entry // lines of UIDL that LIST has none for
+}
+
+// mostAhead is for how many entries there is room before there are as many lines.
+const mostAhead = 1 << 20
+
+// drop makes room for as many entries as STAT tells of: growing they would be moved about in memory, and be looked at by the
+// collector, again and again. Memory that is not used in the end costs nothing.
+func (j *joining) drop(d pop3.DropListing) {
+	j.listed = make([]seen.Entry, 0, min(d.Messages, mostAhead))
 }
 
 func (j *joining) scan(l pop3.ScanListing) {
-	if len(j.scans) == cap(j.scans) {
-		j.scans = slices.Grow(j.scans, max(len(j.scans), 64)) // append by itself copies a large slice four times as often
+	if n := len(j.listed); n > 0 && l.Number < j.listed[n-1].Number {
+		j.unsorted = true
 	}
-	j.scans = append(j.scans, l)
+	j.listed = append(j.listed, seen.Entry{Number: l.Number, Octets: l.Octets})
 }
 
-// begin makes entries of the lines of LIST, all of which have been read. Made one by one they would be moved about in memory, and be
-// looked at by the collector, again and again.
-func (j *joining) begin() {
-	if len(j.scans) == 0 {
-		return
+// sort puts the lines of LIST, all of which have been read, into ascending order.
+func (j *joining) sort() {
+	if j.unsorted {
+		sortByNumber(j.listed)
+		j.unsorted = false
 	}
-	slices.SortFunc(j.scans, func(a, b pop3.ScanListing) int { return a.Number - b.Number })
-	j.listed = make([]seen.Entry, len(j.scans))
-	for i, l := range j.scans {
-		j.listed[i] = seen.Entry{Number: l.Number, Octets: l.Octets}
-	}
-	j.scans = nil
 }
 
 func (j *joining) uniqueID(l pop3.UniqueIDListing) {
-	j.begin()
+	j.sort()
 	i, found := j.next, j.next < len(j.listed) && j.listed[j.next].Number == l.Number
 	if !found {
 		i, found = find(j.listed, l.Number)
@@ -128,7 +131,7 @@ func (j *joining) entries(told *pop3.Listings) (entries []seen.Entry, unusable i
 		sortByNumber(j.strange)
 		return j.strange, told.Malformed
 	}
-	j.begin() // UIDL may have had no line
+	j.sort() // UIDL may have had no line
 	all := len(j.listed)
 	entries = slices.DeleteFunc(j.listed, func(e seen.Entry) bool { return e.UniqueID == "" })
 	// A malformed line of one listing leaves its partner in the other alone: one message, not two.

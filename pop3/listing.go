@@ -143,23 +143,30 @@ func (c *Client) listNumber(ctx context.Context, keyword string, n int) (text []
 // returned.
 func (c *Client) Listings(ctx context.Context) (*Listings, error) {
 	l := new(Listings)
-	if err := c.listings(ctx, l, l.addScan, l.addUID); err != nil {
+	if err := c.listings(ctx, l, ListingLines{func(DropListing) {}, l.addScan, l.addUID}); err != nil {
 		return nil, err
 	}
 	return l, nil
 }
 
-// EachListing asks as Listings does, and hands over each line as it is read, those of LIST before those of UIDL; the result is
-// without them. A caller who makes something else of the lines so need not have them in memory twice.
-func (c *Client) EachListing(ctx context.Context, scan func(ScanListing), uid func(UniqueIDListing)) (*Listings, error) {
+// ListingLines are called for what EachListing reads, in the order of the fields.
+type ListingLines struct {
+	Drop func(DropListing)     // once, if STAT was answered; what it tells may be wrong
+	Scan func(ScanListing)     // for each line of LIST
+	UID  func(UniqueIDListing) // for each line of UIDL
+}
+
+// EachListing asks as Listings does, and hands over each line as it is read; the result is without them. A caller who makes
+// something else of the lines so need not have them in memory twice.
+func (c *Client) EachListing(ctx context.Context, each ListingLines) (*Listings, error) {
 	l := new(Listings)
-	if err := c.listings(ctx, l, scan, uid); err != nil {
+	if err := c.listings(ctx, l, each); err != nil {
 		return nil, err
 	}
 	return l, nil
 }
 
-func (c *Client) listings(ctx context.Context, l *Listings, scan func(ScanListing), uid func(UniqueIDListing)) error {
+func (c *Client) listings(ctx context.Context, l *Listings, each ListingLines) error {
 	end, err := c.begin(ctx, "STAT", stateTransaction)
 	if err != nil {
 		return err
@@ -170,9 +177,14 @@ func (c *Client) listings(ctx context.Context, l *Listings, scan func(ScanListin
 		read    func() error
 		refusal *error
 	}{
-		{"STAT", func() (err error) { l.Drop, err = c.readDrop(); return err }, &l.DropErr},
-		{"LIST", func() error { return c.readScan(l, scan) }, &l.ScanErr},
-		{"UIDL", func() error { return c.readUIDs(l, uid) }, &l.UIDErr},
+		{"STAT", func() (err error) {
+			if l.Drop, err = c.readDrop(); err == nil {
+				each.Drop(l.Drop)
+			}
+			return err
+		}, &l.DropErr},
+		{"LIST", func() error { return c.readScan(l, each.Scan) }, &l.ScanErr},
+		{"UIDL", func() error { return c.readUIDs(l, each.UID) }, &l.UIDErr},
 	}
 	together := c.window() >= len(steps)
 	if together {
