@@ -37,12 +37,8 @@ func (s *session) list() error {
 	if err != nil {
 		return s.fail(PhaseState, err)
 	}
-	asides, err := s.runner.Store.Asides(s.soft, s.known.ID)
-	if err != nil {
-		return s.fail(PhaseState, err)
-	}
-	s.asides = make(map[seen.Key]seen.Aside, len(asides))
-	for _, a := range asides {
+	s.asides = make(map[seen.Key]seen.Aside, len(s.diff.Asides))
+	for _, a := range s.diff.Asides {
 		s.asides[a.Key] = a
 	}
 	s.copies = copiesOf(s.listing)

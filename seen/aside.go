@@ -56,11 +56,15 @@ func (s *Store) Asides(ctx context.Context, account int64) ([]Aside, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading what is set aside: %w", err)
 	}
+	return published(stored), nil
+}
+
+func published(stored []aside) []Aside {
 	asides := make([]Aside, len(stored))
 	for i := range stored {
 		asides[i] = stored[i].Aside
 	}
-	return asides, nil
+	return asides
 }
 
 // aside is an Aside whose AbsentAt is changed by Finish.

@@ -1,6 +1,7 @@
 package seen
 
 import (
+	"bufio"
 	"fmt"
 	"io/fs"
 	"os"
@@ -50,8 +51,9 @@ func readChecked(path string) (c checked) {
 	if err != nil {
 		return checked{}
 	}
-	defer f.Close() //nolint:errcheck // it was only read
-	if _, err := fmt.Fscanf(f, checkedFormat, &c.until, &c.device, &c.inode, &c.octets, &c.change, &c.boot); err != nil {
+	defer f.Close()                      //nolint:errcheck // it was only read
+	lines := bufio.NewReaderSize(f, 512) // else Fscanf reads octet by octet
+	if _, err := fmt.Fscanf(lines, checkedFormat, &c.until, &c.device, &c.inode, &c.octets, &c.change, &c.boot); err != nil {
 		return checked{}
 	}
 	return c

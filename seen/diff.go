@@ -48,6 +48,7 @@ func (c *comparison) run(ctx context.Context, tx *sql.Conn) error {
 	if err != nil {
 		return err
 	}
+	c.diff.Asides = published(asides)
 	same := last.isPrefixOf(c.listing, c.sectionSize)
 	c.diff.Unchanged = same && last.listed == len(c.listing)
 	c.diff.rest = rest{few: true, most: len(c.listing) / c.lookupCost, first: last.records+len(asides) == 0}

@@ -141,6 +141,7 @@ type Diff struct {
 	Likely    []int   // seen, but another message may be in its place: one of several with one unique-id, or one that was absent
 	Seen      int     // how many are known without doubt (Due and Likely among them)
 	Aside     []Match // set aside earlier
+	Asides    []Aside // all that is set aside for the account, listed or not, as of Store.Asides
 	Unchanged bool    // the listing is that of the last finished run: Finish has nothing to do
 
 	rest rest // for Finish

@@ -151,7 +151,7 @@ func (s *Store) connect(ctx context.Context) error {
 	if s.write, err = writer.Conn(ctx); err != nil {
 		return err
 	}
-	s.read, err = s.pool(dsn(s.path, "mode=rw&_query_only=1"), readers)
+	s.read, err = s.pool(dsn(s.path, "mode=rw&_query_only=1&_stmt_cache_size=32"), readers)
 	return err
 }
 
