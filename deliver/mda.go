@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// MDA pipes each message to a command run by /bin/sh -c. The program is started only on a complete message, and its exit
+// MDA pipes each message to a command run as by /bin/sh -c. The program is started only on a complete message, and its exit
 // status is the verdict: 0 is delivered; 75, death by signal, and what a shell says of a command that it cannot run (126, 127), which
 // is no verdict on the message, are a temporary *Error; any other one is an *Error.
 // Nobody can ask an MDA whether it had a message, so after a crash at most those on their way (Deliveries) come twice.

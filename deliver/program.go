@@ -46,18 +46,19 @@ func (m *MDA) run(ctx context.Context, d *mdaDelivery) error {
 		timeout = defaultTimeout
 	}
 	var output firstOctets
-	program := exec.Command(shell, "-c", m.Command) //nolint:noctx // wait ends the whole group, CommandContext the shell alone
-	program.Env = environment
-	program.Stdin = stdin
-	program.Stdout, program.Stderr = &output, &output
-	program.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	program.WaitDelay = outputDelay
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("it did not end within %v", timeout))
 	defer cancel()
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("starting the MDA: %w", err)
 	}
-	if err := program.Start(); err != nil {
+	program, err := start(m.Command, func(program *exec.Cmd) {
+		program.Env = environment
+		program.Stdin = stdin
+		program.Stdout, program.Stderr = &output, &output
+		program.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		program.WaitDelay = outputDelay
+	})
+	if err != nil {
 		return fmt.Errorf("starting the MDA: %w", err)
 	}
 	verdict := &Error{Target: "MDA " + m.name(), Status: -1, Temporary: true}
@@ -79,6 +80,41 @@ func (m *MDA) run(ctx context.Context, d *mdaDelivery) error {
 		verdict.Output = escape(strings.TrimSpace(string(output.kept)))
 	}
 	return verdict
+}
+
+// start starts the command by the shell; or without it, where it is but a program and plain words, which a shell would hand to the
+// program as they are: starting a shell takes as long as starting the program. What cannot be started so, as a script that does
+// not name its interpreter, or something that only a shell knows, is left to the shell, and so is the verdict on it.
+func start(command string, prepare func(*exec.Cmd)) (*exec.Cmd, error) {
+	if words := plainWords(command); len(words) > 0 {
+		if path, err := exec.LookPath(words[0]); err == nil {
+			program := exec.Command(path, words[1:]...) //nolint:noctx // wait ends the whole group, CommandContext the program alone
+			program.Args[0] = words[0]
+			prepare(program)
+			if program.Start() == nil {
+				return program, nil
+			}
+		}
+	}
+	program := exec.Command(shell, "-c", command) //nolint:noctx // likewise
+	prepare(program)
+	return program, program.Start()
+}
+
+// plainWords returns the words of a command that has nothing in it that a shell would read otherwise, nil for others.
+func plainWords(command string) []string {
+	for _, c := range []byte(command) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte(" \t_/.,:@%+-=", c) >= 0:
+		default:
+			return nil
+		}
+	}
+	words := strings.Fields(command)
+	if len(words) == 0 || strings.Contains(words[0], "=") { // that sets a variable
+		return nil
+	}
+	return words
 }
 
 // wait waits for the end of the program, or, when ctx is done first, ends its whole process group and returns why. The state
@@ -146,6 +182,9 @@ func (d *mdaDelivery) environment() ([]string, error) {
 		if !strings.HasPrefix(variable, "POPFETCH_") && !strings.HasPrefix(variable, "CREDENTIALS_DIRECTORY=") {
 			environment = append(environment, variable)
 		}
+	}
+	if folder, err := os.Getwd(); err == nil {
+		environment = append(environment, "PWD="+folder) // as a shell sets it, whether there is one or not
 	}
 	return append(environment,
 		"POPFETCH_ACCOUNT="+d.env.Account,

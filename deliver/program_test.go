@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -57,6 +58,75 @@ func TestMDA_status(t *testing.T) {
 				t.Errorf("Commit() = %q, want it to contain %q and no secret", err, c.text)
 			}
 		})
+	}
+}
+
+// A command of plain words does the same without the shell that it does with it.
+func TestMDA_withoutShell(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	t.Setenv("PWD", "/elsewhere")
+	t.Setenv("PATH", dir+":.:"+os.Getenv("PATH"))
+	script := func(name, text string, mode os.FileMode) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const tell = "cat; echo; echo \"$0\" \"$#\" \"$@\" \"$PWD\" \"$POPFETCH_ACCOUNT\"; kill -0 -$$ && exit 9\n"
+	script("deliver", "#!/bin/sh\n"+tell, 0o755)
+	script("nameless", tell, 0o755)
+	script("orphan", "#!/does/not/exist\n", 0o755)
+	script("locked", "#!/bin/sh\n", 0o644)
+	script("killed", "#!/bin/sh\nkill -9 $$\n", 0o755)
+	for command, byShell := range map[string]bool{
+		"deliver a  -b=c\td@example.org %n": false,
+		"./deliver":                         false,
+		dir + "/deliver /dev/null":          false,
+		"killed":                            false,
+		"false":                             false,
+		"nameless x":                        true,
+		"orphan":                            true,
+		"locked":                            true,
+		"./locked":                          true,
+		"missing":                           true,
+		"./missing":                         true,
+		dir:                                 true,
+		"exit 3":                            true,
+	} {
+		var started, name string
+		_, _ = start(command, func(p *exec.Cmd) { started, name = p.Path, p.Args[0] }) // the last one that was tried
+		if (started == shell) != byShell || !byShell && name != strings.Fields(command)[0] {
+			t.Errorf("%q is run by %s under the name %s, want a shell: %v", command, started, name, byShell)
+		}
+		verdict := func(command string) string {
+			err := pipe(t, t.Context(), &MDA{Command: command}, Envelope{Account: "work"}, "message")
+			var refusal *Error
+			if err != nil && !errors.As(err, &refusal) {
+				t.Fatalf("Commit() by %q = %v, want *Error or none", command, err)
+			}
+			if refusal == nil {
+				return "delivered"
+			}
+			return fmt.Sprint(refusal.Status, refusal.Temporary, refusal.Err, refusal.Output)
+		}
+		asked := command + " <&0" // which changes nothing, but makes it a matter of the shell
+		if !byShell {
+			asked = "exec " + asked // some shells do so by themselves; others stay, and hide by which signal it died
+		}
+		if got, want := verdict(command), verdict(asked); got != want {
+			t.Errorf("%q: %s, want what a shell makes of it, %s", command, got, want)
+		}
+	}
+	environment, err := new(mdaDelivery).environment()
+	if err != nil || slices.Index(environment, "PWD="+dir) < slices.Index(environment, "PWD=/elsewhere") {
+		t.Errorf("environment() = %v, %v, want the folder that we are in, behind what we were told", environment, err)
+	}
+	for _, command := range []string{
+		"A=b deliver", "deliver 'a b'", "deliver *", "deliver ~", "deliver $HOME", "deliver;", "deliver #x", "deliver\nexit 4", "deliver é", "deliver \x00", " ", "",
+	} {
+		if words := plainWords(command); words != nil {
+			t.Errorf("plainWords(%q) = %q, want none: a shell reads more in it", command, words)
+		}
 	}
 }
 

@@ -156,12 +156,11 @@ line_start() { helper_start "$work/delayline" -listen "127.0.0.1:$((pop3_port + 
 
 # bare_procmail prints what delivering by procmail takes without any fetching.
 bare_procmail() {
-	local file began=$EPOCHREALTIME
+	local began
 	home=$work/ram/bare
 	anew
-	for file in "$work/messages"/*; do
-		sh -c "$(mda_command)" <"$file"
-	done
+	began=$EPOCHREALTIME
+	printf '%s\0' "$work/messages"/* | xargs -0 -n 1 sh -c "$(mda_command) <\"\$0\"" # which forks in a fraction of bash's time
 	awk "BEGIN { printf \"sh -c procmail alone, %d times: %.3g s\n\", $messages, $EPOCHREALTIME - $began }"
 }
 

@@ -1,7 +1,7 @@
 # Sourced by bench: runs programs in turn, checks what they delivered, and prints a row for each.
 # shellcheck shell=bash disable=SC2154,SC2034
 
-row='%-12s %-10s %8s %8s %8s %9s %7s   %s\n'
+row='%-12s %-10s %8s %8s %8s %8s %9s %7s   %s\n'
 
 homes=0            # folders on the disk
 declare -A home_of # by where it would be, the one of them that a program has used last
@@ -9,7 +9,7 @@ declare -A home_of # by where it would be, the one of them that a program has us
 # head_row prints what the columns are.
 head_row() {
 	# shellcheck disable=SC2059
-	printf "$row" case program 'wall s' 'CPU s' 'MiB' 'msgs/s' ratio 'all walls'
+	printf "$row" case program 'wall s' 'CPU s' 'server s' 'MiB' 'msgs/s' ratio 'all walls'
 }
 
 # measure CASE PROGRAM... runs the programs in turn, popfetch being the first of them, $rounds times each, and prints a row
@@ -23,7 +23,7 @@ head_row() {
 measure() {
 	local case=$1 round program
 	shift
-	local -A walls=() cpus=() memories=() ratios=()
+	local -A walls=() cpus=() servers=() memories=() ratios=()
 	for ((round = 0; round < rounds; round++)); do
 		local mine=''
 		for program; do
@@ -34,6 +34,7 @@ measure() {
 			[[ $mine ]] || mine=$wall
 			walls[$program]+="$wall "
 			cpus[$program]+="$cpu "
+			servers[$program]+="$server "
 			memories[$program]+="$memory "
 			ratios[$program]+="$(awk "BEGIN { print $mine / $wall }") "
 		done
@@ -42,7 +43,7 @@ measure() {
 		local w
 		w=$(median "${walls[$program]}")
 		# shellcheck disable=SC2059
-		printf "$row" "$case" "$program" "$w" "$(median "${cpus[$program]}")" \
+		printf "$row" "$case" "$program" "$w" "$(median "${cpus[$program]}")" "$(median "${servers[$program]}")" \
 			"$(awk "BEGIN { printf \"%.1f\", $(median "${memories[$program]}") / 1024 }")" \
 			"$(awk "BEGIN { printf \"%d\", $messages / $w }")" "$(median "${ratios[$program]}")" "${walls[$program]}"
 		printf '%s\t%s\t%s\n' "$case" "$program" "$w" >>"$work/data"
@@ -51,7 +52,8 @@ measure() {
 
 configure() { "config_$1" >"$home/config"; }
 
-# run_once PROGRAM sets wall and cpu, in seconds, and memory, in KiB at the peak. A run in which getmail waits in vain is made again.
+# run_once PROGRAM sets wall, cpu and server, the processor time of program and server, in seconds, and memory, in KiB at the peak. A
+# run in which getmail waits in vain is made again.
 run_once() {
 	local tries=20
 	until try_once "$1"; do
@@ -72,15 +74,26 @@ try_once() {
 	configure "$program"
 	sync -f "$home" # what was removed just now is not to be waited for
 	"start_$program"
-	local began=$EPOCHREALTIME # time knows hundredths of a second
+	local served_before began
+	served_before=$(served)
+	began=$EPOCHREALTIME # time knows hundredths of a second
 	/usr/bin/time -o "$work/time" -f '%U %S %M' "${wrap[@]}" "${command[@]}" >"$work/output" 2>&1 || status=$?
 	wall=$(awk "BEGIN { printf \"%.3f\", $EPOCHREALTIME - $began }")
+	server=$(awk "BEGIN { printf \"%.2f\", $(served) - $served_before }")
 	if ((status != 0)) && ! [[ $program == fetchmail && $status == 1 ]]; then # with 1 it says that there is no mail
 		return 1
 	fi
 	read -r user_time system_time memory < <(tail -n 1 "$work/time")
 	cpu=$(awk "BEGIN { printf \"%.2f\", $user_time + $system_time }")
 	"$after" "$program"
+}
+
+# served prints the processor time that Dovecot, its processes, and what helper_start has started have taken so far, in seconds.
+served() {
+	cat /proc/[0-9]*/stat 2>/dev/null | awk -v dovecot="$dovecot_pid" -v helper="${helper_pid:-none}" -v hertz="$(getconf CLK_TCK)" '
+		{ pid = $1; sub(/^.*\) /, "") } # the name before it may hold blanks
+		pid == dovecot || $2 == dovecot || pid == helper { ticks += $12 + $13 + $14 + $15 }
+		END { print ticks / hertz }'
 }
 
 # median NUMBERS prints the median of the words of a text.
