@@ -63,7 +63,10 @@ func TestMDA_status(t *testing.T) {
 
 // A command of plain words does the same without the shell that it does with it.
 func TestMDA_withoutShell(t *testing.T) {
-	dir := t.TempDir()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Chdir(dir)
 	t.Setenv("PWD", "/elsewhere")
 	t.Setenv("PATH", dir+":.:"+os.Getenv("PATH"))
@@ -94,7 +97,10 @@ func TestMDA_withoutShell(t *testing.T) {
 		"exit 3":                            true,
 	} {
 		var started, name string
-		_, _ = start(command, func(p *exec.Cmd) { started, name = p.Path, p.Args[0] }) // the last one that was tried
+		program, err := start(command, func(p *exec.Cmd) { started, name = p.Path, p.Args[0] }) // the last one that was tried
+		if err == nil {
+			_ = program.Wait()
+		}
 		if (started == shell) != byShell || !byShell && name != strings.Fields(command)[0] {
 			t.Errorf("%q is run by %s under the name %s, want a shell: %v", command, started, name, byShell)
 		}

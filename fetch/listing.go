@@ -11,7 +11,7 @@ import (
 // list reads the listings, once and before any DELE, since some servers renumber after it, and joins them.
 func (s *session) list() error {
 	s.listing = nil // that of the session before
-	var j joining
+	j := joining{expected: max(2*s.known.Records, atLeastExpected)}
 	told, err := s.client.EachListing(s.soft, pop3.ListingLines{Drop: j.drop, Scan: j.scan, UID: j.uniqueID})
 	if err != nil {
 		return s.fail(PhaseList, err)
@@ -37,8 +37,8 @@ func (s *session) list() error {
 	if err != nil {
 		return s.fail(PhaseState, err)
 	}
-	s.asides = make(map[seen.Key]seen.Aside, len(s.diff.Asides))
-	for _, a := range s.diff.Asides {
+	s.asides = make(map[seen.Key]seen.Aside, len(s.diff.AllAside))
+	for _, a := range s.diff.AllAside {
 		s.asides[a.Key] = a
 	}
 	s.copies = copiesOf(s.listing)
@@ -80,20 +80,24 @@ type joining struct {
 	unsorted bool         // listed is not in ascending order
 	next     int          // where the next line of UIDL belongs, if it comes in that order too
 	strange  []seen.Entry // lines of UIDL that LIST has none for
+	expected int          // more entries than that are not believed before they are there
 }
 
-// mostAhead is for how many entries there is room before there are as many lines.
-const mostAhead = 1 << 20
+// atLeastExpected is what STAT is believed of an account of which less is known.
+const atLeastExpected = 1 << 16
 
-// drop makes room for as many entries as STAT tells of: growing they would be moved about in memory, and be looked at by the
-// collector, again and again. Memory that is not used in the end costs nothing.
+// drop makes room for as many entries as STAT tells of, because those that grow are moved about in memory, and looked at by the
+// collector, again and again.
 func (j *joining) drop(d pop3.DropListing) {
-	j.listed = make([]seen.Entry, 0, min(d.Messages, mostAhead))
+	j.listed = make([]seen.Entry, 0, min(d.Messages, j.expected))
 }
 
 func (j *joining) scan(l pop3.ScanListing) {
 	if n := len(j.listed); n > 0 && l.Number < j.listed[n-1].Number {
 		j.unsorted = true
+	}
+	if len(j.listed) == cap(j.listed) {
+		j.listed = slices.Grow(j.listed, max(len(j.listed), 64)) // append by itself copies a large slice four times as often
 	}
 	j.listed = append(j.listed, seen.Entry{Number: l.Number, Octets: l.Octets})
 }

@@ -49,7 +49,7 @@ func (s *session) admit(st seen.Standing) error {
 // notBefore returns when the server lets the account log in again. That it is left alone because of refusals does not count:
 // the password may change.
 func (s *session) notBefore() time.Time {
-	st, err := s.latestStanding()
+	st, err := s.standing()
 	if err != nil || st.Refusals >= maxRefusals || held(st, s.runner.now()) <= 0 {
 		return time.Time{}
 	}
@@ -101,14 +101,6 @@ func (s *session) standing() (seen.Standing, error) {
 	}
 	s.standingRead = &st
 	return st, nil
-}
-
-// latestStanding reads the standing only if this run has changed it since it was read.
-func (s *session) latestStanding() (seen.Standing, error) {
-	if s.standingRead != nil {
-		return *s.standingRead, nil
-	}
-	return s.standing()
 }
 
 // changeStanding notes what is found out about the server also when the run is being stopped. Of an account that no run

@@ -143,7 +143,7 @@ func (c *Client) listNumber(ctx context.Context, keyword string, n int) (text []
 // returned.
 func (c *Client) Listings(ctx context.Context) (*Listings, error) {
 	l := new(Listings)
-	if err := c.listings(ctx, l, ListingLines{func(DropListing) {}, l.addScan, l.addUID}); err != nil {
+	if err := c.listings(ctx, l, ListingLines{Scan: l.addScan, UID: l.addUID}); err != nil {
 		return nil, err
 	}
 	return l, nil
@@ -151,7 +151,7 @@ func (c *Client) Listings(ctx context.Context) (*Listings, error) {
 
 // ListingLines are called for what EachListing reads, in the order of the fields.
 type ListingLines struct {
-	Drop func(DropListing)     // once, if STAT was answered; what it tells may be wrong
+	Drop func(DropListing)     // once, if STAT was answered; what it tells may be wrong. nil: nobody wants to know
 	Scan func(ScanListing)     // for each line of LIST
 	UID  func(UniqueIDListing) // for each line of UIDL
 }
@@ -178,7 +178,7 @@ func (c *Client) listings(ctx context.Context, l *Listings, each ListingLines) e
 		refusal *error
 	}{
 		{"STAT", func() (err error) {
-			if l.Drop, err = c.readDrop(); err == nil {
+			if l.Drop, err = c.readDrop(); err == nil && each.Drop != nil {
 				each.Drop(l.Drop)
 			}
 			return err

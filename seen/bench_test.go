@@ -97,6 +97,7 @@ func BenchmarkDiff(b *testing.B) {
 		}{
 			{"nothing new", listing, 0},
 			{"tail of 10", newer, 10},
+			{"some gone", slices.Delete(slices.Clone(listing), size/2, size/2+min(size/200, 1000)), 0},
 			{"merge", changed, 1},
 			{"lookups of 1%", listing[:size/100], 0},
 		} {

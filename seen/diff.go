@@ -48,7 +48,7 @@ func (c *comparison) run(ctx context.Context, tx *sql.Conn) error {
 	if err != nil {
 		return err
 	}
-	c.diff.Asides = published(asides)
+	c.diff.AllAside = published(asides)
 	same := last.isPrefixOf(c.listing, c.sectionSize)
 	c.diff.Unchanged = same && last.listed == len(c.listing)
 	c.diff.rest = rest{few: true, most: len(c.listing) / c.lookupCost, first: last.records+len(asides) == 0}
@@ -64,6 +64,10 @@ func (c *comparison) run(ctx context.Context, tx *sql.Conn) error {
 	if done || err != nil {
 		c.diff.rest.oldest = earliest(c.diff.rest.oldest, last.oldest)
 		return err
+	}
+	if last.hasDue(c.due) {
+		// If nothing is due in the end, that was of a message that is gone by now: Finish finds out anew which delivery is the earliest.
+		defer func() { c.diff.Unchanged = c.diff.Unchanged && len(c.diff.Due) > 0 }()
 	}
 	order := indexes(0, len(c.listing))
 	c.sort(order)

@@ -83,7 +83,7 @@ func (f *finish) run(ctx context.Context, tx *sql.Conn, rest rest) error {
 	// Last, because the changes above take the digest away.
 	var digest []byte
 	if f.complete {
-		digest = appendSections([]byte{}, f.left, f.sectionSize)
+		digest = packSections(f.left, f.sectionSize)
 	}
 	result, err := tx.ExecContext(ctx, "UPDATE account SET listed = ?, digest = ?, oldest = ? WHERE id = ?",
 		len(f.left), digest, f.oldest, f.account)
@@ -155,12 +155,8 @@ func (f *finish) expired(ctx context.Context, tx *sql.Conn, most int) (map[strin
 
 // mergeAll looks at everything that is left and everything that is known.
 func (f *finish) mergeAll(ctx context.Context, tx *sql.Conn, asides []aside) error {
-	order := make([]int, len(f.left))
-	for i := range order {
-		order[i] = i
-	}
 	f.oldest = 0
-	return f.merge(order, tableBetween(ctx, tx, f.account, asides, idRange{}))
+	return f.merge(indexes(0, len(f.left)), tableBetween(ctx, tx, f.account, asides, idRange{}))
 }
 
 // merge goes through what is left, as far as order names it, and what is known side by side, both by unique-id and copy.

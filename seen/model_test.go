@@ -1,6 +1,7 @@
 package seen
 
 import (
+	"database/sql"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -153,7 +154,7 @@ func runModel(t *testing.T, random *rand.Rand, runs int, ascending bool) {
 	merge := &Store{read: s.read, lookupCost: math.MaxInt, sectionSize: 3}
 	at := now
 	maildrop := listingOf()
-	unchanged, few := 0, 0
+	unchanged, few, bySections := 0, 0, 0
 	for run := range runs {
 		maildrop = changed(random, maildrop, run, ascending)
 		at = at.Add(time.Duration(random.IntN(4)) * graceTime / 30)
@@ -178,15 +179,46 @@ func runModel(t *testing.T, random *rand.Rand, runs int, ascending bool) {
 				t.Fatalf("run %d, %s: Diff(%v) = %s, due %v, likely %v, want %s, due %v, likely %v", run, name, numbered, summary(got), got.Due, got.Likely, summary(want), want.Due, want.Likely)
 			}
 		}
+		if got, done := sectionsDiff(t, s, account, slices.Clone(maildrop), due); done {
+			bySections++
+			rests = append(rests, got.rest)
+			if summary(got) != summary(want) || !slices.Equal(got.Due, want.Due) || !slices.Equal(got.Likely, want.Likely) {
+				t.Fatalf("run %d, sections: Diff(%v) = %s, due %v, likely %v, want %s, due %v, likely %v", run, maildrop, summary(got), got.Due, got.Likely, summary(want), want.Due, want.Likely)
+			}
+		}
 		want.rest = rests[random.IntN(len(rests))]
 		if want.rest.few {
 			few++
 		}
 		randomRun(t, random, s, m, account, listing, want, at)
 	}
-	if unchanged == 0 || few == 0 {
-		t.Errorf("%d listings were found unchanged, and of %d Finish was told what to look at, want some of both", unchanged, few)
+	if unchanged == 0 || few == 0 || ascending && bySections == 0 {
+		t.Errorf("%d listings were found unchanged, of %d Finish was told what to look at, %d were compared by sections, want some of each", unchanged, few, bySections)
 	}
+}
+
+// sectionsDiff is a Diff by sections, if that is possible, whatever it costs.
+func sectionsDiff(t *testing.T, s *Store, account int64, listing []Entry, due time.Time) (d Diff, done bool) {
+	t.Helper()
+	c := comparison{account: account, listing: listing, due: toMillis(due), lookupCost: s.lookupCost, sectionSize: s.sectionSize}
+	c.diff.rest = rest{few: true, most: math.MaxInt - 1}
+	err := s.view(t.Context(), func(tx *sql.Conn) error {
+		last, err := readFinished(t.Context(), tx, account)
+		if err != nil || last.digest == nil || last.hasDue(c.due) {
+			return err
+		}
+		asides, err := readAsides(t.Context(), tx, account)
+		if err != nil {
+			return err
+		}
+		c.diff.rest.oldest = last.oldest
+		done, err = c.runSections(t.Context(), tx, asides, unpackSections(last.digest))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.diff, done
 }
 
 // changed is the maildrop some time later: some messages gone, some come, some of other octets, some copies, or as it was.

@@ -18,8 +18,9 @@ const applicationID = 0x706f7066
 // compares strings, so that a listing and the table can be merged in one order. What the merge does not need is in detail,
 // which keeps the rows of seen small.
 //
-// account.digest, sections as section.go packs them, covers the first account.listed entries of the listing that the last finished run left; while it stands,
-// each of these is seen without doubt or set aside. The triggers take it away with whatever could make that untrue.
+// account.digest, sections as section.go packs them, covers the first account.listed entries of the listing that the last finished
+// run left; while it stands, each of these is seen without doubt or set aside. The triggers take it away with whatever could make
+// that untrue.
 // account.records counts the rows of seen; what adds rows counts them itself, since a trigger for each row would cost half of what
 // adding it costs.
 var migrations = []string{`
@@ -121,7 +122,8 @@ CREATE INDEX seen_absent ON seen (account, absent_at) WHERE absent_at > 0;
 
 ALTER TABLE standing ADD COLUMN announced TEXT NOT NULL DEFAULT '';
 `, `
-UPDATE account SET digest = NULL; -- it was one digest over all, and now it is sections
+-- It was one digest over all, and now it is sections, of which an empty maildrop has none. Besides, it says that a run was finished.
+UPDATE account SET digest = iif(listed = 0, x'', NULL) WHERE digest IS NOT NULL;
 `}
 
 // recognise refuses a database that is not ours, is of a later version or is damaged. It has a connection of its own, because

@@ -46,6 +46,32 @@ func TestOpen_oldSchemas(t *testing.T) {
 	}
 }
 
+// That a run over an empty maildrop was finished stays known: else the first messages would be taken for those that a first run leaves
+// out (initial).
+func TestOpen_oldSchemaEmpty(t *testing.T) {
+	for _, file := range []string{"testdata/v1.sql", "testdata/v2.sql", "testdata/v3.sql"} {
+		dump, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		execIn(t, filepath.Join(dir, fileName), string(dump)+`
+			INSERT INTO account (name, server, user, since, digest) VALUES
+				('empty', 'pop.example.org:995', 'bob', 0, x'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'),
+				('begun', 'pop.example.org:995', 'carol', 0, NULL);`)
+		s := openIn(t, dir)
+		for name, want := range map[string]bool{"work": true, "empty": true, "begun": false} {
+			a, err := s.Lookup(t.Context(), name, "", "")
+			if err != nil || a.Finished != want {
+				t.Errorf("%s: %s is %+v, %v, want a run of it finished: %v", file, name, a, err, want)
+			}
+			if d := mustDiff(t, s, a.ID, nil); name != "work" && d.Unchanged != want {
+				t.Errorf("%s: the empty listing of %s was found unchanged: %v, want %v", file, name, d.Unchanged, want)
+			}
+		}
+	}
+}
+
 // schemaOf is what the database is made of, by name.
 func schemaOf(t *testing.T, s *Store) map[string]string {
 	t.Helper()

@@ -1,7 +1,6 @@
 package seen
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -17,16 +16,17 @@ import (
 // what lies between the last entry of the section before and this one's has to be compared.
 type section struct {
 	digest [16]byte // of unique-ids and octets in their order, from SHA-256
-	last   string   // the unique-id of the last entry
+	last   []byte   // the unique-id of the last entry
 }
 
 // sectionSize is how many entries a section has, but for the last one, which may have fewer.
 const sectionSize = 1024
 
-// appendSections adds what account.digest holds of a listing: of each section the digest, and the last unique-id with its length
+// packSections makes what account.digest holds of a listing: of each section the digest, and the last unique-id with its length
 // before it.
-func appendSections(packed []byte, listing []Entry, size int) []byte {
-	d := digester{sha256.New(), make([]byte, 0, 8<<10)}
+func packSections(listing []Entry, size int) []byte {
+	packed := []byte{}
+	d := newDigester()
 	for entries := range slices.Chunk(listing, size) {
 		digest, last := d.sum(entries), entries[len(entries)-1].UniqueID
 		packed = append(packed, digest[:]...)
@@ -36,11 +36,32 @@ func appendSections(packed []byte, listing []Entry, size int) []byte {
 	return packed
 }
 
-// digester uses its memory again.
+// unpackSections returns none, or fewer, of what is damaged; what they would cover is compared then.
+func unpackSections(packed []byte) []section {
+	sections := make([]section, 0, len(packed)/(len(section{}.digest)+2))
+	for len(packed) > len(section{}.digest) {
+		s := section{digest: [16]byte(packed)}
+		packed = packed[len(s.digest):]
+		length, n := binary.Uvarint(packed)
+		if n <= 0 || length > uint64(len(packed)-n) {
+			break
+		}
+		s.last = packed[n:][:length]
+		packed = packed[n:][length:]
+		sections = append(sections, s)
+	}
+	return sections
+}
+
+// digester makes the digests of sections.
 type digester struct {
 	hash   hash.Hash
-	buffer []byte
+	buffer []byte // handed to hash when it is nearly full, because many small pieces take longer
 }
+
+const digestBuffer = 8 << 10
+
+func newDigester() *digester { return &digester{sha256.New(), make([]byte, 0, digestBuffer)} }
 
 func (d *digester) sum(entries []Entry) [16]byte {
 	d.hash.Reset()
@@ -49,7 +70,7 @@ func (d *digester) sum(entries []Entry) [16]byte {
 		b = binary.AppendUvarint(b, uint64(len(entries[i].UniqueID)))
 		b = append(b, entries[i].UniqueID...)
 		b = binary.AppendVarint(b, entries[i].Octets)
-		if len(b) > 7<<10 {
+		if len(b) > digestBuffer/2 {
 			d.hash.Write(b)
 			b = b[:0]
 		}
@@ -59,36 +80,27 @@ func (d *digester) sum(entries []Entry) [16]byte {
 	return [16]byte(d.buffer)
 }
 
-// unpackSections returns none, or fewer, of what is damaged; what they would cover is compared then.
-func unpackSections(packed []byte) []section {
-	var sections []section
-	for len(packed) > len(section{}.digest) {
-		s := section{digest: [16]byte(packed)}
-		packed = packed[len(s.digest):]
-		length, n := binary.Uvarint(packed)
-		if n <= 0 || length > uint64(len(packed)-n) {
-			break
-		}
-		s.last = string(packed[n:][:length])
-		packed = packed[n:][length:]
-		sections = append(sections, s)
-	}
-	return sections
-}
-
 // isPrefixOf says that the listing begins with what was left.
 func (f *finished) isPrefixOf(listing []Entry, sectionSize int) bool {
 	if f.digest == nil || f.listed > len(listing) {
 		return false
 	}
-	return bytes.Equal(f.digest, appendSections(make([]byte, 0, len(f.digest)), listing[:f.listed], sectionSize))
+	sections := unpackSections(f.digest)
+	d := newDigester()
+	for entries := range slices.Chunk(listing[:f.listed], sectionSize) {
+		if len(sections) == 0 || d.sum(entries) != sections[0].digest {
+			return false
+		}
+		sections = sections[1:]
+	}
+	return len(sections) == 0
 }
 
 // runSections compares a listing in ascending order section by section: what is in one that is as it was left is seen, unless it
 // is doubtful. It is not done if the order is another one, or too much is doubtful.
 func (c *comparison) runSections(ctx context.Context, tx *sql.Conn, asides []aside, sections []section) (done bool, err error) {
 	if len(sections) == 0 ||
-		!isAscending(sections, func(s *section) string { return s.last }) || !isAscending(c.listing, func(e *Entry) string { return e.UniqueID }) {
+		!isAscending(sections, func(s *section) string { return string(s.last) }) || !isAscending(c.listing, func(e *Entry) string { return e.UniqueID }) {
 		return false, nil
 	}
 	ids, err := c.doubtful(ctx, tx, asides)
@@ -96,26 +108,23 @@ func (c *comparison) runSections(ctx context.Context, tx *sql.Conn, asides []asi
 		return false, err
 	}
 	doubtful := slices.Sorted(maps.Keys(ids))
-	d := digester{sha256.New(), nil}
+	d := newDigester()
 	from := 0
 	var between idRange
-	for i := range len(sections) + 1 { // the last one is all that is behind them
-		var digest [16]byte
-		between.to = nil
-		if i < len(sections) {
-			digest, between.to = sections[i].digest, []byte(sections[i].last)
-		}
-		to := from + countIn(between, c.listing[from:], func(e *Entry) string { return e.UniqueID })
-		n := countIn(between, doubtful, func(id *string) string { return *id })
-		k := countIn(between, asides, func(a *aside) string { return a.UniqueID })
-		if n == 0 && d.sum(c.listing[from:to]) == digest {
+	for _, section := range sections {
+		between.to = section.last
+		to := from + countUpTo(between.to, c.listing[from:], func(e *Entry) string { return e.UniqueID })
+		n := countUpTo(between.to, doubtful, func(id *string) string { return *id })
+		k := countUpTo(between.to, asides, func(a *aside) string { return a.UniqueID })
+		if n == 0 && d.sum(c.listing[from:to]) == section.digest {
 			c.skip(from, to)
 		} else if err := c.compare(indexes(from, to), tableBetween(ctx, tx, c.account, asides[:k], between)); err != nil {
 			return false, err
 		}
 		from, doubtful, asides, between.after = to, doubtful[n:], asides[k:], between.to
 	}
-	return true, nil
+	between.to = nil
+	return true, c.compare(indexes(from, len(c.listing)), tableBetween(ctx, tx, c.account, asides, between))
 }
 
 // skip takes entries for seen that are as they were left.
@@ -136,12 +145,9 @@ func isAscending[E any](all []E, id func(*E) string) bool {
 	return true
 }
 
-// countIn returns how many elements, of which the first is behind ids.after, are in the range.
-func countIn[E any](ids idRange, ascending []E, id func(*E) string) int {
-	if ids.to == nil {
-		return len(ascending)
-	}
-	return sort.Search(len(ascending), func(i int) bool { return id(&ascending[i]) > string(ids.to) })
+// countUpTo returns how many elements have no greater id than last.
+func countUpTo[E any](last []byte, ascending []E, id func(*E) string) int {
+	return sort.Search(len(ascending), func(i int) bool { return id(&ascending[i]) > string(last) })
 }
 
 func indexes(from, to int) []int {

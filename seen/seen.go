@@ -133,7 +133,7 @@ type Account struct {
 	Twin string
 }
 
-// Diff is what the store knows of one complete listing. The slices hold indexes into the listing, in its order.
+// Diff is what the store knows of one complete listing. The slices hold indexes into the listing, in its order, but for AllAside.
 type Diff struct {
 	New       []int   // no record
 	Check     []int   // there are records of this unique-id, but only the header digest can tell whether they are of this message
@@ -141,7 +141,7 @@ type Diff struct {
 	Likely    []int   // seen, but another message may be in its place: one of several with one unique-id, or one that was absent
 	Seen      int     // how many are known without doubt (Due and Likely among them)
 	Aside     []Match // set aside earlier
-	Asides    []Aside // all that is set aside for the account, listed or not, as of Store.Asides
+	AllAside  []Aside // what Store.Asides would return, listed or not
 	Unchanged bool    // the listing is that of the last finished run: Finish has nothing to do
 
 	rest rest // for Finish

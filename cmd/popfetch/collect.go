@@ -11,7 +11,7 @@ import (
 const (
 	collectPercent = 800
 	memoryLimit    = 44 << 20 // octets
-	spareMemory    = 12 << 20 // octets besides what lives, where that comes near the limit; the runtime itself takes some five of them
+	spareMemory    = 12 << 20 // octets besides what lives, where that comes near the limit; the runtime itself takes some 5 MiB of it
 )
 
 // collectSeldom arranges that. A listing of a million messages takes more than the limit by itself, and then the collector would work

@@ -90,7 +90,7 @@ try_once() {
 
 # served prints the processor time that Dovecot, its processes, and what helper_start has started have taken so far, in seconds.
 served() {
-	cat /proc/[0-9]*/stat 2>/dev/null | awk -v dovecot="$dovecot_pid" -v helper="${helper_pid:-none}" -v hertz="$(getconf CLK_TCK)" '
+	{ cat /proc/[0-9]*/stat 2>/dev/null || true; } | awk -v dovecot="$dovecot_pid" -v helper="${helper_pid:-none}" -v hertz="$(getconf CLK_TCK)" '
 		{ pid = $1; sub(/^.*\) /, "") } # the name before it may hold blanks
 		pid == dovecot || $2 == dovecot || pid == helper { ticks += $12 + $13 + $14 + $15 }
 		END { print ticks / hertz }'
