@@ -1,7 +1,6 @@
 package seen
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"slices"
@@ -9,9 +8,17 @@ import (
 	"time"
 )
 
+// ascendingListing has the unique-ids id-00 to id-39.
+func ascendingListing() []Entry {
+	ids := make([]string, 40)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("id-%02d", i)
+	}
+	return listingOf(ids...)
+}
+
 // What has vanished from the middle, and what has changed there, is found by looking at its sections alone.
 func TestDiff_sections(t *testing.T) {
-	const size = 40
 	for _, test := range []struct {
 		name    string
 		change  func(listing []Entry) []Entry
@@ -39,17 +46,13 @@ func TestDiff_sections(t *testing.T) {
 			s := open(t)
 			s.sectionSize = 10
 			account := enter(t, s)
-			var ids []string
-			for i := range size {
-				ids = append(ids, fmt.Sprintf("id-%02d", i))
-			}
-			listing := listingOf(ids...)
+			listing := ascendingListing()
 			deliverAll(t, s, account, listing)
 			mustFinish(t, s, account, listing)
 			left := unpackSections(packSections(listing, s.sectionSize))
 			listing = test.change(listing)
 			c := comparison{account: account, listing: listing, lookupCost: s.lookupCost}
-			c.diff.rest = rest{few: true, most: size}
+			c.diff.rest = rest{few: true, most: len(listing)}
 			for i := range listing {
 				listing[i].Copy = 7
 			}
@@ -80,26 +83,21 @@ func TestDiff_sectionsUnread(t *testing.T) {
 	s := open(t)
 	s.sectionSize = 10
 	account := enter(t, s)
-	var ids []string
-	for i := range 40 {
-		ids = append(ids, fmt.Sprintf("id-%02d", i))
-	}
-	listing := listingOf(ids...)
+	listing := ascendingListing()
 	deliverAll(t, s, account, listing)
 	mustFinish(t, s, account, listing)
 	// Behind the back of the triggers, so that only who reads the row sees it.
-	mustExec(t, s, "DROP TRIGGER seen_changed", "UPDATE seen SET deleted_at = 1 WHERE unique_id IN (CAST('id-15' AS BLOB), CAST('id-35' AS BLOB))")
+	_, err := s.write.ExecContext(t.Context(), "DROP TRIGGER seen_changed; UPDATE seen SET deleted_at = 1 WHERE unique_id IN (CAST('id-15' AS BLOB), CAST('id-35' AS BLOB))")
+	if err != nil {
+		t.Fatal(err)
+	}
 	wantDiff(t, s, account, slices.Delete(slices.Clone(listing), 37, 38), "new [], check [35], seen 38, aside []")
 }
 
 // A record of a run that broke off, and one of a section of the last listing that is listed elsewhere, may be where nothing is looked at.
 // Counting shows that they are gone.
 func TestFinish_sections(t *testing.T) {
-	var ids []string
-	for i := range 40 {
-		ids = append(ids, fmt.Sprintf("id-%02d", i))
-	}
-	ascending := listingOf(ids...)
+	ascending := ascendingListing()
 	behind := slices.Insert(slices.Delete(slices.Clone(ascending), 15, 16), 38, ascending[15]) // id-15 is in the last section
 	for _, test := range []struct {
 		name    string
@@ -140,11 +138,7 @@ func TestDiff_sectionsOldest(t *testing.T) {
 	s.sectionSize = 10
 	account := enter(t, s)
 	var records []Record
-	var ids []string
-	for i := range 40 {
-		ids = append(ids, fmt.Sprintf("id-%02d", i))
-	}
-	listing := listingOf(ids...)
+	listing := ascendingListing()
 	for i, e := range listing {
 		r := recordOf(e)
 		r.DeliveredAt = now.Add(time.Duration(i) * time.Minute)
@@ -184,14 +178,5 @@ func TestUnpackSections(t *testing.T) {
 	tooLong := append(make([]byte, 16), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01)
 	if got := unpackSections(tooLong); len(got) > 0 {
 		t.Errorf("a length of 2^64-1 gives %v, want nothing", got)
-	}
-}
-
-func mustExec(t *testing.T, s *Store, statements ...string) {
-	t.Helper()
-	for _, statement := range statements {
-		if _, err := s.write.ExecContext(context.WithoutCancel(t.Context()), statement); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
