@@ -7,8 +7,8 @@ import (
 	"github.com/popfetch/popfetch/deliver"
 )
 
-// settle waits until the committers have done their work. QUIT waits too, even where nothing is deleted: a server may delete at QUIT
-// what was retrieved (RFC 2449 section 6.7).
+// settle waits until the committers have done their work. So QUIT waits for that even where nothing is deleted: a server may delete
+// at QUIT what was retrieved (RFC 2449 section 6.7).
 func (r *retrieval) settle(committers *sync.WaitGroup) error {
 	done := make(chan struct{})
 	go func() {

@@ -10,8 +10,8 @@ profile_head() {
 	printf '\n'
 }
 
-# profile CASE PROGRAM... runs the programs in turn, $rounds times each, and prints for who had the processors, and for what, how many
-# seconds of one run. The variables of measure say what a run is.
+# profile CASE PROGRAM... runs the programs in turn, $rounds times each, and prints who had the processors, and what for, in seconds of one
+# run. What there is no sample of counts as idle: of an idle processor many are missing. The variables of measure say what a run is.
 profile() {
 	local case=$1 program round
 	shift
@@ -20,17 +20,18 @@ profile() {
 	for ((round = 0; round < rounds; round++)); do
 		for program; do
 			run_once "$program" || die "$case: $program failed"
-			perf script --input="$work/perf" --fields=comm,time,ip,sym 2>/dev/null | profile_samples "${program#many_}" >>"$work/samples"
+			perf script --input="$work/perf" --fields=comm,time,ip,sym >"$work/stacks" 2>"$work/output" || die "$case: $(<"$work/output")"
+			profile_samples "${program#many_}" <"$work/stacks" >>"$work/samples"
 		done
 	done
 	profile_rows "$case" "$@" <"$work/samples"
 	wrap=()
 }
 
-# profile_samples PROGRAM makes lines "program who what seconds". What the kernel does for somebody goes by the system call that asked
-# for it; what it does on somebody's time without being asked, as for the network, is its own.
+# profile_samples PROGRAM makes lines "program who what seconds". A processor in the kernel is there for the system call that it is in,
+# which includes the way through loopback to the other side, or for a page fault; "interrupt" is what comes uncalled.
 profile_samples() {
-	awk -v program="$1" -v second="$samples_a_second" '
+	awk -v program="$1" -v rate="$samples_a_second" -v processors="$(nproc)" '
 		function who() {
 			if (comm == "pop3" || comm == "pop3-login") return comm
 			return comm == program ? "program" : "others"
@@ -38,48 +39,49 @@ profile_samples() {
 		function what() {
 			if (who() == "others") return ""
 			if (call) return call
-			if (kernel) return "kernel"
+			if (kernel) return "interrupt"
+			if (comm != "popfetch") return "itself"
 			if (leaf ~ /sha256/) return "SHA-256"
-			if (program == "popfetch" && leaf ~ /^(internal\/)?runtime/) return "Go runtime"
-			if (program == "popfetch" && comm == program && leaf !~ /[.\/]|^(index|count|memeq|cmp)/) return "SQLite"
-			return "itself"
+			if (leaf ~ /^(internal\/)?runtime|^gcWriteBarrier|^aeshash/) return "Go runtime"
+			if (leaf ~ /[.\/[]|^vdso|^(index|indexbyte|count|memeq|cmp)body$/) return "itself"
+			return "C library" # SQLite most of all
 		}
-		NF == 0 { if (comm && comm != "swapper") ticks[who() "\t" what()]++; comm = ""; next }
-		!comm { comm = $1; last = $2 + 0; if (!first) first = last; leaf = call = ""; kernel = 0; next }
+		NF == 0 { if (comm && comm != "swapper") { ticks[who() "\t" what()]++; busy++ } comm = ""; next }
+		!comm { comm = $1; last = $NF + 0; if (!first) first = last; leaf = call = ""; kernel = 0; next }
 		!leaf { leaf = $2; kernel = $1 ~ /^ffff/ }
-		!call && match($2, /^(__x64_sys_|ksys_)/) { call = substr($2, RLENGTH + 1) }
-		!call && $2 == "asm_exc_page_fault" { call = "page faults" }
+		!call && match($2, /^(__[a-z0-9]+_sys_|ksys_)/) { call = substr($2, RLENGTH + 1) }
+		!call && $2 == "asm_exc_page_fault" { call = "page fault" }
 		END {
-			for (t in ticks) printf "%s\t%s\t%.4f\n", program, t, ticks[t] / second
+			for (t in ticks) printf "%s\t%s\t%.4f\n", program, t, ticks[t] / rate
+			printf "%s\tidle\t\t%.4f\n", program, processors * (last - first) - busy / rate
 			printf "%s\trun\t\t%.4f\n", program, last - first
 		}'
 }
 
-# profile_rows CASE PROGRAM... prints who had a processor for how long, and what for, if it was more than a fiftieth of a second; and how
-# long the run was.
+# profile_rows CASE PROGRAM... prints for each who all that it had, and of that what was a fiftieth of a second or more, and the rest.
 profile_rows() {
 	local case=$1
 	shift
-	awk -F '\t' -v case="$case" -v programs="${*//many_/}" -v rounds="$rounds" '
-		function add(who, what, program, seconds) { spent[who "\t" what, program] += seconds; rows[who "\t" what] }
-		function row(key, i) {
-			split(key, part, "\t")
-			printf "%-10s %-10s %-11s", case, part[1], part[2]
-			for (i = 1; i <= n; i++) printf " %9.2f", spent[key, name[i]]
-			print ""
-		}
+	awk -F '\t' -v programs="${*//many_/}" -v rounds="$rounds" '
+		function add(row, program, seconds) { rows[row]; spent[row, program] += seconds }
 		BEGIN { n = split(programs, name, " ") }
 		{
-			took[$2 "\t" $3, $1] += $4 / rounds
-			if (took[$2 "\t" $3, $1] >= 0.02) large[$2 "\t" $3]
-			add($2, "all", $1, $4 / rounds)
+			add($2 "\tall", $1, $4 / rounds)
+			if ($3) took[$2 "\t" $3, $1] += $4 / rounds
 		}
 		END {
+			for (key in took) if (took[key] >= 0.02) { split(key, part, SUBSEP); large[part[1]] }
 			for (key in took) {
 				split(key, part, SUBSEP)
-				split(part[1], of, "\t")
-				if (of[2]) add(of[1], part[1] in large ? of[2] : "rest", part[2], took[key])
+				row = part[1]
+				if (!(row in large)) sub(/\t.*/, "\trest", row)
+				add(row, part[2], took[key])
 			}
-			for (key in rows) row(key)
-		}' | LC_ALL=C sort -k 2,2 -k 4,4rn
+			for (row in rows) {
+				printf "%s", row
+				for (i = 1; i <= n; i++) printf "\t%.2f", spent[row, name[i]]
+				print ""
+			}
+		}' | LC_ALL=C sort -t $'\t' -k 1,1 -k 3,3rn |
+		awk -F '\t' -v of="$case" '{ printf "%-10s %-10s %-11s", of, $1, $2; for (i = 3; i <= NF; i++) printf " %9s", $i; print "" }'
 }
