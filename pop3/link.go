@@ -2,6 +2,7 @@ package pop3
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -27,8 +28,9 @@ type wait struct {
 // link is the connection of a session. It puts the limit of the present wait, and the context of the present call, on each
 // read and write.
 type link struct {
-	conn net.Conn
-	wait wait
+	conn   net.Conn
+	socket net.Conn // what is below TLS
+	wait   wait
 
 	mu   sync.Mutex // a context ends in a goroutine of its own
 	call *call      // the present one; guarded by mu
@@ -38,7 +40,11 @@ type link struct {
 type call struct{ ctx context.Context }
 
 func newLink(conn net.Conn) *link {
-	return &link{conn: conn, call: &call{context.Background()}}
+	socket := conn
+	if secured, ok := conn.(*tls.Conn); ok {
+		socket = secured.NetConn()
+	}
+	return &link{conn: conn, socket: socket, call: &call{context.Background()}}
 }
 
 // use puts ctx on the link until end is called, which brings back the one before.
@@ -110,6 +116,7 @@ func (l *link) write(p []byte, limit time.Duration) error {
 	err := l.deadline(l.conn.SetWriteDeadline, time.Now().Add(limit))
 	if err == nil {
 		_, err = l.conn.Write(p)
+		acknowledgeAtOnce(l.socket)
 	}
 	_, err = l.result(0, err)
 	return err
