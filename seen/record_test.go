@@ -99,6 +99,30 @@ func TestStore_Diff_anyOctets(t *testing.T) {
 	}
 }
 
+// A row says the same when it is read with many others, whatever its kind.
+func TestTable_anyKind(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	mustCommit(t, s, account, recordOf(listingOf("a")[0]))
+	conn, err := s.read.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // it was only read
+	for _, kind := range []Kind{0, Delivered, Marked, 3, 4, 9, -1} {
+		if _, err := s.write.ExecContext(t.Context(), "UPDATE seen SET kind = ?", int(kind)); err != nil {
+			t.Fatal(err)
+		}
+		k, err := tableOf(t.Context(), conn, account, nil, []string{"a"}).next()
+		if err != nil || k == nil || len(k.records) != 1 {
+			t.Fatalf("next() = %+v, %v, want one record", k, err)
+		}
+		if r := k.records[0]; r.kind != kind || r.deliveredAt != now.UnixMilli() {
+			t.Errorf("of kind %d, delivered at %d: read as of kind %d, delivered at %d", kind, now.UnixMilli(), r.kind, r.deliveredAt)
+		}
+	}
+}
+
 func TestStore_Commit_replaces(t *testing.T) {
 	s := open(t)
 	account := enter(t, s)

@@ -126,9 +126,9 @@ type table struct {
 // packed makes one text of many rows: numbers, the length of the unique-id the last of them, each with a space behind it, and the
 // unique-id. Handing rows over one by one takes half as long again, with several small pieces of memory for each; and while
 // they are handed over, Finish could not change them. Writing and reading the numbers is most of the work, so that a plain row, as nearly
-// all are, has but three: kind and time of delivery in one, then the octets.
+// all are, has but three: kind and time of delivery in one, then the octets. A kind that does not fit there is none of ours, or a later one.
 const packed = `
-	SELECT coalesce(group_concat(iif(copy = 0 AND absent_at = 0 AND deleted_at = 0 AND delivered_at >= 0,
+	SELECT coalesce(group_concat(iif(copy = 0 AND absent_at = 0 AND deleted_at = 0 AND delivered_at >= 0 AND kind BETWEEN 0 AND 3,
 		concat_ws(' ', delivered_at * 4 + kind, listed, length(unique_id), unique_id),
 		concat_ws(' ', -1, copy, kind, listed, delivered_at, absent_at, deleted_at, length(unique_id), unique_id)), ''), '')
 	FROM `
