@@ -108,7 +108,7 @@ func TestTable_anyKind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // it was only read
+	defer conn.Close()
 	for _, kind := range []Kind{0, Delivered, Marked, 3, 4, 9, -1} {
 		if _, err := s.write.ExecContext(t.Context(), "UPDATE seen SET kind = ?", int(kind)); err != nil {
 			t.Fatal(err)
