@@ -83,6 +83,8 @@ func carry(src, dst net.Conn, delay time.Duration) {
 			buffer := make([]byte, 32<<10)
 			n, err := src.Read(buffer)
 			line <- chunk{octets: buffer[:n], due: time.Now().Add(delay)}
+			// The other side could not acknowledge it before, and the kernel might take longer.
+			time.AfterFunc(2*delay, func() { acknowledge(src) })
 			if err != nil {
 				return
 			}
