@@ -186,7 +186,7 @@ func goldenDifference(got, want string) string {
 // TestWire holds the order of commands, the outcome and the events of typical runs.
 func TestWire(t *testing.T) {
 	t.Parallel()
-	for _, scenes := range []map[string]func(t *testing.T) *wire{firstRuns, laterRuns, oddRuns, furtherSessions} {
+	for _, scenes := range []map[string]func(t *testing.T) *wire{firstRuns, laterRuns, oddRuns, furtherSessions, moreSessions} {
 		for name, scene := range scenes {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -202,7 +202,7 @@ func TestWire_files(t *testing.T) {
 	for _, name := range filesIn(t, filepath.Join("testdata", "wire")) {
 		name = strings.TrimSuffix(name, ".txt")
 		known := false
-		for _, scenes := range []map[string]func(t *testing.T) *wire{firstRuns, laterRuns, oddRuns, furtherSessions} {
+		for _, scenes := range []map[string]func(t *testing.T) *wire{firstRuns, laterRuns, oddRuns, furtherSessions, moreSessions} {
 			_, ok := scenes[name]
 			known = known || ok
 		}
