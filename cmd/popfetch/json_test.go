@@ -74,15 +74,7 @@ func normalised(out string) string {
 // useProgram makes the account deliver to a program instead of its Maildir.
 func (l *jsonLog) useProgram(command string) {
 	l.t.Helper()
-	path := filepath.Join(l.dir, "config.toml")
-	text, err := os.ReadFile(path)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	changed := strings.Replace(string(text), `maildir = "`+l.maildir+`"`, `mda = '''`+command+`'''`, 1)
-	if err := os.WriteFile(path, []byte(changed), 0o600); err != nil {
-		l.t.Fatal(err)
-	}
+	l.replace(l.t, `maildir = "`+l.maildir+`"`, `mda = '''`+command+`'''`)
 }
 
 // jsonCase is an account, and the commands whose output is compared.
