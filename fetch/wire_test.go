@@ -1,7 +1,6 @@
 package fetch_test
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,8 +11,6 @@ import (
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/poptest"
 )
-
-var updateWire = flag.Bool("update-wire", false, "write testdata/wire/*.txt from what the tests see")
 
 // wire writes down what runs of one account say on the wire, to be compared with a golden file.
 //
@@ -158,7 +155,7 @@ func (w *wire) check(name string) {
 	w.server.CheckRules(w.t)
 	path := filepath.Join("testdata", "wire", name+".txt")
 	got := w.text.String()
-	if *updateWire {
+	if os.Getenv("POPFETCH_GOLDEN") == "write" {
 		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
 			w.t.Fatal(err)
 		}
@@ -183,7 +180,8 @@ func goldenDifference(got, want string) string {
 	return fmt.Sprintf("line %d, behind\n%s\ngot\n%s\nwant\n%s", i+1, strings.Join(gotLines[max(0, i-5):i], "\n"), at(gotLines), at(wantLines))
 }
 
-// TestWire holds the order of commands, the outcome and the events of typical runs.
+// TestWire holds the order of commands, the outcome and the events of typical runs. Where a change is
+// meant, POPFETCH_GOLDEN=write makes it write the golden files; git diff then shows what is otherwise.
 func TestWire(t *testing.T) {
 	t.Parallel()
 	for _, scenes := range []map[string]func(t *testing.T) *wire{firstRuns, laterRuns, oddRuns, furtherSessions, moreSessions} {

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,8 +13,6 @@ import (
 
 	"github.com/popfetch/popfetch/internal/poptest"
 )
-
-var updateJSON = flag.Bool("update-json", false, "write testdata/json/*.txt from what the tests see")
 
 // jsonLog writes down what commands print as JSON, to be compared with a golden file.
 type jsonLog struct {
@@ -207,7 +204,8 @@ var jsonCases = []jsonCase{
 	}},
 }
 
-// TestJSON holds each field that --json prints, for each kind of outcome.
+// TestJSON holds each field that --json prints, for each kind of outcome. POPFETCH_GOLDEN=write makes
+// it write the golden files.
 func TestJSON(t *testing.T) {
 	t.Parallel()
 	for _, test := range jsonCases {
@@ -216,7 +214,7 @@ func TestJSON(t *testing.T) {
 			l := &jsonLog{t: t, account: newAccount(t, poptest.Numbered(3, 500), test.lines...)}
 			test.show(l)
 			path := filepath.Join("testdata", "json", test.name+".txt")
-			if *updateJSON {
+			if os.Getenv("POPFETCH_GOLDEN") == "write" {
 				if err := os.WriteFile(path, []byte(l.text.String()), 0o600); err != nil {
 					t.Fatal(err)
 				}

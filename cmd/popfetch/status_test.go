@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,8 +10,6 @@ import (
 
 	"github.com/popfetch/popfetch/internal/poptest"
 )
-
-var updateStatus = flag.Bool("update-status", false, "write testdata/status.txt from what the tests see")
 
 // faultColumns are what a server does in the place of its reply.
 var faultColumns = []struct {
@@ -32,7 +29,8 @@ var faultColumns = []struct {
 var faultRows = []string{"greeting", "CAPA", "UTF8", "AUTH", "STAT", "LIST", "UIDL", "TOP 2", "RETR 4", "DELE 2", "QUIT"}
 
 // TestStatus_server holds the exit status of a run for each fault at each command. When the fault is
-// over, the next run ends well, and each message was delivered once.
+// over, the next run ends well, and each message was delivered once. POPFETCH_GOLDEN=write makes it
+// write the table.
 func TestStatus_server(t *testing.T) {
 	t.Parallel()
 	cells := make([][]string, len(faultRows))
@@ -60,7 +58,7 @@ func TestStatus_server(t *testing.T) {
 	}
 	table.WriteString("\n")
 	path := filepath.Join("testdata", "status.txt")
-	if *updateStatus {
+	if os.Getenv("POPFETCH_GOLDEN") == "write" {
 		if err := os.WriteFile(path, []byte(table.String()), 0o600); err != nil {
 			t.Fatal(err)
 		}
