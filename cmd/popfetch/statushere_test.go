@@ -104,7 +104,7 @@ tls_fingerprint = "` + strings.Repeat("00", 32) + `"`}},
 		delivers(t, a)
 		a.Drop("").SetUIDs(func(i int, _ string) string { return fmt.Sprint("new-", i) })
 	}},
-	{name: "deadline", status: 75, asked: true, left: 1, lines: []string{`deadline = "2s"`}, prepare: func(_ *testing.T, a *account) {
+	{name: "deadline", status: 75, asked: true, left: 1, lines: []string{`deadline = "4s"`}, prepare: func(_ *testing.T, a *account) {
 		a.answers("RETR 2", poptest.Stall(20))
 	}},
 
