@@ -96,14 +96,15 @@ func TestFinish_grace(t *testing.T) {
 	deliverAll(t, s, account, listing[:2])
 	mustSetAside(t, s, account, Aside{Key: listing[2].Key, Reason: Refused})
 	here := listing[:1]
+	const grace = 90 * 24 * time.Hour // spelled out, so that a change of graceTime fails here
 	for _, step := range []struct {
 		after   time.Duration
 		records int
 		left    []Entry
 	}{
 		{0, 2, here},
-		{graceTime, 2, here},             // not longer than the grace time
-		{graceTime + time.Hour, 1, here}, // longer
+		{grace, 2, here},             // not longer than the grace time
+		{grace + time.Hour, 1, here}, // longer
 	} {
 		if err := s.Finish(t.Context(), account, Diff{}, step.left, nil, now.Add(step.after)); err != nil {
 			t.Fatalf("Finish() = %v", err)
