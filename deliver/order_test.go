@@ -19,7 +19,7 @@ import (
 	"github.com/popfetch/popfetch/internal/systrace"
 )
 
-// childVariable makes the test binary deliver childMessages to the Maildir, or "mda:" command, that it names, and end.
+// childVariable makes the test binary do the work that its value names, see child, and end.
 const childVariable = "POPFETCH_DELIVER_TEST_CHILD"
 
 const childMessages = syncfsFrom + 1
@@ -42,12 +42,22 @@ func childMessage(n int) []byte {
 	return bytes.Repeat(fmt.Appendf(nil, "line of message %d\r\n", n), 4000)
 }
 
-func child(target string) error {
-	var to Target = NewMaildir(target)
-	messages := childMessages
-	if command, isMDA := strings.CutPrefix(target, "mda:"); isMDA {
-		to, messages = &MDA{Command: command}, 1
+// child does what the value of childVariable asks for: "KIND:ARGUMENT", or the path of a Maildir.
+func child(task string) error {
+	switch kind, argument, _ := strings.Cut(task, ":"); kind {
+	case "mda":
+		return deliverTo(&MDA{Command: argument}, 1, childMessage)
+	case "many":
+		return deliverTo(NewMaildir(argument), manyMessages, smallMessage)
+	case "sync":
+		return syncFound(NewMaildir(argument))
+	default:
+		return deliverTo(NewMaildir(task), childMessages, childMessage)
 	}
+}
+
+// deliverTo delivers messages to a target in one batch.
+func deliverTo(to Target, messages int, message func(int) []byte) error {
 	batch, err := to.Begin(context.Background())
 	if err != nil {
 		return err
@@ -57,7 +67,7 @@ func child(target string) error {
 		if err != nil {
 			return err
 		}
-		_, err = d.Write(childMessage(i))
+		_, err = d.Write(message(i))
 		if err := errors.Join(err, d.Close()); err != nil {
 			return err
 		}
@@ -66,21 +76,27 @@ func child(target string) error {
 	return err
 }
 
-// trace runs the child, which delivers to target, and tells watch of the system calls that concern files below dir. It returns the exit
-// status, -1 after a kill.
-func trace(t *testing.T, target, dir string, watch systrace.Watch) (status int) {
+// trace runs the child with a task, and tells watch of the system calls that concern files below
+// dir. It returns the exit status, -1 after a kill.
+func trace(t *testing.T, task, dir string, watch systrace.Watch) (status int) {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	environment := append(os.Environ(), childVariable+"="+target, noRaceWait)
-	status, err = systrace.Run([]string{self}, environment, os.Stderr, time.Minute, func(c *systrace.Call, done bool) systrace.Verdict {
+	return traceAll(t, task, func(c *systrace.Call, done bool) systrace.Verdict {
 		if !strings.HasPrefix(c.Path, dir) {
 			return systrace.Verdict{}
 		}
 		return watch(c, done)
 	})
+}
+
+// traceAll is trace for all system calls.
+func traceAll(t *testing.T, task string, watch systrace.Watch) (status int) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	environment := append(os.Environ(), childVariable+"="+task, noRaceWait)
+	status, err = systrace.Run([]string{self}, environment, os.Stderr, time.Minute, watch)
 	if errors.Is(err, systrace.ErrUnsupported) {
 		t.Skip(err)
 	}
