@@ -49,6 +49,23 @@ func TestFiledMail_stateLost(t *testing.T) {
 	checkCount(t, server, "RETR", 3)
 }
 
+// A look finds the messages that the target holds, and records nothing of them.
+func TestLook_found(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"), letter("b"))
+	r := newRig(t, server.Addr())
+	r.runs("2 listed, 2 new, 2 delivered")
+	r.runner.Store = openStore(t, t.TempDir())
+	if _, err := r.runner.Store.Enter(t.Context(), r.account.Name, r.account.Server, r.account.User); err != nil {
+		t.Fatal(err)
+	}
+	survey, err := r.runner.Look(t.Context(), &r.account)
+	if err != nil || len(survey.Plan.Recognise) != 2 || len(survey.Plan.Retrieve) != 0 {
+		t.Errorf("Look() = %+v, %v, want 2 to be recognised", survey, err)
+	}
+	r.has()
+}
+
 // file moves the messages in new to a Maildir++ folder, as a mail program does after reading them.
 func (r *rig) file(folder string) {
 	r.t.Helper()
