@@ -24,6 +24,12 @@ need() {
 	fi
 }
 
+# need_compiler notes what cgo calls. The package gcc only recommends the header files.
+need_compiler() {
+	need gcc gcc "popfetch keeps its records in SQLite, which is C"
+	need /usr/include/stdio.h libc6-dev "C's header files, for SQLite"
+}
+
 # install_missing installs what need has noted, or says how to.
 install_missing() {
 	((${#missing_packages[@]})) || return 0
