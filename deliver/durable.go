@@ -23,11 +23,13 @@ func inParallel(n int, do func(i int) error) error {
 		errs = make([]error, n)
 	)
 	for range min(n, syncsAtOnce) {
-		wg.Go(func() {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 				errs[i] = do(i)
 			}
-		})
+		}()
 	}
 	wg.Wait()
 	return errors.Join(errs...)

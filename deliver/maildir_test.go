@@ -320,14 +320,16 @@ func TestMaildirCommit_atOnce(t *testing.T) {
 	}
 	var group sync.WaitGroup
 	for i, batch := range batches {
-		group.Go(func() {
+		group.Add(1)
+		go func() {
+			defer group.Done()
 			if i == 0 {
 				_ = errors.Join(batch.writeHeld(), batch.closed[0].file.Close())
 			}
 			if _, err := batch.Commit(t.Context()); (err != nil) != (i == 0) {
 				t.Errorf("Commit() of batch %d = %v, want an error for batch 0 only", i, err)
 			}
-		})
+		}()
 	}
 	group.Wait()
 	want := len(batches[1].closed) + len(batches[2].closed) + len(batches[3].closed)

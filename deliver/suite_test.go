@@ -152,7 +152,11 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 		}
 		var group sync.WaitGroup
 		for half := range slices.Chunk(want, 8) {
-			group.Go(func() { deliverAll(t, f, half) })
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				deliverAll(t, f, half)
+			}()
 		}
 		group.Wait()
 		wantDelivered(t, f, want...)

@@ -155,10 +155,12 @@ func (r *Runner) Run(ctx context.Context, accounts []Account) []Result {
 	results := make([]Result, len(accounts))
 	var wg sync.WaitGroup
 	for i := range accounts {
-		wg.Go(func() {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
 			defer r.guard()
 			results[i] = r.runOne(ctx, &accounts[i])
-		})
+		}()
 	}
 	wg.Wait()
 	return results

@@ -19,7 +19,11 @@ func (r *Runner) Poll(ctx context.Context, accounts []Account, done func(Result)
 		if accounts[i].Interval <= 0 {
 			continue
 		}
-		wg.Go(func() { r.poll(ctx, &accounts[i], done) })
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			r.poll(ctx, &accounts[i], done)
+		}()
 	}
 	wg.Wait()
 }

@@ -167,12 +167,14 @@ func (r *retrieval) run() error {
 	r.late = late
 	var committers sync.WaitGroup
 	r.join = func() {
-		committers.Go(func() {
+		committers.Add(1)
+		go func() {
+			defer committers.Done()
 			defer r.runner.guard()
 			for b := range r.full {
 				r.commit(b)
 			}
-		})
+		}()
 	}
 	err := r.read()
 	r.handOver()

@@ -137,7 +137,9 @@ func TestRunner_concurrent(t *testing.T) {
 	for i := range 6 {
 		server := newServer(t, poptest.Numbered(20, 200)...)
 		account := r.newAccount(fmt.Sprint("account-", i), server.Addr(), deliver.NewMaildir(filepath.Join(r.state, fmt.Sprint("mail-", i))))
-		calls.Go(func() {
+		calls.Add(1)
+		go func() {
+			defer calls.Done()
 			for range 2 {
 				if result := r.runner.Run(t.Context(), []fetch.Account{account})[0]; result.Err != nil {
 					t.Errorf("%s: %v, want no error", result.Account, result.Err)
@@ -146,7 +148,7 @@ func TestRunner_concurrent(t *testing.T) {
 			if got := len(filesIn(t, filepath.Join(r.state, fmt.Sprint("mail-", i), "new"))); got != 20 {
 				t.Errorf("account-%d has %d messages, want 20", i, got)
 			}
-		})
+		}()
 	}
 	calls.Wait()
 }

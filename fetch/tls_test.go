@@ -191,14 +191,16 @@ func TestTLS_refused(t *testing.T) {
 			t.Fatal(err)
 		}
 		var server sync.WaitGroup
-		server.Go(func() {
+		server.Add(1)
+		go func() {
+			defer server.Done()
 			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
 			defer conn.Close()
 			_, _ = io.Copy(io.Discard, tls.Server(conn, config))
-		})
+		}()
 		t.Cleanup(func() {
 			_ = listener.Close()
 			server.Wait()

@@ -340,7 +340,11 @@ func TestStore_concurrent(t *testing.T) {
 	errs := make(chan error, runs)
 	var wg sync.WaitGroup
 	for run := range runs {
-		wg.Go(func() { errs <- wholeRun(t.Context(), stores[run%2], fmt.Sprint("account ", run), messages) })
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			errs <- wholeRun(t.Context(), stores[run%2], fmt.Sprint("account ", run), messages)
+		}()
 	}
 	wg.Wait()
 	close(errs)

@@ -72,7 +72,7 @@ without_services() {
 }
 
 # need_go stops where there is no usable Go. From 1.21 on the go command fetches
-# the version that go.mod asks for; Debian's package forbids that by
+# the toolchain that go.mod names; Debian's package forbids that by
 # GOTOOLCHAIN=local, hence the export.
 need_go() {
 	local have
