@@ -66,7 +66,8 @@ type maildirDelivery struct {
 	early   bool         // the file is closed already, and synced or left to syncfs
 	held    []byte       // the whole message, in the memory of the batch, if it has no file
 	writer  *lineWriter  // nil once closed or aborted
-	receipt Receipt
+	place   [1]Place
+	verdict Verdict
 }
 
 func (b *maildirBatch) path(folder, name string) string {
@@ -153,7 +154,7 @@ func (d *maildirDelivery) Close() error {
 		return errNotOpen
 	}
 	d.keepInMemory()
-	octets, digest, err := d.writer.finish()
+	sum, err := d.writer.finish()
 	d.leave()
 	if err == nil && d.file != nil {
 		err = d.closeEarly(len(d.batch.closed) + 1)
@@ -161,7 +162,7 @@ func (d *maildirDelivery) Close() error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("writing a message: %w", err), d.remove())
 	}
-	d.receipt = Receipt{Place: withOctets(d.name, octets), Octets: octets, SHA256: digest}
+	d.place[0] = Place{Name: withOctets(d.name, sum.Octets), Sum: sum}
 	d.batch.closed = append(d.batch.closed, d)
 	return nil
 }
@@ -193,7 +194,9 @@ func (d *maildirDelivery) Abort() error {
 	return d.remove()
 }
 
-func (d *maildirDelivery) Receipt() Receipt { return d.receipt }
+func (d *maildirDelivery) Receipt() Receipt { return Receipt{d.place[0].Sum, d.place[:]} }
+
+func (d *maildirDelivery) Verdict() Verdict { return d.verdict.orUnsettled() }
 
 // leave ends the time in which d is the batch's open delivery.
 func (d *maildirDelivery) leave() {
@@ -218,37 +221,54 @@ func (d *maildirDelivery) remove() error {
 	return nil
 }
 
-// Commit writes the files of the messages that are in memory, syncs all, renames them into new and syncs new, in this order: a
-// file is seen only when it would survive a power cut. What a full disk does not take, and what comes after it, leaves
-// nothing; what was renamed stays, and Find will know it.
-func (b *maildirBatch) Commit(ctx context.Context) (safe int, err error) {
+// Commit writes the files of the messages that are in memory, syncs all, renames them into new and
+// syncs new, in this order: a file is seen only when it would survive a power cut. Of a message that
+// a full disk does not take, and of those behind it, nothing is left. What was renamed stays, and
+// Find will know it.
+func (b *maildirBatch) Commit(ctx context.Context) error {
 	switch {
 	case b.finished:
-		return 0, errFinished
+		return errFinished
 	case b.open != nil:
-		return 0, errors.New("deliver: a delivery is still open")
-	case ctx.Err() != nil:
-		return 0, errors.Join(fmt.Errorf("committing a batch: %w", ctx.Err()), b.Discard())
+		return errors.New("deliver: a delivery is still open")
+	}
+	all := b.closed
+	err := b.commit(ctx)
+	for _, d := range all {
+		if d.verdict.Outcome != Safe {
+			d.verdict.Err = err
+		}
+	}
+	return err
+}
+
+// commit does what Commit promises, and gives a verdict to those messages that are safe.
+func (b *maildirBatch) commit(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return errors.Join(fmt.Errorf("committing a batch: %w", err), b.Discard())
 	}
 	writeErr := b.writeHeld()
 	if len(b.closed) == 0 {
-		return 0, errors.Join(writeErr, b.Discard())
+		return errors.Join(writeErr, b.Discard())
 	}
 	if err := b.syncFiles(); err != nil {
-		return 0, errors.Join(writeErr, err, b.Discard())
+		return errors.Join(writeErr, err, b.Discard())
 	}
 	into, err := openFolder(b.path("new", "")) // by its path, so that a Maildir that was moved meanwhile gets nothing
 	if err != nil {
-		return 0, errors.Join(writeErr, fmt.Errorf("committing a batch: %w", missing(err)), b.Discard())
+		return errors.Join(writeErr, fmt.Errorf("committing a batch: %w", missing(err)), b.Discard())
 	}
 	defer into.Close() //nolint:errcheck // it is synced by then
 	b.finished = true
 	defer b.release()
 	moveErr := b.moveInto(into)
 	if err := into.Sync(); err != nil {
-		return 0, errors.Join(writeErr, moveErr, fmt.Errorf("syncing new: %w", err))
+		return errors.Join(writeErr, moveErr, fmt.Errorf("syncing new: %w", err))
 	}
-	return len(b.closed), errors.Join(writeErr, moveErr)
+	for _, d := range b.closed {
+		d.verdict.Outcome = Safe
+	}
+	return errors.Join(writeErr, moveErr)
 }
 
 // release lets go of what the batch has besides its files.
@@ -289,7 +309,7 @@ func (b *maildirBatch) writeHeld() error {
 // moveInto renames the files from tmp into new; a failure is like one of writeHeld.
 func (b *maildirBatch) moveInto(into *os.File) error {
 	for i, d := range b.closed {
-		if err := rename(b.tmp, d.file.name, into, d.receipt.Place); err != nil {
+		if err := rename(b.tmp, d.file.name, into, d.place[0].Name); err != nil {
 			err = fmt.Errorf("moving message %d of %d into new: %w", i+1, len(b.closed), err)
 			return errors.Join(err, b.drop(i))
 		}

@@ -14,16 +14,22 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // namesAtOnce is how many names are read from a folder before the next look at the context.
 const namesAtOnce = 4096
 
-// Find reads the names in new and cur, and with deep those in each Maildir++ folder (".Name"). A file counts only if it
-// has as many octets as its name tells. A missing Maildir is ErrMissing.
+// clockSlack is by how much the clocks of this machine and of the Maildir's disk may differ.
+const clockSlack = time.Hour
+
+// Find reads the names in new and cur, and those in the Maildir++ folders (".Name") that changed
+// since. A folder has changed when a file came into its new or cur, or left it. A file counts only
+// if it has as many octets as its name tells. A missing Maildir is ErrMissing.
 //
-// go-maildir's Walk is of no use here: it does not look into new, and takes a name without ":2," for an error.
-func (m *Maildir) Find(ctx context.Context, tokens iter.Seq[Token], deep bool) (map[Token][]string, error) {
+// go-maildir's Walk is of no use here: it does not look into new, and takes a name without ":2,"
+// for an error.
+func (m *Maildir) Find(ctx context.Context, tokens iter.Seq[Token], since time.Time) (map[Token][]string, error) {
 	wanted := sync.OnceValue(func() map[Token]bool { // not for a Maildir that holds nothing of ours
 		all := make(map[Token]bool)
 		for token := range tokens {
@@ -31,19 +37,15 @@ func (m *Maildir) Find(ctx context.Context, tokens iter.Seq[Token], deep bool) (
 		}
 		return all
 	})
-	folders := []string{"."}
-	if deep {
-		more, err := m.subfolders()
-		if err != nil {
-			return nil, fmt.Errorf("finding messages: %w", missing(err))
-		}
-		folders = append(folders, more...)
-	}
 	found := make(map[Token][]string)
-	for _, folder := range folders {
-		if err := m.findIn(ctx, folder, wanted, found); err != nil {
-			return nil, fmt.Errorf("finding messages: %w", missing(err))
-		}
+	find := func(folder string) error { return m.findIn(ctx, folder, wanted, found) }
+	// The folders come last: a message that is filed meanwhile has changed its folder by then.
+	err := find(".")
+	if err == nil {
+		err = m.eachFolder(since, find)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("finding messages: %w", missing(err))
 	}
 	return found, nil
 }
@@ -98,18 +100,31 @@ func (m *Maildir) findIn(ctx context.Context, folder string, wanted func() map[T
 	return nil
 }
 
-func (m *Maildir) subfolders() ([]string, error) {
+// eachFolder calls do with each Maildir++ folder that changed since; for the zero time, with all.
+func (m *Maildir) eachFolder(since time.Time, do func(folder string) error) error {
 	names, err := os.ReadDir(m.path)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var folders []string
 	for _, entry := range names {
-		if strings.HasPrefix(entry.Name(), ".") {
-			folders = append(folders, entry.Name())
+		folder := entry.Name()
+		if !strings.HasPrefix(folder, ".") {
+			continue
+		}
+		if !since.IsZero() {
+			at, err := m.changes(folder)
+			if err != nil {
+				return err
+			}
+			if max(at[0], at[1]) < since.Add(-clockSlack).UnixNano() {
+				continue
+			}
+		}
+		if err := do(folder); err != nil {
+			return err
 		}
 	}
-	return folders, nil
+	return nil
 }
 
 // walk visits the files in new and cur of folder, by their place and name. A mail program may work in the folder at the

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // put writes a message at a place of the Maildir, as a mail program would have left it there.
@@ -31,9 +32,9 @@ func move(t *testing.T, m *Maildir, from, to string) {
 	}
 }
 
-func find(t *testing.T, m *Maildir, deep bool, tokens ...Token) map[Token][]string {
+func find(t *testing.T, m *Maildir, since time.Time, tokens ...Token) map[Token][]string {
 	t.Helper()
-	found, err := m.Find(t.Context(), slices.Values(tokens), deep)
+	found, err := m.Find(t.Context(), slices.Values(tokens), since)
 	if err != nil {
 		t.Fatalf("Find() = %v, want no error", err)
 	}
@@ -66,25 +67,29 @@ func TestMaildirHolds(t *testing.T) {
 
 func TestMaildirFind(t *testing.T) {
 	name := named(1)
+	now := time.Now()
+	var all time.Time
 	cases := []struct {
 		name  string
 		place string
-		deep  bool
+		since time.Time
 		want  bool
 	}{
-		{"new", "new/" + name, false, true},
-		{"cur", "cur/" + name + ":2,", false, true},
-		{"flags", "cur/" + name + ":2,FS", false, true},
-		{"flags in new", "new/" + name + ":2,S", false, true},
-		{"virtual size", "cur/" + name + ",W=5:2,S", false, true},
-		{"tmp", "tmp/" + name, true, false},
-		{"folder", ".Archive/cur/" + name + ":2,S", true, true},
-		{"folder in a folder", ".Archive.2026/new/" + name, true, true},
-		{"folder, not deep", ".Archive/cur/" + name + ":2,S", false, false},
-		{"too short for its name", "new/" + strings.Replace(name, "S=4", "S=5", 1), false, false},
-		{"too long for its name", "new/" + strings.Replace(name, "S=4", "S=3", 1), false, false},
-		{"without octets", "new/" + strings.Replace(name, ",S=4", "", 1), false, false},
-		{"another token", "new/" + named(2), false, false},
+		{"new", "new/" + name, now, true},
+		{"cur", "cur/" + name + ":2,", now, true},
+		{"flags", "cur/" + name + ":2,FS", now, true},
+		{"flags in new", "new/" + name + ":2,S", now, true},
+		{"virtual size", "cur/" + name + ",W=5:2,S", now, true},
+		{"tmp", "tmp/" + name, all, false},
+		{"folder", ".Archive/cur/" + name + ":2,S", all, true},
+		{"folder in a folder", ".Archive.2026/new/" + name, all, true},
+		{"folder, changed since", ".Archive/cur/" + name + ":2,S", now.Add(-time.Minute), true},
+		{"folder, new changed since", ".Archive/new/" + name, now.Add(-time.Minute), true},
+		{"folder, not changed since", ".Archive/cur/" + name + ":2,S", now.Add(24 * time.Hour), false},
+		{"too short for its name", "new/" + strings.Replace(name, "S=4", "S=5", 1), now, false},
+		{"too long for its name", "new/" + strings.Replace(name, "S=4", "S=3", 1), now, false},
+		{"without octets", "new/" + strings.Replace(name, ",S=4", "", 1), now, false},
+		{"another token", "new/" + named(2), now, false},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -97,11 +102,61 @@ func TestMaildirFind(t *testing.T) {
 			if c.want {
 				want = []string{c.place}
 			}
-			if got := find(t, m, c.deep, token(1), token(3))[token(1)]; !slices.Equal(got, want) {
+			if got := find(t, m, c.since, token(1), token(3))[token(1)]; !slices.Equal(got, want) {
 				t.Errorf("Find() = %q, want %q", got, want)
 			}
 		})
 	}
+}
+
+// Only the folders that changed at or after since, less an hour for clocks, are searched. The last
+// of its new and cur tells when a folder changed.
+func TestMaildirFind_since(t *testing.T) {
+	since := time.Now().Add(-30 * 24 * time.Hour)
+	slack := since.Add(-time.Hour)
+	old := since.Add(-1000 * time.Hour)
+	for _, c := range []struct {
+		name     string
+		new, cur time.Time
+		want     bool
+	}{
+		{"cur after", old, since.Add(time.Second), true},
+		{"new after", since.Add(time.Second), old, true},
+		{"cur an hour before", old, slack, true},
+		{"new an hour before", slack, old, true},
+		{"more than an hour before", slack.Add(-time.Nanosecond), slack.Add(-time.Nanosecond), false},
+		{"long before", old, old, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newMaildir(t)
+			place := ".Archive/cur/" + named(1) + ":2,S"
+			put(t, m, place, "text")
+			put(t, m, ".Archive/new/other", "text")
+			err := errors.Join(touch(m, ".Archive/new", c.new), touch(m, ".Archive/cur", c.cur),
+				touch(m, "new", old), touch(m, "cur", old))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := find(t, m, since, token(1)); (len(got) == 1) != c.want {
+				t.Errorf("Find() = %q, want it found: %v", got, c.want)
+			}
+			if got := find(t, m, time.Time{}, token(1)); len(got) != 1 {
+				t.Errorf("Find() in all folders = %q, want it found", got)
+			}
+			put(t, m, "cur/"+named(2)+":2,S", "text")
+			if err := touch(m, "cur", old); err != nil {
+				t.Fatal(err)
+			}
+			if got := find(t, m, since, token(2)); len(got) != 1 {
+				t.Errorf("Find() in an old cur of the Maildir = %q, want it found", got)
+			}
+		})
+	}
+}
+
+// touch sets when a folder changed.
+func touch(m *Maildir, folder string, at time.Time) error {
+	return os.Chtimes(filepath.Join(m.path, folder), at, at)
 }
 
 func TestMaildirFind_notAFile(t *testing.T) {
@@ -113,7 +168,7 @@ func TestMaildirFind_notAFile(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(m.path, "new", named(1)), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if got := find(t, m, false, token(1)); len(got) != 0 {
+	if got := find(t, m, time.Now(), token(1)); len(got) != 0 {
 		t.Errorf("Find() = %v, want nothing for a link and a folder", got)
 	}
 }
@@ -125,7 +180,7 @@ func TestMaildirFind_copies(t *testing.T) {
 	for _, place := range places {
 		put(t, m, place, "text")
 	}
-	got := find(t, m, true, token(1))[token(1)]
+	got := find(t, m, time.Time{}, token(1))[token(1)]
 	slices.Sort(got)
 	slices.Sort(places)
 	if !slices.Equal(got, places) {
@@ -136,7 +191,7 @@ func TestMaildirFind_copies(t *testing.T) {
 func TestMaildirFind_delivered(t *testing.T) {
 	m := newMaildir(t)
 	receipt := deliverOne(t, m, token(1), []byte("a\r\nb\r\n"))
-	if got, want := find(t, m, false, token(1))[token(1)], []string{"new/" + receipt.Place}; !slices.Equal(got, want) {
+	if got, want := find(t, m, time.Now(), token(1))[token(1)], []string{"new/" + receipt.Places[0].Name}; !slices.Equal(got, want) {
 		t.Errorf("Find() = %q, want %q", got, want)
 	}
 }
@@ -222,7 +277,7 @@ func BenchmarkMaildirFind(b *testing.B) {
 			}
 			b.ResetTimer()
 			for b.Loop() {
-				if _, err := m.Find(b.Context(), slices.Values([]Token{token(1), token(n + 1)}), true); err != nil {
+				if _, err := m.Find(b.Context(), slices.Values([]Token{token(1), token(n + 1)}), time.Time{}); err != nil {
 					b.Fatal(err)
 				}
 			}

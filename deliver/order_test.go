@@ -52,6 +52,7 @@ func child(target string) error {
 	if err != nil {
 		return err
 	}
+	var deliveries []Delivery
 	for i := range messages {
 		d, err := batch.Create(context.Background(), Envelope{Token: token(i)})
 		if err != nil {
@@ -61,9 +62,9 @@ func child(target string) error {
 		if err := errors.Join(err, d.Close()); err != nil {
 			return err
 		}
+		deliveries = append(deliveries, d)
 	}
-	_, err = batch.Commit(context.Background())
-	return err
+	return errors.Join(batch.Commit(context.Background()), verdicts(deliveries))
 }
 
 // trace runs the child, which delivers to target, and tells watch of the system calls that concern files below dir. It returns the exit
@@ -225,7 +226,7 @@ func checkAfterKill(t *testing.T, m *Maildir) {
 			t.Errorf("new holds a file of %d octets that is no whole message", len(message))
 		}
 	}
-	found := find(t, m, false, tokens...)
+	found := find(t, m, time.Now(), tokens...)
 	if len(found) != len(whole) {
 		t.Errorf("Find() knows %d messages, want the %d in new", len(found), len(whole))
 	}

@@ -175,7 +175,7 @@ func (d *mdaDelivery) environment() ([]string, error) {
 	}
 	octets := d.env.Octets
 	if octets == 0 {
-		octets = d.receipt.Octets
+		octets = d.place[0].Octets
 	}
 	var environment []string
 	for _, variable := range os.Environ() {

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/seen"
 )
 
 // settle waits until the committers have done their work. So QUIT waits for that even where nothing is deleted: a server may delete
@@ -48,47 +49,50 @@ func (r *retrieval) joinIfNeeded() {
 
 // commit makes a batch durable, then records it, then tells of it. This order is what the program promises.
 func (r *retrieval) commit(b *batch) {
-	entries := b.entries
 	defer func() {
 		r.unfinished.Add(-1)
-		r.release(entries...)
+		r.release(b.entries...)
 	}()
 	if r.unrecordable() {
 		_ = b.Discard()
 		return
 	}
-	safe, err := b.Commit(r.late)
-	b.entries, b.records = b.entries[:safe], b.records[:safe]
-	var refused *deliver.Error
-	switch {
-	case errors.As(err, &refused) && len(entries) == 1:
-		r.refuse(entries[0], err)
-	case err != nil:
+	err := b.Commit(r.late)
+	entries, records := make([]seen.Entry, 0, len(b.entries)), b.records[:0]
+	for i, d := range b.deliveries {
+		switch v := d.Verdict(); v.Outcome {
+		case deliver.Safe:
+			entries, records = append(entries, b.entries[i]), append(records, b.records[i])
+		case deliver.Refused, deliver.Deferred:
+			r.refuse(b.entries[i], v.Err)
+		}
+	}
+	if err != nil {
 		r.end(PhaseDeliver, err)
 	}
-	if safe > 0 {
-		r.keep(b)
+	if len(records) > 0 {
+		r.keep(entries, records)
 	}
 }
 
-// keep records the messages of a batch, which are durable, and tells of them.
-func (r *retrieval) keep(b *batch) {
+// keep records messages, which are durable, and tells of them.
+func (r *retrieval) keep(entries []seen.Entry, records []seen.Record) {
 	now := r.runner.now()
-	for i := range b.records {
-		b.records[i].DeliveredAt = now
+	for i := range records {
+		records[i].DeliveredAt = now
 	}
-	if err := r.record(b.records); err != nil {
+	if err := r.record(records); err != nil {
 		r.end(PhaseRecord, errors.Unwrap(err))
 		return
 	}
 	r.mu.Lock()
-	for i, e := range b.entries {
+	for i, e := range entries {
 		r.result.Delivered++
-		r.result.Octets += b.records[i].Octets
+		r.result.Octets += records[i].Octets
 		r.retrieved[e.Number], r.tried[e.Key] = true, true
 	}
 	r.mu.Unlock()
-	for i, e := range b.entries {
-		r.event(Event{Kind: Delivered, Number: e.Number, UniqueID: e.UniqueID, Octets: b.records[i].Octets})
+	for i, e := range entries {
+		r.event(Event{Kind: Delivered, Number: e.Number, UniqueID: e.UniqueID, Octets: records[i].Octets})
 	}
 }

@@ -14,7 +14,11 @@ func (s *session) hintOfStrangers(plan Plan) error {
 	if s.counted || s.known.Records > 0 || s.known.Finished || s.known.Twin != "" || s.found || a.Initial.Limited || a.All || a.State != "" || len(plan.Retrieve) == 0 {
 		return nil
 	}
-	own, others, err := a.Target.Holds(s.soft)
+	finder, ok := deliver.AsFinder(a.Target)
+	if !ok {
+		return nil
+	}
+	own, others, err := finder.Holds(s.soft)
 	if errors.Is(err, deliver.ErrMissing) {
 		return nil
 	}

@@ -107,6 +107,8 @@ func (r *retrieval) batchFor(e seen.Entry) (*batch, error) {
 			begun:   time.Now(),
 			entries: make([]seen.Entry, 0, min(r.limit.Messages, 2*enough)),
 			records: make([]seen.Record, 0, min(r.limit.Messages, 2*enough)),
+
+			deliveries: make([]deliver.Delivery, 0, min(r.limit.Messages, 2*enough)),
 		}
 	}
 	return r.open, nil
@@ -172,16 +174,17 @@ func (r *retrieval) stream(b *batch, d deliver.Delivery, e seen.Entry, m *pop3.M
 		return r.giveUp(e, m, err)
 	}
 	receipt := d.Receipt()
-	b.octets += receipt.Octets
+	b.octets += receipt.Came.Octets
+	b.deliveries = append(b.deliveries, d)
 	b.entries = append(b.entries, e)
 	b.records = append(b.records, seen.Record{
 		Key:    e.Key,
 		Kind:   seen.Delivered,
 		Listed: e.Octets,
-		Octets: receipt.Octets,
+		Octets: receipt.Came.Octets,
 		Digest: r.header.digest(),
-		SHA256: receipt.SHA256,
-		Place:  receipt.Place,
+		SHA256: receipt.Came.SHA256,
+		Place:  receipt.Places[0].Name,
 	})
 	// What is larger than announced may hold a part of the next reply, and where nothing is announced it may be cut. Both
 	// show when the next one is read.

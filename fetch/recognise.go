@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/seen"
@@ -21,13 +22,21 @@ const lookedForAtOnce = 8192
 // found is a message that the target holds though the store has no record of it.
 type found struct {
 	number int
-	at     string // where Target.Find found it
+	at     string // where Finder.Find found it
 	seen.Record
 }
 
 // judgeFound looks for files of the messages that have no record: a crash, a lost seen.db or another state folder leaves
 // messages at the target that this store knows nothing of. What is found is recorded part by part, since it may be a whole maildrop.
 func (s *session) judgeFound(verdicts map[int]*verdict) error {
+	finder, ok := deliver.AsFinder(s.account.Target)
+	if !ok {
+		return nil
+	}
+	since := s.runner.now()
+	if s.known.Records == 0 {
+		since = time.Time{} // somebody may have filed what was delivered at any time
+	}
 	wanted := make([]int, 0, len(s.diff.New))
 	for _, i := range s.diff.New {
 		if verdicts[i] == nil {
@@ -52,7 +61,7 @@ func (s *session) judgeFound(verdicts map[int]*verdict) error {
 				}
 			}
 		}
-		places, err := s.account.Target.Find(s.soft, tokens, s.known.Records == 0)
+		places, err := finder.Find(s.soft, tokens, since)
 		if errors.Is(err, deliver.ErrMissing) && !s.known.Delivered {
 			return nil // a look at an account whose target a run would make
 		}
@@ -65,7 +74,7 @@ func (s *session) judgeFound(verdicts map[int]*verdict) error {
 		held := slices.DeleteFunc(part, func(i int) bool { return len(places[s.token(s.listing[i])]) == 0 })
 		s.found = s.found || len(held) > 0
 		for indexes := range slices.Chunk(held, chunk) {
-			if err := s.judgeHeld(indexes, places, verdicts); err != nil {
+			if err := s.judgeHeld(finder, indexes, places, verdicts); err != nil {
 				return err
 			}
 		}
@@ -75,7 +84,7 @@ func (s *session) judgeFound(verdicts map[int]*verdict) error {
 
 // judgeHeld compares the messages at indexes with the files that bear their tokens, and records those that they are of. Only the
 // header digest makes a file the listed message.
-func (s *session) judgeHeld(indexes []int, places map[deliver.Token][]string, verdicts map[int]*verdict) error {
+func (s *session) judgeHeld(finder deliver.Finder, indexes []int, places map[deliver.Token][]string, verdicts map[int]*verdict) error {
 	numbers := make([]int, len(indexes))
 	for n, i := range indexes {
 		numbers[n] = s.listing[i].Number
@@ -93,7 +102,7 @@ func (s *session) judgeHeld(indexes []int, places map[deliver.Token][]string, ve
 		}
 		var match *found
 		for _, place := range places[s.token(e)] {
-			f, err := s.readBack(place, buffer)
+			f, err := s.readBack(finder, place, buffer)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue // somebody has taken it out since
 			}
@@ -122,12 +131,12 @@ func (s *session) judgeHeld(indexes []int, places map[deliver.Token][]string, ve
 	if s.looking {
 		return nil
 	}
-	return s.recognise(held)
+	return s.recognise(finder, held)
 }
 
 // readBack reads a message that the target holds, through buffer, and tells what a record of it would say.
-func (s *session) readBack(place string, buffer []byte) (found, error) {
-	file, err := s.account.Target.Open(s.soft, place)
+func (s *session) readBack(finder deliver.Finder, place string, buffer []byte) (found, error) {
+	file, err := finder.Open(s.soft, place)
 	if err != nil {
 		return found{}, err
 	}
@@ -145,7 +154,7 @@ func (s *session) readBack(place string, buffer []byte) (found, error) {
 }
 
 // recognise makes sure of the messages that the target was found to hold, and records them.
-func (s *session) recognise(held []found) error {
+func (s *session) recognise(finder deliver.Finder, held []found) error {
 	if len(held) == 0 {
 		return nil
 	}
@@ -156,7 +165,7 @@ func (s *session) recognise(held []found) error {
 		records[n] = f.Record
 		records[n].DeliveredAt = s.runner.now()
 	}
-	if err := s.account.Target.Sync(s.soft, places); err != nil {
+	if err := finder.Sync(s.soft, places); err != nil {
 		return s.fail(PhaseTarget, err)
 	}
 	if err := s.record(records); err != nil {

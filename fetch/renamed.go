@@ -150,14 +150,14 @@ func (s *session) measure(l *likeness) error {
 		case err != nil:
 			return s.fail(PhaseIdentify, err)
 		}
-		receipt, err := deliver.Measure(m)
+		sum, err := deliver.Measure(m)
 		if err != nil {
 			return s.fail(PhaseIdentify, fmt.Errorf("message %d: %w", m.Number, err))
 		}
-		if receipt.Octets == 0 && m.Octets > emptyOctets {
+		if sum.Octets == 0 && m.Octets > emptyOctets {
 			return s.fail(PhaseIdentify, s.silence(m.Number))
 		}
-		l.measure(s.indexOf(m.Number), receipt.SHA256)
+		l.measure(s.indexOf(m.Number), sum.SHA256)
 	}
 	return nil
 }

@@ -154,10 +154,11 @@ func newRetrieval(s *session, queue []*seen.Entry) *retrieval {
 // batch is a deliver.Batch with what will be recorded of its messages.
 type batch struct {
 	deliver.Batch
-	begun   time.Time
-	octets  int64
-	entries []seen.Entry
-	records []seen.Record
+	begun      time.Time
+	octets     int64
+	entries    []seen.Entry
+	records    []seen.Record
+	deliveries []deliver.Delivery
 }
 
 // run asks for the queue and returns when all that arrived whole is durable and recorded, or has failed.
