@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/popfetch/popfetch/internal/durable"
 )
 
 func openMaildir(_ *testing.T, dir string) fixture {
@@ -299,7 +301,7 @@ func wantSafeFirst(t *testing.T, deliveries []Delivery, commitErr error) (safe i
 		switch v := d.Verdict(); {
 		case v == Verdict{Outcome: Safe} && safe == i:
 			safe++
-		case v.Outcome != Unknown || v.Err != commitErr:
+		case v.Outcome != Unknown || !errors.Is(v.Err, commitErr):
 			t.Errorf("Verdict() of message %d = %+v, want Unknown with %v", i, v, commitErr)
 		}
 	}
@@ -307,7 +309,7 @@ func wantSafeFirst(t *testing.T, deliveries []Delivery, commitErr error) (safe i
 }
 
 func TestMaildirCommit_syncError(t *testing.T) {
-	for _, n := range []int{1, syncsAtOnce} { // more are closed when they are written, where syncfs is used
+	for _, n := range []int{1, durable.AtOnce} { // more are closed when they are written, where syncfs is used
 		m := newMaildir(t)
 		batch := closeFiles(t, m, n)
 		if err := errors.Join(batch.writeHeld(), batch.closed[n-1].file.Close()); err != nil {
@@ -385,7 +387,7 @@ func TestMaildirLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tmp.Close()
-	if got, w := m.Limit(), waysOf(tmp); (got.Messages == 64) == w.whole || (got.Octets == memoryOctets) != w.free {
+	if got, w := m.Limit(), durable.WaysOf(tmp); (got.Messages == 64) == w.Whole || (got.Octets == memoryOctets) != w.Free {
 		t.Errorf("Limit() = %+v on a file system with %+v", got, w)
 	}
 }

@@ -8,11 +8,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/popfetch/popfetch/internal/durable"
 )
 
 // syncfsFrom is the number of files from which on one syncfs is used: more than can be synced in parallel at once. For
 // fewer it gains little, and it also waits for what other programs have written.
-const syncfsFrom = syncsAtOnce + 1
+const syncfsFrom = durable.AtOnce + 1
 
 var errFinished = errors.New("deliver: the batch is finished")
 
@@ -333,7 +335,7 @@ func (b *maildirBatch) drop(keep int) error {
 func (b *maildirBatch) syncFiles() error {
 	whole := b.early || b.whole && len(b.closed) >= syncfsFrom
 	if whole {
-		if err := syncWhole(b.tmp); err != nil {
+		if err := durable.SyncWhole(b.tmp); err != nil {
 			return err
 		}
 	}
@@ -351,7 +353,7 @@ func (b *maildirBatch) syncFiles() error {
 		}
 		return nil
 	}
-	return syncEach(len(b.closed), func(i int) error { return finish(b.closed[i]) })
+	return durable.Each(len(b.closed), func(i int) error { return finish(b.closed[i]) })
 }
 
 // Discard removes all files of the batch.

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/popfetch/popfetch/internal/durable"
 )
 
 // namesAtOnce is how many names are read from a folder before the next look at the context.
@@ -216,7 +218,7 @@ func (m *Maildir) Sync(ctx context.Context, places []string) error {
 	if err != nil {
 		return fmt.Errorf("syncing messages: %w", err)
 	}
-	err = inParallel(len(places), func(i int) error { return syncFile(filepath.Join(m.path, places[i])) })
+	err = durable.Parallel(len(places), func(i int) error { return durable.Sync(filepath.Join(m.path, places[i])) })
 	if err != nil {
 		return err
 	}
@@ -229,7 +231,7 @@ func (m *Maildir) Sync(ctx context.Context, places []string) error {
 		synced[folder] = true
 		// Both, because the message may have been moved from one to the other just now.
 		for _, part := range []string{"new", "cur"} {
-			err := syncFile(filepath.Join(m.path, folder, part))
+			err := durable.Sync(filepath.Join(m.path, folder, part))
 			if err != nil && !absent(folder, err) {
 				return err
 			}

@@ -52,7 +52,7 @@ func pipe(t *testing.T, ctx context.Context, m *MDA, env Envelope, message strin
 	if verdict.Outcome != want {
 		t.Errorf("Verdict() = %+v, want outcome %d with such an error", verdict, want)
 	}
-	if want == Unknown && commitErr != verdict.Err || want != Unknown && commitErr != nil {
+	if want == Unknown && !errors.Is(commitErr, verdict.Err) || want != Unknown && commitErr != nil {
 		t.Errorf("Commit() = %v after the verdict %+v, want an error only of the target", commitErr, verdict)
 	}
 	return verdict.Err
