@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/popfetch/popfetch/internal/program"
 )
 
 // MDA pipes each message to a command that runs as by /bin/sh -c. The program is started only on a
@@ -29,8 +31,6 @@ type MDA struct {
 	slots chan struct{} // one taken by each program that runs
 }
 
-const shell = "/bin/sh"
-
 // Limit allows one message a batch and Deliveries batches.
 func (m *MDA) Limit() Limit {
 	return Limit{Messages: 1, Octets: math.MaxInt64, Batches: max(m.Deliveries, 1)}
@@ -42,7 +42,7 @@ func (m *MDA) Room(context.Context) (octets int64, err error) { return roomIn(os
 // Prepare makes nothing. ErrMissing means that there is no shell; an empty command, which a shell would run with success,
 // is an error too.
 func (m *MDA) Prepare(context.Context, bool) error {
-	if _, err := os.Stat(shell); err != nil {
+	if _, err := os.Stat(program.Shell); err != nil {
 		return fmt.Errorf("looking for the shell: %w: %w", ErrMissing, err)
 	}
 	if strings.TrimSpace(m.Command) == "" {
