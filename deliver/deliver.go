@@ -24,6 +24,8 @@ import (
 	"iter"
 	"strconv"
 	"time"
+
+	"github.com/popfetch/popfetch/internal/escape"
 )
 
 // Target is a place where messages go. Its methods may be called at the same time.
@@ -198,7 +200,7 @@ func (e *Error) Error() string {
 	if e.Output == "" {
 		return text
 	}
-	return text + ": " + cut(e.Output, maxShownOutput)
+	return text + ": " + escape.Text([]byte(e.Output), maxShownOutput)
 }
 
 // Unwrap returns the cause.

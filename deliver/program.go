@@ -1,15 +1,18 @@
 package deliver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/popfetch/popfetch/internal/escape"
 	"github.com/popfetch/popfetch/internal/program"
 )
 
@@ -70,7 +73,7 @@ func (m *MDA) run(ctx context.Context, d *mdaDelivery) error {
 		}
 	}
 	if state != nil { // else it may still be printing
-		verdict.Output = escape(strings.TrimSpace(string(output.Kept)))
+		verdict.Output = escape.Lines(bytes.TrimSpace(output.Kept), math.MaxInt)
 	}
 	return verdict
 }
@@ -81,7 +84,7 @@ func (m *MDA) name() string {
 	if len(words) == 0 || strings.Contains(words[0], "=") {
 		return "command"
 	}
-	return cut(escape(words[0]), 64)
+	return escape.Lines([]byte(words[0]), 64)
 }
 
 // environment is ours, with what is known of the message in POPFETCH_* variables. Such variables of our own environment

@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/popfetch/popfetch/internal/escape"
 )
 
 // fixture is a target under test, and a look behind it that does not go through the target.
@@ -373,7 +375,7 @@ func wantNoLeftovers(t *testing.T, f fixture) {
 func brief(messages []string) string {
 	var b strings.Builder
 	for _, m := range messages {
-		b.WriteString(" " + cut(escape(m), 60))
+		b.WriteString(" " + escape.Lines([]byte(m), 60))
 	}
 	return "[" + b.String() + " ]"
 }

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/popfetch/popfetch/internal/escape"
 )
 
 // maxChallenge limits a line of a SASL exchange, with its end (RFC 5034 section 4).
@@ -121,7 +123,7 @@ func (c *Client) Apop(ctx context.Context, name, secret string) error {
 	if err := checkArgument("APOP", "name", args, c.utf8User()); err != nil {
 		return err
 	}
-	masked := escape([]byte(name), maxCommand) + " ***"
+	masked := escape.Text([]byte(name), maxCommand) + " ***"
 	if _, err := c.roundTrip(command{keyword: "APOP", args: args, masked: masked}); err != nil {
 		return err
 	}

@@ -3,6 +3,8 @@ package pop3
 import (
 	"errors"
 	"strings"
+
+	"github.com/popfetch/popfetch/internal/escape"
 )
 
 var (
@@ -100,5 +102,5 @@ func (e handshakeError) Unwrap() []error { return []error{ErrHandshake, e.err} }
 
 // protocolError is a ProtocolError with got made fit for people to read.
 func protocolError(keyword string, got []byte, want string) *ProtocolError {
-	return &ProtocolError{Command: keyword, Got: escape(got, maxErrorGot), Want: want}
+	return &ProtocolError{Command: keyword, Got: escape.Text(got, maxErrorGot), Want: want}
 }
