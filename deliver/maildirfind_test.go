@@ -284,3 +284,49 @@ func BenchmarkMaildirFind(b *testing.B) {
 		})
 	}
 }
+
+// Finding in a Maildir of 200,000 files and 50 folders: in new and cur alone, in those and the one
+// folder that changed, and in all. Half of the files are in cur, the others in the folders.
+func BenchmarkMaildirFind_folders(b *testing.B) {
+	const files, folders = 200_000, 50
+	m := NewMaildir(filepath.Join(b.TempDir(), "Maildir"))
+	if err := m.Prepare(b.Context(), true); err != nil {
+		b.Fatal(err)
+	}
+	at := func(folder string, i int) string { return folder + "cur/" + withOctets(newName(token(i)), 0) + ":2,S" }
+	for i := range files / 2 {
+		put(b, m, at("", i), "")
+	}
+	since := time.Now()
+	old := since.Add(-10 * clockSlack)
+	for i := range folders {
+		folder := fmt.Sprintf(".Folder%02d/", i)
+		for j := range files / 2 / folders {
+			put(b, m, at(folder, files/2+i*files/2/folders+j), "")
+		}
+		if i > 0 {
+			if err := touch(m, folder+"cur", old); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	tokens := slices.Values([]Token{token(0), token(files / 2), token(files - 1), token(files)})
+	for _, c := range []struct {
+		name  string
+		since time.Time
+		found int
+	}{
+		{"shallow", since.Add(24 * time.Hour), 1},
+		{"changed", since, 2},
+		{"all", time.Time{}, 3},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if found, err := m.Find(b.Context(), tokens, c.since); err != nil || len(found) != c.found {
+					b.Fatalf("Find() = %v, %v, want %d messages", found, err, c.found)
+				}
+			}
+		})
+	}
+}
