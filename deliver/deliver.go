@@ -160,8 +160,8 @@ type Limit struct {
 	Batches  int
 }
 
-// Token names a message: 128 bits of SHA-256 over user, server, unique-id, copy and LIST octets, joined by NUL.
-// It is part of the Maildir file's name.
+// Token names a message. It is 128 bits of SHA-256 over user, server, unique-id, copy and LIST
+// octets, joined by NUL. It is part of the name of the message's file in a Maildir.
 type Token [16]byte
 
 // NewToken makes the token of a message.
@@ -181,8 +181,8 @@ func (t Token) String() string { return hex.EncodeToString(t[:]) }
 // ErrMissing says that the target is not there and may not be, or could not be, made.
 var ErrMissing = errors.New("deliver: the target is missing")
 
-// Error says that the target did not take one message; the message stays unseen and others may be tried.
-// Any other error of a batch concerns the target as a whole (a full disk).
+// Error says that the target refused one message: others may be tried. Any other error of a batch
+// concerns the target as a whole, such as a full disk.
 type Error struct {
 	Target    string
 	Temporary bool

@@ -103,6 +103,7 @@ func (m *Maildir) findIn(ctx context.Context, folder string, wanted func() map[T
 }
 
 // eachFolder calls do with each Maildir++ folder that changed since; for the zero time, with all.
+// A folder that we may not read is an error only if all are searched: it must not end every run.
 func (m *Maildir) eachFolder(since time.Time, do func(folder string) error) error {
 	names, err := os.ReadDir(m.path)
 	if err != nil {
@@ -113,20 +114,24 @@ func (m *Maildir) eachFolder(since time.Time, do func(folder string) error) erro
 		if !strings.HasPrefix(folder, ".") {
 			continue
 		}
-		if !since.IsZero() {
-			at, err := m.changes(folder)
-			if err != nil {
-				return err
-			}
-			if max(at[0], at[1]) < since.Add(-clockSlack).UnixNano() {
-				continue
-			}
+		changed, err := m.changedSince(folder, since)
+		if err == nil && changed {
+			err = do(folder)
 		}
-		if err := do(folder); err != nil {
+		if err != nil && (since.IsZero() || !errors.Is(err, fs.ErrPermission)) {
 			return err
 		}
 	}
 	return nil
+}
+
+// changedSince reports whether new or cur of folder changed at or after since, or a little before.
+func (m *Maildir) changedSince(folder string, since time.Time) (bool, error) {
+	if since.IsZero() {
+		return true, nil
+	}
+	at, err := m.changes(folder)
+	return max(at[0], at[1]) >= since.Add(-clockSlack).UnixNano(), err
 }
 
 // walk visits the files in new and cur of folder, by their place and name. A mail program may work in the folder at the

@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -151,6 +153,60 @@ func TestMaildirFind_since(t *testing.T) {
 				t.Errorf("Find() in an old cur of the Maildir = %q, want it found", got)
 			}
 		})
+	}
+}
+
+// A folder that we may not read ends no run, unless all folders have to be searched.
+func TestMaildirFind_unreadable(t *testing.T) {
+	dir, err := os.MkdirTemp("", "popfetch-test-") // t.TempDir is root's alone
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := NewMaildir(filepath.Join(dir, "Maildir"))
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	for _, place := range []string{"new/" + named(1), "cur/" + named(2), ".A/cur/" + named(3), ".B/cur/" + named(4)} {
+		put(t, m, place, "text")
+	}
+	folders := []string{".", "Maildir", "Maildir/new", "Maildir/cur", "Maildir/.B", "Maildir/.B/cur"}
+	for _, folder := range folders {
+		if err := os.Chmod(filepath.Join(dir, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range files(t, dir) {
+		if err := os.Chmod(file, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, closed := range []string{".A", ".A/cur"} { // neither its state nor its names can be read
+		path := filepath.Join(m.path, closed)
+		if err := errors.Join(os.Chmod(m.path+"/.A", 0o755), os.Chmod(path, 0)); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			becomeNobody()
+			found, err := m.Find(t.Context(), slices.Values([]Token{token(1), token(2), token(3), token(4)}), time.Now())
+			if len(found) != 3 || err != nil {
+				t.Errorf("Find() without %s = %q, %v, want 3 messages", closed, found, err)
+			}
+			if _, err := m.Find(t.Context(), slices.Values([]Token{token(1)}), time.Time{}); !errors.Is(err, fs.ErrPermission) {
+				t.Errorf("Find() in all folders without %s = %v, want %v", closed, err, fs.ErrPermission)
+			}
+		}()
+		<-done
+		if err := os.Chmod(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// becomeNobody takes root's right to read everything from the calling goroutine.
+func becomeNobody() {
+	if os.Geteuid() == 0 {
+		runtime.LockOSThread() // for ever: the thread ends with the goroutine
+		_ = syscall.Setfsuid(65534)
 	}
 }
 

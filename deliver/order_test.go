@@ -24,14 +24,18 @@ const childVariable = "POPFETCH_DELIVER_TEST_CHILD"
 
 const childMessages = syncfsFrom + 1
 
+// childFailed is the exit status of a child that failed, plus how many messages are safe nevertheless.
+const childFailed = 100
+
 // noRaceWait spares the second for which a binary with the race detector waits at its end.
 const noRaceWait = "GORACE=atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
 	if target := os.Getenv(childVariable); target != "" {
-		if err := child(target); err != nil {
+		safe, err := child(target)
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+			os.Exit(childFailed + safe)
 		}
 		os.Exit(0)
 	}
@@ -42,7 +46,7 @@ func childMessage(n int) []byte {
 	return bytes.Repeat(fmt.Appendf(nil, "line of message %d\r\n", n), 4000)
 }
 
-func child(target string) error {
+func child(target string) (safe int, err error) {
 	var to Target = NewMaildir(target)
 	messages := childMessages
 	if command, isMDA := strings.CutPrefix(target, "mda:"); isMDA {
@@ -50,21 +54,27 @@ func child(target string) error {
 	}
 	batch, err := to.Begin(context.Background())
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var deliveries []Delivery
 	for i := range messages {
 		d, err := batch.Create(context.Background(), Envelope{Token: token(i)})
 		if err != nil {
-			return err
+			return 0, err
 		}
 		_, err = d.Write(childMessage(i))
 		if err := errors.Join(err, d.Close()); err != nil {
-			return err
+			return 0, err
 		}
 		deliveries = append(deliveries, d)
 	}
-	return errors.Join(batch.Commit(context.Background()), verdicts(deliveries))
+	err = errors.Join(batch.Commit(context.Background()), verdicts(deliveries))
+	for _, d := range deliveries {
+		if d.Verdict().Outcome == Safe {
+			safe++
+		}
+	}
+	return safe, err
 }
 
 // trace runs the child, which delivers to target, and tells watch of the system calls that concern files below dir. It returns the exit
@@ -143,6 +153,30 @@ func TestMaildirCommit_order(t *testing.T) {
 			synced := events.count(is("fsync", "tmp"))
 			if events.count(func(c *systrace.Call) bool { return c.Name == "syncfs" }) == 0 && synced != childMessages {
 				t.Errorf("%d files are synced without syncfs, want %d", synced, childMessages)
+			}
+		})
+	}
+}
+
+// As long as new is not synced, no message that was renamed into it is safe.
+func TestMaildirCommit_newNotSynced(t *testing.T) {
+	for name, dir := range places(t) {
+		t.Run(name, func(t *testing.T) {
+			m := NewMaildir(filepath.Join(dir, "Maildir"))
+			if err := m.Prepare(t.Context(), true); err != nil {
+				t.Fatal(err)
+			}
+			status := trace(t, m.path, m.path, func(c *systrace.Call, done bool) systrace.Verdict {
+				if !done && c.Name == "fsync" && c.Path == filepath.Join(m.path, "new") {
+					return systrace.Verdict{Fail: unix.EIO}
+				}
+				return systrace.Verdict{}
+			})
+			if status != childFailed {
+				t.Errorf("the child ended with %d, want %d: an error, and no message safe", status, childFailed)
+			}
+			if got := files(t, filepath.Join(m.path, "new")); len(got) != childMessages {
+				t.Errorf("new holds %d messages, want all %d", len(got), childMessages)
 			}
 		})
 	}

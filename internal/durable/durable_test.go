@@ -49,7 +49,8 @@ func (c *called) want(t *testing.T, n int) {
 	}
 }
 
-// meeting returns a function whose calls each wait for another one. It fails if there is none.
+// meeting returns a function whose calls each wait for another one. It fails if there is none. Each
+// call lasts a little, so that those that should not have begun yet are seen beside it.
 func meeting() func() error {
 	met := make(chan struct{})
 	return func() error {
@@ -59,6 +60,7 @@ func meeting() func() error {
 		case <-time.After(20 * time.Second):
 			return errors.New("no other call came")
 		}
+		time.Sleep(time.Millisecond)
 		return nil
 	}
 }
