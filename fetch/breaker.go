@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -40,7 +41,7 @@ func (s *session) leaveAlone(st seen.Standing) error {
 			return s.changeStanding(forgive)
 		}
 	}
-	return s.fail(PhaseLogin, &LoginError{Fault: LoginRefused, Until: st.NotBefore,
+	return s.fail(PhaseLogin, &login.Error{Fault: login.Refused, Until: st.NotBefore,
 		Err: fmt.Errorf("%s; %s", st.Reason, s.untilWhen(st))})
 }
 
@@ -64,7 +65,7 @@ func forgive(st *seen.Standing) {
 // noteLogin keeps what a log-in came to for the runs to come, and returns its error with what follows from it. Only
 // refusals count, not what passes by itself; nor do those that somebody sees who checks the account.
 func (s *session) noteLogin(err error) error {
-	var login *LoginError
+	var failed *login.Error
 	if err == nil {
 		if err := s.changeStanding(forgive); err != nil || s.looking {
 			return err
@@ -73,52 +74,52 @@ func (s *session) noteLogin(err error) error {
 		_ = s.changeStanding(func(st *seen.Standing) { st.Announced = announced }) // without it the next run takes a turn more
 		return nil
 	}
-	if errors.As(err, &login) && !s.checking {
-		switch login.Fault {
-		case LoginRefused:
-			err = s.countRefusal(login)
-		case LoginLater:
-			err = s.noteTooSoon(login)
+	if errors.As(err, &failed) && !s.checking {
+		switch failed.Fault {
+		case login.Refused:
+			err = s.countRefusal(failed)
+		case login.Later:
+			err = s.noteTooSoon(failed)
 		}
 	}
 	return s.fail(PhaseLogin, err)
 }
 
-func (s *session) countRefusal(login *LoginError) error {
+func (s *session) countRefusal(failed *login.Error) error {
 	now := s.runner.now()
 	var standing seen.Standing
 	err := s.changeStanding(func(st *seen.Standing) {
 		st.Refusals++
-		st.Credential = login.Credential
+		st.Credential = failed.Credential
 		if d := rest(st.Refusals); d > 0 {
-			st.NotBefore, st.Reason = now.Add(d), login.Err.Error()
+			st.NotBefore, st.Reason = now.Add(d), failed.Err.Error()
 		}
 		standing = *st
 	})
 	if err != nil {
-		return fmt.Errorf("%w; that cannot be noted, so that the next run tries it again: %w", login, err)
+		return fmt.Errorf("%w; that cannot be noted, so that the next run tries it again: %w", failed, err)
 	}
 	if standing.Refusals >= maxRefusals {
-		return &LoginError{Fault: LoginRefused, Until: standing.NotBefore, Err: fmt.Errorf("%w; %s", login.Err, s.untilWhen(standing))}
+		return &login.Error{Fault: login.Refused, Until: standing.NotBefore, Err: fmt.Errorf("%w; %s", failed.Err, s.untilWhen(standing))}
 	}
-	return login
+	return failed
 }
 
 // tooSoon is how long a server is left alone that finds a log-in too soon ([LOGIN-DELAY]) and does not announce what it wants.
 const tooSoon = "300" // seconds
 
 // noteTooSoon remembers that the server wants a log-in later than what is known of it would let the next run try.
-func (s *session) noteTooSoon(login *LoginError) error {
+func (s *session) noteTooSoon(failed *login.Error) error {
 	var reply *pop3.ReplyError
-	if !errors.As(login, &reply) || reply.Code != pop3.CodeLoginDelay {
-		return login
+	if !errors.As(failed, &reply) || reply.Code != pop3.CodeLoginDelay {
+		return failed
 	}
 	delay, announced := s.client.Capabilities()["LOGIN-DELAY"]
 	if !announced {
 		delay = []string{tooSoon}
 	}
 	if err := s.noteLoginDelay(delay, s.runner.now()); err != nil {
-		return fmt.Errorf("%w; that cannot be noted: %w", login, err)
+		return fmt.Errorf("%w; that cannot be noted: %w", failed, err)
 	}
-	return login
+	return failed
 }

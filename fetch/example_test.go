@@ -9,6 +9,7 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -21,7 +22,7 @@ func ExampleRunner_Run() {
 	}
 	defer store.Close()
 
-	credentials := &fetch.Credentials{
+	credentials := &login.Credentials{
 		User: "alice",
 		Password: func(context.Context) (string, error) {
 			return os.Getenv("MAIL_PASSWORD"), nil

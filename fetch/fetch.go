@@ -35,9 +35,10 @@ type Account struct {
 	Server string // host:port
 	User   string
 
-	POP3  pop3.Options
-	Login func(context.Context, *pop3.Client) error // see Credentials.Login
-	// Changed tells whether what Login logs in with is not what was refused (see Credentials.Changed); nil: it never changes.
+	POP3 pop3.Options
+	// Login logs in; its error is a *login.Error, unless the session broke. Package login has it, as Credentials.Login.
+	Login func(ctx context.Context, c *pop3.Client, expected pop3.Capabilities) error
+	// Changed tells whether what Login logs in with is not what was refused (login.Credentials.Changed); nil: it never changes.
 	Changed func(ctx context.Context, credential []byte) (bool, error)
 
 	Shared []string // the other accounts in use that are of the same maildrop; a run warns of them

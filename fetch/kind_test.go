@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/pop3"
 )
 
@@ -40,12 +41,12 @@ func TestKindOf(t *testing.T) {
 		{in(PhaseList, reply("UIDL", "", "what?")), in(PhaseList, reply("UIDL", "", "say that again"))},
 		{in(PhaseList, &pop3.ProtocolError{Command: "STAT", Got: "HTTP"}), in(PhaseList, &pop3.ProtocolError{Command: "STAT", Got: "220"})},
 		{in(PhaseList, &pop3.ProtocolError{Command: "LIST", Got: "HTTP"})},
-		{in(PhaseLogin, &LoginError{Fault: LoginRefused, Err: reply("PASS", pop3.CodeAuth, "no")}),
-			in(PhaseLogin, &LoginError{Fault: LoginRefused, Err: reply("PASS", pop3.CodeAuth, "no, said at 17:04")})},
-		{in(PhaseLogin, &LoginError{Fault: LoginLater, Err: reply("PASS", "", "no")})},
-		{in(PhaseLogin, &LoginError{Fault: LoginHeld, Err: errors.New("login delay: 120 s left")}),
-			in(PhaseLogin, &LoginError{Fault: LoginHeld, Err: errors.New("login delay: 3 min left")})},
-		{in(PhaseLogin, &LoginError{Fault: LoginCannot, Err: errors.New("the server offers nothing")})},
+		{in(PhaseLogin, &login.Error{Fault: login.Refused, Err: reply("PASS", pop3.CodeAuth, "no")}),
+			in(PhaseLogin, &login.Error{Fault: login.Refused, Err: reply("PASS", pop3.CodeAuth, "no, said at 17:04")})},
+		{in(PhaseLogin, &login.Error{Fault: login.Later, Err: reply("PASS", "", "no")})},
+		{in(PhaseLogin, &login.Error{Fault: login.Held, Err: errors.New("login delay: 120 s left")}),
+			in(PhaseLogin, &login.Error{Fault: login.Held, Err: errors.New("login delay: 3 min left")})},
+		{in(PhaseLogin, &login.Error{Fault: login.Cannot, Err: errors.New("the server offers nothing")})},
 		{in(PhaseRetrieve, fmt.Errorf("message 17: %w", io.ErrUnexpectedEOF)), in(PhaseRetrieve, fmt.Errorf("message 4: %w", io.ErrUnexpectedEOF))},
 		{in(PhaseRetrieve, fmt.Errorf("no complete reply within 60s: %w", os.ErrDeadlineExceeded)),
 			in(PhaseRetrieve, fmt.Errorf("no octet within 5s: %w", os.ErrDeadlineExceeded))},
@@ -71,7 +72,7 @@ func TestKindOf(t *testing.T) {
 		}
 		seen[kind] = same[0]
 	}
-	if want := "error: " + kindOf(in(PhaseLogin, &LoginError{Fault: LoginHeld, Err: errors.New("login delay: 9 s left")})); heldLine != want {
+	if want := "error: " + kindOf(in(PhaseLogin, &login.Error{Fault: login.Held, Err: errors.New("login delay: 9 s left")})); heldLine != want {
 		t.Errorf("the line of what comes too early is %q, want %q", heldLine, want)
 	}
 }

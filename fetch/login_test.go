@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
@@ -36,11 +37,11 @@ func shows(octets []byte, secret string) bool {
 	return false
 }
 
-func checkFault(t *testing.T, err error, want fetch.LoginFault) {
+func checkFault(t *testing.T, err error, want login.Fault) {
 	t.Helper()
-	var login *fetch.LoginError
-	if !errors.As(err, &login) || login.Fault != want {
-		t.Errorf("Run() = %v, want a *LoginError of fault %d", err, want)
+	var failed *login.Error
+	if !errors.As(err, &failed) || failed.Fault != want {
+		t.Errorf("Run() = %v, want a *login.Error of fault %d", err, want)
 	}
 }
 
@@ -48,50 +49,50 @@ func checkFault(t *testing.T, err error, want fetch.LoginFault) {
 // log-in's end; a run that is not logged in ends with QUIT (C0012).
 func TestLogin(t *testing.T) {
 	t.Parallel()
-	const ok fetch.LoginFault = 0
+	const ok login.Fault = 0
 	for _, test := range []struct {
 		name    string
 		offers  string // capabilities, separated by commas; "": CAPA is refused
-		allowed []fetch.Mechanism
+		allowed []login.Mechanism
 		refuse  map[string]string // commands to the server's negative replies
 		lines   string
-		want    fetch.LoginFault
+		want    login.Fault
 	}{
 		{"C0009/plain first", "SASL LOGIN PLAIN,USER", nil, nil, plainLine, ok},
 		{"C0009/login before user", "SASL LOGIN,USER", nil, nil, loginLines, ok},
 		{"C0009/names without case", "SASL plain", nil, nil, plainLine, ok},
 		{"C0044/USER, then PASS", "USER,SASL CRAM-MD5", nil, nil, userLines, ok},
 		{"C0009/no CAPA", "", nil, nil, userLines, ok},
-		{"C0009/no CAPA, mechanism named", "", []fetch.Mechanism{fetch.Plain}, nil, plainLine, ok},
-		{"C0009/user named", "SASL PLAIN LOGIN,USER", []fetch.Mechanism{fetch.User}, nil, userLines, ok},
-		{"C0009/login named", "SASL PLAIN LOGIN,USER", []fetch.Mechanism{fetch.Login}, nil, loginLines, ok},
-		{"C0009/order as named", "SASL PLAIN LOGIN,USER", []fetch.Mechanism{fetch.User, fetch.Plain}, nil, userLines, ok},
+		{"C0009/no CAPA, mechanism named", "", []login.Mechanism{login.Plain}, nil, plainLine, ok},
+		{"C0009/user named", "SASL PLAIN LOGIN,USER", []login.Mechanism{login.User}, nil, userLines, ok},
+		{"C0009/login named", "SASL PLAIN LOGIN,USER", []login.Mechanism{login.Login}, nil, loginLines, ok},
+		{"C0009/order as named", "SASL PLAIN LOGIN,USER", []login.Mechanism{login.User, login.Plain}, nil, userLines, ok},
 		{"C0009/EXTERNAL only with a certificate", "SASL EXTERNAL PLAIN", nil, nil, plainLine, ok},
-		{"C0009/nothing in common", "SASL GSSAPI", nil, nil, "", fetch.LoginCannot},
-		{"C0009/nothing offered", "UIDL", nil, nil, "", fetch.LoginCannot},
-		{"C0009/named one not offered", "SASL LOGIN,USER", []fetch.Mechanism{fetch.Plain}, nil, "", fetch.LoginCannot},
-		{"V0008/never unnamed", "UIDL,SASL GSSAPI", nil, nil, "", fetch.LoginCannot},
+		{"C0009/nothing in common", "SASL GSSAPI", nil, nil, "", login.Cannot},
+		{"C0009/nothing offered", "UIDL", nil, nil, "", login.Cannot},
+		{"C0009/named one not offered", "SASL LOGIN,USER", []login.Mechanism{login.Plain}, nil, "", login.Cannot},
+		{"V0008/never unnamed", "UIDL,SASL GSSAPI", nil, nil, "", login.Cannot},
 
-		{"C0010/password refused", "USER", nil, map[string]string{"PASS": "no"}, userLines, fetch.LoginRefused},
-		{"C0010/plain refused", "SASL PLAIN LOGIN,USER", nil, map[string]string{"AUTH PLAIN": "no"}, plainLine, fetch.LoginRefused},
+		{"C0010/password refused", "USER", nil, map[string]string{"PASS": "no"}, userLines, login.Refused},
+		{"C0010/plain refused", "SASL PLAIN LOGIN,USER", nil, map[string]string{"AUTH PLAIN": "no"}, plainLine, login.Refused},
 		{"C0010/login refused before the password", "SASL LOGIN,USER", nil, map[string]string{"AUTH": "no"}, loginStart + "|" + userLines, ok},
-		{"C0010/two at most", "SASL LOGIN,USER", []fetch.Mechanism{fetch.Login, fetch.User, fetch.Plain}, map[string]string{"AUTH": "no", "USER": "no"},
-			loginStart + "|USER mrose", fetch.LoginRefused},
-		{"C0010/code ends it", "SASL LOGIN,USER", nil, map[string]string{"AUTH": "[AUTH] no"}, loginStart, fetch.LoginRefused},
-		{"C0047/no PASS without USER", "USER", nil, map[string]string{"USER": "[AUTH] who?"}, "USER mrose", fetch.LoginRefused},
-		{"C0045/name refused", "USER", nil, map[string]string{"USER": "who?"}, "USER mrose", fetch.LoginRefused},
-		{"C0045/then another mechanism", "USER,SASL PLAIN", []fetch.Mechanism{fetch.User, fetch.Plain}, map[string]string{"USER": "who?"},
+		{"C0010/two at most", "SASL LOGIN,USER", []login.Mechanism{login.Login, login.User, login.Plain}, map[string]string{"AUTH": "no", "USER": "no"},
+			loginStart + "|USER mrose", login.Refused},
+		{"C0010/code ends it", "SASL LOGIN,USER", nil, map[string]string{"AUTH": "[AUTH] no"}, loginStart, login.Refused},
+		{"C0047/no PASS without USER", "USER", nil, map[string]string{"USER": "[AUTH] who?"}, "USER mrose", login.Refused},
+		{"C0045/name refused", "USER", nil, map[string]string{"USER": "who?"}, "USER mrose", login.Refused},
+		{"C0045/then another mechanism", "USER,SASL PLAIN", []login.Mechanism{login.User, login.Plain}, map[string]string{"USER": "who?"},
 			"USER mrose|" + plainLine, ok},
 
-		{"R3206-1/AUTH", "USER", nil, map[string]string{"PASS": "[AUTH] wrong"}, userLines, fetch.LoginRefused},
-		{"R3206-1/without case", "USER", nil, map[string]string{"PASS": "[auth] wrong"}, userLines, fetch.LoginRefused},
-		{"R3206-1/SYS TEMP", "USER", nil, map[string]string{"PASS": "[SYS/TEMP] later"}, userLines, fetch.LoginLater},
-		{"R3206-1/SYS PERM", "USER", nil, map[string]string{"PASS": "[SYS/PERM] call us"}, userLines, fetch.LoginBroken},
-		{"R3206-1/no code though announced", "USER,AUTH-RESP-CODE", nil, map[string]string{"PASS": "wrong password"}, userLines, fetch.LoginLater},
-		{"R3206-1/code inside the text", "USER,AUTH-RESP-CODE", nil, map[string]string{"PASS": "it is [AUTH]"}, userLines, fetch.LoginLater},
-		{"R2449-6/IN-USE", "USER", nil, map[string]string{"PASS": "[IN-USE] locked"}, userLines, fetch.LoginLater},
-		{"R2449-6/LOGIN-DELAY", "USER", nil, map[string]string{"PASS": "[LOGIN-DELAY] too soon"}, userLines, fetch.LoginLater},
-		{"R2449-6/unknown code", "USER", nil, map[string]string{"PASS": "[X-ODD] no"}, userLines, fetch.LoginRefused},
+		{"R3206-1/AUTH", "USER", nil, map[string]string{"PASS": "[AUTH] wrong"}, userLines, login.Refused},
+		{"R3206-1/without case", "USER", nil, map[string]string{"PASS": "[auth] wrong"}, userLines, login.Refused},
+		{"R3206-1/SYS TEMP", "USER", nil, map[string]string{"PASS": "[SYS/TEMP] later"}, userLines, login.Later},
+		{"R3206-1/SYS PERM", "USER", nil, map[string]string{"PASS": "[SYS/PERM] call us"}, userLines, login.Broken},
+		{"R3206-1/no code though announced", "USER,AUTH-RESP-CODE", nil, map[string]string{"PASS": "wrong password"}, userLines, login.Later},
+		{"R3206-1/code inside the text", "USER,AUTH-RESP-CODE", nil, map[string]string{"PASS": "it is [AUTH]"}, userLines, login.Later},
+		{"R2449-6/IN-USE", "USER", nil, map[string]string{"PASS": "[IN-USE] locked"}, userLines, login.Later},
+		{"R2449-6/LOGIN-DELAY", "USER", nil, map[string]string{"PASS": "[LOGIN-DELAY] too soon"}, userLines, login.Later},
+		{"R2449-6/unknown code", "USER", nil, map[string]string{"PASS": "[X-ODD] no"}, userLines, login.Refused},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -162,18 +163,18 @@ func TestLogin_secret(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name      string
-		mechanism fetch.Mechanism
+		mechanism login.Mechanism
 		secret    string
 		refuse    bool
 	}{
-		{"C0046/blanks", fetch.User, " a b  c ", false},
-		{"C0046/plain", fetch.Plain, "se cr=et", false},
-		{"C0046/login", fetch.Login, "\"%s#'", false},
-		{"C0046/apop", fetch.Apop, secret, false},
-		{"C0046/refused", fetch.User, "wr ong", true},
-		{"C0046/plain refused", fetch.Plain, "wr ong", true},
-		{"C0046/8-bit", fetch.Plain, "pässwörd", false},
-		{"R5034-1/too long for the command", fetch.Plain, strings.Repeat("0123456789", 40), false},
+		{"C0046/blanks", login.User, " a b  c ", false},
+		{"C0046/plain", login.Plain, "se cr=et", false},
+		{"C0046/login", login.Login, "\"%s#'", false},
+		{"C0046/apop", login.Apop, secret, false},
+		{"C0046/refused", login.User, "wr ong", true},
+		{"C0046/plain refused", login.Plain, "wr ong", true},
+		{"C0046/8-bit", login.Plain, "pässwörd", false},
+		{"R5034-1/too long for the command", login.Plain, strings.Repeat("0123456789", 40), false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -201,7 +202,7 @@ func TestLogin_secret(t *testing.T) {
 				t.Errorf("the trace has %d lines, want the whole session", len(r.traced))
 			}
 			server.Wait()
-			if sent := shows(server.Received(), test.secret); !sent && test.mechanism != fetch.Apop {
+			if sent := shows(server.Received(), test.secret); !sent && test.mechanism != login.Apop {
 				t.Errorf("the password %q was not sent as it is: %q", test.secret, server.Received())
 			}
 			server.CheckRules(t)
@@ -214,17 +215,17 @@ func TestLogin_injection(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, user, secret string
-		mechanism          fetch.Mechanism
+		mechanism          login.Mechanism
 	}{
-		{"C0003/CR LF in a password", user, "a\r\nDELE 1", fetch.User},
-		{"C0003/LF in a password", user, "a\nDELE 1", fetch.User},
-		{"C0003/NUL in a password", user, "a\x00b", fetch.User},
-		{"C0042/CR LF in a name", "m\r\nDELE 1", secret, fetch.User},
-		{"C0042/empty name", "", secret, fetch.User},
-		{"C0042/control octet in a name", "m\x1brose", secret, fetch.User},
-		{"R2449-7/too long", user, strings.Repeat("x", 300), fetch.User},
-		{"R4616-1/NUL in a password", user, "a\x00b", fetch.Plain},
-		{"R4616-1/NUL in a name", "m\x00rose", secret, fetch.Plain},
+		{"C0003/CR LF in a password", user, "a\r\nDELE 1", login.User},
+		{"C0003/LF in a password", user, "a\nDELE 1", login.User},
+		{"C0003/NUL in a password", user, "a\x00b", login.User},
+		{"C0042/CR LF in a name", "m\r\nDELE 1", secret, login.User},
+		{"C0042/empty name", "", secret, login.User},
+		{"C0042/control octet in a name", "m\x1brose", secret, login.User},
+		{"R2449-7/too long", user, strings.Repeat("x", 300), login.User},
+		{"R4616-1/NUL in a password", user, "a\x00b", login.Plain},
+		{"R4616-1/NUL in a name", "m\x00rose", secret, login.Plain},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -233,7 +234,7 @@ func TestLogin_injection(t *testing.T) {
 			c := credentialsOf(test.secret, test.mechanism)
 			c.User = test.user
 			r.account.Login = c.Login
-			checkFault(t, r.fails(fetch.PhaseLogin, ""), fetch.LoginCannot)
+			checkFault(t, r.fails(fetch.PhaseLogin, ""), login.Cannot)
 			if got, want := commands(t, server, 1), []string{"CAPA", "UTF8", "QUIT"}; !slices.Equal(got, want) {
 				t.Errorf("the client sent %q, want %q", got, want)
 			}
@@ -244,7 +245,7 @@ func TestLogin_injection(t *testing.T) {
 
 func TestLogin_apop(t *testing.T) {
 	t.Parallel()
-	apop := credentials(fetch.Apop)
+	apop := credentials(login.Apop)
 	t.Run("V0008/RFC 1939's digest", func(t *testing.T) {
 		t.Parallel()
 		server := newServer(t, letter("a"))
@@ -266,7 +267,7 @@ func TestLogin_apop(t *testing.T) {
 			server.Configure(func(c *poptest.Config) { c.Greeting = "ready " + timestamp })
 			r := newRig(t, server.Addr())
 			r.account.Login = apop.Login
-			checkFault(t, r.fails(fetch.PhaseLogin, ""), fetch.LoginCannot)
+			checkFault(t, r.fails(fetch.PhaseLogin, ""), login.Cannot)
 			checkCount(t, server, "APOP", 0)
 		})
 	}
@@ -275,7 +276,7 @@ func TestLogin_apop(t *testing.T) {
 // A log-in that the connection does not outlive says nothing of the credentials, unless the reply came first.
 func TestLogin_broken(t *testing.T) {
 	t.Parallel()
-	user := credentials(fetch.User)
+	user := credentials(login.User)
 	t.Run("C0010/closed without a reply", func(t *testing.T) {
 		t.Parallel()
 		server := newServer(t)
@@ -283,9 +284,9 @@ func TestLogin_broken(t *testing.T) {
 		r := newRig(t, server.Addr())
 		r.account.Login = user.Login
 		err := r.fails(fetch.PhaseLogin, "")
-		var login *fetch.LoginError
-		if errors.As(err, &login) || !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("Run() = %v, want io.ErrUnexpectedEOF and no *LoginError", err)
+		var failed *login.Error
+		if errors.As(err, &failed) || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("Run() = %v, want io.ErrUnexpectedEOF and no *login.Error", err)
 		}
 		checkCount(t, server, "PASS", 1)
 	})
@@ -296,7 +297,7 @@ func TestLogin_broken(t *testing.T) {
 		server.Configure(without("AUTH-RESP-CODE"))
 		r := newRig(t, server.Addr())
 		r.account.Login = user.Login
-		checkFault(t, r.fails(fetch.PhaseLogin, ""), fetch.LoginRefused)
+		checkFault(t, r.fails(fetch.PhaseLogin, ""), login.Refused)
 	})
 	t.Run("R6856-3/reply text is escaped", func(t *testing.T) {
 		t.Parallel()
@@ -319,7 +320,7 @@ func TestLogin_broken(t *testing.T) {
 		if !errors.As(err, &corrupt) {
 			t.Errorf("Run() = %v, want a base64.CorruptInputError", err)
 		}
-		checkFault(t, err, fetch.LoginCannot)
+		checkFault(t, err, login.Cannot)
 		script.Wait()
 	})
 	// PLAIN has shown the password by then, so that no other mechanism shows it again.
@@ -327,7 +328,7 @@ func TestLogin_broken(t *testing.T) {
 		t.Parallel()
 		script := poptest.Dialogue(t, "S: +OK\nC: CAPA\nS: +OK\nS: SASL PLAIN\nS: USER\nS: .\nC~ AUTH PLAIN .*\nS: + !!!\nC: *\nS: -ERR cancelled\nC: QUIT\nS: +OK\n")
 		r := newRig(t, script.Addr())
-		checkFault(t, r.fails(fetch.PhaseLogin, ""), fetch.LoginCannot)
+		checkFault(t, r.fails(fetch.PhaseLogin, ""), login.Cannot)
 		script.Wait()
 	})
 	t.Run("V0008/no timestamp, then the next one named", func(t *testing.T) {
@@ -335,7 +336,7 @@ func TestLogin_broken(t *testing.T) {
 		server := newServer(t, letter("a"))
 		server.Configure(func(c *poptest.Config) { c.Greeting = "ready <12>" })
 		r := newRig(t, server.Addr())
-		r.account.Login = credentials(fetch.Apop, fetch.User).Login
+		r.account.Login = credentials(login.Apop, login.User).Login
 		r.runs("1 listed, 1 new, 1 delivered")
 		checkCount(t, server, "APOP", 0)
 		checkCount(t, server, "PASS", 1)
@@ -350,7 +351,7 @@ func TestLogin_name(t *testing.T) {
 			t.Parallel()
 			server := poptest.NewServer(t, poptest.Maildrop{User: name, Password: secret, Messages: []poptest.Message{letter("a")}})
 			r := newRig(t, server.Addr())
-			c := credentials(fetch.User)
+			c := credentials(login.User)
 			c.User = name
 			r.account.User, r.account.Login = name, c.Login
 			r.runs("1 listed, 1 new, 1 delivered")

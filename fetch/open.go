@@ -1,8 +1,6 @@
 package fetch
 
 import (
-	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -10,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -32,22 +31,19 @@ func (s *session) open() error {
 	}
 	s.client = client
 	expected := s.expected()
-	if expected != nil {
-		client.Expect(expected)
-	} else if err := s.askCapabilities(); err != nil {
-		return s.fail(PhaseOpen, err)
-	}
-	if client.Capabilities().Has("UTF8") {
-		// Without it Courier replaces mail with raw 8-bit headers by a notice (RFC 6856 section 2).
-		if err := client.UTF8(s.soft); err != nil && !isReply(err) {
+	if expected == nil {
+		if err := s.askCapabilities(); err != nil {
 			return s.fail(PhaseOpen, err)
 		}
+		if client.Capabilities().Has("UTF8") {
+			// Without it Courier replaces mail with raw 8-bit headers by a notice (RFC 6856 section 2).
+			if err := client.UTF8(s.soft); err != nil && !isReply(err) {
+				return s.fail(PhaseOpen, err)
+			}
+		}
 	}
-	if err := s.noteLogin(s.account.Login(s.soft, client)); err != nil {
+	if err := s.noteLogin(s.account.Login(s.soft, client, expected)); err != nil {
 		return s.leave(err)
-	}
-	if client.Capabilities().Has("UTF8") && expected != nil && !expected.Has("UTF8") {
-		return s.leave(s.fail(PhaseOpen, fmt.Errorf("%w: the server has UTF8 now, which comes before the log-in", errUnexpected)))
 	}
 	loggedInAt := s.runner.now()
 	delay := client.Capabilities()["LOGIN-DELAY"]
@@ -66,52 +62,27 @@ func (s *session) open() error {
 	return nil
 }
 
-// errUnexpected says that a session came to nothing because the server is not what it was in an earlier run, or may not be.
-var errUnexpected = errors.New("the server is not as it was")
-
-// expected returns what the server announced in an earlier run that matters for the log-in, nil if nothing is known. Then CAPA need not
-// be a turn of its own (see pop3.Client.Expect). Where that comes to nothing, a further session expects nothing.
+// expected returns what the server announced in an earlier run that matters for the log-in, nil if nothing is known. Then CAPA
+// need not be a turn of its own. Where that comes to nothing, a further session expects nothing.
 func (s *session) expected() pop3.Capabilities {
-	protection, lines, known := strings.Cut(s.announced, "\n")
-	if !known || protection != s.protection() || !s.pipelines() || s.looking {
+	if !s.pipelines() || s.looking {
 		return nil
 	}
-	expected := pop3.Capabilities{}
-	for line := range strings.SplitSeq(lines, "\n") {
-		name, params, _ := strings.Cut(line, " ")
-		expected[name] = strings.Fields(params)
-	}
-	return expected
+	return login.Expected(s.announced, s.account.POP3.TLS)
 }
 
-// announcement is what expected is to know in later runs, in words of our own; without PIPELINING or SASL nothing can be put together.
+// announcement is what expected is to know in later runs.
 func (s *session) announcement() string {
-	caps := s.client.Capabilities()
-	if !caps.Has("PIPELINING") || !caps.Has("SASL") || s.lockstep {
+	if s.lockstep {
 		return ""
 	}
-	lines := s.protection() + "\nPIPELINING\nSASL"
-	for _, m := range preference {
-		if m != User && offers(s.client, m, false) {
-			lines += " " + string(m)
-		}
-	}
-	for _, name := range []string{"USER", "UTF8"} {
-		if caps.Has(name) {
-			lines += "\n" + name
-		}
-	}
-	return lines
+	return login.Announcement(s.client.Capabilities(), s.account.POP3.TLS)
 }
 
 // expectNothing forgets what was expected. If that cannot be noted, a later run finds it out again.
 func (s *session) expectNothing() {
 	s.announced = ""
 	_ = s.changeStanding(func(st *seen.Standing) { st.Announced = "" })
-}
-
-func (s *session) protection() string {
-	return map[pop3.TLSMode]string{pop3.TLSImplicit: "implicit", pop3.TLSStart: "starttls", pop3.TLSNone: "none"}[s.account.POP3.TLS]
 }
 
 // mayChangeAtLogin tells whether capabilities are to be asked again after the log-in: some servers announce only then what

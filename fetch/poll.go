@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/popfetch/popfetch/internal/login"
 )
 
 // longestBackOff bounds the time between two runs of Poll that come to nothing, unless the account's Interval is longer.
@@ -47,8 +49,8 @@ func isFruitless(result Result) bool {
 	if !errors.As(result.Err, &run) || result.Delivered > 0 {
 		return false
 	}
-	var login *LoginError
-	if errors.As(run, &login) && (login.Fault == LoginHeld || !login.Until.IsZero()) {
+	var failed *login.Error
+	if errors.As(run, &failed) && (failed.Fault == login.Held || !failed.Until.IsZero()) {
 		return false // it was not even asked; and a changed password is to be noticed soon
 	}
 	return run.Phase != PhaseLock && run.Phase != PhaseState && run.Phase != PhaseTarget

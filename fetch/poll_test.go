@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/pop3"
 )
 
@@ -41,12 +42,12 @@ func TestIsFruitless(t *testing.T) {
 		{"went well", Result{}, false},
 		{"connection refused", Result{Err: in(PhaseOpen, errors.New("refused"))}, true},
 		{"R2449-6/IN-USE greeting", Result{Err: in(PhaseOpen, reply(pop3.CodeInUse))}, true},
-		{"R2449-6/IN-USE", Result{Err: in(PhaseLogin, &LoginError{Fault: LoginLater, Err: reply(pop3.CodeInUse)})}, true},
-		{"R3206-1/SYS TEMP", Result{Err: in(PhaseLogin, &LoginError{Fault: LoginLater, Err: reply(pop3.CodeSysTemp)})}, true},
-		{"R3206-1/SYS PERM", Result{Err: in(PhaseLogin, &LoginError{Fault: LoginBroken, Err: reply(pop3.CodeSysPerm)})}, true},
-		{"R3206-1/AUTH", Result{Err: in(PhaseLogin, &LoginError{Fault: LoginRefused, Err: reply(pop3.CodeAuth)})}, true},
-		{"left alone", Result{Err: in(PhaseLogin, &LoginError{Fault: LoginRefused, Until: time.Now(), Err: reply(pop3.CodeAuth)})}, false},
-		{"R2449-4/too early", Result{Err: in(PhaseLogin, &LoginError{Fault: LoginHeld, Err: errors.New("left")})}, false},
+		{"R2449-6/IN-USE", Result{Err: in(PhaseLogin, &login.Error{Fault: login.Later, Err: reply(pop3.CodeInUse)})}, true},
+		{"R3206-1/SYS TEMP", Result{Err: in(PhaseLogin, &login.Error{Fault: login.Later, Err: reply(pop3.CodeSysTemp)})}, true},
+		{"R3206-1/SYS PERM", Result{Err: in(PhaseLogin, &login.Error{Fault: login.Broken, Err: reply(pop3.CodeSysPerm)})}, true},
+		{"R3206-1/AUTH", Result{Err: in(PhaseLogin, &login.Error{Fault: login.Refused, Err: reply(pop3.CodeAuth)})}, true},
+		{"left alone", Result{Err: in(PhaseLogin, &login.Error{Fault: login.Refused, Until: time.Now(), Err: reply(pop3.CodeAuth)})}, false},
+		{"R2449-4/too early", Result{Err: in(PhaseLogin, &login.Error{Fault: login.Held, Err: errors.New("left")})}, false},
 		{"broke off with nothing", Result{Err: in(PhaseRetrieve, errors.New("cut"))}, true},
 		{"broke off after a message", Result{Delivered: 1, Err: in(PhaseRetrieve, errors.New("cut"))}, false},
 		{"no Maildir", Result{Err: in(PhaseTarget, errors.New("missing"))}, false},

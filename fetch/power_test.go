@@ -14,6 +14,7 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/internal/systrace"
 	"github.com/popfetch/popfetch/pop3"
@@ -262,7 +263,7 @@ func (p *powerRig) recover() {
 		accounts = append(accounts, fetch.Account{
 			Name: name, Server: p.valve.addr(), User: user, Target: target, Delete: fetch.DeletePolicy{Enabled: p.delete},
 			POP3:  pop3.Options{TLS: pop3.TLSNone, DialTimeout: patience, GreetingTimeout: patience, ReplyTimeout: patience, StallTimeout: patience},
-			Login: (&fetch.Credentials{User: user, Password: credentials().Password}).Login,
+			Login: (&login.Credentials{User: user, Password: credentials().Password}).Login,
 		})
 	}
 	runner := &fetch.Runner{Store: store}

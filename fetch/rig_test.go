@@ -14,6 +14,7 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
@@ -72,12 +73,12 @@ func (r *rig) newAccount(name, addr string, target deliver.Target) fetch.Account
 	}
 }
 
-func credentials(mechanisms ...fetch.Mechanism) *fetch.Credentials {
+func credentials(mechanisms ...login.Mechanism) *login.Credentials {
 	return credentialsOf(secret, mechanisms...)
 }
 
-func credentialsOf(password string, mechanisms ...fetch.Mechanism) *fetch.Credentials {
-	return &fetch.Credentials{User: user, Mechanisms: mechanisms,
+func credentialsOf(password string, mechanisms ...login.Mechanism) *login.Credentials {
+	return &login.Credentials{User: user, Mechanisms: mechanisms,
 		Password: func(context.Context) (string, error) { return password, nil }}
 }
 

@@ -161,7 +161,7 @@ func (s *session) goesOn(err error) bool {
 	if err == nil || s.soft.Err() != nil || s.passes > maxFurther {
 		return false
 	}
-	if errors.Is(err, errUnexpected) {
+	if errors.Is(err, pop3.ErrUnexpected) {
 		s.expectNothing()
 		return true
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -199,7 +200,7 @@ func TestRunner_poll_backs_off(t *testing.T) {
 			checkOutcome(t, result, "")
 			cancel()
 		default:
-			checkFault(t, result.Err, fetch.LoginLater)
+			checkFault(t, result.Err, login.Later)
 		}
 	})
 	for i, want := range []time.Duration{20, 40, 80, 160} {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -34,7 +35,7 @@ func (s *session) begin(st seen.Standing) error {
 	return s.admit(st)
 }
 
-// admit returns a *LoginError if the account must not log in yet: nothing is sent then, since servers count each attempt.
+// admit returns a *login.Error if the account must not log in yet: nothing is sent then, since servers count each attempt.
 func (s *session) admit(st seen.Standing) error {
 	left := held(st, s.runner.now())
 	switch {
@@ -43,7 +44,7 @@ func (s *session) admit(st seen.Standing) error {
 	case st.Refusals >= maxRefusals:
 		return s.leaveAlone(st)
 	}
-	return s.fail(PhaseLogin, &LoginError{Fault: LoginHeld, Err: fmt.Errorf("%s: %s left", st.Reason, inWords(left))})
+	return s.fail(PhaseLogin, &login.Error{Fault: login.Held, Err: fmt.Errorf("%s: %s left", st.Reason, inWords(left))})
 }
 
 // notBefore returns when the server lets the account log in again. That it is left alone because of refusals does not count:

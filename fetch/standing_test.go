@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -21,9 +22,9 @@ func (r *rig) held(server *poptest.Server, want string) {
 	r.t.Helper()
 	before := len(server.Sessions())
 	err := r.fails(fetch.PhaseLogin, "")
-	var login *fetch.LoginError
-	if !errors.As(err, &login) || login.Fault != fetch.LoginHeld || !strings.HasSuffix(err.Error(), want) {
-		r.t.Errorf("Run() = %v, want a LoginError of fault LoginHeld that ends in %q", err, want)
+	var failed *login.Error
+	if !errors.As(err, &failed) || failed.Fault != login.Held || !strings.HasSuffix(err.Error(), want) {
+		r.t.Errorf("Run() = %v, want a login.Error of fault login.Held that ends in %q", err, want)
 	}
 	if got := len(server.Sessions()) - before; got != 0 {
 		r.t.Errorf("%d connections were made, want none", got)
@@ -98,9 +99,9 @@ func TestLoginDelay_look(t *testing.T) {
 	r := newRig(t, server.Addr())
 	r.stopClock()
 	r.runs("1 listed, 1 new, 1 delivered")
-	var login *fetch.LoginError
-	if _, err := r.runner.Look(t.Context(), &r.account); !errors.As(err, &login) || login.Fault != fetch.LoginHeld {
-		t.Errorf("Look() = %v, want fault LoginHeld", err)
+	var failed *login.Error
+	if _, err := r.runner.Look(t.Context(), &r.account); !errors.As(err, &failed) || failed.Fault != login.Held {
+		t.Errorf("Look() = %v, want fault login.Held", err)
 	}
 	r.later(61 * time.Second)
 	if _, err := r.runner.Look(t.Context(), &r.account); err != nil {

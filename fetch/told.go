@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -95,8 +96,8 @@ func isOfState(err error) bool {
 	return run.Phase == PhaseLock || run.Phase == PhaseState || run.Phase == PhaseRecord
 }
 
-// heldLine is that of LoginHeld.
-var heldLine = errorLine + kindOf(&Error{Phase: PhaseLogin, Err: &LoginError{Fault: LoginHeld}})
+// heldLine is that of login.Held.
+var heldLine = errorLine + kindOf(&Error{Phase: PhaseLogin, Err: &login.Error{Fault: login.Held}})
 
 // kindOf names what is wrong, without what changes from run to run: addresses, times and other numbers, a server's text.
 func kindOf(err error) string {
@@ -109,12 +110,12 @@ func addKinds(err error, kinds map[string]bool) {
 	switch e := err.(type) { //nolint:errorlint // each error of the chain is looked at
 	case *Error:
 		kinds["in "+string(e.Phase)] = true
-	case *LoginError:
+	case *login.Error:
 		kinds[fmt.Sprintf("log-in %d", e.Fault)] = true
 		if !e.Until.IsZero() { // refused just now, or left alone for that: it is the same
 			kinds["left alone"] = true
 		}
-		if e.Fault == LoginHeld || !e.Until.IsZero() {
+		if e.Fault == login.Held || !e.Until.IsZero() {
 			return
 		}
 	case *pop3.ReplyError:

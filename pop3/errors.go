@@ -34,6 +34,10 @@ var (
 
 	// ErrCancelled says that the client gave a SASL exchange up, and the server knows; the session is usable.
 	ErrCancelled = errors.New("pop3: the exchange was cancelled")
+
+	// ErrUnexpected says that AuthExpecting came to nothing, perhaps because the server is no longer as it was expected to be.
+	// A further session that expects nothing may do better.
+	ErrUnexpected = errors.New("pop3: the server is not as it was")
 )
 
 // errLeft says why a session is out of step after a loop was left.
@@ -74,6 +78,12 @@ func (e *ReplyError) Error() string {
 		s += ": " + Escape(said)
 	}
 	return s
+}
+
+// isRefusal reports whether err is a negative reply.
+func isRefusal(err error) bool {
+	var reply *ReplyError
+	return errors.As(err, &reply)
 }
 
 // ProtocolError says that the session is out of step, or that the other side does not speak POP3.

@@ -15,6 +15,7 @@ import (
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -175,11 +176,11 @@ func (p *program) fetchAccount(s *setting, a *config.Account) (fetch.Account, er
 	if err != nil {
 		return fetch.Account{}, err
 	}
-	credentials := &fetch.Credentials{User: a.User, Password: a.Password.Resolve, External: a.TLSCert != ""}
+	credentials := &login.Credentials{User: a.User, Password: a.Password.Resolve, External: a.TLSCert != ""}
 	for _, name := range a.Auth {
-		credentials.Mechanisms = append(credentials.Mechanisms, fetch.Mechanism(name))
+		credentials.Mechanisms = append(credentials.Mechanisms, login.Mechanism(name))
 	}
-	if a.Password.IsZero() && !slices.Equal(a.Auth, []string{string(fetch.External)}) {
+	if a.Password.IsZero() && !slices.Equal(a.Auth, []string{string(login.External)}) {
 		if credentials.Password, err = p.term.askPassword(s, a); err != nil {
 			return fetch.Account{}, err
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -96,7 +97,7 @@ func resultStatuses(r fetch.Result) []int {
 // faultStatus is the status of one fault.
 func faultStatus(err error) int {
 	var (
-		login    *fetch.LoginError
+		failed   *login.Error
 		protocol *pop3.ProtocolError
 		reply    *pop3.ReplyError
 		dns      *net.DNSError
@@ -106,8 +107,8 @@ func faultStatus(err error) int {
 	switch {
 	case errors.As(err, &mistakes):
 		return exitConfig
-	case errors.As(err, &login):
-		return loginStatus(login)
+	case errors.As(err, &failed):
+		return loginStatus(failed)
 	case errors.Is(err, seen.ErrLocked), errors.Is(err, seen.ErrBusy):
 		return exitTempFail
 	case errors.Is(err, deliver.ErrMissing), errors.Is(err, deliver.ErrForeign), errors.Is(err, seen.ErrCreate), errors.Is(err, seen.ErrOwner):
@@ -130,11 +131,11 @@ func faultStatus(err error) int {
 	return exitIO // a file, the seen-table, standard output, the terminal
 }
 
-func loginStatus(login *fetch.LoginError) int {
-	switch login.Fault {
-	case fetch.LoginLater, fetch.LoginHeld:
+func loginStatus(failed *login.Error) int {
+	switch failed.Fault {
+	case login.Later, login.Held:
 		return exitTempFail
-	case fetch.LoginBroken:
+	case login.Broken:
 		return exitUnavailable
 	default:
 		return exitNoPerm

@@ -21,6 +21,7 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
@@ -46,7 +47,7 @@ type hostileRig struct {
 	server      *poptest.Server
 	runner      *fetch.Runner
 	account     fetch.Account
-	credentials *fetch.Credentials
+	credentials *login.Credentials
 	maildir     string
 	mended      func() // what else makes the server a good one; may be nil
 
@@ -80,7 +81,7 @@ func newHostileRig(t *testing.T, c *hostileCase) *hostileRig {
 	})
 	p := &program{term: &terminal{out: &r.said, err: &r.said}}
 	r.runner = &fetch.Runner{Store: store, Observe: p.observe(false, false, func(error) {}), Now: r.now}
-	r.credentials = &fetch.Credentials{User: hostileUser, Password: func(context.Context) (string, error) { return hostileSecret, nil }}
+	r.credentials = &login.Credentials{User: hostileUser, Password: func(context.Context) (string, error) { return hostileSecret, nil }}
 	r.account = fetch.Account{
 		Name: "work", Server: r.server.Addr(), User: hostileUser, Target: deliver.NewMaildir(r.maildir),
 		Login: r.credentials.Login, Delete: fetch.DeletePolicy{Enabled: true},

@@ -1,4 +1,4 @@
-package fetch
+package login
 
 import (
 	"bytes"
@@ -51,8 +51,8 @@ func TestCredentials_Changed(t *testing.T) {
 	}
 	credentials.Password = func(context.Context) (string, error) { return "", errors.New("locked") }
 	_, err := credentials.Changed(t.Context(), mark)
-	var login *LoginError
-	if !errors.As(err, &login) || login.Fault != LoginCannot {
-		t.Errorf("Changed() = %v, want a *LoginError of fault LoginCannot", err)
+	var login *Error
+	if !errors.As(err, &login) || login.Fault != Cannot {
+		t.Errorf("Changed() = %v, want a *Error of fault Cannot", err)
 	}
 }

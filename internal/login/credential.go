@@ -1,4 +1,4 @@
-package fetch
+package login
 
 import (
 	"bytes"
@@ -47,8 +47,8 @@ func (cr *Credentials) newMark(password string) []byte {
 	return mark
 }
 
-// Changed tells whether the credentials are others than those of LoginError.Credential, as far as it holds any. It asks
-// for the password, which each run would do anyway; where that fails, the error is a *LoginError.
+// Changed tells whether the credentials are others than those of Error.Credential, as far as it holds any. It asks
+// for the password, which each run would do anyway; where that fails, the error is a *Error.
 func (cr *Credentials) Changed(ctx context.Context, credential []byte) (bool, error) {
 	if len(credential) <= markSalt {
 		return false, nil
@@ -64,7 +64,7 @@ func (cr *Credentials) Changed(ctx context.Context, credential []byte) (bool, er
 	return !bytes.Equal(mark, credential), nil
 }
 
-// password asks for the password. That it cannot be had is a *LoginError.
+// password asks for the password. That it cannot be had is a *Error.
 func (cr *Credentials) password(ctx context.Context) (string, error) {
 	password, err := cr.Password(ctx)
 	switch {
@@ -73,5 +73,5 @@ func (cr *Credentials) password(ctx context.Context) (string, error) {
 	case ctx.Err() != nil: // the run ends, for another reason
 		return "", fmt.Errorf("the password: %w", context.Cause(ctx))
 	}
-	return "", &LoginError{Fault: LoginCannot, Err: fmt.Errorf("the password: %w", err)}
+	return "", &Error{Fault: Cannot, Err: fmt.Errorf("the password: %w", err)}
 }
