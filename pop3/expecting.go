@@ -6,8 +6,8 @@ import (
 )
 
 // AuthExpecting is Capa, UTF8 and Auth in one turn, on a server of which it is known what to expect. It sends CAPA, UTF8 if
-// expected has it, and the beginning of Auth in one packet. Then Capabilities returns what the server says now, nil if it
-// refuses CAPA. With mech nil there is no log-in; CAPA and UTF8 alone share the packet.
+// expected has it, and the beginning of Auth in one packet. Then Capabilities returns what the server says now, never what
+// was expected. With mech nil there is no log-in; CAPA and UTF8 alone share the packet.
 //
 // Expected is what the server announced in an earlier session under the same protection, before the log-in. It must have
 // PIPELINING, and Options.Window must not be one: else the error is ErrState, and nothing was sent.
@@ -50,7 +50,6 @@ func (c *Client) AuthExpecting(ctx context.Context, expected Capabilities, mech 
 
 // readExpected reads the replies to CAPA and, if it was sent, UTF8. An error means that the session is lost.
 func (c *Client) readExpected(utf8 bool) error {
-	c.capabilities = nil
 	if _, err := c.readCapabilities(); err != nil && !isRefusal(err) {
 		return err
 	}

@@ -140,9 +140,15 @@ func (cr *Credentials) nothingInCommon(caps pop3.Capabilities) error {
 	if len(offered) == 0 {
 		offered = []string{"nothing"}
 	}
-	var names []string
-	for _, m := range cr.wanted() {
-		names = append(names, strings.ToUpper(string(m.name)))
+	allowed := cr.Mechanisms
+	if len(allowed) == 0 {
+		for _, m := range cr.wanted() {
+			allowed = append(allowed, m.name)
+		}
+	}
+	names := make([]string, len(allowed))
+	for i, name := range allowed {
+		names[i] = strings.ToUpper(string(name))
 	}
 	return fmt.Errorf("no way to log in that both sides have: the server offers %s, the account allows %s (see auth)",
 		pop3.Escape(strings.Join(offered, " ")), strings.Join(names, " "))
