@@ -11,16 +11,17 @@ import (
 	"strings"
 )
 
-// A mark tells later runs whether the credentials are still those that a server refused, and nobody what they are: so few
-// octets are kept that one in 65536 of all passwords fits them, and each guess costs many rounds of a hash besides. As often a
-// changed password is taken for the old one.
+// A mark tells later runs whether the credentials are still those that a server refused, and nobody
+// what they are: so few octets are kept that one in 65536 of all passwords fits them, and each
+// guess costs many rounds of a hash besides. As often a changed password is taken for the old one.
 const (
 	markSalt   = 16 // octets
 	markRounds = 20_000
 	markOctets = 2
 )
 
-// mark makes the mark of password, and of the mechanisms, since the wrong one is refused like a wrong password.
+// mark makes the mark of password, and of the mechanisms, since the wrong one is refused like a
+// wrong password.
 func (cr *Credentials) mark(password string, salt []byte) ([]byte, error) {
 	names := make([]string, len(cr.Mechanisms))
 	for i, m := range cr.Mechanisms {
@@ -47,8 +48,9 @@ func (cr *Credentials) newMark(password string) []byte {
 	return mark
 }
 
-// Changed tells whether the credentials are others than those of Error.Credential, as far as it holds any. It asks
-// for the password, which each run would do anyway; where that fails, the error is a *Error.
+// Changed tells whether the credentials are others than those of Error.Credential, as far as it
+// holds any. It asks for the password, which each run would do anyway; where that fails, the error
+// is a *Error.
 func (cr *Credentials) Changed(ctx context.Context, credential []byte) (bool, error) {
 	if len(credential) <= markSalt {
 		return false, nil

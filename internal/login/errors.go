@@ -23,11 +23,13 @@ const (
 type Error struct {
 	Fault Fault
 	Err   error
-	// Credential lets Credentials.Changed tell whether what was refused has changed since; nil: nobody can tell.
+	// Credential lets Credentials.Changed tell whether what was refused has changed since; nil:
+	// nobody can tell.
 	Credential []byte
 	// Until is when the next log-in may be; zero: at any time.
 	Until time.Time
-	// Sent reports whether the password may have left for the server, or something that it can be guessed from.
+	// Sent reports whether the password may have left for the server, or something that it can be
+	// guessed from.
 	Sent bool
 }
 
@@ -44,8 +46,9 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// faultOf tells what a negative reply to a log-in means (RFC 2449 section 8, RFC 3206). Where the server announces
-// AUTH-RESP-CODE, only [AUTH] says that the credentials are wrong. Text is never interpreted.
+// faultOf tells what a negative reply to a log-in means (RFC 2449 section 8, RFC 3206). Where the
+// server announces AUTH-RESP-CODE, only [AUTH] says that the credentials are wrong. Text is never
+// interpreted.
 func faultOf(reply *pop3.ReplyError, caps pop3.Capabilities) Fault {
 	switch {
 	case reply.Code == pop3.CodeAuth:

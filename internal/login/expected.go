@@ -6,9 +6,9 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// Announcement returns what a later run is to remember of a server, for Expected: what it announced before the log-in that
-// the log-in depends on. It is empty if nothing is worth it: without PIPELINING or SASL nothing can be put together.
-// The words are ours, never the server's.
+// Announcement returns what a later run is to remember of a server, for Expected: what it announced
+// before the log-in that the log-in depends on. It is empty if nothing is worth it: without
+// PIPELINING or SASL nothing can be put together. The words are ours, never the server's.
 func Announcement(caps pop3.Capabilities, mode pop3.TLSMode) string {
 	if !caps.Has("PIPELINING") || !caps.Has("SASL") {
 		return ""
@@ -27,7 +27,8 @@ func Announcement(caps pop3.Capabilities, mode pop3.TLSMode) string {
 	return lines
 }
 
-// Expected returns what Announcement kept, nil if nothing is known of the server under this protection.
+// Expected returns what Announcement kept, nil if nothing is known of the server under this
+// protection.
 func Expected(announcement string, mode pop3.TLSMode) pop3.Capabilities {
 	protection, lines, known := strings.Cut(announcement, "\n")
 	if !known || protection != protections[mode] {

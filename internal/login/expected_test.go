@@ -44,7 +44,8 @@ func TestAnnouncement(t *testing.T) {
 	}
 }
 
-// What is expected of the server decides what shares a packet. A dialogue fails where a command comes too early or too late.
+// What is expected of the server decides what shares a packet. A dialogue fails where a command
+// comes too early or too late.
 func TestLogin_expecting(t *testing.T) {
 	const announced = "S: +OK\nS: PIPELINING\nS: SASL PLAIN LOGIN\nS: USER\nS: .\n"
 	const end = "C: STAT\nS: +OK 0 0\n"

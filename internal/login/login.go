@@ -1,8 +1,9 @@
 // Package login logs a session in, a mechanism a file.
 //
-// A mechanism is a row of the table in mechanism.go and a function in a file of its own. The function is given the server,
-// with its capabilities and the state of TLS, and the identity of the account. It returns an attempt, which for AUTH is
-// a SASL client, or a refusal that says why the mechanism cannot be used. Login goes through the mechanisms in their order.
+// A mechanism is a row of the table in mechanism.go and a function in a file of its own. The
+// function is given the server, with its capabilities and the state of TLS, and the identity of the
+// account. It returns an attempt, which for AUTH is a SASL client, or a refusal that says why the
+// mechanism cannot be used. Login goes through the mechanisms in their order.
 package login
 
 import (
@@ -22,14 +23,14 @@ type Credentials struct {
 	External   bool                                  // there is a client certificate, so EXTERNAL may be tried unnamed
 }
 
-// Login logs c in. Its error is an *Error, unless the session broke.
+// Login logs c in. Its error is an *Error, unless the session broke or ctx ended.
 //
-// Expected is what Expected returned. If it is nil, CAPA and UTF8 have been sent already; otherwise Login sends them,
-// together with the beginning of the log-in where it can. Then the error may be pop3.ErrUnexpected, and a further session
-// is to expect nothing.
+// The argument expected is what the function Expected returned. If it is nil, CAPA and UTF8 have
+// been sent already; otherwise Login sends them, together with the beginning of the log-in where it
+// can. Then the error may be pop3.ErrUnexpected, and a further session is to expect nothing.
 //
-// A password is sent once, since servers lock accounts. A second mechanism is tried only where the first was refused
-// before the password had left (C0010).
+// A password is sent once, since servers lock accounts. A second mechanism is tried only where the
+// first was refused before the password had left (C0010).
 func (cr *Credentials) Login(ctx context.Context, c *pop3.Client, expected pop3.Capabilities) error {
 	l := cr.newLogin(ctx, c)
 	if expected == nil {
@@ -82,8 +83,8 @@ func (l *login) run(ctx context.Context, mechanisms []mechanism) error {
 	return l.failure()
 }
 
-// runExpecting is run on a server of which it is only expected what it announces. The first mechanism decides: if it is one
-// of AUTH, it is tried along with CAPA.
+// runExpecting is run on a server of which it is only expected what it announces. The first
+// mechanism decides: if it is one of AUTH, it is tried along with CAPA.
 func (l *login) runExpecting(ctx context.Context, expected pop3.Capabilities) error {
 	first, a, err := l.first(expectation{l.client, expected})
 	if err != nil {
@@ -121,7 +122,8 @@ func (l *login) first(s server) (int, *attempt, error) {
 	return 0, nil, nil
 }
 
-// begin returns the attempt of a mechanism; nil if the mechanism cannot be used. The error ends the log-in.
+// begin returns the attempt of a mechanism; nil if the mechanism cannot be used. The error ends the
+// log-in.
 func (l *login) begin(m mechanism, s server) (*attempt, error) {
 	a, err := m.begin(s, l.identity)
 	switch {
@@ -136,12 +138,14 @@ func (l *login) begin(m mechanism, s server) (*attempt, error) {
 	return a, nil
 }
 
-// note keeps why a mechanism was not begun. Nothing was sent, so that the next one is still the first.
+// note keeps why a mechanism was not begun. Nothing was sent, so that the next one is still the
+// first.
 func (l *login) note(m mechanism, err error) {
 	l.refusal = cmp.Or(l.refusal, &Error{Fault: Cannot, Err: fmt.Errorf("%s: %w", m.name, err)})
 }
 
-// judge decides by the outcome of an attempt whether the log-in goes on with the next mechanism. If not, err is how it ended.
+// judge decides by the outcome of an attempt whether the log-in goes on with the next mechanism. If
+// not, err is how it ended.
 func (l *login) judge(m mechanism, a *attempt, err error) (goesOn bool, _ error) {
 	if err == nil {
 		return false, nil

@@ -14,8 +14,8 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// TestLogin is the matrix of what servers offer and what accounts allow. The lines are those after CAPA, up to the
-// log-in's end; a run that is not logged in ends with QUIT (C0012).
+// TestLogin is the matrix of what servers offer and what accounts allow. The lines are those after
+// CAPA, up to the log-in's end; a run that is not logged in ends with QUIT (C0012).
 func TestLogin(t *testing.T) {
 	t.Parallel()
 	const ok login.Fault = 0
@@ -105,7 +105,8 @@ func TestLogin(t *testing.T) {
 	}
 }
 
-// Where nothing can be tried, the error lists what each side has. Why a mechanism that the server has cannot be used is told instead.
+// Where nothing can be tried, the error lists what each side has. Why a mechanism that the server
+// has cannot be used is told instead.
 func TestLogin_why(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -138,7 +139,8 @@ func TestLogin_why(t *testing.T) {
 	}
 }
 
-// What cannot be sent is refused before anything of it is sent: there is no way to smuggle a command in.
+// What cannot be sent is refused before anything of it is sent: there is no way to smuggle a
+// command in.
 func TestLogin_injection(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -195,7 +197,8 @@ func TestLogin_apop(t *testing.T) {
 	}
 }
 
-// A log-in that the connection does not outlive says nothing of the credentials, unless the reply came first.
+// A log-in that the connection does not outlive says nothing of the credentials, unless the reply
+// came first.
 func TestLogin_broken(t *testing.T) {
 	t.Parallel()
 	byUser := credentials(login.User)

@@ -11,8 +11,8 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// Mechanism is a way to log in, by the name that the configuration has for it. A mechanism of SASL has the name there in
-// lower case.
+// Mechanism is a way to log in, by the name that the configuration has for it. A mechanism of SASL
+// has the name there in lower case.
 type Mechanism string
 
 // The mechanisms that popfetch has.
@@ -28,13 +28,14 @@ const (
 type mechanism struct {
 	name   Mechanism
 	byName bool // tried only where the account names it
-	// begin returns an attempt by the mechanism, or an error that says why there is none. An error that is errNotOffered
-	// is not told where another mechanism can be tried. Nothing is sent.
+	// begin returns an attempt by the mechanism, or an error that says why there is none. An error
+	// that is errNotOffered is not told where another mechanism can be tried. Nothing is sent.
 	begin func(server, *identity) (*attempt, error)
 }
 
-// table has the mechanisms, the strongest first: an account that names none tries them in this order. APOP is not among
-// those, since its MD5 is weak and servers announce it though it fails (V0008).
+// table has the mechanisms, the strongest first: an account that names none tries them in this
+// order. APOP is not among those, since its MD5 is weak and servers announce it though it fails
+// (V0008).
 var table = []mechanism{
 	{name: External, begin: beginExternal},
 	{name: Plain, begin: beginPlain},
@@ -72,7 +73,8 @@ type identity struct {
 	failed error // of ask
 }
 
-// password returns the password, which is asked for once. A mechanism calls it when it is sure that it can be tried.
+// password returns the password, which is asked for once. A mechanism calls it when it is sure that
+// it can be tried.
 func (id *identity) password() (string, error) {
 	if !id.asked {
 		id.asked = true
@@ -85,8 +87,8 @@ func (id *identity) password() (string, error) {
 type attempt struct {
 	sasl pop3.SASLClient                           // what AUTH does; nil if the mechanism is none of SASL
 	do   func(context.Context, *pop3.Client) error // what such a mechanism does
-	// sent reports whether the password may have left for the server, or something that it can be guessed from. It is
-	// called after the attempt with its error.
+	// sent reports whether the password may have left for the server, or something that it can be
+	// guessed from. It is called after the attempt with its error.
 	sent func(err error) bool
 }
 
@@ -102,8 +104,8 @@ func (a *attempt) run(ctx context.Context, c *pop3.Client) error {
 func always(error) bool { return true }
 func never(error) bool  { return false }
 
-// checkSASL returns errNotOffered unless the server announces a mechanism of SASL, or announces nothing at all and the account
-// names the mechanism.
+// checkSASL returns errNotOffered unless the server announces a mechanism of SASL, or announces
+// nothing at all and the account names the mechanism.
 func checkSASL(s server, id *identity, m Mechanism) error {
 	caps := s.Capabilities()
 	if caps == nil && id.named || announcesSASL(caps, m) {

@@ -76,7 +76,8 @@ func dial(t *testing.T, addr string) *pop3.Client {
 	return c
 }
 
-// logIn is a session of a client that expects nothing: CAPA, UTF8 if it is announced, the log-in, STAT if it succeeds, QUIT.
+// logIn is a session of a client that expects nothing: CAPA, UTF8 if it is announced, the log-in,
+// STAT if it succeeds, QUIT.
 func logIn(t *testing.T, addr string, cr *login.Credentials) error {
 	t.Helper()
 	c := dial(t, addr)
