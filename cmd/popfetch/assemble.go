@@ -19,12 +19,6 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// oneShotOptions are the options that stand for a configuration file, by their configuration key.
-var oneShotOptions = map[string]string{
-	"server": "server", "user": "user", "tls": "tls", "tls-ca": "tls_ca", "tls-fingerprint": "tls_fingerprint", "auth": "auth",
-	"password-file": "password_file", "password-command": "password_command", "maildir": "maildir", "mda": "mda",
-}
-
 // setting is a configuration with what the command line changes of it.
 type setting struct {
 	*config.Config
@@ -95,32 +89,28 @@ func (p *program) oneShot(c *cli.Context) (*config.Config, error) {
 		return nil, usagef("%s: with --server there is no account to be named", c.Args().First())
 	}
 	values := make(map[string]string)
-	for option, key := range oneShotOptions {
-		if c.IsSet(option) {
-			values[key] = c.String(option)
+	for _, o := range config.Options() {
+		if c.IsSet(o.Name) && (o.OneShot || !o.Number && c.String(o.Name) != "") {
+			values[o.Key] = c.String(o.Name)
 		}
 	}
-	if c.Bool("delete") {
-		values["delete"] = "delivered"
+	if name := c.Command.Name; name == "check" || name == "list" {
+		config.NoDelivery(values)
 	}
-	if dir := c.String("state-dir"); dir != "" {
-		values["state_dir"] = dir
+	cfg, err := config.OneShot(values)
+	if err == nil && c.Bool("delete") {
+		cfg.Accounts[0].Delete = config.Delete{Enabled: true}
 	}
-	_, maildir := values["maildir"]
-	_, mda := values["mda"]
-	if name := c.Command.Name; (name == "check" || name == "list") && !maildir && !mda {
-		values["mda"] = "false" // These two deliver nothing; a program is not asked what it holds, nor made.
-	}
-	return config.OneShot(values)
+	return cfg, err
 }
 
 func readFile(c *cli.Context) (*config.Config, error) {
 	if c.IsSet("server") {
 		return nil, usagef("%s: --server is for fetching; the records are found by --state-dir alone", c.Command.Name)
 	}
-	for option := range oneShotOptions {
-		if c.IsSet(option) {
-			return nil, usagef("--%s goes with --server, which takes the place of a configuration file", option)
+	for _, o := range config.Options() {
+		if o.OneShot && c.IsSet(o.Name) {
+			return nil, usagef("--%s goes with --server, which takes the place of a configuration file", o.Name)
 		}
 	}
 	if c.IsSet("config") {
@@ -250,17 +240,19 @@ func (s *setting) sharing(a *config.Account) []string {
 // readFiles reads the files that the account names, so that a fault of theirs is told, as a *config.Error, before anything is
 // contacted. A password is read again at each log-in: it may change while popfetch polls.
 func readFiles(s *setting, a *config.Account) (*tls.Config, error) {
-	c, key, err := tlsConfig(a)
+	c, field, err := tlsConfig(a)
 	if err == nil && (a.Password.File != "" || a.Password.Credential != "") {
-		key = "password_file"
+		field = &a.Password.File
 		if a.Password.Credential != "" {
-			key = "password_credential"
+			field = &a.Password.Credential
 		}
 		_, err = a.Password.Resolve(s.cli.Context)
-		err = errors.Unwrap(err) // its text begins with the key
+		if secret := (*config.SecretError)(nil); errors.As(err, &secret) {
+			err = secret.Err // the mistake names the key
+		}
 	}
 	if err != nil {
-		return nil, s.Mistake(a.Name, key, err)
+		return nil, s.Mistake(a, field, err)
 	}
 	return c, nil
 }
@@ -284,7 +276,7 @@ func (s *setting) openStoreToLook(ctx context.Context) (*seen.Store, error) {
 
 func (s *setting) openStoreBy(ctx context.Context, open func(context.Context, string) (*seen.Store, error)) (*seen.Store, error) {
 	if s.StateDir == "" {
-		return nil, config.Errors{{File: s.File, Key: "state_dir", Err: errors.New("there is no home folder and so no default; write state_dir or say --state-dir")}}
+		return nil, config.Errors{s.Mistake(nil, &s.StateDir, errors.New("there is no home folder and so no default; write state_dir or say --state-dir"))}
 	}
 	store, err := open(ctx, s.StateDir)
 	if err != nil {

@@ -23,11 +23,11 @@ import (
 var errPin = errors.New("it is not the pinned one")
 
 // tlsConfig says whom to trust: the system's authorities and those of tls_ca, or else only what is pinned. An error is the fault
-// of what key names.
-func tlsConfig(a *config.Account) (_ *tls.Config, key string, err error) {
+// of what the field of a says whose address is returned, too.
+func tlsConfig(a *config.Account) (_ *tls.Config, field any, err error) {
 	host, _, err := net.SplitHostPort(a.Server)
 	if err != nil {
-		return nil, "server", err
+		return nil, &a.Server, err
 	}
 	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
 	if a.TLSServerName != "" {
@@ -36,22 +36,22 @@ func tlsConfig(a *config.Account) (_ *tls.Config, key string, err error) {
 	if a.TLSCA != "" {
 		pem, err := os.ReadFile(a.TLSCA)
 		if err != nil {
-			return nil, "tls_ca", fmt.Errorf("%w; name a file of certificates in PEM form that popfetch may read", err)
+			return nil, &a.TLSCA, fmt.Errorf("%w; name a file of certificates in PEM form that popfetch may read", err)
 		}
 		if c.RootCAs, err = x509.SystemCertPool(); err != nil {
-			return nil, "tls_ca", fmt.Errorf("reading the system's certificates: %w", err)
+			return nil, &a.TLSCA, fmt.Errorf("reading the system's certificates: %w", err)
 		}
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, "tls_ca", fmt.Errorf("%s holds no certificate in PEM form; name a file that does", a.TLSCA)
+			return nil, &a.TLSCA, fmt.Errorf("%s holds no certificate in PEM form; name a file that does", a.TLSCA)
 		}
 	}
 	if a.TLSCert != "" {
 		if err := config.CheckPrivate(a.TLSKey); err != nil {
-			return nil, "tls_key", err
+			return nil, &a.TLSKey, err
 		}
 		pair, err := tls.LoadX509KeyPair(a.TLSCert, a.TLSKey)
 		if err != nil {
-			return nil, "tls_cert", fmt.Errorf("%w; name files in PEM form that belong together, the certificate in tls_cert and its key in tls_key", err)
+			return nil, &a.TLSCert, fmt.Errorf("%w; name files in PEM form that belong together, the certificate in tls_cert and its key in tls_key", err)
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}
@@ -59,7 +59,7 @@ func tlsConfig(a *config.Account) (_ *tls.Config, key string, err error) {
 		c.InsecureSkipVerify = true // the pin is checked instead, below, on each handshake
 		c.VerifyConnection = func(state tls.ConnectionState) error { return checkPin(state, a.TLSFingerprint) }
 	}
-	return c, "", nil
+	return c, nil, nil
 }
 
 // checkPin compares the server's certificate, and its public key, with the pins.

@@ -149,11 +149,10 @@ OPTIONS:
 
 // globalFlags are the options that every command takes.
 func (p *program) globalFlags() []cli.Flag {
-	return []cli.Flag{
+	return append([]cli.Flag{
 		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "read the configuration in `FILE`"},
 		&cli.BoolFlag{Name: "once", Usage: "one pass over the accounts, then exit", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "say what would be retrieved, recognised, skipped and deleted; do none of it", DisableDefaultText: true},
-		&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "at most `N` accounts at work at once", DefaultText: "as configured"},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "errors alone", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "each message too; -vv the protocol, secrets masked", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "json", Usage: "one JSON object a line on standard output", DisableDefaultText: true},
@@ -161,18 +160,24 @@ func (p *program) globalFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "keep", Usage: "delete nothing on the server, whatever the accounts say", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "delete", Usage: "delete each delivered message on the server, whatever the accounts say", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "fail-empty", Usage: "exit with 1 where nothing was new", DisableDefaultText: true},
-		&cli.StringFlag{Name: "state-dir", Usage: "keep seen.db and locks in `DIR`"},
-		&cli.StringFlag{Name: "server", Usage: "use no configuration file, but fetch from `HOST[:PORT]`"},
-		&cli.StringFlag{Name: "user", Usage: "without a file: log in as `NAME`"},
-		&cli.StringFlag{Name: "tls", Usage: "without a file: `MODE` is implicit, starttls or none"},
-		&cli.StringFlag{Name: "tls-ca", Usage: "without a file: trust the certificates in `FILE` too"},
-		&cli.StringFlag{Name: "tls-fingerprint", Usage: "without a file: trust only the certificate or key of this `SHA256`"},
-		&cli.StringFlag{Name: "auth", Usage: "without a file: log in by this `MECHANISM`"},
-		&cli.StringFlag{Name: "password-file", Usage: "without a file: the password is the first line of `FILE`"},
-		&cli.StringFlag{Name: "password-command", Usage: "without a file: the password is what `COMMAND` prints"},
-		&cli.StringFlag{Name: "maildir", Usage: "without a file: deliver into the Maildir `DIR`"},
-		&cli.StringFlag{Name: "mda", Usage: "without a file: pipe each message to `COMMAND`"},
+	}, keyFlags()...)
+}
+
+// keyFlags are the options that stand for a key of the configuration.
+func keyFlags() []cli.Flag {
+	var flags []cli.Flag
+	for _, o := range config.Options() {
+		var aliases []string
+		if o.Short != "" {
+			aliases = []string{o.Short}
+		}
+		if o.Number {
+			flags = append(flags, &cli.IntFlag{Name: o.Name, Aliases: aliases, Usage: o.Usage, DefaultText: "as configured"})
+		} else {
+			flags = append(flags, &cli.StringFlag{Name: o.Name, Aliases: aliases, Usage: o.Usage})
+		}
 	}
+	return flags
 }
 
 func (p *program) noSubcommand(c *cli.Context) error {
