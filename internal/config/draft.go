@@ -52,24 +52,9 @@ func settingsOf[T any](keys table[T], raw map[string]any, at place) map[string]s
 		if !found {
 			continue
 		}
-		key := at.key(r.name)
-		settings[r.name] = setting{value: value{raw: written, folder: at.source.folder, at: key}}
-		if r.secret != nil {
-			at.source.secrets = append(at.source.secrets, exposed{key, keys.instead(r)})
-		}
+		settings[r.name] = setting{value: value{raw: written, folder: at.source.folder, at: at.key(r.name)}}
 	}
 	return settings
-}
-
-// instead returns the keys to write instead of a secret.
-func (keys table[T]) instead(secret *row[T]) []string {
-	var names []string
-	var t T
-	for _, address := range secret.secret(&t) {
-		r, _ := keys.filling(&t, address)
-		names = append(names, r.name)
-	}
-	return names
 }
 
 // unknownKeys reports the keys of a table of the document that are not known.

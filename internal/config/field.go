@@ -23,8 +23,10 @@ type field[T any] struct {
 	set     func(*T, value) error // its error is an Errors for mistakes within a table
 	toml    func(*T) string
 
-	inner  []string // the keys of a nested table, by their dotted names
-	search func(t *T, address any, at place) (place, bool)
+	// For a nested table: its keys, its secrets, and where a field of it is written.
+	inner   []string
+	secrets map[string][]string
+	search  func(t *T, address any, at place) (place, bool)
 }
 
 // fill returns the field that at points to, for values of the kind k.
@@ -127,8 +129,9 @@ func fillTable[T, V any](at func(*T) *V, keys table[V]) field[T] {
 			}
 			return readInto(keys, at(t), raw, v.at)
 		},
-		toml:  func(t *T) string { return inline(keys, at(t)) },
-		inner: keys.known(),
+		toml:    func(t *T) string { return inline(keys, at(t)) },
+		inner:   keys.known(),
+		secrets: keys.secrets(),
 		search: func(t *T, address any, within place) (place, bool) {
 			return keys.place(at(t), address, within)
 		},
@@ -166,7 +169,8 @@ func fillTables[T, V any](at func(*T) *[]V, keys table[V]) field[T] {
 			}
 			return "[" + strings.Join(elements, "") + "\n]"
 		},
-		inner: keys.known(),
+		inner:   keys.known(),
+		secrets: keys.secrets(),
 		search: func(t *T, address any, within place) (place, bool) {
 			for i := range *at(t) {
 				if found, ok := keys.place(&(*at(t))[i], address, within.element(i+1)); ok {

@@ -206,12 +206,24 @@ func (r *reader) checkAccess(info fs.FileInfo) {
 		r.errs = append(r.errs, &Error{File: file, Err: err})
 	}
 	err := checkPrivate(info, "the file", file)
-	secrets := r.top.source.secrets
-	if err == nil || len(secrets) == 0 {
+	if err == nil {
 		return
 	}
-	first := slices.MinFunc(secrets, func(a, b exposed) int { return a.at.line() - b.at.line() })
-	r.report(first.at, fmt.Errorf("%w, or write %s", err, listed(first.instead, "or")))
+	secrets := accountKeys.secrets()
+	for _, k := range r.index {
+		path := k.path
+		switch {
+		case path[0] == defaultsTable:
+			path = path[1:]
+		case path[0] == accountTable && len(path) > 2:
+			path = path[2:]
+		}
+		if instead := secrets[strings.Join(path, ".")]; instead != nil {
+			at := place{source: r.top.source, path: k.path, name: k.name}
+			r.report(at, fmt.Errorf("%w, or write %s", err, listed(instead, "or")))
+			return
+		}
+	}
 }
 
 // reservedNames are the commands of today and tomorrow, and what could be taken

@@ -121,8 +121,8 @@ keep = "1d"
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("read %+v\nwant %+v", got, want)
 	}
-	if secrets := r.top.source.secrets; len(secrets) != 1 || secrets[0].at.line() != 6 || strings.Join(secrets[0].instead, " ") != "key_command" {
-		t.Errorf("the secrets are %+v, want that of line 6", secrets)
+	if got := boxKeys.secrets(); !reflect.DeepEqual(got, map[string][]string{"lock.key": {"key_command"}}) {
+		t.Errorf("secrets() = %v, want lock.key", got)
 	}
 	if got, want := strings.Join(boxKeys.known(), " "),
 		"user lock lock.owner lock.tries lock.key lock.key_command rule rule.header rule.to keep keep.after keep.above"; got != want {

@@ -10,14 +10,6 @@ type source struct {
 	file   string         // "" for the command line
 	folder string         // where relative paths start
 	lines  map[string]int // of the file, by place.name
-	// secrets lists the secrets that were found, with the keys to write instead.
-	secrets []exposed
-}
-
-// exposed is a secret in a file.
-type exposed struct {
-	at      place
-	instead []string // the keys to write instead
 }
 
 // place is where a key or a table is written.

@@ -42,6 +42,7 @@ func TestSyntaxError(t *testing.T) {
 		{"= 1", "1: " + wrongItem},
 		{"user \"x\"", "1: " + wrongItem},
 		{"a = 1\nb = 1\na = 2", "3: key 'a' has already been defined; remove or rename one of the two"},
+		{"a.b = 1\na = {c = 1}", "2: key 'a' has already been defined; remove or rename one of the two"},
 		{"[a]\n[b]\n[a]", "3: key 'a' has already been defined; remove or rename one of the two"},
 		{"a = 1\n[a.b]", "2: key 'a' has already been defined; remove or rename one of the two"},
 		{"a.\"b c\" = 1\na.'b c'.d = 1", "2: key 'a.\"b c\"' has already been defined; remove or rename one of the two"},

@@ -62,6 +62,33 @@ func (keys table[T]) known() []string {
 	return names
 }
 
+// secrets returns, by the names of secrets as known has them, the keys to write
+// instead of each.
+func (keys table[T]) secrets() map[string][]string {
+	secrets := map[string][]string{}
+	for i := range keys {
+		r := &keys[i]
+		if r.secret != nil {
+			secrets[r.name] = keys.instead(r)
+		}
+		for inner, instead := range r.field.secrets {
+			secrets[r.name+"."+inner] = instead
+		}
+	}
+	return secrets
+}
+
+// instead returns the keys to write instead of a secret.
+func (keys table[T]) instead(secret *row[T]) []string {
+	var names []string
+	var t T
+	for _, address := range secret.secret(&t) {
+		r, _ := keys.filling(&t, address)
+		names = append(names, r.name)
+	}
+	return names
+}
+
 // row returns the row of the key called name.
 func (keys table[T]) row(name string) (_ *row[T], found bool) {
 	for i := range keys {
