@@ -179,7 +179,7 @@ func readNamed[T any](r *reader, document map[string]any, parent string, keys ta
 		at := r.top.key(parent, name)
 		raw, isTable := tables[name].(map[string]any)
 		if !isTable {
-			r.report(at, fmt.Errorf("stands outside of an %s; write %s with a name above it", parent, header))
+			r.report(at, fmt.Errorf("stands outside of %s; write %s with a name above it", a(parent), header))
 			continue
 		}
 		if err := checkName(parent, name); err != nil {
@@ -217,8 +217,10 @@ func (r *reader) checkAccess(info fs.FileInfo) {
 			path = path[1:]
 		case path[0] == accountTable && len(path) > 2:
 			path = path[2:]
+		default:
+			continue
 		}
-		if instead := secrets[strings.Join(path, ".")]; instead != nil {
+		if instead := secrets[dotted(path...)]; instead != nil {
 			at := place{source: r.top.source, path: k.path, name: k.name}
 			r.report(at, fmt.Errorf("%w, or write %s", err, listed(instead, "or")))
 			return
@@ -238,13 +240,21 @@ func checkName(parent, name string) error {
 	case name == "":
 		return fmt.Errorf("the %s has no name; write [%s.NAME]", parent, parent)
 	case slices.Contains(reservedNames, name):
-		return fmt.Errorf("the name of a command cannot be an %s's; choose another name", parent)
+		return fmt.Errorf("the name of a command cannot be %s's; choose another name", a(parent))
 	case strings.HasPrefix(name, "-"):
-		return fmt.Errorf("an %s's name cannot start with a hyphen; choose another name", parent)
+		return fmt.Errorf("%s's name cannot start with a hyphen; choose another name", a(parent))
 	case strings.Contains(name, "/"):
-		return fmt.Errorf("an %s's name cannot hold a slash; choose another name", parent)
+		return fmt.Errorf("%s's name cannot hold a slash; choose another name", a(parent))
 	case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) }):
-		return fmt.Errorf("an %s's name cannot hold blanks or control characters; choose another name", parent)
+		return fmt.Errorf("%s's name cannot hold blanks or control characters; choose another name", a(parent))
 	}
 	return nil
+}
+
+// a returns a noun with its article.
+func a(noun string) string {
+	if strings.Contains("aeiou", noun[:1]) {
+		return "an " + noun
+	}
+	return "a " + noun
 }

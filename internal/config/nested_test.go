@@ -156,6 +156,8 @@ key_command = "x"
 [box.d]
 rule = [{header = "x"}, {
  to = "y"}]
+[box]
+lid = 1
 `
 	const want = `f:3: box.a.rule: is a number; write [[box.a.rule]] on a line of its own and the keys below it
 f:4: box.a.keep.abov: is no known key; write above
@@ -169,7 +171,8 @@ f:12: box.b.keep: is a number; write a number with its unit s, m, h, d or w, suc
 f:15: box.c.rule: has no header; write header = "List-Id"
 f:18: box.c.rule.header: is empty; write a value or remove the key
 f:21: box.c.lock.key_command: is not used where owner is nobody; remove one of them
-f:24: box.d.rule: has no header; write header = "List-Id"`
+f:24: box.d.rule: has no header; write header = "List-Id"
+f:26: box.lid: stands outside of a box; write [box.NAME] with a name above it`
 	_, r := readBoxes(t, document, "")
 	if got := r.errs.tidy().Error(); got != want {
 		t.Errorf("reports\n%s\nwant\n%s", got, want)
