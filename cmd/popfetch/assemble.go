@@ -136,9 +136,10 @@ func readFile(c *cli.Context) (*config.Config, error) {
 // checkFiles reports what is wrong with the files that the accounts name.
 func (s *setting) checkFiles() error {
 	var mistakes config.Errors
+	trusted := make(authorities)
 	for i := range s.accounts {
 		var mistake *config.Error
-		if _, err := readFiles(s, &s.accounts[i]); errors.As(err, &mistake) {
+		if _, err := readFiles(s, &s.accounts[i], trusted); errors.As(err, &mistake) {
 			mistakes = append(mistakes, mistake)
 		}
 	}
@@ -153,8 +154,10 @@ func (s *setting) checkFiles() error {
 func (p *program) fetchAccounts(s *setting) ([]fetch.Account, error) {
 	accounts := make([]fetch.Account, 0, len(s.accounts))
 	var mistakes config.Errors
+	shared, trusted := s.shared(), make(authorities)
 	for i := range s.accounts {
-		account, err := p.fetchAccount(s, &s.accounts[i])
+		a := &s.accounts[i]
+		account, err := p.fetchAccount(s, a, trusted)
 		var mistake *config.Error
 		switch {
 		case errors.As(err, &mistake):
@@ -162,6 +165,7 @@ func (p *program) fetchAccounts(s *setting) ([]fetch.Account, error) {
 		case err != nil:
 			return nil, err
 		}
+		account.Shared = shared[a.Name]
 		accounts = append(accounts, account)
 	}
 	if len(mistakes) > 0 {
@@ -170,8 +174,8 @@ func (p *program) fetchAccounts(s *setting) ([]fetch.Account, error) {
 	return accounts, nil
 }
 
-func (p *program) fetchAccount(s *setting, a *config.Account) (fetch.Account, error) {
-	tlsConfig, err := readFiles(s, a)
+func (p *program) fetchAccount(s *setting, a *config.Account, trusted authorities) (fetch.Account, error) {
+	tlsConfig, err := readFiles(s, a, trusted)
 	if err != nil {
 		return fetch.Account{}, err
 	}
@@ -198,7 +202,6 @@ func (p *program) fetchAccount(s *setting, a *config.Account) (fetch.Account, er
 		},
 		Login:           credentials.Login,
 		Changed:         credentials.Changed,
-		Shared:          s.sharing(a),
 		Delete:          fetch.DeletePolicy{Enabled: a.Delete.Enabled, After: a.Delete.After},
 		All:             s.cli.Bool("all"),
 		MaxSize:         a.MaxSize,
@@ -235,22 +238,35 @@ func (p *program) fetchAccount(s *setting, a *config.Account) (fetch.Account, er
 	return account, nil
 }
 
-// sharing returns the other accounts in use that are of a's maildrop.
-func (s *setting) sharing(a *config.Account) []string {
-	var names []string
-	for _, other := range s.Accounts {
-		chosen := slices.ContainsFunc(s.accounts, func(c config.Account) bool { return c.Name == other.Name })
-		if other.Name != a.Name && (other.Enabled || chosen) && strings.EqualFold(other.Server, a.Server) && other.User == a.User {
-			names = append(names, other.Name)
+// shared returns, by the name of each account in use, the other accounts in use that have the same maildrop. There may be
+// thousands of accounts, and all of them may be of one maildrop: the lists of a maildrop are parts of one array.
+func (s *setting) shared() map[string][]string {
+	type maildrop struct{ server, user string }
+	chosen := make(map[string]bool, len(s.accounts))
+	for i := range s.accounts {
+		chosen[s.accounts[i].Name] = true
+	}
+	sharers := make(map[maildrop][]string)
+	for i := range s.Accounts {
+		if a := &s.Accounts[i]; a.Enabled || chosen[a.Name] {
+			drop := maildrop{strings.ToLower(a.Server), a.User}
+			sharers[drop] = append(sharers[drop], a.Name)
 		}
 	}
-	return names
+	shared := make(map[string][]string)
+	for _, names := range sharers {
+		twice := append(names, names...) // the others of a name are what lies between it and itself
+		for i, name := range names {
+			shared[name] = twice[i+1 : i+len(names) : i+len(names)]
+		}
+	}
+	return shared
 }
 
 // readFiles reads the files that the account names, so that a fault of theirs is told, as a *config.Error, before anything is
 // contacted. A password is read again at each log-in: it may change while popfetch polls.
-func readFiles(s *setting, a *config.Account) (*tls.Config, error) {
-	c, key, err := tlsConfig(a)
+func readFiles(s *setting, a *config.Account, trusted authorities) (*tls.Config, error) {
+	c, key, err := tlsConfig(a, trusted)
 	if err == nil && (a.Password.File != "" || a.Password.Credential != "") {
 		key = "password_file"
 		if a.Password.Credential != "" {

@@ -24,7 +24,7 @@ var errPin = errors.New("it is not the pinned one")
 
 // tlsConfig says whom to trust: the system's authorities and those of tls_ca, or else only what is pinned. An error is the fault
 // of what key names.
-func tlsConfig(a *config.Account) (_ *tls.Config, key string, err error) {
+func tlsConfig(a *config.Account, trusted authorities) (_ *tls.Config, key string, err error) {
 	host, _, err := net.SplitHostPort(a.Server)
 	if err != nil {
 		return nil, "server", err
@@ -34,15 +34,8 @@ func tlsConfig(a *config.Account) (_ *tls.Config, key string, err error) {
 		c.ServerName = a.TLSServerName
 	}
 	if a.TLSCA != "" {
-		pem, err := os.ReadFile(a.TLSCA)
-		if err != nil {
-			return nil, "tls_ca", fmt.Errorf("%w; name a file of certificates in PEM form that popfetch may read", err)
-		}
-		if c.RootCAs, err = x509.SystemCertPool(); err != nil {
-			return nil, "tls_ca", fmt.Errorf("reading the system's certificates: %w", err)
-		}
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, "tls_ca", fmt.Errorf("%s holds no certificate in PEM form; name a file that does", a.TLSCA)
+		if c.RootCAs, err = trusted.with(a.TLSCA); err != nil {
+			return nil, "tls_ca", err
 		}
 	}
 	if a.TLSCert != "" {
@@ -60,6 +53,29 @@ func tlsConfig(a *config.Account) (_ *tls.Config, key string, err error) {
 		c.VerifyConnection = func(state tls.ConnectionState) error { return checkPin(state, a.TLSFingerprint) }
 	}
 	return c, "", nil
+}
+
+// authorities are the system's authorities together with those of a file, by its path. Thousands of accounts may name one file.
+type authorities map[string]*x509.CertPool
+
+// with returns the system's authorities and those in the file.
+func (known authorities) with(file string) (*x509.CertPool, error) {
+	if pool := known[file]; pool != nil {
+		return pool, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("%w; name a file of certificates in PEM form that popfetch may read", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("reading the system's certificates: %w", err)
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM form; name a file that does", file)
+	}
+	known[file] = pool
+	return pool, nil
 }
 
 // checkPin compares the server's certificate, and its public key, with the pins.
