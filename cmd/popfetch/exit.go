@@ -36,6 +36,9 @@ var urgency = []int{exitConfig, exitNoPerm, exitCantCreate, exitIO, exitSoftware
 // errEmpty makes --fail-empty's status; it has no text.
 var errEmpty = errors.New("nothing was new")
 
+// errEnded is the outcome of a resident popfetch that a signal has ended, which is how it ends; it has no text.
+var errEnded = errors.New("ended by a signal")
+
 // runError is the outcome of accounts of which not all went well. Each fault was printed when it happened.
 type runError struct{ statuses []int }
 
@@ -47,7 +50,7 @@ func withStatus(outcome error, status int) error {
 	if errors.As(outcome, &runs) {
 		return &runError{append(runs.statuses, status)}
 	}
-	return &runError{[]int{status}}
+	return errors.Join(outcome, &runError{[]int{status}})
 }
 
 // status is that of the most urgent fault.
@@ -65,12 +68,14 @@ func exitStatus(err error) int {
 		return exitOK
 	case errors.As(err, &caught):
 		return 128 + int(caught.Signal)
-	case errors.Is(err, errEmpty):
-		return exitEmpty
 	case errors.As(err, &usage):
 		return exitUsage
 	case errors.As(err, &runs):
 		return runs.status()
+	case errors.Is(err, errEmpty):
+		return exitEmpty
+	case errors.Is(err, errEnded):
+		return exitOK
 	}
 	return faultStatus(err)
 }

@@ -81,6 +81,9 @@ func TestExitStatus(t *testing.T) {
 		{"78", wrapped(config.Errors{{Err: errors.New("wrong")}}), 78},
 		{"130", errors.Join(in(fetch.PhaseRetrieve, context.Canceled), signalError{syscall.SIGINT}), 130},
 		{"143 before faults", errors.Join(&runError{[]int{77}}, signalError{syscall.SIGTERM}), 143},
+		{"a resident program that a signal has ended", errEnded, 0},
+		{"and whose standard output is closed", withStatus(errEnded, 74), 74},
+		{"nothing new, and standard output is closed", withStatus(errEmpty, 74), 74},
 		{"of several accounts", &runError{[]int{75, 69, 76, 68}}, 76},
 		{"of several accounts with standard output closed", errors.Join(&runError{[]int{75}}, wrapped(syscall.EPIPE)), 75},
 	} {

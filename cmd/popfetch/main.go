@@ -32,7 +32,7 @@ func run(ctx context.Context, args []string, term *terminal) int {
 	defer p.guard()
 	app := p.app()
 	err := app.RunContext(ctx, arrange(app, args))
-	if caught, ok := signalOf(ctx); ok {
+	if caught, ok := signalOf(ctx); ok && !errors.Is(err, errEnded) {
 		err = errors.Join(err, caught)
 	}
 	if text := describe(err); text != "" {

@@ -50,10 +50,12 @@ func (p *program) fetch(c *cli.Context) error {
 	defer stopped()
 	output := broken{term: p.term}
 	runner := p.runner(s, store, &output)
-	if !c.Bool("once") {
-		return p.poll(c, runner, accounts)
+	var outcome error
+	if c.Bool("once") {
+		outcome = p.outcome(c, runner.Run(c.Context, accounts))
+	} else {
+		outcome = p.poll(c, runner, accounts)
 	}
-	outcome := p.outcome(c, runner.Run(c.Context, accounts))
 	if output.err != nil {
 		outcome = withStatus(outcome, faultStatus(output.err))
 	}
@@ -99,7 +101,7 @@ func (p *program) poll(c *cli.Context, runner *fetch.Runner, accounts []fetch.Ac
 		return usagef("no account has an interval to be polled at; for one pass say --once")
 	}
 	runner.Poll(c.Context, accounts, nil)
-	return nil
+	return errEnded
 }
 
 // outcome prints one line an account on a terminal, and makes one error of all results.
@@ -240,7 +242,7 @@ func describe(err error) string {
 	var caught signalError
 	var runs *runError
 	switch {
-	case err == nil, errors.Is(err, errEmpty), errors.As(err, &runs), errors.As(err, &caught):
+	case err == nil, errors.Is(err, errEmpty), errors.Is(err, errEnded), errors.As(err, &runs), errors.As(err, &caught):
 		return ""
 	}
 	return err.Error()
