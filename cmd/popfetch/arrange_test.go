@@ -11,7 +11,7 @@ import (
 
 // appWithReport has, besides popfetch's commands, two with an option of their own that takes a value.
 func appWithReport() *cli.App {
-	app := newApp()
+	app := newApp(newTerminal())
 	report := &cli.Command{Name: "report", Flags: append(slices.Clone(app.Flags), &cli.StringFlag{Name: "output", Aliases: []string{"o"}})}
 	export := &cli.Command{Name: "export", Flags: append(slices.Clone(app.Flags), &cli.StringFlag{Name: "format"})}
 	app.Commands = append(app.Commands, report)

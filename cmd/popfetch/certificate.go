@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/pop3"
 )
@@ -95,16 +94,16 @@ func fingerprints(c *x509.Certificate) (certificate, key string) {
 
 // mend tells, behind the text of an error, what to do about a fault of TLS. The protocol's layer cannot: it does not know the
 // configuration.
-func (p *program) mend(err error) string {
+func (s *setting) mend(err error) string {
 	var plain tls.RecordHeaderError
 	var refused *tls.CertificateVerificationError
 	switch {
-	case errors.As(err, &plain) && p.accountOf(err).TLS != "starttls":
+	case errors.As(err, &plain) && s.accountOf(err).TLS != "starttls":
 		return `; if the server begins in clear, set tls = "starttls" (--tls starttls)`
 	case errors.Is(err, pop3.ErrInsecure):
 		return `; if the server speaks TLS from the first octet, set tls = "implicit" (--tls implicit), port 995`
 	case errors.As(err, &refused) && len(refused.UnverifiedCertificates) > 0:
-		return explainCertificate(refused, p.accountOf(err), time.Now())
+		return explainCertificate(refused, s.accountOf(err), time.Now())
 	case errors.Is(err, pop3.ErrHandshake) && (!isAlert(err) || isVersionAlert(err)):
 		return "; popfetch speaks TLS 1.2 and 1.3, and no older version (301 is TLS 1.0, 302 is TLS 1.1)"
 	}
@@ -117,18 +116,6 @@ func isVersionAlert(err error) bool {
 	const protocolVersion = tls.AlertError(70) // RFC 8446 section 6
 	var op *net.OpError
 	return errors.As(err, &op) && op.Err.Error() == protocolVersion.Error()
-}
-
-// accountOf is the configuration of the account whose run an error has ended.
-func (p *program) accountOf(err error) config.Account {
-	var run *fetch.Error
-	errors.As(err, &run)
-	for _, a := range p.accounts {
-		if run != nil && a.Name == run.Account {
-			return a
-		}
-	}
-	return config.Account{}
 }
 
 // explainCertificate tells, in lines of their own, what certificate was found, what was wanted, and how to pin what was found.

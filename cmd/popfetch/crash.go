@@ -22,7 +22,7 @@ func (p *program) crash(panicked any) {
 	text := strings.Join(strings.Fields(fmt.Sprint(panicked)), " ")
 	// Not by the terminal's methods, whose lock the goroutine may hold.
 	_, _ = fmt.Fprintf(os.Stderr, "popfetch: a fault in popfetch itself: %s; please report it, with what -vv shows\n", printable(text))
-	if p.verbosity >= 2 {
+	if p.view.verbosity >= 2 {
 		_, _ = os.Stderr.Write(debug.Stack())
 	}
 	os.Exit(exitSoftware)

@@ -187,3 +187,14 @@ func isRejection(err error) bool {
 	var run *fetch.Error
 	return errors.As(err, &op) && op.Op == "remote error" && errors.As(err, &run) && (run.Phase == fetch.PhaseOpen || run.Phase == fetch.PhaseLogin)
 }
+
+// describe returns the text of an error that nobody has printed yet.
+func describe(err error) string {
+	var caught signalError
+	var runs *runError
+	switch {
+	case err == nil, errors.Is(err, errEmpty), errors.Is(err, errEnded), errors.As(err, &runs), errors.As(err, &caught):
+		return ""
+	}
+	return err.Error()
+}

@@ -129,7 +129,7 @@ func TestMend(t *testing.T) {
 		{fmt.Errorf("TLS handshake: %w: %w", pop3.ErrHandshake, errors.New("version 302")), "TLS 1.2"},
 		{syscall.ECONNREFUSED, ""},
 	} {
-		if got := new(program).mend(test.err); !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
+		if got := new(setting).mend(test.err); !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
 			t.Errorf("mend(%v) = %q, want something with %q", test.err, got, test.want)
 		}
 	}

@@ -78,8 +78,8 @@ func newHostileRig(t *testing.T, c *hostileCase) *hostileRig {
 			t.Errorf("closing the store: %v", err)
 		}
 	})
-	p := &program{term: &terminal{out: &r.said, err: &r.said}}
-	r.runner = &fetch.Runner{Store: store, Observe: p.observe(false, false, func(error) {}), Now: r.now}
+	told := &reporter{term: &terminal{out: &r.said, err: &r.said}, setting: &setting{}}
+	r.runner = &fetch.Runner{Store: store, Observe: told.observe, Now: r.now}
 	r.credentials = &fetch.Credentials{User: hostileUser, Password: func(context.Context) (string, error) { return hostileSecret, nil }}
 	r.account = fetch.Account{
 		Name: "work", Server: r.server.Addr(), User: hostileUser, Target: deliver.NewMaildir(r.maildir),

@@ -18,8 +18,6 @@ import (
 	"github.com/popfetch/popfetch/fetch"
 )
 
-func newApp() *cli.App { return (&program{term: newTerminal()}).app() }
-
 // manual returns the source of popfetch(1), or the part of it between two headings.
 func manual(t *testing.T, from, to string) string {
 	t.Helper()
@@ -65,7 +63,7 @@ func compare(t *testing.T, what string, page, program []string) {
 }
 
 func TestManual_options(t *testing.T) {
-	app := newApp()
+	app := newApp(newTerminal())
 	flags := append(slices.Clone(app.Flags), cli.HelpFlag, cli.VersionFlag)
 	for _, command := range app.Commands {
 		flags = append(flags, command.Flags...)
@@ -97,7 +95,7 @@ func TestManual_commands(t *testing.T) {
 			walk(prefix+c.Name+" ", c.Subcommands)
 		}
 	}
-	walk("", newApp().Commands)
+	walk("", newApp(newTerminal()).Commands)
 	var page []string
 	for _, item := range items(manual(t, ".Ss Commands", ".Ss Options"), "Cm ") {
 		page = append(page, strings.ReplaceAll(item, "Cm ", ""))

@@ -213,13 +213,13 @@ func TestTell_repeated(t *testing.T) {
 	} {
 		for _, kind := range []fetch.Kind{fetch.Warning, fetch.Finished} {
 			var shown bytes.Buffer
-			p := &program{term: &terminal{err: &shown, talks: test.talks}, verbosity: test.verbosity}
-			p.tell(fetch.Event{Kind: kind, Err: io.ErrUnexpectedEOF, Repeated: true}, false)
+			r := &reporter{term: &terminal{err: &shown, talks: test.talks}, view: view{verbosity: test.verbosity}, setting: &setting{}}
+			r.tell(fetch.Event{Kind: kind, Err: io.ErrUnexpectedEOF, Repeated: true})
 			if got := shown.Len() > 0; got != test.want {
 				t.Errorf("%s: a repeated %s shows %q, want anything: %v", test.name, kind, &shown, test.want)
 			}
 			shown.Reset()
-			p.tell(fetch.Event{Kind: kind, Err: io.ErrUnexpectedEOF}, false)
+			r.tell(fetch.Event{Kind: kind, Err: io.ErrUnexpectedEOF})
 			if shown.Len() == 0 {
 				t.Errorf("%s: a new %s shows nothing", test.name, kind)
 			}

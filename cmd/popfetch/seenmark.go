@@ -1,0 +1,167 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/seen"
+)
+
+// seenMark counts messages as seen that popfetch has not delivered: those named, or all that the server lists now.
+func (p *program) seenMark(ctx context.Context) error {
+	if len(p.words) == 0 || p.all == (len(p.words) > 1) {
+		return usagef("seen mark: name an account and its unique-ids, or one account and --all")
+	}
+	name := p.words[0]
+	if p.all {
+		return p.markListed(ctx, name)
+	}
+	store, err := p.openState(ctx, seen.Open)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // each commit was durable by itself
+	account, err := accountNamed(ctx, store, name)
+	if err != nil {
+		if account, err = p.enterConfigured(ctx, store, name, err); err != nil {
+			return err
+		}
+	}
+	ids, err := readIDs(p.words[1:])
+	if err != nil {
+		return err
+	}
+	var keys []seen.Entry
+	for _, id := range ids {
+		keys = append(keys, seen.Entry{Key: seen.Key{UniqueID: id}})
+	}
+	unlock, err := store.Lock(account.Name)
+	if err != nil {
+		return err
+	}
+	defer unlock() //nolint:errcheck // the lock goes with the process
+	return p.mark(ctx, store, account.Name, account.ID, pointers(keys))
+}
+
+// enterConfigured makes an account known to the store that is configured but was never fetched; unknown is the error if it is
+// neither.
+func (p *program) enterConfigured(ctx context.Context, store *seen.Store, name string, unknown error) (seen.Account, error) {
+	cfg, err := p.readFile()
+	if errors.Is(err, fs.ErrNotExist) {
+		return seen.Account{}, unknown
+	}
+	if err != nil {
+		return seen.Account{}, err
+	}
+	accounts, err := cfg.Select([]string{name})
+	if err != nil {
+		return seen.Account{}, usageError{err}
+	}
+	return store.Enter(ctx, name, accounts[0].Server, accounts[0].User)
+}
+
+// markListed marks what a look at the server shows as new.
+func (p *program) markListed(ctx context.Context, name string) error {
+	if p.dryRun {
+		return usagef("--dry-run goes with fetching; popfetch list %s shows what would be marked", name)
+	}
+	s, err := p.load()
+	if err != nil {
+		return err
+	}
+	accounts, err := p.fetchAccounts(ctx, s)
+	if err != nil {
+		return err
+	}
+	store, err := openStore(ctx, s.Config, seen.Open)
+	if err != nil {
+		return err
+	}
+	defer store.Close()             //nolint:errcheck // each commit was durable by itself
+	unlock, err := store.Lock(name) // before the server is troubled
+	if err != nil {
+		return err
+	}
+	defer unlock() //nolint:errcheck // the lock goes with the process
+	accounts[0].All = false
+	return p.lookWith(ctx, s, store, (*fetch.Runner).Look, accounts, func(survey *fetch.Survey) error {
+		a := accounts[0]
+		known, err := store.Enter(ctx, name, a.Server, a.User)
+		if err != nil {
+			return err
+		}
+		entries := append(survey.Plan.Retrieve, pointers(survey.Plan.Skip)...)
+		entries = append(entries, pointers(survey.Plan.Mark)...)
+		for _, m := range survey.Plan.Quarantined {
+			entries = append(entries, &survey.Listing[m.Index])
+		}
+		survey.Plan.Quarantined = nil // they are given up now
+		return p.mark(ctx, store, name, known.ID, entries)
+	})
+}
+
+func pointers(entries []seen.Entry) []*seen.Entry {
+	all := make([]*seen.Entry, len(entries))
+	for i := range entries {
+		all[i] = &entries[i]
+	}
+	return all
+}
+
+// mark makes records of kind Marked; the caller has the lock of the account.
+func (p *program) mark(ctx context.Context, store *seen.Store, name string, id int64, entries []*seen.Entry) error {
+	marked := 0
+	for chunk := range slices.Chunk(entries, 1000) { // a maildrop may be huge, and a record is several times an entry
+		records, err := unrecorded(ctx, store, id, chunk)
+		if err != nil {
+			return err
+		}
+		if err := store.Commit(ctx, id, records...); err != nil {
+			return err
+		}
+		marked += len(records)
+	}
+	return p.report(done{Account: name, Marked: &marked}, "marked as seen")
+}
+
+// unrecorded makes records for the entries that have none: to mark a delivered message would lose what is known of it.
+func unrecorded(ctx context.Context, store *seen.Store, account int64, entries []*seen.Entry) ([]seen.Record, error) {
+	var ids []string
+	for _, e := range entries {
+		ids = append(ids, e.UniqueID)
+	}
+	known, err := store.Records(ctx, account, ids)
+	if err != nil {
+		return nil, err
+	}
+	recorded := make(map[seen.Key]bool, len(known))
+	for _, r := range known {
+		recorded[r.Key] = true
+	}
+	var records []seen.Record
+	for _, e := range entries {
+		if !recorded[e.Key] {
+			records = append(records, seen.Record{Key: e.Key, Kind: seen.Marked, Listed: e.Octets, DeliveredAt: time.Now()})
+		}
+	}
+	return records, nil
+}
+
+// done is what seen mark and seen forget tell with --json. Its field names are part of the contract.
+type done struct {
+	Account   string `json:"account"`
+	Marked    *int   `json:"marked,omitempty"`
+	Forgotten *int   `json:"forgotten,omitempty"`
+}
+
+func (p *program) report(d done, what string) error {
+	if p.view.json {
+		return p.term.printJSON(d)
+	}
+	return p.term.printf("%s: %d %s\n", printable(d.Account), *cmp.Or(d.Marked, d.Forgotten), what)
+}
