@@ -95,7 +95,7 @@ type Runner struct {
 	Store     *seen.Store
 	Jobs      int              // accounts at work at once, over all calls; zero means 4
 	Observe   func(Event)      // if set, is told each event, one at a time
-	Quiet     bool             // nobody sees the warnings, so that they do not count as told (see Event.Repeated)
+	Notices   Notices          // remembers what a person was told; nil: nobody does
 	Now       func() time.Time // nil: time.Now
 	KeepAlive time.Duration    // how long a session may lie idle before NOOP is sent; zero means one minute
 	// Crash, if set, is told a panic of one of the goroutines that a Runner starts, in that goroutine. It ends the program: whatever the
@@ -174,7 +174,6 @@ func (r *Runner) runOne(ctx context.Context, account *Account) Result {
 	s := newSession(ctx, r, account)
 	defer s.release()
 	s.result.Err = s.run()
-	s.finished()
 	s.result.NotBefore = s.notBefore()
 	return s.result
 }

@@ -33,7 +33,7 @@ func (s *session) hintOfStrangers(plan Plan) error {
 		}
 	}
 	if own+others > 0 {
-		s.warn(`nothing is known of this account, and its target holds mail already that is not recognised (messages: %d): all %d of the maildrop are retrieved now, perhaps once more; to fetch only later ones, stop and run: popfetch seen mark --all %s`,
+		s.warn(CodeUnrecognisedMail, `nothing is known of this account, and its target holds mail already that is not recognised (messages: %d): all %d of the maildrop are retrieved now, perhaps once more; to fetch only later ones, stop and run: popfetch seen mark --all %s`,
 			own+others, len(plan.Retrieve), a.Name)
 	}
 	return nil

@@ -155,7 +155,7 @@ func (s *session) warnOfOtherSize(index int, records []seen.Record, v verdict) {
 	if v.seen {
 		what = "by its header it is the same message"
 	}
-	s.event(Event{Kind: Warning, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets,
+	s.event(Event{Kind: Warning, Code: CodeSizeChanged, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets,
 		Err: fmt.Errorf("message %d has the unique-id of one of %d octets that was delivered, and %d octets; %s", e.Number, records[0].Listed, e.Octets, what)})
 }
 

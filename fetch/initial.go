@@ -24,10 +24,10 @@ func (s *session) leaveOutOld(verdicts map[int]*verdict) error {
 	}
 	switch {
 	case s.known.Twin != "":
-		s.warn("initial is left aside, since account %q has the same server and user", s.known.Twin)
+		s.warn(CodeInitialKnown, "initial is left aside, since account %q has the same server and user", s.known.Twin)
 		return nil
 	case s.found:
-		s.warn("initial is left aside, since the target holds messages of this maildrop already")
+		s.warn(CodeInitialTarget, "initial is left aside, since the target holds messages of this maildrop already")
 		return nil
 	}
 	numbers := func(yield func(int) bool) {
@@ -44,7 +44,7 @@ func (s *session) leaveOutOld(verdicts map[int]*verdict) error {
 			}
 		}
 	} else if !s.hasTop() {
-		s.warn("the server has no TOP, or shows nothing of some messages by it, and nothing else could tell how old its messages are: initial is left aside")
+		s.warn(CodeInitialDates, "the server has no TOP, or shows nothing of some messages by it, and nothing else could tell how old its messages are: initial is left aside")
 		return nil
 	}
 	s.oldDigests = make([]seen.Digest, len(s.listing))

@@ -22,12 +22,12 @@ func (s *session) list() error {
 		}
 	}
 	if told.ScanErr != nil {
-		s.warn("the server does not tell the sizes of messages: %w", told.ScanErr)
+		s.warn(CodeNoSizes, "the server does not tell the sizes of messages: %w", told.ScanErr)
 	}
 	s.listing, s.result.Unusable = j.entries(told)
 	s.result.Listed = len(s.listing)
 	if s.result.Unusable > 0 {
-		s.warn("%d listed without a usable number, size or unique-id, and skipped", s.result.Unusable)
+		s.warn(CodeUnusable, "%d listed without a usable number, size or unique-id, and skipped", s.result.Unusable)
 	}
 	var due time.Time
 	if s.account.Delete.Enabled {

@@ -53,7 +53,7 @@ func (s *session) settleLockstep() error {
 		if mayBeNetwork(s.fellBack) && !s.brokenBefore {
 			since = since.Add(lockstepForDoubt - lockstepFor)
 		}
-		s.warn("the server announces PIPELINING and breaks it, so that it gets one command at a time until %s: %w",
+		s.warn(CodePipeliningBroken, "the server announces PIPELINING and breaks it, so that it gets one command at a time until %s: %w",
 			since.Add(lockstepFor).Format(time.DateOnly), s.fellBack)
 		s.fellBack, s.brokenBefore = nil, true
 	case !s.brokenBefore || !s.pipelines() || len(s.retrieved) < 2:

@@ -131,7 +131,7 @@ func (s *session) warnOfClearText() {
 		return
 	}
 	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
-		s.warn("password and mail cross the network to %s in clear, because tls is none", s.account.Server)
+		s.warn(CodeClearText, "password and mail cross the network to %s in clear, because tls is none", s.account.Server)
 	}
 }
 
@@ -145,9 +145,9 @@ func (s *session) warnOfExpiry() {
 	switch after := s.account.Delete.After; {
 	case err != nil: // NEVER
 	case days == 0 && !s.account.Delete.Enabled:
-		s.warn("the server may remove messages once they are retrieved (EXPIRE 0), though the account keeps them there")
+		s.warn(CodeExpireAtOnce, "the server may remove messages once they are retrieved (EXPIRE 0), though the account keeps them there")
 	case after > time.Duration(days)*24*time.Hour:
-		s.warn("the server removes messages after %d days (EXPIRE), before the account would", days)
+		s.warn(CodeExpire, "the server removes messages after %d days (EXPIRE), before the account would", days)
 	}
 }
 

@@ -86,7 +86,7 @@ func (s *session) sendDele(entries []seen.Entry) ([]seen.Entry, error) {
 		case err == nil:
 			accepted = append(accepted, entries[next])
 		case isReply(err):
-			s.warn("message %d is delivered, but the server does not delete it: %w", n, err)
+			s.warn(CodeDeleteRefused, "message %d is delivered, but the server does not delete it: %w", n, err)
 		default:
 			return accepted, s.fail(PhaseDelete, fmt.Errorf("message %d: %w", n, err))
 		}

@@ -38,7 +38,7 @@ func (s *session) recogniseRenamed(verdicts map[int]*verdict) error {
 		}
 		err := fmt.Errorf(`%w, none of those of the last run; set new_uids = "match" to recognise its messages by their headers, or "fetch" to retrieve all of them`, ErrNewUIDs)
 		if s.looking {
-			s.warn("%w", err)
+			s.warn(CodeNewUIDsStop, "%w", err)
 			return nil
 		}
 		return s.fail(PhaseIdentify, err)
@@ -64,7 +64,7 @@ func (s *session) recogniseRenamed(verdicts map[int]*verdict) error {
 	for _, m := range l.moves {
 		verdicts[int(m.index)] = isSeen
 	}
-	s.warn("the maildrop shows only new unique-ids; %d of its %d messages are known, and not retrieved again", len(l.moves), len(s.listing))
+	s.warn(CodeNewUIDs, "the maildrop shows only new unique-ids; %d of its %d messages are known, and not retrieved again", len(l.moves), len(s.listing))
 	if s.looking {
 		return nil
 	}
@@ -94,7 +94,7 @@ func (s *session) findLikeness(left bool) (*likeness, error) {
 	l := newLikeness(s.listing)
 	l.octetsAlone = !left
 	if !s.hasTop() {
-		s.warn("the maildrop shows only new unique-ids, and its server has no TOP: its messages are retrieved to be compared with what was delivered")
+		s.warn(CodeNewUIDsRetrieved, "the maildrop shows only new unique-ids, and its server has no TOP: its messages are retrieved to be compared with what was delivered")
 	}
 	numbers := func(yield func(int) bool) {
 		for _, e := range s.listing {

@@ -61,7 +61,7 @@ type session struct {
 	fellBack     error // why, if that was found out in this run and is not remembered yet
 	brokenBefore bool  // the server broke pipelining some time ago
 
-	telling telling
+	noticing bool // Notices.Begin was called
 }
 
 // newSession makes the contexts of a run: soft ends with ctx, or a grace before the deadline; hard a grace after soft,
@@ -75,7 +75,6 @@ func newSession(ctx context.Context, r *Runner, account *Account) *session {
 		tried:    make(map[seen.Key]bool),
 		apart:    make(map[seen.Key]bool),
 		warned:   make(map[string]bool),
-		telling:  telling{met: make(map[string]bool)},
 		silent:   make(map[int]int),
 	}
 	s.soft = ctx
@@ -112,29 +111,39 @@ func (s *session) fail(phase Phase, err error) error {
 	return &Error{Account: s.account.Name, Phase: phase, Err: err}
 }
 
-// warn tells what is odd, once in a run. As long as it lasts a person is told once a day, whatever the arguments.
-func (s *session) warn(format string, args ...any) {
+// warn tells what is odd, once in a run.
+func (s *session) warn(code Code, format string, args ...any) {
 	err := fmt.Errorf(format, args...)
 	if !s.warned[err.Error()] {
 		s.warned[err.Error()] = true
-		s.event(Event{Kind: Warning, Err: err, Repeated: s.repeated(warningLine + format)})
+		s.event(Event{Kind: Warning, Err: err, Code: code})
 	}
 }
 
-// run is the way of one account under its lock. One session does it, unless what the server says cannot be believed any
-// more, because a message is suspect or because pipelining has got it out of step: then a further session goes on.
-func (s *session) run() (err error) {
+// run is the way of one account. Its end is told, and what was told is written down, under the account's lock.
+func (s *session) run() error {
 	s.event(Event{Kind: Started})
 	unlock, err := s.runner.Store.Lock(s.account.stateName())
 	if err != nil {
 		s.recall()
-		return s.fail(PhaseLock, err)
+		err = s.fail(PhaseLock, err)
+		s.finished(err)
+		return err
 	}
-	defer func() {
-		if unlockErr := unlock(); err == nil && unlockErr != nil {
+	err = s.runLocked()
+	s.finished(err)
+	if unlockErr := unlock(); unlockErr != nil {
+		s.warn(CodeUnlock, "the account's lock cannot be given back: %w", unlockErr)
+		if err == nil {
 			err = s.fail(PhaseLock, unlockErr)
 		}
-	}()
+	}
+	return err
+}
+
+// runLocked is run under the account's lock. One session does it, unless what the server says cannot be believed any more,
+// because a message is suspect or because pipelining has got it out of step: then a further session goes on.
+func (s *session) runLocked() error {
 	st, err := s.enter()
 	if err != nil {
 		return err
@@ -202,7 +211,9 @@ func (s *session) enter() (st seen.Standing, err error) {
 		return st, s.fail(PhaseState, err)
 	}
 	st, err = s.standing()
-	s.telling.remember(st, s.runner.now())
+	if err == nil {
+		s.beginNotices(st)
+	}
 	return st, err
 }
 
@@ -214,7 +225,7 @@ func (s *session) recall() {
 	}
 	s.known = known
 	if st, err := s.standing(); err == nil {
-		s.telling.remember(st, s.runner.now())
+		s.beginNotices(st)
 	}
 }
 
@@ -223,11 +234,11 @@ func (s *session) prepare() error {
 	a, known := s.account, s.known
 	oneShot := strings.Contains(known.Twin, " ") // made of options; its records belong to another target
 	if known.Twin != "" && !oneShot && a.State == "" && !slices.Contains(a.Shared, known.Twin) {
-		s.warn("nothing is known of this account, but account %q has the same server and user; if this is that account renamed, stop and run: popfetch seen rename %s %s",
+		s.warn(CodeRenamedAccount, "nothing is known of this account, but account %q has the same server and user; if this is that account renamed, stop and run: popfetch seen rename %s %s",
 			known.Twin, known.Twin, a.Name)
 	}
 	if len(a.Shared) > 0 {
-		s.warn("it shares its maildrop (server and user) with %s: they will find it in use by each other, and what one deletes the others cannot fetch",
+		s.warn(CodeShared, "it shares its maildrop (server and user) with %s: they will find it in use by each other, and what one deletes the others cannot fetch",
 			strings.Join(a.Shared, ", "))
 	}
 	if err := a.Target.Prepare(s.soft, !known.Delivered); err != nil {

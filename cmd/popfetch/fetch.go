@@ -41,12 +41,14 @@ func (p *program) fetch(ctx context.Context) error {
 	})
 	defer stopped()
 	var broken error // standard output; mail goes on without it, but the exit status tells
-	runner := p.runner(s, store, &reporter{term: p.term, view: p.view, setting: s, failed: func(err error) {
+	told := newNotices(p.view.quiet)
+	runner := p.runner(s, store, &reporter{term: p.term, view: p.view, setting: s, notices: told, failed: func(err error) {
 		if broken == nil {
 			broken = err
 			p.term.errorf("%v", err)
 		}
 	}})
+	runner.Notices = told
 	var outcome error
 	if p.once {
 		outcome = p.outcome(runner.Run(ctx, accounts))
@@ -61,7 +63,7 @@ func (p *program) fetch(ctx context.Context) error {
 
 // runner makes the engine, whose events r tells.
 func (p *program) runner(s *setting, store *seen.Store, r *reporter) *fetch.Runner {
-	runner := &fetch.Runner{Store: store, Jobs: s.Jobs, Observe: r.observe, Quiet: p.view.quiet, Crash: p.crash}
+	runner := &fetch.Runner{Store: store, Jobs: s.Jobs, Observe: r.observe, Crash: p.crash}
 	if p.jobs != nil {
 		runner.Jobs = *p.jobs
 	}

@@ -132,6 +132,26 @@ func TestManual_status(t *testing.T) {
 	}
 }
 
+// TestManual_codes compares the codes of warnings with the page, which tells of the other codes by examples.
+func TestManual_codes(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "../../fetch/event.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var program []string
+	ast.Inspect(file, func(node ast.Node) bool {
+		if spec, ok := node.(*ast.ValueSpec); ok && strings.HasPrefix(spec.Names[0].Name, "Code") {
+			program = append(program, strings.Trim(spec.Values[0].(*ast.BasicLit).Value, `"`))
+		}
+		return true
+	})
+	var page []string
+	for _, item := range items(manual(t, ".Ss JSON", ".Sh ENVIRONMENT"), "Ql ") {
+		page = append(page, strings.Split(strings.TrimPrefix(item, "Ql "), " , ")...)
+	}
+	compare(t, "code", page, program)
+}
+
 func TestManual_JSON(t *testing.T) {
 	program := []string{
 		string(fetch.Started), string(fetch.Listed), string(fetch.Marked), string(fetch.Recognised), string(fetch.Delivered), string(fetch.Refused), string(fetch.Quarantined),

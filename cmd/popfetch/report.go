@@ -17,6 +17,7 @@ type eventLine struct {
 	Messages *int      `json:"messages,omitempty"`
 	Octets   *int64    `json:"octets,omitempty"`
 	Error    string    `json:"error,omitempty"`
+	Code     string    `json:"code,omitempty"`
 }
 
 // reporter tells of the events of runs: as JSON, or as lines for a person. The engine calls it with one event at a time.
@@ -24,10 +25,11 @@ type reporter struct {
 	term    *terminal
 	view    view
 	setting *setting
+	notices *notices    // nil: nothing was told before
 	failed  func(error) // is told each error of standard output; nil: what the command prints itself fails as well
 }
 
-// observe tells of an event.
+// observe tells of an event. What lasts from run to run is told once a day, save to somebody who looks on.
 func (r *reporter) observe(e fetch.Event) {
 	if r.view.json {
 		line := newEventLine(e)
@@ -36,11 +38,14 @@ func (r *reporter) observe(e fetch.Event) {
 			r.failed(err)
 		}
 	}
-	r.tell(e)
+	repeated := e.Repeated || r.notices != nil && r.notices.repeats(e)
+	if !repeated || r.view.verbosity > 0 && !r.view.quiet || r.term.talks { // or somebody looks on
+		r.tell(e)
+	}
 }
 
 func newEventLine(e fetch.Event) eventLine {
-	line := eventLine{Time: e.Time.UTC(), Account: e.Account, Event: string(e.Kind), Number: e.Number, UniqueID: writeID(e.UniqueID)}
+	line := eventLine{Time: e.Time.UTC(), Account: e.Account, Event: string(e.Kind), Number: e.Number, UniqueID: writeID(e.UniqueID), Code: string(e.Code)}
 	switch e.Kind {
 	case fetch.Marked:
 		line.Messages = &e.Messages
@@ -56,13 +61,10 @@ func newEventLine(e fetch.Event) eventLine {
 }
 
 // tell prints an event on standard error: faults always, warnings unless quiet, each message when verbose, and on a
-// terminal one line an account at the end. What lasts from run to run is told once a day, save to somebody who looks on.
+// terminal one line an account at the end.
 func (r *reporter) tell(e fetch.Event) {
 	quiet := r.view.quiet
 	verbose := r.view.verbosity > 0 && !quiet
-	if e.Repeated && !verbose && !r.term.talks {
-		return
-	}
 	switch e.Kind {
 	case fetch.Warning:
 		if !quiet {

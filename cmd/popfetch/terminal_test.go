@@ -211,15 +211,18 @@ func TestTell_repeated(t *testing.T) {
 		{"terminal", true, 0, true},
 		{"verbose", false, 1, true},
 	} {
-		for _, kind := range []fetch.Kind{fetch.Warning, fetch.Finished} {
+		for _, kind := range []fetch.Kind{fetch.Warning, fetch.Finished, fetch.Refused} {
 			var shown bytes.Buffer
-			r := &reporter{term: &terminal{err: &shown, talks: test.talks}, view: view{verbosity: test.verbosity}, setting: &setting{}}
-			r.tell(fetch.Event{Kind: kind, Err: io.ErrUnexpectedEOF, Repeated: true})
+			r := &reporter{term: &terminal{err: &shown, talks: test.talks}, view: view{verbosity: test.verbosity}, setting: &setting{}, notices: newNotices(false)}
+			r.notices.Begin("work", fetch.Told{Lines: "error: broke-off\nwarning: broke-off", At: time.Now()})
+			e := fetch.Event{Account: "work", Kind: kind, Err: io.ErrUnexpectedEOF, Code: "broke-off", Repeated: kind == fetch.Refused}
+			r.observe(e)
 			if got := shown.Len() > 0; got != test.want {
 				t.Errorf("%s: a repeated %s shows %q, want anything: %v", test.name, kind, &shown, test.want)
 			}
 			shown.Reset()
-			r.tell(fetch.Event{Kind: kind, Err: io.ErrUnexpectedEOF})
+			e.Code, e.Repeated = "timed-out", false
+			r.observe(e)
 			if shown.Len() == 0 {
 				t.Errorf("%s: a new %s shows nothing", test.name, kind)
 			}

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -10,13 +11,15 @@ import (
 	"os"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/pop3"
+	"github.com/popfetch/popfetch/seen"
 )
 
-// Errors are of one kind if a person would call them the same: details that change from run to run do not count.
-func TestKindOf(t *testing.T) {
+// Errors have one code if a person would call them the same: details that change from run to run do not count.
+func TestCodeOf(t *testing.T) {
 	in := func(phase Phase, err error) error { return &Error{Account: "work", Phase: phase, Err: err} }
 	dial := func(port int, errno syscall.Errno) error {
 		return fmt.Errorf("connecting to h:%d: %w", port, &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{Port: port},
@@ -58,20 +61,66 @@ func TestKindOf(t *testing.T) {
 		{in(PhaseTarget, fmt.Errorf("/m: %w", deliver.ErrMissing))},
 		{in(PhaseIdentify, errors.New("message 17 came twice")), in(PhaseIdentify, errors.New("message 18 came twice"))},
 	}
-	seen := make(map[string]error)
+	met := make(map[Code]error)
 	for _, same := range kinds {
-		kind := kindOf(same[0])
+		code := CodeOf(same[0])
 		for _, err := range same[1:] {
-			if got := kindOf(err); got != kind {
-				t.Errorf("kindOf(%v) = %q, want %q as for %v", err, got, kind, same[0])
+			if got := CodeOf(err); got != code {
+				t.Errorf("CodeOf(%v) = %q, want %q as for %v", err, got, code, same[0])
 			}
 		}
-		if other, ok := seen[kind]; ok {
-			t.Errorf("kindOf(%v) = %q, and that is the kind of %v", same[0], kind, other)
+		if other, ok := met[code]; ok {
+			t.Errorf("CodeOf(%v) = %q, and that is the code of %v", same[0], code, other)
 		}
-		seen[kind] = same[0]
+		met[code] = same[0]
 	}
-	if want := "error: " + kindOf(in(PhaseLogin, &LoginError{Fault: LoginHeld, Err: errors.New("login delay: 9 s left")})); heldLine != want {
-		t.Errorf("the line of what comes too early is %q, want %q", heldLine, want)
+}
+
+// Codes are a contract with scripts.
+func TestCodeOf_stable(t *testing.T) {
+	reply := &pop3.ReplyError{Command: "PASS", Code: pop3.CodeAuth, Text: "no"}
+	refused := &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	unreachable := &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)}
+	for _, test := range []struct {
+		phase Phase
+		err   error
+		want  Code
+	}{
+		{PhaseLock, seen.ErrLocked, "lock/in-use"},
+		{PhaseState, seen.ErrNewerSchema, "state/newer"},
+		{PhaseTarget, fmt.Errorf("/m: %w", deliver.ErrMissing), "target/missing"},
+		{PhaseOpen, refused, "open/econnrefused"},
+		{PhaseOpen, errors.Join(unreachable, refused), "open/econnrefused/ehostunreach"},
+		{PhaseOpen, &net.DNSError{IsNotFound: true}, "open/name-unknown"},
+		{PhaseOpen, &net.DNSError{IsTimeout: true, UnwrapErr: context.DeadlineExceeded}, "open/name-server"},
+		{PhaseOpen, &pop3.ReplyError{Code: pop3.CodeSysTemp}, "open/greeting/sys-temp"},
+		{PhaseOpen, &pop3.ReplyError{Code: "PID-17"}, "open/greeting/refused"},
+		{PhaseOpen, fmt.Errorf("%w: %w", pop3.ErrHandshake, x509.CertificateInvalidError{Reason: x509.Expired}), "open/certificate-expired/handshake"},
+		{PhaseOpen, &tls.CertificateVerificationError{Err: errors.New("not the pinned one")}, "open/certificate"},
+		{PhaseOpen, pop3.ErrInsecure, "open/no-tls"},
+		{PhaseLogin, &LoginError{Fault: LoginRefused, Err: reply}, "login/refused/pass/auth"},
+		{PhaseLogin, &LoginError{Fault: LoginLater, Err: &pop3.ReplyError{Command: "AUTH", Code: pop3.CodeInUse}}, "login/later/auth/in-use"},
+		{PhaseLogin, &LoginError{Fault: LoginBroken, Err: &pop3.ReplyError{Command: "AUTH", Code: pop3.CodeSysPerm}}, "login/broken/auth/sys-perm"},
+		{PhaseLogin, &LoginError{Fault: LoginCannot, Err: errors.New("nothing in common")}, "login/cannot"},
+		{PhaseLogin, &LoginError{Fault: LoginRefused, Err: reply, Until: time.Now()}, "login/left-alone"},
+		{PhaseLogin, &LoginError{Fault: LoginHeld, Err: errors.New("3 s left")}, CodeHeld},
+		{PhaseList, &pop3.ProtocolError{Command: "STAT"}, "list/stat/out-of-step"},
+		{PhaseIdentify, fmt.Errorf("%w, none of them", ErrNewUIDs), "identify/new-unique-ids"},
+		{PhaseRetrieve, io.ErrUnexpectedEOF, "retrieve/broke-off"},
+		{PhaseRetrieve, fmt.Errorf("no octet within 5s: %w", os.ErrDeadlineExceeded), "retrieve/timed-out"},
+		{PhaseRetrieve, fmt.Errorf("cut: %w", errDeadline), "retrieve/deadline"},
+		{PhaseDeliver, &os.PathError{Op: "write", Err: syscall.ENOSPC}, "deliver/enospc"},
+		{PhaseRecord, errors.New("database disk image is malformed"), "record"},
+		{"", &deliver.Error{Temporary: true, Err: errors.New("exit status 75")}, "target-deferred"},
+		{"", &deliver.Error{Err: errors.New("exit status 1")}, "target-refused"},
+		{"", nil, ""},
+	} {
+		err := test.err
+		if test.phase != "" {
+			err = &Error{Account: "work", Phase: test.phase, Err: err}
+		}
+		if got := CodeOf(err); got != test.want {
+			t.Errorf("CodeOf(%v) = %q, want %q", err, got, test.want)
+		}
 	}
 }
