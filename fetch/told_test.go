@@ -71,7 +71,7 @@ func TestNotices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.fails(fetch.PhaseLock, "")
+	_ = r.fails(fetch.PhaseLock, "")
 	n.checkOrder("started ", `begin work "++"`, "finished lock/in-use", `end work "++"`)
 	if err := unlock(); err != nil {
 		t.Fatal(err)
