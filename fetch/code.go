@@ -18,15 +18,17 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// Code names what a warning or an error is about. It stays the same from version to version and as long as the trouble lasts:
-// it holds no address, no number that changes from run to run, and nothing that a server says.
+// Code names what a warning or an error is about. It stays the same from version to version and as
+// long as the trouble lasts: it holds no address, no number that changes from run to run, and
+// nothing that a server says.
 type Code string
 
 // CodeHeld is the code of a run that came too early for the server.
 const CodeHeld Code = "login/held"
 
-// CodeOf returns the code of an error. That is the phase in which it ended a run and what is known of the cause, separated by
-// slashes: "open/econnrefused", "login/refused/pass/auth". What has a cause of no known type is named by its phase alone.
+// CodeOf returns the code of an error. That is the phase in which it ended a run and what is known
+// of the cause, separated by slashes: "open/econnrefused", "login/refused/pass/auth". What has a
+// cause of no known type is named by its phase alone.
 func CodeOf(err error) Code {
 	if err == nil {
 		return ""
@@ -47,8 +49,9 @@ func CodeOf(err error) Code {
 	return Code(strings.Join(words, "/"))
 }
 
-// loginWord names what a failed log-in means for the next one, and reports whether that says it all. An account that is left
-// alone since its last log-in was refused is in the same trouble as one whose log-in was refused and that is left alone now.
+// loginWord names what a failed log-in means for the next one, and reports whether that says it
+// all. An account that is left alone since its last log-in was refused is in the same trouble as
+// one whose log-in was refused and that is left alone now.
 func loginWord(err error) (word []string, final bool) {
 	var login *LoginError
 	switch {
@@ -71,8 +74,8 @@ func loginWord(err error) (word []string, final bool) {
 	}
 }
 
-// protocolWords name the command that a server has refused or not understood, and the response code, which must be one of the
-// RFCs: any other may be new in each reply.
+// protocolWords name the command that a server has refused or not understood, and the response
+// code, which must be one of the RFCs: any other may be new in each reply.
 func protocolWords(err error) []string {
 	var protocol *pop3.ProtocolError
 	if errors.As(err, &protocol) {
@@ -177,7 +180,8 @@ var knownErrors = []struct {
 	{seen.ErrOwner, "foreign"},
 }
 
-// knownWords name the errors that have no type of their own, and what a target has said of a message.
+// knownWords name the errors that have no type of their own, and what a target has said of a
+// message.
 func knownWords(err error) []string {
 	var words []string
 	var target *deliver.Error

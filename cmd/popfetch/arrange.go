@@ -7,9 +7,9 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// arrange puts options behind the words that name the command and before all other words. The flag package takes options
-// behind the first name for names, and `popfetch work --once` must not fetch an account called --once. Nothing behind -- is
-// an option.
+// arrange puts options behind the words that name the command and before all other words. The flag
+// package takes options behind the first name for names, and `popfetch work --once` must not fetch
+// an account called --once. Nothing behind -- is an option.
 func arrange(app *cli.App, args []string) []string {
 	line := arrangement{app: app, flags: app.Flags, commands: app.Commands}
 	rest := args[1:]
@@ -35,7 +35,8 @@ type arrangement struct {
 	incomplete              bool           // the last option lacks its value
 }
 
-// take takes the first argument, with its value if it is an option that has one, and returns the others.
+// take takes the first argument, with its value if it is an option that has one, and returns the
+// others.
 func (l *arrangement) take(args []string) []string {
 	arg, others := args[0], args[1:]
 	switch {
@@ -69,9 +70,10 @@ func (l *arrangement) word(word string) {
 	l.flags, l.commands = l.commands[at].Flags, l.commands[at].Subcommands
 }
 
-// option returns an option by its long name, because the cli package refuses `-v --verbose`, and reports whether its value is
-// the next argument. An option of another command has its value with it as well: the flag package then refuses the option,
-// and its value is no name. So has one that stands before its command.
+// option returns an option by its long name, because the cli package refuses `-v --verbose`, and
+// reports whether its value is the next argument. An option of another command has its value with
+// it as well: the flag package then refuses the option, and its value is no name. So has one that
+// stands before its command.
 func (l *arrangement) option(arg string) (option string, takesValue bool) {
 	name, value, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
 	flag := flagNamed(name, l.flags)

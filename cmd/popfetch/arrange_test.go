@@ -9,7 +9,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// appWithReport has, besides popfetch's commands, two with an option of their own that takes a value.
+// appWithReport has, besides popfetch's commands, two with an option of their own that takes a
+// value.
 func appWithReport() *cli.App {
 	app := newApp(newTerminal())
 	report := &cli.Command{Name: "report", Flags: append(slices.Clone(app.Flags), &cli.StringFlag{Name: "output", Aliases: []string{"o"}})}
@@ -70,7 +71,8 @@ func TestArrange(t *testing.T) {
 	}
 }
 
-// Neither an option nor its value becomes the name of an account, whether the library understands the arguments or not.
+// Neither an option nor its value becomes the name of an account, whether the library understands
+// the arguments or not.
 func TestArrange_names(t *testing.T) {
 	parts := []string{
 		"name", "-vv", "--once", "--once=maybe", "--frob", "--jobs value", "-c value", "-o value", "--format value",

@@ -15,8 +15,8 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// fetchAccounts makes values for the engine of all chosen accounts. Nothing is contacted yet; every fault here is one of
-// the configuration.
+// fetchAccounts makes values for the engine of all chosen accounts. Nothing is contacted yet; every
+// fault here is one of the configuration.
 func (p *program) fetchAccounts(ctx context.Context, s *setting) ([]fetch.Account, error) {
 	accounts := make([]fetch.Account, 0, len(s.accounts))
 	var mistakes config.Errors
@@ -99,7 +99,8 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 	return account, nil
 }
 
-// credentials returns what an account logs in with. A password that no source is configured for is asked for now.
+// credentials returns what an account logs in with. A password that no source is configured for is
+// asked for now.
 func (p *program) credentials(ctx context.Context, s *setting, a *config.Account) (*fetch.Credentials, error) {
 	c := &fetch.Credentials{User: a.User, Password: a.Password.Resolve, External: a.TLSCert != ""}
 	for _, name := range a.Auth {
@@ -113,8 +114,9 @@ func (p *program) credentials(ctx context.Context, s *setting, a *config.Account
 	return c, err
 }
 
-// shared returns, by the name of each account in use, the other accounts in use that have the same maildrop. There may be
-// thousands of accounts, and all of them may be of one maildrop: the lists of a maildrop are parts of one array.
+// shared returns, by the name of each account in use, the other accounts in use that have the same
+// maildrop. There may be thousands of accounts, and all of them may be of one maildrop: the lists
+// of a maildrop are parts of one array.
 func (s *setting) shared() map[string][]string {
 	type maildrop struct{ server, user string }
 	chosen := make(map[string]bool, len(s.accounts))
@@ -138,8 +140,9 @@ func (s *setting) shared() map[string][]string {
 	return shared
 }
 
-// readFiles reads the files that the account names, so that a fault of theirs is told, as a *config.Error, before anything is
-// contacted. A password is read again at each log-in: it may change while popfetch polls.
+// readFiles reads the files that the account names, so that a fault of theirs is told, as a
+// *config.Error, before anything is contacted. A password is read again at each log-in: it may
+// change while popfetch polls.
 func readFiles(ctx context.Context, s *setting, a *config.Account, trusted authorities) (*tls.Config, error) {
 	c, key, err := tlsConfig(a, trusted)
 	if err == nil && (a.Password.File != "" || a.Password.Credential != "") {

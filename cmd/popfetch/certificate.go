@@ -21,8 +21,8 @@ import (
 // errPin says that a server showed neither certificate nor key that the account pins.
 var errPin = errors.New("it is not the pinned one")
 
-// tlsConfig says whom to trust: the system's authorities and those of tls_ca, or else only what is pinned. An error is the fault
-// of what key names.
+// tlsConfig says whom to trust: the system's authorities and those of tls_ca, or else only what is
+// pinned. An error is the fault of what key names.
 func tlsConfig(a *config.Account, trusted authorities) (_ *tls.Config, key string, err error) {
 	host, _, err := net.SplitHostPort(a.Server)
 	if err != nil {
@@ -54,7 +54,8 @@ func tlsConfig(a *config.Account, trusted authorities) (_ *tls.Config, key strin
 	return c, "", nil
 }
 
-// authorities are the system's authorities together with those of a file, by its path. Thousands of accounts may name one file.
+// authorities are the system's authorities together with those of a file, by its path. Thousands of
+// accounts may name one file.
 type authorities map[string]*x509.CertPool
 
 // with returns the system's authorities and those in the file.
@@ -86,14 +87,15 @@ func checkPin(state tls.ConnectionState, pins []string) error {
 	return &tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: errPin}
 }
 
-// fingerprints are the SHA-256 of a certificate and of its public key, as tls_fingerprint takes them.
+// fingerprints are the SHA-256 of a certificate and of its public key, as tls_fingerprint takes
+// them.
 func fingerprints(c *x509.Certificate) (certificate, key string) {
 	whole, public := sha256.Sum256(c.Raw), sha256.Sum256(c.RawSubjectPublicKeyInfo)
 	return hex.EncodeToString(whole[:]), hex.EncodeToString(public[:])
 }
 
-// mend tells, behind the text of an error, what to do about a fault of TLS. The protocol's layer cannot: it does not know the
-// configuration.
+// mend tells, behind the text of an error, what to do about a fault of TLS. The protocol's layer
+// cannot: it does not know the configuration.
 func (s *setting) mend(err error) string {
 	var plain tls.RecordHeaderError
 	var refused *tls.CertificateVerificationError
@@ -110,15 +112,16 @@ func (s *setting) mend(err error) string {
 	return ""
 }
 
-// isVersionAlert tells whether the server has refused the versions of TLS that it was offered. crypto/tls does not export the
-// type of the alerts that it gets, but their texts.
+// isVersionAlert reports whether the server has refused the versions of TLS that it was offered.
+// crypto/tls does not export the type of the alerts that it gets, but their texts.
 func isVersionAlert(err error) bool {
 	const protocolVersion = tls.AlertError(70) // RFC 8446 section 6
 	var op *net.OpError
 	return errors.As(err, &op) && op.Err.Error() == protocolVersion.Error()
 }
 
-// explainCertificate tells, in lines of their own, what certificate was found, what was wanted, and how to pin what was found.
+// explainCertificate tells, in lines of their own, what certificate was found, what was wanted, and
+// how to pin what was found.
 func explainCertificate(refused *tls.CertificateVerificationError, a config.Account, now time.Time) string {
 	leaf := refused.UnverifiedCertificates[0]
 	certificate, key := fingerprints(leaf)

@@ -8,8 +8,8 @@ import (
 	"github.com/popfetch/popfetch/internal/config"
 )
 
-// config prints the configuration in force, or only tells whether it is valid. Without names it shows every account, also
-// those that are not enabled.
+// config prints the configuration in force, or only reports whether it is valid. Without names it
+// shows every account, also those that are not enabled.
 func (p *program) config(ctx context.Context) error {
 	choose := p.load
 	if len(p.words) == 0 {

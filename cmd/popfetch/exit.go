@@ -30,16 +30,19 @@ const (
 	exitConfig      = 78 // the configuration is wrong
 )
 
-// urgency orders the statuses of several accounts: the fault that a person must act on first comes first.
+// urgency orders the statuses of several accounts: the fault that a person must act on first comes
+// first.
 var urgency = []int{exitConfig, exitNoPerm, exitCantCreate, exitIO, exitSoftware, exitProtocol, exitUnavailable, exitNoHost, exitQuarantined, exitTempFail}
 
 // errEmpty makes --fail-empty's status; it has no text.
 var errEmpty = errors.New("nothing was new")
 
-// errEnded is the outcome of a resident popfetch that a signal has ended, which is how it ends; it has no text.
+// errEnded is the outcome of a resident popfetch that a signal has ended, which is how it ends; it
+// has no text.
 var errEnded = errors.New("ended by a signal")
 
-// runError is the outcome of accounts of which not all went well. Each fault was printed when it happened.
+// runError is the outcome of accounts of which not all went well. Each fault was printed when it
+// happened.
 type runError struct{ statuses []int }
 
 func (e *runError) Error() string { return "not everything went well" }
@@ -173,15 +176,15 @@ func phaseStatus(run *fetch.Error) int {
 	return exitTempFail // the connection: refused, timed out, broke off
 }
 
-// isAlert tells whether one side has ended TLS by an alert, as a server does that wants another certificate of ours. The
-// type of such an error is crypto/tls's own.
+// isAlert reports whether one side has ended TLS by an alert, as a server does that wants another
+// certificate of ours. The type of such an error is crypto/tls's own.
 func isAlert(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error")
 }
 
-// isRejection tells whether the server has turned TLS down after the handshake, as it does that wants another certificate of
-// ours. Later an alert means that the connection broke.
+// isRejection reports whether the server has turned TLS down after the handshake, as it does that
+// wants another certificate of ours. Later an alert means that the connection broke.
 func isRejection(err error) bool {
 	var op *net.OpError
 	var run *fetch.Error

@@ -106,7 +106,8 @@ func summary(r fetch.Result) string {
 		n    int
 		what string
 	}{
-		{r.Recognised, "recognised"}, {r.Marked, "left out"}, {r.Skipped, "too large"}, {r.Quarantined, "quarantined"}, {r.Failed, "failed"}, {r.Unusable, "unusable"}, {r.Deleted, "deleted"},
+		{r.Recognised, "recognised"}, {r.Marked, "left out"}, {r.Skipped, "too large"},
+		{r.Quarantined, "quarantined"}, {r.Failed, "failed"}, {r.Unusable, "unusable"}, {r.Deleted, "deleted"},
 	} {
 		if count.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", count.n, count.what))

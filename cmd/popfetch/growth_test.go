@@ -18,7 +18,8 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// manyAccounts writes a configuration of n accounts at a server, which have these lines in common, and returns its path.
+// manyAccounts writes a configuration of n accounts at a server, which have these lines in common,
+// and returns its path.
 func manyAccounts(t *testing.T, n int, server string, common ...string) string {
 	t.Helper()
 	var text strings.Builder
@@ -73,8 +74,8 @@ func processorTime(t *testing.T) time.Duration {
 	return time.Duration(now.Nano())
 }
 
-// A start with four times as many accounts costs about four times as much, whatever they have in common. The test does not run
-// beside others, because it counts what the process allocates.
+// A start with four times as many accounts costs about four times as much, whatever they have in
+// common. The test does not run beside others, because it counts what the process allocates.
 func TestStart_growth(t *testing.T) {
 	authority := filepath.Join(t.TempDir(), "ca.pem")
 	pem, err := os.ReadFile(poptest.NewCA(t).File())
@@ -110,7 +111,8 @@ func TestStart_growth(t *testing.T) {
 	}
 }
 
-// TestStart_memory is what 10,000 accounts take until the first connection, of the program as it is built for use.
+// TestStart_memory is what 10,000 accounts take until the first connection, of the program as it is
+// built for use.
 func TestStart_memory(t *testing.T) {
 	if os.Getenv("POPFETCH_TEST_MEMORY") == "" {
 		t.Skip("POPFETCH_TEST_MEMORY is not set")

@@ -357,7 +357,7 @@ func (r *hostileRig) checkWords() {
 	}
 }
 
-// showsSecret tells whether the password, or a base64 that holds it, occurs in the octets.
+// showsSecret reports whether the password, or a base64 that holds it, occurs in the octets.
 func showsSecret(octets string) bool {
 	if strings.Contains(octets, hostileSecret) {
 		return true

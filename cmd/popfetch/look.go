@@ -26,9 +26,10 @@ func (p *program) look(ctx context.Context, at lookFunc, show func(*fetch.Survey
 // lookFunc is fetch.Runner's Look or Check.
 type lookFunc func(*fetch.Runner, context.Context, *fetch.Account) (*fetch.Survey, error)
 
-// lookAt looks at the accounts, as many at once as a run works at, and shows in their order what it finds; one account's
-// trouble is not another's.
-func (p *program) lookAt(ctx context.Context, s *setting, at lookFunc, accounts []fetch.Account, show func(*fetch.Survey) error) error {
+// lookAt looks at the accounts, as many at once as a run works at, and shows in their order what it
+// finds; one account's trouble is not another's.
+func (p *program) lookAt(ctx context.Context, s *setting, at lookFunc,
+	accounts []fetch.Account, show func(*fetch.Survey) error) error {
 	store, err := openStore(ctx, s.Config, seen.OpenExisting)
 	if err != nil {
 		return err
@@ -38,7 +39,8 @@ func (p *program) lookAt(ctx context.Context, s *setting, at lookFunc, accounts 
 }
 
 // lookWith is lookAt with a store that is open.
-func (p *program) lookWith(ctx context.Context, s *setting, store *seen.Store, at lookFunc, accounts []fetch.Account, show func(*fetch.Survey) error) error {
+func (p *program) lookWith(ctx context.Context, s *setting, store *seen.Store, at lookFunc,
+	accounts []fetch.Account, show func(*fetch.Survey) error) error {
 	runner := p.runner(s, store, &reporter{term: p.term, view: p.view, setting: s})
 	type look struct {
 		survey *fetch.Survey

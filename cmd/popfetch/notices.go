@@ -12,20 +12,22 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// tellAgain is when a person is told once more of what lasts. cron makes a mail of every line, and may run popfetch every five
-// minutes. It is a little less than a day, so that a daily run tells it each time.
+// tellAgain is when a person is told once more of what lasts. cron makes a mail of every line, and
+// may run popfetch every five minutes. It is a little less than a day, so that a daily run tells it
+// each time.
 const tellAgain = 23 * time.Hour
 
-// A line stands for one thing that a person was told: a warning, or the error that ended a run, by its code. It is the same as
-// long as the thing lasts.
+// A line stands for one thing that a person was told: a warning, or the error that ended a run, by
+// its code. It is the same as long as the thing lasts.
 const (
 	warningLine = "warning: "
 	errorLine   = "error: "
 	heldLine    = errorLine + string(fetch.CodeHeld)
 )
 
-// notices decides whether a person was told of something within the last day. It is the fetch.Notices of a command that
-// fetches. All that lasts is told again when a day has passed since the first of it was told.
+// notices decides whether a person was told of something within the last day. It is the
+// fetch.Notices of a command that fetches. All that lasts is told again when a day has passed since
+// the first of it was told.
 type notices struct {
 	quiet bool // nobody sees the warnings, so that they do not count as told
 	now   func() time.Time
@@ -66,7 +68,8 @@ func linesOf(told fetch.Told) map[string]bool {
 	return lines
 }
 
-// repeats notes an event of a run, and reports whether a person was told of the same thing by an earlier run.
+// repeats notes an event of a run, and reports whether a person was told of the same thing by an
+// earlier run.
 func (n *notices) repeats(e fetch.Event) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -88,8 +91,8 @@ func (n *notices) repeats(e fetch.Event) bool {
 	return run.told[line]
 }
 
-// line returns the line of an event, none for what is told in any case. That is what concerns one message, and a fault of the
-// state, which may lose what is kept there.
+// line returns the line of an event, none for what is told in any case. That is what concerns one
+// message, and a fault of the state, which may lose what is kept there.
 func (n *notices) line(e fetch.Event) string {
 	switch {
 	case e.Kind == fetch.Warning && e.Number == 0 && !n.quiet:

@@ -57,8 +57,8 @@ func TestNotices_breaker(t *testing.T) {
 	r.tells()
 }
 
-// Where a server wants more time between two log-ins than there is between two runs, every second run comes too early. That is
-// told once a day too, although the runs between them go well.
+// Where a server wants more time between two log-ins than there is between two runs, every second
+// run comes too early. That is told once a day too, although the runs between them go well.
 func TestNotices_held(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
@@ -120,7 +120,8 @@ func TestNotices_warnings(t *testing.T) {
 	r.tells()
 }
 
-// What a person asks for is always told, and so are faults of the state, where what was told is kept.
+// What a person asks for is always told, and so are faults of the state, where what was told is
+// kept.
 func TestNotices_always(t *testing.T) {
 	t.Parallel()
 	t.Run("look", func(t *testing.T) {
@@ -189,7 +190,8 @@ func TestNotices_always(t *testing.T) {
 	})
 }
 
-// That another run has the account is no fault of the state; a target that is missing is told once as well.
+// That another run has the account is no fault of the state; a target that is missing is told once
+// as well.
 func TestNotices_before_the_server(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
@@ -210,8 +212,8 @@ func TestNotices_before_the_server(t *testing.T) {
 	r.tells()
 }
 
-// A run that does not get the account's lock adds that it did not, and loses nothing of what was told; the run that has the
-// lock does not lose it either.
+// A run that does not get the account's lock adds that it did not, and loses nothing of what was
+// told; the run that has the lock does not lose it either.
 func TestNotices_locked(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

@@ -20,7 +20,8 @@ type eventLine struct {
 	Code     string    `json:"code,omitempty"`
 }
 
-// reporter tells of the events of runs: as JSON, or as lines for a person. The engine calls it with one event at a time.
+// reporter tells of the events of runs: as JSON, or as lines for a person. The engine calls it with
+// one event at a time.
 type reporter struct {
 	term    *terminal
 	view    view
@@ -29,7 +30,8 @@ type reporter struct {
 	failed  func(error) // is told each error of standard output; nil: what the command prints itself fails as well
 }
 
-// observe tells of an event. What lasts from run to run is told once a day, save to somebody who looks on.
+// observe tells of an event. What lasts from run to run is told once a day, save to somebody who
+// looks on.
 func (r *reporter) observe(e fetch.Event) {
 	if r.view.json {
 		line := newEventLine(e)
@@ -60,8 +62,8 @@ func newEventLine(e fetch.Event) eventLine {
 	return line
 }
 
-// tell prints an event on standard error: faults always, warnings unless quiet, each message when verbose, and on a
-// terminal one line an account at the end.
+// tell prints an event on standard error: faults always, warnings unless quiet, each message when
+// verbose, and on a terminal one line an account at the end.
 func (r *reporter) tell(e fetch.Event) {
 	quiet := r.view.quiet
 	verbose := r.view.verbosity > 0 && !quiet

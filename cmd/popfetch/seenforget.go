@@ -40,7 +40,8 @@ func (p *program) seenForget(ctx context.Context) error {
 	return p.report(done{Account: account.Name, Forgotten: &n}, "forgotten")
 }
 
-// allKnown tells which of the unique-ids neither have a record nor were refused, before any is forgotten: one of them is mistyped.
+// allKnown tells which of the unique-ids neither have a record nor were refused, before any is
+// forgotten: one of them is mistyped.
 func allKnown(ctx context.Context, store *seen.Store, account seen.Account, ids []string) error {
 	records, err := store.Records(ctx, account.ID, ids)
 	if err != nil {

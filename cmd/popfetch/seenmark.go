@@ -12,7 +12,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// seenMark counts messages as seen that popfetch has not delivered: those named, or all that the server lists now.
+// seenMark counts messages as seen that popfetch has not delivered: those named, or all that the
+// server lists now.
 func (p *program) seenMark(ctx context.Context) error {
 	if len(p.words) == 0 || p.all == (len(p.words) > 1) {
 		return usagef("seen mark: name an account and its unique-ids, or one account and --all")
@@ -48,8 +49,8 @@ func (p *program) seenMark(ctx context.Context) error {
 	return p.mark(ctx, store, account.Name, account.ID, pointers(keys))
 }
 
-// enterConfigured makes an account known to the store that is configured but was never fetched; unknown is the error if it is
-// neither.
+// enterConfigured makes an account known to the store that is configured but was never fetched;
+// unknown is the error if it is neither.
 func (p *program) enterConfigured(ctx context.Context, store *seen.Store, name string, unknown error) (seen.Account, error) {
 	cfg, err := p.readFile()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -129,7 +130,8 @@ func (p *program) mark(ctx context.Context, store *seen.Store, name string, id i
 	return p.report(done{Account: name, Marked: &marked}, "marked as seen")
 }
 
-// unrecorded makes records for the entries that have none: to mark a delivered message would lose what is known of it.
+// unrecorded makes records for the entries that have none: to mark a delivered message would lose
+// what is known of it.
 func unrecorded(ctx context.Context, store *seen.Store, account int64, entries []*seen.Entry) ([]seen.Record, error) {
 	var ids []string
 	for _, e := range entries {
@@ -152,7 +154,8 @@ func unrecorded(ctx context.Context, store *seen.Store, account int64, entries [
 	return records, nil
 }
 
-// done is what seen mark and seen forget tell with --json. Its field names are part of the contract.
+// done is what seen mark and seen forget tell with --json. Its field names are part of the
+// contract.
 type done struct {
 	Account   string `json:"account"`
 	Marked    *int   `json:"marked,omitempty"`

@@ -17,7 +17,8 @@ type setting struct {
 	oneShot  bool             // made of options, not read from a file
 }
 
-// load reads the configuration, or makes one of the options, and chooses the accounts that are named.
+// load reads the configuration, or makes one of the options, and chooses the accounts that are
+// named.
 func (p *program) load() (*setting, error) {
 	s, err := p.read()
 	if err != nil {
@@ -112,7 +113,8 @@ func (p *program) readFile() (*config.Config, error) {
 	return cfg, err
 }
 
-// accountOf returns the account whose run an error has ended, an empty one if it was none that is chosen.
+// accountOf returns the account whose run an error has ended, an empty one if it was none that is
+// chosen.
 func (s *setting) accountOf(err error) config.Account {
 	var run *fetch.Error
 	if !errors.As(err, &run) {

@@ -13,9 +13,10 @@ type signalError struct{ syscall.Signal }
 
 func (e signalError) Error() string { return "stopped by " + e.String() }
 
-// untilSignal returns a context that SIGINT or SIGTERM cancels. A second signal ends the program at once, which is safe at any
-// moment. SIGPIPE is caught, so that a closed standard output is an error of a write and not the end of a run. It is not
-// ignored, because programs that are started from here would inherit that.
+// untilSignal returns a context that SIGINT or SIGTERM cancels. A second signal ends the program at
+// once, which is safe at any moment. SIGPIPE is caught, so that a closed standard output is an
+// error of a write and not the end of a run. It is not ignored, because programs that are started
+// from here would inherit that.
 func untilSignal(parent context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)

@@ -11,7 +11,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// opener opens the seen-table in a folder: seen.Open, or seen.OpenExisting for a command that makes nothing.
+// opener opens the seen-table in a folder: seen.Open, or seen.OpenExisting for a command that makes
+// nothing.
 type opener func(ctx context.Context, dir string) (*seen.Store, error)
 
 // openStore opens the seen-table of a configuration.
@@ -26,8 +27,8 @@ func openStore(ctx context.Context, cfg *config.Config, open opener) (*seen.Stor
 	return store, nil
 }
 
-// openState opens the seen-table without asking for a valid account. Mending the state must work on a machine whose
-// configuration is gone, and for accounts that it no longer has.
+// openState opens the seen-table without asking for a valid account. Mending the state must work on
+// a machine whose configuration is gone, and for accounts that it no longer has.
 func (p *program) openState(ctx context.Context, open opener) (*seen.Store, error) {
 	if p.dryRun && p.command != "list" {
 		return nil, usagef("--dry-run goes with fetching; seen %s does what it says", p.command)

@@ -14,8 +14,9 @@ import (
 	"golang.org/x/term"
 )
 
-// terminal is all that a person or a script sees: data on standard output, everything else on standard error. Its
-// methods may be called at the same time. What comes from servers and messages is escaped before it is printed.
+// terminal is all that a person or a script sees: data on standard output, everything else on
+// standard error. Its methods may be called at the same time. What comes from servers and messages
+// is escaped before it is printed.
 type terminal struct {
 	mu       sync.Mutex
 	out, err io.Writer

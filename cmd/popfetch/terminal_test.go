@@ -90,7 +90,7 @@ func (p *pseudoTerminal) waitFor(text string) {
 	}
 }
 
-// echoes tells whether the terminal shows what is typed.
+// echoes reports whether the terminal shows what is typed.
 func (p *pseudoTerminal) echoes() bool {
 	p.t.Helper()
 	state, err := unix.IoctlGetTermios(int(p.tty.Fd()), unix.TCGETS)
