@@ -84,11 +84,11 @@ func (r *retrieval) keep(b *batch) {
 	r.mu.Lock()
 	for i, e := range b.entries {
 		r.result.Delivered++
-		r.result.Octets += b.records[i].Octets
+		r.result.Octets += b.records[i].Came.Octets
 		r.retrieved[e.Number], r.tried[e.Key] = true, true
 	}
 	r.mu.Unlock()
 	for i, e := range b.entries {
-		r.event(Event{Kind: Delivered, Number: e.Number, UniqueID: e.UniqueID, Octets: b.records[i].Octets})
+		r.event(Event{Kind: Delivered, Number: e.Number, UniqueID: e.UniqueID, Octets: b.records[i].Came.Octets})
 	}
 }

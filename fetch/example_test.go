@@ -9,13 +9,13 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
-	"github.com/popfetch/popfetch/seen"
+	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
 // Fetch the new messages of one account into a Maildir, over TLS, and delete on the server what was delivered a month ago.
 func ExampleRunner_Run() {
 	ctx := context.Background()
-	store, err := seen.Open(ctx, "/home/alice/.local/state/popfetch")
+	store, err := sqlite.Open(ctx, "/home/alice/.local/state/popfetch")
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -92,7 +92,7 @@ type Result struct {
 
 // Runner runs accounts, a bounded number at a time. Its methods may be called again and concurrently.
 type Runner struct {
-	Store     *seen.Store
+	Store     seen.Store
 	Jobs      int              // accounts at work at once, over all calls; zero means 4
 	Observe   func(Event)      // if set, is told each event, one at a time
 	Quiet     bool             // nobody sees the warnings, so that they do not count as told (see Event.Repeated)

@@ -4,12 +4,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/popfetch/popfetch/seen"
+	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
 // Of two times before which an account is not to log in the later one stands, unless a wrong clock noted it.
 func TestPostpone(t *testing.T) {
-	store, err := seen.Open(t.Context(), t.TempDir())
+	store, err := sqlite.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -17,9 +17,10 @@ func TestPostpone(t *testing.T) {
 	now := time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 	s := newSession(t.Context(), &Runner{Store: store, Now: func() time.Time { return now }}, &Account{Name: "work", Server: "pop.example.org:995", User: "mrose"})
 	defer s.release()
-	if s.known, err = store.Enter(t.Context(), "work", s.account.Server, s.account.User); err != nil {
+	if s.ledger, err = store.Enter(t.Context(), "work", s.account.Server, s.account.User); err != nil {
 		t.Fatal(err)
 	}
+	s.known = s.ledger.Account()
 	for _, step := range []struct {
 		name   string
 		clock  time.Duration
@@ -40,7 +41,7 @@ func TestPostpone(t *testing.T) {
 		if err := s.postpone(now.Add(step.until), step.reason); err != nil {
 			t.Fatal(err)
 		}
-		st, err := store.Standing(t.Context(), s.known.ID)
+		st, err := s.ledger.Standing(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -138,7 +138,7 @@ func (s *session) judgeChunk(suspects []int, doubtful map[string]bool, verdicts 
 	if len(renewedIDs) == 0 || s.looking {
 		return nil
 	}
-	if err := s.runner.Store.Replace(s.soft, s.known.ID, renewedIDs, renewed...); err != nil {
+	if err := s.ledger.Apply(s.soft, seen.Changes{Replace: renewedIDs, Records: slices.Values(renewed)}); err != nil {
 		return s.fail(PhaseRecord, err)
 	}
 	return nil
@@ -161,7 +161,7 @@ func (s *session) warnOfOtherSize(index int, records []seen.Record, v verdict) {
 
 // records reads the records of the unique-ids back from the store.
 func (s *session) records(ids []string) (map[string][]seen.Record, error) {
-	all, err := s.runner.Store.Records(s.soft, s.known.ID, ids)
+	all, err := s.ledger.Records(s.soft, ids)
 	if err != nil {
 		return nil, s.fail(PhaseState, err)
 	}
@@ -242,11 +242,19 @@ func judge(listed []listedCopy, records []seen.Record, doubt bool) (verdicts []v
 	return verdicts, present
 }
 
+// placeOf is the name of the one place that a message was delivered to; "" if there is none.
+func placeOf(r seen.Record) string {
+	if len(r.Places) == 0 {
+		return ""
+	}
+	return r.Places[0].Name
+}
+
 func twinsOf(records []seen.Record) []*twin {
 	var twins []*twin
 	for _, r := range records {
-		if r.SHA256 != [sha256.Size]byte{} {
-			twins = append(twins, &twin{sha256: r.SHA256, octets: r.Octets, place: r.Place, at: r.DeliveredAt})
+		if r.Came.SHA256 != [sha256.Size]byte{} {
+			twins = append(twins, &twin{sha256: r.Came.SHA256, octets: r.Came.Octets, place: placeOf(r), at: r.DeliveredAt})
 		}
 	}
 	return slices.Clip(twins) // several verdicts share it, and may get more
@@ -276,7 +284,7 @@ func (s *session) askDigests(numbers []int) error {
 func (s *session) record(records []seen.Record) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.hard), recordTimeout)
 	defer cancel()
-	if err := s.runner.Store.Commit(ctx, s.known.ID, records...); err != nil {
+	if err := s.ledger.Apply(ctx, seen.Changes{Records: slices.Values(records)}); err != nil {
 		return s.fail(PhaseRecord, err)
 	}
 	return nil

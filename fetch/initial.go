@@ -2,7 +2,6 @@ package fetch
 
 import (
 	"net/mail"
-	"slices"
 	"strings"
 	"time"
 
@@ -102,19 +101,14 @@ func (s *session) mark(entries []seen.Entry) error {
 		return nil
 	}
 	now := s.runner.now()
-	records := func(yield func([]seen.Record) bool) {
-		part := make([]seen.Record, 0, chunk)
-		for entries := range slices.Chunk(entries, chunk) {
-			part = part[:0]
-			for _, e := range entries {
-				part = append(part, seen.Record{Key: e.Key, Kind: seen.Marked, Listed: e.Octets, Digest: s.oldDigests[s.indexOf(e.Number)], DeliveredAt: now})
-			}
-			if !yield(part) {
+	records := func(yield func(seen.Record) bool) {
+		for _, e := range entries {
+			if !yield(seen.Record{Key: e.Key, Kind: seen.Marked, Listed: e.Octets, Digest: s.oldDigests[s.indexOf(e.Number)], DeliveredAt: now}) {
 				return
 			}
 		}
 	}
-	if err := s.runner.Store.CommitParts(s.hard, s.known.ID, records); err != nil {
+	if err := s.ledger.Apply(s.hard, seen.Changes{Records: records}); err != nil {
 		return s.fail(PhaseRecord, err)
 	}
 	s.known.Records += len(entries) // a further session of this run is no first one

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -169,12 +170,12 @@ func TestInitial(t *testing.T) {
 	})
 	t.Run("not where something is marked already", func(t *testing.T) {
 		r, _ := start(t, a, b)
-		account, err := r.runner.Store.Enter(t.Context(), "work", r.account.Server, user)
+		ledger, err := r.runner.Store.Enter(t.Context(), "work", r.account.Server, user)
 		if err != nil {
 			t.Fatal(err)
 		}
 		mark := seen.Record{Key: seen.Key{UniqueID: "a"}, Kind: seen.Marked, DeliveredAt: time.Now()}
-		if err := r.runner.Store.Commit(t.Context(), account.ID, mark); err != nil {
+		if err := ledger.Apply(t.Context(), seen.Changes{Records: slices.Values([]seen.Record{mark})}); err != nil {
 			t.Fatal(err)
 		}
 		r.runs("2 listed, 1 new, 1 delivered")
@@ -182,11 +183,11 @@ func TestInitial(t *testing.T) {
 	t.Run("not where all was forgotten", func(t *testing.T) {
 		r, _ := start(t, a, b)
 		r.runs("2 listed, 2 marked")
-		account, err := r.runner.Store.Lookup(t.Context(), "work", r.account.Server, user)
+		ledger, err := r.runner.Store.Look(t.Context(), "work", r.account.Server, user)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.runner.Store.Forget(t.Context(), account.ID); err != nil {
+		if _, err := ledger.Forget(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		r.runs("2 listed, 2 new, 2 delivered")

@@ -112,7 +112,7 @@ func (l *likeness) assign(r seen.Record) {
 		l.give(r, int32(i))
 		return
 	}
-	if r.SHA256 == [32]byte{} {
+	if r.Came.SHA256 == [32]byte{} {
 		return
 	}
 	if !l.sorted {
@@ -120,10 +120,10 @@ func (l *likeness) assign(r seen.Record) {
 		l.sorted = true
 	}
 	at := sort.Search(len(l.sums), func(n int) bool { // the first with these octets that is not taken yet
-		order := bytes.Compare(l.sums[n].sha256[:], r.SHA256[:])
+		order := bytes.Compare(l.sums[n].sha256[:], r.Came.SHA256[:])
 		return order > 0 || order == 0 && !l.sums[n].taken
 	})
-	if at < len(l.sums) && l.sums[at].sha256 == r.SHA256 {
+	if at < len(l.sums) && l.sums[at].sha256 == r.Came.SHA256 {
 		l.sums[at].taken = true
 		l.give(r, l.sums[at].index)
 	}

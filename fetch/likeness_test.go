@@ -56,7 +56,7 @@ func recognise(messages []shownMessage, records []seen.Record) (moves string, re
 
 func TestLikeness(t *testing.T) {
 	rec := func(id string, digest, sum byte, octets int64) seen.Record {
-		return seen.Record{Key: seen.Key{UniqueID: id}, Kind: seen.Delivered, Listed: octets, Digest: seen.Digest{digest}, SHA256: [32]byte{sum}}
+		return seen.Record{Key: seen.Key{UniqueID: id}, Kind: seen.Delivered, Listed: octets, Digest: seen.Digest{digest}, Came: seen.Sum{SHA256: [32]byte{sum}}}
 	}
 	marked := seen.Record{Key: seen.Key{UniqueID: "m"}, Kind: seen.Marked}
 	msg := func(digest, sum byte, octets int64) shownMessage { return shownMessage{digest, true, octets, sum} }
@@ -111,7 +111,7 @@ func TestLikeness_safe(t *testing.T) {
 		records := make([]seen.Record, random.IntN(5))
 		for i := range records {
 			records[i] = delivered(fmt.Sprint(i), 0, int64(100*random.IntN(3)), byte(random.IntN(4)))
-			records[i].SHA256 = [32]byte{byte(random.IntN(4))}
+			records[i].Came.SHA256 = [32]byte{byte(random.IntN(4))}
 		}
 		known, _ := recognise(messages, records)
 		for i, id := range strings.Fields(known) {
@@ -123,7 +123,7 @@ func TestLikeness_safe(t *testing.T) {
 			same := func(other shownMessage) bool { return other.digest == m.digest }
 			alone := len(slices.DeleteFunc(slices.Clone(messages), func(o shownMessage) bool { return !same(o) })) == 1
 			byHeader := m.digest != 0 && m.digest == r.Digest[0] && m.named && alone && !seen.Differ(r.Listed, m.octets)
-			byOctets := m.sha256 != 0 && m.sha256 == r.SHA256[0]
+			byOctets := m.sha256 != 0 && m.sha256 == r.Came.SHA256[0]
 			if !byHeader && !byOctets || strings.Count(known, id) > 1 {
 				t.Fatalf("messages %+v, records %+v: %s", messages, records, known)
 			}

@@ -33,7 +33,7 @@ func (s *session) list() error {
 	if s.account.Delete.Enabled {
 		due = s.runner.now().Add(-s.account.Delete.After)
 	}
-	s.diff, err = s.runner.Store.Diff(s.soft, s.known.ID, s.listing, due)
+	s.diff, err = s.ledger.Diff(s.soft, s.listing, due)
 	if err != nil {
 		return s.fail(PhaseState, err)
 	}

@@ -39,11 +39,11 @@ func (r *Runner) look(ctx context.Context, account *Account, checking bool) (*Su
 	defer leave()
 	s := newSession(ctx, r, account)
 	defer s.release()
-	known, err := r.Store.Lookup(s.soft, account.stateName(), account.Server, account.User)
+	ledger, err := r.Store.Look(s.soft, account.stateName(), account.Server, account.User)
 	if err != nil {
 		return nil, s.fail(PhaseState, err)
 	}
-	s.known, s.looking, s.checking = known, true, checking
+	s.ledger, s.known, s.looking, s.checking = ledger, ledger.Account(), true, checking
 	st, err := s.standing()
 	if err != nil {
 		return nil, err

@@ -78,7 +78,7 @@ func TestPlanRetrieval(t *testing.T) {
 var day0 = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
 func delivered(id string, copy int, octets int64, digest byte) seen.Record {
-	return seen.Record{Key: seen.Key{UniqueID: id, Copy: copy}, Kind: seen.Delivered, Listed: octets, Digest: seen.Digest{digest}, SHA256: [32]byte{digest}, DeliveredAt: day0}
+	return seen.Record{Key: seen.Key{UniqueID: id, Copy: copy}, Kind: seen.Delivered, Listed: octets, Digest: seen.Digest{digest}, Came: seen.Sum{SHA256: [32]byte{digest}}, DeliveredAt: day0}
 }
 
 func TestPlanDeletion(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/internal/systrace"
 	"github.com/popfetch/popfetch/pop3"
-	"github.com/popfetch/popfetch/seen"
+	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
 // powerCase is what runs do before the power fails.
@@ -243,7 +243,7 @@ func fingerprint(tree map[string][]byte, left map[string][]poptest.Message) (key
 // recover makes a run of the accounts on the disk at hand.
 func (p *powerRig) recover() {
 	p.t.Helper()
-	store, err := seen.Open(p.t.Context(), p.state)
+	store, err := sqlite.Open(p.t.Context(), p.state)
 	if err != nil {
 		p.t.Errorf("%s: %v", p.label, err)
 		return

@@ -178,10 +178,9 @@ func (r *retrieval) stream(b *batch, d deliver.Delivery, e seen.Entry, m *pop3.M
 		Key:    e.Key,
 		Kind:   seen.Delivered,
 		Listed: e.Octets,
-		Octets: receipt.Octets,
 		Digest: r.header.digest(),
-		SHA256: receipt.SHA256,
-		Place:  receipt.Place,
+		Came:   seen.Sum{Octets: receipt.Octets, SHA256: receipt.SHA256},
+		Places: []seen.Place{{Name: receipt.Place, Sum: seen.Sum{Octets: receipt.Octets, SHA256: receipt.SHA256}}},
 	})
 	// What is larger than announced may hold a part of the next reply, and where nothing is announced it may be cut. Both
 	// show when the next one is read.
@@ -197,13 +196,13 @@ func (r *retrieval) stream(b *batch, d deliver.Delivery, e seen.Entry, m *pop3.M
 func (r *retrieval) compare(twins []*twin) error {
 	b := r.open
 	for _, t := range twins {
-		if rec := b.records[0]; !t.taken && t.sha256 == rec.SHA256 && t.octets == rec.Octets {
+		if rec := b.records[0]; !t.taken && t.sha256 == rec.Came.SHA256 && t.octets == rec.Came.Octets {
 			t.taken = true
 			r.open, r.unconfirmed = nil, false
 			if err := b.Discard(); err != nil {
 				r.end(PhaseDeliver, err)
 			}
-			rec.Place = t.place
+			rec.Places = []seen.Place{{Name: t.place, Sum: rec.Came}}
 			if rec.DeliveredAt = t.at; t.at.IsZero() {
 				rec.DeliveredAt = r.runner.now()
 			}
@@ -214,7 +213,7 @@ func (r *retrieval) compare(twins []*twin) error {
 				r.result.Recognised++
 				r.retrieved[b.entries[0].Number], r.tried[b.entries[0].Key] = true, true
 				r.mu.Unlock()
-				r.event(Event{Kind: Recognised, Number: b.entries[0].Number, UniqueID: rec.UniqueID, Octets: rec.Octets})
+				r.event(Event{Kind: Recognised, Number: b.entries[0].Number, UniqueID: rec.UniqueID, Octets: rec.Came.Octets})
 			}
 			r.release(b.entries...)
 			return nil

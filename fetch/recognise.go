@@ -103,7 +103,7 @@ func (s *session) judgeHeld(indexes []int, places map[deliver.Token][]string, ve
 			switch digest := s.digests[e.Number]; {
 			case digest == seen.Digest{}, digest == f.Digest && len(v.known) > 0:
 				// No TOP, or a copy whose header is that of another one (C0041): the octets will tell.
-				v.known = append(v.known, &twin{sha256: f.SHA256, octets: f.Octets, place: f.Place})
+				v.known = append(v.known, &twin{sha256: f.Came.SHA256, octets: f.Came.Octets, place: placeOf(f.Record)})
 			case digest == f.Digest:
 				f.number, f.Key, f.Listed = e.Number, e.Key, e.Octets
 				match = &f
@@ -139,8 +139,9 @@ func (s *session) readBack(place string, buffer []byte) (found, error) {
 		return found{}, fmt.Errorf("reading %s back: %w", place, err)
 	}
 	name, _, _ := strings.Cut(path.Base(place), ":")
-	f := found{at: place, Record: seen.Record{Kind: seen.Delivered, Octets: octets, Digest: h.digest(), Place: name}}
-	hash.Sum(f.SHA256[:0])
+	f := found{at: place, Record: seen.Record{Kind: seen.Delivered, Came: seen.Sum{Octets: octets}, Digest: h.digest()}}
+	hash.Sum(f.Came.SHA256[:0])
+	f.Places = []seen.Place{{Name: name, Sum: f.Came}}
 	return f, nil
 }
 
@@ -165,7 +166,7 @@ func (s *session) recognise(held []found) error {
 	for _, f := range held {
 		s.result.Recognised++
 		s.retrieved[f.number] = true
-		s.event(Event{Kind: Recognised, Number: f.number, UniqueID: f.UniqueID, Octets: f.Octets})
+		s.event(Event{Kind: Recognised, Number: f.number, UniqueID: f.UniqueID, Octets: f.Came.Octets})
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func (s *session) recogniseRenamed(verdicts map[int]*verdict) error {
 	if s.looking {
 		return nil
 	}
-	if err := s.runner.Store.Move(s.hard, s.known.ID, l.each); err != nil {
+	if err := s.ledger.Apply(s.hard, seen.Changes{Moves: l.each}); err != nil {
 		return s.fail(PhaseRecord, err)
 	}
 	return nil
@@ -76,7 +76,7 @@ func (s *session) recogniseRenamed(verdicts map[int]*verdict) error {
 
 // remaining tells whether there are records of messages that may be listed still, and whether the last finished run left any.
 func (s *session) remaining() (any, left bool, err error) {
-	for r, err := range s.runner.Store.Remaining(s.soft, s.known.ID) {
+	for r, err := range s.ledger.Remaining(s.soft) {
 		if err != nil {
 			return false, false, s.fail(PhaseState, err)
 		}
@@ -120,7 +120,7 @@ func (s *session) findLikeness(left bool) (*likeness, error) {
 }
 
 func (s *session) eachRemaining(do func(seen.Record)) error {
-	for r, err := range s.runner.Store.Remaining(s.soft, s.known.ID) {
+	for r, err := range s.ledger.Remaining(s.soft) {
 		if err != nil {
 			return s.fail(PhaseState, err)
 		}

@@ -50,7 +50,7 @@ func (s *session) retrieve(plan Plan) error {
 	if len(plan.Retrieve) == 0 {
 		return nil
 	}
-	if err := s.runner.Store.Ready(s.soft, len(plan.Retrieve)); err != nil {
+	if err := s.ledger.Ready(s.soft, len(plan.Retrieve)); err != nil {
 		return s.fail(PhaseState, err)
 	}
 	r := newRetrieval(s, plan.Retrieve)
@@ -94,7 +94,7 @@ func (s *session) aside(e seen.Entry, reason seen.Reason, cause error) seen.Asid
 func (s *session) setAside(asides ...seen.Aside) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.hard), recordTimeout)
 	defer cancel()
-	if err := s.runner.Store.SetAside(ctx, s.known.ID, asides...); err != nil {
+	if err := s.ledger.Apply(ctx, seen.Changes{Asides: asides}); err != nil {
 		return s.fail(PhaseRecord, err)
 	}
 	return nil

@@ -25,6 +25,7 @@ type session struct {
 	cancel     []func()
 
 	client   *pop3.Client
+	ledger   seen.Ledger
 	known    seen.Account
 	listing  []seen.Entry // ascending message-numbers; whole before anything is deleted
 	diff     seen.Diff
@@ -197,10 +198,11 @@ func (s *session) pass() error {
 
 // enter makes the state ready, and reads what earlier runs have found out about the server.
 func (s *session) enter() (st seen.Standing, err error) {
-	s.known, err = s.runner.Store.Enter(s.soft, s.account.stateName(), s.account.Server, s.account.User)
+	s.ledger, err = s.runner.Store.Enter(s.soft, s.account.stateName(), s.account.Server, s.account.User)
 	if err != nil {
 		return st, s.fail(PhaseState, err)
 	}
+	s.known = s.ledger.Account()
 	st, err = s.standing()
 	s.telling.remember(st, s.runner.now())
 	return st, err
@@ -208,11 +210,11 @@ func (s *session) enter() (st seen.Standing, err error) {
 
 // recall is enter for a run that does not come to it. Where that fails everything is told, which is the better mistake.
 func (s *session) recall() {
-	known, err := s.runner.Store.Lookup(s.soft, s.account.stateName(), s.account.Server, s.account.User)
+	ledger, err := s.runner.Store.Look(s.soft, s.account.stateName(), s.account.Server, s.account.User)
 	if err != nil {
 		return
 	}
-	s.known = known
+	s.ledger, s.known = ledger, ledger.Account()
 	if st, err := s.standing(); err == nil {
 		s.telling.remember(st, s.runner.now())
 	}
@@ -301,7 +303,7 @@ func (s *session) finish(deleted []seen.Entry) error {
 	if s.account.All { // what was seen has new records too
 		diff = seen.Diff{}
 	}
-	return s.runner.Store.Finish(ctx, s.known.ID, diff, left, keys, s.runner.now())
+	return s.ledger.Finish(ctx, diff, left, keys, s.runner.now())
 }
 
 // leave ends a session that has met err: it says QUIT where the session is still in step, so that the server frees the maildrop at once.

@@ -85,7 +85,7 @@ func (s *session) postpone(until time.Time, reason string) error {
 // entered tells whether the standing is that of the account as it is now: a look may come before the first run, or before the
 // first one with another server or user.
 func (s *session) entered() bool {
-	return s.known.ID != 0 && s.known.Server == s.account.Server && s.known.User == s.account.User
+	return !s.known.Since.IsZero() && s.known.Server == s.account.Server && s.known.User == s.account.User
 }
 
 // standing returns what earlier runs have found out about the server.
@@ -95,7 +95,7 @@ func (s *session) standing() (seen.Standing, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.hard), recordTimeout)
 	defer cancel()
-	st, err := s.runner.Store.Standing(ctx, s.known.ID)
+	st, err := s.ledger.Standing(ctx)
 	if err != nil {
 		return seen.Standing{}, s.fail(PhaseState, err)
 	}
@@ -118,7 +118,7 @@ func (s *session) changeStanding(change func(*seen.Standing)) error {
 	s.standingRead = nil
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.hard), recordTimeout)
 	defer cancel()
-	if err := s.runner.Store.ChangeStanding(ctx, s.known.ID, change); err != nil {
+	if err := s.ledger.ChangeStanding(ctx, change); err != nil {
 		return s.fail(PhaseRecord, err)
 	}
 	return nil

@@ -125,11 +125,11 @@ func TestStanding_wrongClock(t *testing.T) {
 // standing returns what is known of the account's server.
 func (r *rig) standing() seen.Standing {
 	r.t.Helper()
-	account, err := r.runner.Store.Lookup(r.t.Context(), r.account.Name, r.account.Server, r.account.User)
+	ledger, err := r.runner.Store.Look(r.t.Context(), r.account.Name, r.account.Server, r.account.User)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	st, err := r.runner.Store.Standing(r.t.Context(), account.ID)
+	st, err := ledger.Standing(r.t.Context())
 	if err != nil {
 		r.t.Fatal(err)
 	}

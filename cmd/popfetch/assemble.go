@@ -16,7 +16,7 @@ import (
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/pop3"
-	"github.com/popfetch/popfetch/seen"
+	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
 // oneShotOptions are the options that stand for a configuration file, by their configuration key.
@@ -273,16 +273,16 @@ var tlsModes = map[string]pop3.TLSMode{"implicit": pop3.TLSImplicit, "starttls":
 var newUIDs = map[string]fetch.NewUIDs{"match": fetch.NewUIDsMatch, "fetch": fetch.NewUIDsFetch, "stop": fetch.NewUIDsStop}
 
 // openStore opens the seen-table of the setting.
-func (s *setting) openStore(ctx context.Context) (*seen.Store, error) {
-	return s.openStoreBy(ctx, seen.Open)
+func (s *setting) openStore(ctx context.Context) (*sqlite.Store, error) {
+	return s.openStoreBy(ctx, sqlite.Open)
 }
 
 // openStoreToLook opens it for a command that fetches nothing, and makes nothing.
-func (s *setting) openStoreToLook(ctx context.Context) (*seen.Store, error) {
-	return s.openStoreBy(ctx, seen.OpenExisting)
+func (s *setting) openStoreToLook(ctx context.Context) (*sqlite.Store, error) {
+	return s.openStoreBy(ctx, sqlite.OpenExisting)
 }
 
-func (s *setting) openStoreBy(ctx context.Context, open func(context.Context, string) (*seen.Store, error)) (*seen.Store, error) {
+func (s *setting) openStoreBy(ctx context.Context, open func(context.Context, string) (*sqlite.Store, error)) (*sqlite.Store, error) {
 	if s.StateDir == "" {
 		return nil, config.Errors{{File: s.File, Key: "state_dir", Err: errors.New("there is no home folder and so no default; write state_dir or say --state-dir")}}
 	}

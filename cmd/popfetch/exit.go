@@ -108,7 +108,7 @@ func faultStatus(err error) int {
 		return exitConfig
 	case errors.As(err, &login):
 		return loginStatus(login)
-	case errors.Is(err, seen.ErrLocked), errors.Is(err, seen.ErrBusy):
+	case errors.Is(err, seen.ErrLocked), errors.Is(err, seen.ErrBusy), errors.Is(err, seen.ErrUnsettled):
 		return exitTempFail
 	case errors.Is(err, deliver.ErrMissing), errors.Is(err, deliver.ErrForeign), errors.Is(err, seen.ErrCreate), errors.Is(err, seen.ErrOwner):
 		return exitCantCreate

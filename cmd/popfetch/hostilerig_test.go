@@ -24,6 +24,7 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
+	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
 const (
@@ -69,7 +70,7 @@ func newHostileRig(t *testing.T, c *hostileCase) *hostileRig {
 	t.Helper()
 	r := &hostileRig{hostileCase: c, t: t, maildir: filepath.Join(t.TempDir(), "mail")}
 	r.server = poptest.NewServer(t, poptest.Maildrop{User: hostileUser, Password: hostileSecret, Messages: c.messages})
-	store, err := seen.Open(t.Context(), t.TempDir())
+	store, err := sqlite.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +247,7 @@ func (r *hostileRig) checkSafe(s *poptest.Session, number string) {
 func (r *hostileRig) recorded() map[string]bool {
 	contents := make(map[string]bool)
 	for _, record := range r.records() {
-		if file, err := os.ReadFile(filepath.Join(r.maildir, "new", record.Place)); err == nil {
+		if file, err := os.ReadFile(filepath.Join(r.maildir, "new", record.Places[0].Name)); err == nil {
 			contents[string(file)] = true
 		}
 	}
@@ -254,12 +255,12 @@ func (r *hostileRig) recorded() map[string]bool {
 }
 
 func (r *hostileRig) records() []seen.Record {
-	account, err := r.runner.Store.Lookup(context.Background(), r.account.Name, r.account.Server, r.account.User)
+	ledger, err := r.runner.Store.Look(context.Background(), r.account.Name, r.account.Server, r.account.User)
 	if err != nil {
 		r.t.Error(err)
 	}
 	var records []seen.Record
-	for record, err := range r.runner.Store.All(context.Background(), account.ID) {
+	for record, err := range ledger.All(context.Background()) {
 		if err != nil {
 			r.t.Error(err)
 			break

@@ -74,7 +74,7 @@ func (b *broken) set(err error) {
 	})
 }
 
-func (p *program) runner(s *setting, store *seen.Store, output *broken) *fetch.Runner {
+func (p *program) runner(s *setting, store seen.Store, output *broken) *fetch.Runner {
 	r := &fetch.Runner{Store: store, Jobs: s.Jobs, Quiet: s.cli.Bool("quiet"), Crash: p.crash}
 	if s.cli.IsSet("jobs") {
 		r.Jobs = s.cli.Int("jobs")

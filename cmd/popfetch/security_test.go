@@ -28,9 +28,9 @@ var securityList = []struct {
 		"cmd/popfetch.TestCertificate_hostileText", "pop3.TestHandshake_certificateText"}},
 	{"no server text unescaped or longer than 256 octets: environment, where unique-ids are whole", []string{"cmd/popfetch.TestForeignText_MDA", "deliver.TestSender"}},
 	{"nothing from server or message in a command line", []string{"cmd/popfetch.TestForeignText_MDA"}},
-	{"files 0600 and folders 0700 from their first moment", []string{"cmd/popfetch.TestModes", "deliver.TestMaildir_modes", "deliver.TestSpool", "seen.TestOpen_modes"}},
-	{"O_NOFOLLOW where another could place links", []string{"deliver.TestMaildir_links", "seen.TestOpen_foreign", "seen.TestStore_Lock_link"}},
-	{"root does not deliver into another user's folder", []string{"deliver.TestMaildirPrepare_foreign", "seen.TestOpen_foreign/another user's", "cmd/popfetch.TestRoot_foreign"}},
+	{"files 0600 and folders 0700 from their first moment", []string{"cmd/popfetch.TestModes", "deliver.TestMaildir_modes", "deliver.TestSpool", "seen/sqlite.TestOpen_modes"}},
+	{"O_NOFOLLOW where another could place links", []string{"deliver.TestMaildir_links", "seen/sqlite.TestOpen_foreign", "seen/sqlite.TestStore_Lock_link"}},
+	{"root does not deliver into another user's folder", []string{"deliver.TestMaildirPrepare_foreign", "seen/sqlite.TestOpen_foreign/another user's", "cmd/popfetch.TestRoot_foreign"}},
 	{"no core dumps while secrets are in memory", []string{"cmd/popfetch.TestMemory_private"}},
 	{"secrets in no trace, error, event, state, process list or environment", []string{"cmd/popfetch.TestSecret", "pop3.TestConceal", "pop3.TestTrace",
 		"fetch.TestLogin_secret", "internal/config.TestSecret_shown", "internal/config.TestSecret_Resolve"}},
@@ -38,7 +38,7 @@ var securityList = []struct {
 	{"configuration with secrets that others can read refused", []string{"internal/config.TestLoad_mode", "internal/config.TestLoad_access", "internal/config.TestCheckPrivate"}},
 	{"CR, LF, NUL in any argument refused", []string{"pop3.TestCheckArgument", "pop3.TestCheckArgument_property", "fetch.TestLogin_injection",
 		"internal/config.TestValue_control", "internal/config.TestLoad_control", "internal/config.TestSecret_Resolve/C0003/file with CR"}},
-	{"unique-ids never used as file names", []string{"cmd/popfetch.TestUniqueID_noFile", "seen.TestStore_Lock_names"}},
+	{"unique-ids never used as file names", []string{"cmd/popfetch.TestUniqueID_noFile", "seen/sqlite.TestStore_Lock_names"}},
 }
 
 // TestSecurityList holds the list to tests that exist.

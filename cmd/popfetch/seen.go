@@ -14,11 +14,12 @@ import (
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/seen"
+	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
 // stateOf opens the seen-table without asking for a valid account: mending the state must work on a machine whose
 // configuration is gone, and for accounts that it no longer has.
-func (p *program) stateOf(c *cli.Context, open func(*setting, context.Context) (*seen.Store, error)) (*seen.Store, error) {
+func (p *program) stateOf(c *cli.Context, open func(*setting, context.Context) (*sqlite.Store, error)) (*sqlite.Store, error) {
 	if c.Bool("dry-run") && c.Command.Name != "list" {
 		return nil, usagef("--dry-run goes with fetching; seen %s does what it says", c.Command.Name)
 	}
@@ -39,7 +40,7 @@ func (p *program) stateOf(c *cli.Context, open func(*setting, context.Context) (
 }
 
 // accountNamed finds an account of the store; a one-shot account is known by its long name.
-func accountNamed(c *cli.Context, store *seen.Store, name string) (seen.Account, error) {
+func accountNamed(c *cli.Context, store seen.Store, name string) (seen.Account, error) {
 	accounts, err := store.Accounts(c.Context)
 	if err != nil {
 		return seen.Account{}, err
@@ -49,6 +50,11 @@ func accountNamed(c *cli.Context, store *seen.Store, name string) (seen.Account,
 		return seen.Account{}, usagef("nothing is known of an account %q; popfetch seen list shows all", name)
 	}
 	return accounts[at], nil
+}
+
+// enter returns the ledger of an account that is known; the caller has its lock.
+func enter(c *cli.Context, store seen.Store, a seen.Account) (seen.Ledger, error) {
+	return store.Enter(c.Context, a.Name, a.Server, a.User)
 }
 
 // record is one line of seen list --json. Its field names are part of the contract.
@@ -88,7 +94,11 @@ func (p *program) seenList(c *cli.Context) error {
 		}
 	}
 	for _, a := range accounts {
-		for r, err := range store.All(c.Context, a.ID) {
+		ledger, err := store.Look(c.Context, a.Name, a.Server, a.User)
+		if err != nil {
+			return err
+		}
+		for r, err := range ledger.All(c.Context) {
 			if err != nil {
 				return err
 			}
@@ -96,7 +106,7 @@ func (p *program) seenList(c *cli.Context) error {
 				return err
 			}
 		}
-		asides, err := store.Asides(c.Context, a.ID)
+		asides, err := ledger.Asides(c.Context)
 		if err != nil {
 			return err
 		}
@@ -115,18 +125,26 @@ func (p *program) showRecord(c *cli.Context, account string, r seen.Record) erro
 		kind = "marked"
 	}
 	if !c.Bool("json") {
-		return p.term.printf("%s\t%s\t%s\t%s\t%d\t%s\n", printable(account), writeID(r.UniqueID), kind, r.DeliveredAt.UTC().Format(time.RFC3339), r.Octets, printable(r.Place))
+		return p.term.printf("%s\t%s\t%s\t%s\t%d\t%s\n", printable(account), writeID(r.UniqueID), kind, r.DeliveredAt.UTC().Format(time.RFC3339), r.Came.Octets, printable(placeOf(r)))
 	}
 	at := r.DeliveredAt.UTC()
-	line := record{Account: account, UniqueID: writeID(r.UniqueID), Copy: r.Copy, Kind: kind, DeliveredAt: &at, Octets: r.Octets, Place: r.Place}
+	line := record{Account: account, UniqueID: writeID(r.UniqueID), Copy: r.Copy, Kind: kind, DeliveredAt: &at, Octets: r.Came.Octets, Place: placeOf(r)}
 	if !r.DeletedAt.IsZero() {
 		at := r.DeletedAt.UTC()
 		line.DeletedAt = &at
 	}
 	if r.Kind == seen.Delivered {
-		line.SHA256 = fmt.Sprintf("%x", r.SHA256)
+		line.SHA256 = fmt.Sprintf("%x", r.Came.SHA256)
 	}
 	return p.term.printJSON(line)
+}
+
+// placeOf is the name of the one place that a message was delivered to; "" if there is none.
+func placeOf(r seen.Record) string {
+	if len(r.Places) == 0 {
+		return ""
+	}
+	return r.Places[0].Name
 }
 
 // showRefused shows, beside the records, what was refused last time and is listed still.
@@ -161,7 +179,7 @@ func (p *program) seenMark(c *cli.Context) error {
 	defer store.Close() //nolint:errcheck // each commit was durable by itself
 	account, err := accountNamed(c, store, name)
 	if err != nil {
-		if account, err = enterConfigured(c, store, name, err); err != nil {
+		if account, err = configured(c, name, err); err != nil {
 			return err
 		}
 	}
@@ -178,12 +196,15 @@ func (p *program) seenMark(c *cli.Context) error {
 		return err
 	}
 	defer unlock() //nolint:errcheck // the lock goes with the process
-	return p.mark(c, store, account.Name, account.ID, pointers(keys))
+	ledger, err := enter(c, store, account)
+	if err != nil {
+		return err
+	}
+	return p.mark(c, ledger, pointers(keys))
 }
 
-// enterConfigured makes an account known to the store that is configured but was never fetched; unknown is the error if it is
-// neither.
-func enterConfigured(c *cli.Context, store *seen.Store, name string, unknown error) (seen.Account, error) {
+// configured returns an account that is configured but was never fetched; unknown is the error if it is not.
+func configured(c *cli.Context, name string, unknown error) (seen.Account, error) {
 	cfg, err := readFile(c)
 	if errors.Is(err, fs.ErrNotExist) {
 		return seen.Account{}, unknown
@@ -195,7 +216,7 @@ func enterConfigured(c *cli.Context, store *seen.Store, name string, unknown err
 	if err != nil {
 		return seen.Account{}, usageError{err}
 	}
-	return store.Enter(c.Context, name, accounts[0].Server, accounts[0].User)
+	return seen.Account{Name: name, Server: accounts[0].Server, User: accounts[0].User}, nil
 }
 
 // markListed marks what a look at the server shows as new.
@@ -224,7 +245,7 @@ func (p *program) markListed(c *cli.Context, name string) error {
 	accounts[0].All = false
 	return p.lookAt(c, p.runner(s, store, nil), (*fetch.Runner).Look, accounts, func(survey *fetch.Survey) error {
 		a := accounts[0]
-		known, err := store.Enter(c.Context, name, a.Server, a.User)
+		ledger, err := store.Enter(c.Context, name, a.Server, a.User)
 		if err != nil {
 			return err
 		}
@@ -234,7 +255,7 @@ func (p *program) markListed(c *cli.Context, name string) error {
 			entries = append(entries, &survey.Listing[m.Index])
 		}
 		survey.Plan.Quarantined = nil // they are given up now
-		return p.mark(c, store, name, known.ID, entries)
+		return p.mark(c, ledger, entries)
 	})
 }
 
@@ -247,28 +268,28 @@ func pointers(entries []seen.Entry) []*seen.Entry {
 }
 
 // mark makes records of kind Marked; the caller has the lock of the account.
-func (p *program) mark(c *cli.Context, store *seen.Store, name string, id int64, entries []*seen.Entry) error {
+func (p *program) mark(c *cli.Context, ledger seen.Ledger, entries []*seen.Entry) error {
 	marked := 0
 	for chunk := range slices.Chunk(entries, 1000) { // a maildrop may be huge, and a record is several times an entry
-		records, err := unrecorded(c.Context, store, id, chunk)
+		records, err := unrecorded(c.Context, ledger, chunk)
 		if err != nil {
 			return err
 		}
-		if err := store.Commit(c.Context, id, records...); err != nil {
+		if err := ledger.Apply(c.Context, seen.Changes{Records: slices.Values(records)}); err != nil {
 			return err
 		}
 		marked += len(records)
 	}
-	return p.report(c, done{Account: name, Marked: &marked}, "marked as seen")
+	return p.report(c, done{Account: ledger.Account().Name, Marked: &marked}, "marked as seen")
 }
 
 // unrecorded makes records for the entries that have none: to mark a delivered message would lose what is known of it.
-func unrecorded(ctx context.Context, store *seen.Store, account int64, entries []*seen.Entry) ([]seen.Record, error) {
+func unrecorded(ctx context.Context, ledger seen.Ledger, entries []*seen.Entry) ([]seen.Record, error) {
 	var ids []string
 	for _, e := range entries {
 		ids = append(ids, e.UniqueID)
 	}
-	known, err := store.Records(ctx, account, ids)
+	known, err := ledger.Records(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -321,10 +342,14 @@ func (p *program) seenForget(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := allKnown(c.Context, store, account, ids); err != nil {
+	ledger, err := enter(c, store, account)
+	if err != nil {
 		return err
 	}
-	n, err := store.Forget(c.Context, account.ID, ids...)
+	if err := allKnown(c.Context, ledger, ids); err != nil {
+		return err
+	}
+	n, err := ledger.Forget(c.Context, ids...)
 	if err != nil {
 		return err
 	}
@@ -332,12 +357,12 @@ func (p *program) seenForget(c *cli.Context) error {
 }
 
 // allKnown tells which of the unique-ids neither have a record nor were refused, before any is forgotten: one of them is mistyped.
-func allKnown(ctx context.Context, store *seen.Store, account seen.Account, ids []string) error {
-	records, err := store.Records(ctx, account.ID, ids)
+func allKnown(ctx context.Context, ledger seen.Ledger, ids []string) error {
+	records, err := ledger.Records(ctx, ids)
 	if err != nil {
 		return err
 	}
-	asides, err := store.Asides(ctx, account.ID)
+	asides, err := ledger.Asides(ctx)
 	if err != nil {
 		return err
 	}
@@ -346,7 +371,7 @@ func allKnown(ctx context.Context, store *seen.Store, account seen.Account, ids 
 			slices.ContainsFunc(asides, func(a seen.Aside) bool { return a.UniqueID == id && a.Reason != seen.TooLarge })
 	})
 	if len(missing) > 0 {
-		return usagef("%s has no record of unique-id %s; nothing was forgotten", account.Name, writeID(missing[0]))
+		return usagef("%s has no record of unique-id %s; nothing was forgotten", ledger.Account().Name, writeID(missing[0]))
 	}
 	return nil
 }
