@@ -1,16 +1,21 @@
 module github.com/popfetch/popfetch
 
-go 1.26.8
+// The oldest Go that has what the code calls, crypto/pbkdf2 above all: who imports pop3 needs no later one.
+// scripts/check builds with it. Later versions of golang.org/x and go-internal ask for a later Go.
+go 1.24.0
+
+// What popfetch itself is built and tested with.
+toolchain go1.26.8
 
 require (
 	github.com/BurntSushi/toml v1.6.0
 	github.com/emersion/go-maildir v0.6.0
 	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6
 	github.com/mattn/go-sqlite3 v1.14.53
-	github.com/rogpeppe/go-internal v1.16.0
+	github.com/rogpeppe/go-internal v1.14.1
 	github.com/urfave/cli/v2 v2.27.7
-	golang.org/x/sys v0.49.0
-	golang.org/x/term v0.47.0
+	golang.org/x/sys v0.41.0
+	golang.org/x/term v0.40.0
 )
 
 require (

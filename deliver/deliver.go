@@ -1,15 +1,17 @@
-// Package deliver hands messages to their final place, and says when they are safe there.
+// Package deliver hands messages to their final place and says when they are safe there.
 //
-// A Target is a place: a Maildir, or a program (MDA) that takes messages on its standard input. Messages are written
-// into a Batch, one after the other, as they come from the wire, with lines that end in CRLF (RFC 1939 section 3, RFC
-// 5322 section 2.3). They are delivered with lines that end in LF, and otherwise unchanged to the octet: a CR or an LF
-// alone, NUL and 8-bit octets stay.
+// A Target is a place: a Maildir, or a program (MDA) that reads a message from its standard input.
+// Messages are written into a Batch, one after the other, as they come from the wire. There their
+// lines end in CRLF (RFC 1939 section 3, RFC 5322 section 2.3). They are delivered with lines that
+// end in LF and are otherwise unchanged: a CR or LF alone, NUL and 8-bit octets stay.
 //
-// The promise is Batch.Commit's: it returns nil only when every message of the batch is in its place and would survive a
-// power cut; until it is called nothing can be seen of them. A message of any size takes constant memory.
+// Batch.Commit settles the batch. Afterwards each Delivery has a Verdict, and Safe means that the
+// message is in its place and would survive a power cut. Before Commit nothing of a batch can be
+// seen. A message of any size takes constant memory.
 //
-// After a crash a Maildir can be asked, by Find, which messages it holds: each file's name carries the Token of its
-// message. A program cannot be asked, so the message on its way may come to it twice.
+// After a crash, a target that is a Finder can be asked which messages it holds. A Maildir is one:
+// the name of each file carries the Token of its message. A program is none, so a message that was
+// on its way may come to it twice.
 package deliver
 
 import (
@@ -21,58 +23,127 @@ import (
 	"io"
 	"iter"
 	"strconv"
+	"time"
+
+	"github.com/popfetch/popfetch/internal/escape"
 )
 
 // Target is a place where messages go. Its methods may be called at the same time.
+// Some targets are also a Finder; see AsFinder.
 type Target interface {
-	// Prepare makes the target ready before anything is retrieved. With create, what is missing is made (nothing was
-	// ever delivered here); without, a missing target is ErrMissing: a disk that is not mounted must not be filled anew.
+	// Prepare makes the target ready before anything is retrieved. With create, which says that
+	// nothing was ever delivered here, it makes what is missing. Without, a missing target is
+	// ErrMissing: the folder of a disk that is not mounted must not be filled.
 	Prepare(ctx context.Context, create bool) error
+	// Limit returns what one batch may hold and how many batches may be committed at once.
+	Limit() Limit
+	// Room returns how many octets of messages fit at this moment. Where nobody knows, that is
+	// math.MaxInt64. A quota does not show here, so a write may fail all the same.
+	Room(ctx context.Context) (octets int64, err error)
 	// Begin opens an empty batch.
 	Begin(ctx context.Context) (Batch, error)
-	// Limit says what one batch may hold and how many may be committed at once.
-	Limit() Limit
-	// Room tells how many octets of messages there is room for at this moment, the most there can be where nothing tells. A quota
-	// does not show in it, so a write may fail all the same.
-	Room(ctx context.Context) (octets int64, err error)
-	// Find tells which messages the target already holds whole, and their places (several where it holds copies); deep also looks
-	// where somebody may have filed them (Maildir++ folders). A target that cannot know returns nil.
-	Find(ctx context.Context, tokens iter.Seq[Token], deep bool) (map[Token][]string, error)
-	// Holds counts the messages that the target holds: those that popfetch has delivered, for whatever account, and others. A
-	// target that cannot know returns zeros.
+}
+
+// Finder is a Target that can be asked what it holds.
+type Finder interface {
+	// Find returns the places of those messages that the target already holds whole. A message
+	// has several places where the target holds copies of it.
+	//
+	// The target searches a folder into which somebody may have filed mail (Maildir++) only if
+	// the folder changed at or after since. An hour is allowed for clocks that differ. The zero
+	// time searches all folders. The target's own new and cur are always searched.
+	Find(ctx context.Context, tokens iter.Seq[Token], since time.Time) (map[Token][]string, error)
+	// Holds counts the messages in the target. Popfetch has delivered own of them, for whatever
+	// account; others are from elsewhere.
 	Holds(ctx context.Context) (own, others int, err error)
-	// Open reads back a message that Find found.
+	// PlaceOf returns what a record says of a message at a place that Find returned: the name of the
+	// target, and the name that stays the same wherever a mail program moves the message.
+	PlaceOf(place string) Place
+	// Open reads back a message at a place that Find returned.
 	Open(ctx context.Context, place string) (io.ReadCloser, error)
-	// Sync returns nil only when the messages at places, which Find found, would survive a power cut.
+	// Sync returns nil only if the messages at places, which Find returned, would survive a power
+	// cut.
 	Sync(ctx context.Context, places []string) error
 }
 
-// Batch is a group of messages that becomes durable and visible together. It is not safe for concurrent use.
+// AsFinder returns target as a Finder, and reports whether it is one.
+func AsFinder(target Target) (Finder, bool) {
+	finder, ok := target.(Finder)
+	return finder, ok
+}
+
+// Batch is a group of messages that becomes durable and visible together. It is not safe for
+// concurrent use.
 type Batch interface {
 	// Create starts one message. One Delivery is open at a time.
 	Create(ctx context.Context, env Envelope) (Delivery, error)
-	// Commit returns nil only when every closed Delivery is in its place and would survive a power cut. With an error, the first
-	// safe of them do so nevertheless, in the order in which they were closed. It is called once.
-	Commit(ctx context.Context) (safe int, err error)
-	// Discard leaves no trace; never after Commit was tried.
+	// Commit settles every closed Delivery: afterwards each has its Verdict. An error says that
+	// the target as a whole is broken, as by a full disk. A message whose Verdict is Safe is safe
+	// nevertheless. Commit is called once.
+	Commit(ctx context.Context) error
+	// Discard removes all that the batch has written. It is not allowed after Commit.
 	Discard() error
 }
 
-// Delivery is one message on its way: write it, then either Close or Abort it, once.
-// What is written are the octets of the wire, dots removed, lines ended by CRLF; the target turns CRLF into LF and changes nothing else.
+// Delivery is one message on its way. It is written, and then closed or aborted, once.
+// What is written are the octets of the wire: dots removed, lines ended by CRLF.
 type Delivery interface {
 	io.Writer
+	// Close ends a whole message. After an error the message does not belong to the batch.
 	Close() error
+	// Abort takes the message out of the batch.
 	Abort() error
-	// Receipt tells, after Close, what was written.
+	// Receipt returns, after Close, what was written and where it will be after Commit.
 	Receipt() Receipt
+	// Verdict returns, after Commit, what became of the message. Before, it is Unknown.
+	Verdict() Verdict
 }
 
-// Receipt says what a Delivery has written: the octets as delivered, and where they will be once the batch is committed.
+// Outcome is what became of a message.
+type Outcome int
+
+// The outcomes of a delivery.
+const (
+	Unknown  Outcome = iota // it may or may not have been delivered, for example as Commit failed
+	Safe                    // it is in its place and would survive a power cut
+	Refused                 // the target refused this message for good
+	Deferred                // the target refused this message for now
+)
+
+// Verdict is what became of one message, and why.
+type Verdict struct {
+	Outcome Outcome
+	Err     error // nil only if Outcome is Safe; an *Error if Outcome is Refused or Deferred
+}
+
+// errUnsettled is why the outcome of a delivery is Unknown as long as its batch is not committed.
+var errUnsettled = errors.New("deliver: the message is not committed")
+
+// orUnsettled returns v, or before Commit a verdict that says so.
+func (v Verdict) orUnsettled() Verdict {
+	if v.Outcome == Unknown && v.Err == nil {
+		v.Err = errUnsettled
+	}
+	return v
+}
+
+// Receipt says what was written to a Delivery, and each place where it will be after Commit.
 type Receipt struct {
-	Place  string // the file's name without folder and info (":2,"), empty for a program
+	Came   Sum     // the message as it came, before any filter or added line
+	Places []Place // must not be changed
+}
+
+// Sum measures a message whose lines end in LF.
+type Sum struct {
 	Octets int64
 	SHA256 [sha256.Size]byte
+}
+
+// Place is where a message is, and the message as it was delivered there.
+type Place struct {
+	Target string // the name of the target; empty for the account's own
+	Name   string // of a Maildir's file, without folder and info (":2,"); empty for a program
+	Sum
 }
 
 // Envelope is what is known of a message before its first octet.
@@ -92,8 +163,8 @@ type Limit struct {
 	Batches  int
 }
 
-// Token names a message: 128 bits of SHA-256 over user, server, unique-id, copy and LIST octets, joined by NUL.
-// It is part of the Maildir file's name.
+// Token names a message. It is 128 bits of SHA-256 over user, server, unique-id, copy and LIST
+// octets, joined by NUL. It is part of the name of the message's file in a Maildir.
 type Token [16]byte
 
 // NewToken makes the token of a message.
@@ -113,8 +184,8 @@ func (t Token) String() string { return hex.EncodeToString(t[:]) }
 // ErrMissing says that the target is not there and may not be, or could not be, made.
 var ErrMissing = errors.New("deliver: the target is missing")
 
-// Error says that the target did not take one message; the message stays unseen and others may be tried.
-// Any other error of a batch concerns the target as a whole (a full disk).
+// Error says that the target refused one message: others may be tried. Any other error of a batch
+// concerns the target as a whole, such as a full disk.
 type Error struct {
 	Target    string
 	Temporary bool
@@ -132,7 +203,7 @@ func (e *Error) Error() string {
 	if e.Output == "" {
 		return text
 	}
-	return text + ": " + cut(e.Output, maxShownOutput)
+	return text + ": " + escape.Text([]byte(e.Output), maxShownOutput)
 }
 
 // Unwrap returns the cause.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/popfetch/popfetch/deliver"
 )
@@ -22,7 +23,7 @@ func Example() {
 	defer os.RemoveAll(home)
 	ctx := context.Background()
 
-	var target deliver.Target = deliver.NewMaildir(filepath.Join(home, "Maildir"))
+	target := deliver.NewMaildir(filepath.Join(home, "Maildir"))
 	if err := target.Prepare(ctx, true); err != nil {
 		log.Fatal(err)
 	}
@@ -31,6 +32,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	var tokens []deliver.Token
+	var deliveries []deliver.Delivery
 	for _, uniqueID := range []string{"uid-1", "uid-2"} {
 		token := deliver.NewToken("alice", "pop.example.org", uniqueID, 0, 26)
 		d, err := batch.Create(ctx, deliver.Envelope{Token: token, UniqueID: uniqueID, Octets: 26})
@@ -43,13 +45,18 @@ func Example() {
 		if err := d.Close(); err != nil {
 			log.Fatal(err)
 		}
-		tokens = append(tokens, token)
+		tokens, deliveries = append(tokens, token), append(deliveries, d)
 	}
-	if _, err := batch.Commit(ctx); err != nil {
+	if err := batch.Commit(ctx); err != nil {
 		log.Fatal(err)
 	}
+	for _, d := range deliveries {
+		if v := d.Verdict(); v.Outcome != deliver.Safe {
+			log.Fatal(v.Err)
+		}
+	}
 
-	found, err := target.Find(ctx, slices.Values(tokens), false)
+	found, err := target.Find(ctx, slices.Values(tokens), time.Time{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -78,11 +85,14 @@ func ExampleError() {
 	if err := d.Close(); err != nil {
 		log.Fatal(err)
 	}
-	_, err = batch.Commit(ctx)
+	if err := batch.Commit(ctx); err != nil {
+		log.Fatal(err)
+	}
+	verdict := d.Verdict()
 	var refusal *deliver.Error
-	if errors.As(err, &refusal) {
+	if errors.As(verdict.Err, &refusal) {
 		fmt.Println(refusal)
-		fmt.Println("again later:", refusal.Temporary)
+		fmt.Println("again later:", verdict.Outcome == deliver.Deferred)
 	}
 	// Output:
 	// delivering to MDA echo: exit status 75: the quota is used up

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // FuzzSender lets a message say anything of its sender: what is passed on is an address of the Return-Path field, or nothing.
@@ -63,7 +64,7 @@ func FuzzFileName(f *testing.F) {
 			t.Skip(err) // not every file system takes any name
 		}
 		defer os.Remove(path) //nolint:errcheck // the folder goes with the test
-		found, err := m.Find(t.Context(), slices.Values([]Token{token}), true)
+		found, err := m.Find(t.Context(), slices.Values([]Token{token}), time.Time{})
 		want := ok && parsed.token == token && parsed.octets == 3
 		if err != nil || (len(found[token]) == 1) != want || len(found) > 1 {
 			t.Errorf("Find() with a file %q = %q, %v, want it found: %v", name, found, err, want)

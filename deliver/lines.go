@@ -67,27 +67,27 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Measure reads a message, as it comes from the wire, to its end, and tells what the Receipt of its delivery would say, but for
-// its place.
-func Measure(message io.Reader) (Receipt, error) {
+// Measure reads a message, as it comes from the wire, to its end. It returns what the Receipt of
+// its delivery would say of the message as it came.
+func Measure(message io.Reader) (Sum, error) {
 	w := newLineWriter(io.Discard)
 	defer w.release()
 	if _, err := io.Copy(w, message); err != nil {
-		return Receipt{}, err
+		return Sum{}, err
 	}
-	octets, digest, err := w.finish()
-	return Receipt{Octets: octets, SHA256: digest}, err
+	return w.finish()
 }
 
-// finish hands on what is still held, a CR at the very end among it, and tells the count and digest of all.
-func (w *lineWriter) finish() (octets int64, digest [sha256.Size]byte, err error) {
+// finish hands on what is still held, such as a CR at the very end, and returns the sum of all.
+func (w *lineWriter) finish() (sum Sum, err error) {
 	if w.heldCR {
 		w.heldCR = false
 		w.put([]byte{'\r'})
 	}
 	w.flush()
-	w.digest.Sum(digest[:0])
-	return w.octets, digest, w.err
+	sum.Octets = w.octets
+	w.digest.Sum(sum.SHA256[:0])
+	return sum, w.err
 }
 
 func (w *lineWriter) put(p []byte) {

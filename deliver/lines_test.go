@@ -24,12 +24,12 @@ func runLineWriter(t testing.TB, wire []byte, cuts ...int) []byte {
 		}
 		from = to
 	}
-	octets, digest, err := w.finish()
+	sum, err := w.finish()
 	if err != nil {
 		t.Fatalf("finish() = %v, want no error", err)
 	}
-	if octets != int64(got.Len()) || digest != sha256.Sum256(got.Bytes()) {
-		t.Errorf("finish() = %d, %x, want the count and digest of the %d octets written", octets, digest, got.Len())
+	if want := (Sum{int64(got.Len()), sha256.Sum256(got.Bytes())}); sum != want {
+		t.Errorf("finish() = %+v, want that of the octets written, %+v", sum, want)
 	}
 	return got.Bytes()
 }
@@ -100,7 +100,7 @@ func TestLineWriter_error(t *testing.T) {
 	if _, err := w.Write([]byte("x")); !errors.Is(err, errFull) {
 		t.Errorf("Write() after an error = %v, want it again", err)
 	}
-	if _, _, err := w.finish(); !errors.Is(err, errFull) {
+	if _, err := w.finish(); !errors.Is(err, errFull) {
 		t.Errorf("finish() after an error = %v, want it again", err)
 	}
 }

@@ -10,6 +10,8 @@ import (
 
 	gomaildir "github.com/emersion/go-maildir"
 	"golang.org/x/sys/unix"
+
+	"github.com/popfetch/popfetch/internal/durable"
 )
 
 // Maildir delivers into a Maildir: a folder with tmp, new and cur, one file a message, which mail programs read while
@@ -28,11 +30,11 @@ func NewMaildir(path string) *Maildir { return &Maildir{path: filepath.Clean(pat
 func (m *Maildir) Limit() Limit {
 	limit := Limit{Messages: 64, Octets: 4 << 20, Batches: 2}
 	if tmp, err := openFolder(filepath.Join(m.path, "tmp")); err == nil {
-		w := waysOf(tmp)
-		if w.whole {
+		w := durable.WaysOf(tmp)
+		if w.Whole {
 			limit.Messages = 1000
 		}
-		if w.free {
+		if w.Free {
 			limit.Octets = memoryOctets
 		}
 		_ = tmp.Close() // it only named the folder
@@ -78,7 +80,7 @@ func (m *Maildir) make() error {
 	if err := gomaildir.Dir(m.path).Init(); err != nil {
 		return err
 	}
-	return syncUp(m.path)
+	return durable.SyncUp(m.path)
 }
 
 func (m *Maildir) sweep() error {
@@ -104,7 +106,7 @@ func (m *Maildir) Begin(ctx context.Context) (Batch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the Maildir: %w", missing(err))
 	}
-	return &maildirBatch{maildir: m, tmp: tmp, whole: waysOf(tmp).whole}, nil
+	return &maildirBatch{maildir: m, tmp: tmp, whole: durable.WaysOf(tmp).Whole}, nil
 }
 
 // missing adds ErrMissing to an error that says that a folder is not there: the Maildir went away in the middle of a run.

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/popfetch/popfetch/internal/durable"
 )
 
 func openMaildir(_ *testing.T, dir string) fixture {
@@ -54,7 +56,7 @@ func TestMaildir_modes(t *testing.T) {
 	if err := m.Prepare(t.Context(), true); err != nil {
 		t.Fatalf("Prepare(create) = %v, want no error", err)
 	}
-	place := deliverOne(t, m, token(1), []byte("x")).Place
+	place := deliverOne(t, m, token(1), []byte("x")).Places[0].Name
 	for _, folder := range []string{"a", "a/b", "a/b/Maildir", "a/b/Maildir/tmp", "a/b/Maildir/new", "a/b/Maildir/cur"} {
 		if got := mode(t, filepath.Join(dir, folder)); got != 0o700 {
 			t.Errorf("mode of %s = %o, want 700", folder, got)
@@ -154,8 +156,12 @@ func TestMaildir_vanished(t *testing.T) {
 	if err := os.Rename(m.path, away); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := batch.Commit(t.Context()); err == nil {
+	err := batch.Commit(t.Context())
+	if err == nil {
 		t.Error("Commit() into a Maildir that went away succeeded, want an error")
+	}
+	if safe := wantSafeFirst(t, []Delivery{d}, err); safe != 0 {
+		t.Error("the message is safe in a Maildir that went away")
 	}
 	if got := files(t, filepath.Join(away, "new")); len(got) != 0 {
 		t.Errorf("new holds %q after a failed Commit, want nothing", got)
@@ -163,7 +169,7 @@ func TestMaildir_vanished(t *testing.T) {
 	if _, err := m.Begin(t.Context()); !errors.Is(err, ErrMissing) {
 		t.Errorf("Begin() = %v, want ErrMissing", err)
 	}
-	if _, err := m.Find(t.Context(), slices.Values([]Token{token(1)}), false); !errors.Is(err, ErrMissing) {
+	if _, err := m.Find(t.Context(), slices.Values([]Token{token(1)}), time.Now()); !errors.Is(err, ErrMissing) {
 		t.Errorf("Find() = %v, want ErrMissing", err)
 	}
 	if err := m.Prepare(t.Context(), false); !errors.Is(err, ErrMissing) {
@@ -202,7 +208,7 @@ func deliverZeros(t *testing.T, batch Batch, octets int) error {
 		err = d.Close()
 	}
 	if err == nil {
-		_, err = batch.Commit(t.Context())
+		err = batch.Commit(t.Context())
 	}
 	return err
 }
@@ -241,21 +247,24 @@ func TestMaildirCommit_fullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	batch := begin(t, m)
+	var deliveries []Delivery
 	const n, octets = 40, 30_000 // more than the disk has; memory takes them
 	for i := range n {
 		d := create(t, batch, token(i))
 		write(t, d, make([]byte, octets))
 		closeDelivery(t, d)
+		deliveries = append(deliveries, d)
 	}
-	safe, err := batch.Commit(t.Context())
+	err := batch.Commit(t.Context())
+	safe := wantSafeFirst(t, deliveries, err)
 	if !errors.Is(err, syscall.ENOSPC) || safe == 0 || safe >= n {
-		t.Errorf("Commit() = %d, %v, want some and ENOSPC", safe, err)
+		t.Errorf("Commit() = %v with %d safe, want ENOSPC and some", err, safe)
 	}
 	if got := files(t, m.path+"/new"); len(got) != safe {
 		t.Errorf("new holds %d messages, want the %d that are safe", len(got), safe)
 	}
 	for i := range safe {
-		if found, err := m.Find(t.Context(), slices.Values([]Token{token(i)}), false); err != nil || len(found) != 1 {
+		if found, err := m.Find(t.Context(), slices.Values([]Token{token(i)}), time.Now()); err != nil || len(found) != 1 {
 			t.Errorf("Find() of message %d = %v, %v, want it", i, found, err)
 		}
 	}
@@ -276,15 +285,43 @@ func closeFiles(t *testing.T, m *Maildir, n int) *maildirBatch {
 	return batch.(*maildirBatch)
 }
 
+// deliveriesOf returns the closed deliveries of a batch.
+func deliveriesOf(batch *maildirBatch) (all []Delivery) {
+	for _, d := range batch.closed {
+		all = append(all, d)
+	}
+	return all
+}
+
+// wantSafeFirst checks that the first deliveries are Safe, and that the Verdict of all others has
+// the error of Commit. It returns how many are Safe.
+func wantSafeFirst(t *testing.T, deliveries []Delivery, commitErr error) (safe int) {
+	t.Helper()
+	for i, d := range deliveries {
+		switch v := d.Verdict(); {
+		case v == Verdict{Outcome: Safe} && safe == i:
+			safe++
+		case v.Outcome != Unknown || !errors.Is(v.Err, commitErr):
+			t.Errorf("Verdict() of message %d = %+v, want Unknown with %v", i, v, commitErr)
+		}
+	}
+	return safe
+}
+
 func TestMaildirCommit_syncError(t *testing.T) {
-	for _, n := range []int{1, syncsAtOnce} { // more are closed when they are written, where syncfs is used
+	for _, n := range []int{1, durable.AtOnce} { // more are closed when they are written, where syncfs is used
 		m := newMaildir(t)
 		batch := closeFiles(t, m, n)
 		if err := errors.Join(batch.writeHeld(), batch.closed[n-1].file.Close()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := batch.Commit(t.Context()); !errors.Is(err, fs.ErrClosed) {
+		deliveries := deliveriesOf(batch)
+		err := batch.Commit(t.Context())
+		if !errors.Is(err, fs.ErrClosed) {
 			t.Errorf("Commit() of %d messages, one of which cannot be closed, = %v, want fs.ErrClosed", n, err)
+		}
+		if safe := wantSafeFirst(t, deliveries, err); safe != 0 {
+			t.Errorf("%d of %d messages are safe after a failed sync, want none", safe, n)
 		}
 		if got := append(files(t, m.path+"/new"), files(t, m.path+"/tmp")...); len(got) > 0 {
 			t.Errorf("after a failed Commit there is %q, want nothing", got)
@@ -295,17 +332,18 @@ func TestMaildirCommit_syncError(t *testing.T) {
 func TestMaildirCommit_renameError(t *testing.T) {
 	m := newMaildir(t)
 	batch := closeFiles(t, m, 3)
-	if err := os.Mkdir(batch.path("new", batch.closed[1].receipt.Place), 0o700); err != nil {
+	if err := os.Mkdir(batch.path("new", batch.closed[1].place[0].Name), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	safe, err := batch.Commit(t.Context())
-	if safe != 1 || err == nil || !strings.Contains(err.Error(), "message 2 of 3") {
-		t.Errorf("Commit() = %d, %v, want 1 and an error about message 2 of 3", safe, err)
+	deliveries := deliveriesOf(batch)
+	err := batch.Commit(t.Context())
+	if safe := wantSafeFirst(t, deliveries, err); safe != 1 || err == nil || !strings.Contains(err.Error(), "message 2 of 3") {
+		t.Errorf("Commit() = %v with %d safe, want 1 and an error about message 2 of 3", err, safe)
 	}
 	if got := files(t, m.path+"/tmp"); len(got) > 0 {
 		t.Errorf("tmp holds %q, want nothing", got)
 	}
-	found, err := m.Find(t.Context(), slices.Values([]Token{token(0), token(1), token(2)}), false)
+	found, err := m.Find(t.Context(), slices.Values([]Token{token(0), token(1), token(2)}), time.Now())
 	if err != nil || len(found) != 1 || len(found[token(0)]) != 1 {
 		t.Errorf("Find() = %v, %v, want the first message alone", found, err)
 	}
@@ -320,14 +358,16 @@ func TestMaildirCommit_atOnce(t *testing.T) {
 	}
 	var group sync.WaitGroup
 	for i, batch := range batches {
-		group.Go(func() {
+		group.Add(1)
+		go func() {
+			defer group.Done()
 			if i == 0 {
 				_ = errors.Join(batch.writeHeld(), batch.closed[0].file.Close())
 			}
-			if _, err := batch.Commit(t.Context()); (err != nil) != (i == 0) {
+			if err := batch.Commit(t.Context()); (err != nil) != (i == 0) {
 				t.Errorf("Commit() of batch %d = %v, want an error for batch 0 only", i, err)
 			}
-		})
+		}()
 	}
 	group.Wait()
 	want := len(batches[1].closed) + len(batches[2].closed) + len(batches[3].closed)
@@ -349,7 +389,7 @@ func TestMaildirLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tmp.Close()
-	if got, w := m.Limit(), waysOf(tmp); (got.Messages == 64) == w.whole || (got.Octets == memoryOctets) != w.free {
+	if got, w := m.Limit(), durable.WaysOf(tmp); (got.Messages == 64) == w.Whole || (got.Octets == memoryOctets) != w.Free {
 		t.Errorf("Limit() = %+v on a file system with %+v", got, w)
 	}
 }
@@ -392,7 +432,7 @@ func benchmarkCommit(b *testing.B, parent string, n int) {
 				b.Fatal(err)
 			}
 		}
-		if _, err := batch.Commit(b.Context()); err != nil {
+		if err := batch.Commit(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -413,9 +453,7 @@ func TestMaildirClose_manyOpen(t *testing.T) {
 	if got := openMessages.Load(); got != before {
 		t.Errorf("%d files are open after Close(), want %d", got, before)
 	}
-	if safe, err := batch.Commit(t.Context()); safe != 1 || err != nil {
-		t.Errorf("Commit() = %d, %v, want 1", safe, err)
-	}
+	commit(t, batch, d)
 	if got := files(t, m.path+"/new"); len(got) != 1 {
 		t.Errorf("new holds %q, want one message", got)
 	}

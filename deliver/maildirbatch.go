@@ -5,14 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/popfetch/popfetch/internal/durable"
 )
 
 // syncfsFrom is the number of files from which on one syncfs is used: more than can be synced in parallel at once. For
 // fewer it gains little, and it also waits for what other programs have written.
-const syncfsFrom = syncsAtOnce + 1
+const syncfsFrom = durable.AtOnce + 1
 
 var errFinished = errors.New("deliver: the batch is finished")
 
@@ -58,17 +59,6 @@ type maildirBatch struct {
 	finished bool
 }
 
-type maildirDelivery struct {
-	batch   *maildirBatch
-	token   Token
-	name    string
-	file    *messageFile // nil as long as the message is in memory
-	early   bool         // the file is closed already, and synced or left to syncfs
-	held    []byte       // the whole message, in the memory of the batch, if it has no file
-	writer  *lineWriter  // nil once closed or aborted
-	receipt Receipt
-}
-
 func (b *maildirBatch) path(folder, name string) string {
 	return filepath.Join(b.maildir.path, folder, name)
 }
@@ -89,166 +79,54 @@ func (b *maildirBatch) Create(ctx context.Context, env Envelope) (Delivery, erro
 	return d, nil
 }
 
-// toFile writes to the file of a delivery, which the first Write makes.
-type toFile maildirDelivery
-
-func (d *toFile) Write(p []byte) (int, error) {
-	name := d.name
-	for d.file == nil {
-		file, err := createMessage(d.batch.tmp, name)
-		if errors.Is(err, fs.ErrExist) {
-			// A killed process that had our number left it there (in a container every process is number 1). The counter
-			// makes the next name differ; in new the message has the name that it was promised.
-			name = newName(d.token)
-			continue
-		}
-		if err != nil {
-			return 0, missing(err)
-		}
-		d.file = file
-	}
-	return d.file.Write(p)
-}
-
-// toMemory writes to the memory of the batch, which has room.
-type toMemory maildirDelivery
-
-func (d *toMemory) Write(p []byte) (int, error) {
-	b := d.batch
-	begin := b.used - len(d.held)
-	b.used += copy(b.memory[b.used:], p)
-	d.held = b.memory[begin:b.used]
-	return len(p), nil
-}
-
-// keepInMemory lets the end of a message that was not written to its file yet go into memory, if there is room for whatever
-// its writer holds.
-func (d *maildirDelivery) keepInMemory() {
-	b := d.batch
-	if d.file != nil {
-		return
-	}
-	if b.memory == nil {
-		b.memory = takeMemory()
-	}
-	if b.memory != nil && len(b.memory)-b.used > bufferOctets {
-		d.writer.to = (*toMemory)(d)
-	}
-}
-
-func (d *maildirDelivery) Write(p []byte) (int, error) {
-	if d.writer == nil {
-		return 0, errNotOpen
-	}
-	n, err := d.writer.Write(p)
-	if err != nil {
-		return n, fmt.Errorf("writing a message: %w", err)
-	}
-	return n, nil
-}
-
-// Close hands the rest to the file. After an error the message does not belong to the batch and its file is gone.
-func (d *maildirDelivery) Close() error {
-	if d.writer == nil {
-		return errNotOpen
-	}
-	d.keepInMemory()
-	octets, digest, err := d.writer.finish()
-	d.leave()
-	if err == nil && d.file != nil {
-		err = d.closeEarly(len(d.batch.closed) + 1)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("writing a message: %w", err), d.remove())
-	}
-	d.receipt = Receipt{Place: withOctets(d.name, octets), Octets: octets, SHA256: digest}
-	d.batch.closed = append(d.batch.closed, d)
-	return nil
-}
-
-// mostOpen bounds the open files of all batches. A process may have 1024 on many systems, and needs some for other things.
-const mostOpen = 256
-
-// closeEarly closes the file of a whole message in a batch of so many, where it need not be held open or too many are.
-func (d *maildirDelivery) closeEarly(messages int) error {
-	switch b := d.batch; {
-	case b.whole && messages >= syncfsFrom:
-		b.early = true
-	case openMessages.Load() > mostOpen:
-		if err := d.file.Sync(); err != nil {
-			return err
-		}
-	default:
-		return nil
-	}
-	d.early = true
-	return d.file.Close()
-}
-
-func (d *maildirDelivery) Abort() error {
-	if d.writer == nil {
-		return errNotOpen
-	}
-	d.leave()
-	return d.remove()
-}
-
-func (d *maildirDelivery) Receipt() Receipt { return d.receipt }
-
-// leave ends the time in which d is the batch's open delivery.
-func (d *maildirDelivery) leave() {
-	d.writer.release()
-	d.writer = nil
-	d.batch.open = nil
-}
-
-// remove closes the file, if it still is open, and takes it out of tmp.
-func (d *maildirDelivery) remove() error {
-	if d.file == nil {
-		return nil
-	}
-	err := d.file.Close()
-	if errors.Is(err, fs.ErrClosed) {
-		err = nil
-	}
-	if err := errors.Join(err, d.file.remove()); err != nil {
-		return fmt.Errorf("removing an unfinished message: %w", err)
-	}
-	d.file = nil
-	return nil
-}
-
-// Commit writes the files of the messages that are in memory, syncs all, renames them into new and syncs new, in this order: a
-// file is seen only when it would survive a power cut. What a full disk does not take, and what comes after it, leaves
-// nothing; what was renamed stays, and Find will know it.
-func (b *maildirBatch) Commit(ctx context.Context) (safe int, err error) {
+// Commit writes the files of the messages that are in memory, syncs all, renames them into new and
+// syncs new, in this order: a file is seen only when it would survive a power cut. Of a message that
+// a full disk does not take, and of those behind it, nothing is left. What was renamed stays, and
+// Find will know it.
+func (b *maildirBatch) Commit(ctx context.Context) error {
 	switch {
 	case b.finished:
-		return 0, errFinished
+		return errFinished
 	case b.open != nil:
-		return 0, errors.New("deliver: a delivery is still open")
-	case ctx.Err() != nil:
-		return 0, errors.Join(fmt.Errorf("committing a batch: %w", ctx.Err()), b.Discard())
+		return errors.New("deliver: a delivery is still open")
+	}
+	all := b.closed
+	err := b.commit(ctx)
+	for _, d := range all {
+		if d.verdict.Outcome != Safe {
+			d.verdict.Err = err
+		}
+	}
+	return err
+}
+
+// commit does what Commit promises, and gives a verdict to those messages that are safe.
+func (b *maildirBatch) commit(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return errors.Join(fmt.Errorf("committing a batch: %w", err), b.Discard())
 	}
 	writeErr := b.writeHeld()
 	if len(b.closed) == 0 {
-		return 0, errors.Join(writeErr, b.Discard())
+		return errors.Join(writeErr, b.Discard())
 	}
 	if err := b.syncFiles(); err != nil {
-		return 0, errors.Join(writeErr, err, b.Discard())
+		return errors.Join(writeErr, err, b.Discard())
 	}
 	into, err := openFolder(b.path("new", "")) // by its path, so that a Maildir that was moved meanwhile gets nothing
 	if err != nil {
-		return 0, errors.Join(writeErr, fmt.Errorf("committing a batch: %w", missing(err)), b.Discard())
+		return errors.Join(writeErr, fmt.Errorf("committing a batch: %w", missing(err)), b.Discard())
 	}
 	defer into.Close() //nolint:errcheck // it is synced by then
 	b.finished = true
 	defer b.release()
 	moveErr := b.moveInto(into)
 	if err := into.Sync(); err != nil {
-		return 0, errors.Join(writeErr, moveErr, fmt.Errorf("syncing new: %w", err))
+		return errors.Join(writeErr, moveErr, fmt.Errorf("syncing new: %w", err))
 	}
-	return len(b.closed), errors.Join(writeErr, moveErr)
+	for _, d := range b.closed {
+		d.verdict.Outcome = Safe
+	}
+	return errors.Join(writeErr, moveErr)
 }
 
 // release lets go of what the batch has besides its files.
@@ -289,7 +167,7 @@ func (b *maildirBatch) writeHeld() error {
 // moveInto renames the files from tmp into new; a failure is like one of writeHeld.
 func (b *maildirBatch) moveInto(into *os.File) error {
 	for i, d := range b.closed {
-		if err := rename(b.tmp, d.file.name, into, d.receipt.Place); err != nil {
+		if err := rename(b.tmp, d.file.name, into, d.place[0].Name); err != nil {
 			err = fmt.Errorf("moving message %d of %d into new: %w", i+1, len(b.closed), err)
 			return errors.Join(err, b.drop(i))
 		}
@@ -313,7 +191,7 @@ func (b *maildirBatch) drop(keep int) error {
 func (b *maildirBatch) syncFiles() error {
 	whole := b.early || b.whole && len(b.closed) >= syncfsFrom
 	if whole {
-		if err := syncWhole(b.tmp); err != nil {
+		if err := durable.SyncWhole(b.tmp); err != nil {
 			return err
 		}
 	}
@@ -331,7 +209,7 @@ func (b *maildirBatch) syncFiles() error {
 		}
 		return nil
 	}
-	return syncEach(len(b.closed), func(i int) error { return finish(b.closed[i]) })
+	return durable.Each(len(b.closed), func(i int) error { return finish(b.closed[i]) })
 }
 
 // Discard removes all files of the batch.

@@ -14,16 +14,24 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
+
+	"github.com/popfetch/popfetch/internal/durable"
 )
 
 // namesAtOnce is how many names are read from a folder before the next look at the context.
 const namesAtOnce = 4096
 
-// Find reads the names in new and cur, and with deep those in each Maildir++ folder (".Name"). A file counts only if it
-// has as many octets as its name tells. A missing Maildir is ErrMissing.
+// clockSlack is by how much the clocks of this machine and of the Maildir's disk may differ.
+const clockSlack = time.Hour
+
+// Find reads the names in new and cur, and those in the Maildir++ folders (".Name") that changed
+// since. A folder has changed when a file came into its new or cur, or left it. A file counts only
+// if it has as many octets as its name tells. A missing Maildir is ErrMissing.
 //
-// go-maildir's Walk is of no use here: it does not look into new, and takes a name without ":2," for an error.
-func (m *Maildir) Find(ctx context.Context, tokens iter.Seq[Token], deep bool) (map[Token][]string, error) {
+// go-maildir's Walk is of no use here: it does not look into new, and takes a name without ":2,"
+// for an error.
+func (m *Maildir) Find(ctx context.Context, tokens iter.Seq[Token], since time.Time) (map[Token][]string, error) {
 	wanted := sync.OnceValue(func() map[Token]bool { // not for a Maildir that holds nothing of ours
 		all := make(map[Token]bool)
 		for token := range tokens {
@@ -31,19 +39,15 @@ func (m *Maildir) Find(ctx context.Context, tokens iter.Seq[Token], deep bool) (
 		}
 		return all
 	})
-	folders := []string{"."}
-	if deep {
-		more, err := m.subfolders()
-		if err != nil {
-			return nil, fmt.Errorf("finding messages: %w", missing(err))
-		}
-		folders = append(folders, more...)
-	}
 	found := make(map[Token][]string)
-	for _, folder := range folders {
-		if err := m.findIn(ctx, folder, wanted, found); err != nil {
-			return nil, fmt.Errorf("finding messages: %w", missing(err))
-		}
+	find := func(folder string) error { return m.findIn(ctx, folder, wanted, found) }
+	// The folders come last: a message that is filed meanwhile has changed its folder by then.
+	err := find(".")
+	if err == nil {
+		err = m.eachFolder(since, find)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("finding messages: %w", missing(err))
 	}
 	return found, nil
 }
@@ -98,18 +102,36 @@ func (m *Maildir) findIn(ctx context.Context, folder string, wanted func() map[T
 	return nil
 }
 
-func (m *Maildir) subfolders() ([]string, error) {
+// eachFolder calls do with each Maildir++ folder that changed since; for the zero time, with all.
+// A folder that we may not read is an error only if all are searched: it must not end every run.
+func (m *Maildir) eachFolder(since time.Time, do func(folder string) error) error {
 	names, err := os.ReadDir(m.path)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var folders []string
 	for _, entry := range names {
-		if strings.HasPrefix(entry.Name(), ".") {
-			folders = append(folders, entry.Name())
+		folder := entry.Name()
+		if !strings.HasPrefix(folder, ".") {
+			continue
+		}
+		changed, err := m.changedSince(folder, since)
+		if err == nil && changed {
+			err = do(folder)
+		}
+		if err != nil && (since.IsZero() || !errors.Is(err, fs.ErrPermission)) {
+			return err
 		}
 	}
-	return folders, nil
+	return nil
+}
+
+// changedSince reports whether new or cur of folder changed at or after since, or a little before.
+func (m *Maildir) changedSince(folder string, since time.Time) (bool, error) {
+	if since.IsZero() {
+		return true, nil
+	}
+	at, err := m.changes(folder)
+	return max(at[0], at[1]) >= since.Add(-clockSlack).UnixNano(), err
 }
 
 // walk visits the files in new and cur of folder, by their place and name. A mail program may work in the folder at the
@@ -180,6 +202,12 @@ func absent(folder string, err error) bool {
 	return folder != "." && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR))
 }
 
+// PlaceOf returns the name of the file without folder and info (":2,"). Its Sum is zero.
+func (m *Maildir) PlaceOf(place string) Place {
+	name, _, _ := strings.Cut(filepath.Base(place), ":")
+	return Place{Name: name}
+}
+
 // Open reads back a message that Find found, also if a mail program has moved it from new to cur since, or changed its
 // flags. One that is gone is fs.ErrNotExist.
 func (m *Maildir) Open(ctx context.Context, place string) (io.ReadCloser, error) {
@@ -201,7 +229,7 @@ func (m *Maildir) Sync(ctx context.Context, places []string) error {
 	if err != nil {
 		return fmt.Errorf("syncing messages: %w", err)
 	}
-	err = inParallel(len(places), func(i int) error { return syncFile(filepath.Join(m.path, places[i])) })
+	err = durable.Parallel(len(places), func(i int) error { return durable.Sync(filepath.Join(m.path, places[i])) })
 	if err != nil {
 		return err
 	}
@@ -214,7 +242,7 @@ func (m *Maildir) Sync(ctx context.Context, places []string) error {
 		synced[folder] = true
 		// Both, because the message may have been moved from one to the other just now.
 		for _, part := range []string{"new", "cur"} {
-			err := syncFile(filepath.Join(m.path, folder, part))
+			err := durable.Sync(filepath.Join(m.path, folder, part))
 			if err != nil && !absent(folder, err) {
 				return err
 			}

@@ -7,9 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // put writes a message at a place of the Maildir, as a mail program would have left it there.
@@ -31,9 +34,9 @@ func move(t *testing.T, m *Maildir, from, to string) {
 	}
 }
 
-func find(t *testing.T, m *Maildir, deep bool, tokens ...Token) map[Token][]string {
+func find(t *testing.T, m *Maildir, since time.Time, tokens ...Token) map[Token][]string {
 	t.Helper()
-	found, err := m.Find(t.Context(), slices.Values(tokens), deep)
+	found, err := m.Find(t.Context(), slices.Values(tokens), since)
 	if err != nil {
 		t.Fatalf("Find() = %v, want no error", err)
 	}
@@ -66,25 +69,29 @@ func TestMaildirHolds(t *testing.T) {
 
 func TestMaildirFind(t *testing.T) {
 	name := named(1)
+	now := time.Now()
+	var all time.Time
 	cases := []struct {
 		name  string
 		place string
-		deep  bool
+		since time.Time
 		want  bool
 	}{
-		{"new", "new/" + name, false, true},
-		{"cur", "cur/" + name + ":2,", false, true},
-		{"flags", "cur/" + name + ":2,FS", false, true},
-		{"flags in new", "new/" + name + ":2,S", false, true},
-		{"virtual size", "cur/" + name + ",W=5:2,S", false, true},
-		{"tmp", "tmp/" + name, true, false},
-		{"folder", ".Archive/cur/" + name + ":2,S", true, true},
-		{"folder in a folder", ".Archive.2026/new/" + name, true, true},
-		{"folder, not deep", ".Archive/cur/" + name + ":2,S", false, false},
-		{"too short for its name", "new/" + strings.Replace(name, "S=4", "S=5", 1), false, false},
-		{"too long for its name", "new/" + strings.Replace(name, "S=4", "S=3", 1), false, false},
-		{"without octets", "new/" + strings.Replace(name, ",S=4", "", 1), false, false},
-		{"another token", "new/" + named(2), false, false},
+		{"new", "new/" + name, now, true},
+		{"cur", "cur/" + name + ":2,", now, true},
+		{"flags", "cur/" + name + ":2,FS", now, true},
+		{"flags in new", "new/" + name + ":2,S", now, true},
+		{"virtual size", "cur/" + name + ",W=5:2,S", now, true},
+		{"tmp", "tmp/" + name, all, false},
+		{"folder", ".Archive/cur/" + name + ":2,S", all, true},
+		{"folder in a folder", ".Archive.2026/new/" + name, all, true},
+		{"folder, changed since", ".Archive/cur/" + name + ":2,S", now.Add(-time.Minute), true},
+		{"folder, new changed since", ".Archive/new/" + name, now.Add(-time.Minute), true},
+		{"folder, not changed since", ".Archive/cur/" + name + ":2,S", now.Add(24 * time.Hour), false},
+		{"too short for its name", "new/" + strings.Replace(name, "S=4", "S=5", 1), now, false},
+		{"too long for its name", "new/" + strings.Replace(name, "S=4", "S=3", 1), now, false},
+		{"without octets", "new/" + strings.Replace(name, ",S=4", "", 1), now, false},
+		{"another token", "new/" + named(2), now, false},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -97,11 +104,115 @@ func TestMaildirFind(t *testing.T) {
 			if c.want {
 				want = []string{c.place}
 			}
-			if got := find(t, m, c.deep, token(1), token(3))[token(1)]; !slices.Equal(got, want) {
+			if got := find(t, m, c.since, token(1), token(3))[token(1)]; !slices.Equal(got, want) {
 				t.Errorf("Find() = %q, want %q", got, want)
 			}
 		})
 	}
+}
+
+// Only the folders that changed at or after since, less an hour for clocks, are searched. The last
+// of its new and cur tells when a folder changed.
+func TestMaildirFind_since(t *testing.T) {
+	since := time.Now().Add(-30 * 24 * time.Hour)
+	slack := since.Add(-time.Hour)
+	old := since.Add(-1000 * time.Hour)
+	for _, c := range []struct {
+		name     string
+		new, cur time.Time
+		want     bool
+	}{
+		{"cur after", old, since.Add(time.Second), true},
+		{"new after", since.Add(time.Second), old, true},
+		{"cur an hour before", old, slack, true},
+		{"new an hour before", slack, old, true},
+		{"more than an hour before", slack.Add(-time.Nanosecond), slack.Add(-time.Nanosecond), false},
+		{"long before", old, old, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newMaildir(t)
+			place := ".Archive/cur/" + named(1) + ":2,S"
+			put(t, m, place, "text")
+			put(t, m, ".Archive/new/other", "text")
+			err := errors.Join(touch(m, ".Archive/new", c.new), touch(m, ".Archive/cur", c.cur),
+				touch(m, "new", old), touch(m, "cur", old))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := find(t, m, since, token(1)); (len(got) == 1) != c.want {
+				t.Errorf("Find() = %q, want it found: %v", got, c.want)
+			}
+			if got := find(t, m, time.Time{}, token(1)); len(got) != 1 {
+				t.Errorf("Find() in all folders = %q, want it found", got)
+			}
+			put(t, m, "cur/"+named(2)+":2,S", "text")
+			if err := touch(m, "cur", old); err != nil {
+				t.Fatal(err)
+			}
+			if got := find(t, m, since, token(2)); len(got) != 1 {
+				t.Errorf("Find() in an old cur of the Maildir = %q, want it found", got)
+			}
+		})
+	}
+}
+
+// A folder that we may not read ends no run, unless all folders have to be searched.
+func TestMaildirFind_unreadable(t *testing.T) {
+	dir, err := os.MkdirTemp("", "popfetch-test-") // t.TempDir is root's alone
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := NewMaildir(filepath.Join(dir, "Maildir"))
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	for _, place := range []string{"new/" + named(1), "cur/" + named(2), ".A/cur/" + named(3), ".B/cur/" + named(4)} {
+		put(t, m, place, "text")
+	}
+	folders := []string{".", "Maildir", "Maildir/new", "Maildir/cur", "Maildir/.B", "Maildir/.B/cur"}
+	for _, folder := range folders {
+		if err := os.Chmod(filepath.Join(dir, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range files(t, dir) {
+		if err := os.Chmod(file, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, closed := range []string{".A", ".A/cur"} { // neither its state nor its names can be read
+		path := filepath.Join(m.path, closed)
+		if err := errors.Join(os.Chmod(m.path+"/.A", 0o755), os.Chmod(path, 0)); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			becomeNobody()
+			found, err := m.Find(t.Context(), slices.Values([]Token{token(1), token(2), token(3), token(4)}), time.Now())
+			if len(found) != 3 || err != nil {
+				t.Errorf("Find() without %s = %q, %v, want 3 messages", closed, found, err)
+			}
+			if _, err := m.Find(t.Context(), slices.Values([]Token{token(1)}), time.Time{}); !errors.Is(err, fs.ErrPermission) {
+				t.Errorf("Find() in all folders without %s = %v, want %v", closed, err, fs.ErrPermission)
+			}
+		}()
+		<-done
+		if err := os.Chmod(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// becomeNobody takes root's right to read everything from the calling goroutine.
+func becomeNobody() {
+	if os.Geteuid() == 0 {
+		runtime.LockOSThread() // for ever: the thread ends with the goroutine
+		_ = syscall.Setfsuid(65534)
+	}
+}
+
+// touch sets when a folder changed.
+func touch(m *Maildir, folder string, at time.Time) error {
+	return os.Chtimes(filepath.Join(m.path, folder), at, at)
 }
 
 func TestMaildirFind_notAFile(t *testing.T) {
@@ -113,7 +224,7 @@ func TestMaildirFind_notAFile(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(m.path, "new", named(1)), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if got := find(t, m, false, token(1)); len(got) != 0 {
+	if got := find(t, m, time.Now(), token(1)); len(got) != 0 {
 		t.Errorf("Find() = %v, want nothing for a link and a folder", got)
 	}
 }
@@ -125,7 +236,7 @@ func TestMaildirFind_copies(t *testing.T) {
 	for _, place := range places {
 		put(t, m, place, "text")
 	}
-	got := find(t, m, true, token(1))[token(1)]
+	got := find(t, m, time.Time{}, token(1))[token(1)]
 	slices.Sort(got)
 	slices.Sort(places)
 	if !slices.Equal(got, places) {
@@ -136,7 +247,7 @@ func TestMaildirFind_copies(t *testing.T) {
 func TestMaildirFind_delivered(t *testing.T) {
 	m := newMaildir(t)
 	receipt := deliverOne(t, m, token(1), []byte("a\r\nb\r\n"))
-	if got, want := find(t, m, false, token(1))[token(1)], []string{"new/" + receipt.Place}; !slices.Equal(got, want) {
+	if got, want := find(t, m, time.Now(), token(1))[token(1)], []string{"new/" + receipt.Places[0].Name}; !slices.Equal(got, want) {
 		t.Errorf("Find() = %q, want %q", got, want)
 	}
 }
@@ -222,8 +333,54 @@ func BenchmarkMaildirFind(b *testing.B) {
 			}
 			b.ResetTimer()
 			for b.Loop() {
-				if _, err := m.Find(b.Context(), slices.Values([]Token{token(1), token(n + 1)}), true); err != nil {
+				if _, err := m.Find(b.Context(), slices.Values([]Token{token(1), token(n + 1)}), time.Time{}); err != nil {
 					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// Finding in a Maildir of 200,000 files and 50 folders: in new and cur alone, in those and the one
+// folder that changed, and in all. Half of the files are in cur, the others in the folders.
+func BenchmarkMaildirFind_folders(b *testing.B) {
+	const files, folders = 200_000, 50
+	m := NewMaildir(filepath.Join(b.TempDir(), "Maildir"))
+	if err := m.Prepare(b.Context(), true); err != nil {
+		b.Fatal(err)
+	}
+	at := func(folder string, i int) string { return folder + "cur/" + withOctets(newName(token(i)), 0) + ":2,S" }
+	for i := range files / 2 {
+		put(b, m, at("", i), "")
+	}
+	since := time.Now()
+	old := since.Add(-10 * clockSlack)
+	for i := range folders {
+		folder := fmt.Sprintf(".Folder%02d/", i)
+		for j := range files / 2 / folders {
+			put(b, m, at(folder, files/2+i*files/2/folders+j), "")
+		}
+		if i > 0 {
+			if err := touch(m, folder+"cur", old); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	tokens := slices.Values([]Token{token(0), token(files / 2), token(files - 1), token(files)})
+	for _, c := range []struct {
+		name  string
+		since time.Time
+		found int
+	}{
+		{"shallow", since.Add(24 * time.Hour), 1},
+		{"changed", since, 2},
+		{"all", time.Time{}, 3},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if found, err := m.Find(b.Context(), tokens, c.since); err != nil || len(found) != c.found {
+					b.Fatalf("Find() = %v, %v, want %d messages", found, err, c.found)
 				}
 			}
 		})

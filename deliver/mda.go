@@ -4,19 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"iter"
 	"math"
 	"os"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/popfetch/popfetch/internal/program"
 )
 
-// MDA pipes each message to a command run as by /bin/sh -c. The program is started only on a complete message, and its exit
-// status is the verdict: 0 is delivered; 75, death by signal, and what a shell says of a command that it cannot run (126, 127), which
-// is no verdict on the message, are a temporary *Error; any other one is an *Error.
-// Nobody can ask an MDA whether it had a message, so after a crash at most those on their way (Deliveries) come twice.
+// MDA pipes each message to a command that runs as by /bin/sh -c. The program is started only on a
+// complete message, and its exit status is the verdict. Status 0 is Safe. Deferred are status 75,
+// death by a signal, and the statuses of a shell that cannot run the command (126, 127), since these
+// are no verdict on the message. Any other status is Refused.
+//
+// Nobody can ask an MDA whether it had a message: it is no Finder. After a crash at most those on
+// their way (Deliveries) come twice.
 //
 // An MDA must not be copied after first use. Its methods may be called at the same time.
 type MDA struct {
@@ -27,8 +30,6 @@ type MDA struct {
 	once  sync.Once
 	slots chan struct{} // one taken by each program that runs
 }
-
-const shell = "/bin/sh"
 
 // Limit allows one message a batch and Deliveries batches.
 func (m *MDA) Limit() Limit {
@@ -41,7 +42,7 @@ func (m *MDA) Room(context.Context) (octets int64, err error) { return roomIn(os
 // Prepare makes nothing. ErrMissing means that there is no shell; an empty command, which a shell would run with success,
 // is an error too.
 func (m *MDA) Prepare(context.Context, bool) error {
-	if _, err := os.Stat(shell); err != nil {
+	if _, err := os.Stat(program.Shell); err != nil {
 		return fmt.Errorf("looking for the shell: %w: %w", ErrMissing, err)
 	}
 	if strings.TrimSpace(m.Command) == "" {
@@ -61,27 +62,6 @@ func (m *MDA) Begin(ctx context.Context) (Batch, error) {
 		return nil, fmt.Errorf("beginning a batch: %w", err)
 	}
 	return &mdaBatch{mda: m}, nil
-}
-
-// Find knows nothing.
-func (m *MDA) Find(context.Context, iter.Seq[Token], bool) (map[Token][]string, error) {
-	return nil, nil
-}
-
-// Holds knows nothing.
-func (m *MDA) Holds(context.Context) (own, others int, err error) { return 0, 0, nil }
-
-// Open is not supported.
-func (m *MDA) Open(context.Context, string) (io.ReadCloser, error) {
-	return nil, fmt.Errorf("reading a message back from an MDA: %w", errors.ErrUnsupported)
-}
-
-// Sync is not supported, save for no places at all.
-func (m *MDA) Sync(_ context.Context, places []string) error {
-	if len(places) > 0 {
-		return fmt.Errorf("syncing messages of an MDA: %w", errors.ErrUnsupported)
-	}
-	return nil
 }
 
 // acquire waits until fewer than Deliveries programs run.
@@ -107,7 +87,8 @@ type mdaDelivery struct {
 	env     Envelope
 	spool   spool
 	writer  *lineWriter // nil once closed or aborted
-	receipt Receipt
+	place   [1]Place
+	verdict Verdict
 }
 
 // Create starts to spool the message of the batch.
@@ -142,11 +123,11 @@ func (d *mdaDelivery) Close() error {
 	if d.writer == nil {
 		return errNotOpen
 	}
-	octets, digest, err := d.writer.finish()
+	sum, err := d.writer.finish()
 	if err != nil {
 		return errors.Join(fmt.Errorf("spooling a message: %w", err), d.Abort())
 	}
-	d.receipt = Receipt{Octets: octets, SHA256: digest}
+	d.place[0].Sum = sum
 	d.writer.release()
 	d.writer = nil
 	return nil
@@ -162,31 +143,48 @@ func (d *mdaDelivery) Abort() error {
 	return d.spool.Close()
 }
 
-func (d *mdaDelivery) Receipt() Receipt { return d.receipt }
+func (d *mdaDelivery) Receipt() Receipt { return Receipt{d.place[0].Sum, d.place[:]} }
 
-// Commit runs the program. An error that is no *Error means that it could not be started.
-func (b *mdaBatch) Commit(ctx context.Context) (safe int, err error) {
+func (d *mdaDelivery) Verdict() Verdict { return d.verdict.orUnsettled() }
+
+// Commit runs the program. An error means that the program could not be started.
+func (b *mdaBatch) Commit(ctx context.Context) error {
 	d := b.delivery
 	switch {
 	case b.finished:
-		return 0, errFinished
+		return errFinished
 	case d == nil:
 		b.finished = true
-		return 0, nil
+		return nil
 	case d.writer != nil:
-		return 0, errors.New("deliver: a delivery is still open")
+		return errors.New("deliver: a delivery is still open")
 	}
 	b.finished = true
 	defer d.spool.Close() //nolint:errcheck // the program has had it
+	err := b.runInTurn(ctx, d)
+	var refusal *Error
+	switch {
+	case err == nil:
+		d.verdict = Verdict{Outcome: Safe}
+	case !errors.As(err, &refusal):
+		d.verdict = Verdict{Err: err}
+		return err
+	case refusal.Temporary:
+		d.verdict = Verdict{Deferred, err}
+	default:
+		d.verdict = Verdict{Refused, err}
+	}
+	return nil
+}
+
+// runInTurn waits for its turn and runs the program.
+func (b *mdaBatch) runInTurn(ctx context.Context, d *mdaDelivery) error {
 	release, err := b.mda.acquire(ctx)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer release()
-	if err := b.mda.run(ctx, d); err != nil {
-		return 0, err
-	}
-	return 1, nil
+	return b.mda.run(ctx, d)
 }
 
 // Discard drops the spooled message.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"testing"
 )
@@ -28,7 +27,7 @@ func openMDA(t *testing.T, dir string) fixture {
 
 func TestMDA(t *testing.T) { testTarget(t, openMDA) }
 
-// pipe gives a message to the MDA and returns the verdict.
+// pipe gives a message to the MDA and returns why it is not safe, nil if it is.
 func pipe(t *testing.T, ctx context.Context, m *MDA, env Envelope, message string) error {
 	t.Helper()
 	batch := begin(t, m)
@@ -38,8 +37,25 @@ func pipe(t *testing.T, ctx context.Context, m *MDA, env Envelope, message strin
 	}
 	write(t, d, []byte(message))
 	closeDelivery(t, d)
-	_, err = batch.Commit(ctx)
-	return err
+	commitErr := batch.Commit(ctx)
+	verdict := d.Verdict()
+	want := Unknown
+	var refusal *Error
+	switch {
+	case verdict.Err == nil:
+		want = Safe
+	case errors.As(verdict.Err, &refusal) && refusal.Temporary:
+		want = Deferred
+	case refusal != nil:
+		want = Refused
+	}
+	if verdict.Outcome != want {
+		t.Errorf("Verdict() = %+v, want outcome %d with such an error", verdict, want)
+	}
+	if want == Unknown && !errors.Is(commitErr, verdict.Err) || want != Unknown && commitErr != nil {
+		t.Errorf("Commit() = %v after the verdict %+v, want an error only of the target", commitErr, verdict)
+	}
+	return verdict.Err
 }
 
 func TestMDA_deliveries(t *testing.T) {
@@ -85,18 +101,13 @@ func TestMDA_notStarted(t *testing.T) {
 	}
 }
 
-func TestMDA_knowsNothing(t *testing.T) {
-	m := &MDA{Command: "exit 0"}
-	if found, err := m.Find(t.Context(), slices.Values([]Token{token(1)}), true); found != nil || err != nil {
-		t.Errorf("Find() = %v, %v, want nothing", found, err)
+// Nobody can ask a program what it holds, but a Maildir can be asked.
+func TestAsFinder(t *testing.T) {
+	if finder, ok := AsFinder(&MDA{Command: "exit 0"}); ok || finder != nil {
+		t.Errorf("AsFinder() of an MDA = %v, %v, want none", finder, ok)
 	}
-	if _, err := m.Open(t.Context(), "new/x"); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("Open() = %v, want errors.ErrUnsupported", err)
-	}
-	if err := m.Sync(t.Context(), []string{"new/x"}); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("Sync() = %v, want errors.ErrUnsupported", err)
-	}
-	if err := m.Sync(t.Context(), nil); err != nil {
-		t.Errorf("Sync() of nothing = %v, want no error", err)
+	m := NewMaildir("/nowhere")
+	if finder, ok := AsFinder(m); !ok || finder != m {
+		t.Errorf("AsFinder() of a Maildir = %v, %v, want the Maildir", finder, ok)
 	}
 }

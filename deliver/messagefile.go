@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/popfetch/popfetch/internal/durable"
 )
 
 // messageFile is the file of a message that is being delivered. An os.File would bring for each message a finalizer, locks,
@@ -25,7 +27,7 @@ var openMessages atomic.Int32
 // createMessage makes a file in folder that did not exist, without walking the folder's path again.
 func createMessage(folder *os.File, name string) (*messageFile, error) {
 	f := &messageFile{folder: folder, name: name, fd: -1}
-	err := uninterrupted(func() (err error) {
+	err := durable.Uninterrupted(func() (err error) {
 		f.fd, err = unix.Openat(int(folder.Fd()), name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 		return err
 	})
@@ -59,7 +61,7 @@ func (f *messageFile) Sync() error {
 	if f.fd < 0 {
 		return f.failed("fsync", fs.ErrClosed)
 	}
-	return f.failed("fsync", uninterrupted(func() error { return unix.Fsync(f.fd) }))
+	return f.failed("fsync", durable.Uninterrupted(func() error { return unix.Fsync(f.fd) }))
 }
 
 // Close returns fs.ErrClosed if it was called before.
@@ -79,7 +81,7 @@ func (f *messageFile) Close() error {
 
 // remove takes the file out of its folder.
 func (f *messageFile) remove() error {
-	return f.failed("remove", uninterrupted(func() error { return unix.Unlinkat(int(f.folder.Fd()), f.name, 0) }))
+	return f.failed("remove", durable.Uninterrupted(func() error { return unix.Unlinkat(int(f.folder.Fd()), f.name, 0) }))
 }
 
 // failed names the file in an error, if it is one.
@@ -93,18 +95,9 @@ func (f *messageFile) failed(op string, err error) error {
 // rename is os.Rename from one open folder to another, without its look at what stands in the way: no file has the new
 // name, which carries a counter.
 func rename(from *os.File, name string, to *os.File, newName string) error {
-	err := uninterrupted(func() error { return unix.Renameat(int(from.Fd()), name, int(to.Fd()), newName) })
+	err := durable.Uninterrupted(func() error { return unix.Renameat(int(from.Fd()), name, int(to.Fd()), newName) })
 	if err != nil {
 		return &os.LinkError{Op: "rename", Old: filepath.Join(from.Name(), name), New: filepath.Join(to.Name(), newName), Err: err}
 	}
 	return nil
-}
-
-// uninterrupted makes a system call again when a signal has interrupted it.
-func uninterrupted(call func() error) error {
-	for {
-		if err := call(); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
 }

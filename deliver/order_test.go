@@ -19,19 +19,23 @@ import (
 	"github.com/popfetch/popfetch/internal/systrace"
 )
 
-// childVariable makes the test binary deliver childMessages to the Maildir, or "mda:" command, that it names, and end.
+// childVariable makes the test binary do the work that its value names, see child, and end.
 const childVariable = "POPFETCH_DELIVER_TEST_CHILD"
 
 const childMessages = syncfsFrom + 1
+
+// childFailed is the exit status of a child that failed, plus how many messages are safe nevertheless.
+const childFailed = 100
 
 // noRaceWait spares the second for which a binary with the race detector waits at its end.
 const noRaceWait = "GORACE=atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
 	if target := os.Getenv(childVariable); target != "" {
-		if err := child(target); err != nil {
+		safe, err := child(target)
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+			os.Exit(childFailed + safe)
 		}
 		os.Exit(0)
 	}
@@ -42,45 +46,68 @@ func childMessage(n int) []byte {
 	return bytes.Repeat(fmt.Appendf(nil, "line of message %d\r\n", n), 4000)
 }
 
-func child(target string) error {
-	var to Target = NewMaildir(target)
-	messages := childMessages
-	if command, isMDA := strings.CutPrefix(target, "mda:"); isMDA {
-		to, messages = &MDA{Command: command}, 1
+// child does what the value of childVariable asks for: "KIND:ARGUMENT", or the path of a Maildir.
+func child(task string) (safe int, err error) {
+	switch kind, argument, _ := strings.Cut(task, ":"); kind {
+	case "mda":
+		return deliverTo(&MDA{Command: argument}, 1, childMessage)
+	case "many":
+		return deliverTo(NewMaildir(argument), manyMessages, smallMessage)
+	case "sync":
+		return 0, syncFound(NewMaildir(argument))
+	default:
+		return deliverTo(NewMaildir(task), childMessages, childMessage)
 	}
+}
+
+// deliverTo delivers messages to a target in one batch.
+func deliverTo(to Target, messages int, message func(int) []byte) (safe int, err error) {
 	batch, err := to.Begin(context.Background())
 	if err != nil {
-		return err
+		return 0, err
 	}
+	var deliveries []Delivery
 	for i := range messages {
 		d, err := batch.Create(context.Background(), Envelope{Token: token(i)})
 		if err != nil {
-			return err
+			return 0, err
 		}
-		_, err = d.Write(childMessage(i))
+		_, err = d.Write(message(i))
 		if err := errors.Join(err, d.Close()); err != nil {
-			return err
+			return 0, err
+		}
+		deliveries = append(deliveries, d)
+	}
+	err = errors.Join(batch.Commit(context.Background()), verdicts(deliveries))
+	for _, d := range deliveries {
+		if d.Verdict().Outcome == Safe {
+			safe++
 		}
 	}
-	_, err = batch.Commit(context.Background())
-	return err
+	return safe, err
 }
 
-// trace runs the child, which delivers to target, and tells watch of the system calls that concern files below dir. It returns the exit
-// status, -1 after a kill.
-func trace(t *testing.T, target, dir string, watch systrace.Watch) (status int) {
+// trace runs the child with a task, and tells watch of the system calls that concern files below
+// dir. It returns the exit status, -1 after a kill.
+func trace(t *testing.T, task, dir string, watch systrace.Watch) (status int) {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	environment := append(os.Environ(), childVariable+"="+target, noRaceWait)
-	status, err = systrace.Run([]string{self}, environment, os.Stderr, time.Minute, func(c *systrace.Call, done bool) systrace.Verdict {
+	return traceAll(t, task, func(c *systrace.Call, done bool) systrace.Verdict {
 		if !strings.HasPrefix(c.Path, dir) {
 			return systrace.Verdict{}
 		}
 		return watch(c, done)
 	})
+}
+
+// traceAll is trace for all system calls.
+func traceAll(t *testing.T, task string, watch systrace.Watch) (status int) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	environment := append(os.Environ(), childVariable+"="+task, noRaceWait)
+	status, err = systrace.Run([]string{self}, environment, os.Stderr, time.Minute, watch)
 	if errors.Is(err, systrace.ErrUnsupported) {
 		t.Skip(err)
 	}
@@ -142,6 +169,30 @@ func TestMaildirCommit_order(t *testing.T) {
 			synced := events.count(is("fsync", "tmp"))
 			if events.count(func(c *systrace.Call) bool { return c.Name == "syncfs" }) == 0 && synced != childMessages {
 				t.Errorf("%d files are synced without syncfs, want %d", synced, childMessages)
+			}
+		})
+	}
+}
+
+// As long as new is not synced, no message that was renamed into it is safe.
+func TestMaildirCommit_newNotSynced(t *testing.T) {
+	for name, dir := range places(t) {
+		t.Run(name, func(t *testing.T) {
+			m := NewMaildir(filepath.Join(dir, "Maildir"))
+			if err := m.Prepare(t.Context(), true); err != nil {
+				t.Fatal(err)
+			}
+			status := trace(t, m.path, m.path, func(c *systrace.Call, done bool) systrace.Verdict {
+				if !done && c.Name == "fsync" && c.Path == filepath.Join(m.path, "new") {
+					return systrace.Verdict{Fail: unix.EIO}
+				}
+				return systrace.Verdict{}
+			})
+			if status != childFailed {
+				t.Errorf("the child ended with %d, want %d: an error, and no message safe", status, childFailed)
+			}
+			if got := files(t, filepath.Join(m.path, "new")); len(got) != childMessages {
+				t.Errorf("new holds %d messages, want all %d", len(got), childMessages)
 			}
 		})
 	}
@@ -225,7 +276,7 @@ func checkAfterKill(t *testing.T, m *Maildir) {
 			t.Errorf("new holds a file of %d octets that is no whole message", len(message))
 		}
 	}
-	found := find(t, m, false, tokens...)
+	found := find(t, m, time.Now(), tokens...)
 	if len(found) != len(whole) {
 		t.Errorf("Find() knows %d messages, want the %d in new", len(found), len(whole))
 	}

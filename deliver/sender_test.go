@@ -3,6 +3,8 @@ package deliver
 import (
 	"strings"
 	"testing"
+
+	"github.com/popfetch/popfetch/internal/escape"
 )
 
 func TestSender(t *testing.T) {
@@ -28,7 +30,7 @@ func TestSender(t *testing.T) {
 		"Return-Path\n":                                "",
 	} {
 		if got := sender([]byte(head)); got != want {
-			t.Errorf("sender(%q) = %q, want %q", cut(head, 80), got, want)
+			t.Errorf("sender(%s) = %q, want %q", escape.Lines([]byte(head), 80), got, want)
 		}
 	}
 }

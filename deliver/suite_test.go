@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +16,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/popfetch/popfetch/internal/escape"
 )
 
 // fixture is a target under test, and a look behind it that does not go through the target.
@@ -41,15 +44,16 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 				f := prepared(t)
 				receipt := deliverOne(t, f, token(1), []byte(c.wire))
 				wantDelivered(t, f, c.want)
-				if receipt.Octets != int64(len(c.want)) {
-					t.Errorf("Receipt().Octets = %d, want %d", receipt.Octets, len(c.want))
+				want := Sum{int64(len(c.want)), sha256.Sum256([]byte(c.want))}
+				if receipt.Came != want {
+					t.Errorf("Receipt().Came = %+v, want %+v", receipt.Came, want)
 				}
-				if want := sha256.Sum256([]byte(c.want)); receipt.SHA256 != want {
-					t.Errorf("Receipt().SHA256 = %x, want %x", receipt.SHA256, want)
+				if got := receipt.Places; len(got) != 1 || got[0].Target != "" || got[0].Sum != want {
+					t.Errorf("Receipt().Places = %+v, want one of the account's own with %+v", got, want)
 				}
 				measured, err := Measure(strings.NewReader(c.wire))
-				if receipt.Place = ""; err != nil || measured != receipt {
-					t.Errorf("Measure() = %+v, %v, want the receipt %+v", measured, err, receipt)
+				if err != nil || measured != want {
+					t.Errorf("Measure() = %+v, %v, want %+v", measured, err, want)
 				}
 			})
 		}
@@ -74,9 +78,10 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 		if err := d.Abort(); err != nil {
 			t.Errorf("Abort() = %v, want no error", err)
 		}
-		if _, err := batch.Commit(t.Context()); err != nil {
+		if err := batch.Commit(t.Context()); err != nil {
 			t.Errorf("Commit() of an aborted message = %v, want no error", err)
 		}
+		wantNotSafe(t, d)
 		wantDelivered(t, f)
 		wantNoLeftovers(t, f)
 	})
@@ -90,7 +95,7 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 		d := create(t, batch, token(2))
 		write(t, d, []byte("whole\r\n"))
 		closeDelivery(t, d)
-		commit(t, batch)
+		commit(t, batch, d)
 		wantDelivered(t, f, "whole\n")
 	})
 
@@ -106,6 +111,7 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 			if err := batch.Discard(); err != nil {
 				t.Errorf("Discard() = %v, want no error", err)
 			}
+			wantNotSafe(t, d)
 			wantDelivered(t, f)
 			wantNoLeftovers(t, f)
 		}
@@ -124,19 +130,24 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 		if _, err := batch.Create(t.Context(), Envelope{}); err == nil {
 			t.Error("Create() beside an open Delivery succeeded, want an error")
 		}
-		if _, err := batch.Commit(t.Context()); err == nil {
+		if err := batch.Commit(t.Context()); err == nil {
 			t.Error("Commit() with an open Delivery succeeded, want an error")
 		}
+		wantNotSafe(t, d)
 		closeDelivery(t, d)
+		wantNotSafe(t, d)
 		if _, err := d.Write([]byte("late")); err == nil {
 			t.Error("Write() after Close succeeded, want an error")
 		}
 		if d.Close() == nil || d.Abort() == nil {
 			t.Error("Close() or Abort() after Close succeeded, want errors")
 		}
-		commit(t, batch)
-		if _, err := batch.Commit(t.Context()); err == nil || batch.Discard() == nil {
+		commit(t, batch, d)
+		if err := batch.Commit(t.Context()); err == nil || batch.Discard() == nil {
 			t.Error("Commit() or Discard() after Commit succeeded, want errors")
+		}
+		if got := d.Verdict(); got != (Verdict{Outcome: Safe}) {
+			t.Errorf("Verdict() after a second Commit = %+v, want Safe still", got)
 		}
 		if _, err := batch.Create(t.Context(), Envelope{}); err == nil {
 			t.Error("Create() after Commit succeeded, want an error")
@@ -152,7 +163,11 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 		}
 		var group sync.WaitGroup
 		for half := range slices.Chunk(want, 8) {
-			group.Go(func() { deliverAll(t, f, half) })
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				deliverAll(t, f, half)
+			}()
 		}
 		group.Wait()
 		wantDelivered(t, f, want...)
@@ -172,9 +187,10 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 		}
 		d := create(t, batch, token(1))
 		closeDelivery(t, d)
-		if _, err := batch.Commit(cancelled); !errors.Is(err, context.Canceled) {
+		if err := batch.Commit(cancelled); !errors.Is(err, context.Canceled) {
 			t.Errorf("Commit() = %v, want context.Canceled", err)
 		}
+		wantNotSafe(t, d)
 		wantDelivered(t, f)
 		wantNoLeftovers(t, f)
 	})
@@ -276,10 +292,31 @@ func closeDelivery(t *testing.T, d Delivery) {
 	}
 }
 
-func commit(t *testing.T, batch Batch) {
+// commit commits a batch whose closed deliveries are given, and wants all of them to be safe.
+func commit(t *testing.T, batch Batch, closed ...Delivery) {
 	t.Helper()
-	if _, err := batch.Commit(t.Context()); err != nil {
+	if err := batch.Commit(t.Context()); err != nil {
 		t.Fatalf("Commit() = %v, want no error", err)
+	}
+	if err := verdicts(closed); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// verdicts returns an error if one of the deliveries is not Safe.
+func verdicts(closed []Delivery) error {
+	for i, d := range closed {
+		if got := d.Verdict(); got != (Verdict{Outcome: Safe}) {
+			return fmt.Errorf("Verdict() of message %d = %+v, want Safe", i, got)
+		}
+	}
+	return nil
+}
+
+func wantNotSafe(t *testing.T, d Delivery) {
+	t.Helper()
+	if got := d.Verdict(); got.Outcome != Unknown || got.Err == nil {
+		t.Errorf("Verdict() = %+v, want Unknown and why", got)
 	}
 }
 
@@ -292,7 +329,7 @@ func deliverOne(t *testing.T, target Target, token Token, pieces ...[]byte) Rece
 		write(t, d, piece)
 	}
 	closeDelivery(t, d)
-	commit(t, batch)
+	commit(t, batch, d)
 	return d.Receipt()
 }
 
@@ -304,6 +341,7 @@ func deliverAll(t *testing.T, target Target, messages []string) {
 			t.Errorf("Begin() = %v, want no error", err)
 			return
 		}
+		var closed []Delivery
 		for i, message := range some {
 			d, err := batch.Create(t.Context(), Envelope{Token: token(i)})
 			if err != nil {
@@ -314,8 +352,9 @@ func deliverAll(t *testing.T, target Target, messages []string) {
 			if err := errors.Join(err, d.Close()); err != nil {
 				t.Errorf("Write() and Close() = %v, want no error", err)
 			}
+			closed = append(closed, d)
 		}
-		if _, err := batch.Commit(t.Context()); err != nil {
+		if err := errors.Join(batch.Commit(t.Context()), verdicts(closed)); err != nil {
 			t.Errorf("Commit() = %v, want no error", err)
 		}
 	}
@@ -340,7 +379,7 @@ func wantNoLeftovers(t *testing.T, f fixture) {
 func brief(messages []string) string {
 	var b strings.Builder
 	for _, m := range messages {
-		b.WriteString(" " + cut(escape(m), 60))
+		b.WriteString(" " + escape.Lines([]byte(m), 60))
 	}
 	return "[" + b.String() + " ]"
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
@@ -23,7 +24,7 @@ func guarded(t *testing.T, server *poptest.Server, password *string) *rig {
 		defer r.mu.Unlock()
 		return start.Add(r.clock)
 	}
-	credentials := &fetch.Credentials{User: user, Password: func(context.Context) (string, error) { return *password, nil }}
+	credentials := &login.Credentials{User: user, Password: func(context.Context) (string, error) { return *password, nil }}
 	r.account.Login, r.account.Changed = credentials.Login, credentials.Changed
 	return r
 }
@@ -44,7 +45,7 @@ func (r *rig) refusedBy(server *poptest.Server, connections int) error {
 	r.t.Helper()
 	before := len(server.Sessions())
 	err := r.fails(fetch.PhaseLogin, "")
-	checkFault(r.t, err, fetch.LoginRefused)
+	checkFault(r.t, err, login.Refused)
 	if got := len(server.Sessions()) - before; got != connections {
 		r.t.Errorf("%d connections were made, want %d (%v)", got, connections, err)
 	}
@@ -78,8 +79,8 @@ func TestBreaker(t *testing.T) {
 				t.Errorf("refusal %d: Run() = %v, want %q in it", i+3, err, want)
 			}
 		}
-		var login *fetch.LoginError
-		if errors.As(err, &login); login == nil || login.Until.Sub(r.runner.Now()).Round(time.Millisecond) != rest {
+		var failed *login.Error
+		if errors.As(err, &failed); failed == nil || failed.Until.Sub(r.runner.Now()).Round(time.Millisecond) != rest {
 			t.Errorf("refusal %d: Run() = %v, want it to be until %v later", i+3, err, rest)
 		}
 		if again := r.leftAlone(server); again.Error() != err.Error() {
@@ -128,7 +129,7 @@ func TestBreaker_password(t *testing.T) {
 	c.Password = func(context.Context) (string, error) { return "", locked }
 	r.account.Changed = c.Changed
 	err := r.fails(fetch.PhaseLogin, "")
-	checkFault(t, err, fetch.LoginCannot)
+	checkFault(t, err, login.Cannot)
 	if !errors.Is(err, locked) {
 		t.Errorf("Run() = %v, want %v", err, locked)
 	}
@@ -162,39 +163,38 @@ func TestBreaker_mechanism(t *testing.T) {
 	server := newGuardedServer(t)
 	hook(server, on("AUTH PLAIN", poptest.Refuse("no such luck")))
 	r := guarded(t, server, new(string))
-	r.account.Login, r.account.Changed = credentials(fetch.Plain).Login, credentials(fetch.Plain).Changed
+	r.account.Login, r.account.Changed = credentials(login.Plain).Login, credentials(login.Plain).Changed
 	for range 3 {
 		_ = r.refused(server)
 	}
 	_ = r.leftAlone(server)
-	r.account.Login, r.account.Changed = credentials(fetch.User).Login, credentials(fetch.User).Changed
+	r.account.Login, r.account.Changed = credentials(login.User).Login, credentials(login.User).Changed
 	r.runs("1 listed, 1 new, 1 delivered")
 }
 
-// Check logs in whatever was refused before: its success ends the wait, its failure changes nothing. Look waits.
+// Check logs in whatever was refused before, and its success ends the wait. Servers count what they
+// refuse, so the refusals of Check and Look count too, and both say so. Look waits as a run does.
 func TestBreaker_check(t *testing.T) {
 	t.Parallel()
 	server := newGuardedServer(t)
 	password := "wrong"
 	r := guarded(t, server, &password)
-	for range 2 {
-		_ = r.refused(server)
-	}
-	for range 3 {
-		_, err := r.runner.Check(t.Context(), &r.account)
-		checkFault(t, err, fetch.LoginRefused)
+	_ = r.refused(server)
+	_, err := r.runner.Check(t.Context(), &r.account)
+	checkFault(t, err, login.Refused)
+	if !strings.Contains(err.Error(), "this counts: refusal 2, and after 3 in a row") {
+		t.Errorf("Check() = %v, want it to say that it counts", err)
 	}
 	if _, err := r.runner.Look(t.Context(), &r.account); err == nil || !strings.Contains(err.Error(), "3 times in a row") {
-		t.Errorf("Look() = %v, want the third refusal, since those of Check do not count", err)
+		t.Errorf("Look() = %v, want the third refusal", err)
 	}
-	before := r.standing()
-	if _, err := r.runner.Look(t.Context(), &r.account); err == nil || server.Count("QUIT") != 6 {
-		t.Errorf("Look() = %v after %d sessions, want an error and 6", err, server.Count("QUIT"))
+	if _, err := r.runner.Look(t.Context(), &r.account); err == nil || server.Count("QUIT") != 3 {
+		t.Errorf("Look() = %v after %d sessions, want an error and 3", err, server.Count("QUIT"))
 	}
-	_, err := r.runner.Check(t.Context(), &r.account)
-	checkFault(t, err, fetch.LoginRefused)
-	if after := r.standing(); after.NotBefore != before.NotBefore || after.Refusals != before.Refusals {
-		t.Errorf("the standing is %+v after a refused check, want %+v", after, before)
+	_, err = r.runner.Check(t.Context(), &r.account)
+	checkFault(t, err, login.Refused)
+	if after := r.standing(); after.Refusals != 4 {
+		t.Errorf("%d refusals after a refused check, want 4", after.Refusals)
 	}
 	_ = r.leftAlone(server)
 

@@ -23,7 +23,7 @@ func TestCapabilities(t *testing.T) {
 		capas         int
 		pipelined     bool
 		top           bool
-		held          bool // by a LOGIN-DELAY of 60 s
+		held          bool // until the next poll, by a LOGIN-DELAY of 60 s
 	}{
 		{"all before the log-in", all, nil, 1, true, true, false},
 		{"PIPELINING after the log-in", []string{"TOP", "UIDL"}, all, 2, true, true, false},
@@ -75,10 +75,12 @@ func TestCapabilities(t *testing.T) {
 				if got := r.pipelined(); got != test.pipelined {
 					t.Errorf("pipelined %v, want %v", got, test.pipelined)
 				}
-				if test.held {
-					r.held(server, "login delay: 60 s left")
-				} else {
-					r.runs("3 listed")
+				result := r.run()
+				if result.Err != nil || result.Listed != 3 || result.New != 0 {
+					t.Errorf("the second run came to %+v, want nothing new and no error", result)
+				}
+				if held := result.NotBefore.Equal(r.runner.Now().Add(60 * time.Second)); held != test.held || !held && !result.NotBefore.IsZero() {
+					t.Errorf("the next poll is at %v, want a minute's wait: %v", result.NotBefore, test.held)
 				}
 				r.later(3 * day)
 				r.run() // with TOP, what was delivered days ago can be told apart from what only has its unique-id

@@ -62,11 +62,11 @@ func TestContent(t *testing.T) {
 			got[sum]--
 		})
 	}
-	account, err := r.runner.Store.Lookup(t.Context(), "work", server.Addr(), user)
+	ledger, err := r.runner.Store.Look(t.Context(), "work", server.Addr(), user)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for record, err := range r.runner.Store.All(t.Context(), account.ID) {
+	for record, err := range ledger.All(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,8 +75,8 @@ func TestContent(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := delivered(samples[i].Message)
-		if record.SHA256 != sha256.Sum256([]byte(want)) || record.Octets != int64(len(want)) {
-			t.Errorf("C0023/%s: the record says %d octets and SHA-256 %x, want %d octets and that of the file", samples[i].Name, record.Octets, record.SHA256, len(want))
+		if record.Came.SHA256 != sha256.Sum256([]byte(want)) || record.Came.Octets != int64(len(want)) {
+			t.Errorf("C0023/%s: the record says %d octets and SHA-256 %x, want %d octets and that of the file", samples[i].Name, record.Came.Octets, record.Came.SHA256, len(want))
 		}
 	}
 	server.CheckRules(t)

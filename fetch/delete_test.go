@@ -196,12 +196,12 @@ func TestDelete_policy(t *testing.T) {
 		server := newServer(t, letter("a"), letter("b"))
 		r := newRig(t, server.Addr())
 		r.account.Delete.Enabled = true
-		account, err := r.runner.Store.Enter(t.Context(), "work", server.Addr(), user)
+		ledger, err := r.runner.Store.Enter(t.Context(), "work", server.Addr(), user)
 		if err != nil {
 			t.Fatal(err)
 		}
 		mark := seen.Record{Key: seen.Key{UniqueID: "a"}, Kind: seen.Marked, DeliveredAt: time.Now()}
-		if err := r.runner.Store.Commit(t.Context(), account.ID, mark); err != nil {
+		if err := ledger.Apply(t.Context(), seen.Changes{Records: slices.Values([]seen.Record{mark})}); err != nil {
 			t.Fatal(err)
 		}
 		r.runs("2 listed, 1 new, 1 delivered, 1 deleted")

@@ -19,7 +19,7 @@ import (
 
 // full is a Maildir on a disk that is full, or broken, after some messages.
 type full struct {
-	deliver.Target
+	*deliver.Maildir
 	room  atomic.Int32
 	at    string // "create", "write", "close" or "commit": where it shows
 	errno syscall.Errno
@@ -36,7 +36,7 @@ type fullDelivery struct {
 }
 
 func (f *full) Begin(ctx context.Context) (deliver.Batch, error) {
-	b, err := f.Target.Begin(ctx)
+	b, err := f.Maildir.Begin(ctx)
 	return &fullBatch{b, f}, err
 }
 
@@ -59,9 +59,9 @@ func (f *full) fault(at string) error {
 	return nil
 }
 
-func (b *fullBatch) Commit(ctx context.Context) (safe int, err error) {
+func (b *fullBatch) Commit(ctx context.Context) error {
 	if err := b.disk.fault("commit"); err != nil {
-		return 0, errors.Join(err, b.Batch.Discard())
+		return errors.Join(err, b.Batch.Discard())
 	}
 	return b.Batch.Commit(ctx)
 }
@@ -94,7 +94,7 @@ func TestFullDisk(t *testing.T) {
 			server := newServer(t, messages...)
 			server.Configure(without("PIPELINING"))
 			r := newRig(t, server.Addr())
-			disk := &full{Target: r.account.Target, at: at, errno: errno}
+			disk := &full{Maildir: deliver.NewMaildir(r.maildir), at: at, errno: errno}
 			disk.room.Store(70)
 			r.account.Target = disk
 			r.account.Delete.Enabled = true
@@ -126,7 +126,7 @@ func TestFullDisk(t *testing.T) {
 }
 
 // quota is a Maildir on a disk that does not show what may be written to it.
-type quota struct{ deliver.Target }
+type quota struct{ *deliver.Maildir }
 
 func (quota) Room(context.Context) (int64, error) { return math.MaxInt64, nil }
 
@@ -205,7 +205,7 @@ func TestRoom(t *testing.T) {
 
 // roomy is a target that says how much room it has.
 type roomy struct {
-	deliver.Target
+	*deliver.Maildir
 	room  func() int64
 	asked atomic.Int32
 }
@@ -221,7 +221,7 @@ func TestRoom_spool(t *testing.T) {
 	messages := poptest.Numbered(30, 10_000)
 	server := newServer(t, messages...)
 	r := newRig(t, server.Addr())
-	target := &roomy{Target: r.account.Target, room: func() int64 { return 40_000 }}
+	target := &roomy{Maildir: deliver.NewMaildir(r.maildir), room: func() int64 { return 40_000 }}
 	r.account.Target = target
 	r.runs("30 listed, 30 new, 30 delivered")
 	if n := target.asked.Load(); n < 10 || n > 200 {
@@ -235,7 +235,7 @@ func TestRoom_none(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, poptest.Numbered(500, 1000)...)
 	r := newRig(t, server.Addr())
-	target := &roomy{Target: r.account.Target, room: func() int64 { return 0 }}
+	target := &roomy{Maildir: deliver.NewMaildir(r.maildir), room: func() int64 { return 0 }}
 	r.account.Target = target
 	_ = r.fails(fetch.PhaseDeliver, "500 listed, 500 new")
 	if n := target.asked.Load(); n > 3 {
@@ -386,7 +386,7 @@ func TestRoom_unbelievable(t *testing.T) {
 	server := newServer(t, letter("a"), letter("b"))
 	hook(server, on("LIST", poptest.Reply([]byte("+OK\r\n1 9223372036854775807\r\n2 20000000000\r\n.\r\n"))))
 	r := newRig(t, server.Addr())
-	r.account.Target = &roomy{Target: r.account.Target, room: func() int64 { return 1 << 20 }}
+	r.account.Target = &roomy{Maildir: deliver.NewMaildir(r.maildir), room: func() int64 { return 1 << 20 }}
 	if result := r.run(); result.Err != nil && errors.Is(result.Err, syscall.ENOSPC) {
 		t.Errorf("Run() = %v, want the messages to be asked for", result.Err)
 	}

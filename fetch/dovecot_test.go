@@ -9,6 +9,7 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/pop3"
 )
@@ -42,7 +43,7 @@ func TestDovecot(t *testing.T) {
 	}{
 		{"plain", pop3.TLSNone, server.Addr()}, {"STLS", pop3.TLSStart, server.Addr()}, {"implicit TLS", pop3.TLSImplicit, server.TLSAddr()},
 	} {
-		for _, mechanism := range []fetch.Mechanism{"", fetch.Plain, fetch.Login, fetch.User, fetch.Apop} {
+		for _, mechanism := range []login.Mechanism{"", login.Plain, login.Login, login.User, login.Apop} {
 			name := string(mechanism)
 			if name == "" {
 				name = "auto"
@@ -53,12 +54,12 @@ func TestDovecot(t *testing.T) {
 				c := credentialsOf(server.Password)
 				c.User = server.User
 				if mechanism != "" {
-					c.Mechanisms = []fetch.Mechanism{mechanism}
+					c.Mechanisms = []login.Mechanism{mechanism}
 				}
 				r.account.Login = c.Login
-				if mechanism == fetch.Apop && connection.mode == pop3.TLSStart {
+				if mechanism == login.Apop && connection.mode == pop3.TLSStart {
 					// The timestamp came in clear text, so it is forgotten (R2595-2).
-					checkFault(t, r.fails(fetch.PhaseLogin, ""), fetch.LoginCannot)
+					checkFault(t, r.fails(fetch.PhaseLogin, ""), login.Cannot)
 					return
 				}
 				n := len(want)
@@ -96,11 +97,11 @@ func TestDovecot_replies(t *testing.T) {
 	t.Run("C0020/empty maildrop", func(t *testing.T) {
 		newRig(t, server.Addr()).runs("")
 	})
-	for _, mechanism := range []fetch.Mechanism{fetch.Plain, fetch.Login, fetch.User, fetch.Apop} {
+	for _, mechanism := range []login.Mechanism{login.Plain, login.Login, login.User, login.Apop} {
 		t.Run("C0010/wrong password, "+string(mechanism), func(t *testing.T) {
 			r := newRig(t, server.Addr())
 			r.account.Login = credentialsOf("wrong", mechanism).Login
-			checkFault(t, r.fails(fetch.PhaseLogin, ""), fetch.LoginRefused)
+			checkFault(t, r.fails(fetch.PhaseLogin, ""), login.Refused)
 			if trace := fmt.Sprint(r.traced); strings.Contains(trace, "wrong") {
 				t.Errorf("the trace shows the password: %s", trace)
 			}

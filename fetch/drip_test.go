@@ -11,6 +11,7 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
@@ -142,8 +143,8 @@ func TestDeadline_programs(t *testing.T) {
 		if took := time.Since(begun); took > r.account.Deadline+overrun || !strings.Contains(err.Error(), "deadline has passed") {
 			t.Errorf("Run() = %v after %v, want the deadline told, after %v and %v more at most", err, took, r.account.Deadline, overrun)
 		}
-		if login := new(fetch.LoginError); errors.As(err, &login) {
-			t.Errorf("Run() = %v, want no *LoginError: the log-in was not refused", err)
+		if failed := new(login.Error); errors.As(err, &failed) {
+			t.Errorf("Run() = %v, want no *login.Error: the log-in was not refused", err)
 		}
 		if shows(server.Received(), secret) {
 			t.Error("the password was sent")

@@ -1,6 +1,25 @@
 package fetch
 
-import "time"
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/internal/login"
+	"github.com/popfetch/popfetch/pop3"
+	"github.com/popfetch/popfetch/seen"
+)
 
 // Kind says what an Event tells.
 type Kind string
@@ -20,29 +39,272 @@ const (
 	Finished    Kind = "finished"    // Messages and Octets were delivered; Err says what ended the run early
 )
 
-// Event is one thing that happened in a run; Runner reports events one at a time, after the fact.
+// Event is one thing that happened in a run. Runner reports events one at a time, after the fact.
 type Event struct {
 	Time     time.Time
 	Account  string
 	Kind     Kind
-	Number   int // message-number in this session, 0: none
+	Code     Code // of a Warning, and of the error in Finished: what it is about
+	Number   int  // message-number in this session, 0: none
 	UniqueID string
 	Octets   int64
 	Messages int
 	Err      error
-	// Repeated says of a Warning, of a Refused, and of the error in Finished, that a run told of it within the last day, and that
-	// it has lasted since: a person who asks for nothing need not be told again.
+	// Repeated says of a Refused that a run told the same of this message within the last day: a
+	// person need not be told again.
 	Repeated bool
 }
 
-// event completes e and reports it.
-func (s *session) event(e Event) {
-	if s.runner.Observe == nil {
-		return
+// Phase is the part of a run in which an error ended it.
+type Phase string
+
+// The phases of a run, in their order.
+const (
+	PhaseLock     Phase = "lock"
+	PhaseState    Phase = "state"
+	PhaseTarget   Phase = "target"
+	PhaseOpen     Phase = "open"
+	PhaseLogin    Phase = "login"
+	PhaseList     Phase = "list"
+	PhaseIdentify Phase = "identify"
+	PhaseRetrieve Phase = "retrieve"
+	PhaseDeliver  Phase = "deliver"
+	PhaseRecord   Phase = "record"
+	PhaseDelete   Phase = "delete"
+	PhaseQuit     Phase = "quit"
+)
+
+// Error is what ended the run of an account.
+type Error struct {
+	Account string
+	Phase   Phase
+	Err     error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s: %s: %v", e.Account, e.Phase, e.Err) }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Code names what a warning or an error is about. It stays the same from version to version and as
+// long as the trouble lasts: it holds no address, no number that changes from run to run, and nothing
+// that a server says.
+type Code string
+
+// CodeHeld is the code of a run that came too early for the server.
+const CodeHeld Code = "login/held"
+
+// The codes of warnings.
+const (
+	CodeClearText        Code = "clear-text"           // password and mail cross the network in clear
+	CodeDeleteRefused    Code = "delete-refused"       // the server does not delete a message
+	CodeExpire           Code = "expire"               // the server removes messages before the account would
+	CodeInitialDates     Code = "initial-dates"        // initial is left aside: nothing tells how old the messages are
+	CodeInitialKnown     Code = "initial-known"        // initial is left aside: another account has the same maildrop
+	CodeInitialTarget    Code = "initial-target"       // initial is left aside: the target holds messages of the maildrop
+	CodeNewUIDs          Code = "new-unique-ids"       // the maildrop shows only new unique-ids, and they are matched
+	CodeNewUIDsStop      Code = "new-unique-ids-stop"  // a look: a run would end because of them
+	CodeNewUIDsRetrieved Code = "new-unique-ids-whole" // without TOP messages are retrieved to be compared
+	CodeNoQuit           Code = "no-quit"              // nothing was deleted: QUIT could have lost mail (EXPIRE 0)
+	CodeNoSizes          Code = "no-sizes"             // the server does not tell the sizes of messages
+	CodePipeliningBroken Code = "pipelining-broken"    // the server gets one command at a time
+	CodeRenamedAccount   Code = "renamed-account"      // another account has the same server and user, and this one is new
+	CodeShared           Code = "shared"               // other accounts have the same maildrop
+	CodeSizeChanged      Code = "size-changed"         // a message has other octets than the one of its unique-id; has a Number
+	CodeUnlock           Code = "unlock"               // the account's lock could not be given back
+	CodeUnrecognisedMail Code = "unrecognised-mail"    // a first run, and the target holds mail of unknown origin
+	CodeUnusable         Code = "unusable"             // messages are listed in a way that nothing can be done with them
+)
+
+// Told is what a person was told and lasts, in the words of a Notices, and since when. The zero value
+// is nothing.
+type Told struct {
+	Lines string
+	At    time.Time
+}
+
+// Notices decides what a person is told, and how often, of what lasts from run to run. A Runner keeps
+// what Notices wants to know later. The calls for one account come one at a time, those for several
+// accounts do not.
+type Notices interface {
+	// Begin hands over what earlier runs left. It comes before the first event of a run that may be a
+	// repetition. A run that cannot read what was left has no Begin.
+	Begin(account string, told Told)
+	// End returns what later runs are to know. It comes after the Finished event, within the change of
+	// the account's standing, and under the account's lock if the run has it. before is what is kept
+	// now: a run that did not get the lock may have changed it since Begin. It may be called twice.
+	End(account string, before Told) Told
+}
+
+// CodeOf returns the code of an error. That is the phase in which it ended a run and what is known
+// of the cause, separated by slashes: "open/econnrefused", "login/refused/pass/auth". What has a
+// cause of no known type is named by its phase alone.
+func CodeOf(err error) Code {
+	if err == nil {
+		return ""
 	}
-	e.Account = s.account.Name
-	s.runner.mu.Lock()
-	defer s.runner.mu.Unlock()
-	e.Time = s.runner.now()
-	s.runner.Observe(e)
+	var words []string
+	var run *Error
+	if errors.As(err, &run) {
+		words = append(words, string(run.Phase))
+	}
+	fault, final := loginWord(err)
+	words = append(words, fault...)
+	if !final {
+		words = append(words, protocolWords(err)...)
+		words = append(words, certificateWords(err)...)
+		words = append(words, systemWords(err)...)
+		words = append(words, knownWords(err)...)
+	}
+	return Code(strings.Join(words, "/"))
+}
+
+// loginWord names what a failed log-in means for the next one, and reports whether that says it
+// all. An account that is left alone since its last log-in was refused is in the same trouble as
+// one whose log-in was refused and that is left alone now.
+func loginWord(err error) (word []string, final bool) {
+	var failed *login.Error
+	switch {
+	case !errors.As(err, &failed):
+		return nil, false
+	case !failed.Until.IsZero():
+		return []string{"left-alone"}, true
+	}
+	switch failed.Fault {
+	case login.Held:
+		return []string{"held"}, true
+	case login.Refused:
+		return []string{"refused"}, false
+	case login.Later:
+		return []string{"later"}, false
+	case login.Broken:
+		return []string{"broken"}, false
+	default:
+		return []string{"cannot"}, false
+	}
+}
+
+// protocolWords name the command that a server has refused or not understood, and the response
+// code, which must be one of the RFCs: any other may be new in each reply.
+func protocolWords(err error) []string {
+	var protocol *pop3.ProtocolError
+	if errors.As(err, &protocol) {
+		return []string{commandWord(protocol.Command), "out-of-step"}
+	}
+	var reply *pop3.ReplyError
+	if !errors.As(err, &reply) {
+		return nil
+	}
+	switch reply.Code {
+	case pop3.CodeInUse, pop3.CodeLoginDelay, pop3.CodeAuth, pop3.CodeSysTemp, pop3.CodeSysPerm, pop3.CodeUTF8:
+		return []string{commandWord(reply.Command), strings.ToLower(strings.ReplaceAll(string(reply.Code), "/", "-"))}
+	}
+	return []string{commandWord(reply.Command), "refused"}
+}
+
+func commandWord(command string) string {
+	if command == "" {
+		return "greeting"
+	}
+	return strings.ToLower(command)
+}
+
+// certificateWords name what is wrong with a server's certificate.
+func certificateWords(err error) []string {
+	var host x509.HostnameError
+	var authority x509.UnknownAuthorityError
+	var invalid x509.CertificateInvalidError
+	var refused *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &host):
+		return []string{"certificate-name"}
+	case errors.As(err, &authority):
+		return []string{"certificate-authority"}
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return []string{"certificate-expired"}
+	case errors.As(err, &invalid), errors.As(err, &refused):
+		return []string{"certificate"}
+	}
+	return nil
+}
+
+// systemWords name what the system says. The errors of several addresses may come in any order.
+func systemWords(err error) []string {
+	var dns *net.DNSError
+	var timeout net.Error
+	switch numbers := errnos(err); {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return []string{"name-unknown"}
+	case dns != nil:
+		return []string{"name-server"}
+	case len(numbers) > 0:
+		slices.Sort(numbers)
+		return slices.Compact(numbers)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return []string{"timed-out"}
+	}
+	return nil
+}
+
+// errnos returns the names of all error numbers that err wraps.
+func errnos(err error) []string {
+	switch e := err.(type) { //nolint:errorlint // errors.As would find the first one alone
+	case syscall.Errno:
+		return []string{strings.ToLower(unix.ErrnoName(e))}
+	case interface{ Unwrap() error }:
+		return errnos(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		var all []string
+		for _, one := range e.Unwrap() {
+			all = append(all, errnos(one)...)
+		}
+		return all
+	}
+	return nil
+}
+
+// knownErrors are the errors that have a word of their own.
+var knownErrors = []struct {
+	err  error
+	word string
+}{
+	{errDeadline, "deadline"},
+	{context.Canceled, "stopped"},
+	{io.EOF, "broke-off"},
+	{io.ErrUnexpectedEOF, "broke-off"},
+	{pop3.ErrUnexpected, "not-as-it-was"},
+	{ErrNewUIDs, "new-unique-ids"},
+	{pop3.ErrState, "state"},
+	{pop3.ErrClosed, "closed"},
+	{pop3.ErrInsecure, "no-tls"},
+	{pop3.ErrHandshake, "handshake"},
+	{pop3.ErrArgument, "argument"},
+	{pop3.ErrPipelining, "pipelining"},
+	{pop3.ErrCancelled, "cancelled"},
+	{deliver.ErrMissing, "missing"},
+	{deliver.ErrForeign, "foreign"},
+	{seen.ErrLocked, "in-use"},
+	{seen.ErrBusy, "busy"},
+	{seen.ErrNewerSchema, "newer"},
+	{seen.ErrCreate, "not-made"},
+	{seen.ErrOwner, "foreign"},
+}
+
+// knownWords name the errors that have no type of their own, and what a target has said of a
+// message.
+func knownWords(err error) []string {
+	var words []string
+	var target *deliver.Error
+	if errors.As(err, &target) {
+		words = append(words, "target-refused")
+		if target.Temporary {
+			words[0] = "target-deferred"
+		}
+	}
+	for _, known := range knownErrors {
+		if errors.Is(err, known.err) && !slices.Contains(words, known.word) {
+			words = append(words, known.word)
+		}
+	}
+	return words
 }

@@ -9,19 +9,20 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
-	"github.com/popfetch/popfetch/seen"
+	"github.com/popfetch/popfetch/internal/login"
+	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
 // Fetch the new messages of one account into a Maildir, over TLS, and delete on the server what was delivered a month ago.
 func ExampleRunner_Run() {
 	ctx := context.Background()
-	store, err := seen.Open(ctx, "/home/alice/.local/state/popfetch")
+	store, err := sqlite.Open(ctx, "/home/alice/.local/state/popfetch")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer store.Close()
 
-	credentials := &fetch.Credentials{
+	credentials := &login.Credentials{
 		User: "alice",
 		Password: func(context.Context) (string, error) {
 			return os.Getenv("MAIL_PASSWORD"), nil
@@ -41,7 +42,7 @@ func ExampleRunner_Run() {
 		User:   "alice",
 		Login:  credentials.Login,
 		Target: deliver.NewMaildir("/home/alice/Maildir"),
-		Delete: fetch.DeletePolicy{Enabled: true, After: 30 * 24 * time.Hour},
+		Policy: fetch.Policy{Delete: fetch.DeletePolicy{Enabled: true, After: 30 * 24 * time.Hour}},
 	}})
 	for _, result := range results {
 		fmt.Println(result.Account, result.Delivered, result.Err)

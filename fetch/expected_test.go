@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/pop3"
 )
@@ -25,13 +26,13 @@ func TestExpected(t *testing.T) {
 		fails    string                      // and whether it fails
 	}{
 		{"as before", nil, nil, "yes yes", "no no"},
-		{"LOGIN", func(r *rig, _ *poptest.Server) { r.account.Login = credentials(fetch.Login).Login }, nil, "yes yes", "no no"},
-		{"USER", func(r *rig, _ *poptest.Server) { r.account.Login = credentials(fetch.User).Login }, nil, "no no", "no no"},
+		{"LOGIN", func(r *rig, _ *poptest.Server) { r.account.Login = credentials(login.Login).Login }, nil, "yes yes", "no no"},
+		{"USER", func(r *rig, _ *poptest.Server) { r.account.Login = credentials(login.User).Login }, nil, "no no", "no no"},
 		{"APOP", func(r *rig, s *poptest.Server) {
 			s.Configure(func(c *poptest.Config) { c.Timestamp = "<1.2@example.org>" })
-			r.account.Login = credentials(fetch.Apop).Login
+			r.account.Login = credentials(login.Apop).Login
 		}, nil, "no no", "no no"},
-		{"another mechanism is wanted", nil, func(r *rig, _ *poptest.Server) { r.account.Login = credentials(fetch.User).Login }, "no no", "no no"},
+		{"another mechanism is wanted", nil, func(r *rig, _ *poptest.Server) { r.account.Login = credentials(login.User).Login }, "no no", "no no"},
 		{"no PIPELINING", func(_ *rig, s *poptest.Server) { hook(s, announces("SASL PLAIN", "UIDL", "TOP")) }, nil, "no no", "no no"},
 		{"no CAPA", func(_ *rig, s *poptest.Server) { hook(s, on("CAPA", poptest.Refuse("no such command"))) }, nil, "no no", "no no"},
 		{"no UTF8", func(_ *rig, s *poptest.Server) { hook(s, announces("SASL PLAIN", "UIDL", "TOP", "PIPELINING")) }, nil, "yes yes", "no no"},
@@ -55,7 +56,7 @@ func TestExpected(t *testing.T) {
 			})
 		}, "yes no", "no no"},
 		{"USER was refused LOGIN", func(r *rig, s *poptest.Server) {
-			r.account.Login = credentials(fetch.Login, fetch.User).Login
+			r.account.Login = credentials(login.Login, login.User).Login
 			hook(s, on("AUTH LOGIN", poptest.Refuse("not here")))
 		}, nil, "yes yes", "no no"},
 		{"the password is wrong now", nil, func(r *rig, _ *poptest.Server) { r.account.Login = credentialsOf("wrong").Login }, "yes yes", "yes yes"},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -169,12 +170,12 @@ func TestInitial(t *testing.T) {
 	})
 	t.Run("not where something is marked already", func(t *testing.T) {
 		r, _ := start(t, a, b)
-		account, err := r.runner.Store.Enter(t.Context(), "work", r.account.Server, user)
+		ledger, err := r.runner.Store.Enter(t.Context(), "work", r.account.Server, user)
 		if err != nil {
 			t.Fatal(err)
 		}
 		mark := seen.Record{Key: seen.Key{UniqueID: "a"}, Kind: seen.Marked, DeliveredAt: time.Now()}
-		if err := r.runner.Store.Commit(t.Context(), account.ID, mark); err != nil {
+		if err := ledger.Apply(t.Context(), seen.Changes{Records: slices.Values([]seen.Record{mark})}); err != nil {
 			t.Fatal(err)
 		}
 		r.runs("2 listed, 1 new, 1 delivered")
@@ -182,11 +183,11 @@ func TestInitial(t *testing.T) {
 	t.Run("not where all was forgotten", func(t *testing.T) {
 		r, _ := start(t, a, b)
 		r.runs("2 listed, 2 marked")
-		account, err := r.runner.Store.Lookup(t.Context(), "work", r.account.Server, user)
+		ledger, err := r.runner.Store.Look(t.Context(), "work", r.account.Server, user)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.runner.Store.Forget(t.Context(), account.ID); err != nil {
+		if _, err := ledger.Forget(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		r.runs("2 listed, 2 new, 2 delivered")
@@ -196,7 +197,7 @@ func TestInitial(t *testing.T) {
 // TestHintOfStrangers is what a user reads who has fetched by another program into the same Maildir before.
 func TestHintOfStrangers(t *testing.T) {
 	t.Parallel()
-	const hint = "its target holds "
+	const hint = "first run of this account, but its target already holds"
 	start := func(t *testing.T, strangers int) *rig {
 		t.Helper()
 		t.Parallel()
@@ -232,7 +233,7 @@ func TestHintOfStrangers(t *testing.T) {
 	t.Run("another program's mail", func(t *testing.T) {
 		r := start(t, 3)
 		r.runs("2 listed, 2 new, 2 delivered")
-		r.warned("its target holds mail already that is not recognised (messages: 3): all 2 of the maildrop are retrieved now, perhaps once more")
+		r.warned("its target already holds 3 messages that were not recognised; all 2 on the server will be fetched, possibly again")
 		r.warned("popfetch seen mark --all work")
 		r.runs("2 listed")
 		check(t, r, 1)
@@ -255,7 +256,7 @@ func TestHintOfStrangers(t *testing.T) {
 		r.runner.Store = openStore(t, t.TempDir())
 		r.account.Server = newServer(t, letter("c")).Addr()
 		r.runs("1 listed, 1 new, 1 delivered")
-		r.warned("its target holds mail already that is not recognised (messages: 2)")
+		r.warned("its target already holds 2 messages that were not recognised")
 		check(t, r, 1)
 	})
 	t.Run("another account's mail", func(t *testing.T) {

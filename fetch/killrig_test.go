@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"github.com/popfetch/popfetch/internal/poptest"
-	"github.com/popfetch/popfetch/seen"
+	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
 // lastID is the last unique-id of killMessages(maildropMessages).
@@ -181,7 +181,7 @@ func (r *killRig) checkSafe(user string, deleted poptest.Message) {
 // recorded returns the users and unique-ids ("mrose/uid-001") of which the state folder has records.
 func (r *killRig) recorded(state string) map[string]bool {
 	ctx := context.Background()
-	store, err := seen.Open(ctx, state)
+	store, err := sqlite.Open(ctx, state)
 	if err != nil {
 		r.t.Errorf("%s: %v", r.label, err)
 		return nil
@@ -190,7 +190,12 @@ func (r *killRig) recorded(state string) map[string]bool {
 	ids := make(map[string]bool)
 	accounts, err := store.Accounts(ctx)
 	for _, a := range accounts {
-		for record, recordErr := range store.All(ctx, a.ID) {
+		ledger, lookErr := store.Look(ctx, a.Name, a.Server, a.User)
+		if lookErr != nil {
+			err = errors.Join(err, lookErr)
+			continue
+		}
+		for record, recordErr := range ledger.All(ctx) {
 			err = errors.Join(err, recordErr)
 			ids[a.User+"/"+record.UniqueID] = true
 		}

@@ -32,15 +32,21 @@ func newKillValve(t *testing.T, target string) *killValve {
 	}
 	v := &killValve{t: t, listen: l, target: target, limit: -1}
 	var links sync.WaitGroup
-	links.Go(func() {
+	links.Add(1)
+	go func() {
+		defer links.Done()
 		for {
 			client, err := l.Accept()
 			if err != nil {
 				return
 			}
-			links.Go(func() { v.serve(client) })
+			links.Add(1)
+			go func() {
+				defer links.Done()
+				v.serve(client)
+			}()
 		}
-	})
+	}()
 	t.Cleanup(func() {
 		_ = l.Close()
 		links.Wait()

@@ -1,20 +1,35 @@
 package fetch
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
 
-// list reads the listings, once and before any DELE, since some servers renumber after it, and joins them.
+// octetsMark begins a unique-id that is made of LIST's octets alone. The message is larger than the
+// account's limit, so that nobody looks at its header. See content.Header.UniqueID for the others.
+const octetsMark = " octets:"
+
+// mostMade bounds how many unique-ids are made, as the octets of a unique-id listing are bounded.
+const mostMade = 1 << 20
+
+// isMade reports whether popfetch has made the unique-id.
+func isMade(uniqueID string) bool { return strings.HasPrefix(uniqueID, " ") }
+
+// list reads the listings, once and before any DELE, since some servers renumber after it. It
+// compares them with the ledger and makes the maildrop.
 func (s *session) list() error {
-	s.listing = nil // that of the session before
-	j := joining{expected: max(2*s.known.Records, atLeastExpected)}
-	told, err := s.client.EachListing(s.soft, pop3.ListingLines{Drop: j.drop, Scan: j.scan, UID: j.uniqueID})
+	j := joining{expected: max(2*s.job.ledger.Account().Records, atLeastExpected)}
+	told, err := s.client.EachListing(s.job.soft, pop3.ListingLines{Drop: j.drop, Scan: j.scan, UID: j.uniqueID})
 	if err != nil {
-		return s.fail(PhaseList, err)
+		return s.job.fail(PhaseList, err)
 	}
 	if told.UIDErr != nil {
 		if err := s.makeIDs(told, &j); err != nil {
@@ -22,59 +37,126 @@ func (s *session) list() error {
 		}
 	}
 	if told.ScanErr != nil {
-		s.warn("the server does not tell the sizes of messages: %w", told.ScanErr)
+		s.job.warn(CodeNoSizes, "the server does not tell the sizes of messages: %w", told.ScanErr)
 	}
-	s.listing, s.result.Unusable = j.entries(told)
-	s.result.Listed = len(s.listing)
-	if s.result.Unusable > 0 {
-		s.warn("%d listed without a usable number, size or unique-id, and skipped", s.result.Unusable)
+	listing, unusable := j.entries(told)
+	s.job.count(func(r *Result) { r.Listed, r.Unusable = len(listing), unusable })
+	if unusable > 0 {
+		s.job.warn(CodeUnusable, "%d listed without a usable number, size or unique-id, and skipped", unusable)
 	}
 	var due time.Time
-	if s.account.Delete.Enabled {
-		due = s.runner.now().Add(-s.account.Delete.After)
+	if s.job.account.Delete.Enabled {
+		due = s.job.now().Add(-s.job.account.Delete.After)
 	}
-	s.diff, err = s.runner.Store.Diff(s.soft, s.known.ID, s.listing, due)
+	diff, err := s.job.ledger.Diff(s.job.soft, listing, due)
 	if err != nil {
-		return s.fail(PhaseState, err)
+		return s.job.fail(PhaseState, err)
 	}
-	s.asides = make(map[seen.Key]seen.Aside, len(s.diff.AllAside))
-	for _, a := range s.diff.AllAside {
-		s.asides[a.Key] = a
-	}
-	s.copies = copiesOf(s.listing)
-	s.digests, s.twins, s.retrieved = make(map[int]seen.Digest), make(map[int][]*twin), make(map[int]bool)
+	shown := s.drop.shown
+	s.drop = newMaildrop(listing, diff, s.job.account.All)
+	s.drop.shown = shown
 	return nil
 }
 
-// copiesOf returns the indexes of each unique-id that is listed more than once. Hardly any is, so that this costs nothing
-// in a large maildrop.
-func copiesOf(listing []seen.Entry) map[string][]int {
-	copies := make(map[string][]int)
-	for _, e := range listing {
-		if e.Copy > 0 {
-			copies[e.UniqueID] = nil
-		}
+// lackOfIDs is what a refusal of UIDL means for the account: nil, if its messages are to be told
+// apart by their headers.
+func (s *session) lackOfIDs(l *pop3.Listings, messages int) error {
+	var refusal *pop3.ReplyError
+	errors.As(l.UIDErr, &refusal)
+	switch {
+	case refusal.Code == pop3.CodeSysTemp, refusal.Code == pop3.CodeInUse, refusal.Code == pop3.CodeLoginDelay:
+		return fmt.Errorf("the server does not tell the unique-ids now: %w", l.UIDErr)
+	case !s.job.account.UIDLFallback:
+		return fmt.Errorf(`the server has no unique-ids, without which seen and new messages cannot be told apart (uidl = "fallback" does it by their headers): %w`, l.UIDErr)
+	case l.ScanErr != nil:
+		return fmt.Errorf("the server lists neither unique-ids nor sizes, so that nothing is known of its messages: %w", errors.Join(l.UIDErr, l.ScanErr))
+	case messages > mostMade:
+		return fmt.Errorf("the server has no unique-ids, and %d messages are too many to be told apart by their headers: %w", messages, l.UIDErr)
 	}
-	if len(copies) > 0 {
-		for i, e := range listing {
-			if c, ok := copies[e.UniqueID]; ok {
-				copies[e.UniqueID] = append(c, i)
+	return nil
+}
+
+// makeIDs gives the messages of a server without UIDL unique-ids made of their headers. Where TOP
+// does not show a header the whole message is retrieved for it, so that the message keeps its id
+// when TOP comes or goes. What gets none is left out.
+func (s *session) makeIDs(told *pop3.Listings, j *joining) error {
+	j.sort()
+	if err := s.lackOfIDs(told, len(j.listed)); err != nil {
+		return s.job.fail(PhaseList, err)
+	}
+	all := func(yield func(*seen.Entry) bool) {
+		for i := range j.listed {
+			if !yield(&j.listed[i]) {
+				return
 			}
 		}
 	}
-	return copies
-}
-
-// copiesWith returns the indexes of all messages with the unique-id of index i, itself among them.
-func (s *session) copiesWith(i int) []int {
-	if c, ok := s.copies[s.listing[i].UniqueID]; ok {
-		return c
+	s.drop.shown = true
+	itself := func(e *seen.Entry) *seen.Entry { return e }
+	err := askHeaders(s, all, itself, func(e *seen.Entry, h *content.Header) { e.UniqueID = h.UniqueID() })
+	if err != nil {
+		return err
 	}
-	return []int{i}
+	if err := s.retrieveHeaders(j.listed); err != nil {
+		return err
+	}
+	j.listed = slices.DeleteFunc(j.listed, func(e seen.Entry) bool { return e.UniqueID == "" })
+	return nil
 }
 
-// joining makes entries of the lines of LIST and UIDL while they are read, those of LIST first. In memory side by side, the
-// listings of a large maildrop would take more than what becomes of them.
+// retrieveHeaders is makeIDs' work on the messages that have no id yet.
+func (s *session) retrieveHeaders(listed []seen.Entry) error {
+	var asked []*seen.Entry
+	messages := func(yield func(int, int64) bool) {
+		for i := range listed {
+			e := &listed[i]
+			switch {
+			case e.UniqueID != "", s.history.silent[e.Number] > 1:
+				continue
+			case s.job.account.tooLarge(e.Octets):
+				e.UniqueID = fmt.Sprint(octetsMark, e.Octets)
+				continue
+			}
+			asked = append(asked, e)
+			if !yield(e.Number, e.Octets) {
+				return
+			}
+		}
+	}
+	var h content.Header
+	for m, err := range s.client.Retr(s.job.soft, messages) {
+		if err != nil && !isReply(err) {
+			return s.job.fail(PhaseList, err)
+		}
+		e := asked[0]
+		asked = asked[1:]
+		if err != nil {
+			s.cannotIdentify(e, err)
+			continue
+		}
+		h.Reset()
+		octets, err := io.Copy(&h, m)
+		if err == nil && octets == 0 && e.Octets > emptyOctets {
+			if err = s.silence(e); s.history.silent[e.Number] > 1 {
+				s.cannotIdentify(e, err)
+			}
+		}
+		if err != nil {
+			return s.job.fail(PhaseList, err)
+		}
+		e.UniqueID = h.UniqueID()
+	}
+	return nil
+}
+
+// cannotIdentify tells of a message that cannot be set aside, for want of an id.
+func (s *session) cannotIdentify(e *seen.Entry, err error) {
+	s.job.count(func(r *Result) { r.Failed++ })
+	s.job.event(Event{Kind: Refused, Number: e.Number, Octets: e.Octets, Err: err})
+}
+
+// joining makes entries of the lines of LIST and UIDL while they are read, those of LIST first. In
+// memory side by side, the listings of a large maildrop would take more than what becomes of them.
 type joining struct {
 	listed   []seen.Entry // a line of LIST each, without a unique-id until that is read
 	unsorted bool         // listed is not in ascending order
@@ -86,8 +168,8 @@ type joining struct {
 // atLeastExpected is what STAT is believed of an account of which less is known.
 const atLeastExpected = 1 << 16
 
-// drop makes room for as many entries as STAT tells of, because those that grow are moved about in memory, and looked at by the
-// collector, again and again.
+// drop makes room for as many entries as STAT tells of, because those that grow are moved about in
+// memory, and looked at by the collector, again and again.
 func (j *joining) drop(d pop3.DropListing) {
 	j.listed = make([]seen.Entry, 0, min(d.Messages, j.expected))
 }
@@ -124,8 +206,8 @@ func (j *joining) uniqueID(l pop3.UniqueIDListing) {
 	j.next = i + 1
 }
 
-// entries returns the messages that have a unique-id and, if LIST was answered, a scan listing, in ascending order; it counts the
-// others.
+// entries returns the messages that have a unique-id and, if LIST was answered, a scan listing, in
+// ascending order; it counts the others.
 func (j *joining) entries(told *pop3.Listings) (entries []seen.Entry, unusable int) {
 	if told.ScanErr != nil {
 		sortByNumber(j.strange)

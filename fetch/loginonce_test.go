@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
@@ -17,7 +18,7 @@ import (
 type refusal struct {
 	name              string
 	action            poptest.Action
-	announced, silent fetch.LoginFault
+	announced, silent login.Fault
 	final             bool // no other mechanism may be tried
 }
 
@@ -26,20 +27,20 @@ type refusal struct {
 func TestLogin_once(t *testing.T) {
 	t.Parallel()
 	refusals := []refusal{
-		{"bare", poptest.Refuse("no"), fetch.LoginLater, fetch.LoginRefused, false},
-		{"AUTH", poptest.Refuse("[AUTH] no"), fetch.LoginRefused, fetch.LoginRefused, true},
-		{"SYS TEMP", poptest.Refuse("[SYS/TEMP] no"), fetch.LoginLater, fetch.LoginLater, true},
-		{"SYS PERM", poptest.Refuse("[SYS/PERM] no"), fetch.LoginBroken, fetch.LoginBroken, true},
-		{"IN-USE", poptest.Refuse("[IN-USE] no"), fetch.LoginLater, fetch.LoginLater, true},
-		{"LOGIN-DELAY", poptest.Refuse("[LOGIN-DELAY] no"), fetch.LoginLater, fetch.LoginLater, true},
-		{"unknown code", poptest.Refuse("[X-NEW/THING] no"), fetch.LoginLater, fetch.LoginRefused, true},
-		{"bare, and closed", poptest.Action{Refuse: "no", End: poptest.EndByCut, At: poptest.Whole}, fetch.LoginLater, fetch.LoginRefused, false},
+		{"bare", poptest.Refuse("no"), login.Later, login.Refused, false},
+		{"AUTH", poptest.Refuse("[AUTH] no"), login.Refused, login.Refused, true},
+		{"SYS TEMP", poptest.Refuse("[SYS/TEMP] no"), login.Later, login.Later, true},
+		{"SYS PERM", poptest.Refuse("[SYS/PERM] no"), login.Broken, login.Broken, true},
+		{"IN-USE", poptest.Refuse("[IN-USE] no"), login.Later, login.Later, true},
+		{"LOGIN-DELAY", poptest.Refuse("[LOGIN-DELAY] no"), login.Later, login.Later, true},
+		{"unknown code", poptest.Refuse("[X-NEW/THING] no"), login.Later, login.Refused, true},
+		{"bare, and closed", poptest.Action{Refuse: "no", End: poptest.EndByCut, At: poptest.Whole}, login.Later, login.Refused, false},
 		{"closed", poptest.Cut(0), 0, 0, true},
 		{"reset", poptest.Reset(0), 0, 0, true},
 	}
-	for _, mechanisms := range [][]fetch.Mechanism{
-		nil, {fetch.Plain}, {fetch.Login}, {fetch.User}, {fetch.Apop}, {fetch.External},
-		{fetch.Login, fetch.User, fetch.Plain}, {fetch.User, fetch.Login, fetch.Plain}, {fetch.Apop, fetch.User}, {fetch.External, fetch.Login, fetch.User},
+	for _, mechanisms := range [][]login.Mechanism{
+		nil, {login.Plain}, {login.Login}, {login.User}, {login.Apop}, {login.External},
+		{login.Login, login.User, login.Plain}, {login.User, login.Login, login.Plain}, {login.Apop, login.User}, {login.External, login.Login, login.User},
 	} {
 		t.Run(fmt.Sprint(mechanisms), func(t *testing.T) {
 			t.Parallel()
@@ -64,12 +65,12 @@ func TestLogin_once(t *testing.T) {
 						if announced {
 							want = how.announced
 						}
-						if how.name == "bare, and closed" && atOnce && len(mechanisms) > 1 && mechanisms[0] == fetch.Login {
+						if how.name == "bare, and closed" && atOnce && len(mechanisms) > 1 && mechanisms[0] == login.Login {
 							want = 0 // USER meets the closed connection, and from its error one cannot tell whether PASS had left
 						}
 						checkFailure(t, result, fetch.PhaseLogin)
-						var login *fetch.LoginError
-						if errors.As(result.Err, &login); login == nil && want != 0 || login != nil && login.Fault != want {
+						var failed *login.Error
+						if errors.As(result.Err, &failed); failed == nil && want != 0 || failed != nil && failed.Fault != want {
 							t.Errorf("%s: Run() = %v, want fault %d", r.account.Name, result.Err, want)
 						}
 					}

@@ -3,13 +3,17 @@ package fetch
 import (
 	"context"
 	"crypto/tls"
+	"iter"
 	"slices"
+	"time"
 
+	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
 
-// Survey is what a look at an account has shown; nothing was retrieved, changed or recorded but the server's LOGIN-DELAY.
+// Survey is what a look at an account has shown. Nothing was retrieved, changed or recorded, but
+// for what the log-in came to.
 type Survey struct {
 	Account      string
 	Greeting     string
@@ -20,97 +24,191 @@ type Survey struct {
 	Unusable     int  // listed without a usable number or unique-id
 }
 
+// Plan is what a run would do with the listed messages.
+type Plan struct {
+	Retrieve    []seen.Entry // in the order in which RETR would be sent
+	Recognise   []seen.Entry // held by the target already: recorded, not retrieved
+	Skip        []seen.Entry // larger than the account's limit
+	Mark        []seen.Entry // left out of the first run: recorded as marked, not retrieved
+	Quarantined []seen.Match // left alone
+	Delete      []seen.Entry
+	Seen        int // listed and recorded, so not retrieved
+}
+
 // Look logs in, lists and plans as a run does, and quits. It counts among the accounts at work.
 func (r *Runner) Look(ctx context.Context, account *Account) (*Survey, error) {
-	return r.look(ctx, account, false)
+	return r.look(ctx, account, looking)
 }
 
-// Check is Look also for an account that is left alone because its log-ins were refused. One that succeeds ends that, one
-// that does not changes nothing.
+// Check is Look also for an account that is left alone because its log-ins were refused. One that
+// succeeds ends that.
 func (r *Runner) Check(ctx context.Context, account *Account) (*Survey, error) {
-	return r.look(ctx, account, true)
+	return r.look(ctx, account, checking)
 }
 
-func (r *Runner) look(ctx context.Context, account *Account, checking bool) (*Survey, error) {
+// look goes through the phases of a run up to its plan, over a ledger that keeps nothing of it.
+func (r *Runner) look(ctx context.Context, account *Account, purpose purpose) (*Survey, error) {
 	leave, err := r.enter(ctx)
 	if err != nil {
 		return nil, &Error{Account: account.Name, Phase: PhaseOpen, Err: err}
 	}
 	defer leave()
-	s := newSession(ctx, r, account)
-	defer s.release()
-	known, err := r.Store.Lookup(s.soft, account.stateName(), account.Server, account.User)
+	j := r.newJob(ctx, account)
+	defer j.end()
+	ledger, err := r.Store.Look(j.soft, account.stateName(), account.Server, account.User)
 	if err != nil {
-		return nil, s.fail(PhaseState, err)
+		return nil, j.fail(PhaseState, err)
 	}
-	s.known, s.looking, s.checking = known, true, checking
-	st, err := s.standing()
+	j.ledger = readOnly{ledger}
+	if j.finder != nil {
+		j.finder = readOnlyFinder{j.finder}
+	}
+	observe := j.observe
+	j.observe = func(e Event) {
+		if e.Kind != Recognised && e.Code != CodeSizeChanged { // nothing is recorded
+			observe(e)
+		}
+	}
+	m, err := recall(j, purpose)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.begin(st); err != nil {
+	if err := m.admit(); err != nil {
 		return nil, err
 	}
-	for { // as run does
-		s.passes++
-		survey, err := s.survey()
-		if !s.goesOn(err) {
+	for h := newHistory(); ; { // as run does
+		h.sessions++
+		survey, err := surveyOnce(j, m, h)
+		if !h.adapt(err, m) {
 			return survey, err
 		}
-		if err := s.pause(); err != nil {
+		if err := m.pause(); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// survey is one session of a look.
-func (s *session) survey() (*Survey, error) {
-	if err := s.open(); err != nil {
+// surveyOnce is one session of a look.
+func surveyOnce(j *job, m *memory, h *history) (*Survey, error) {
+	s, err := open(j, m, h)
+	if err != nil {
 		return nil, err
 	}
-	if err := s.list(); err != nil {
-		return nil, s.leave(err)
-	}
-	plan, err := s.plan()
+	defer s.client.Close() //nolint:errcheck // after QUIT it is closed; else nothing is left to save
+	p, err := s.study()
 	if err != nil {
 		return nil, s.leave(err)
 	}
-	if plan.Delete, err = s.foresee(plan); err != nil {
-		return nil, s.leave(err)
-	}
 	survey := &Survey{
-		Account:      s.account.Name,
+		Account:      j.account.Name,
 		Greeting:     s.client.Greeting(),
 		Capabilities: s.client.Capabilities(),
-		Listing:      s.listing,
-		Plan:         plan,
-		Unusable:     s.result.Unusable,
+		Listing:      s.drop.listing,
+		Plan:         s.exported(p),
+		Unusable:     j.result.Unusable,
+	}
+	if survey.Plan.Delete, err = s.foresee(p); err != nil {
+		return nil, s.leave(err)
 	}
 	if state, ok := s.client.TLSState(); ok {
 		survey.TLS = &state
 	}
-	if err := s.client.Quit(s.hard); err != nil {
-		return nil, s.fail(PhaseQuit, err)
+	if _, err := s.sayQuit(); err != nil {
+		return nil, err
 	}
 	return survey, nil
 }
 
-// foresee tells what the run that plan is for would delete: what may be deleted now, and what it would have delivered by then.
-func (s *session) foresee(plan Plan) ([]seen.Entry, error) {
-	if !s.account.Delete.Enabled {
+// exported makes a plan fit for those who asked for the look.
+func (s *session) exported(p *plan) Plan {
+	all := Plan{
+		Retrieve:  entries(p.retrieve),
+		Recognise: entries(p.recognised),
+		Skip:      entries(p.skip),
+		Mark:      entries(p.mark),
+		Seen:      p.seen,
+	}
+	for _, it := range p.quarantined {
+		i, _ := find(s.drop.listing, it.Number)
+		all.Quarantined = append(all.Quarantined, seen.Match{Index: i, Aside: *it.before})
+	}
+	return all
+}
+
+func entries(items []*item) []seen.Entry {
+	all := make([]seen.Entry, len(items))
+	for i, it := range items {
+		all[i] = *it.Entry
+	}
+	return all
+}
+
+// foresee returns what the run that p is for would delete: what may be deleted now, and what it
+// would have delivered by then.
+func (s *session) foresee(p *plan) ([]seen.Entry, error) {
+	policy := s.job.account.Delete
+	if !policy.Enabled {
 		return nil, nil
 	}
-	candidates, err := s.candidates(s.removable())
+	var chosen []*item
+	err := s.drop.groups((*item).removable, func(part []*item) error {
+		candidates, err := s.candidates(part)
+		chosen = append(chosen, planDeletion(candidates, policy, s.job.now())...)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	entries := planDeletion(candidates, s.account.Delete, s.runner.now())
-	if s.account.Delete.After == 0 {
-		for _, e := range plan.Retrieve {
-			entries = append(entries, *e)
-		}
-		entries = append(entries, plan.Recognise...)
+	if policy.After == 0 {
+		chosen = append(append(chosen, p.retrieve...), p.recognised...)
 	}
-	slices.SortFunc(entries, func(a, b seen.Entry) int { return a.Number - b.Number })
-	return entries, nil
+	slices.SortFunc(chosen, func(a, b *item) int { return a.Number - b.Number })
+	return entries(slices.Compact(chosen)), nil
 }
+
+// readOnly passes on what a look reads of a ledger, and drops what a look would write. The account's
+// standing is the exception: a refused log-in counts, whoever tried it. It spells every method out,
+// so that a new one does not write by mistake.
+type readOnly struct{ ledger seen.Ledger }
+
+func (r readOnly) Account() seen.Account { return r.ledger.Account() }
+
+func (r readOnly) Diff(ctx context.Context, listing []seen.Entry, due time.Time) (seen.Diff, error) {
+	return r.ledger.Diff(ctx, listing, due)
+}
+
+func (r readOnly) Records(ctx context.Context, uniqueIDs []string) ([]seen.Record, error) {
+	return r.ledger.Records(ctx, uniqueIDs)
+}
+
+func (r readOnly) All(ctx context.Context) iter.Seq2[seen.Record, error] { return r.ledger.All(ctx) }
+
+func (r readOnly) Remaining(ctx context.Context) iter.Seq2[seen.Record, error] {
+	return r.ledger.Remaining(ctx)
+}
+
+func (r readOnly) Asides(ctx context.Context) ([]seen.Aside, error) { return r.ledger.Asides(ctx) }
+
+func (r readOnly) Standing(ctx context.Context) (seen.Standing, error) {
+	return r.ledger.Standing(ctx)
+}
+
+func (r readOnly) ChangeStanding(ctx context.Context, change func(*seen.Standing)) error {
+	return r.ledger.ChangeStanding(ctx, change)
+}
+
+func (readOnly) Apply(context.Context, seen.Changes) error { return nil }
+
+func (readOnly) Finish(context.Context, seen.Diff, []seen.Entry, []seen.Key, time.Time) error {
+	return nil
+}
+
+func (readOnly) Forget(context.Context, ...string) (int, error) { return 0, nil }
+
+func (readOnly) Ready(context.Context, int) error { return nil }
+
+// readOnlyFinder is a target that is asked what it holds, and that syncs nothing.
+type readOnlyFinder struct{ deliver.Finder }
+
+// Sync does nothing.
+func (readOnlyFinder) Sync(context.Context, []string) error { return nil }

@@ -35,6 +35,19 @@ func (tr *callTrace) run(r *killRig) {
 // runKilled is run, with a kill before the n-th call from 0; it tells whether there were so many.
 func (tr *callTrace) runKilled(r *killRig, n int) (killed bool) {
 	tr.t.Helper()
+	killed = tr.runKilledAt(r, func(*systrace.Call) bool {
+		n--
+		return n == -1
+	})
+	if killed && n >= 0 {
+		tr.t.Fatalf("%s: the run was ended by another signal", r.label)
+	}
+	return killed
+}
+
+// runKilledAt is run, with a kill before the first call that matches; it tells whether there was one.
+func (tr *callTrace) runKilledAt(r *killRig, match func(*systrace.Call) bool) (killed bool) {
+	tr.t.Helper()
 	begun := make(map[*systrace.Call]int)
 	status, printed := r.runTraced(func(c *systrace.Call, done bool) systrace.Verdict {
 		tr.events++
@@ -42,12 +55,11 @@ func (tr *callTrace) runKilled(r *killRig, n int) (killed bool) {
 			tr.calls[begun[c]].to = tr.events
 			return systrace.Verdict{}
 		}
-		n--
 		begun[c] = len(tr.calls)
 		tr.calls = append(tr.calls, tracedCall{c, tr.events, 0})
-		return systrace.Verdict{Kill: n == -1}
+		return systrace.Verdict{Kill: match(c)}
 	})
-	if status > 0 || status < 0 && n >= 0 {
+	if status > 0 {
 		tr.t.Fatalf("%s: exit status %d, want 0: %s", r.label, status, printed)
 	}
 	return status < 0

@@ -15,62 +15,87 @@ func entry(number int, id string, copy int, octets int64) seen.Entry {
 	return seen.Entry{Number: number, Octets: octets, Key: seen.Key{UniqueID: id, Copy: copy}}
 }
 
-func pointed(entries []*seen.Entry) (all []seen.Entry) {
-	for _, e := range entries {
-		all = append(all, *e)
-	}
-	return all
-}
+// itemOf makes an item whose header has the digest.
+func itemOf(e seen.Entry, digest byte) *item { return &item{Entry: &e, digest: seen.Digest{digest}} }
 
-func numbers(entries []seen.Entry) []int {
+func numbers(items []*item) []int {
 	var n []int
-	for _, e := range entries {
-		n = append(n, e.Number)
+	for _, it := range items {
+		n = append(n, it.Number)
 	}
 	return n
 }
 
-func TestPlanRetrieval(t *testing.T) {
+func TestMakePlan(t *testing.T) {
 	listing := []seen.Entry{
 		entry(1, "new", 0, 10), entry(2, "seen", 0, 10), entry(3, "doubt", 0, 10),
 		entry(4, "due", 0, 10), entry(5, "refused", 0, 10), entry(6, "large", 0, 99),
 	}
-	diff := seen.Diff{New: []int{0, 5}, Check: []int{2}, Due: []int{3}, Likely: []int{1, 3}, Seen: 2, Aside: []seen.Match{{Index: 4}}}
+	refused := seen.Aside{Key: listing[4].Key, Reason: seen.Refused, Listed: 10}
+	diff := seen.Diff{New: []int{0, 5}, Check: []int{2}, Due: []int{3}, Likely: []int{1, 3}, Seen: 2,
+		Aside: []seen.Match{{Index: 4, Aside: refused}}, AllAside: []seen.Aside{refused}}
 	for _, test := range []struct {
-		name      string
-		verdicts  map[int]*verdict
-		account   Account
-		retrieve  []int
-		skip      []int
-		recognise int
-		seen      int
+		name       string
+		fates      map[int]fate // by message-number, as judged
+		policy     Policy
+		retrieve   []int
+		skip       []int
+		recognised int
+		seen       int
 	}{
-		{"as the store says, what was refused last", nil, Account{}, []int{1, 3, 6, 5}, nil, 0, 2},
-		{"newest first", nil, Account{Newest: true}, []int{6, 3, 1, 5}, nil, 0, 2},
-		{"too large", nil, Account{MaxSize: 50}, []int{1, 3, 5}, []int{6}, 0, 2},
-		{"doubt is settled", map[int]*verdict{2: {seen: true}}, Account{}, []int{1, 6, 5}, nil, 0, 3},
-		{"C0040/a due one is another message", map[int]*verdict{3: {}}, Account{}, []int{1, 3, 4, 6, 5}, nil, 0, 1},
-		{"C0041/one alike is another message", map[int]*verdict{1: {}}, Account{}, []int{1, 2, 3, 6, 5}, nil, 0, 1},
-		{"C0041/alike and due, another message", map[int]*verdict{1: isSeen, 3: {known: []*twin{{}}}}, Account{}, []int{1, 3, 4, 6, 5}, nil, 0, 1},
-		{"left out of a first run", map[int]*verdict{0: isOld}, Account{}, []int{3, 6, 5}, nil, 0, 2},
-		{"the target holds it", map[int]*verdict{0: isHeld}, Account{}, []int{3, 6, 5}, nil, 1, 2},
-		{"all", nil, Account{All: true}, []int{1, 2, 3, 4, 6, 5}, nil, 0, 0},
+		{"as the store says, what was refused last", nil, Policy{}, []int{1, 3, 6, 5}, nil, 0, 2},
+		{"newest first", nil, Policy{Newest: true}, []int{6, 3, 1, 5}, nil, 0, 2},
+		{"too large", nil, Policy{MaxSize: 50}, []int{1, 3, 5}, []int{6}, 0, 2},
+		{"doubt is settled", map[int]fate{3: isSeen}, Policy{}, []int{1, 6, 5}, nil, 0, 3},
+		{"C0040/a due one is another message", map[int]fate{4: isNew}, Policy{}, []int{1, 3, 4, 6, 5}, nil, 0, 1},
+		{"C0041/one alike is another message", map[int]fate{2: isNew}, Policy{}, []int{1, 2, 3, 6, 5}, nil, 0, 1},
+		{"C0041/alike and due, another message", map[int]fate{2: isSeen, 4: isNew}, Policy{}, []int{1, 3, 4, 6, 5}, nil, 0, 1},
+		{"left out of a first run", map[int]fate{1: isOld}, Policy{}, []int{3, 6, 5}, nil, 0, 2},
+		{"the target holds it", map[int]fate{1: isRecorded}, Policy{}, []int{3, 6, 5}, nil, 1, 2},
+		{"all", nil, Policy{All: true}, []int{1, 2, 3, 4, 6, 5}, nil, 0, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			p := planRetrieval(listing, diff, test.verdicts, &test.account)
-			if got := numbers(pointed(p.Retrieve)); !reflect.DeepEqual(got, test.retrieve) {
-				t.Errorf("Retrieve = %v, want %v", got, test.retrieve)
+			d := newMaildrop(slices.Clone(listing), diff, test.policy.All)
+			for number, f := range test.fates {
+				d.at(number - 1).fate = f
 			}
-			if got := numbers(p.Skip); !reflect.DeepEqual(got, test.skip) {
-				t.Errorf("Skip = %v, want %v", got, test.skip)
+			p := makePlan(d, &test.policy, newHistory())
+			if got := numbers(p.retrieve); !reflect.DeepEqual(got, test.retrieve) {
+				t.Errorf("retrieve = %v, want %v", got, test.retrieve)
 			}
-			if left := test.verdicts[0] == isOld; left != slices.Equal(numbers(p.Mark), []int{1}) {
-				t.Errorf("Mark = %v, want the first %v", numbers(p.Mark), left)
+			if got := numbers(p.skip); !reflect.DeepEqual(got, test.skip) {
+				t.Errorf("skip = %v, want %v", got, test.skip)
 			}
-			if len(p.Recognise) != test.recognise || p.Seen != test.seen {
-				t.Errorf("Recognise, Seen = %d, %d, want %d, %d", len(p.Recognise), p.Seen, test.recognise, test.seen)
+			if left := test.fates[1] == isOld; left != slices.Equal(numbers(p.mark), []int{1}) {
+				t.Errorf("mark = %v, want the first %v", numbers(p.mark), left)
+			}
+			if len(p.recognised) != test.recognised || p.seen != test.seen {
+				t.Errorf("recognised, seen = %d, %d, want %d, %d", len(p.recognised), p.seen, test.recognised, test.seen)
 			}
 		})
+	}
+}
+
+// A message that was found larger than LIST announced is looked at again when the limit changes, or
+// what LIST announces.
+func TestMakePlan_provedTooLarge(t *testing.T) {
+	for _, test := range []struct {
+		name            string
+		listed, maxSize int64
+		skipped         bool
+	}{
+		{"as it was", 10, 50, true},
+		{"another limit", 10, 60, false},
+		{"no limit", 10, 0, false},
+		{"another size", 11, 50, false},
+	} {
+		large := seen.Aside{Key: seen.Key{UniqueID: "x"}, Reason: seen.TooLarge, Listed: 10, MaxSize: 50}
+		diff := seen.Diff{Aside: []seen.Match{{Aside: large}}, AllAside: []seen.Aside{large}}
+		d := newMaildrop([]seen.Entry{entry(1, "x", 0, test.listed)}, diff, false)
+		p := makePlan(d, &Policy{MaxSize: test.maxSize}, newHistory())
+		if skipped := len(p.skip) == 1; skipped != test.skipped || len(p.skip)+len(p.retrieve) != 1 {
+			t.Errorf("%s: %d skipped, %d retrieved, want it skipped: %v", test.name, len(p.skip), len(p.retrieve), test.skipped)
+		}
 	}
 }
 
@@ -78,7 +103,8 @@ func TestPlanRetrieval(t *testing.T) {
 var day0 = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
 func delivered(id string, copy int, octets int64, digest byte) seen.Record {
-	return seen.Record{Key: seen.Key{UniqueID: id, Copy: copy}, Kind: seen.Delivered, Listed: octets, Digest: seen.Digest{digest}, SHA256: [32]byte{digest}, DeliveredAt: day0}
+	return seen.Record{Key: seen.Key{UniqueID: id, Copy: copy}, Kind: seen.Delivered, Listed: octets, Digest: seen.Digest{digest},
+		Came: seen.Sum{SHA256: [32]byte{digest}}, DeliveredAt: day0}
 }
 
 func TestPlanDeletion(t *testing.T) {
@@ -89,25 +115,32 @@ func TestPlanDeletion(t *testing.T) {
 	marked, stamped := rec, rec
 	marked.Kind, marked.Digest = seen.Marked, seen.Digest{}
 	stamped.DeletedAt = now
+	retrieved := func() *item { return &item{Entry: &x, fate: isRecorded} }
+	earlier := func(digest byte) *item {
+		it := itemOf(x, digest)
+		it.fate = isSeen
+		return it
+	}
+	records := func(r ...seen.Record) recordsOf { return newRecordsOf(r) }
 	for _, test := range []struct {
 		name   string
 		c      candidate
 		policy DeletePolicy
 		want   bool
 	}{
-		{"C0024/retrieved and recorded", candidate{Entry: x, retrieved: true, records: []seen.Record{rec}}, once, true},
-		{"C0024/retrieved, no record", candidate{Entry: x, retrieved: true}, once, false},
-		{"C0024/policy never", candidate{Entry: x, retrieved: true, records: []seen.Record{rec}}, DeletePolicy{}, false},
-		{"C0024/not old enough", candidate{Entry: x, retrieved: true, records: []seen.Record{rec}}, DeletePolicy{Enabled: true, After: 2 * time.Hour}, false},
-		{"C0024/just old enough", candidate{Entry: x, retrieved: true, records: []seen.Record{rec}}, DeletePolicy{Enabled: true, After: time.Hour}, true},
-		{"earlier, same digest", candidate{Entry: x, records: []seen.Record{rec}, digest: seen.Digest{1}, alike: 1}, once, true},
-		{"C0040/earlier, another digest", candidate{Entry: x, records: []seen.Record{rec}, digest: seen.Digest{2}, alike: 1}, once, false},
-		{"C0030/stamped, same digest", candidate{Entry: x, records: []seen.Record{stamped}, digest: seen.Digest{1}, alike: 1}, once, true},
-		{"C0041/two copies alike are listed", candidate{Entry: x, records: []seen.Record{rec}, digest: seen.Digest{1}, alike: 2}, once, false},
-		{"C0041/two records alike", candidate{Entry: x, records: []seen.Record{rec, delivered("x", 1, 10, 1)}, digest: seen.Digest{1}, alike: 1}, once, false},
-		{"C0041/the other copy's record", candidate{Entry: x, records: []seen.Record{delivered("x", 1, 10, 1)}, digest: seen.Digest{1}, alike: 1}, once, true},
-		{"marked by the operator", candidate{Entry: x, records: []seen.Record{marked}, alike: 1}, once, false},
-		{"no TOP, so that the octets must be had first", candidate{Entry: x, records: []seen.Record{rec}, alike: 1}, once, false},
+		{"C0024/retrieved and recorded", candidate{retrieved(), records(rec), 0}, once, true},
+		{"C0024/retrieved, no record", candidate{retrieved(), records(), 0}, once, false},
+		{"C0024/policy never", candidate{retrieved(), records(rec), 0}, DeletePolicy{}, false},
+		{"C0024/not old enough", candidate{retrieved(), records(rec), 0}, DeletePolicy{Enabled: true, After: 2 * time.Hour}, false},
+		{"C0024/just old enough", candidate{retrieved(), records(rec), 0}, DeletePolicy{Enabled: true, After: time.Hour}, true},
+		{"earlier, same digest", candidate{earlier(1), records(rec), 1}, once, true},
+		{"C0040/earlier, another digest", candidate{earlier(2), records(rec), 1}, once, false},
+		{"C0030/stamped, same digest", candidate{earlier(1), records(stamped), 1}, once, true},
+		{"C0041/two copies alike are listed", candidate{earlier(1), records(rec), 2}, once, false},
+		{"C0041/two records alike", candidate{earlier(1), records(rec, delivered("x", 1, 10, 1)), 1}, once, false},
+		{"C0041/the other copy's record", candidate{earlier(1), records(delivered("x", 1, 10, 1)), 1}, once, true},
+		{"marked by the operator", candidate{earlier(0), records(marked), 1}, once, false},
+		{"no TOP, so that the octets must be had first", candidate{earlier(0), records(rec), 1}, once, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := planDeletion([]candidate{test.c}, test.policy, now)
@@ -124,8 +157,12 @@ func TestPlanDeletionSafe(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	chosen := 0
 	for round := range 20000 {
-		c := candidate{Entry: entry(1, "x", r.IntN(2), int64(r.IntN(3))), retrieved: r.IntN(4) == 0, digest: seen.Digest{byte(r.IntN(3))}}
-		c.alike = 1 + r.IntN(2)
+		it := itemOf(entry(1, "x", r.IntN(2), int64(r.IntN(3))), byte(r.IntN(3)))
+		it.fate = isSeen
+		if r.IntN(4) == 0 {
+			it.fate = isRecorded
+		}
+		var records []seen.Record
 		for copy := range r.IntN(3) {
 			rec := delivered("x", copy, int64(r.IntN(3)), byte(r.IntN(3)))
 			if r.IntN(3) == 0 {
@@ -134,17 +171,18 @@ func TestPlanDeletionSafe(t *testing.T) {
 			if r.IntN(3) == 0 {
 				rec.DeletedAt = day0
 			}
-			c.records = append(c.records, rec)
+			records = append(records, rec)
 		}
+		c := candidate{it, newRecordsOf(records), 1 + r.IntN(2)}
 		if len(planDeletion([]candidate{c}, DeletePolicy{Enabled: true}, day0.Add(time.Hour))) == 0 {
 			continue
 		}
 		chosen++
 		safe := false
-		for _, rec := range c.records {
+		for _, rec := range records {
 			ok := rec.Kind == seen.Delivered
-			byKey := c.retrieved && rec.Key == c.Key
-			byDigest := c.digest != seen.Digest{} && rec.Digest == c.digest
+			byKey := it.fate == isRecorded && rec.Key == it.Key
+			byDigest := it.identified() && rec.Digest == it.digest
 			safe = safe || ok && (byKey || byDigest)
 		}
 		if !safe {
@@ -156,18 +194,18 @@ func TestPlanDeletionSafe(t *testing.T) {
 	}
 }
 
-func TestJudge(t *testing.T) {
+func TestJudgeCopies(t *testing.T) {
 	a, b := delivered("x", 0, 10, 1), delivered("x", 1, 20, 2)
 	marked := seen.Record{Key: seen.Key{UniqueID: "x"}, Kind: seen.Marked}
 	known := marked
 	known.Digest = seen.Digest{1}
-	listed := func(copies ...listedCopy) []listedCopy { return copies }
-	one := func(copy int, octets int64, digest byte) listedCopy {
-		return listedCopy{entry(copy+1, "x", copy, octets), seen.Digest{digest}}
+	listed := func(copies ...*item) []*item { return copies }
+	one := func(copy int, octets int64, digest byte) *item {
+		return itemOf(entry(copy+1, "x", copy, octets), digest)
 	}
 	for _, test := range []struct {
 		name    string
-		listed  []listedCopy
+		listed  []*item
 		records []seen.Record
 		doubt   bool
 		want    string // a letter for each copy: seen, new, or compared by its octets
@@ -189,19 +227,20 @@ func TestJudge(t *testing.T) {
 		{"marked, a further copy", listed(one(0, 10, 1), one(1, 10, 2)), []seen.Record{marked}, false, "sn"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			judgeCopies(test.listed, test.records, test.doubt)
 			got := ""
-			for _, v := range verdictsOf(judge(test.listed, test.records, test.doubt)) {
+			for _, it := range test.listed {
 				switch {
-				case v.seen:
+				case it.fate == isSeen:
 					got += "s"
-				case len(v.known) > 0:
+				case len(it.twins) > 0:
 					got += "c"
 				default:
 					got += "n"
 				}
 			}
 			if got != test.want {
-				t.Errorf("judge() = %q, want %q", got, test.want)
+				t.Errorf("judgeCopies() = %q, want %q", got, test.want)
 			}
 		})
 	}
@@ -212,5 +251,3 @@ func ExampleDeletePolicy() {
 	fmt.Println(month.Enabled, month.After)
 	// Output: true 720h0m0s
 }
-
-func verdictsOf(v []verdict, _ []seen.Record) []verdict { return v }

@@ -14,10 +14,11 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/internal/systrace"
 	"github.com/popfetch/popfetch/pop3"
-	"github.com/popfetch/popfetch/seen"
+	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
 // powerCase is what runs do before the power fails.
@@ -29,6 +30,8 @@ type powerCase struct {
 	// killed lets the run that is looked at be preceded by one that is killed, before each call that is made until a server is
 	// spoken to.
 	killed bool
+	// killedAt, if set, has a run before it that is killed before the first call that matches.
+	killedAt func(*systrace.Call) bool
 	// mda delivers to a program, which knows of nothing: the state alone keeps messages from coming again. By QUIT it must.
 	mda bool
 }
@@ -39,6 +42,7 @@ var powerCases = []powerCase{
 	{name: "first run", effort: thorough, earlier: fewMessages},
 	{name: "first run after a killed one", effort: powerEffort{syncs: true}, earlier: fewMessages, killed: true},
 	{name: "first run after a killed one, MDA", effort: powerEffort{quits: true}, earlier: fewMessages, killed: true, mda: true},
+	{name: "first run after one killed before new was synced", effort: powerEffort{syncs: true}, earlier: fewMessages, killedAt: syncsNew},
 	{name: "later run", effort: thorough, earlier: backlog},
 	{name: "seen.db removed", effort: thorough, earlier: func(r *killRig) {
 		backlog(r)
@@ -55,6 +59,11 @@ var powerCases = []powerCase{
 		r.add("alice", killMessage("uid-001", 5001, 900), killMessage("uid-002", 5002, 900))
 	}},
 	{name: "many messages", effort: powerEffort{random: 20}, onDisk: true, earlier: func(r *killRig) { r.add("mrose", killMessages(20)...) }},
+}
+
+// syncsNew matches the call that makes the names of delivered messages durable.
+func syncsNew(c *systrace.Call) bool {
+	return c.Name == "fsync" && strings.HasSuffix(c.Path, "/"+maildirBelow+"/new")
 }
 
 func fewMessages(r *killRig) { r.add("mrose", killMessages(5)...) }
@@ -83,11 +92,11 @@ func TestPowerLoss(t *testing.T) {
 	}
 	t.Parallel()
 	k := newPowerKills(t)
-	for _, c := range powerCases[:5] {
-		if !c.killed {
+	for _, c := range powerCases[:6] {
+		if !c.killed && c.killedAt == nil {
 			c.effort = powerEffort{random: 1}
 		}
-		k.failPower(t, c, 9)
+		t.Run(c.name, func(t *testing.T) { k.failPower(t, c, 9) })
 	}
 	t.Logf("power failed: %v", k.tally)
 }
@@ -148,6 +157,9 @@ func (p *powerRig) failRuns(c powerCase, n int) (early bool) {
 		drops[user] = p.server.Drop(user).Messages()
 	}
 	disk, tr := newDisk(p.t, p.dir), &callTrace{t: p.t}
+	if c.killedAt != nil && !tr.runKilledAt(p.killRig, c.killedAt) {
+		p.t.Fatalf("%s: the run ended before the kill", p.label)
+	}
 	if n >= 0 {
 		early = tr.runKilled(p.killRig, n) && !slices.ContainsFunc(tr.calls, func(c tracedCall) bool { return isSocket(c.Call) })
 		if !early {
@@ -243,7 +255,7 @@ func fingerprint(tree map[string][]byte, left map[string][]poptest.Message) (key
 // recover makes a run of the accounts on the disk at hand.
 func (p *powerRig) recover() {
 	p.t.Helper()
-	store, err := seen.Open(p.t.Context(), p.state)
+	store, err := sqlite.Open(p.t.Context(), p.state)
 	if err != nil {
 		p.t.Errorf("%s: %v", p.label, err)
 		return
@@ -260,9 +272,9 @@ func (p *powerRig) recover() {
 			name += "-" + user
 		}
 		accounts = append(accounts, fetch.Account{
-			Name: name, Server: p.valve.addr(), User: user, Target: target, Delete: fetch.DeletePolicy{Enabled: p.delete},
+			Name: name, Server: p.valve.addr(), User: user, Target: target, Policy: fetch.Policy{Delete: fetch.DeletePolicy{Enabled: p.delete}},
 			POP3:  pop3.Options{TLS: pop3.TLSNone, DialTimeout: patience, GreetingTimeout: patience, ReplyTimeout: patience, StallTimeout: patience},
-			Login: (&fetch.Credentials{User: user, Password: credentials().Password}).Login,
+			Login: (&login.Credentials{User: user, Password: credentials().Password}).Login,
 		})
 	}
 	runner := &fetch.Runner{Store: store}

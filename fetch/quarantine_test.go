@@ -112,11 +112,11 @@ func TestBroken_last(t *testing.T) {
 func TestQuarantine_ends(t *testing.T) {
 	forget := func(ids ...string) func(*rig) {
 		return func(r *rig) {
-			account, err := r.runner.Store.Lookup(r.t.Context(), r.account.Name, r.account.Server, r.account.User)
+			ledger, err := r.runner.Store.Look(r.t.Context(), r.account.Name, r.account.Server, r.account.User)
 			if err != nil {
 				r.t.Fatal(err)
 			}
-			if _, err := r.runner.Store.Forget(r.t.Context(), account.ID, ids...); err != nil {
+			if _, err := ledger.Forget(r.t.Context(), ids...); err != nil {
 				r.t.Fatal(err)
 			}
 		}

@@ -4,243 +4,194 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
 
-// receive takes one reply to RETR. Its error ends the session; what is wrong with one message does not.
-func (r *retrieval) receive(m *pop3.Message, err error) error {
-	if err != nil && !isReply(err) { // also after the last message, where octets follow that nobody asked for
-		return r.lose(err)
-	}
-	r.unconfirmed = false
-	r.handOverFull()
-	e := r.asked[0]
-	r.asked = r.asked[1:]
-	defer func() {
-		if len(r.asked) == 0 {
-			r.gap = false
-		}
-	}()
-	if isReply(err) {
-		r.gap = true
-		r.refuse(e, err)
-		r.release(e)
-		return nil
-	}
-	if r.broken() { // nothing can be kept; reading on keeps the session in step for QUIT
-		r.release(e)
-		return r.drain(m)
-	}
-	if err := r.deliver(e, m); err != nil {
-		return err
-	}
-	if !r.unconfirmed {
-		r.handOverFull()
-	}
-	return nil
-}
-
-// lose takes the error that ended the session while a status line, or nothing, was due.
-func (r *retrieval) lose(err error) error {
-	if len(r.asked) > 0 {
-		r.brokeAt(r.asked[0], err)
-	}
-	if r.unconfirmed && isOutOfStep(err) {
-		last := r.open.entries[len(r.open.entries)-1]
-		r.discard()
-		why := fmt.Sprintf("what followed it is no reply: %v", err)
-		r.suspect(last, r.outline.octets, why)
-		err = fmt.Errorf("%w: %w", &suspectError{last.Number, why}, err)
-	}
-	return r.fail(PhaseRetrieve, err)
-}
-
-// handOverFull hands the open batch over if it is full, or is worth it and would not have to wait. So batches are small, and
-// soon durable, where the disk is fast, and where it is slow many messages share one wait for it.
-func (r *retrieval) handOverFull() {
-	b := r.open
-	if b == nil {
-		return
-	}
-	full := len(b.records) >= r.limit.Messages || b.octets >= r.limit.Octets
-	if full || len(b.records) >= enough && r.atLeisure() {
-		r.handOver()
-	}
-}
-
-// discard gives up the open batch; its messages are retrieved again.
-func (r *retrieval) discard() {
-	b := r.open
-	r.open, r.unconfirmed = nil, false
-	if err := b.Discard(); err != nil {
-		r.end(PhaseDeliver, err)
-	}
-	r.release(b.entries...)
-}
-
-func (r *retrieval) drain(m *pop3.Message) error {
-	if _, err := io.Copy(io.Discard, m); err != nil {
-		return r.fail(PhaseRetrieve, err)
-	}
-	return nil
-}
-
-// batchFor returns the batch that e belongs into, after it has handed over one that is full or old. A message that may be
-// known already has a batch of its own, which can be discarded.
-func (r *retrieval) batchFor(e seen.Entry) (*batch, error) {
-	if b := r.open; b != nil {
-		if len(r.twins[e.Number]) > 0 || b.octets+e.Octets > r.limit.Octets || time.Since(b.begun) > batchAge && r.atLeisure() {
-			r.handOver()
-		}
-	}
-	if r.open == nil {
-		opened, err := r.account.Target.Begin(r.hard)
-		if err != nil {
-			return nil, err
-		}
-		r.open = &batch{
-			Batch:   opened,
-			begun:   time.Now(),
-			entries: make([]seen.Entry, 0, min(r.limit.Messages, 2*enough)),
-			records: make([]seen.Record, 0, min(r.limit.Messages, 2*enough)),
-		}
-	}
-	return r.open, nil
-}
-
-// deliver streams m into the open batch. Its error is one of the session; an error of the target ends the asking, and the
-// rest of the message is read so that the session stays in step.
-func (r *retrieval) deliver(e seen.Entry, m *pop3.Message) error {
-	b, err := r.batchFor(e)
+// deliver streams m into the open batch. Its error is one of the session. An error of the target
+// ends the asking, and the rest of the message is read so that the session stays in step.
+func (t *transfer) deliver(it *item, m *pop3.Message) error {
+	b, err := t.batchFor(it)
 	if err == nil {
 		var d deliver.Delivery
-		if d, err = b.Create(r.hard, r.envelope(e)); err == nil {
-			return r.stream(b, d, e, m)
+		if d, err = b.Create(t.session.job.hard, t.envelope(it)); err == nil {
+			return t.stream(b, d, it, m)
 		}
 	}
-	return r.giveUp(e, m, err)
+	return t.giveUp(it, m, err)
 }
 
 // giveUp ends the asking because the target is broken, and reads the rest of m.
-func (r *retrieval) giveUp(e seen.Entry, m *pop3.Message, err error) error {
-	r.end(PhaseDeliver, err)
-	r.release(e)
-	return r.drain(m)
+func (t *transfer) giveUp(it *item, m *pop3.Message, err error) error {
+	t.outcomes.end(t.session.job.fail(PhaseDeliver, err))
+	t.room.release(it)
+	return t.drain(m)
 }
 
-func (r *retrieval) envelope(e seen.Entry) deliver.Envelope {
+func (t *transfer) envelope(it *item) deliver.Envelope {
+	a := t.session.job.account
 	return deliver.Envelope{
-		Token:    r.token(e),
-		Account:  r.account.Name,
-		User:     r.account.User,
-		Server:   r.account.Server,
-		UniqueID: e.UniqueID,
-		Octets:   e.Octets,
+		Token:    t.session.job.token(it.Entry),
+		Account:  a.Name,
+		User:     a.User,
+		Server:   a.Server,
+		UniqueID: it.UniqueID,
+		Octets:   it.Octets,
 	}
 }
 
-// stream writes m to d; only when io.EOF has shown that m is whole does d become part of the batch.
-func (r *retrieval) stream(b *batch, d deliver.Delivery, e seen.Entry, m *pop3.Message) error {
-	r.header.reset()
-	r.outline.reset(e.Octets)
+// stream writes m to d. Only when io.EOF has shown that m is whole does d become part of the batch.
+func (t *transfer) stream(b *batch, d deliver.Delivery, it *item, m *pop3.Message) error {
+	t.content.Reset(it.Octets)
+	outline := &t.content.Outline
 	for {
-		n, err := m.Read(r.buffer)
-		_, _ = r.outline.Write(r.buffer[:n]) // it never fails, nor does the next one
-		if limit := r.account.MaxSize; limit > 0 && r.outline.octets > limit {
-			return r.tooLarge(d, e, m)
+		n, err := m.Read(t.buffer)
+		_, _ = t.content.Write(t.buffer[:n]) // it never fails
+		if t.session.job.account.tooLarge(outline.Octets) {
+			return t.tooLarge(d, it, m)
 		}
-		_, _ = r.header.Write(r.buffer[:n])
-		if _, writeErr := d.Write(r.buffer[:n]); writeErr != nil {
-			return r.giveUp(e, m, errors.Join(writeErr, d.Abort()))
+		if _, writeErr := d.Write(t.buffer[:n]); writeErr != nil {
+			return t.giveUp(it, m, errors.Join(writeErr, d.Abort()))
 		}
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			r.brokeAt(e, err)
-			return r.fail(PhaseRetrieve, errors.Join(fmt.Errorf("message %d: %w", e.Number, err), d.Abort()))
+			t.outcomes.brokeAt(it, err)
+			return t.session.job.fail(PhaseRetrieve, errors.Join(fmt.Errorf("message %d: %w", it.Number, err), d.Abort()))
 		}
 	}
-	if whole, err := r.makeSure(d, e); !whole {
+	if whole, err := t.makeSure(d, it); !whole {
 		return err
 	}
 	if err := d.Close(); err != nil {
-		return r.giveUp(e, m, err)
+		t.outcomes.end(t.session.job.fail(PhaseDeliver, err))
+		t.room.release(it)
+		return nil
 	}
-	receipt := d.Receipt()
-	b.octets += receipt.Octets
-	b.entries = append(b.entries, e)
-	b.records = append(b.records, seen.Record{
-		Key:    e.Key,
-		Kind:   seen.Delivered,
-		Listed: e.Octets,
-		Octets: receipt.Octets,
-		Digest: r.header.digest(),
-		SHA256: receipt.SHA256,
-		Place:  receipt.Place,
-	})
-	// What is larger than announced may hold a part of the next reply, and where nothing is announced it may be cut. Both
-	// show when the next one is read.
-	r.unconfirmed = len(r.asked) > 0 && r.outline.excess() > 0 || e.Octets <= 0
-	if twins := r.twins[e.Number]; len(twins) > 0 {
-		return r.compare(twins)
+	b.add(it, d, t.content.Header.Digest())
+	// What is larger than announced may hold a part of the next reply, and where nothing is
+	// announced it may be cut. Both show when the next one is read.
+	t.unconfirmed = len(t.asked) > 0 && outline.Excess() > 0 || it.Octets <= 0
+	if len(it.twins) > 0 {
+		t.compare(it)
 	}
 	return nil
 }
 
-// compare looks whether the one message of the open batch was delivered before, which nothing but its octets could show
-// (no TOP, or copies of which one was refused); then it is recorded and not delivered again.
-func (r *retrieval) compare(twins []*twin) error {
-	b := r.open
-	for _, t := range twins {
-		if rec := b.records[0]; !t.taken && t.sha256 == rec.SHA256 && t.octets == rec.Octets {
-			t.taken = true
-			r.open, r.unconfirmed = nil, false
-			if err := b.Discard(); err != nil {
-				r.end(PhaseDeliver, err)
-			}
-			rec.Place = t.place
-			if rec.DeliveredAt = t.at; t.at.IsZero() {
-				rec.DeliveredAt = r.runner.now()
-			}
-			if err := r.record([]seen.Record{rec}); err != nil {
-				r.end(PhaseRecord, errors.Unwrap(err))
-			} else {
-				r.mu.Lock()
-				r.result.Recognised++
-				r.retrieved[b.entries[0].Number], r.tried[b.entries[0].Key] = true, true
-				r.mu.Unlock()
-				r.event(Event{Kind: Recognised, Number: b.entries[0].Number, UniqueID: rec.UniqueID, Octets: rec.Octets})
-			}
-			r.release(b.entries...)
-			return nil
+// compare looks whether the one message of the open batch was delivered before, which nothing but
+// its octets could show (no TOP, or copies of which one was refused). Then it is recorded and not
+// delivered again.
+func (t *transfer) compare(it *item) {
+	record := t.open.records[0]
+	for _, known := range it.twins {
+		one := known.take(record.Came)
+		if one == nil {
+			continue
 		}
+		record.Places = one.places
+		if record.DeliveredAt = one.at; one.at.IsZero() {
+			record.DeliveredAt = t.session.job.now()
+		}
+		t.discard()
+		if one.file != "" { // it may have been renamed just before a power cut
+			if err := t.session.job.finder.Sync(t.session.job.hard, []string{one.file}); err != nil {
+				t.outcomes.end(t.session.job.fail(PhaseTarget, err))
+				return
+			}
+		}
+		t.outcomes.recognised(it, record)
+		return
 	}
-	if !r.unconfirmed {
-		r.handOver()
+	if !t.unconfirmed {
+		t.handOver()
 	}
-	return nil
 }
 
 // tooLarge gives up a message that is larger than LIST had announced and than the account allows.
-func (r *retrieval) tooLarge(d deliver.Delivery, e seen.Entry, m *pop3.Message) error {
+func (t *transfer) tooLarge(d deliver.Delivery, it *item, m *pop3.Message) error {
 	if err := d.Abort(); err != nil {
-		r.end(PhaseDeliver, err)
+		t.outcomes.end(t.session.job.fail(PhaseDeliver, err))
 	}
-	defer r.release(e)
-	cause := fmt.Errorf("more than max_size allows (%d octets), though LIST announced %d", r.account.MaxSize, e.Octets)
-	if err := r.setAside(r.aside(e, seen.TooLarge, cause)); err != nil {
+	defer t.room.release(it)
+	if err := t.outcomes.provedTooLarge(it); err != nil {
 		return err
 	}
-	r.mu.Lock()
-	r.result.Skipped++
-	r.mu.Unlock()
-	if !r.toldTooLarge(e) {
-		r.event(Event{Kind: Skipped, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets, Err: cause})
+	return t.drain(m)
+}
+
+// Behaviour 38. Some servers do not stuff a dot that is the first octet of a message (Dovecot 2.3,
+// Courier, Twisted): such a message ends at once, and what its sender wrote behind the dot is read
+// as replies. Others cut a message and send a stray reply (Inbucket), or mix the replies to
+// pipelined commands (WildDuck).
+//
+// In a pipelined session nothing tells octets that nobody asked for from the next reply. But a
+// message that is not what LIST announced is noticed at its own end, before anything behind it is
+// read. If nothing else is outstanding then, the session is asked whether it is in step. Otherwise
+// it is dropped: what came before is committed, and of what comes behind nothing is even read. A
+// further session looks at the suspect message once more, alone.
+
+// makeSure reports whether the message that has just ended is whole. If not, d is aborted, and the
+// error ends the session.
+func (t *transfer) makeSure(d deliver.Delivery, it *item) (whole bool, err error) {
+	s := t.session
+	second := s.history.suspects[it.Key] != nil
+	why := t.content.Outline.Doubt(content.Setting{Pipelined: len(t.asked) > 0, Gap: t.gap, Shortfall: s.memory.shortfall})
+	if why == "" && !second {
+		return true, nil
 	}
-	return r.drain(m)
+	if len(t.asked) == 0 {
+		if err = t.checkStep(it); err == nil {
+			t.believe(it)
+			return true, nil
+		}
+	}
+	if abortErr := d.Abort(); abortErr != nil {
+		t.outcomes.end(s.job.fail(PhaseDeliver, abortErr))
+	}
+	defer t.room.release(it)
+	if why == "" {
+		why = "what follows it is not the reply to the next command"
+	}
+	switch {
+	case !second:
+		t.outcomes.suspect(it, t.content.Outline.Octets, why)
+	case isOutOfStep(err):
+		t.outcomes.quarantine(it, why)
+	default: // nothing was found out
+		t.outcomes.lookFailed(it, err)
+	}
+	if err != nil && !isOutOfStep(err) && !isReply(err) {
+		return false, s.job.fail(PhaseRetrieve, err) // the network's
+	}
+	return false, s.job.fail(PhaseRetrieve, &suspectError{it.Number, why})
+}
+
+// checkStep is session.checkStep while a delivery is open: nothing may be handed over meanwhile.
+func (t *transfer) checkStep(it *item) error {
+	idle := t.session.idle
+	t.session.idle = nil
+	defer func() { t.session.idle = idle }()
+	return t.session.checkStep(it.Entry)
+}
+
+// believe notes what a message has shown that is whole against all appearances.
+func (t *transfer) believe(it *item) {
+	s, outline := t.session, &t.content.Outline
+	before := s.history.suspects[it.Key]
+	delete(s.history.suspects, it.Key)
+	if before != nil && before.octets >= 0 && before.octets != outline.Octets {
+		// With other commands outstanding it came otherwise.
+		s.memory.blame(fmt.Errorf("message %d had %d octets, and %d when asked for alone", it.Number, before.octets, outline.Octets))
+	}
+	if share := outline.Shortfall(); outline.Octets > 0 && share > s.memory.shortfall {
+		s.memory.shortfall = share
+		err := s.memory.change(func(st *seen.Standing) { st.Shortfall = max(st.Shortfall, share) })
+		if err != nil {
+			t.outcomes.end(err)
+		}
+	}
 }

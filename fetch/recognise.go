@@ -6,66 +6,51 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path"
+	"iter"
 	"slices"
-	"strings"
+	"time"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/seen"
 )
 
-// lookedForAtOnce is how many messages the target is asked for at once. Each time it reads the names of all its files, and what
-// it finds is held until it is recorded.
-const lookedForAtOnce = 8192
+const (
+	// lookedForAtOnce is how many messages the target is asked for at once. Each time it reads the
+	// names of all its files, and what it finds is held until it is recorded.
+	lookedForAtOnce = 8192
+	copySize        = 64 << 10
+)
 
-// found is a message that the target holds though the store has no record of it.
-type found struct {
-	number int
-	at     string // where Target.Find found it
-	seen.Record
-}
-
-// judgeFound looks for files of the messages that have no record: a crash, a lost seen.db or another state folder leaves
-// messages at the target that this store knows nothing of. What is found is recorded part by part, since it may be a whole maildrop.
-func (s *session) judgeFound(verdicts map[int]*verdict) error {
-	wanted := make([]int, 0, len(s.diff.New))
-	for _, i := range s.diff.New {
-		if verdicts[i] == nil {
-			wanted = append(wanted, i)
-		}
+// recogniseFound looks for files of the messages that have no record. A crash, a lost seen.db or
+// another state folder leaves messages at the target that the ledger knows nothing of. What is
+// found is recorded part by part, since it may be a whole maildrop.
+func (s *session) recogniseFound() error {
+	if s.job.finder == nil {
+		return nil
 	}
-	for i, v := range verdicts {
-		if !v.seen {
-			wanted = append(wanted, i)
-		}
-	}
-	for _, m := range s.diff.Aside {
-		if m.Reason != seen.Wanted && m.Reason != seen.Quarantined {
-			wanted = append(wanted, m.Index)
+	wanted := make([]*item, 0, len(s.drop.diff.New))
+	for n := range s.drop.items {
+		it := &s.drop.items[n]
+		if it.fate == isNew && !(it.aside && (it.reason() == seen.Wanted || it.reason() == seen.Quarantined)) {
+			wanted = append(wanted, it)
 		}
 	}
 	for part := range slices.Chunk(wanted, lookedForAtOnce) {
-		tokens := func(yield func(deliver.Token) bool) {
-			for _, i := range part {
-				if !yield(s.token(s.listing[i])) {
-					return
-				}
-			}
-		}
-		places, err := s.account.Target.Find(s.soft, tokens, s.known.Records == 0)
-		if errors.Is(err, deliver.ErrMissing) && !s.known.Delivered {
+		places, err := s.job.finder.Find(s.job.soft, s.tokens(part), s.filedSince())
+		if errors.Is(err, deliver.ErrMissing) && !s.job.ledger.Account().Delivered {
 			return nil // a look at an account whose target a run would make
 		}
 		if err != nil {
-			return s.fail(PhaseTarget, err)
+			return s.job.fail(PhaseTarget, err)
 		}
 		if len(places) == 0 {
 			continue
 		}
-		held := slices.DeleteFunc(part, func(i int) bool { return len(places[s.token(s.listing[i])]) == 0 })
-		s.found = s.found || len(held) > 0
-		for indexes := range slices.Chunk(held, chunk) {
-			if err := s.judgeHeld(indexes, places, verdicts); err != nil {
+		held := slices.DeleteFunc(part, func(it *item) bool { return len(places[s.job.token(it.Entry)]) == 0 })
+		s.drop.found = s.drop.found || len(held) > 0
+		for items := range slices.Chunk(held, chunk) {
+			if err := s.judgeFound(items, places); err != nil {
 				return err
 			}
 		}
@@ -73,79 +58,96 @@ func (s *session) judgeFound(verdicts map[int]*verdict) error {
 	return nil
 }
 
-// judgeHeld compares the messages at indexes with the files that bear their tokens, and records those that they are of. Only the
-// header digest makes a file the listed message.
-func (s *session) judgeHeld(indexes []int, places map[deliver.Token][]string, verdicts map[int]*verdict) error {
-	numbers := make([]int, len(indexes))
-	for n, i := range indexes {
-		numbers[n] = s.listing[i].Number
+func (s *session) tokens(items []*item) iter.Seq[deliver.Token] {
+	return func(yield func(deliver.Token) bool) {
+		for _, it := range items {
+			if !yield(s.job.token(it.Entry)) {
+				return
+			}
+		}
 	}
-	if err := s.askDigests(numbers); err != nil {
+}
+
+// filedSince returns since when somebody may have filed mail that has no record: since the last run
+// that was finished. Mail of a run that was not finished may be in any folder, and so may all mail
+// of an account that has no record.
+func (s *session) filedSince() time.Time {
+	known := s.job.ledger.Account()
+	if known.Unfinished || known.Records == 0 {
+		return time.Time{}
+	}
+	return known.FinishedAt
+}
+
+// foundFile is a message that the target holds though the ledger has no record of it.
+type foundFile struct {
+	item *item
+	at   string // where Finder.Find found it
+	seen.Record
+}
+
+// judgeFound compares messages with the files that bear their tokens, and records those that they
+// are of. Only the header digest makes a file the listed message.
+func (s *session) judgeFound(items []*item, places map[deliver.Token][]string) error {
+	if err := s.askDigests(items); err != nil {
 		return err
 	}
-	var held []found
+	var held []foundFile
 	buffer := make([]byte, copySize)
-	for _, i := range indexes {
-		e := s.listing[i]
-		v := verdict{}
-		if before := verdicts[i]; before != nil {
-			v.known = before.known
-		}
-		var match *found
-		for _, place := range places[s.token(e)] {
+	for _, it := range items {
+		var match *foundFile
+		for _, place := range places[s.job.token(it.Entry)] {
 			f, err := s.readBack(place, buffer)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue // somebody has taken it out since
 			}
 			if err != nil {
-				return s.fail(PhaseTarget, err)
+				return s.job.fail(PhaseTarget, err)
 			}
-			switch digest := s.digests[e.Number]; {
-			case digest == seen.Digest{}, digest == f.Digest && len(v.known) > 0:
-				// No TOP, or a copy whose header is that of another one (C0041): the octets will tell.
-				v.known = append(v.known, &twin{sha256: f.SHA256, octets: f.Octets, place: f.Place})
-			case digest == f.Digest:
-				f.number, f.Key, f.Listed = e.Number, e.Key, e.Octets
+			switch {
+			case !it.identified(), it.digest == f.Digest && len(it.twins) > 0:
+				// No TOP, or a copy whose header is that of another one (C0041): the octets will
+				// tell.
+				t := new(twins)
+				t.add(f.Came, &twin{places: f.Places, file: f.at})
+				it.mayBe(t)
+			case it.digest == f.Digest:
+				f.item, f.Key, f.Listed = it, it.Key, it.Octets
 				match = &f
 			}
 		}
-		if match == nil {
-			verdicts[i] = &v
-			continue
+		if match != nil {
+			held = append(held, *match)
 		}
-		held = append(held, *match)
-		verdicts[i] = isHeld
-		if _, copied := s.copies[e.UniqueID]; !copied {
-			delete(s.digests, e.Number) // nobody asks for it any more
-		}
-	}
-	if s.looking {
-		return nil
 	}
 	return s.recognise(held)
 }
 
-// readBack reads a message that the target holds, through buffer, and tells what a record of it would say.
-func (s *session) readBack(place string, buffer []byte) (found, error) {
-	file, err := s.account.Target.Open(s.soft, place)
+// readBack reads a message that the target holds, through buffer, and tells what a record of it
+// would say.
+func (s *session) readBack(place string, buffer []byte) (foundFile, error) {
+	file, err := s.job.finder.Open(s.job.soft, place)
 	if err != nil {
-		return found{}, err
+		return foundFile{}, err
 	}
 	defer file.Close() //nolint:errcheck // it was only read
-	var h header
+	var h content.Header
 	hash := sha256.New()
 	octets, err := io.CopyBuffer(io.MultiWriter(&h, hash), struct{ io.Reader }{file}, buffer) // a file would bring a buffer of its own
 	if err != nil {
-		return found{}, fmt.Errorf("reading %s back: %w", place, err)
+		return foundFile{}, fmt.Errorf("reading %s back: %w", place, err)
 	}
-	name, _, _ := strings.Cut(path.Base(place), ":")
-	f := found{at: place, Record: seen.Record{Kind: seen.Delivered, Octets: octets, Digest: h.digest(), Place: name}}
-	hash.Sum(f.SHA256[:0])
-	return f, nil
+	came := seen.Sum{Octets: octets}
+	hash.Sum(came.SHA256[:0])
+	known := s.job.finder.PlaceOf(place)
+	return foundFile{at: place, Record: seen.Record{
+		Kind: seen.Delivered, Digest: h.Digest(), Came: came,
+		Places: []seen.Place{{Target: known.Target, Name: known.Name, Sum: came}},
+	}}, nil
 }
 
 // recognise makes sure of the messages that the target was found to hold, and records them.
-func (s *session) recognise(held []found) error {
+func (s *session) recognise(held []foundFile) error {
 	if len(held) == 0 {
 		return nil
 	}
@@ -154,18 +156,119 @@ func (s *session) recognise(held []found) error {
 	for n, f := range held {
 		places[n] = f.at
 		records[n] = f.Record
-		records[n].DeliveredAt = s.runner.now()
+		records[n].DeliveredAt = s.job.now()
 	}
-	if err := s.account.Target.Sync(s.soft, places); err != nil {
-		return s.fail(PhaseTarget, err)
+	if err := s.job.finder.Sync(s.job.soft, places); err != nil {
+		return s.job.fail(PhaseTarget, err)
 	}
-	if err := s.record(records); err != nil {
+	if err := s.job.record(seen.Changes{Records: slices.Values(records)}); err != nil {
 		return err
 	}
+	s.job.count(func(r *Result) { r.Recognised += len(held) })
 	for _, f := range held {
-		s.result.Recognised++
-		s.retrieved[f.number] = true
-		s.event(Event{Kind: Recognised, Number: f.number, UniqueID: f.UniqueID, Octets: f.Octets})
+		f.item.fate = isRecorded
+		s.job.event(Event{Kind: Recognised, Number: f.item.Number, UniqueID: f.UniqueID, Octets: f.Came.Octets})
+	}
+	return nil
+}
+
+// recogniseRenamed looks whether all unique-ids have changed, and recognises the known messages
+// under the new ones. Their records move all at once: a run that breaks off before leaves the next
+// one the same work, and none of it half done.
+func (s *session) recogniseRenamed() error {
+	d, policy := s.drop, s.job.account.NewUIDs
+	if len(d.diff.New) == 0 || len(d.diff.New) < len(d.listing) || s.job.ledger.Account().Records == 0 || policy == NewUIDsFetch {
+		return nil
+	}
+	remaining, left, err := s.remaining()
+	if err != nil {
+		return err
+	}
+	if policy == NewUIDsStop && left {
+		err := fmt.Errorf(`%w, none of those of the last run; set new_uids = "match" to recognise its messages by their headers, or "fetch" to retrieve all of them`, ErrNewUIDs)
+		if s.memory.purpose != fetching {
+			s.job.warn(CodeNewUIDsStop, "%w", err)
+			return nil
+		}
+		return s.job.fail(PhaseIdentify, err)
+	}
+	if policy == NewUIDsStop || !remaining {
+		return nil
+	}
+	l, err := s.findLikeness(left)
+	if err != nil || len(l.moves) == 0 {
+		return err
+	}
+	// A reply too many would have shifted what was shown from one message to the next.
+	if err := s.checkStep(&d.listing[len(d.listing)-1]); err != nil && !isReply(err) {
+		if isOutOfStep(err) {
+			s.memory.blame(err)
+			err = fmt.Errorf("%w: %w", &suspectError{len(d.listing), "the replies to TOP are out of step"}, err)
+		}
+		return s.job.fail(PhaseIdentify, err)
+	}
+	if err := s.job.record(seen.Changes{Moves: l.each}); err != nil {
+		return err
+	}
+	for _, m := range l.moves {
+		d.items[m.index].fate = isSeen
+	}
+	s.job.warn(CodeNewUIDs, "the maildrop shows only new unique-ids; %d of its %d messages are known, and not retrieved again", len(l.moves), len(d.listing))
+	return nil
+}
+
+// remaining reports whether there are records of messages that may be listed still, and whether the
+// last finished run left any.
+func (s *session) remaining() (any, left bool, err error) {
+	for r, err := range s.job.ledger.Remaining(s.job.soft) {
+		if err != nil {
+			return false, false, s.job.fail(PhaseState, err)
+		}
+		any = true
+		if left = r.AbsentAt.IsZero(); left {
+			break
+		}
+	}
+	return any, left, nil
+}
+
+// findLikeness asks the server for what likeness needs: the headers, and where they do not settle
+// it the whole messages. They settle nothing where the last run left none of the recorded messages:
+// then a new one may well be all there is.
+func (s *session) findLikeness(left bool) (*likeness, error) {
+	d := s.drop
+	l := newLikeness(d.items)
+	l.octetsAlone = !left
+	if !s.hasTop() {
+		s.job.warn(CodeNewUIDsRetrieved, "the maildrop shows only new unique-ids, and its server has no TOP: its messages are retrieved to be compared with what was delivered")
+	}
+	index := func(it *item) int {
+		n, _ := find(d.listing, it.Number)
+		return n
+	}
+	err := s.headers(each(d.items), func(it *item, h *content.Header) {
+		id, _ := h.Value("message-id")
+		l.show(index(it), h.Digest(), id != "")
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.eachRemaining(l.count); err != nil {
+		return nil, err
+	}
+	err = s.measure(l.doubts(), func(it *item, sum seen.Sum) { l.measure(index(it), sum.SHA256) })
+	if err != nil {
+		return nil, err
+	}
+	return l, s.eachRemaining(l.assign)
+}
+
+func (s *session) eachRemaining(do func(seen.Record)) error {
+	for r, err := range s.job.ledger.Remaining(s.job.soft) {
+		if err != nil {
+			return s.job.fail(PhaseState, err)
+		}
+		do(r)
 	}
 	return nil
 }

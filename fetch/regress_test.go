@@ -314,7 +314,7 @@ func TestTorso_forgedNext(t *testing.T) {
 	t.Error("c was never delivered")
 }
 
-type zeroTarget struct{ deliver.Target }
+type zeroTarget struct{ *deliver.Maildir }
 
 func (z zeroTarget) Limit() deliver.Limit { return deliver.Limit{} }
 
@@ -323,7 +323,7 @@ func TestTarget_zeroLimit(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"))
 	r := newRig(t, server.Addr())
-	r.account.Target = zeroTarget{r.account.Target}
+	r.account.Target = zeroTarget{deliver.NewMaildir(r.maildir)}
 	result := r.run()
 	if result.Delivered == 0 && result.Err == nil && result.Failed == 0 {
 		t.Error("nothing delivered, nothing said")

@@ -3,92 +3,76 @@ package fetch
 import (
 	"context"
 	"fmt"
-	"slices"
-
-	"github.com/popfetch/popfetch/seen"
 )
 
-// remove sends DELE for what the account's policy and the seen-table allow, after the retrieval (behaviour 28: deliver,
-// record, only then DELE). It returns the messages whose DELE was accepted; only the reply to QUIT makes that count. A
-// refused DELE is told and not repeated in this session (C0026).
-func (s *session) remove() ([]seen.Entry, error) {
-	if !s.account.Delete.Enabled {
+// remove sends DELE for what the account's policy and the records allow, after the transfer
+// (behaviour 28: deliver, record, only then DELE). It returns the messages whose DELE was accepted;
+// only the reply to QUIT makes that count. A refused DELE is told and not repeated in this session
+// (C0026).
+func (s *session) remove() (deleted []*item, err error) {
+	if !s.job.account.Delete.Enabled {
 		return nil, nil
 	}
-	removable := s.removable()
-	deleted := make([]seen.Entry, 0, len(removable))
-	for part := range slices.Chunk(removable, chunk) {
-		if s.soft.Err() != nil { // what is left is deleted by the next run
-			return deleted, s.fail(PhaseDelete, fmt.Errorf("stopped with messages still to delete: %w", context.Cause(s.soft)))
+	err = s.drop.groups((*item).removable, func(part []*item) error {
+		if s.job.soft.Err() != nil { // what is left is deleted by the next run
+			return s.job.fail(PhaseDelete, fmt.Errorf("stopped with messages still to delete: %w", context.Cause(s.job.soft)))
 		}
 		candidates, err := s.candidates(part)
 		if err != nil {
-			return deleted, err
+			return err
 		}
-		accepted, err := s.sendDele(planDeletion(candidates, s.account.Delete, s.runner.now()))
+		accepted, err := s.sendDele(planDeletion(candidates, s.job.account.Delete, s.job.now()))
 		deleted = append(deleted, accepted...)
-		if err != nil {
-			return deleted, err
-		}
-	}
-	return deleted, nil
+		return err
+	})
+	return deleted, err
 }
 
-// removable returns the indexes of all messages that might be deleted, in the order of the listing.
-func (s *session) removable() []int {
-	var indexes []int
-	for i, e := range s.listing {
-		if s.retrieved[e.Number] || s.verdicts[i] == isSeen {
-			indexes = append(indexes, i)
-		}
-	}
-	return indexes
+// removable reports whether the message might be deleted: this session has recorded it, or has
+// found it to be a recorded one.
+func (it *item) removable() bool {
+	return it.fate == isRecorded || it.fate == isSeen && it.identified()
 }
 
-// candidates reads back what the store says of the messages at indexes.
-func (s *session) candidates(indexes []int) ([]candidate, error) {
-	ids := make([]string, len(indexes))
-	for n, i := range indexes {
-		ids[n] = s.listing[i].UniqueID
-	}
-	records, err := s.records(ids)
+// candidates reads back what the ledger says of messages.
+func (s *session) candidates(part []*item) ([]candidate, error) {
+	all, err := s.job.records(uniqueIDs(part))
 	if err != nil {
 		return nil, err
 	}
-	candidates := make([]candidate, len(indexes))
-	for n, i := range indexes {
-		e := s.listing[i]
-		c := candidate{Entry: e, retrieved: s.retrieved[e.Number], records: records[e.UniqueID], digest: s.digests[e.Number]}
-		for _, other := range s.copiesWith(i) {
-			d := s.digests[s.listing[other].Number]
-			if d == c.digest || d == (seen.Digest{}) {
-				c.alike++
+	candidates := make([]candidate, 0, len(part))
+	for copies := range byID(part) {
+		records := newRecordsOf(all[copies[0].UniqueID])
+		alike := likeIt(copies)
+		for _, it := range copies {
+			if it.removable() {
+				candidates = append(candidates, candidate{item: it, records: records, alike: alike(it.digest)})
 			}
 		}
-		candidates[n] = c
 	}
 	return candidates, nil
 }
 
-// sendDele marks the messages as deleted, pipelined, and returns those whose DELE was accepted.
-func (s *session) sendDele(entries []seen.Entry) ([]seen.Entry, error) {
+// sendDele marks messages as deleted, pipelined, and returns those whose DELE was accepted.
+func (s *session) sendDele(items []*item) ([]*item, error) {
 	numbers := func(yield func(int) bool) {
-		for _, e := range entries {
-			if s.hard.Err() != nil || !yield(e.Number) {
+		for _, it := range items {
+			if s.job.hard.Err() != nil || !yield(it.Number) {
 				return
 			}
 		}
 	}
-	accepted := make([]seen.Entry, 0, len(entries))
+	accepted := make([]*item, 0, len(items))
 	next := 0
-	for n, err := range s.client.Dele(s.hard, numbers) {
+	for n, err := range s.client.Dele(s.job.hard, numbers) {
 		switch {
 		case err == nil:
-			accepted = append(accepted, entries[next])
+			items[next].deleted = true
+			accepted = append(accepted, items[next])
 		case isReply(err):
-			s.warn("message %d is delivered, but the server does not delete it: %w", n, err)
+			s.job.warn(CodeDeleteRefused, "message %d is delivered, but the server does not delete it: %w", n, err)
 		default:
-			return accepted, s.fail(PhaseDelete, fmt.Errorf("message %d: %w", n, err))
+			return accepted, s.job.fail(PhaseDelete, fmt.Errorf("message %d: %w", n, err))
 		}
 		next++
 	}

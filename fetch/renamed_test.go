@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -62,7 +63,7 @@ func TestNewUIDs(t *testing.T) {
 		for i, after := range r.records()[1:] {
 			want := before[i]
 			want.UniqueID = after.UniqueID
-			if after != want {
+			if !reflect.DeepEqual(after, want) {
 				t.Errorf("the record of %s = %+v, want what it told before: %+v", after.UniqueID, after, want)
 			}
 		}

@@ -14,9 +14,11 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
+	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
 const (
@@ -50,9 +52,9 @@ func newRig(t *testing.T, addr string) *rig {
 	return r
 }
 
-func openStore(t *testing.T, dir string) *seen.Store {
+func openStore(t *testing.T, dir string) *sqlite.Store {
 	t.Helper()
-	store, err := seen.Open(t.Context(), dir)
+	store, err := sqlite.Open(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,12 +74,12 @@ func (r *rig) newAccount(name, addr string, target deliver.Target) fetch.Account
 	}
 }
 
-func credentials(mechanisms ...fetch.Mechanism) *fetch.Credentials {
+func credentials(mechanisms ...login.Mechanism) *login.Credentials {
 	return credentialsOf(secret, mechanisms...)
 }
 
-func credentialsOf(password string, mechanisms ...fetch.Mechanism) *fetch.Credentials {
-	return &fetch.Credentials{User: user, Mechanisms: mechanisms,
+func credentialsOf(password string, mechanisms ...login.Mechanism) *login.Credentials {
+	return &login.Credentials{User: user, Mechanisms: mechanisms,
 		Password: func(context.Context) (string, error) { return password, nil }}
 }
 
@@ -227,12 +229,12 @@ func delivered(content []byte) string {
 // records returns the account's records, by unique-id and copy.
 func (r *rig) records() []seen.Record {
 	r.t.Helper()
-	account, err := r.runner.Store.Lookup(r.t.Context(), r.account.Name, r.account.Server, r.account.User)
+	ledger, err := r.runner.Store.Look(r.t.Context(), r.account.Name, r.account.Server, r.account.User)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	var records []seen.Record
-	for record, err := range r.runner.Store.All(r.t.Context(), account.ID) {
+	for record, err := range ledger.All(r.t.Context()) {
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -260,7 +262,7 @@ func (r *rig) places() []string {
 	r.t.Helper()
 	var places []string
 	for _, record := range r.records() {
-		places = append(places, record.Place)
+		places = append(places, record.Places[0].Name)
 	}
 	slices.Sort(places)
 	return slices.Compact(places)

@@ -1,11 +1,13 @@
 package fetch
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,305 +15,276 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// session is one run of one account. Its fields are filled phase by phase, and only the goroutine of the run uses them,
-// except what retrieval guards by its own lock.
+const (
+	// finishTimeout is what each listed message adds to recordTimeout at the end of a session: all
+	// of them may have been deleted.
+	finishTimeout = time.Millisecond
+	// maxFurther bounds the sessions that a run opens after its first.
+	maxFurther = 10
+)
+
+// history is what a run carries from one of its sessions to the next.
+type history struct {
+	sessions    int
+	counted     bool                    // Result.New is
+	unfinished  bool                    // the run has begun to deliver, and no session has finished since
+	suspects    map[seen.Key]*suspicion // messages that need a second look
+	settled     map[seen.Key]bool       // messages that an earlier session has delivered, refused or quarantined
+	quarantined map[seen.Key]bool       // messages that are quarantined, each counted once
+	silent      map[int]int             // by message-number, how often a look at it showed nothing
+	notBefore   time.Time               // when the server wants the next log-in, by what it announces
+}
+
+func newHistory() *history {
+	return &history{
+		suspects:    make(map[seen.Key]*suspicion),
+		settled:     make(map[seen.Key]bool),
+		quarantined: make(map[seen.Key]bool),
+		silent:      make(map[int]int),
+	}
+}
+
+// suspicion is what a run knows of a message that may have come only in part.
+type suspicion struct {
+	octets int64 // as they came; -1: unknown
+}
+
+// suspectError says that a message is suspect or cut, so that the session cannot go on.
+type suspectError struct {
+	number int
+	why    string
+}
+
+func (e *suspectError) Error() string {
+	return fmt.Sprintf("message %d may be cut: %s", e.number, e.why)
+}
+
+// session is one connection: a logged-in client, and what it has found listed. Its methods stand in
+// the files of the phases: listing, examine, recognise, remove.
 type session struct {
-	runner  *Runner
-	account *Account
-	result  Result
-
-	// soft ends the asking: no further message is retrieved or deleted. hard cuts the session.
-	soft, hard context.Context
-	cancel     []func()
-
-	client   *pop3.Client
-	known    seen.Account
-	listing  []seen.Entry // ascending message-numbers; whole before anything is deleted
-	diff     seen.Diff
-	asides   map[seen.Key]seen.Aside // what earlier runs have set aside, listed or not
-	copies   map[string][]int        // the indexes of unique-ids that are listed more than once
-	digests  map[int]seen.Digest     // by message-number, what TOP has shown in this session
-	verdicts map[int]*verdict        // by index; what identify found
-	looking  bool                    // nothing is to be changed, in the store either
-	checking bool                    // for somebody who wants to know whether the log-in works
-	found    bool                    // the target holds messages of this maildrop that have no record
-	twins    map[int][]*twin         // by message-number, what a message may turn out to be
-	idle     func()                  // what Options.Idle does in this phase
-
-	short error // what the target has no room for; what it has taken may be deleted all the same
-
-	oldDigests []seen.Digest // by index, of the messages that a first run leaves out
-
-	retrieved map[int]bool // message-numbers that this session delivered or recognised, and recorded
-
-	passes    int                     // sessions of this run
-	counted   bool                    // Result.New is
-	suspects  map[seen.Key]*suspicion // messages that need a second look
-	tried     map[seen.Key]bool       // messages that this run has delivered, refused or quarantined: further sessions leave them alone
-	apart     map[seen.Key]bool       // those that are quarantined
-	silent    map[int]int             // by message-number, how often a look at it showed nothing
-	warned    map[string]bool         // what was told in this run
-	shortfall int                     // see seen.Standing
-
-	standingRead *seen.Standing // what standing has read last, unless it was changed since
-
-	announced string // see announcement; what an earlier run has left
-
-	lockstep     bool  // one command at a time
-	fellBack     error // why, if that was found out in this run and is not remembered yet
-	brokenBefore bool  // the server broke pipelining some time ago
-
-	telling telling
+	job     *job
+	memory  *memory
+	history *history
+	client  *pop3.Client
+	drop    *maildrop
+	idle    func() // what Options.Idle does in this phase, or nil
+	expires bool   // the server may remove at QUIT what it has shown (EXPIRE 0)
 }
 
-// newSession makes the contexts of a run: soft ends with ctx, or a grace before the deadline; hard a grace after soft,
-// or at the deadline.
-func newSession(ctx context.Context, r *Runner, account *Account) *session {
-	s := &session{
-		runner:   r,
-		account:  account,
-		result:   Result{Account: account.Name},
-		suspects: make(map[seen.Key]*suspicion),
-		tried:    make(map[seen.Key]bool),
-		apart:    make(map[seen.Key]bool),
-		warned:   make(map[string]bool),
-		telling:  telling{met: make(map[string]bool)},
-		silent:   make(map[int]int),
-	}
-	s.soft = ctx
-	d := account.Deadline
-	if d > 0 {
-		s.soft = s.until(context.WithTimeoutCause(s.soft, d-min(stopGrace, d/4), errDeadline))
-	}
-	s.hard = s.until(outlasting(s.soft, stopGrace))
-	if d > 0 {
-		s.hard = s.until(context.WithTimeoutCause(s.hard, d, errDeadline))
-	}
-	return s
-}
-
-// until keeps cancel for release.
-func (s *session) until(ctx context.Context, cancel context.CancelFunc) context.Context {
-	s.cancel = append(s.cancel, cancel)
-	return ctx
-}
-
-var errDeadline = errors.New("the account's deadline has passed")
-
-// release lets go of what a session holds, however it ended.
-func (s *session) release() {
-	if s.client != nil {
-		_ = s.client.Close() // after Quit it is closed already; else there is nothing left to save
-	}
-	for _, cancel := range s.cancel {
-		cancel()
-	}
-}
-
-func (s *session) fail(phase Phase, err error) error {
-	return &Error{Account: s.account.Name, Phase: phase, Err: err}
-}
-
-// warn tells what is odd, once in a run. As long as it lasts a person is told once a day, whatever the arguments.
-func (s *session) warn(format string, args ...any) {
-	err := fmt.Errorf(format, args...)
-	if !s.warned[err.Error()] {
-		s.warned[err.Error()] = true
-		s.event(Event{Kind: Warning, Err: err, Repeated: s.repeated(warningLine + format)})
-	}
-}
-
-// run is the way of one account under its lock. One session does it, unless what the server says cannot be believed any
-// more, because a message is suspect or because pipelining has got it out of step: then a further session goes on.
-func (s *session) run() (err error) {
-	s.event(Event{Kind: Started})
-	unlock, err := s.runner.Store.Lock(s.account.stateName())
-	if err != nil {
-		s.recall()
-		return s.fail(PhaseLock, err)
-	}
-	defer func() {
-		if unlockErr := unlock(); err == nil && unlockErr != nil {
-			err = s.fail(PhaseLock, unlockErr)
+// open connects, asks for the capabilities and logs in.
+func open(j *job, m *memory, h *history) (*session, error) {
+	s := &session{job: j, memory: m, history: h, drop: &maildrop{}}
+	options := j.account.POP3
+	options.Idle = func() {
+		if s.idle != nil {
+			s.idle()
 		}
-	}()
-	st, err := s.enter()
+	}
+	if m.pace.lockstep {
+		options.Window = 1
+	}
+	s.warnOfClearText()
+	client, err := pop3.Dial(s.job.soft, s.job.account.Server, &options)
 	if err != nil {
-		return err
+		return nil, s.job.fail(PhaseOpen, err)
 	}
-	if err := s.prepare(); err != nil {
-		return err
+	s.client = client
+	if err := s.logIn(); err != nil {
+		return nil, s.leave(err)
 	}
-	if err := s.begin(st); err != nil {
-		return err
-	}
-	for {
-		s.passes++
-		if err := s.pass(); !s.goesOn(err) {
+	return s, nil
+}
+
+// logIn asks for the capabilities, unless those of an earlier run are expected, and logs in.
+func (s *session) logIn() error {
+	expected := s.memory.expected()
+	if expected == nil {
+		if err := s.askCapabilities(); err != nil {
 			return err
 		}
-		if err := s.pause(); err != nil {
-			return err
+		if s.client.Capabilities().Has("UTF8") {
+			// Without it Courier replaces mail with raw 8-bit headers by a notice (RFC 6856 section
+			// 2).
+			if err := s.client.UTF8(s.job.soft); err != nil && !isReply(err) {
+				return s.job.fail(PhaseOpen, err)
+			}
 		}
 	}
-}
-
-// goesOn tells whether a further session can do what this one has left.
-func (s *session) goesOn(err error) bool {
-	if err == nil || s.soft.Err() != nil || s.passes > maxFurther {
-		return false
+	err := s.job.account.Login(s.job.soft, s.client, expected)
+	if errors.Is(err, pop3.ErrUnexpected) {
+		return s.job.fail(PhaseOpen, err)
 	}
-	if errors.Is(err, errUnexpected) {
-		s.expectNothing()
-		return true
-	}
-	var suspect *suspectError
-	return s.fallBack(err) || errors.As(err, &suspect)
-}
-
-// pass is one session: open, list, identify, retrieve, delete, quit.
-func (s *session) pass() error {
-	if err := s.open(); err != nil {
+	caps := s.client.Capabilities()
+	if err := s.memory.noteLogin(err, caps); err != nil {
 		return err
 	}
-	if err := s.list(); err != nil {
-		return s.leave(err)
+	loggedInAt := s.job.now()
+	delay := announcedDelay(caps)
+	if mayChangeAtLogin(caps) {
+		if err := s.askCapabilities(); err != nil {
+			return err
+		}
+		if after := s.client.Capabilities(); after.Has("LOGIN-DELAY") {
+			delay = announcedDelay(after)
+		}
 	}
-	plan, err := s.plan()
-	if err != nil {
-		return s.leave(err)
+	if delay > 0 {
+		s.history.notBefore = loggedInAt.Add(min(delay, longestHold))
 	}
-	if err := s.hintOfStrangers(plan); err != nil {
-		return s.leave(err)
-	}
-	if err := s.retrieve(plan); err != nil {
-		return s.leave(err)
-	}
-	deleted, err := s.remove()
-	quitErr := s.quit(deleted) // also after an error: what was marked by DELE is to be stamped
-	if err := cmp.Or(err, quitErr); err != nil {
-		return err
-	}
-	return cmp.Or(s.settleLockstep(), s.short)
+	s.noteExpiry()
+	return nil
 }
 
-// enter makes the state ready, and reads what earlier runs have found out about the server.
-func (s *session) enter() (st seen.Standing, err error) {
-	s.known, err = s.runner.Store.Enter(s.soft, s.account.stateName(), s.account.Server, s.account.User)
-	if err != nil {
-		return st, s.fail(PhaseState, err)
-	}
-	st, err = s.standing()
-	s.telling.remember(st, s.runner.now())
-	return st, err
-}
-
-// recall is enter for a run that does not come to it. Where that fails everything is told, which is the better mistake.
-func (s *session) recall() {
-	known, err := s.runner.Store.Lookup(s.soft, s.account.stateName(), s.account.Server, s.account.User)
-	if err != nil {
-		return
-	}
-	s.known = known
-	if st, err := s.standing(); err == nil {
-		s.telling.remember(st, s.runner.now())
-	}
-}
-
-// prepare makes the target ready, before the server is troubled, and tells what is odd about the account.
-func (s *session) prepare() error {
-	a, known := s.account, s.known
-	oneShot := strings.Contains(known.Twin, " ") // made of options; its records belong to another target
-	if known.Twin != "" && !oneShot && a.State == "" && !slices.Contains(a.Shared, known.Twin) {
-		s.warn("nothing is known of this account, but account %q has the same server and user; if this is that account renamed, stop and run: popfetch seen rename %s %s",
-			known.Twin, known.Twin, a.Name)
-	}
-	if len(a.Shared) > 0 {
-		s.warn("it shares its maildrop (server and user) with %s: they will find it in use by each other, and what one deletes the others cannot fetch",
-			strings.Join(a.Shared, ", "))
-	}
-	if err := a.Target.Prepare(s.soft, !known.Delivered); err != nil {
-		return s.fail(PhaseTarget, err)
+// askCapabilities sends CAPA. A server that refuses it is as good as any of 1996.
+func (s *session) askCapabilities() error {
+	if _, err := s.client.Capa(s.job.soft); err != nil && !isReply(err) {
+		return s.job.fail(PhaseOpen, err)
 	}
 	return nil
 }
 
-func isReply(err error) bool {
-	if err == nil { // nearly always, and then it costs nothing
-		return false
+// mayChangeAtLogin reports whether capabilities are to be asked again after the log-in. Some
+// servers announce only then what they have (RFC 2449 section 5), and USER says that a value is the
+// user's own (sections 6.5 and 6.7).
+func mayChangeAtLogin(caps pop3.Capabilities) bool {
+	ownValue := func(params []string) bool {
+		return slices.ContainsFunc(params, func(p string) bool { return strings.EqualFold(p, "USER") })
 	}
-	var reply *pop3.ReplyError
-	return errors.As(err, &reply)
+	return caps != nil && (!caps.Has("PIPELINING") || !caps.Has("UIDL") || !caps.Has("TOP") ||
+		ownValue(caps["LOGIN-DELAY"]) || ownValue(caps["EXPIRE"]))
 }
 
-// plan identifies what needs it and decides what to do.
-func (s *session) plan() (Plan, error) {
-	verdicts, err := s.identify()
+// warnOfClearText tells that somebody may listen (RFC 8314 section 3).
+func (s *session) warnOfClearText() {
+	host, _, err := net.SplitHostPort(s.job.account.Server)
+	if err != nil || s.job.account.POP3.TLS != pop3.TLSNone {
+		return
+	}
+	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		s.job.warn(CodeClearText, "password and mail cross the network to %s in clear, because tls is none", s.job.account.Server)
+	}
+}
+
+// noteExpiry reads EXPIRE (RFC 2449 section 6.7): after how many days the server removes messages
+// by itself. At 0 it may remove at QUIT what it has shown. Gmail announces that for everyone and
+// keeps the mail; so nobody is warned, but QUIT is left out where something would be lost (see
+// quit).
+func (s *session) noteExpiry() {
+	expire := s.client.Capabilities()["EXPIRE"]
+	if len(expire) == 0 {
+		return
+	}
+	days, err := strconv.Atoi(expire[0])
+	if err != nil { // NEVER
+		return
+	}
+	s.expires = days == 0
+	if days > 0 && s.job.account.Delete.After > time.Duration(days)*24*time.Hour {
+		s.job.warn(CodeExpire, "the server removes messages after %d days (EXPIRE), before the account would", days)
+	}
+}
+
+// quit ends the session after the deletions. Only a positive reply to QUIT makes them count as
+// done.
+//
+// A server that announces EXPIRE 0 may remove at QUIT what it has shown in this session. So if some
+// of that is not recorded, the session is closed without QUIT, and nothing is deleted (R2449-5).
+func (s *session) quit(deleted []*item) error {
+	said, err := s.sayQuit()
 	if err != nil {
-		return Plan{}, err
+		return err
 	}
-	s.verdicts = verdicts
-	for i, v := range verdicts {
-		if len(v.known) > 0 {
-			s.twins[s.listing[i].Number] = v.known
+	if !said {
+		if len(deleted) > 0 {
+			s.job.warn(CodeNoQuit, "no message was deleted in this session: the server may remove at QUIT what it has sent (EXPIRE 0), and not all of that is delivered")
 		}
+		return nil
 	}
-	plan := planRetrieval(s.listing, s.diff, verdicts, s.account)
-	plan.Retrieve = slices.DeleteFunc(plan.Retrieve, func(e *seen.Entry) bool { return s.tried[e.Key] })
-	s.suspectsFirst(plan.Retrieve)
-	return plan, nil
-}
-
-// quit ends the session; only its positive reply makes the deletions count as done.
-func (s *session) quit(deleted []seen.Entry) error {
-	if err := s.client.Quit(s.hard); err != nil {
-		return s.fail(PhaseQuit, err)
-	}
-	if s.diff.Unchanged && len(deleted) == 0 {
+	if s.drop.diff.Unchanged && len(deleted) == 0 && !s.history.unfinished {
 		return nil
 	}
 	if err := s.finish(deleted); err != nil {
-		return s.fail(PhaseRecord, err)
+		return s.job.fail(PhaseRecord, err)
 	}
-	s.result.Deleted = len(deleted)
-	for _, e := range deleted {
-		s.event(Event{Kind: Deleted, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets})
+	s.history.unfinished = false
+	s.job.count(func(r *Result) { r.Deleted = len(deleted) })
+	for _, it := range deleted {
+		s.job.event(Event{Kind: Deleted, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets})
 	}
 	return nil
 }
 
-// finish tells the store what the maildrop holds now. A run that was stopped does it too: the listing was complete.
-func (s *session) finish(deleted []seen.Entry) error {
-	limit := recordTimeout + time.Duration(len(s.listing))*finishTimeout
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.hard), limit)
-	defer cancel()
-	keys := make([]seen.Key, len(deleted))
-	for i, e := range deleted {
-		keys[i] = e.Key
+// sayQuit sends QUIT, unless the server could remove what it has shown. It reports whether it did.
+func (s *session) sayQuit() (said bool, err error) {
+	if s.expires && s.drop.exposed() {
+		return false, s.client.Close()
 	}
-	gone := deleted // in the order of the listing
-	left := slices.DeleteFunc(s.listing, func(e seen.Entry) bool {
-		if len(gone) == 0 || gone[0].Number != e.Number {
-			return false
-		}
-		gone = gone[1:]
-		return true
-	})
-	diff := s.diff
-	if s.account.All { // what was seen has new records too
-		diff = seen.Diff{}
+	if err := s.client.Quit(s.job.hard); err != nil {
+		return false, s.job.fail(PhaseQuit, err)
 	}
-	return s.runner.Store.Finish(ctx, s.known.ID, diff, left, keys, s.runner.now())
+	return true, nil
 }
 
-// leave ends a session that has met err: it says QUIT where the session is still in step, so that the server frees the maildrop at once.
-// What was marked by DELE in this session is safe by then, so QUIT may carry it out; the records stay unstamped.
+// finish tells the ledger what the maildrop holds now. A run that was stopped does it too: the
+// listing was complete.
+func (s *session) finish(deleted []*item) error {
+	limit := recordTimeout + time.Duration(len(s.drop.listing))*finishTimeout
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.job.hard), limit)
+	defer cancel()
+	keys := make([]seen.Key, len(deleted))
+	for i, it := range deleted {
+		keys[i] = it.Key
+	}
+	diff := s.drop.diff
+	if s.job.account.All { // what was seen has new records too
+		diff = seen.Diff{}
+	}
+	return s.job.ledger.Finish(ctx, diff, s.drop.left(len(deleted)), keys, s.job.now())
+}
+
+// leave ends a session that has met err, and returns err. It says QUIT where the session is in
+// step, so that the server frees the maildrop at once. What was marked by DELE is safe by then, so
+// QUIT may carry it out; the records stay unstamped, and the next listing tells what became of the
+// messages.
 func (s *session) leave(err error) error {
 	var suspect *suspectError
-	if errors.As(err, &suspect) {
+	if errors.As(err, &suspect) || s.expires && s.drop.exposed() {
 		_ = s.client.Close() // not a word more is said to a server whose replies cannot be told apart
 		return err
 	}
-	_ = s.client.Quit(s.hard) // err is what matters; the next listing tells what became of the maildrop
+	_ = s.client.Quit(s.job.hard) // err is what matters
 	return err
+}
+
+// adapt changes what the run does, so that a further session can do what the one that ended with
+// err has left. It reports whether there is to be one.
+func (h *history) adapt(err error, m *memory) bool {
+	if err == nil || m.job.soft.Err() != nil || h.sessions > maxFurther {
+		return false
+	}
+	if errors.Is(err, pop3.ErrUnexpected) {
+		m.expectNothing()
+		return true
+	}
+	var suspect *suspectError
+	return m.fallBack(err) || errors.As(err, &suspect)
+}
+
+// recallSuspects notes the messages of which earlier runs say that they may be cut.
+func (h *history) recallSuspects(d *maildrop) {
+	for n := range d.diff.Aside {
+		key := d.diff.Aside[n].Key
+		if d.diff.Aside[n].Reason == seen.Suspect && h.suspects[key] == nil && !h.settled[key] {
+			h.suspects[key] = &suspicion{octets: -1}
+		}
+	}
+}
+
+// remember keeps what a session has settled for the sessions after it.
+func (h *history) remember(d *maildrop) {
+	for i := range d.items {
+		if d.items[i].settled {
+			h.settled[d.items[i].Key] = true
+		}
+	}
 }

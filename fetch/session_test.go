@@ -14,6 +14,7 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -137,7 +138,9 @@ func TestRunner_concurrent(t *testing.T) {
 	for i := range 6 {
 		server := newServer(t, poptest.Numbered(20, 200)...)
 		account := r.newAccount(fmt.Sprint("account-", i), server.Addr(), deliver.NewMaildir(filepath.Join(r.state, fmt.Sprint("mail-", i))))
-		calls.Go(func() {
+		calls.Add(1)
+		go func() {
+			defer calls.Done()
 			for range 2 {
 				if result := r.runner.Run(t.Context(), []fetch.Account{account})[0]; result.Err != nil {
 					t.Errorf("%s: %v, want no error", result.Account, result.Err)
@@ -146,7 +149,7 @@ func TestRunner_concurrent(t *testing.T) {
 			if got := len(filesIn(t, filepath.Join(r.state, fmt.Sprint("mail-", i), "new"))); got != 20 {
 				t.Errorf("account-%d has %d messages, want 20", i, got)
 			}
-		})
+		}()
 	}
 	calls.Wait()
 }
@@ -199,7 +202,7 @@ func TestRunner_poll_backs_off(t *testing.T) {
 			checkOutcome(t, result, "")
 			cancel()
 		default:
-			checkFault(t, result.Err, fetch.LoginLater)
+			checkFault(t, result.Err, login.Later)
 		}
 	})
 	for i, want := range []time.Duration{20, 40, 80, 160} {
@@ -403,7 +406,7 @@ func TestWarnings(t *testing.T) {
 		policy       fetch.DeletePolicy
 		warning      string
 	}{
-		{"R2449-5/EXPIRE 0", "EXPIRE 0", fetch.DeletePolicy{}, "EXPIRE 0"},
+		{"R2449-5/EXPIRE 0", "EXPIRE 0", fetch.DeletePolicy{}, ""},
 		{"R2449-5/before 30 days", "EXPIRE 5", fetch.DeletePolicy{Enabled: true, After: 30 * day}, "after 5 days"},
 		{"R2449-5/after 30 days", "EXPIRE 60", fetch.DeletePolicy{Enabled: true, After: 30 * day}, ""},
 		{"R2449-5/never", "EXPIRE NEVER", fetch.DeletePolicy{}, ""},

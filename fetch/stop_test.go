@@ -10,6 +10,7 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
@@ -197,7 +198,7 @@ func TestStop_password(t *testing.T) {
 	}
 	r.account.Login = c.Login
 	began := time.Now()
-	var refused *fetch.LoginError
+	var refused *login.Error
 	if err := r.fails(fetch.PhaseLogin, ""); errors.As(err, &refused) || !strings.Contains(err.Error(), "deadline") {
 		t.Errorf("Run() = %v, want the deadline, and nothing about the log-in", err)
 	}

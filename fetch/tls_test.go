@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/pop3"
 )
@@ -169,7 +170,7 @@ func TestTLS_refused(t *testing.T) {
 			script := poptest.Dialogue(t, "lax\n"+test.script)
 			r := newRig(t, script.Addr()).under(test.mode, script.CA().ClientTLS("localhost"))
 			asked := false
-			r.account.Login = (&fetch.Credentials{User: user, Password: func(context.Context) (string, error) {
+			r.account.Login = (&login.Credentials{User: user, Password: func(context.Context) (string, error) {
 				asked = true
 				return secret, nil
 			}}).Login
@@ -191,14 +192,16 @@ func TestTLS_refused(t *testing.T) {
 			t.Fatal(err)
 		}
 		var server sync.WaitGroup
-		server.Go(func() {
+		server.Add(1)
+		go func() {
+			defer server.Done()
 			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
 			defer conn.Close()
 			_, _ = io.Copy(io.Discard, tls.Server(conn, config))
-		})
+		}()
 		t.Cleanup(func() {
 			_ = listener.Close()
 			server.Wait()

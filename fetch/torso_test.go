@@ -108,11 +108,11 @@ func TestTorso(t *testing.T) {
 // isQuarantined checks what is set aside: that, as quarantined.
 func (r *rig) isQuarantined(ids ...string) {
 	r.t.Helper()
-	account, err := r.runner.Store.Lookup(r.t.Context(), r.account.Name, r.account.Server, r.account.User)
+	ledger, err := r.runner.Store.Look(r.t.Context(), r.account.Name, r.account.Server, r.account.User)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	asides, err := r.runner.Store.Asides(r.t.Context(), account.ID)
+	asides, err := ledger.Asides(r.t.Context())
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/popfetch/popfetch/internal/escape"
 )
 
 // maxChallenge limits a line of a SASL exchange, with its end (RFC 5034 section 4).
@@ -121,7 +123,7 @@ func (c *Client) Apop(ctx context.Context, name, secret string) error {
 	if err := checkArgument("APOP", "name", args, c.utf8User()); err != nil {
 		return err
 	}
-	masked := escape([]byte(name), maxCommand) + " ***"
+	masked := escape.Text([]byte(name), maxCommand) + " ***"
 	if _, err := c.roundTrip(command{keyword: "APOP", args: args, masked: masked}); err != nil {
 		return err
 	}
@@ -136,65 +138,68 @@ func apopDigest(timestamp, secret string) string {
 
 // Auth authenticates by a SASL mechanism (RFC 5034). A refusal is a *ReplyError. If mech returns an error, or the server
 // sends a challenge that is no base64, the exchange is cancelled, and the error wraps ErrCancelled and the cause; the session is usable.
-// After Expect the server is asked for its capabilities, too.
 func (c *Client) Auth(ctx context.Context, mech SASLClient) error {
 	end, err := c.beginLogin(ctx, "AUTH", "")
 	if err != nil {
 		return err
 	}
 	defer end()
-	name, initial, err := mech.Start()
+	x, err := c.startExchange(mech)
 	if err != nil {
-		return fmt.Errorf("AUTH: starting the mechanism: %w", err)
-	}
-	if !isMechanismName(name) {
-		return fmt.Errorf("AUTH: mechanism name: %w", ErrArgument)
-	}
-	cmd := command{keyword: "AUTH", args: name}
-	if initial != nil {
-		encoded := encodeInitial(initial)
-		if len(initial) > 0 {
-			c.Conceal(encoded)
-		}
-		cmd.args += " " + encoded
-		cmd.masked = name + " ***"
-	}
-	if len(cmd.line())+len("\r\n") > maxCommand {
-		cmd = command{keyword: "AUTH", args: name}
-	} else {
-		initial = nil
-	}
-	if err := c.sendAuth(cmd); err != nil {
 		return err
 	}
-	if err := c.exchange(name, mech, initial); err != nil {
+	if err := c.send(x.command); err != nil {
 		return err
 	}
-	c.state = stateTransaction
-	return nil
+	return c.exchange(x)
 }
 
-// sendAuth sends the beginning of an exchange, and what Expect put off.
-func (c *Client) sendAuth(cmd command) error {
-	if c.expecting && c.window() > 1 {
-		_, err := c.catchUp(cmd) // to refuse CAPA is not to refuse AUTH
-		return err
+// exchange is a SASL exchange that has not begun.
+type exchange struct {
+	name    string
+	mech    SASLClient
+	command command
+	initial []byte // the initial response, if it did not fit the command
+}
+
+// startExchange starts a mechanism. Nothing is sent yet.
+func (c *Client) startExchange(mech SASLClient) (*exchange, error) {
+	name, initial, err := mech.Start()
+	if err != nil {
+		return nil, fmt.Errorf("AUTH: starting the mechanism: %w", err)
 	}
-	if c.expecting {
-		if _, err := c.catchUp(); err != nil {
-			return err
-		}
+	if !isMechanismName(name) {
+		return nil, fmt.Errorf("AUTH: mechanism name: %w", ErrArgument)
 	}
-	return c.send(cmd)
+	x := &exchange{name: name, mech: mech, command: command{keyword: "AUTH", args: name}}
+	if initial == nil {
+		return x, nil
+	}
+	encoded := encodeInitial(initial)
+	if len(initial) > 0 {
+		c.Conceal(encoded)
+	}
+	whole := command{keyword: "AUTH", args: name + " " + encoded, masked: name + " ***"}
+	if len(whole.line())+len("\r\n") > maxCommand {
+		x.initial = initial
+	} else {
+		x.command = whole
+	}
+	return x, nil
 }
 
 // exchange answers challenges until the server is content. An initial response that did not fit the command is the answer
 // to the first one.
-func (c *Client) exchange(name string, mech SASLClient, initial []byte) error {
+func (c *Client) exchange(x *exchange) error {
+	initial := x.initial
 	for {
 		challenge, done, err := c.readChallenge()
-		if err != nil || done {
+		if err != nil {
 			return err
+		}
+		if done {
+			c.state = stateTransaction
+			return nil
 		}
 		response := initial
 		initial = nil
@@ -204,10 +209,10 @@ func (c *Client) exchange(name string, mech SASLClient, initial []byte) error {
 				err = base64.CorruptInputError(strings.IndexByte(challenge, '\r'))
 			}
 			if err != nil {
-				return c.cancel(fmt.Errorf("AUTH %s: reading a challenge: %w", name, err))
+				return c.cancel(fmt.Errorf("AUTH %s: reading a challenge: %w", x.name, err))
 			}
-			if response, err = mech.Next(decoded); err != nil {
-				return c.cancel(fmt.Errorf("AUTH %s: %w", name, err))
+			if response, err = x.mech.Next(decoded); err != nil {
+				return c.cancel(fmt.Errorf("AUTH %s: %w", x.name, err))
 			}
 		}
 		encoded := base64.StdEncoding.EncodeToString(response)

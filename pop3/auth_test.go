@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -250,69 +249,4 @@ func TestTrace(t *testing.T) {
 	if trace.String() != want {
 		t.Errorf("C0046: trace\n%s\nwant\n%s", trace.String(), want)
 	}
-}
-
-// Auth sends CAPA along where it is expected what the server says, and it counts what the server says (RFC 2449 section 6.6).
-func TestExpect(t *testing.T) {
-	expected := Capabilities{"PIPELINING": nil, "SASL": {"X"}, "STALE": nil}
-	const together = "C: CAPA\nC: AUTH X YQ==\n"
-	for _, tt := range []struct {
-		name, script string
-		want         Capabilities
-		check        func(error) bool
-	}{
-		{"as expected", together + "S: +OK\nS: SASL X\nS: PIPELINING\nS: .\nS: +OK", Capabilities{"SASL": {"X"}, "PIPELINING": nil}, nil},
-		{"something else", together + "S: +OK\nS: USER\nS: .\nS: +OK", Capabilities{"USER": nil}, nil},
-		{"CAPA refused", together + "S: -ERR\nS: +OK", nil, nil},
-		{"a challenge all the same", together + "S: +OK\nS: .\nS: + \nC: Yg==\nS: +OK", Capabilities{}, nil},
-		{"AUTH refused", together + "S: +OK\nS: SASL Y\nS: .\nS: -ERR [AUTH] no\nC: QUIT\nS: +OK", Capabilities{"SASL": {"Y"}},
-			func(err error) bool { var r *ReplyError; return errors.As(err, &r) && r.Command == "AUTH" }},
-		{"cut behind CAPA", together + "S: +OK\nS: .\ncut", Capabilities{}, isCut},
-		{"cut inside CAPA", together + "S: +OK\nS: SASL X\ncut", nil, isCut},
-		{"no reply to CAPA", together + "S: 334 go on", nil, isProtocolError},
-	} {
-		t.Run("R2449-3/"+tt.name, func(t *testing.T) {
-			c := dial(t, "S: +OK ready\n"+tt.script)
-			c.Expect(expected)
-			if !c.Expecting() || !c.Capabilities().Has("STALE") {
-				t.Errorf("Capabilities() = %v before CAPA, want what is expected", c.Capabilities())
-			}
-			err := c.Auth(t.Context(), &mechanism{name: "X", initial: []byte("a"), responses: []string{"b"}})
-			if tt.check == nil && err != nil || tt.check != nil && !tt.check(err) {
-				t.Errorf("Auth() = %v", err)
-			}
-			if got := c.Capabilities(); c.Expecting() || !reflect.DeepEqual(got, tt.want) {
-				t.Errorf("Capabilities() = %v, expecting %v, want %v", got, c.Expecting(), tt.want)
-			}
-			if strings.HasSuffix(tt.script, "C: QUIT\nS: +OK") {
-				noError(t, "Quit()", c.Quit(t.Context()))
-			}
-		})
-	}
-	t.Run("R6856-1/UTF8", func(t *testing.T) {
-		const together8 = "C: CAPA\nC: UTF8\nC: AUTH X YQ==\n"
-		for reply, want := range map[string]bool{"+OK": true, "-ERR": false} {
-			for _, script := range []string{
-				together8 + "S: +OK\nS: .\nS: " + reply + "\nS: +OK",
-				"C: CAPA\nC: UTF8\nS: -ERR\nS: " + reply + "\nC: AUTH X YQ==\nS: +OK",
-			} {
-				c := dial(t, "S: +OK ready\n"+script)
-				c.Expect(expected)
-				noError(t, "UTF8()", c.UTF8(t.Context()))
-				if !strings.HasPrefix(script, together8) {
-					_, _ = c.Capa(t.Context())
-				}
-				noError(t, "Auth()", c.Auth(t.Context(), &mechanism{name: "X", initial: []byte("a")}))
-				equal(t, "UTF8 accepted", c.utf8, want)
-			}
-		}
-	})
-	t.Run("Capa asks alone", func(t *testing.T) {
-		c := dial(t, "S: +OK ready\nC: CAPA\nS: +OK\nS: USER\nS: .\nC: AUTH X YQ==\nS: +OK")
-		c.Expect(expected)
-		_, err := c.Capa(t.Context())
-		noError(t, "Capa()", err)
-		equal(t, "STALE", c.Capabilities().Has("STALE"), false)
-		noError(t, "Auth()", c.Auth(t.Context(), &mechanism{name: "X", initial: []byte("a")}))
-	})
 }

@@ -1,7 +1,6 @@
 package pop3
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -25,36 +24,10 @@ func (c *Client) Capa(ctx context.Context) (Capabilities, error) {
 		return nil, err
 	}
 	defer end()
-	if c.expecting {
-		refusal, err := c.catchUp()
-		return c.capabilities, cmp.Or(err, refusal)
-	}
 	if err := c.send(command{keyword: "CAPA"}); err != nil {
 		return nil, err
 	}
 	return c.readCapabilities()
-}
-
-// catchUp sends what Expect has put off, with commands behind it, and reads the replies to all but these. The refusal is that of
-// CAPA; an error means that the session is lost.
-func (c *Client) catchUp(commands ...command) (refusal, err error) {
-	due := []command{{keyword: "CAPA"}}
-	if c.utf8Due {
-		due = append(due, command{keyword: "UTF8"})
-	}
-	if err := c.send(append(due, commands...)...); err != nil {
-		return nil, err
-	}
-	c.capabilities, c.expecting = nil, false
-	_, refusal = c.readCapabilities()
-	if c.lost == nil && c.utf8Due {
-		c.utf8Due = false
-		if _, err := c.readStatus("UTF8"); err == nil {
-			c.answered()
-			c.utf8 = true
-		}
-	}
-	return refusal, c.lost
 }
 
 // readCapabilities reads the reply to CAPA.
@@ -80,19 +53,8 @@ func (c *Client) readCapabilities() (Capabilities, error) {
 	return capabilities, nil
 }
 
-// Expect says what the server can be expected to announce, since it did so in an earlier session under the same protection, PIPELINING
-// among it. Then Auth saves a turn: it sends CAPA, too, in the same packet, and UTF8 if that was asked for. Until Auth or Capa has heard
-// it, Capabilities returns what is expected; from then on what the server has said. An error of Auth that lost the session may be due to the expectation. Expect belongs
-// before all of these.
-func (c *Client) Expect(capabilities Capabilities) {
-	c.capabilities, c.expecting = capabilities, true
-}
-
-// Expecting tells whether the capabilities are only expected.
-func (c *Client) Expecting() bool { return c.expecting }
-
 // Capabilities returns what CAPA last said in this session, nil before. What it said before TLS began does not count
-// (RFC 2595 section 4), so after Dial it is nil whatever the mode. See Expect.
+// (RFC 2595 section 4), so after Dial it is nil whatever the mode.
 func (c *Client) Capabilities() Capabilities { return c.capabilities }
 
 // startTLS is the beginning of a session with TLSStart.
@@ -140,12 +102,8 @@ func (c *Client) STLS(ctx context.Context) error {
 }
 
 // UTF8 sends UTF8 (RFC 6856), so that messages with raw UTF-8 headers come as they are; -ERR is a *ReplyError. It belongs
-// before authentication and after STLS. After Expect it is sent only with Auth or Capa, and whether it was refused is not told.
+// before authentication and after STLS.
 func (c *Client) UTF8(ctx context.Context) error {
-	if c.expecting {
-		c.utf8Due = true
-		return nil
-	}
 	if err := c.simple(ctx, "UTF8", stateAuthorization); err != nil {
 		return err
 	}

@@ -96,8 +96,6 @@ type Client struct {
 	greeting     string
 	timestamp    string // "" if the greeting has none that is valid, and under STLS
 	capabilities Capabilities
-	expecting    bool // capabilities are what Expect was told
-	utf8Due      bool // UTF8 is to be sent with CAPA
 	utf8         bool // UTF8 was accepted
 
 	secrets []string // see Conceal

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/popfetch/popfetch/internal/escape"
 )
 
 const (
@@ -34,7 +36,7 @@ func (cmd command) traced() string {
 	if cmd.masked != "" {
 		return cmd.keyword + " " + cmd.masked
 	}
-	return escape([]byte(cmd.line()), maxCommand)
+	return escape.Text([]byte(cmd.line()), maxCommand)
 }
 
 // checkArgument returns ErrArgument if arg cannot be the argument called what: nothing that a caller passes on may end a
@@ -175,7 +177,7 @@ func (c *Client) readLine(keyword string, limit int) ([]byte, error) {
 
 // traced is a line of the server as the trace shows it.
 func (c *Client) traced(line []byte) string {
-	shown := escape(c.conceal(line), maxErrorText)
+	shown := escape.Text(c.conceal(line), maxErrorText)
 	if len(line) > maxErrorText {
 		shown += fmt.Sprintf(" (%d octets)", len(line))
 	}

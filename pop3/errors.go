@@ -3,6 +3,8 @@ package pop3
 import (
 	"errors"
 	"strings"
+
+	"github.com/popfetch/popfetch/internal/escape"
 )
 
 var (
@@ -34,6 +36,10 @@ var (
 
 	// ErrCancelled says that the client gave a SASL exchange up, and the server knows; the session is usable.
 	ErrCancelled = errors.New("pop3: the exchange was cancelled")
+
+	// ErrUnexpected says that AuthExpecting came to nothing, perhaps because the server is no longer as it was expected to be.
+	// A further session that expects nothing may do better.
+	ErrUnexpected = errors.New("pop3: the server is not as it was")
 )
 
 // errLeft says why a session is out of step after a loop was left.
@@ -76,6 +82,12 @@ func (e *ReplyError) Error() string {
 	return s
 }
 
+// isRefusal reports whether err is a negative reply.
+func isRefusal(err error) bool {
+	var reply *ReplyError
+	return errors.As(err, &reply)
+}
+
 // ProtocolError says that the session is out of step, or that the other side does not speak POP3.
 type ProtocolError struct {
 	Command string // keyword of the command whose reply was due; "" for the greeting
@@ -100,5 +112,5 @@ func (e handshakeError) Unwrap() []error { return []error{ErrHandshake, e.err} }
 
 // protocolError is a ProtocolError with got made fit for people to read.
 func protocolError(keyword string, got []byte, want string) *ProtocolError {
-	return &ProtocolError{Command: keyword, Got: escape(got, maxErrorGot), Want: want}
+	return &ProtocolError{Command: keyword, Got: escape.Text(got, maxErrorGot), Want: want}
 }

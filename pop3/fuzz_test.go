@@ -16,6 +16,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/popfetch/popfetch/internal/escape"
 )
 
 // served returns, for each dialogue in testdata, the lines that the server sends, with their ends. Most are the examples
@@ -65,9 +67,9 @@ func FuzzStatusLine(f *testing.F) {
 		if code := string(r.code); code != strings.ToUpper(code) || strings.ContainsAny(code, " ]\r\n\t") {
 			t.Errorf("parseReply(%q): code %q", line, code)
 		}
-		if text := escape(line, maxErrorText); len(text) > maxErrorText || !utf8.ValidString(text) ||
+		if text := escape.Text(line, maxErrorText); len(text) > maxErrorText || !utf8.ValidString(text) ||
 			strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) }) {
-			t.Errorf("escape(%q) = %q", line, text)
+			t.Errorf("escape.Text(%q) = %q", line, text)
 		}
 		if timestamp, ok := parseTimestamp(line); ok && (!strings.Contains(timestamp, "@") ||
 			strings.ContainsFunc(timestamp, func(r rune) bool { return r <= ' ' || r > '~' })) {

@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/popfetch/popfetch/internal/escape"
 )
 
 const (
@@ -60,7 +59,7 @@ func (r reply) asError(keyword string) error {
 	if r.positive {
 		return nil
 	}
-	return &ReplyError{Command: keyword, Code: r.code, Text: escape(r.text, maxErrorText)}
+	return &ReplyError{Command: keyword, Code: r.code, Text: escape.Text(r.text, maxErrorText)}
 }
 
 // cutField takes the first field off a line. Any run of blanks and tabs separates fields, and may stand before the first
@@ -216,32 +215,4 @@ func isDomainLiteral(s []byte) bool {
 
 // Escape makes text of a server fit for people, logs and terminals: one line of UTF-8 without anything that is not
 // printable, which is written as in a Go string, and at most 256 octets; an ellipsis stands for what is cut off.
-func Escape(text string) string { return escape([]byte(text), maxErrorText) }
-
-// escape is Escape with a limit of its own.
-func escape(octets []byte, limit int) string {
-	const ellipsis = "…"
-	var out []byte
-	whole := 0 // length of out that leaves room for the ellipsis
-	for len(octets) > 0 {
-		r, size := utf8.DecodeRune(octets)
-		switch {
-		case r == utf8.RuneError && size == 1, r < utf8.RuneSelf && !unicode.IsPrint(r):
-			out = append(out, `\x`...)
-			out = append(out, "0123456789abcdef"[octets[0]>>4], "0123456789abcdef"[octets[0]&15])
-		case unicode.IsPrint(r):
-			out = append(out, octets[:size]...)
-		default:
-			quoted := strconv.AppendQuoteRune(nil, r)
-			out = append(out, quoted[1:len(quoted)-1]...)
-		}
-		if len(out) > limit {
-			return string(out[:whole]) + ellipsis
-		}
-		if len(out) <= limit-len(ellipsis) {
-			whole = len(out)
-		}
-		octets = octets[size:]
-	}
-	return string(out)
-}
+func Escape(text string) string { return escape.Text([]byte(text), maxErrorText) }

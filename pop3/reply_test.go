@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/popfetch/popfetch/internal/escape"
 )
 
 func TestParseReply(t *testing.T) {
@@ -283,12 +285,12 @@ func TestEscape(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := escape([]byte(tt.octets), tt.limit)
+			got := escape.Text([]byte(tt.octets), tt.limit)
 			if got != tt.want {
-				t.Errorf("escape(%q, %d) = %q, want %q", tt.octets, tt.limit, got, tt.want)
+				t.Errorf("escape.Text(%q, %d) = %q, want %q", tt.octets, tt.limit, got, tt.want)
 			}
 			if len(got) > tt.limit || !utf8.ValidString(got) {
-				t.Errorf("escape(%q, %d) = %q, want at most %d octets of UTF-8", tt.octets, tt.limit, got, tt.limit)
+				t.Errorf("escape.Text(%q, %d) = %q, want at most %d octets of UTF-8", tt.octets, tt.limit, got, tt.limit)
 			}
 		})
 	}

@@ -2,24 +2,20 @@ package seen
 
 import (
 	"context"
-	"database/sql"
-	"errors"
-	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
 )
 
-// Diff fills in Copy in listing, which must be complete, and tells what is known of each message. due: see Diff.Due; the
-// zero time asks for none. An account that Lookup does not know (ID 0) makes every message new. Diff writes nothing.
+// Compare is Ledger.Diff for every store.
 //
-// Nearly always a maildrop is what it was, or that and some new messages. So Finish keeps digests of what it left, and
-// where a listing begins with just that, only the rest is looked up; see section for what has lost some.
-func (s *Store) Diff(ctx context.Context, account int64, listing []Entry, due time.Time) (Diff, error) {
-	c := comparison{account: account, listing: listing, due: toMillis(due), lookupCost: s.lookupCost, sectionSize: s.sectionSize}
-	err := s.view(ctx, func(tx *sql.Conn) error { return c.run(ctx, tx) })
-	if err != nil {
-		return Diff{}, fmt.Errorf("comparing the listing with the seen-table: %w", err)
+// Nearly always a maildrop is what it was, or that and some new messages. So Conclude keeps digests of what it left, and where a
+// listing begins with just that, only the rest is looked up; see section for what has lost some.
+func Compare(ctx context.Context, reader Reader, listing []Entry, due time.Time, tuning Tuning) (Diff, error) {
+	c := comparison{reader: reader, listing: listing, due: Millis(due), tuning: tuning}
+	if err := c.run(ctx); err != nil {
+		return Diff{}, err
 	}
 	slices.Sort(c.diff.New)
 	slices.Sort(c.diff.Check)
@@ -29,40 +25,42 @@ func (s *Store) Diff(ctx context.Context, account int64, listing []Entry, due ti
 	return c.diff, nil
 }
 
-// comparison is the work of one Diff.
+// comparison is the work of one Compare.
 type comparison struct {
-	account int64
+	reader  Reader
 	listing []Entry
 	due     int64
 	diff    Diff
-
-	lookupCost, sectionSize int // of Store
+	tuning  Tuning
 }
 
-func (c *comparison) run(ctx context.Context, tx *sql.Conn) error {
-	last, err := readFinished(ctx, tx, c.account)
+func (c *comparison) run(ctx context.Context) error {
+	last, err := c.reader.Finished(ctx)
 	if err != nil {
 		return err
 	}
-	asides, err := readAsides(ctx, tx, c.account)
+	c.diff.AllAside, err = c.reader.Asides(ctx)
 	if err != nil {
 		return err
 	}
-	c.diff.AllAside = published(asides)
-	same := last.isPrefixOf(c.listing, c.sectionSize)
-	c.diff.Unchanged = same && last.listed == len(c.listing)
-	c.diff.rest = rest{few: true, most: len(c.listing) / c.lookupCost, first: last.records+len(asides) == 0}
-	scattered := len(c.listing) < last.records/c.lookupCost // most of what is known is listed no more
+	asides := asidesOf(c.diff.AllAside)
+	same := last.isPrefixOf(c.listing, c.tuning.SectionSize)
+	c.diff.Unchanged = same && last.Listed == len(c.listing)
+	c.diff.rest = rest{few: true, most: len(c.listing) / c.tuning.LookupCost, first: last.Records+len(asides) == 0}
+	scattered := len(c.listing) < last.Records/c.tuning.LookupCost // most of what is known is listed no more
 	var done bool
 	switch {
 	case last.hasDue(c.due):
+	case c.tuning.Sections:
+		c.diff.rest.most = math.MaxInt - 1
+		done, err = c.runSections(ctx, asides, unpackSections(last.Digest))
 	case same:
-		done, err = c.runTail(ctx, tx, asides, last.listed)
+		done, err = c.runTail(ctx, asides, last.Listed)
 	case !scattered:
-		done, err = c.runSections(ctx, tx, asides, unpackSections(last.digest))
+		done, err = c.runSections(ctx, asides, unpackSections(last.Digest))
 	}
 	if done || err != nil {
-		c.diff.rest.oldest = earliest(c.diff.rest.oldest, last.oldest)
+		c.diff.rest.oldest = earliest(c.diff.rest.oldest, last.Oldest)
 		return err
 	}
 	if last.hasDue(c.due) {
@@ -73,19 +71,19 @@ func (c *comparison) run(ctx context.Context, tx *sql.Conn) error {
 	c.sort(order)
 	if scattered {
 		c.diff.rest.few = same // or what is gone is not known
-		return c.compare(order, tableOf(ctx, tx, c.account, asides, c.uniqueIDs(order)))
+		return c.compare(order, &table{asides: asides, rows: c.reader.Of(ctx, c.uniqueIDs(order))})
 	}
-	return c.compare(order, tableBetween(ctx, tx, c.account, asides, idRange{}))
+	return c.compare(order, &table{asides: asides, rows: c.reader.Between(ctx, Range{})})
 }
 
 // runTail compares a listing whose first entries are what the last finished run left. Of these only the ones whose
 // unique-id is listed behind them too, or has copies, or was set aside, are looked at; the others are seen. It is not done if
 // that leaves too much to look up.
-func (c *comparison) runTail(ctx context.Context, tx *sql.Conn, asides []aside, listed int) (done bool, err error) {
+func (c *comparison) runTail(ctx context.Context, asides []aside, listed int) (done bool, err error) {
 	if len(c.listing)-listed > c.diff.rest.most {
 		return false, nil
 	}
-	ids, err := c.doubtful(ctx, tx, asides)
+	ids, err := c.doubtful(ctx, asides)
 	if err != nil || ids == nil {
 		return false, err
 	}
@@ -101,13 +99,13 @@ func (c *comparison) runTail(ctx context.Context, tx *sql.Conn, asides []aside, 
 	}
 	c.diff.Seen = len(c.listing) - len(order)
 	c.sort(order)
-	return true, c.compare(order, tableOf(ctx, tx, c.account, asides, c.uniqueIDs(order)))
+	return true, c.compare(order, &table{asides: asides, rows: c.reader.Of(ctx, c.uniqueIDs(order))})
 }
 
 // doubtful returns the unique-ids of which more than one copy is recorded, or that were set aside, nil if these are too many to be looked up.
-func (c *comparison) doubtful(ctx context.Context, tx *sql.Conn, asides []aside) (map[string]bool, error) {
+func (c *comparison) doubtful(ctx context.Context, asides []aside) (map[string]bool, error) {
 	most := c.diff.rest.most
-	ids, err := queryIDs(ctx, tx, "SELECT DISTINCT unique_id FROM seen WHERE account = ? AND copy > 0 LIMIT ?", c.account, most+1)
+	ids, err := c.reader.Copies(ctx, most+1)
 	if err != nil || len(ids)+len(asides) > most {
 		return nil, err
 	}
@@ -115,24 +113,6 @@ func (c *comparison) doubtful(ctx context.Context, tx *sql.Conn, asides []aside)
 		ids[asides[i].UniqueID] = true
 	}
 	return ids, nil
-}
-
-// queryIDs returns the unique-ids that a query finds.
-func queryIDs(ctx context.Context, tx *sql.Conn, query string, args ...any) (map[string]bool, error) {
-	rows, err := tx.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	ids := make(map[string]bool)
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		ids[id] = true
-	}
-	return ids, rows.Err()
 }
 
 // sort puts indexes into the order of the table: by unique-id, and in the order of the listing among copies.
@@ -215,11 +195,11 @@ func (c *comparison) judge(order []int, k *known) (others []int) {
 }
 
 // delivery returns when the message was delivered, 0 if it is not known.
-func (r *row) delivery() int64 {
-	if r.kind != Delivered {
+func (r *Row) delivery() int64 {
+	if r.Kind != Delivered {
 		return 0
 	}
-	return r.deliveredAt
+	return r.DeliveredAt
 }
 
 // earliest is the earlier of two times, of which 0 is none.
@@ -237,6 +217,8 @@ type rest struct {
 	most   int      // more than so many are not few
 	first  bool     // nothing at all was known
 	oldest int64    // no message with one of the other ids was delivered earlier; 0: none was delivered
+
+	sections bool // see Effort
 }
 
 func (r *rest) lookAt(id string) {
@@ -246,32 +228,22 @@ func (r *rest) lookAt(id string) {
 }
 
 // isDue says that the message was delivered at or before the time due; 0 asks for none.
-func (r *row) isDue(due int64) bool {
+func (r *Row) isDue(due int64) bool {
 	return due != 0 && r.delivery() != 0 && r.delivery() <= due
 }
 
-// finished is what the last finished run left behind.
-type finished struct {
-	records int    // of the account, now
-	listed  int    // how many entries were left
-	digest  []byte // the sections of these, packed; nil if they do not hold any more
-	oldest  int64  // the earliest delivery among them; 0: none
+func (f *Finished) hasDue(due int64) bool {
+	return due != 0 && f.Oldest != 0 && f.Oldest <= due
 }
 
-// readFinished returns the zero value for account 0.
-func readFinished(ctx context.Context, tx *sql.Conn, account int64) (finished, error) {
-	var f finished
-	if account == 0 {
-		return f, nil
-	}
-	err := tx.QueryRowContext(ctx, "SELECT records, listed, digest, oldest FROM account WHERE id = ?", account).
-		Scan(&f.records, &f.listed, &f.digest, &f.oldest)
-	if errors.Is(err, sql.ErrNoRows) {
-		return f, ErrUnknown
-	}
-	return f, err
+// Effort tells tests how a Diff was found, and what is left for Finish to look at.
+type Effort struct {
+	Sections bool     // it was compared section by section
+	Few      bool     // Finish need look at a few unique-ids only
+	IDs      []string // those of them that Diff has found
 }
 
-func (f *finished) hasDue(due int64) bool {
-	return due != 0 && f.oldest != 0 && f.oldest <= due
+// Effort tells tests how the Diff was found.
+func (d *Diff) Effort() Effort {
+	return Effort{Sections: d.rest.sections, Few: d.rest.few, IDs: d.rest.ids}
 }

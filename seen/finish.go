@@ -1,110 +1,79 @@
 package seen
 
 import (
-	"cmp"
 	"context"
-	"database/sql"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
 )
 
-// graceTime is how long a message must have been absent from every complete listing before it is forgotten. Servers that
+// GraceTime is how long a message must have been absent from every complete listing before it is forgotten. Servers that
 // list only some of their messages, or hide them for a while, bring ids back.
-const graceTime = 90 * 24 * time.Hour
+const GraceTime = 90 * 24 * time.Hour
 
-// Finish is called after the positive reply to QUIT: it stamps the deleted records, notes what the complete listing left
-// lacks, forgets what has been absent for longer than the grace time of 90 days, and keeps the digest of left for the next
-// Diff. left is the listing of which Diff told diff, without the deleted messages, in its order; at is the time of the run.
-// Only rows that change are written. Records that were changed since Diff must be those of messages that diff names (as New, Check, Due,
-// Likely or Aside) or that are deleted; with the zero Diff it does not matter, and everything is looked at.
-func (s *Store) Finish(ctx context.Context, account int64, diff Diff, left []Entry, deleted []Key, at time.Time) error {
-	f := finish{account: account, left: left, at: toMillis(at), deleted: deleted, sectionSize: s.sectionSize}
-	err := s.update(ctx, func(whole context.Context, tx *sql.Conn) error {
-		f.change = func(query string, args ...any) error {
-			_, err := tx.ExecContext(whole, query, args...)
-			return err
-		}
-		return f.run(ctx, tx, diff.rest)
-	})
-	if err != nil {
-		return fmt.Errorf("finishing a run in the seen-table: %w", err)
-	}
-	return nil
+// Conclusion is what Ledger.Finish is told.
+type Conclusion struct {
+	Diff    Diff
+	Left    []Entry
+	Deleted []Key
+	At      time.Time
 }
 
-// finish is the work of one Finish.
+// Conclude is Ledger.Finish for every store. It calls change for each row that is to be changed, those of deleted messages first, and
+// returns what the store is to note last (Records aside). A store may make the changes at once or some time later, but in this order, and
+// before the first one it takes away the Digest that it holds.
+func Conclude(ctx context.Context, reader Reader, run Conclusion, tuning Tuning, change func(RowChange) error) (Finished, error) {
+	f := finish{reader: reader, left: run.Left, at: Millis(run.At), deleted: slices.SortedFunc(slices.Values(run.Deleted), Key.Compare), change: change}
+	if err := f.run(ctx, run.Diff.rest); err != nil {
+		return Finished{}, err
+	}
+	end := Finished{Listed: len(f.left), Oldest: f.oldest}
+	if f.complete {
+		end.Digest = packSections(f.left, tuning.SectionSize)
+	}
+	return end, nil
+}
+
+// finish is the work of one Conclude.
 type finish struct {
-	account  int64
+	reader   Reader
 	left     []Entry
-	deleted  []Key
+	deleted  []Key // in the order of the table
 	at       int64
 	complete bool  // everything left, as far as it was looked at, is seen without doubt or set aside
 	oldest   int64 // the earliest delivery of what is left; 0: none
 
-	looked struct{ records, absent int } // how many rows of seen merge has looked at, and how many of them were absent
+	looked struct{ records, absent int } // how many records merge has looked at, and how many of them were absent
 
-	sectionSize int // of Store
-
-	change func(query string, args ...any) error
+	change func(RowChange) error
 }
 
-// What is done to a row: the first of each is for seen, the second for aside.
-var (
-	markRow = [2]string{
-		"UPDATE seen SET absent_at = ?4 WHERE account = ?1 AND unique_id = ?2 AND copy = ?3",
-		"UPDATE aside SET absent_at = ?4 WHERE account = ?1 AND unique_id = ?2 AND copy = ?3",
-	}
-	forgetRow = [2]string{
-		"DELETE FROM seen WHERE account = ?1 AND unique_id = ?2 AND copy = ?3",
-		"DELETE FROM aside WHERE account = ?1 AND unique_id = ?2 AND copy = ?3",
-	}
-)
-
-func (f *finish) run(ctx context.Context, tx *sql.Conn, rest rest) error {
+func (f *finish) run(ctx context.Context, rest rest) error {
 	for _, k := range f.deleted {
-		err := f.change("UPDATE seen SET deleted_at = ?4 WHERE account = ?1 AND unique_id = ?2 AND copy = ?3", f.account, []byte(k.UniqueID), k.Copy, f.at)
-		if err != nil {
+		if err := f.change(RowChange{Key: k, Kind: Stamp, At: f.at}); err != nil {
 			return err
 		}
 	}
-	asides, err := readAsides(ctx, tx, f.account)
+	stored, err := f.reader.Asides(ctx)
 	if err != nil {
 		return err
 	}
-	if done, err := f.mergeRest(ctx, tx, rest, asides); err != nil {
-		return err
-	} else if !done {
-		if err := f.mergeAll(ctx, tx, asides); err != nil {
-			return err
-		}
-	}
-	// Last, because the changes above take the digest away.
-	var digest []byte
-	if f.complete {
-		digest = packSections(f.left, f.sectionSize)
-	}
-	result, err := tx.ExecContext(ctx, "UPDATE account SET listed = ?, digest = ?, oldest = ? WHERE id = ?",
-		len(f.left), digest, f.oldest, f.account)
-	if err != nil {
+	asides := asidesOf(stored)
+	if done, err := f.mergeRest(ctx, rest, asides); err != nil || done {
 		return err
 	}
-	if n, err := result.RowsAffected(); n == 0 {
-		return cmp.Or(err, ErrUnknown)
-	}
-	return nil
+	return f.mergeAll(ctx, asides)
 }
 
 // mergeRest looks only at what may have changed, if that is little and counting shows that there is nothing else.
-func (f *finish) mergeRest(ctx context.Context, tx *sql.Conn, rest rest, asides []aside) (done bool, err error) {
+func (f *finish) mergeRest(ctx context.Context, rest rest, asides []aside) (done bool, err error) {
 	if rest.first && len(f.deleted)+len(asides) == 0 {
-		return f.countFirst(ctx, tx)
+		return f.countFirst(ctx)
 	}
 	if !rest.few || len(f.deleted)+len(asides) > rest.most {
 		return false, nil
 	}
-	ids, err := f.expired(ctx, tx, rest.most)
+	ids, err := f.reader.Expired(ctx, f.at-GraceTime.Milliseconds(), rest.most+1)
 	if err != nil || len(ids) > rest.most {
 		return false, err
 	}
@@ -117,10 +86,11 @@ func (f *finish) mergeRest(ctx context.Context, tx *sql.Conn, rest rest, asides 
 	for i := range asides {
 		ids[asides[i].UniqueID] = true
 	}
-	var records, absent int
-	err = tx.QueryRowContext(ctx, `
-		SELECT records, (SELECT count(*) FROM seen WHERE account = ?1 AND absent_at > 0) FROM account WHERE id = ?1`, f.account).
-		Scan(&records, &absent)
+	last, err := f.reader.Finished(ctx)
+	if err != nil {
+		return false, err
+	}
+	absent, err := f.reader.Absent(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -131,37 +101,32 @@ func (f *finish) mergeRest(ctx context.Context, tx *sql.Conn, rest rest, asides 
 		}
 	}
 	f.oldest = rest.oldest
-	if err := f.merge(order, tableOf(ctx, tx, f.account, asides, slices.Sorted(maps.Keys(ids)))); err != nil {
+	if err := f.merge(order, &table{asides: asides, rows: f.reader.Of(ctx, slices.Sorted(maps.Keys(ids)))}); err != nil {
 		return false, err
 	}
-	return records-f.looked.records == len(f.left)-len(order)+absent-f.looked.absent, nil
+	return last.Records-f.looked.records == len(f.left)-len(order)+absent-f.looked.absent, nil
 }
 
 // countFirst looks at nothing: where nothing was known before the run, and it has recorded as many messages as there are, these are them.
-func (f *finish) countFirst(ctx context.Context, tx *sql.Conn) (done bool, err error) {
-	var records int
-	err = tx.QueryRowContext(ctx, `
-		SELECT records, (SELECT coalesce(min(delivered_at), 0) FROM seen WHERE account = ?1 AND kind = ?2 AND delivered_at > 0)
-		FROM account WHERE id = ?1`, f.account, Delivered).Scan(&records, &f.oldest)
+func (f *finish) countFirst(ctx context.Context) (done bool, err error) {
+	last, err := f.reader.Finished(ctx)
+	if err != nil || last.Records != len(f.left) {
+		return false, err
+	}
 	f.complete = true
-	return records == len(f.left), err
-}
-
-// expired returns unique-ids of messages that have been absent for longer than the grace time, up to one more than most.
-func (f *finish) expired(ctx context.Context, tx *sql.Conn, most int) (map[string]bool, error) {
-	return queryIDs(ctx, tx, "SELECT DISTINCT unique_id FROM seen WHERE account = ? AND absent_at > 0 AND absent_at < ? LIMIT ?",
-		f.account, f.at-graceTime.Milliseconds(), most+1)
+	f.oldest, err = f.reader.Oldest(ctx)
+	return true, err
 }
 
 // mergeAll looks at everything that is left and everything that is known.
-func (f *finish) mergeAll(ctx context.Context, tx *sql.Conn, asides []aside) error {
+func (f *finish) mergeAll(ctx context.Context, asides []aside) error {
 	f.oldest = 0
-	return f.merge(indexes(0, len(f.left)), tableBetween(ctx, tx, f.account, asides, idRange{}))
+	return f.merge(indexes(0, len(f.left)), &table{asides: asides, rows: f.reader.Between(ctx, Range{})})
 }
 
 // merge goes through what is left, as far as order names it, and what is known side by side, both by unique-id and copy.
 func (f *finish) merge(order []int, t *table) error {
-	slices.SortFunc(order, func(a, b int) int { return compareKeys(f.left[a].Key, f.left[b].Key) })
+	slices.SortFunc(order, func(a, b int) int { return f.left[a].Key.Compare(f.left[b].Key) })
 	f.complete = true
 	for {
 		k, err := t.next()
@@ -196,16 +161,19 @@ func (f *finish) note(k *known, copies []int) error {
 	for i := range k.records {
 		r := &k.records[i]
 		f.looked.records++
-		if r.absentAt != 0 {
+		if r.AbsentAt != 0 {
 			f.looked.absent++
 		}
-		if err := f.noteRow(0, r.Key, &r.absentAt, isLeft(r.Copy)); err != nil {
+		if _, found := slices.BinarySearchFunc(f.deleted, r.Key, Key.Compare); found {
+			r.DeletedAt = f.at // as change has been told
+		}
+		if err := f.noteRow(false, r.Key, &r.AbsentAt, isLeft(r.Copy)); err != nil {
 			return err
 		}
 	}
 	for i := range k.asides {
 		a := &k.asides[i]
-		if err := f.noteRow(1, a.Key, &a.absentAt, isLeft(a.Copy)); err != nil {
+		if err := f.noteRow(true, a.Key, &a.absentAt, isLeft(a.Copy)); err != nil {
 			return err
 		}
 	}
@@ -222,17 +190,17 @@ func (f *finish) note(k *known, copies []int) error {
 	return nil
 }
 
-// noteRow notes in a row of seen (table 0) or aside (table 1) whether its message is left, and since when not.
-func (f *finish) noteRow(table int, key Key, absentAt *int64, isLeft bool) error {
+// noteRow notes of a record or an aside whether its message is left, and since when not.
+func (f *finish) noteRow(aside bool, key Key, absentAt *int64, isLeft bool) error {
 	switch {
 	case isLeft && *absentAt != 0:
 		*absentAt = 0
 	case !isLeft && *absentAt == 0:
 		*absentAt = f.at
-	case !isLeft && f.at-*absentAt > graceTime.Milliseconds():
-		return f.change(forgetRow[table], f.account, []byte(key.UniqueID), key.Copy)
+	case !isLeft && f.at-*absentAt > GraceTime.Milliseconds():
+		return f.change(RowChange{Key: key, Kind: Remove, Aside: aside})
 	default:
 		return nil
 	}
-	return f.change(markRow[table], f.account, []byte(key.UniqueID), key.Copy, *absentAt)
+	return f.change(RowChange{Key: key, Kind: Mark, Aside: aside, At: *absentAt})
 }

@@ -7,8 +7,8 @@ import (
 
 func TestKnown_judge(t *testing.T) {
 	const octets = 1000
-	record := func(ordinal int, change ...func(*row)) row {
-		r := row{Key: Key{UniqueID: "x", Copy: ordinal}, kind: Delivered, listed: octets, deliveredAt: 1}
+	record := func(ordinal int, change ...func(*Row)) Row {
+		r := Row{Key: Key{UniqueID: "x", Copy: ordinal}, Kind: Delivered, Listed: octets, DeliveredAt: 1}
 		for _, c := range change {
 			c(&r)
 		}
@@ -17,15 +17,15 @@ func TestKnown_judge(t *testing.T) {
 	refused := func(ordinal int) aside {
 		return aside{Aside: Aside{Key: Key{UniqueID: "x", Copy: ordinal}, Reason: Refused}}
 	}
-	absent := func(r *row) { r.absentAt = 5 }
-	deleted := func(r *row) { r.deletedAt = 5 }
+	absent := func(r *Row) { r.AbsentAt = 5 }
+	deleted := func(r *Row) { r.DeletedAt = 5 }
 	absentAside := refused(1)
 	absentAside.absentAt = 5
-	rows := func(r ...row) []row { return r }
+	rows := func(r ...Row) []Row { return r }
 	asides := func(a ...aside) []aside { return a }
 	for _, test := range []struct {
 		name    string
-		records []row
+		records []Row
 		asides  []aside
 		ordinal int
 		listed  int
@@ -44,7 +44,7 @@ func TestKnown_judge(t *testing.T) {
 		{"C0040/clearly fewer octets", rows(record(0)), nil, 0, 1, octets - 79, isCheck},
 		{"C0040/somewhat more octets", rows(record(0)), nil, 0, 1, octets + 78, isSeen},
 		{"C0040/unknown octets now", rows(record(0)), nil, 0, 1, 0, isSeen},
-		{"C0040/unknown octets then", rows(record(0, func(r *row) { r.listed = 0 })), nil, 0, 1, octets, isSeen},
+		{"C0040/unknown octets then", rows(record(0, func(r *Row) { r.Listed = 0 })), nil, 0, 1, octets, isSeen},
 		{"C0040/the most octets", rows(record(0)), nil, 0, 1, math.MaxInt64, isCheck},
 		{"C0041/two", rows(record(0), record(1)), nil, 1, 2, octets, isLikely},
 		{"C0041/two, one gone", rows(record(0), record(1)), nil, 0, 1, octets, isCheck},

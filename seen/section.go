@@ -3,7 +3,6 @@ package seen
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/binary"
 	"hash"
 	"maps"
@@ -19,10 +18,7 @@ type section struct {
 	last   []byte   // the unique-id of the last entry
 }
 
-// sectionSize is how many entries a section has, but for the last one, which may have fewer.
-const sectionSize = 1024
-
-// packSections makes what account.digest holds of a listing: of each section the digest, and the last unique-id with its length
+// packSections makes Finished.Digest of a listing: of each section the digest, and the last unique-id with its length
 // before it.
 func packSections(listing []Entry, size int) []byte {
 	packed := []byte{}
@@ -81,13 +77,13 @@ func (d *digester) sum(entries []Entry) [16]byte {
 }
 
 // isPrefixOf says that the listing begins with what was left.
-func (f *finished) isPrefixOf(listing []Entry, sectionSize int) bool {
-	if f.digest == nil || f.listed > len(listing) {
+func (f *Finished) isPrefixOf(listing []Entry, sectionSize int) bool {
+	if f.Digest == nil || f.Listed > len(listing) {
 		return false
 	}
-	sections := unpackSections(f.digest)
+	sections := unpackSections(f.Digest)
 	d := newDigester()
-	for entries := range slices.Chunk(listing[:f.listed], sectionSize) {
+	for entries := range slices.Chunk(listing[:f.Listed], sectionSize) {
 		if len(sections) == 0 || d.sum(entries) != sections[0].digest {
 			return false
 		}
@@ -98,33 +94,34 @@ func (f *finished) isPrefixOf(listing []Entry, sectionSize int) bool {
 
 // runSections compares a listing in ascending order section by section: what is in one that is as it was left is seen, unless it
 // is doubtful. It is not done if the order is another one, or too much is doubtful.
-func (c *comparison) runSections(ctx context.Context, tx *sql.Conn, asides []aside, sections []section) (done bool, err error) {
+func (c *comparison) runSections(ctx context.Context, asides []aside, sections []section) (done bool, err error) {
 	if len(sections) == 0 ||
 		!isAscending(sections, func(s *section) string { return string(s.last) }) || !isAscending(c.listing, func(e *Entry) string { return e.UniqueID }) {
 		return false, nil
 	}
-	ids, err := c.doubtful(ctx, tx, asides)
+	ids, err := c.doubtful(ctx, asides)
 	if err != nil || ids == nil {
 		return false, err
 	}
 	doubtful := slices.Sorted(maps.Keys(ids))
 	d := newDigester()
 	from := 0
-	var between idRange
+	var between Range
 	for _, section := range sections {
-		between.to = section.last
-		to := from + countUpTo(between.to, c.listing[from:], func(e *Entry) string { return e.UniqueID })
-		n := countUpTo(between.to, doubtful, func(id *string) string { return *id })
-		k := countUpTo(between.to, asides, func(a *aside) string { return a.UniqueID })
+		between.To = section.last
+		to := from + countUpTo(between.To, c.listing[from:], func(e *Entry) string { return e.UniqueID })
+		n := countUpTo(between.To, doubtful, func(id *string) string { return *id })
+		k := countUpTo(between.To, asides, func(a *aside) string { return a.UniqueID })
 		if n == 0 && d.sum(c.listing[from:to]) == section.digest {
 			c.skip(from, to)
-		} else if err := c.compare(indexes(from, to), tableBetween(ctx, tx, c.account, asides[:k], between)); err != nil {
+		} else if err := c.compare(indexes(from, to), &table{asides: asides[:k], rows: c.reader.Between(ctx, between)}); err != nil {
 			return false, err
 		}
-		from, doubtful, asides, between.after = to, doubtful[n:], asides[k:], between.to
+		from, doubtful, asides, between.After = to, doubtful[n:], asides[k:], between.To
 	}
-	between.to = nil
-	return true, c.compare(indexes(from, len(c.listing)), tableBetween(ctx, tx, c.account, asides, between))
+	between.To = nil
+	c.diff.rest.sections = true
+	return true, c.compare(indexes(from, len(c.listing)), &table{asides: asides, rows: c.reader.Between(ctx, between)})
 }
 
 // skip takes entries for seen that are as they were left.

@@ -1,31 +1,37 @@
 // Package seen remembers, between runs, which messages have been delivered.
 //
 // A maildrop names its messages by unique-ids (RFC 1939 section 7, UIDL): opaque octets that are compared octet by octet
-// (C0039). A Store keeps one Record for each message that was delivered and may still be listed, in one SQLite database for
-// all accounts, and one Aside for each message that is listed but could not be, or should not be, delivered yet.
+// (C0039). A Store keeps one Record for each message that was delivered and may still be listed, and one Aside for each
+// message that is listed but could not be, or should not be, delivered yet. The part of one account is its Ledger.
 //
-// A run of one account uses it in this order:
+// This package has the types, the two interfaces that a store satisfies, and the algorithms that every store shares:
+// Compare and Conclude. It reads and writes no file. Package seen/sqlite keeps a store in an SQLite database.
 //
-//	unlock, err := store.Lock(name)                        // one run of an account at a time, among all processes
-//	account, err := store.Enter(ctx, name, server, user)
-//	diff, err := store.Diff(ctx, account.ID, listing, due) // which messages of the complete listing are new?
-//	err = store.Commit(ctx, account.ID, records...)        // for each group of messages that is durable at the target
-//	err = store.Finish(ctx, account.ID, diff, left, deleted, at) // after the positive reply to QUIT
+// A run of one account uses a store in this order:
 //
-// What the package promises: when Commit returns nil its records survive a power cut (write-ahead log, synchronous=FULL).
-// A run that ends anywhere between these steps loses no record and makes none up. No record is forgotten because one
-// listing lacked its unique-id. A database that is damaged, foreign or of a later version is an error, never a fresh start.
+//	unlock, err := store.Lock(name)                         // one run of an account at a time, among all processes
+//	ledger, err := store.Enter(ctx, name, server, user)
+//	diff, err := ledger.Diff(ctx, listing, due)             // which messages of the complete listing are new?
+//	err = ledger.Ready(ctx, len(diff.New))                  // before the first message is delivered
+//	err = ledger.Apply(ctx, seen.Changes{Records: records}) // for each group of messages that is durable at the target
+//	err = ledger.Finish(ctx, diff, left, deleted, at)       // after the positive reply to QUIT
 //
-// Where unique-ids alone do not tell messages apart (several messages with one id, an id that came back after its message
-// was deleted, another number of octets; C0040, C0041) Diff says so in Check and leaves the judgement to the caller, who can
-// ask the server for the header; Likely are those where that may be worth while though there is no sign of a change.
+// What a store promises: when Apply returns nil, its changes survive a power cut. A run that ends anywhere between these
+// steps loses no record and makes none up. No record is forgotten because one listing lacked its unique-id. A store that is
+// damaged, foreign or of a later version is an error, never a fresh start.
 //
-// Limits: the folder must be on a file system with working flock. On one that other machines may share (NFS, SMB, FUSE) the
-// table has a rollback journal instead of a write-ahead log, and serves one machine only. Times are kept to the millisecond.
+// Unique-ids alone do not always tell messages apart: several messages may share one, an id may come back after its message
+// was deleted, and a message may have another number of octets than before (C0040, C0041). Diff.Check names these messages.
+// The caller decides about them, and can ask the server for the header. Diff.Likely names those where that may be worth
+// while though there is no sign of a change.
+//
+// Times are kept to the millisecond.
 package seen
 
 import (
 	"errors"
+	"iter"
+	"strings"
 	"time"
 )
 
@@ -37,6 +43,8 @@ var (
 	ErrBusy = errors.New("seen: another process holds the state; try again later, and if it hangs, end it (fuser tells which has seen.db open)")
 	// ErrNewerSchema says that this program is too old for the database, which was left as it is.
 	ErrNewerSchema = errors.New("seen: the database was written by a later version of popfetch")
+	// ErrUnsettled says that another run writes many records at this moment, or was ended while it did so.
+	ErrUnsettled = errors.New("seen: a run has not yet written all that it has to; try again, and if it was killed, fetch the account, which completes it")
 	// ErrTaken says that an account's new name has records of its own.
 	ErrTaken = errors.New("seen: the name has records of its own")
 	// ErrUnknown says that the store has no such account.
@@ -72,15 +80,27 @@ const (
 // Digest identifies a message by its header; the zero Digest is unknown.
 type Digest [16]byte
 
-// Record says what became of one message; kind delivered is committed only when the message would survive a power cut.
+// Sum tells octets from others: how many they are, and their SHA-256. The zero SHA256 is unknown.
+type Sum struct {
+	Octets int64
+	SHA256 [32]byte
+}
+
+// Place is where a message was delivered to.
+type Place struct {
+	Target string // the target's name; "": the account's own target
+	Name   string // where the target put it, in the target's own words; "": a program has it
+	Sum           // as delivered there, after any filter
+}
+
+// Record says what became of one message. A record of kind Delivered is made only when the message would survive a power cut.
 type Record struct {
 	Key
 	Kind        Kind
 	Listed      int64 // octets as LIST announced them; 0: unknown
-	Octets      int64 // octets as delivered
 	Digest      Digest
-	SHA256      [32]byte  // of the delivered octets; zero: unknown
-	Place       string    // where the target put it, in the target's own words
+	Came        Sum       // the message as it came, before any filter
+	Places      []Place   // none: it was not delivered, or nobody noted where
 	DeliveredAt time.Time // zero: unknown, and never due
 	DeletedAt   time.Time // zero: not confirmed as deleted
 	// AbsentAt is when a finished listing first lacked it; zero: the last one did not. Only the store changes it.
@@ -111,13 +131,14 @@ type Aside struct {
 	Last   time.Time // when it was last set aside
 	Text   string    // last error, escaped
 	ToldAt time.Time // when a person was last told of it; zero: never
+	// MaxSize is the limit by which it was TooLarge, in octets; 0: unknown.
+	MaxSize int64
 	// AbsentAt is when a finished listing first lacked it; zero: the last one did not.
 	AbsentAt time.Time
 }
 
 // Account is an account as the store knows it.
 type Account struct {
-	ID     int64 // 0: unknown to the store
 	Name   string
 	Server string // host:port
 	User   string
@@ -129,6 +150,10 @@ type Account struct {
 	Records int
 	// Finished says that a run of it was finished.
 	Finished bool
+	// FinishedAt is when its last run was finished, see Ledger.Finish; zero: unknown.
+	FinishedAt time.Time
+	// Unfinished says that a run has begun to deliver (see Ledger.Ready) and that none was finished since.
+	Unfinished bool
 	// Twin names another account with the same server and user that has records while this one has none; "" usually.
 	Twin string
 }
@@ -141,7 +166,7 @@ type Diff struct {
 	Likely    []int   // seen, but another message may be in its place: one of several with one unique-id, or one that was absent
 	Seen      int     // how many are known without doubt (Due and Likely among them)
 	Aside     []Match // set aside earlier
-	AllAside  []Aside // what Store.Asides would return, listed or not
+	AllAside  []Aside // what Ledger.Asides would return, listed or not
 	Unchanged bool    // the listing is that of the last finished run: Finish has nothing to do
 
 	rest rest // for Finish
@@ -153,15 +178,46 @@ type Match struct {
 	Aside
 }
 
-// toMillis gives the time as it is stored; 0 stands for the zero time.
-func toMillis(t time.Time) int64 {
+// Move says that the message of a record is listed under another key now.
+type Move struct {
+	From Key
+	To   Entry
+}
+
+// Changes is all that one step of a run writes. It is carried out in the order of its fields: all of it, or nothing.
+type Changes struct {
+	// Replace names unique-ids whose records, of every copy, are removed before those in Records are added.
+	Replace []string
+	// Moves give records the keys and octets under which their messages are listed now. They count as listed and not deleted;
+	// whatever else they tell stays. It is an error if there is no record of From, if To has a record before the moves, or if
+	// either is named twice. Nil: none.
+	Moves iter.Seq[Move]
+	// Records are added. A second record of a key replaces the first, DeletedAt included. A record ends the Aside of its key. Nil: none.
+	Records iter.Seq[Record]
+	// Asides are noted. Of a message that is set aside already, Count is added to what was counted, Since stays, and a zero ToldAt
+	// leaves the one that is there. A Wanted message that is Refused or Suspect now stays Wanted: the target may hold it still.
+	// A zero Since or Last is now; AbsentAt is not looked at.
+	Asides []Aside
+}
+
+// Compare gives the order in which stores keep keys: by the octets of the unique-id, then by copy.
+func (k Key) Compare(other Key) int {
+	if order := strings.Compare(k.UniqueID, other.UniqueID); order != 0 {
+		return order
+	}
+	return k.Copy - other.Copy
+}
+
+// Millis gives a time as stores keep it, in milliseconds since 1970; 0 stands for the zero time.
+func Millis(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
 	return t.UnixMilli()
 }
 
-func fromMillis(ms int64) time.Time {
+// FromMillis is the reverse of Millis.
+func FromMillis(ms int64) time.Time {
 	if ms == 0 {
 		return time.Time{}
 	}

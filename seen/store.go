@@ -2,353 +2,76 @@ package seen
 
 import (
 	"context"
-	"database/sql"
-	"errors"
-	"fmt"
-	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
-	"sync/atomic"
-	"syscall"
+	"iter"
 	"time"
-
-	"github.com/mattn/go-sqlite3" // registers the driver "sqlite3"
 )
 
-const (
-	fileName = "seen.db"
-	// patience is how long a transaction, and the opening of the table, wait for another process. Nothing takes as long there.
-	patience = 30 * time.Second
-	// busyTimeout is how long, in milliseconds, SQLite waits by itself, deaf to everything; see beginWaiting.
-	busyTimeout = "500"
-	// readers is how many transactions may read at the same time, besides the one that writes.
-	readers = 4
-	// lookupCost is two to three where the rows lie side by side in memory (BenchmarkDiff), and more where they do not.
-	lookupCost = 8
-)
+// Store keeps what is known of all accounts. Its methods, and those of its ledgers, may be called by several goroutines at the
+// same time, and several processes may have the same store open.
+type Store interface {
+	// Lock takes the account for this process, until unlock is called or the process dies. ErrLocked: it is taken already, by
+	// another process or by this one. The account need not be known.
+	Lock(name string) (unlock func() error, err error)
+	// Enter makes the account or notes its new server and user, and returns its ledger. The caller has the account's lock.
+	// Enter completes what a run that was killed had begun to write, or takes it back, before it returns.
+	//
+	// With another server or user it may be another maildrop, whose unique-ids mean other messages. So each record then counts
+	// as one of a deleted message until Diff's caller has looked (see Diff.Check), and what was quarantined is tried again.
+	Enter(ctx context.Context, name, server, user string) (Ledger, error)
+	// Look is Enter that writes nothing, and needs no lock. A known account has the server and user that Enter noted last:
+	// records stay with the name. An unknown one has the server and user asked for, and a ledger that knows nothing.
+	// ErrUnsettled: a run writes at this moment, or was killed while it wrote.
+	Look(ctx context.Context, name, server, user string) (Ledger, error)
+	// Accounts lists all accounts by name.
+	Accounts(ctx context.Context) ([]Account, error)
+	// Rename gives an account's state to another name. ErrUnknown: there is no such account. ErrTaken: the new name has records
+	// itself; a name without, made by a run that began before the renaming, gives way. The caller holds the locks of both.
+	Rename(ctx context.Context, from, to string) error
+	// Close closes the store. No other method may be at work or be called afterwards; locks stay until they are unlocked.
+	Close() error
+}
 
-// Store is the seen-table: every message that was delivered and may still be in its maildrop.
-// Its methods may be called by several goroutines at the same time, and several processes may have the same folder open.
+// Ledger is the part of a store that one account has. Who calls a method that writes has the account's lock.
 //
-// Each method that writes does so in one transaction. An error from it does not say that nothing was written: SQLite can
-// bring back a transaction whose commit reported an I/O error. Only the next Diff tells.
-type Store struct {
-	dir, path string
-	file      fs.FileInfo   // the database, as it was when it was opened; nil: it is in memory
-	writing   chan struct{} // holds something while a transaction writes
-	write     *sql.Conn     // the one connection for them; nil: nothing can be written
-	read      *sql.DB
-	pools     []*sql.DB // those of write and read
-	now       func() time.Time
-	lookAt    func(dir string) (place, error)
-	vain      atomic.Pointer[time.Time] // when somebody last waited for another process in vain
-	whole     int64                     // until when the database counts as whole, in seconds since 1970; see checked
-
-	lookupCost  int // how many rows the merge reads in the time of looking one up
-	sectionSize int
-}
-
-// Open opens the seen-table in the folder dir and makes both if they are missing, the folder with mode 0700 and every
-// file with 0600. What is another user's is ErrOwner. A table of a later version is ErrNewerSchema; one that is damaged or
-// foreign is an error too, and both are left as they are: what a person moves aside cannot be lost, and what nobody has
-// looked at is not begun anew. A table that cannot be written is an error here, before anything is fetched.
-func Open(ctx context.Context, dir string) (*Store, error) { return openAt(ctx, dir, lookAtPlace) }
-
-func openAt(ctx context.Context, dir string, lookAt func(string) (place, error)) (*Store, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, fmt.Errorf("opening the state folder: %w", err)
-	}
-	if err := checkFolder(dir); err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("the state folder %w: %w", ErrCreate, err)
-	}
-	if err := checkFiles(dir); err != nil {
-		return nil, err
-	}
-	s := newStore(dir, lookAt)
-	s.path = filepath.Join(dir, fileName)
-	// Two processes that make or migrate the same table must not meet half-way.
-	unlock, err := flock(ctx, filepath.Join(dir, "open.lock"), patience)
-	if errors.Is(err, ErrLocked) {
-		err = ErrBusy
-	}
-	if err != nil {
-		return nil, fmt.Errorf("opening the state folder: %w", err)
-	}
-	defer func() { _ = unlock() }()
-	if err := create(ctx, s.path); err != nil {
-		return nil, fmt.Errorf("%s %w: %w", s.path, ErrCreate, err)
-	}
-	if s.file, err = regular(s.path); err != nil {
-		return nil, err
-	}
-	if err := writable(s.path); err != nil {
-		return nil, err
-	}
-	if err := s.recognise(ctx); err != nil {
-		return nil, fmt.Errorf("opening %s: %w", s.path, s.explain(err))
-	}
-	err = s.connect(ctx)
-	if err == nil {
-		err = migrate(ctx, s.write)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening %s: %w", s.path, s.explain(err)), s.Close())
-	}
-	return s, nil
-}
-
-func newStore(dir string, lookAt func(string) (place, error)) *Store {
-	return &Store{dir: dir, writing: make(chan struct{}, 1), now: time.Now, lookAt: lookAt, lookupCost: lookupCost, sectionSize: sectionSize}
-}
-
-// OpenExisting is Open for a command that only looks: it makes neither folder nor table. Where there is none, the store knows nothing,
-// and methods that write fail; where there is one, a look may have to keep what the server says about log-ins.
-func OpenExisting(ctx context.Context, dir string) (*Store, error) {
-	if _, err := os.Lstat(filepath.Join(dir, fileName)); !errors.Is(err, fs.ErrNotExist) {
-		return Open(ctx, dir)
-	}
-	s := newStore(dir, lookAtPlace)
-	if err := s.connectToNothing(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("making a table in memory: %w", err), s.Close())
-	}
-	return s, nil
-}
-
-// connectToNothing makes an empty table in memory.
-func (s *Store) connectToNothing(ctx context.Context) (err error) {
-	if s.read, err = s.pool(":memory:", 1); err != nil { // each connection would have a table of its own
-		return err
-	}
-	conn, err := s.read.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	return errors.Join(migrate(ctx, conn), conn.Close())
-}
-
-// connect prepares the connections; those that read are made when first used.
-func (s *Store) connect(ctx context.Context) error {
-	place, err := s.lookAt(s.dir)
-	if err != nil {
-		return err
-	}
-	// The write-ahead log needs memory that all processes share, which a network file system does not give to those of other
-	// machines. Without these ways of syncing a power cut could take a commit back: one that was not synced, or one whose
-	// journal was removed and comes back. With mode=rw SQLite makes no file: it would be 0644.
-	journal := "WAL&_synchronous=FULL"
-	if place.shared {
-		journal = "DELETE&_synchronous=EXTRA"
-	}
-	writer, err := s.pool(dsn(s.path, "mode=rw&_journal_mode="+journal+"&_foreign_keys=1&_stmt_cache_size=32"), 1)
-	if err != nil {
-		return err
-	}
-	if s.write, err = writer.Conn(ctx); err != nil {
-		return err
-	}
-	s.read, err = s.pool(dsn(s.path, "mode=rw&_query_only=1&_stmt_cache_size=32"), readers)
-	return err
-}
-
-// pool prepares so many connections, which Close closes.
-func (s *Store) pool(dsn string, size int) (*sql.DB, error) {
-	db, err := sql.Open("sqlite3", dsn)
-	if err != nil {
-		return nil, err
-	}
-	s.pools = append(s.pools, db)
-	db.SetMaxOpenConns(size)
-	db.SetMaxIdleConns(size)
-	return db, nil
-}
-
-// dsn names a database file and its options; the path may hold any character.
-func dsn(path, options string) string {
-	file := url.URL{Scheme: "file", Path: path, RawQuery: "_busy_timeout=" + busyTimeout + "&" + options}
-	return file.String()
-}
-
-// create makes an empty database, unless there is one. It gets its name only when it is marked as ours: so an empty file
-// with that name is damage, not a beginning.
-func create(ctx context.Context, path string) error {
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	// A log without its database is of no use, and SQLite would replay it into the new one.
-	for _, leftover := range []string{path + "-wal", path + "-shm", path + ".new"} {
-		if err := os.Remove(leftover); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	// SQLite would make it 0644; the files beside it get the mode of this one.
-	f, err := os.OpenFile(path+".new", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	db, err := sql.Open("sqlite3", dsn(path+".new", "mode=rw&_journal_mode=MEMORY&_synchronous=FULL"))
-	if err != nil {
-		return err
-	}
-	_, err = db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID))
-	if err := errors.Join(err, db.Close()); err != nil {
-		return err
-	}
-	// Before it has its name, since whoever finds it relies on its folder; that may have been made by a run that was killed.
-	dir := filepath.Dir(path)
-	if err := syncUp(dir); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncUp makes a folder and those above it durable. One that we may not read, or whose file system syncs no folders, is
-// passed by.
-func syncUp(dir string) error {
-	dir, err := filepath.EvalSymlinks(dir)
-	if err != nil {
-		return err
-	}
-	for parent := filepath.Dir(dir); parent != dir; parent = filepath.Dir(dir) {
-		dir = parent
-		err := syncDir(dir)
-		if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.EROFS) {
-			return err
-		}
-	}
-	return nil
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
-// Close closes the seen-table. No other method may be at work or be called afterwards; locks stay until they are unlocked.
-func (s *Store) Close() error {
-	var errs []error
-	if s.write != nil {
-		if err := s.write.Close(); !errors.Is(err, sql.ErrConnDone) { // to close twice does no harm
-			errs = append(errs, err)
-		}
-	}
-	for _, db := range s.pools {
-		errs = append(errs, db.Close())
-	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("closing the seen-table: %w", err)
-	}
-	if s.whole != 0 {
-		s.leaveChecked()
-	}
-	return nil
-}
-
-// update runs do in a transaction that holds the write lock from its beginning, and commits it.
-//
-// The context of do cannot be cancelled, for with any other the driver starts a goroutine for each statement: waking them took a
-// fifth of the time of recording. What takes long looks at ctx by itself.
-func (s *Store) update(ctx context.Context, do func(context.Context, *sql.Conn) error) error {
-	if s.write == nil {
-		return fmt.Errorf("there is no %s", filepath.Join(s.dir, fileName))
-	}
-	if err := s.present(); err != nil {
-		return err
-	}
-	select {
-	case s.writing <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-s.writing }()
-	return s.attempt(ctx, s.write, "BEGIN IMMEDIATE", func(conn *sql.Conn) error { return do(context.WithoutCancel(ctx), conn) })
-}
-
-// view runs do in a transaction that sees one state of the table, whatever is written meanwhile.
-func (s *Store) view(ctx context.Context, do func(*sql.Conn) error) error {
-	conn, err := s.read.Conn(ctx)
-	if err != nil {
-		return s.explain(err)
-	}
-	defer conn.Close() //nolint:errcheck // it goes back to the others
-	return s.attempt(ctx, conn, "BEGIN", do)
-}
-
-// attempt is transact, but hardly waits where another has just waited in vain: a run that ends because of that still has
-// this and that to note, and must not take minutes.
-func (s *Store) attempt(ctx context.Context, conn *sql.Conn, begin string, do func(*sql.Conn) error) error {
-	const remembered = time.Minute
-	wait := patience
-	if at := s.vain.Load(); at != nil && time.Since(*at) < remembered {
-		wait = 0
-	}
-	err := s.explain(transact(ctx, conn, begin, wait, do))
-	var fault sqlite3.Error
-	if ctx.Err() == nil && errors.Is(err, ErrBusy) || errors.As(err, &fault) && fault.Code == sqlite3.ErrProtocol {
-		now := time.Now()
-		s.vain.Store(&now)
-	} else if err == nil {
-		s.vain.Store(nil)
-	}
-	return err
-}
-
-// transact runs do between begin and COMMIT on a connection that nobody else uses meanwhile. It does without sql.Tx, which starts
-// a goroutine for each transaction.
-func transact(ctx context.Context, conn *sql.Conn, begin string, wait time.Duration, do func(*sql.Conn) error) error {
-	if err := beginWaiting(ctx, conn, begin, wait); err != nil {
-		return err
-	}
-	whole := context.WithoutCancel(ctx)
-	committed := false
-	defer func() {
-		if !committed {
-			_, _ = conn.ExecContext(whole, "ROLLBACK") // some errors have done it already
-		}
-	}()
-	if err := do(conn); err != nil {
-		return err
-	}
-	if _, err := conn.ExecContext(whole, "COMMIT"); err != nil {
-		return err
-	}
-	committed = true
-	return nil
-}
-
-// beginWaiting waits so long for the transactions of other processes, and tries once in any case. A refused BEGIN has done
-// nothing, so that it may be tried again.
-func beginWaiting(ctx context.Context, conn *sql.Conn, begin string, wait time.Duration) error {
-	for began := time.Now(); ; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		_, err := conn.ExecContext(context.WithoutCancel(ctx), begin)
-		var refused sqlite3.Error
-		if !errors.As(err, &refused) || refused.Code != sqlite3.ErrBusy {
-			return err
-		}
-		if time.Since(began) >= wait || ctx.Err() != nil {
-			return fmt.Errorf("%w: %w", ErrBusy, err)
-		}
-	}
-}
-
-// querier is what reads: a transaction, or the connections as they are.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+// An error of such a method does not say that nothing was written: a disk can bring back what it reported as failed.
+// Only the next Diff tells.
+type Ledger interface {
+	// Account tells what was known of the account when the ledger was made.
+	Account() Account
+	// Diff fills in Copy in listing, which must be complete, and tells what is known of each message. due: see Diff.Due; the zero
+	// time asks for none. Diff writes nothing.
+	Diff(ctx context.Context, listing []Entry, due time.Time) (Diff, error)
+	// Apply carries out changes: all of them or nothing, whatever happens. Delivered messages must be durable at their target by
+	// then. Apply waits for other writers as long as ctx lives, so that what is delivered gets its record.
+	Apply(ctx context.Context, changes Changes) error
+	// Finish is called after the positive reply to QUIT. It stamps the records of deleted messages, notes what the listing lacks,
+	// forgets what has been absent for longer than GraceTime, and keeps digests of left for the next Diff. It ends
+	// Account.Unfinished, so a run that called Ready calls it even if Diff.Unchanged says that there is nothing else to do.
+	//
+	// left is the listing of which Diff told diff, without the deleted messages, in its order; at is the time of the run. Records
+	// that were changed since Diff must be those of messages that diff names (as New, Check, Due, Likely or Aside) or that are
+	// deleted. With the zero Diff everything is looked at. A run that is killed in Finish leaves a part of its work undone,
+	// which the next Finish does.
+	Finish(ctx context.Context, diff Diff, left []Entry, deleted []Key, at time.Time) error
+	// Records returns all records of the unique-ids, every copy, by unique-id and copy.
+	Records(ctx context.Context, uniqueIDs []string) ([]Record, error)
+	// All yields every record, by unique-id and copy. An error is yielded once, at the end.
+	All(ctx context.Context) iter.Seq2[Record, error]
+	// Remaining yields the records of messages that may still be in the maildrop: those that the last finished run left, those
+	// made since, and those that listings have lacked although no deletion was confirmed. An error is yielded once, at the end.
+	Remaining(ctx context.Context) iter.Seq2[Record, error]
+	// Asides returns what is set aside, by unique-id and copy; those with an AbsentAt are not listed any more.
+	Asides(ctx context.Context) ([]Aside, error)
+	// Forget removes the records of the unique-ids (none named: all) and marks them as Wanted; what was refused or quarantined is
+	// tried as if it never was. It returns how many of both there were. Unknown unique-ids are passed over. An error may leave
+	// some forgotten and others not.
+	Forget(ctx context.Context, uniqueIDs ...string) (int, error)
+	// Standing returns the account's standing; that of an unknown one is good.
+	Standing(ctx context.Context) (Standing, error)
+	// ChangeStanding lets change edit the standing of a known account, and keeps what it has become. Changes of several processes
+	// come one after the other. change may be called twice.
+	ChangeStanding(ctx context.Context, change func(*Standing)) error
+	// Ready makes sure, before messages are delivered, that so many can be recorded: a message that goes to a program and cannot
+	// be recorded would go there again in each run (behaviour 32). It notes that the run begins to deliver (Account.Unfinished).
+	Ready(ctx context.Context, messages int) error
 }

@@ -1,10 +1,25 @@
 package main
 
 import (
+	"io"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/urfave/cli/v2"
 )
+
+// appWithReport has, besides popfetch's commands, two with an option of their own that takes a
+// value.
+func appWithReport() *cli.App {
+	app := newApp(newTerminal())
+	report := &cli.Command{Name: "report", Flags: append(slices.Clone(app.Flags), &cli.StringFlag{Name: "output", Aliases: []string{"o"}})}
+	export := &cli.Command{Name: "export", Flags: append(slices.Clone(app.Flags), &cli.StringFlag{Name: "format"})}
+	app.Commands = append(app.Commands, report)
+	seen := app.Command("seen")
+	seen.Subcommands = append(seen.Subcommands, export)
+	return app
+}
 
 func TestArrange(t *testing.T) {
 	for _, test := range []struct{ name, args, want string }{
@@ -29,11 +44,20 @@ func TestArrange(t *testing.T) {
 		{"-- twice", "-- a --", "-- a --"},
 		{"a dash is a name", "-", "-- -"},
 		{"missing value", "work --once --server", "--once --server"},
-		{"missing value in a command", "list work --maildir", "--maildir"},
+		{"missing value in a command", "list work --maildir", "list --maildir"},
+		{"an option of a command", "report -o x.html work", "report --output x.html -- work"},
+		{"behind the name", "report work -o x.html", "report --output x.html -- work"},
+		{"with an equals sign", "report work -o=x.html", "report --output=x.html -- work"},
+		{"before the command", "-o x.html report work", "report --output x.html -- work"},
+		{"with the command as its value", "-o report report work", "report --output report -- work"},
+		{"without its value", "report work -o", "report --output"},
+		{"of another command", "list -o x.html work", "list --output x.html -- work"},
+		{"of a command of a command", "seen export work --format mpop", "seen export --format mpop -- work"},
+		{"of no command", "work --format mpop", "--format mpop -- work"},
 		{"-- as a value", "--user -- work", "--user -- -- work"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			app := newApp()
+			app := appWithReport()
 			args := append([]string{"popfetch"}, strings.Fields(test.args)...)
 			before := slices.Clone(args)
 			want := append([]string{"popfetch"}, strings.Fields(test.want)...)
@@ -44,5 +68,50 @@ func TestArrange(t *testing.T) {
 				t.Errorf("arrange changed its argument to %q", args)
 			}
 		})
+	}
+}
+
+// Neither an option nor its value becomes the name of an account, whether the library understands
+// the arguments or not.
+func TestArrange_names(t *testing.T) {
+	parts := []string{
+		"name", "-vv", "--once", "--once=maybe", "--frob", "--jobs value", "-c value", "-o value", "--format value",
+		"list", "report", "seen", "export", "config",
+	}
+	var names []string
+	app := appWithReport()
+	note := func(c *cli.Context) error { names = c.Args().Slice(); return nil }
+	app.Action, app.Writer, app.ErrWriter = note, io.Discard, io.Discard
+	var walk func([]*cli.Command)
+	walk = func(commands []*cli.Command) {
+		for _, c := range commands {
+			c.Action = note
+			walk(c.Subcommands)
+		}
+	}
+	walk(app.Commands)
+	understood := 0
+	var try func(line string, more int)
+	try = func(line string, more int) {
+		names = nil
+		if err := app.RunContext(t.Context(), arrange(app, strings.Fields("popfetch"+line))); err == nil {
+			understood++
+		} else if len(names) > 0 {
+			t.Errorf("popfetch%s: the names %q in spite of %v", line, names, err)
+		}
+		for _, name := range names {
+			if name == "value" || len(name) > 1 && name[0] == '-' {
+				t.Errorf("popfetch%s: the names %q, want no option and no value among them", line, names)
+			}
+		}
+		if more > 0 {
+			for _, part := range parts {
+				try(line+" "+part, more-1)
+			}
+		}
+	}
+	try("", 3)
+	if understood < 200 {
+		t.Errorf("%d command lines were understood, want more for a test", understood)
 	}
 }

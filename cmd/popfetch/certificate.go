@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/pop3"
 )
@@ -22,36 +21,29 @@ import (
 // errPin says that a server showed neither certificate nor key that the account pins.
 var errPin = errors.New("it is not the pinned one")
 
-// tlsConfig says whom to trust: the system's authorities and those of tls_ca, or else only what is pinned. An error is the fault
-// of what key names.
-func tlsConfig(a *config.Account) (_ *tls.Config, key string, err error) {
+// tlsConfig says whom to trust: the system's authorities and those of tls_ca, or else only what is
+// pinned. An error is the fault of what the field of a says whose address is returned, too.
+func tlsConfig(a *config.Account, trusted authorities) (_ *tls.Config, field any, err error) {
 	host, _, err := net.SplitHostPort(a.Server)
 	if err != nil {
-		return nil, "server", err
+		return nil, &a.Server, err
 	}
 	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
 	if a.TLSServerName != "" {
 		c.ServerName = a.TLSServerName
 	}
 	if a.TLSCA != "" {
-		pem, err := os.ReadFile(a.TLSCA)
-		if err != nil {
-			return nil, "tls_ca", fmt.Errorf("%w; name a file of certificates in PEM form that popfetch may read", err)
-		}
-		if c.RootCAs, err = x509.SystemCertPool(); err != nil {
-			return nil, "tls_ca", fmt.Errorf("reading the system's certificates: %w", err)
-		}
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, "tls_ca", fmt.Errorf("%s holds no certificate in PEM form; name a file that does", a.TLSCA)
+		if c.RootCAs, err = trusted.with(a.TLSCA); err != nil {
+			return nil, &a.TLSCA, err
 		}
 	}
 	if a.TLSCert != "" {
 		if err := config.CheckPrivate(a.TLSKey); err != nil {
-			return nil, "tls_key", err
+			return nil, &a.TLSKey, err
 		}
 		pair, err := tls.LoadX509KeyPair(a.TLSCert, a.TLSKey)
 		if err != nil {
-			return nil, "tls_cert", fmt.Errorf("%w; name files in PEM form that belong together, the certificate in tls_cert and its key in tls_key", err)
+			return nil, &a.TLSCert, fmt.Errorf("%w; name files in PEM form that belong together, the certificate in tls_cert and its key in tls_key", err)
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}
@@ -59,7 +51,31 @@ func tlsConfig(a *config.Account) (_ *tls.Config, key string, err error) {
 		c.InsecureSkipVerify = true // the pin is checked instead, below, on each handshake
 		c.VerifyConnection = func(state tls.ConnectionState) error { return checkPin(state, a.TLSFingerprint) }
 	}
-	return c, "", nil
+	return c, nil, nil
+}
+
+// authorities are the system's authorities together with those of a file, by its path. Thousands of
+// accounts may name one file.
+type authorities map[string]*x509.CertPool
+
+// with returns the system's authorities and those in the file.
+func (known authorities) with(file string) (*x509.CertPool, error) {
+	if pool := known[file]; pool != nil {
+		return pool, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("%w; name a file of certificates in PEM form that popfetch may read", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("reading the system's certificates: %w", err)
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM form; name a file that does", file)
+	}
+	known[file] = pool
+	return pool, nil
 }
 
 // checkPin compares the server's certificate, and its public key, with the pins.
@@ -71,51 +87,41 @@ func checkPin(state tls.ConnectionState, pins []string) error {
 	return &tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: errPin}
 }
 
-// fingerprints are the SHA-256 of a certificate and of its public key, as tls_fingerprint takes them.
+// fingerprints are the SHA-256 of a certificate and of its public key, as tls_fingerprint takes
+// them.
 func fingerprints(c *x509.Certificate) (certificate, key string) {
 	whole, public := sha256.Sum256(c.Raw), sha256.Sum256(c.RawSubjectPublicKeyInfo)
 	return hex.EncodeToString(whole[:]), hex.EncodeToString(public[:])
 }
 
-// mend tells, behind the text of an error, what to do about a fault of TLS. The protocol's layer cannot: it does not know the
-// configuration.
-func (p *program) mend(err error) string {
+// mend tells, behind the text of an error, what to do about a fault of TLS. The protocol's layer
+// cannot: it does not know the configuration.
+func (s *setting) mend(err error) string {
 	var plain tls.RecordHeaderError
 	var refused *tls.CertificateVerificationError
 	switch {
-	case errors.As(err, &plain) && p.accountOf(err).TLS != "starttls":
+	case errors.As(err, &plain) && s.accountOf(err).TLS != "starttls":
 		return `; if the server begins in clear, set tls = "starttls" (--tls starttls)`
 	case errors.Is(err, pop3.ErrInsecure):
 		return `; if the server speaks TLS from the first octet, set tls = "implicit" (--tls implicit), port 995`
 	case errors.As(err, &refused) && len(refused.UnverifiedCertificates) > 0:
-		return explainCertificate(refused, p.accountOf(err), time.Now())
+		return explainCertificate(refused, s.accountOf(err), time.Now())
 	case errors.Is(err, pop3.ErrHandshake) && (!isAlert(err) || isVersionAlert(err)):
 		return "; popfetch speaks TLS 1.2 and 1.3, and no older version (301 is TLS 1.0, 302 is TLS 1.1)"
 	}
 	return ""
 }
 
-// isVersionAlert tells whether the server has refused the versions of TLS that it was offered. crypto/tls does not export the
-// type of the alerts that it gets, but their texts.
+// isVersionAlert tells whether the server has refused the versions of TLS that it was offered.
+// crypto/tls does not export the type of the alerts that it gets, but their texts.
 func isVersionAlert(err error) bool {
 	const protocolVersion = tls.AlertError(70) // RFC 8446 section 6
 	var op *net.OpError
 	return errors.As(err, &op) && op.Err.Error() == protocolVersion.Error()
 }
 
-// accountOf is the configuration of the account whose run an error has ended.
-func (p *program) accountOf(err error) config.Account {
-	var run *fetch.Error
-	errors.As(err, &run)
-	for _, a := range p.accounts {
-		if run != nil && a.Name == run.Account {
-			return a
-		}
-	}
-	return config.Account{}
-}
-
-// explainCertificate tells, in lines of their own, what certificate was found, what was wanted, and how to pin what was found.
+// explainCertificate tells, in lines of their own, what certificate was found, what was wanted, and
+// how to pin what was found.
 func explainCertificate(refused *tls.CertificateVerificationError, a config.Account, now time.Time) string {
 	leaf := refused.UnverifiedCertificates[0]
 	certificate, key := fingerprints(leaf)

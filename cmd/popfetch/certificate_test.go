@@ -170,7 +170,7 @@ func TestCertificate_hostileText(t *testing.T) {
 	leaf.RawSubject = []byte{1}
 	for _, names := range [][]string{nil, {leaf.Subject.CommonName, leaf.Subject.CommonName}} {
 		leaf.DNSNames = names
-		text := (&program{}).mend(&tls.CertificateVerificationError{UnverifiedCertificates: []*x509.Certificate{leaf}})
+		text := (&setting{}).mend(&tls.CertificateVerificationError{UnverifiedCertificates: []*x509.Certificate{leaf}})
 		if strings.Contains(text, "\x1b") || strings.Count(text, "\n") != 4 || len(text) > 2*256+1000 {
 			t.Errorf("mend() = %q, want four lines without control characters", text)
 		}

@@ -8,13 +8,11 @@ import (
 	"testing"
 
 	"github.com/popfetch/popfetch/internal/config"
-
-	"github.com/urfave/cli/v2"
 )
 
 // crashing is a command of these tests: a program one of whose goroutines panics.
 func crashing() {
-	p := &program{term: newTerminal(), verbosity: strings.Count(strings.Join(os.Args[1:], ""), "v")}
+	p := &program{term: newTerminal(), options: options{view: view{verbosity: strings.Count(strings.Join(os.Args[1:], ""), "v")}}}
 	p.term.mu.Lock() // as somebody has who prints
 	go func() {
 		defer p.guard()
@@ -47,8 +45,8 @@ func TestCrash(t *testing.T) {
 // The engine's goroutines are told of to the same handler.
 func TestCrash_engine(t *testing.T) {
 	t.Parallel()
-	s := &setting{Config: &config.Config{}, cli: cli.NewContext(nil, nil, nil)}
-	if r := (&program{}).runner(s, nil, nil); r.Crash == nil {
+	s := &setting{Config: &config.Config{}}
+	if r := (&program{}).runner(s, nil, &reporter{}); r.Crash == nil {
 		t.Error("Crash = nil, want the program's handler")
 	}
 }

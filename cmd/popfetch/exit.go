@@ -9,6 +9,7 @@ import (
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -30,13 +31,19 @@ const (
 	exitConfig      = 78 // the configuration is wrong
 )
 
-// urgency orders the statuses of several accounts: the fault that a person must act on first comes first.
+// urgency orders the statuses of several accounts: the fault that a person must act on first comes
+// first.
 var urgency = []int{exitConfig, exitNoPerm, exitCantCreate, exitIO, exitSoftware, exitProtocol, exitUnavailable, exitNoHost, exitQuarantined, exitTempFail}
 
 // errEmpty makes --fail-empty's status; it has no text.
 var errEmpty = errors.New("nothing was new")
 
-// runError is the outcome of accounts of which not all went well. Each fault was printed when it happened.
+// errEnded is the outcome of a resident popfetch that a signal has ended, which is how it ends; it
+// has no text.
+var errEnded = errors.New("ended by a signal")
+
+// runError is the outcome of accounts of which not all went well. Each fault was printed when it
+// happened.
 type runError struct{ statuses []int }
 
 func (e *runError) Error() string { return "not everything went well" }
@@ -47,7 +54,7 @@ func withStatus(outcome error, status int) error {
 	if errors.As(outcome, &runs) {
 		return &runError{append(runs.statuses, status)}
 	}
-	return &runError{[]int{status}}
+	return errors.Join(outcome, &runError{[]int{status}})
 }
 
 // status is that of the most urgent fault.
@@ -65,12 +72,14 @@ func exitStatus(err error) int {
 		return exitOK
 	case errors.As(err, &caught):
 		return 128 + int(caught.Signal)
-	case errors.Is(err, errEmpty):
-		return exitEmpty
 	case errors.As(err, &usage):
 		return exitUsage
 	case errors.As(err, &runs):
 		return runs.status()
+	case errors.Is(err, errEmpty):
+		return exitEmpty
+	case errors.Is(err, errEnded):
+		return exitOK
 	}
 	return faultStatus(err)
 }
@@ -96,7 +105,7 @@ func resultStatuses(r fetch.Result) []int {
 // faultStatus is the status of one fault.
 func faultStatus(err error) int {
 	var (
-		login    *fetch.LoginError
+		failed   *login.Error
 		protocol *pop3.ProtocolError
 		reply    *pop3.ReplyError
 		dns      *net.DNSError
@@ -106,9 +115,9 @@ func faultStatus(err error) int {
 	switch {
 	case errors.As(err, &mistakes):
 		return exitConfig
-	case errors.As(err, &login):
-		return loginStatus(login)
-	case errors.Is(err, seen.ErrLocked), errors.Is(err, seen.ErrBusy):
+	case errors.As(err, &failed):
+		return loginStatus(failed)
+	case errors.Is(err, seen.ErrLocked), errors.Is(err, seen.ErrBusy), errors.Is(err, seen.ErrUnsettled):
 		return exitTempFail
 	case errors.Is(err, deliver.ErrMissing), errors.Is(err, deliver.ErrForeign), errors.Is(err, seen.ErrCreate), errors.Is(err, seen.ErrOwner):
 		return exitCantCreate
@@ -130,11 +139,11 @@ func faultStatus(err error) int {
 	return exitIO // a file, the seen-table, standard output, the terminal
 }
 
-func loginStatus(login *fetch.LoginError) int {
-	switch login.Fault {
-	case fetch.LoginLater, fetch.LoginHeld:
+func loginStatus(failed *login.Error) int {
+	switch failed.Fault {
+	case login.Later, login.Held:
 		return exitTempFail
-	case fetch.LoginBroken:
+	case login.Broken:
 		return exitUnavailable
 	default:
 		return exitNoPerm
@@ -168,17 +177,28 @@ func phaseStatus(run *fetch.Error) int {
 	return exitTempFail // the connection: refused, timed out, broke off
 }
 
-// isAlert tells whether one side has ended TLS by an alert, as a server does that wants another certificate of ours. The
-// type of such an error is crypto/tls's own.
+// isAlert reports whether one side has ended TLS by an alert, as a server does that wants another
+// certificate of ours. The type of such an error is crypto/tls's own.
 func isAlert(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error")
 }
 
-// isRejection tells whether the server has turned TLS down after the handshake, as it does that wants another certificate of
-// ours. Later an alert means that the connection broke.
+// isRejection reports whether the server has turned TLS down after the handshake, as it does that
+// wants another certificate of ours. Later an alert means that the connection broke.
 func isRejection(err error) bool {
 	var op *net.OpError
 	var run *fetch.Error
 	return errors.As(err, &op) && op.Op == "remote error" && errors.As(err, &run) && (run.Phase == fetch.PhaseOpen || run.Phase == fetch.PhaseLogin)
+}
+
+// describe returns the text of an error that nobody has printed yet.
+func describe(err error) string {
+	var caught signalError
+	var runs *runError
+	switch {
+	case err == nil, errors.Is(err, errEmpty), errors.Is(err, errEnded), errors.As(err, &runs), errors.As(err, &caught):
+		return ""
+	}
+	return err.Error()
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
@@ -27,8 +28,8 @@ func TestExitStatus(t *testing.T) {
 	refused := func(code pop3.ResponseCode) error {
 		return wrapped(&pop3.ReplyError{Command: "RETR", Code: code, Text: "no"})
 	}
-	login := func(fault fetch.LoginFault) error {
-		return in(fetch.PhaseLogin, &fetch.LoginError{Fault: fault, Err: refused(pop3.CodeSysTemp)})
+	failing := func(fault login.Fault) error {
+		return in(fetch.PhaseLogin, &login.Error{Fault: fault, Err: refused(pop3.CodeSysTemp)})
 	}
 	for _, test := range []struct {
 		name string
@@ -42,7 +43,7 @@ func TestExitStatus(t *testing.T) {
 		{"68/no such host", in(fetch.PhaseOpen, wrapped(&net.DNSError{IsNotFound: true})), 68},
 		{"69/no unique-ids", in(fetch.PhaseList, refused("")), 69},
 		{"69/SYS-PERM", in(fetch.PhaseRetrieve, refused(pop3.CodeSysPerm)), 69},
-		{"69/SYS-PERM at the log-in", login(fetch.LoginBroken), 69},
+		{"69/SYS-PERM at the log-in", failing(login.Broken), 69},
 		{"70/commands out of their order", wrapped(pop3.ErrState), 70},
 		{"73/Maildir is gone", in(fetch.PhaseTarget, wrapped(deliver.ErrMissing)), 73},
 		{"73/another user's Maildir", in(fetch.PhaseTarget, wrapped(deliver.ErrForeign)), 73},
@@ -53,7 +54,7 @@ func TestExitStatus(t *testing.T) {
 		{"74/not readable", wrapped(&fs.PathError{Op: "open", Path: "seen.db", Err: fs.ErrPermission}), 74},
 		{"74/later version", wrapped(seen.ErrNewerSchema), 74},
 		{"74/anything of this machine", errors.New("file is not a database"), 74},
-		{"75/in use", login(fetch.LoginLater), 75},
+		{"75/in use", failing(login.Later), 75},
 		{"75/another popfetch", in(fetch.PhaseLock, seen.ErrLocked), 75},
 		{"75/name server is silent", in(fetch.PhaseOpen, wrapped(&net.DNSError{IsTimeout: true})), 75},
 		{"75/timed out", in(fetch.PhaseRetrieve, wrapped(os.ErrDeadlineExceeded)), 75},
@@ -62,8 +63,8 @@ func TestExitStatus(t *testing.T) {
 		{"75/SYS-TEMP for a listing", in(fetch.PhaseList, refused(pop3.CodeSysTemp)), 75},
 		{"75/QUIT refused", in(fetch.PhaseQuit, refused("")), 75},
 		{"76/out of step", in(fetch.PhaseList, wrapped(&pop3.ProtocolError{Got: "HTTP"})), 76},
-		{"77/refused", login(fetch.LoginRefused), 77},
-		{"77/nothing in common", login(fetch.LoginCannot), 77},
+		{"77/refused", failing(login.Refused), 77},
+		{"77/nothing in common", failing(login.Cannot), 77},
 		{"77/STLS is not offered", in(fetch.PhaseOpen, wrapped(pop3.ErrInsecure)), 77},
 		{"77/no agreement on TLS", in(fetch.PhaseOpen, wrapped(pop3.ErrHandshake)), 77},
 		{"77/client certificate refused", in(fetch.PhaseOpen, wrapped(alert(t))), 77},
@@ -75,12 +76,15 @@ func TestExitStatus(t *testing.T) {
 		{"75/R3206-1 sys-temp greeting", in(fetch.PhaseOpen, refused(pop3.CodeSysTemp)), 75},
 		{"69/R3206-1 sys-perm greeting", in(fetch.PhaseOpen, refused(pop3.CodeSysPerm)), 69},
 		{"77/R3206-1 auth greeting", in(fetch.PhaseOpen, refused(pop3.CodeAuth)), 77},
-		{"75/too early", login(fetch.LoginHeld), 75},
-		{"77/left alone", in(fetch.PhaseLogin, &fetch.LoginError{Fault: fetch.LoginRefused, Until: time.Now(), Err: errors.New("refused 3 times")}), 77},
-		{"77/refused, and not noted", in(fetch.PhaseLogin, fmt.Errorf("%w; %w", &fetch.LoginError{Fault: fetch.LoginRefused, Err: refused("")}, syscall.EROFS)), 77},
+		{"75/too early", failing(login.Held), 75},
+		{"77/left alone", in(fetch.PhaseLogin, &login.Error{Fault: login.Refused, Until: time.Now(), Err: errors.New("refused 3 times")}), 77},
+		{"77/refused, and not noted", in(fetch.PhaseLogin, fmt.Errorf("%w; %w", &login.Error{Fault: login.Refused, Err: refused("")}, syscall.EROFS)), 77},
 		{"78", wrapped(config.Errors{{Err: errors.New("wrong")}}), 78},
 		{"130", errors.Join(in(fetch.PhaseRetrieve, context.Canceled), signalError{syscall.SIGINT}), 130},
 		{"143 before faults", errors.Join(&runError{[]int{77}}, signalError{syscall.SIGTERM}), 143},
+		{"a resident program that a signal has ended", errEnded, 0},
+		{"and whose standard output is closed", withStatus(errEnded, 74), 74},
+		{"nothing new, and standard output is closed", withStatus(errEmpty, 74), 74},
 		{"of several accounts", &runError{[]int{75, 69, 76, 68}}, 76},
 		{"of several accounts with standard output closed", errors.Join(&runError{[]int{75}}, wrapped(syscall.EPIPE)), 75},
 	} {
@@ -126,7 +130,7 @@ func TestMend(t *testing.T) {
 		{fmt.Errorf("TLS handshake: %w: %w", pop3.ErrHandshake, errors.New("version 302")), "TLS 1.2"},
 		{syscall.ECONNREFUSED, ""},
 	} {
-		if got := new(program).mend(test.err); !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
+		if got := new(setting).mend(test.err); !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
 			t.Errorf("mend(%v) = %q, want something with %q", test.err, got, test.want)
 		}
 	}

@@ -119,7 +119,9 @@ func playHostile(t *testing.T, cases []*hostileCase) (sum tally) {
 	next := make(chan *hostileCase)
 	var players sync.WaitGroup
 	for range 8 {
-		players.Go(func() {
+		players.Add(1)
+		go func() {
+			defer players.Done()
 			for c := range next {
 				t.Run(c.name, func(t *testing.T) {
 					found := c.play(t)
@@ -128,7 +130,7 @@ func playHostile(t *testing.T, cases []*hostileCase) (sum tally) {
 					sum = sum.plus(found)
 				})
 			}
-		})
+		}()
 	}
 	for _, c := range cases {
 		next <- c

@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 
-	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/login"
 )
 
 // capabilityCases are odd answers to CAPA and UTF8.
@@ -44,7 +44,7 @@ func capabilityCases() []*hostileCase {
 			CAPA: +OK|UIDL|TOP|PIPELINING|.`, "0 all"),
 		hostile("R2449-1/CAPA is refused after the log-in", capa, `CAPA (once): +OK|USER|SASL PLAIN|.
 			CAPA: -ERR`, "0 all"),
-		hostile("R2449-5/EXPIRE 0", "RFC 2449 section 6.7", `CAPA: +OK|USER|TOP|UIDL|PIPELINING|EXPIRE 0|.`, "0 all", keeping, saying("EXPIRE 0"), then("0 all")),
+		hostile("R2449-5/EXPIRE 0", "RFC 2449 section 6.7", `CAPA: +OK|USER|TOP|UIDL|PIPELINING|EXPIRE 0|.`, "0 all", keeping, then("0 all")),
 		hostile("R2449-5/EXPIRE of nonsense", "RFC 2449 section 6.7", `CAPA: +OK|USER|TOP|UIDL|PIPELINING|EXPIRE -99999999999999999999 USER|.`, "0 all"),
 		hostile("R2449-4/LOGIN-DELAY of nonsense", "RFC 2449 section 6.5", `CAPA: +OK|USER|TOP|UIDL|LOGIN-DELAY soon|.`, "0 all"),
 	}
@@ -54,19 +54,19 @@ func capabilityCases() []*hostileCase {
 func loginCases() []*hostileCase {
 	const auth, user = "RFC 5034 section 4", "RFC 1939 section 7"
 	cases := []*hostileCase{
-		hostile("C0045/USER is refused", user, `USER: -ERR no such user`, "77", by(fetch.User), noPassword, without("AUTH-RESP-CODE"), saying("no such user")),
-		hostile("C0045/USER is refused by lower case", user, `USER: -err`, "77", by(fetch.User), noPassword, without("AUTH-RESP-CODE")),
-		hostile("C0045/garbage for USER", user, `USER: 331 password please`, "76", by(fetch.User), noPassword),
-		hostile("C0014/USER gets no reply", user, `USER (stall 0)`, "75", by(fetch.User), noPassword),
-		hostile("behaviour 9/USER gets two replies", "behaviour.md A", `USER: +OK|+OK`, "76", by(fetch.User), noPassword),
-		hostile("C0010/PASS is refused", user, `PASS: -ERR no`, "77", by(fetch.User), without("AUTH-RESP-CODE"), sending("CAPA", "UTF8", "USER mrose", "PASS tanstaaf", "QUIT")),
-		hostile("C0010/PASS is refused and closed", user, `PASS (cut): -ERR no`, "77", by(fetch.User), without("AUTH-RESP-CODE")),
-		hostile("C0010/closed without a reply to PASS", "conformance.md C0010", `PASS (cut 0)`, "75", by(fetch.User)),
-		hostile("C0010/RST without a reply to PASS", "conformance.md C0010", `PASS (reset 0)`, "75", by(fetch.User)),
-		hostile("C0014/PASS gets no reply", user, `PASS (stall 0)`, "75", by(fetch.User)),
-		hostile("behaviour 45/locked maildrop takes its time", "Courier, solid-pop3d", `PASS (delay 300ms): -ERR [IN-USE] locked`, "75", by(fetch.User)),
-		hostile("V0001/PASS by lower case", "[MS-STANOPOP3] V0001", `PASS (carried): +ok`, "0 all", by(fetch.User)),
-		hostile("V0001/PASS by a plus", "[MS-STANOPOP3] V0001", `PASS (carried): +`, "0 all", by(fetch.User)),
+		hostile("C0045/USER is refused", user, `USER: -ERR no such user`, "77", by(login.User), noPassword, without("AUTH-RESP-CODE"), saying("no such user")),
+		hostile("C0045/USER is refused by lower case", user, `USER: -err`, "77", by(login.User), noPassword, without("AUTH-RESP-CODE")),
+		hostile("C0045/garbage for USER", user, `USER: 331 password please`, "76", by(login.User), noPassword),
+		hostile("C0014/USER gets no reply", user, `USER (stall 0)`, "75", by(login.User), noPassword),
+		hostile("behaviour 9/USER gets two replies", "behaviour.md A", `USER: +OK|+OK`, "76", by(login.User), noPassword),
+		hostile("C0010/PASS is refused", user, `PASS: -ERR no`, "77", by(login.User), without("AUTH-RESP-CODE"), sending("CAPA", "UTF8", "USER mrose", "PASS tanstaaf", "QUIT")),
+		hostile("C0010/PASS is refused and closed", user, `PASS (cut): -ERR no`, "77", by(login.User), without("AUTH-RESP-CODE")),
+		hostile("C0010/closed without a reply to PASS", "conformance.md C0010", `PASS (cut 0)`, "75", by(login.User)),
+		hostile("C0010/RST without a reply to PASS", "conformance.md C0010", `PASS (reset 0)`, "75", by(login.User)),
+		hostile("C0014/PASS gets no reply", user, `PASS (stall 0)`, "75", by(login.User)),
+		hostile("behaviour 45/locked maildrop takes its time", "Courier, solid-pop3d", `PASS (delay 300ms): -ERR [IN-USE] locked`, "75", by(login.User)),
+		hostile("V0001/PASS by lower case", "[MS-STANOPOP3] V0001", `PASS (carried): +ok`, "0 all", by(login.User)),
+		hostile("V0001/PASS by a plus", "[MS-STANOPOP3] V0001", `PASS (carried): +`, "0 all", by(login.User)),
 		hostile("C0010/one attempt and no other mechanism", "node-imap#782, hybridclaw#1406", `AUTH: -ERR [AUTH] wrong`, "77", sending("CAPA", "UTF8", "AUTH PLAIN", "QUIT")),
 		hostile("R3206-1/no code where codes are announced", "RFC 3206 section 6", `AUTH: -ERR`, "75"),
 		hostile("R3206-1/no code where none is announced", "RFC 3206 section 6", `AUTH: -ERR`, "77", without("AUTH-RESP-CODE")),
@@ -76,29 +76,29 @@ func loginCases() []*hostileCase {
 		hostile("R2449-6/unknown code", "RFC 2449 section 8", `AUTH: -ERR [X-NEW/THING] no`, "77", without("AUTH-RESP-CODE")),
 		hostile("R2449-6/no text", "RFC 2449 section 8", `AUTH: -ERR [AUTH]`, "77"),
 		hostile("behaviour 26/escapes in the refusal", "behaviour.md F", `AUTH: -ERR [AUTH] \x1b[31m\x00\xff\r`, "77", saying(`\x1b[31m`)),
-		hostile("R5034-1/challenge that is no base64", auth, `AUTH: + !!!!`, "77", by(fetch.Login), noPassword),
-		hostile("R5034-1/challenge and silence", auth, `AUTH (stall): + `, "75", by(fetch.Login)),
-		hostile("R5034-1/challenge of 60 kB", auth, "AUTH LOGIN: + "+x(60000), "77", by(fetch.Login), noPassword, without("AUTH-RESP-CODE")),
-		hostile("R5034-1/challenge of 70 kB", auth, "AUTH LOGIN: + "+x(70000), "76", by(fetch.Login), noPassword),
-		hostile("behaviour 24/challenge without end", "behaviour.md F", `AUTH LOGIN (endless QUJD)- + `, "76", by(fetch.Login), noPassword),
+		hostile("R5034-1/challenge that is no base64", auth, `AUTH: + !!!!`, "77", by(login.Login), noPassword),
+		hostile("R5034-1/challenge and silence", auth, `AUTH (stall): + `, "75", by(login.Login)),
+		hostile("R5034-1/challenge of 60 kB", auth, "AUTH LOGIN: + "+x(60000), "77", by(login.Login), noPassword, without("AUTH-RESP-CODE")),
+		hostile("R5034-1/challenge of 70 kB", auth, "AUTH LOGIN: + "+x(70000), "76", by(login.Login), noPassword),
+		hostile("behaviour 24/challenge without end", "behaviour.md F", `AUTH LOGIN (endless QUJD)- + `, "76", by(login.Login), noPassword),
 		hostile("R5034-1/PLAIN is asked again", auth, `AUTH: + `, "77"),
-		hostile("R5034-1/LOGIN is asked for nothing more", auth, `AUTH LOGIN: +OK`, "69", by(fetch.Login), noPassword),
+		hostile("R5034-1/LOGIN is asked for nothing more", auth, `AUTH LOGIN: +OK`, "69", by(login.Login), noPassword),
 		hostile("R5034-1/foreign reply", auth, `AUTH: 235 authenticated`, "76"),
 		hostile("R5034-2/AUTH is not known, though announced", "Mailutils", `AUTH: -ERR unknown command`, "77", without("AUTH-RESP-CODE")),
-		hostile("C0009/CAPA lies about USER", "RFC 2449 section 6.3", `USER: -ERR not here`, "77", by(fetch.User), noPassword, without("AUTH-RESP-CODE")),
+		hostile("C0009/CAPA lies about USER", "RFC 2449 section 6.3", `USER: -ERR not here`, "77", by(login.User), noPassword, without("AUTH-RESP-CODE")),
 		hostile("C0010/reply to AUTH has one behind it", "behaviour.md A", `AUTH (carried): +OK in|+OK 3 180`, "76"),
-		hostile("V0008/no timestamp", user, `greeting: +OK ready`, "77", by(fetch.Apop), noPassword, then("77")),
-		hostile("V0008/8-bit in the timestamp", "CVE-2007-1558", `greeting: +OK <1\xff@example.org>`, "77", by(fetch.Apop), noPassword, then("77")),
-		hostile("V0008/two timestamps", "CVE-2007-1558", `greeting: +OK <1@a> <2@b>`, "77", by(fetch.Apop), noPassword, then("77")),
-		hostile("V0008/timestamp without @", "CVE-2007-1558", `greeting: +OK <1.example.org>`, "77", by(fetch.Apop), noPassword, then("77")),
+		hostile("V0008/no timestamp", user, `greeting: +OK ready`, "77", by(login.Apop), noPassword, then("77")),
+		hostile("V0008/8-bit in the timestamp", "CVE-2007-1558", `greeting: +OK <1\xff@example.org>`, "77", by(login.Apop), noPassword, then("77")),
+		hostile("V0008/two timestamps", "CVE-2007-1558", `greeting: +OK <1@a> <2@b>`, "77", by(login.Apop), noPassword, then("77")),
+		hostile("V0008/timestamp without @", "CVE-2007-1558", `greeting: +OK <1.example.org>`, "77", by(login.Apop), noPassword, then("77")),
 		hostile("V0008/APOP is refused", "Mailutils, solid-pop3d, Twisted", `greeting: +OK <1@example.org>
-			APOP: -ERR`, "77", by(fetch.Apop), noPassword, without("AUTH-RESP-CODE"), then("77")),
+			APOP: -ERR`, "77", by(login.Apop), noPassword, without("AUTH-RESP-CODE"), then("77")),
 	}
 	for code, status := range map[string]int{
 		"IN-USE": 75, "LOGIN-DELAY": 75, "SYS/TEMP": 75, "SYS/PERM": 69, "AUTH": 77, "SYS/NEW": 75, "UTF8": 75,
 	} {
 		for _, command := range []string{"AUTH", "PASS"} {
-			mechanism := map[string]fetch.Mechanism{"AUTH": fetch.Plain, "PASS": fetch.User}[command]
+			mechanism := map[string]login.Mechanism{"AUTH": login.Plain, "PASS": login.User}[command]
 			c := hostile("R3206-1/["+code+"] to "+command, "RFC 2449 section 8.1, RFC 3206",
 				fmt.Sprintf("%s: -ERR [%s] so it is", command, code), fmt.Sprint(status), by(mechanism), saying("so it is"))
 			c.slow = command == "PASS"

@@ -21,9 +21,11 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
+	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
 const (
@@ -46,7 +48,7 @@ type hostileRig struct {
 	server      *poptest.Server
 	runner      *fetch.Runner
 	account     fetch.Account
-	credentials *fetch.Credentials
+	credentials *login.Credentials
 	maildir     string
 	mended      func() // what else makes the server a good one; may be nil
 
@@ -69,7 +71,7 @@ func newHostileRig(t *testing.T, c *hostileCase) *hostileRig {
 	t.Helper()
 	r := &hostileRig{hostileCase: c, t: t, maildir: filepath.Join(t.TempDir(), "mail")}
 	r.server = poptest.NewServer(t, poptest.Maildrop{User: hostileUser, Password: hostileSecret, Messages: c.messages})
-	store, err := seen.Open(t.Context(), t.TempDir())
+	store, err := sqlite.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,12 +80,12 @@ func newHostileRig(t *testing.T, c *hostileCase) *hostileRig {
 			t.Errorf("closing the store: %v", err)
 		}
 	})
-	p := &program{term: &terminal{out: &r.said, err: &r.said}}
-	r.runner = &fetch.Runner{Store: store, Observe: p.observe(false, false, func(error) {}), Now: r.now}
-	r.credentials = &fetch.Credentials{User: hostileUser, Password: func(context.Context) (string, error) { return hostileSecret, nil }}
+	told := &reporter{term: &terminal{out: &r.said, err: &r.said}, setting: &setting{}}
+	r.runner = &fetch.Runner{Store: store, Observe: told.observe, Now: r.now}
+	r.credentials = &login.Credentials{User: hostileUser, Password: func(context.Context) (string, error) { return hostileSecret, nil }}
 	r.account = fetch.Account{
 		Name: "work", Server: r.server.Addr(), User: hostileUser, Target: deliver.NewMaildir(r.maildir),
-		Login: r.credentials.Login, Delete: fetch.DeletePolicy{Enabled: true},
+		Login: r.credentials.Login, Policy: fetch.Policy{Delete: fetch.DeletePolicy{Enabled: true}},
 		POP3: pop3.Options{TLS: pop3.TLSNone, DialTimeout: patience, Trace: r.trace},
 	}
 	r.limit(patience)
@@ -246,7 +248,7 @@ func (r *hostileRig) checkSafe(s *poptest.Session, number string) {
 func (r *hostileRig) recorded() map[string]bool {
 	contents := make(map[string]bool)
 	for _, record := range r.records() {
-		if file, err := os.ReadFile(filepath.Join(r.maildir, "new", record.Place)); err == nil {
+		if file, err := os.ReadFile(filepath.Join(r.maildir, "new", record.Places[0].Name)); err == nil {
 			contents[string(file)] = true
 		}
 	}
@@ -254,12 +256,12 @@ func (r *hostileRig) recorded() map[string]bool {
 }
 
 func (r *hostileRig) records() []seen.Record {
-	account, err := r.runner.Store.Lookup(context.Background(), r.account.Name, r.account.Server, r.account.User)
+	ledger, err := r.runner.Store.Look(context.Background(), r.account.Name, r.account.Server, r.account.User)
 	if err != nil {
 		r.t.Error(err)
 	}
 	var records []seen.Record
-	for record, err := range r.runner.Store.All(context.Background(), account.ID) {
+	for record, err := range ledger.All(context.Background()) {
 		if err != nil {
 			r.t.Error(err)
 			break
@@ -357,7 +359,7 @@ func (r *hostileRig) checkWords() {
 	}
 }
 
-// showsSecret tells whether the password, or a base64 that holds it, occurs in the octets.
+// showsSecret reports whether the password, or a base64 that holds it, occurs in the octets.
 func showsSecret(octets string) bool {
 	if strings.Contains(octets, hostileSecret) {
 		return true

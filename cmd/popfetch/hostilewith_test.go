@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/pop3"
 )
@@ -87,7 +87,7 @@ func announcing(lines ...string) func(*hostileCase) {
 }
 
 // by makes the account log in by these mechanisms.
-func by(mechanisms ...fetch.Mechanism) func(*hostileCase) {
+func by(mechanisms ...login.Mechanism) func(*hostileCase) {
 	return set(func(r *hostileRig) { r.credentials.Mechanisms = mechanisms })
 }
 

@@ -4,16 +4,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"os/signal"
-	"runtime/debug"
-	"strings"
-	"syscall"
-
-	"github.com/urfave/cli/v2"
-
-	"github.com/popfetch/popfetch/internal/config"
 )
 
 func main() {
@@ -26,13 +17,12 @@ func main() {
 	os.Exit(status)
 }
 
-// run is the whole program but for the process around it.
+// run is the whole program but for the process around it. It returns the exit status.
 func run(ctx context.Context, args []string, term *terminal) int {
-	p := &program{term: term}
-	defer p.guard()
-	app := p.app()
+	defer (&program{term: term}).guard()
+	app := newApp(term)
 	err := app.RunContext(ctx, arrange(app, args))
-	if caught, ok := signalOf(ctx); ok {
+	if caught, ok := signalOf(ctx); ok && !errors.Is(err, errEnded) {
 		err = errors.Join(err, caught)
 	}
 	if text := describe(err); text != "" {
@@ -41,152 +31,8 @@ func run(ctx context.Context, args []string, term *terminal) int {
 	return exitStatus(err)
 }
 
-// signalError is the signal that ended the program.
-type signalError struct{ syscall.Signal }
-
-func (e signalError) Error() string { return "stopped by " + e.String() }
-
-// untilSignal returns a context that SIGINT or SIGTERM cancels; a second signal ends the program at once, which is safe
-// at any moment. SIGPIPE is caught, so that a closed standard output is an error of a write and not the end of a run; it is
-// not ignored, since a program that is started from here would inherit that.
-func untilSignal(parent context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(parent)
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	done := make(chan struct{})
-	go func() {
-		select {
-		case s := <-signals:
-			signal.Reset(syscall.SIGINT, syscall.SIGTERM)
-			cancel(signalError{s.(syscall.Signal)})
-		case <-done:
-		}
-	}()
-	return ctx, func() { close(done); cancel(nil) }
-}
-
-func signalOf(ctx context.Context) (signalError, bool) {
-	var caught signalError
-	ok := errors.As(context.Cause(ctx), &caught)
-	return caught, ok
-}
-
-// program holds what the commands share.
+// program is one command at work. Nothing changes it.
 type program struct {
-	term      *terminal
-	verbosity int              // how often --verbose was given; set by load
-	accounts  []config.Account // chosen by name; set by load
+	term *terminal
+	options
 }
-
-// version is set by a release build; other builds tell what Go knows of the module.
-var version string
-
-func versionText() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
-}
-
-func (p *program) app() *cli.App {
-	cli.VersionFlag = &cli.BoolFlag{Name: "version", Usage: "print the version", DisableDefaultText: true} // -v is --verbose
-	usage := func(_ *cli.Context, err error, _ bool) error {
-		return usagef("%w; popfetch --help shows the options", err)
-	}
-	command := func(name, args, text string, action cli.ActionFunc, own ...cli.Flag) *cli.Command {
-		return &cli.Command{
-			Name: name, ArgsUsage: args, Usage: text, Action: action, OnUsageError: usage,
-			Flags: append(p.globalFlags(), own...), HideHelpCommand: true, CustomHelpTemplate: commandHelp,
-		}
-	}
-	seenCommand := command("seen", "", "look into and mend the seen table", p.noSubcommand)
-	seenCommand.Subcommands = []*cli.Command{
-		command("list", "[ACCOUNT...]", "list the records", p.seenList),
-		command("mark", "ACCOUNT [UNIQUE-ID...]", "count messages as seen; with --all all that the server lists now", p.seenMark),
-		command("forget", "ACCOUNT [UNIQUE-ID...]", "forget records, so that the messages are retrieved again; with --all every record", p.seenForget),
-		command("rename", "OLD NEW", "give an account's records to its new name", p.seenRename),
-	}
-	return &cli.App{
-		Name:            "popfetch",
-		Usage:           "fetch mail from POP3 accounts into a Maildir or an MDA, each message exactly once",
-		UsageText:       "popfetch [--once] [options] [ACCOUNT...]\npopfetch COMMAND [options] [ACCOUNT...]",
-		Version:         versionText(),
-		Flags:           p.globalFlags(),
-		Action:          p.fetch,
-		OnUsageError:    usage,
-		HideHelpCommand: true,
-		Writer:          p.term.out,
-		ErrWriter:       p.term.err,
-		ExitErrHandler:  func(*cli.Context, error) {}, // main prints and exits, nobody else
-		Commands: []*cli.Command{
-			command("check", "[ACCOUNT...]", "look, log in, report; retrieves and changes nothing", p.check),
-			command("list", "[ACCOUNT...]", "list what is on the server: number, unique-id, octets, seen or new", p.list),
-			seenCommand,
-			command("config", "", "show the configuration in force, secrets masked", p.config,
-				&cli.BoolFlag{Name: "check", Usage: "only tell whether it is valid", DisableDefaultText: true}),
-		},
-	}
-}
-
-// commandHelp is the help of a command without the global options, which popfetch --help shows.
-const commandHelp = `NAME:
-   {{.HelpName}} - {{.Usage}}
-
-USAGE:
-   {{.HelpName}} [options]{{if .ArgsUsage}} {{.ArgsUsage}}{{end}}
-{{if .VisibleCommands}}
-COMMANDS:{{range .VisibleCommands}}
-   {{.Name}}{{"\t"}}{{.Usage}}{{end}}
-{{end}}
-OPTIONS:
-   {{range .VisibleFlags}}{{.}}
-   {{end}}
-`
-
-// globalFlags are the options that every command takes.
-func (p *program) globalFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "read the configuration in `FILE`"},
-		&cli.BoolFlag{Name: "once", Usage: "one pass over the accounts, then exit", DisableDefaultText: true},
-		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "say what would be retrieved, recognised, skipped and deleted; do none of it", DisableDefaultText: true},
-		&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "at most `N` accounts at work at once", DefaultText: "as configured"},
-		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "errors alone", DisableDefaultText: true},
-		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "each message too; -vv the protocol, secrets masked", DisableDefaultText: true},
-		&cli.BoolFlag{Name: "json", Usage: "one JSON object a line on standard output", DisableDefaultText: true},
-		&cli.BoolFlag{Name: "all", Usage: "retrieve what is already seen too", DisableDefaultText: true},
-		&cli.BoolFlag{Name: "keep", Usage: "delete nothing on the server, whatever the accounts say", DisableDefaultText: true},
-		&cli.BoolFlag{Name: "delete", Usage: "delete each delivered message on the server, whatever the accounts say", DisableDefaultText: true},
-		&cli.BoolFlag{Name: "fail-empty", Usage: "exit with 1 where nothing was new", DisableDefaultText: true},
-		&cli.StringFlag{Name: "state-dir", Usage: "keep seen.db and locks in `DIR`"},
-		&cli.StringFlag{Name: "server", Usage: "use no configuration file, but fetch from `HOST[:PORT]`"},
-		&cli.StringFlag{Name: "user", Usage: "without a file: log in as `NAME`"},
-		&cli.StringFlag{Name: "tls", Usage: "without a file: `MODE` is implicit, starttls or none"},
-		&cli.StringFlag{Name: "tls-ca", Usage: "without a file: trust the certificates in `FILE` too"},
-		&cli.StringFlag{Name: "tls-fingerprint", Usage: "without a file: trust only the certificate or key of this `SHA256`"},
-		&cli.StringFlag{Name: "auth", Usage: "without a file: log in by this `MECHANISM`"},
-		&cli.StringFlag{Name: "password-file", Usage: "without a file: the password is the first line of `FILE`"},
-		&cli.StringFlag{Name: "password-command", Usage: "without a file: the password is what `COMMAND` prints"},
-		&cli.StringFlag{Name: "maildir", Usage: "without a file: deliver into the Maildir `DIR`"},
-		&cli.StringFlag{Name: "mda", Usage: "without a file: pipe each message to `COMMAND`"},
-	}
-}
-
-func (p *program) noSubcommand(c *cli.Context) error {
-	var names []string
-	for _, sub := range c.Command.Subcommands {
-		names = append(names, sub.Name)
-	}
-	if c.Args().Present() {
-		return usagef("%s %s: no such command; there are %s", c.Command.Name, c.Args().First(), strings.Join(names, ", "))
-	}
-	return usagef("%s: say which of %s", c.Command.Name, strings.Join(names, ", "))
-}
-
-// usageError is a command line that makes no sense.
-type usageError struct{ error }
-
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }

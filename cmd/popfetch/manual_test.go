@@ -18,8 +18,6 @@ import (
 	"github.com/popfetch/popfetch/fetch"
 )
 
-func newApp() *cli.App { return (&program{term: newTerminal()}).app() }
-
 // manual returns the source of popfetch(1), or the part of it between two headings.
 func manual(t *testing.T, from, to string) string {
 	t.Helper()
@@ -65,7 +63,7 @@ func compare(t *testing.T, what string, page, program []string) {
 }
 
 func TestManual_options(t *testing.T) {
-	app := newApp()
+	app := newApp(newTerminal())
 	flags := append(slices.Clone(app.Flags), cli.HelpFlag, cli.VersionFlag)
 	for _, command := range app.Commands {
 		flags = append(flags, command.Flags...)
@@ -97,7 +95,7 @@ func TestManual_commands(t *testing.T) {
 			walk(prefix+c.Name+" ", c.Subcommands)
 		}
 	}
-	walk("", newApp().Commands)
+	walk("", newApp(newTerminal()).Commands)
 	var page []string
 	for _, item := range items(manual(t, ".Ss Commands", ".Ss Options"), "Cm ") {
 		page = append(page, strings.ReplaceAll(item, "Cm ", ""))
@@ -132,6 +130,26 @@ func TestManual_status(t *testing.T) {
 	if want := ": " + strings.Join(order, ", ") + ".\n"; !strings.HasSuffix(part, want) {
 		t.Errorf("popfetch(1) tells the order of statuses otherwise than %q", want)
 	}
+}
+
+// TestManual_codes compares the codes of warnings with the page, which tells of the other codes by examples.
+func TestManual_codes(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "../../fetch/event.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var program []string
+	ast.Inspect(file, func(node ast.Node) bool {
+		if spec, ok := node.(*ast.ValueSpec); ok && strings.HasPrefix(spec.Names[0].Name, "Code") && spec.Names[0].Name != "CodeHeld" { // that is an error's
+			program = append(program, strings.Trim(spec.Values[0].(*ast.BasicLit).Value, `"`))
+		}
+		return true
+	})
+	var page []string
+	for _, item := range items(manual(t, ".Ss JSON", ".Sh ENVIRONMENT"), "Ql ") {
+		page = append(page, strings.Split(strings.TrimPrefix(item, "Ql "), " , ")...)
+	}
+	compare(t, "code", page, program)
 }
 
 func TestManual_JSON(t *testing.T) {

@@ -249,11 +249,67 @@ func TestPoll(t *testing.T) {
 	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	waitEnd(t, c, at, 143)
+	waitEnd(t, c, at, 0) // it is how a resident program ends
 	if got := a.Count("RETR"); got != 2 || said.Len() > 0 {
 		t.Errorf("RETR was sent %d times, want 2, and it said %q, want nothing", got, said)
 	}
 	a.CheckRules(t)
+}
+
+// TestPoll_signal ends a resident program: that is no failure, whatever the signal, also where an account has trouble. What it
+// could not write to standard output is one.
+func TestPoll_signal(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		signal syscall.Signal
+		refuse bool // the log-in
+		closed bool // standard output
+		want   int
+	}{
+		{"SIGINT", syscall.SIGINT, false, false, 0},
+		{"SIGTERM", syscall.SIGTERM, false, false, 0},
+		{"trouble", syscall.SIGTERM, true, false, 0},
+		{"closed output", syscall.SIGTERM, false, true, 74},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			a := newAccount(t, poptest.Numbered(1, 500))
+			quits := make(chan struct{}, 10)
+			a.Configure(func(c *poptest.Config) {
+				c.Hook = func(_ *poptest.Session, cmd string) poptest.Action {
+					switch {
+					case cmd == "QUIT":
+						quits <- struct{}{}
+					case test.refuse && strings.HasPrefix(cmd, "AUTH"):
+						return poptest.Refuse("[AUTH] no")
+					}
+					return poptest.Action{}
+				}
+			})
+			reader, writer, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer reader.Close()
+			if test.closed {
+				reader.Close()
+			}
+			c := a.command(t, "--json")
+			c.Stdout, c.Stderr = writer, new(bytes.Buffer)
+			err = c.Start()
+			writer.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			await(t, quits)
+			at := time.Now()
+			if err := c.Process.Signal(test.signal); err != nil {
+				t.Fatal(err)
+			}
+			waitEnd(t, c, at, test.want)
+		})
+	}
 }
 
 // TestClosedOutput closes the reader of --json in the middle of a run: mail goes on, and the status tells.

@@ -7,17 +7,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// schedule tells the kernel that this is work in batches: a thread that wakes up waits until the processor is free, and pushes
-// nobody aside. Threads hand messages to each other thousands of times in a second, and a tenth of the time went into such
-// changes, most of all beside a server on the same machine. The nice value stays. Threads and programs that are started from here
-// inherit it. Where the kernel refuses, nothing is lost but time.
+// schedule tells the kernel that this is work in batches: a thread that wakes up waits until the
+// processor is free, and pushes nobody aside. Threads hand messages to each other thousands of
+// times in a second, and a tenth of the time went into such changes, most of all beside a server on
+// the same machine. The nice value stays. Threads and programs that are started from here inherit
+// it. Where the kernel refuses, nothing is lost but time.
 func schedule() {
 	for changeThreads() {
 		// A thread that was not changed yet may have started another one meanwhile.
 	}
 }
 
-// changeThreads tells whether it has changed any.
+// changeThreads reports whether it has changed any.
 func changeThreads() (changed bool) {
 	threads, err := os.ReadDir("/proc/self/task")
 	if err != nil {

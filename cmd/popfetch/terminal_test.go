@@ -90,7 +90,7 @@ func (p *pseudoTerminal) waitFor(text string) {
 	}
 }
 
-// echoes tells whether the terminal shows what is typed.
+// echoes reports whether the terminal shows what is typed.
 func (p *pseudoTerminal) echoes() bool {
 	p.t.Helper()
 	state, err := unix.IoctlGetTermios(int(p.tty.Fd()), unix.TCGETS)
@@ -211,15 +211,18 @@ func TestTell_repeated(t *testing.T) {
 		{"terminal", true, 0, true},
 		{"verbose", false, 1, true},
 	} {
-		for _, kind := range []fetch.Kind{fetch.Warning, fetch.Finished} {
+		for _, kind := range []fetch.Kind{fetch.Warning, fetch.Finished, fetch.Refused} {
 			var shown bytes.Buffer
-			p := &program{term: &terminal{err: &shown, talks: test.talks}, verbosity: test.verbosity}
-			p.tell(fetch.Event{Kind: kind, Err: io.ErrUnexpectedEOF, Repeated: true}, false)
+			r := &reporter{term: &terminal{err: &shown, talks: test.talks}, view: view{verbosity: test.verbosity}, setting: &setting{}, notices: newNotices(false)}
+			r.notices.Begin("work", fetch.Told{Lines: "error: broke-off\nwarning: broke-off", At: time.Now()})
+			e := fetch.Event{Account: "work", Kind: kind, Err: io.ErrUnexpectedEOF, Code: "broke-off", Repeated: kind == fetch.Refused}
+			r.observe(e)
 			if got := shown.Len() > 0; got != test.want {
 				t.Errorf("%s: a repeated %s shows %q, want anything: %v", test.name, kind, &shown, test.want)
 			}
 			shown.Reset()
-			p.tell(fetch.Event{Kind: kind, Err: io.ErrUnexpectedEOF}, false)
+			e.Code, e.Repeated = "timed-out", false
+			r.observe(e)
 			if shown.Len() == 0 {
 				t.Errorf("%s: a new %s shows nothing", test.name, kind)
 			}

@@ -158,7 +158,9 @@ func (c *crowd) together(t *testing.T, jobs map[string][]int) {
 	t.Helper()
 	var all sync.WaitGroup
 	for args, allowed := range jobs {
-		all.Go(func() {
+		all.Add(1)
+		go func() {
+			defer all.Done()
 			cmd := c.command(t, strings.Fields(args)...)
 			var said bytes.Buffer
 			cmd.Stderr = &said
@@ -169,7 +171,7 @@ func (c *crowd) together(t *testing.T, jobs map[string][]int) {
 				}
 			}
 			t.Errorf("popfetch %s ended with %d, want one of %v, and said: %s", args, status, allowed, said.String())
-		})
+		}()
 	}
 	all.Wait()
 	c.Wait()
@@ -324,11 +326,13 @@ func TestTorture_busyState(t *testing.T) {
 	began := time.Now()
 	var both sync.WaitGroup
 	for _, args := range []string{"--once", "seen rename old other"} {
-		both.Go(func() {
+		both.Add(1)
+		go func() {
+			defer both.Done()
 			if said, want := a.says(t, 75, strings.Fields(args)...), "another process holds the state; try again later"; !strings.Contains(said, want) {
 				t.Errorf("popfetch %s said %q, want %q", args, said, want)
 			}
-		})
+		}()
 	}
 	both.Wait()
 	took := time.Since(began)

@@ -8,12 +8,13 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// writeID is how a unique-id, which may be any octets, is shown to people and scripts and taken back from them (C0039): as
-// POPFETCH_UID, with % and what is no visible ASCII as % and two hexadecimal digits.
+// writeID is how a unique-id, which may be any octets, is shown to people and scripts and taken
+// back from them (C0039): as POPFETCH_UID, with % and what is no visible ASCII as % and two
+// hexadecimal digits.
 func writeID(uniqueID string) string { return deliver.EscapeUniqueID(uniqueID) }
 
-// tellID is how a line for a person shows a unique-id: no more of it than of any other text of a server. Data for scripts, who
-// give it back, have it whole.
+// tellID is how a line for a person shows a unique-id: no more of it than of any other text of a
+// server. Data for scripts, who give it back, have it whole.
 func tellID(uniqueID string) string { return pop3.Escape(writeID(uniqueID)) }
 
 // readID takes a unique-id as writeID shows it.

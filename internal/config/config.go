@@ -1,7 +1,7 @@
 // Package config reads the configuration file into checked values.
 //
 // The file is TOML; popfetch.toml(5) describes it, and every key that is known
-// is listed by Keys. Load reads a file, OneShot takes the same keys from the
+// has one row in keys.go, and everything else derives from that. Load reads a file, OneShot takes the same keys from the
 // command line; both return a Config in which nothing is left to check: times
 // are durations, paths are absolute, ports are filled in, and [defaults] has
 // been applied.
@@ -39,17 +39,25 @@ type Config struct {
 	lines map[string]int // of the file, by dotted name
 }
 
-// Mistake says what is wrong with the value that key has for an account, where
-// it is written: at the account, in [defaults], or as an option.
-func (c *Config) Mistake(account, key string, err error) *Error {
-	if c.File == "" {
-		return &Error{Key: option(key), Err: err}
+// Mistake says what is wrong with the value of one key, where it is written: at
+// the account, in [defaults], or as an option. The key is the one that fills the
+// field at address. That is a field of a, which may be a copy of an account of c;
+// if a is nil, it is a field of c.
+func (c *Config) Mistake(a *Account, address any, err error) *Error {
+	top := place{source: &source{file: c.File, lines: c.lines}}
+	if a == nil {
+		at, _ := topKeys.place(c, address, top)
+		return at.mistake(err)
 	}
-	name := dotted("account", account, key)
-	if inherited := dotted("defaults", key); c.lines[name] == 0 && c.lines[inherited] > 0 {
-		name = inherited
+	own, _ := accountKeys.place(a, address, top.key(accountTable, a.Name))
+	inherited, _ := accountKeys.place(a, address, top.key(defaultsTable))
+	switch {
+	case c.File == "":
+		own.path = own.path[2:] // an option does not name its account
+	case own.line() == 0 && inherited.line() > 0:
+		return inherited.mistake(err)
 	}
-	return &Error{File: c.File, Line: c.lines[name], Key: name, Err: err}
+	return own.mistake(err)
 }
 
 // Account is one account, checked and with [defaults] applied. A field bears

@@ -111,6 +111,7 @@ func TestLoad_mode(t *testing.T) {
 		{"password in defaults", "[defaults]\npassword = \"hunter2\"" + twoAccounts, 0o604, ":2: defaults.password: others can read the file (mode 0604); run chmod 600 "},
 		{"password in a disabled account", twoAccounts + "enabled = false\npassword = \"hunter2\"", 0o644, ":11: account.work.password: "},
 		{"password in one line", "account.a.password = 'hunter2'" + twoAccounts, 0o644, ":1: account.a.password: "},
+		{"password that another key replaces", "account.a.password = 'hunter2'\naccount.a = 1" + twoAccounts, 0o644, ":1: account.a.password: "},
 		{"wrong password", twoAccounts + "password = 12", 0o644, ":10: account.work.password: others can read"},
 		{"password, private", twoAccounts + `password = "hunter2"`, 0o600, ""},
 		{"password, read-only", twoAccounts + `password = "hunter2"`, 0o400, ""},

@@ -25,7 +25,7 @@ func readDocument(t *testing.T, path string) string {
 // TestManual_keys compares the keys that the manual describes with the code.
 func TestManual_keys(t *testing.T) {
 	var got []string
-	for _, item := range regexp.MustCompile(`(?m)^\.It Cm (\w+) No = `).FindAllStringSubmatch(readDocument(t, manualFile), -1) {
+	for _, item := range regexp.MustCompile(`(?m)^\.It Cm ([\w.]+) No = `).FindAllStringSubmatch(readDocument(t, manualFile), -1) {
 		got = append(got, item[1])
 	}
 	want := Keys()
@@ -33,6 +33,30 @@ func TestManual_keys(t *testing.T) {
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("the manual describes the keys %v, want each of %v once", got, want)
+	}
+}
+
+// TestManual_defaults compares the defaults that the manual tells with the code.
+func TestManual_defaults(t *testing.T) {
+	manual := readDocument(t, manualFile)
+	checkDefaultsTold(t, topKeys, manual)
+	checkDefaultsTold(t, accountKeys, manual)
+}
+
+func checkDefaultsTold[T any](t *testing.T, keys table[T], manual string) {
+	t.Helper()
+	for _, r := range keys {
+		if r.preset == "" {
+			continue
+		}
+		_, part, _ := strings.Cut(manual, "\n.It Cm "+r.name+" No = ")
+		part, _, _ = strings.Cut(part, "\n.It Cm ")
+		preset := regexp.QuoteMeta(r.preset)
+		told := regexp.MustCompile(`\nDefault:(\n\.Li \\\(dq| )` + preset + `(\\\(dq )?\.` +
+			`|\.It Li \\\(dq` + preset + `\\\(dq\n(?:[^.].*\n)*The default\.`)
+		if !told.MatchString(part) {
+			t.Errorf("the manual does not tell the default %s of %s", r.preset, r.name)
+		}
 	}
 }
 
@@ -134,7 +158,14 @@ func TestExample_keys(t *testing.T) {
 	text := commentedKey.ReplaceAllString(readDocument(t, exampleFile), "$1")
 	got := map[string]bool{}
 	for _, k := range indexLines(text) {
-		got[k.path[len(k.path)-1]] = true
+		path := k.path
+		switch path[0] {
+		case defaultsTable:
+			path = path[1:]
+		case accountTable:
+			path = path[min(2, len(path)):]
+		}
+		got[strings.Join(path, ".")] = true
 	}
 	for _, key := range Keys() {
 		if !got[key] {

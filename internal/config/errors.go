@@ -57,6 +57,14 @@ func (errs Errors) Unwrap() []error {
 	return list
 }
 
+// orNil returns nil if there are no mistakes.
+func (errs Errors) orNil() error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return errs
+}
+
 // tidy sorts by line and drops what is said twice: a mistake in [defaults] is
 // met again in each account.
 func (errs Errors) tidy() Errors {

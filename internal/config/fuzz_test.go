@@ -53,7 +53,20 @@ func FuzzLines(f *testing.F) {
 		var decoded map[string]any
 		meta, err := toml.Decode(document, &decoded)
 		if err != nil {
+			if text := syntaxError("f", document, err).Error(); !strings.Contains(text, "; ") {
+				t.Errorf("of %q: %s, which has no mend", document, text)
+			}
 			return
+		}
+		s := newLineScanner(document)
+		s.broken = func(mistake string) { t.Errorf("of %q, which is TOML: %s", document, mistake) }
+		s.scalar = func(text string) {
+			if mistake := wrongScalar(text); mistake != "" {
+				s.broken(mistake)
+			}
+		}
+		for s.next() {
+			s.item()
 		}
 		var got, want [][]string
 		last := 1

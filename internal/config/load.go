@@ -35,9 +35,8 @@ func Load(path string) (*Config, error) {
 		return nil, Errors{syntaxError(path, text, err)}
 	}
 	index := indexLines(text)
-	r := reader{file: path, folder: folder, index: index, lines: index.lines()}
+	r := reader{index: index, top: place{source: &source{file: path, folder: folder, lines: index.lines()}}}
 	cfg := r.config(document)
-	cfg.lines = r.lines
 	r.checkAccess(info)
 	if len(r.errs) > 0 {
 		return nil, r.errs.tidy()
@@ -74,219 +73,156 @@ func readFile(path string) (string, fs.FileInfo, error) {
 	return string(text), info, nil
 }
 
-// syntaxMistakes tell in our words what the TOML package means by a message
-// that holds a text. Its own words may show a value, and that could be a
-// password somebody forgot to put in quotes.
-var syntaxMistakes = []struct{ text, meaning string }{
-	{"expected a top-level item", "something stands behind the value; put one key on a line, and text in one pair of quotes"},
-	{"expected value", `the value is missing or lacks its quotes; put text in "quotes"`},
-	{"nvalid escape", `a backslash starts an unknown escape; write it twice, or the text in 'single quotes'`},
-	{"scaped character", `an escape is no character; write a backslash twice, or the text in 'single quotes'`},
-	{"hexadecimal digits", `an escape lacks digits; write a backslash twice, or the text in 'single quotes'`},
-	{"cannot contain newlines", "the quotes are not closed; close them on the same line"},
-	{"nvalid integer", `a number is written wrongly; put text in "quotes"`},
-	{"nvalid float", `a number is written wrongly; put text in "quotes"`},
-	{"number", `a number is written wrongly; put text in "quotes"`},
-	{"digit", `a number is written wrongly; put text in "quotes"`},
-	{"out of range", `a number is too large; write a smaller one, or put text in "quotes"`},
-	{"nvalid datetime", `a date is written wrongly; put text in "quotes"`},
-	{"UTF-8", "the file has letters in another encoding; save it as UTF-8"},
-	{"control characters", "the file has control characters; remove them"},
-	{"unexpected EOF", "the file ends in the middle of a value or name; add what is missing"},
-}
-
-// syntaxError returns what the TOML package has to say as a mistake of the file.
-func syntaxError(path, text string, err error) *Error {
-	var parse toml.ParseError
-	if !errors.As(err, &parse) {
-		return &Error{File: path, Err: err}
-	}
-	meaning := "a key, table or value is written wrongly; see popfetch.toml(5) for examples"
-	if strings.HasPrefix(parse.Message, "Key '") { // shows nothing but keys
-		meaning = strings.ToLower(parse.Message[:1]) + strings.TrimSuffix(parse.Message[1:], ".") + "; remove or rename one of the two"
-	} else {
-		for _, m := range syntaxMistakes {
-			if strings.Contains(parse.Message, m.text) {
-				meaning = m.meaning
-				break
-			}
-		}
-	}
-	// At the very end of a file the package may count one line too few.
-	line := min(max(parse.Position.Line, 1), strings.Count(text, "\n")+1)
-	return &Error{File: path, Line: line, Err: errors.New("not TOML: " + meaning)}
-}
-
-// setting is one key with its value and the place where it is written.
-type setting struct {
-	value
-	at        Error // without Err
-	inherited bool  // from [defaults]
-}
-
-// mistake returns err as one of the setting.
-func (s setting) mistake(err error) *Error {
-	mistake := s.at
-	mistake.Err = err
-	return &mistake
-}
-
 // reader turns a decoded document into a Config and collects the mistakes.
 type reader struct {
-	file   string
-	folder string
-	index  lineIndex
-	lines  map[string]int // by dotted name
-	errs   Errors
+	index lineIndex
+	top   place
+	errs  Errors
 }
 
-// place returns an Error of the key path, without Err.
-func (r *reader) place(path ...string) Error {
-	name := dotted(path...)
-	return Error{File: r.file, Line: r.lines[name], Key: name}
-}
-
-// report notes a mistake at the key path.
-func (r *reader) report(err error, path ...string) {
-	at := r.place(path...)
-	at.Err = err
-	r.errs = append(r.errs, &at)
-}
+// report notes a mistake of what is written at p.
+func (r *reader) report(p place, err error) { r.errs = append(r.errs, p.mistake(err)) }
 
 // config reads the whole document.
 func (r *reader) config(document map[string]any) *Config {
-	cfg := &Config{File: r.file}
-	r.unknownKeys(document, append([]string{"defaults", "account"}, topKeys...))
-	top := r.settings(document, topKeys)
-	r.errs = append(r.errs, readTop(cfg, top)...)
-	defaultsTable := r.table(document, "defaults")
-	r.unknownKeys(defaultsTable, accountKeyNames(), "defaults")
-	defaults := r.settings(defaultsTable, accountKeyNames(), "defaults")
-	r.errs = append(r.errs, checkDefaults(defaults)...)
-
-	accounts := r.table(document, "account")
-	if accounts == nil && len(r.errs) > 0 {
-		return cfg // an [account] that is no table is not searched for accounts
-	}
-	for _, name := range r.index.below("account") {
-		table, isTable := accounts[name].(map[string]any)
-		if !isTable {
-			r.report(errors.New("stands outside of an account; write [account.NAME] with a name above it"), "account", name)
-			continue
-		}
-		if err := checkName(name); err != nil {
-			r.report(err, "account", name)
-		}
-		r.unknownKeys(table, accountKeyNames(), "account", name)
-		d := newDraft(name, r.place("account", name))
-		d.inherit(defaults)
-		d.override(r.settings(table, accountKeyNames(), "account", name))
-		cfg.Accounts = append(cfg.Accounts, d.finish())
-		r.errs = append(r.errs, d.errs...)
+	cfg := &Config{File: r.top.source.file, lines: r.top.source.lines}
+	r.readTop(cfg, document)
+	defaults := r.readDefaults(document)
+	cfg.Accounts = readNamed(r, document, accountTable, accountKeys, defaults, accountElsewhere,
+		func(a *Account, name string) { a.Name = name })
+	for i := range cfg.Accounts {
+		fillPort(&cfg.Accounts[i])
 	}
 	if len(cfg.Accounts) == 0 && len(r.errs) == 0 {
-		r.report(errors.New("there is none; write [account.NAME] with server, user and maildir or mda"), "account")
+		r.report(r.top.key(accountTable), fmt.Errorf("there is none; write [account.NAME] with %s", accountKeys.required()))
 	}
 	return cfg
 }
 
-// table returns the table called name, nil if there is none.
-func (r *reader) table(document map[string]any, name string) map[string]any {
+// readTop reads the keys that belong to no account.
+func (r *reader) readTop(cfg *Config, document map[string]any) {
+	tables := []string{defaultsTable, accountTable}
+	for _, key := range slices.Sorted(maps.Keys(document)) {
+		if slices.Contains(append(tables, topKeys.names()...), key) {
+			continue
+		}
+		err := unknownKey(Nearest(key, append(tables, topKeys.names()...)))
+		if _, known := accountKeys.row(key); known {
+			err = errors.New("belongs to an account; move it below [account.NAME] or [defaults]")
+		}
+		r.report(r.top.key(key), err)
+	}
+	r.errs = append(r.errs, readTop(cfg, settingsOf(topKeys, document, r.top), r.top)...)
+}
+
+// readTop fills the fields of cfg that belong to no account.
+func readTop(cfg *Config, settings map[string]setting, at place) Errors {
+	d := newDraft(topKeys, cfg, at)
+	d.override(settings)
+	d.finish()
+	if !d.has(&cfg.StateDir) {
+		cfg.StateDir = DefaultStateDir()
+	}
+	return d.errs
+}
+
+// readDefaults returns the settings of [defaults]. Each is checked alone, whether
+// an account has use for it or not.
+func (r *reader) readDefaults(document map[string]any) map[string]setting {
+	at := r.top.key(defaultsTable)
+	raw := r.table(document, defaultsTable, "["+defaultsTable+"]")
+	r.errs = append(r.errs, unknownKeys(accountKeys, raw, at, accountElsewhere)...)
+	settings := settingsOf(accountKeys, raw, at)
+	d := newDraft(accountKeys, &Account{}, at)
+	d.override(settings)
+	d.apply()
+	r.errs = append(r.errs, d.errs...)
+	return settings
+}
+
+// accountElsewhere tells where a key belongs that is no key of an account.
+func accountElsewhere(key string) error {
+	if _, known := topKeys.row(key); !known {
+		return nil
+	}
+	return errors.New("is no key of an account; move it to the top of the file")
+}
+
+// table returns the table called name of the document, nil if there is none.
+func (r *reader) table(document map[string]any, name, header string) map[string]any {
 	raw, found := document[name]
 	if !found {
 		return nil
 	}
 	table, isTable := raw.(map[string]any)
 	if !isTable {
-		header := map[string]string{"defaults": "[defaults]", "account": "[account.NAME]"}[name]
-		r.report(fmt.Errorf("is %s; write %s on a line of its own and the keys below it", kind(raw), header), name)
+		r.report(r.top.key(name), fmt.Errorf("is %s; write %s on a line of its own and the keys below it", typeName(raw), header))
 		return nil
 	}
 	return table
 }
 
-// settings returns those keys of a table that are in known.
-func (r *reader) settings(table map[string]any, known []string, path ...string) map[string]setting {
-	settings := map[string]setting{}
-	for _, key := range known {
-		raw, found := table[key]
-		if !found {
+// readNamed reads the tables [parent.NAME] in the order they are written. Each
+// inherits the settings of defaults, and setName stores its name.
+func readNamed[T any](r *reader, document map[string]any, parent string, keys table[T],
+	defaults map[string]setting, elsewhere func(string) error, setName func(*T, string),
+) []T {
+	header := "[" + parent + ".NAME]"
+	tables := r.table(document, parent, header)
+	if tables == nil {
+		return nil
+	}
+	var blank T
+	keys.reset(&blank)
+	var all []T
+	for _, name := range r.index.below(parent) {
+		at := r.top.key(parent, name)
+		raw, isTable := tables[name].(map[string]any)
+		if !isTable {
+			r.report(at, fmt.Errorf("stands outside of %s; write %s with a name above it", a(parent), header))
 			continue
 		}
-		settings[key] = setting{
-			value: value{raw: raw, folder: r.folder},
-			at:    r.place(append(slices.Clone(path), key)...),
+		if err := checkName(parent, name); err != nil {
+			r.report(at, err)
 		}
+		r.errs = append(r.errs, unknownKeys(keys, raw, at, elsewhere)...)
+		result := blank
+		setName(&result, name)
+		d := &draft[T]{keys: keys, result: &result, settings: map[string]setting{}, at: at}
+		d.inherit(defaults)
+		d.override(settingsOf(keys, raw, at))
+		d.finish()
+		r.errs = append(r.errs, d.errs...)
+		all = append(all, result)
 	}
-	return settings
+	return all
 }
 
-// otherNames are names that other programs or people have for a key.
-var otherNames = map[string]string{
-	"host": "server", "hostname": "server", "port": "server",
-	"username": "user", "pass": "password", "passwd": "password",
-	"ssl": "tls", "folder": "maildir", "keep": "delete",
-}
-
-// unknownKeys reports the keys of a table that are not in known.
-func (r *reader) unknownKeys(table map[string]any, known []string, path ...string) {
-	for _, key := range slices.Sorted(maps.Keys(table)) {
-		if slices.Contains(known, key) {
-			continue
-		}
-		near := Nearest(key, known)
-		if other, found := otherNames[key]; found && slices.Contains(known, other) {
-			near = []string{other}
-		}
-		var err error
-		switch {
-		case path == nil && slices.Contains(accountKeyNames(), key):
-			err = errors.New("belongs to an account; move it below [account.NAME] or [defaults]")
-		case path != nil && slices.Contains(topKeys, key):
-			err = errors.New("is no key of an account; move it to the top of the file")
-		case len(near) > 0:
-			err = fmt.Errorf("is no known key; write %s", strings.Join(near, " or "))
-		default:
-			err = errors.New("is no known key; remove it, or see popfetch.toml(5) for the keys")
-		}
-		r.report(err, append(slices.Clone(path), key)...)
-	}
-}
-
-// readTop reads the keys that belong to no account.
-func readTop(cfg *Config, top map[string]setting) Errors {
-	var errs Errors
-	cfg.Jobs = defaultJobs
-	if s, found := top["jobs"]; found {
-		var err error
-		if cfg.Jobs, err = s.count(1000); err != nil {
-			errs = append(errs, s.mistake(err))
-		}
-	}
-	cfg.StateDir = DefaultStateDir()
-	if s, found := top["state_dir"]; found {
-		var err error
-		if cfg.StateDir, err = s.path(); err != nil {
-			errs = append(errs, s.mistake(err))
-		}
-	}
-	return errs
-}
-
-// checkAccess refuses a file that everybody can write, and one that others can read and that holds a password.
+// checkAccess refuses a file that everybody can write, and one that others can
+// read and that holds a secret.
 func (r *reader) checkAccess(info fs.FileInfo) {
-	if err := checkNotWritten(info, r.file); err != nil {
-		r.errs = append(r.errs, &Error{File: r.file, Err: err})
+	file := r.top.source.file
+	if err := checkNotWritten(info, file); err != nil {
+		r.errs = append(r.errs, &Error{File: file, Err: err})
 	}
-	exposed := checkPrivate(info, "the file", r.file)
-	if exposed == nil {
+	err := checkPrivate(info, "the file", file)
+	if err == nil {
 		return
 	}
+	secrets := accountKeys.secrets()
 	for _, k := range r.index {
-		isDefault := len(k.path) == 2 && k.path[0] == "defaults"
-		isAccount := len(k.path) == 3 && k.path[0] == "account"
-		if (isDefault || isAccount) && k.path[len(k.path)-1] == "password" {
-			r.report(fmt.Errorf("%w, or write password_command or password_file", exposed), k.path...)
+		path := k.path
+		switch {
+		case path[0] == defaultsTable:
+			path = path[1:]
+		case path[0] == accountTable && len(path) > 2:
+			path = path[2:]
+		default:
+			continue
+		}
+		if instead := secrets[dotted(path...)]; instead != nil {
+			at := place{source: r.top.source, path: k.path, name: k.name}
+			r.report(at, fmt.Errorf("%w, or write %s", err, listed(instead, "or")))
 			return
 		}
 	}
@@ -297,19 +233,28 @@ func (r *reader) checkAccess(info fs.FileInfo) {
 var reservedNames = strings.Fields("check list status seen login config import verify completion " +
 	"export rebuild init report log logout version help once")
 
-// checkName refuses account names that a command line could not tell apart.
-func checkName(name string) error {
+// checkName refuses a name of an account, or of another table, that a command line
+// could not tell apart.
+func checkName(parent, name string) error {
 	switch {
 	case name == "":
-		return errors.New("the account has no name; write [account.NAME]")
+		return fmt.Errorf("the %s has no name; write [%s.NAME]", parent, parent)
 	case slices.Contains(reservedNames, name):
-		return errors.New("the name of a command cannot be an account's; choose another name")
+		return fmt.Errorf("the name of a command cannot be %s's; choose another name", a(parent))
 	case strings.HasPrefix(name, "-"):
-		return errors.New("an account's name cannot start with a hyphen; choose another name")
+		return fmt.Errorf("%s's name cannot start with a hyphen; choose another name", a(parent))
 	case strings.Contains(name, "/"):
-		return errors.New("an account's name cannot hold a slash; choose another name")
+		return fmt.Errorf("%s's name cannot hold a slash; choose another name", a(parent))
 	case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) }):
-		return errors.New("an account's name cannot hold blanks or control characters; choose another name")
+		return fmt.Errorf("%s's name cannot hold blanks or control characters; choose another name", a(parent))
 	}
 	return nil
+}
+
+// a returns a noun with its article.
+func a(noun string) string {
+	if strings.Contains("aeiou", noun[:1]) {
+		return "an " + noun
+	}
+	return "a " + noun
 }

@@ -141,7 +141,7 @@ tls_fingerprint = "SHA256:`+strings.Repeat("AB:", 31)+`AB"
 			Timeout: 90 * time.Second, Interval: 5 * time.Minute, Enabled: true,
 		}},
 	}
-	if mistake, want := got.Mistake("work", "tls_ca", errors.New("x")).Error(), got.File+`:\d+: (account\.work|defaults)\.tls_ca: x`; !regexp.MustCompile("^" + want + "$").MatchString(mistake) {
+	if mistake, want := got.Mistake(&got.Accounts[0], &got.Accounts[0].TLSCA, errors.New("x")).Error(), got.File+`:\d+: (account\.work|defaults)\.tls_ca: x`; !regexp.MustCompile("^" + want + "$").MatchString(mistake) {
 		t.Errorf("Mistake() = %q, want %s", mistake, want)
 	}
 	got.lines = nil

@@ -21,45 +21,93 @@ func OneShot(values map[string]string) (*Config, error) {
 	if err != nil {
 		return nil, Errors{{Err: fmt.Errorf("finding the working folder: %w", err)}}
 	}
+	top := place{source: &source{folder: folder}}
 	settings := map[string]setting{}
 	for key, text := range values {
-		settings[key] = setting{
-			value: value{raw: text, folder: folder, option: true},
-			at:    Error{Key: option(key)},
-		}
+		settings[key] = setting{value: value{raw: text, at: top.key(key), folder: folder, option: true}}
 	}
 	errs := checkOptions(settings)
 	if urlErrors := readURL(settings); len(urlErrors) > 0 {
 		return nil, append(errs, urlErrors...)
 	}
 	cfg := &Config{}
-	errs = append(errs, readTop(cfg, settings)...)
-	d := newDraft("", Error{})
-	d.override(settings)
-	account := d.finish()
+	errs = append(errs, readTop(cfg, only(topKeys, settings), top)...)
+	account := Account{}
+	d := newDraft(accountKeys, &account, top)
+	d.override(only(accountKeys, settings))
+	d.finish()
 	if errs = append(errs, d.errs...); len(errs) > 0 {
 		return nil, errs.tidy()
 	}
-	account.Name = account.User + "@" + d.host
+	host := fillPort(&account)
+	account.Name = account.User + "@" + host
 	cfg.Accounts = []Account{account}
 	return cfg, nil
 }
 
-// option returns the command line's name for a key.
-func option(key string) string {
-	return "--" + strings.ReplaceAll(key, "_", "-")
+// NoDelivery completes the values for OneShot of a command that delivers nothing:
+// if they name no target, they get one that refuses all messages.
+func NoDelivery(values map[string]string) {
+	const refuse = "false" // the program; nobody asks it what it holds, and it makes nothing
+	for _, r := range accountKeys.members(targetGroup) {
+		if _, named := values[r.name]; named {
+			return
+		}
+	}
+	var a Account
+	r, _ := accountKeys.filling(&a, mda(&a))
+	values[r.name] = refuse
+}
+
+// Option is the command line's option for a key.
+type Option struct {
+	Key     string // as Keys has it
+	Name    string // without hyphens
+	Short   string // one letter, or ""
+	Usage   string // the name of its value stands in `quotes`
+	Number  bool   // its value is a number
+	OneShot bool   // it describes the account of OneShot, and goes with no file
+}
+
+// Options returns the options that stand for a key, those of the file's top first.
+func Options() []Option {
+	return append(optionsOf(topKeys, false), optionsOf(accountKeys, true)...)
+}
+
+func optionsOf[T any](keys table[T], oneShot bool) []Option {
+	var options []Option
+	for _, r := range keys {
+		if r.usage != "" {
+			name := strings.TrimPrefix(option(r.name), "--")
+			options = append(options, Option{r.name, name, r.short, r.usage, r.number, oneShot})
+		}
+	}
+	return options
+}
+
+// only returns the settings of keys.
+func only[T any](keys table[T], settings map[string]setting) map[string]setting {
+	chosen := map[string]setting{}
+	for _, r := range keys {
+		if s, found := settings[r.name]; found {
+			chosen[r.name] = s
+		}
+	}
+	return chosen
 }
 
 // checkOptions reports and removes what cannot be given on a command line.
 func checkOptions(settings map[string]setting) Errors {
 	var errs Errors
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		_, isTop := topKeys.row(key)
+		r, isAccount := accountKeys.row(key)
 		var err error
 		switch {
-		case key == "password":
-			err = errors.New("every user of the machine could read it in the process list; give --password-command or --password-file")
-		case !slices.Contains(Keys(), key):
+		case !isTop && !isAccount:
 			err = errors.New("is no known option; see popfetch(1)")
+		case r.secret != nil:
+			err = fmt.Errorf("every user of the machine could read it in the process list; give %s", instead(r))
 		default:
 			continue
 		}
@@ -69,11 +117,25 @@ func checkOptions(settings map[string]setting) Errors {
 	return errs
 }
 
+// instead tells the options to give instead of a secret.
+func instead(secret *row[Account]) string {
+	var options []string
+	for _, key := range accountKeys.instead(secret) {
+		options = append(options, option(key))
+	}
+	return listed(options, "or")
+}
+
 // readURL replaces a server "pop://user;AUTH=mechanism@host:port" by what it
 // says (RFC 2384). Its errors do not show the URL: somebody may have written a
 // password into it.
 func readURL(settings map[string]setting) Errors {
-	server := settings["server"]
+	var a Account
+	key := func(address any) string {
+		r, _ := accountKeys.filling(&a, address)
+		return r.name
+	}
+	server := settings[key(&a.Server)]
 	text, _ := server.raw.(string)
 	scheme, rest, isURL := strings.Cut(text, "://")
 	if !isURL {
@@ -83,52 +145,62 @@ func readURL(settings map[string]setting) Errors {
 	if err != nil {
 		return Errors{server.mistake(err)}
 	}
-	delete(settings, "server")
+	delete(settings, key(&a.Server))
 	var errs Errors
-	for _, key := range []string{"server", "user", "auth"} {
-		text, told := parts[key]
-		if !told {
+	for _, part := range []struct {
+		key  string
+		text *string
+	}{{key(&a.Server), &parts.server}, {key(&a.User), parts.user}, {key(&a.Auth), parts.auth}} {
+		if part.text == nil {
 			continue
 		}
-		if _, given := settings[key]; given {
-			errs = append(errs, &Error{Key: option(key), Err: fmt.Errorf("the URL of --server tells it too; remove %s", option(key))})
+		if given, found := settings[part.key]; found {
+			errs = append(errs, given.mistake(fmt.Errorf("the URL of %s tells it too; remove %s", option(key(&a.Server)), option(part.key))))
 			continue
 		}
-		part := server
-		part.raw = text
-		settings[key] = part
+		told := server
+		told.raw = *part.text
+		settings[part.key] = told
 	}
 	return errs
 }
 
-// parseURL takes apart what follows the scheme and returns it by key.
-func parseURL(scheme, rest string) (map[string]string, error) {
+// urlParts is what a POP URL tells.
+type urlParts struct {
+	server     string
+	user, auth *string // nil: not told
+}
+
+// parseURL takes apart what follows the scheme.
+func parseURL(scheme, rest string) (urlParts, error) {
 	const usage = "write pop://user;AUTH=mechanism@host:port"
 	if !strings.EqualFold(scheme, "pop") {
-		return nil, fmt.Errorf("%q is not the scheme of a POP URL; %s", scheme, usage)
+		return urlParts{}, fmt.Errorf("%q is not the scheme of a POP URL; %s", scheme, usage)
 	}
 	at := strings.LastIndexByte(rest, '@')
-	parts := map[string]string{"server": strings.TrimSuffix(rest[at+1:], "/")}
+	parts := urlParts{server: strings.TrimSuffix(rest[at+1:], "/")}
 	if at < 0 {
 		return parts, nil
 	}
 	who := rest[:at]
 	if strings.Contains(who, ":") {
-		return nil, errors.New("a password cannot stand in the URL; give --password-command or --password-file")
+		var a Account
+		password, _ := accountKeys.filling(&a, &a.Password.Password)
+		return urlParts{}, fmt.Errorf("a password cannot stand in the URL; give %s", instead(password))
 	}
 	name, parameter, hasParameter := strings.Cut(who, ";")
 	user, err := url.PathUnescape(name)
 	if err != nil {
-		return nil, fmt.Errorf("the user in the URL is not encoded well; %s", usage)
+		return urlParts{}, fmt.Errorf("the user in the URL is not encoded well; %s", usage)
 	}
-	parts["user"] = user
+	parts.user = &user
 	if !hasParameter {
 		return parts, nil
 	}
 	auth, err := url.PathUnescape(strings.ToLower(parameter))
 	mechanism, isAuth := strings.CutPrefix(auth, "auth=")
 	if err != nil || !isAuth {
-		return nil, fmt.Errorf("the URL has a part that is not known; %s", usage)
+		return urlParts{}, fmt.Errorf("the URL has a part that is not known; %s", usage)
 	}
 	switch mechanism {
 	case "*":
@@ -136,6 +208,6 @@ func parseURL(scheme, rest string) (map[string]string, error) {
 	case "+apop":
 		mechanism = "apop"
 	}
-	parts["auth"] = mechanism
+	parts.auth = &mechanism
 	return parts, nil
 }

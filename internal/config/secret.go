@@ -42,50 +42,69 @@ func (s Secret) IsZero() bool { return s == Secret{} }
 
 // String tells the source without the password.
 func (s Secret) String() string {
+	key := s.key()
 	switch {
+	case key == "":
+		return "no password"
 	case s.Password != "":
-		return "password ***"
-	case s.File != "":
-		return fmt.Sprintf("password_file %q", s.File)
-	case s.Command != "":
-		return fmt.Sprintf("password_command %q", s.Command)
-	case s.Credential != "":
-		return fmt.Sprintf("password_credential %q", s.Credential)
+		return key + " ***"
 	}
-	return "no password"
+	return fmt.Sprintf("%s %q", key, s.File+s.Command+s.Credential)
 }
 
 // GoString is String; it keeps the password out of %#v.
 func (s Secret) GoString() string { return s.String() }
 
+// key returns the key of the source, or "" if there is none.
+func (s Secret) key() string {
+	a := Account{Password: s}
+	for _, r := range accountKeys.members(passwordGroup) {
+		if r.toml(&a) != "" {
+			return r.name
+		}
+	}
+	return ""
+}
+
+// SecretError says why the source of a password gives none.
+type SecretError struct {
+	Key string // of the source
+	Err error  // never holds the password
+}
+
+func (e *SecretError) Error() string { return e.Key + ": " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *SecretError) Unwrap() error { return e.Err }
+
 // Resolve fetches the password: the first line of its source, without the line
 // end. A password_command runs for at most a minute in a process group of its
 // own, which is ended when ctx is done. A file that others can read, a password
-// that is empty and one with a control octet (C0003) are refused. No error holds
-// the password. It may be called at the same time by several goroutines.
+// that is empty and one with a control octet (C0003) are refused. The error of a
+// source is a *SecretError. No error holds the password. It may be called at the
+// same time by several goroutines.
 func (s Secret) Resolve(ctx context.Context) (string, error) {
-	var key, password string
+	var password string
 	var err error
 	switch {
 	case s.Password != "":
-		key, password = "password", s.Password
+		password = s.Password
 	case s.File != "":
-		key = "password_file"
 		password, err = readSecretFile(s.File, true)
 	case s.Command != "":
-		key = "password_command"
 		password, err = runSecretCommand(ctx, s.Command, commandTimeout)
 	case s.Credential != "":
-		key = "password_credential"
 		password, err = readCredential(s.Credential)
 	default:
-		return "", errors.New("no password is configured; write password_command, password_file or password")
+		var a Account
+		r, _ := accountKeys.filling(&a, &a.Password.Password)
+		return "", fmt.Errorf("no password is configured; write %s", listed(append(accountKeys.instead(r), r.name), "or"))
 	}
 	if err == nil {
 		err = checkSecret(password)
 	}
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", key, err)
+		return "", &SecretError{Key: s.key(), Err: err}
 	}
 	return password, nil
 }

@@ -95,6 +95,10 @@ func TestSecret_Resolve(t *testing.T) {
 			if strings.Contains(err.Error(), "hunter") {
 				t.Errorf("Resolve() tells the password: %v", err)
 			}
+			var source *SecretError
+			if found := errors.As(err, &source); found == test.secret.IsZero() || found && !strings.HasPrefix(err.Error(), source.Key+": ") {
+				t.Errorf("Resolve() = %#v, want a SecretError with its key", err)
+			}
 		})
 	}
 }

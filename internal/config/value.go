@@ -19,6 +19,7 @@ import (
 // plain Go value. From the command line it is always a string.
 type value struct {
 	raw    any
+	at     place
 	folder string // where relative paths start
 	option bool   // from the command line
 }
@@ -31,7 +32,7 @@ type value struct {
 func (v value) text() (string, error) {
 	s, isString := v.raw.(string)
 	if !isString {
-		return "", fmt.Errorf(`is %s; write text in "quotes"`, kind(v.raw))
+		return "", fmt.Errorf(`is %s; write text in "quotes"`, typeName(v.raw))
 	}
 	if s == "" {
 		return "", errors.New("is empty; write a value or remove the key")
@@ -39,8 +40,8 @@ func (v value) text() (string, error) {
 	return s, nil
 }
 
-// kind names the type of a TOML value.
-func kind(raw any) string {
+// typeName names the type of a TOML value.
+func typeName(raw any) string {
 	switch raw.(type) {
 	case string:
 		return "text"
@@ -131,7 +132,7 @@ func (v value) boolean() (bool, error) {
 	}
 	b, isBool := v.raw.(bool)
 	if !isBool {
-		return false, fmt.Errorf("is %s; write true or false, without quotes", kind(v.raw))
+		return false, fmt.Errorf("is %s; write true or false, without quotes", typeName(v.raw))
 	}
 	return b, nil
 }
@@ -147,7 +148,7 @@ func (v value) count(most int64) (int, error) {
 		isNumber = true
 	}
 	if !isNumber {
-		return 0, fmt.Errorf("is %s; write a number from 1 to %d, without quotes", kind(v.raw), most)
+		return 0, fmt.Errorf("is %s; write a number from 1 to %d, without quotes", typeName(v.raw), most)
 	}
 	if n < 1 || n > most {
 		return 0, fmt.Errorf("%d is out of range; write a number from 1 to %d", n, most)
@@ -198,7 +199,7 @@ func (v value) duration(also ...string) (time.Duration, error) {
 	}
 	s, isString := v.raw.(string)
 	if !isString {
-		return 0, fmt.Errorf("is %s; %s", kind(v.raw), usage)
+		return 0, fmt.Errorf("is %s; %s", typeName(v.raw), usage)
 	}
 	digits := strings.TrimRight(s, "smhdw")
 	unit, known := units[s[len(digits):]]
@@ -232,7 +233,7 @@ func (v value) octets() (int64, error) {
 	}
 	s, isString := v.raw.(string)
 	if !isString {
-		return 0, fmt.Errorf("is %s; %s", kind(v.raw), usage)
+		return 0, fmt.Errorf("is %s; %s", typeName(v.raw), usage)
 	}
 	digits := strings.TrimRight(s, "KMGiB")
 	factor, known := factors[s[len(digits):]]

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"time"
 	"unicode"
@@ -13,73 +14,43 @@ import (
 // what it writes.
 func (c *Config) Write(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "state_dir = %s\njobs = %d\n", quote(c.StateDir), c.Jobs)
-	for _, a := range c.Accounts {
-		fmt.Fprintf(&b, "\n[account.%s]\n", quoteKey(a.Name))
-		for _, p := range a.pairs() {
-			fmt.Fprintf(&b, "%s = %s\n", p.key, p.toml)
+	for _, line := range assignments(topKeys, c) {
+		b.WriteString(line + "\n")
+	}
+	for i := range c.Accounts {
+		a := &c.Accounts[i]
+		fmt.Fprintf(&b, "\n[%s]\n", dottedTOML(accountTable, a.Name))
+		for _, line := range assignments(accountKeys, a) {
+			b.WriteString(line + "\n")
 		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// pair is a key and its value as TOML.
-type pair struct{ key, toml string }
-
-// pairs returns what is in force for a, in the order of Keys.
-func (a Account) pairs() []pair {
-	var pairs []pair
-	add := func(key, toml string) { pairs = append(pairs, pair{key, toml}) }
-	text := func(key, s string) {
-		if s != "" {
-			add(key, quote(s))
+// assignments returns what is in force for t as "key = value", in the order of keys.
+func assignments[T any](keys table[T], t *T) []string {
+	var lines []string
+	for i := range keys {
+		r := &keys[i]
+		if r.of != nil {
+			if owner, _ := keys.filling(t, r.of(t)); owner.toml(t) == "" {
+				continue
+			}
+		}
+		if text := r.toml(t); text != "" {
+			lines = append(lines, r.name+" = "+text)
 		}
 	}
-	text("server", a.Server)
-	text("tls", a.TLS)
-	text("tls_ca", a.TLSCA)
-	text("tls_server_name", a.TLSServerName)
-	if len(a.TLSFingerprint) > 0 {
-		add("tls_fingerprint", quoteList(a.TLSFingerprint))
+	return lines
+}
+
+// inline returns t as a TOML table in one value, or "" if nothing is set.
+func inline[T any](keys table[T], t *T) string {
+	if reflect.ValueOf(t).Elem().IsZero() {
+		return ""
 	}
-	text("tls_cert", a.TLSCert)
-	text("tls_key", a.TLSKey)
-	text("user", a.User)
-	if a.Password.Password != "" {
-		text("password", "***")
-	}
-	text("password_file", a.Password.File)
-	text("password_command", a.Password.Command)
-	text("password_credential", a.Password.Credential)
-	if len(a.Auth) > 0 {
-		add("auth", quoteList(a.Auth))
-	} else {
-		text("auth", "auto")
-	}
-	text("maildir", a.Maildir)
-	if a.MDA != "" {
-		text("mda", a.MDA)
-		text("mda_timeout", timeText(a.MDATimeout, ""))
-		add("max_deliveries", fmt.Sprint(a.MaxDeliveries))
-	}
-	text("delete", a.Delete.String())
-	if a.MaxSize > 0 {
-		add("max_size", fmt.Sprint(a.MaxSize))
-	} else {
-		text("max_size", "none")
-	}
-	text("initial", a.Initial.String())
-	text("uidl", a.UIDL)
-	text("new_uids", a.NewUIDs)
-	add("quarantine_after", fmt.Sprint(a.QuarantineAfter))
-	text("order", a.Order)
-	text("pipelining", a.Pipelining)
-	text("timeout", timeText(a.Timeout, ""))
-	text("deadline", timeText(a.Deadline, "none"))
-	text("interval", timeText(a.Interval, "manual"))
-	add("enabled", fmt.Sprint(a.Enabled))
-	return pairs
+	return "{" + strings.Join(assignments(keys, t), ", ") + "}"
 }
 
 // String returns the value as it is written in the file.
@@ -134,12 +105,24 @@ func quote(s string) string {
 	return `"` + b.String() + `"`
 }
 
-// quoteKey returns a part of a key, in quotes where TOML needs them.
-func quoteKey(part string) string {
-	if dotted(part) == part {
-		return part
+// quoteSome returns s as a TOML string, or "" for an empty one.
+func quoteSome(s string) string {
+	if s == "" {
+		return ""
 	}
-	return quote(part)
+	return quote(s)
+}
+
+// dottedTOML returns a path as TOML reads it, quoted where needed.
+func dottedTOML(path ...string) string {
+	parts := make([]string, len(path))
+	for i, part := range path {
+		parts[i] = part
+		if dotted(part) != part {
+			parts[i] = quote(part)
+		}
+	}
+	return strings.Join(parts, ".")
 }
 
 // quoteList returns a list of TOML strings.

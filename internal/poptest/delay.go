@@ -13,7 +13,11 @@ import (
 func Delay(t TB, addr string, oneWay time.Duration) string {
 	t.Helper()
 	d := &delayLine{listener: listen(t), addr: addr, oneWay: oneWay, open: make(map[net.Conn]bool)}
-	d.work.Go(d.accept)
+	d.work.Add(1)
+	go func() {
+		defer d.work.Done()
+		d.accept()
+	}()
 	t.Cleanup(d.close)
 	return d.listener.Addr().String()
 }
@@ -35,7 +39,11 @@ func (d *delayLine) accept() {
 		if err != nil {
 			return
 		}
-		d.work.Go(func() { d.relay(client) })
+		d.work.Add(1)
+		go func() {
+			defer d.work.Done()
+			d.relay(client)
+		}()
 	}
 }
 
@@ -54,8 +62,16 @@ func (d *delayLine) relay(client *net.TCPConn) {
 		return
 	}
 	var both sync.WaitGroup
-	both.Go(func() { d.carry(server, client) })
-	both.Go(func() { d.carry(client, server) })
+	both.Add(1)
+	go func() {
+		defer both.Done()
+		d.carry(server, client)
+	}()
+	both.Add(1)
+	go func() {
+		defer both.Done()
+		d.carry(client, server)
+	}()
 	both.Wait()
 }
 
@@ -74,7 +90,9 @@ func (d *delayLine) carry(to, from *net.TCPConn) {
 		more   = sync.NewCond(&mu)
 		reader sync.WaitGroup
 	)
-	reader.Go(func() {
+	reader.Add(1)
+	go func() {
+		defer reader.Done()
 		buffer := make([]byte, 64<<10)
 		for {
 			n, err := from.Read(buffer)
@@ -93,7 +111,7 @@ func (d *delayLine) carry(to, from *net.TCPConn) {
 				return
 			}
 		}
-	})
+	}()
 	defer reader.Wait()
 	for {
 		mu.Lock()

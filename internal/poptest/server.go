@@ -68,8 +68,16 @@ func NewServer(t TB, maildrops ...Maildrop) *Server {
 		TLS:          s.ca.ServerTLS(Valid),
 		Mechanisms:   map[string]Mechanism{"PLAIN": s.plainMechanism, "LOGIN": s.loginMechanism, "EXTERNAL": externalMechanism},
 	}
-	s.work.Go(func() { s.accept(s.plain, false) })
-	s.work.Go(func() { s.accept(s.secure, true) })
+	s.work.Add(1)
+	go func() {
+		defer s.work.Done()
+		s.accept(s.plain, false)
+	}()
+	s.work.Add(1)
+	go func() {
+		defer s.work.Done()
+		s.accept(s.secure, true)
+	}()
 	t.Cleanup(s.close)
 	return s
 }
@@ -205,7 +213,11 @@ func (s *Server) accept(l *net.TCPListener, secure bool) {
 			_ = tcp.Close()
 			return
 		}
-		s.work.Go(func() { session.serve(secure) })
+		s.work.Add(1)
+		go func() {
+			defer s.work.Done()
+			session.serve(secure)
+		}()
 	}
 }
 

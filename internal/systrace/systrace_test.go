@@ -45,13 +45,15 @@ func childWork(dir string) error {
 	}
 	var threads sync.WaitGroup
 	for i := range 20 {
-		threads.Go(func() {
+		threads.Add(1)
+		go func() {
+			defer threads.Done()
 			runtime.LockOSThread() // and the thread ends with the goroutine
 			err := os.WriteFile(filepath.Join(dir, fmt.Sprint("thread-", i)), nil, 0o600)
 			if err != nil {
 				fmt.Println(err)
 			}
-		})
+		}()
 	}
 	threads.Wait()
 	return nil

@@ -24,6 +24,12 @@ need() {
 	fi
 }
 
+# need_compiler notes what cgo calls. The package gcc only recommends the header files.
+need_compiler() {
+	need gcc gcc "popfetch keeps its records in SQLite, which is C"
+	need /usr/include/stdio.h libc6-dev "C's header files, for SQLite"
+}
+
 # install_missing installs what need has noted, or says how to.
 install_missing() {
 	((${#missing_packages[@]})) || return 0
@@ -66,7 +72,7 @@ without_services() {
 }
 
 # need_go stops where there is no usable Go. From 1.21 on the go command fetches
-# the version that go.mod asks for; Debian's package forbids that by
+# the toolchain that go.mod names; Debian's package forbids that by
 # GOTOOLCHAIN=local, hence the export.
 need_go() {
 	local have

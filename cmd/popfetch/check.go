@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/pop3"
+)
+
+// check logs in and reports. It retrieves and changes nothing.
+func (p *program) check(ctx context.Context) error {
+	return p.look(ctx, (*fetch.Runner).Check, p.showCheck)
+}
+
+// checked is one line of check --json. Its field names are part of the contract.
+type checked struct {
+	Account      string              `json:"account"`
+	Greeting     string              `json:"greeting"`
+	TLS          string              `json:"tls"`
+	Capabilities map[string][]string `json:"capabilities"`
+	Listed       int                 `json:"listed"`
+	New          int                 `json:"new"`
+	Octets       int64               `json:"octets"`
+}
+
+func (p *program) showCheck(survey *fetch.Survey) error {
+	var octets int64
+	for _, e := range survey.Listing {
+		octets += e.Octets
+	}
+	protection := "none"
+	if survey.TLS != nil {
+		protection = tls.VersionName(survey.TLS.Version) + " " + tls.CipherSuiteName(survey.TLS.CipherSuite)
+	}
+	fresh := len(survey.Plan.Retrieve) + len(survey.Plan.Skip)
+	if p.view.json {
+		return p.term.printJSON(checked{survey.Account, survey.Greeting, protection, escaped(survey.Capabilities), len(survey.Listing), fresh, octets})
+	}
+	return p.term.printf("%s: logged in\n  greeting      %s\n  tls           %s\n  capabilities  %s\n  messages      %d (%d octets), %d new\n",
+		survey.Account, survey.Greeting, protection, tellCapabilities(survey.Capabilities), len(survey.Listing), octets, fresh)
+}
+
+// escaped are capabilities with each word fit for people and logs.
+func escaped(capabilities pop3.Capabilities) map[string][]string {
+	shown := make(map[string][]string, len(capabilities))
+	for name, params := range capabilities {
+		words := make([]string, len(params))
+		for i, param := range params {
+			words[i] = pop3.Escape(param)
+		}
+		shown[pop3.Escape(name)] = words
+	}
+	return shown
+}
+
+// toldCapabilities is how many capabilities a person is told; no honest server has as many.
+const toldCapabilities = 64
+
+// tellCapabilities shows each capability with its parameters, in one line.
+func tellCapabilities(capabilities pop3.Capabilities) string {
+	var told []string
+	for _, name := range slices.Sorted(maps.Keys(capabilities)) {
+		told = append(told, pop3.Escape(strings.Join(append([]string{name}, capabilities[name]...), " ")))
+	}
+	switch more := len(told) - toldCapabilities; {
+	case len(told) == 0:
+		return "none announced"
+	case more > 0:
+		told = append(told[:toldCapabilities], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(told, ", ")
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/seen"
+	"github.com/popfetch/popfetch/seen/sqlite"
+)
+
+// fetch runs the accounts: one pass with --once, else each at its interval until a signal.
+func (p *program) fetch(ctx context.Context) error {
+	s, err := p.load()
+	if err != nil {
+		return err
+	}
+	accounts, err := p.fetchAccounts(ctx, s)
+	if err != nil {
+		return err
+	}
+	if p.once && !s.oneShot && len(p.words) == 0 {
+		accounts = slices.DeleteFunc(accounts, func(a fetch.Account) bool { return a.Interval == 0 })
+		if len(accounts) == 0 {
+			return usagef("every account has interval = \"manual\"; name the one that is meant")
+		}
+	}
+	if p.dryRun {
+		return p.foretell(ctx, s, accounts)
+	}
+	store, err := openStore(ctx, s.Config, sqlite.Open)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // each commit was durable by itself
+	stopped := context.AfterFunc(ctx, func() {
+		if p.term.talks {
+			p.term.errorf("finishing what was asked for; interrupt once more to end at once")
+		}
+	})
+	defer stopped()
+	var broken error // standard output; mail goes on without it, but the exit status tells
+	told := newNotices(p.view.quiet)
+	runner := p.runner(s, store, &reporter{term: p.term, view: p.view, setting: s, notices: told, failed: func(err error) {
+		if broken == nil {
+			broken = err
+			p.term.errorf("%v", err)
+		}
+	}})
+	runner.Notices = told
+	var outcome error
+	if p.once {
+		outcome = p.outcome(runner.Run(ctx, accounts))
+	} else {
+		outcome = poll(ctx, runner, accounts)
+	}
+	if broken != nil {
+		outcome = withStatus(outcome, faultStatus(broken))
+	}
+	return outcome
+}
+
+// runner makes the engine, whose events r tells.
+func (p *program) runner(s *setting, store seen.Store, r *reporter) *fetch.Runner {
+	runner := &fetch.Runner{Store: store, Jobs: s.Jobs, Observe: r.observe, Crash: p.crash}
+	if p.jobs != nil {
+		runner.Jobs = *p.jobs
+	}
+	return runner
+}
+
+// poll fetches until a signal, which is the way to end it.
+func poll(ctx context.Context, runner *fetch.Runner, accounts []fetch.Account) error {
+	if !slices.ContainsFunc(accounts, func(a fetch.Account) bool { return a.Interval > 0 }) {
+		return usagef("no account has an interval to be polled at; for one pass say --once")
+	}
+	runner.Poll(ctx, accounts, nil)
+	return errEnded
+}
+
+// outcome prints one line an account on a terminal, and makes one error of all results.
+func (p *program) outcome(results []fetch.Result) error {
+	var statuses []int
+	fresh := 0
+	for _, r := range results {
+		statuses = append(statuses, resultStatuses(r)...)
+		fresh += r.New
+		if p.term.talks && !p.view.quiet && (r.Err == nil || r.Listed > 0) {
+			p.term.errorf("%s", summary(r))
+		}
+	}
+	switch {
+	case len(statuses) > 0:
+		return &runError{statuses}
+	case fresh == 0 && p.failEmpty:
+		return errEmpty
+	}
+	return nil
+}
+
+// summary tells the outcome of one account in a line.
+func summary(r fetch.Result) string {
+	parts := []string{fmt.Sprintf("%d listed", r.Listed), fmt.Sprintf("%d delivered", r.Delivered)}
+	for _, count := range []struct {
+		n    int
+		what string
+	}{
+		{r.Recognised, "recognised"}, {r.Marked, "left out"}, {r.Skipped, "too large"},
+		{r.Quarantined, "quarantined"}, {r.Failed, "failed"}, {r.Unusable, "unusable"}, {r.Deleted, "deleted"},
+	} {
+		if count.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", count.n, count.what))
+		}
+	}
+	return r.Account + ": " + strings.Join(parts, ", ")
+}

@@ -1,0 +1,281 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/poptest"
+	"github.com/popfetch/popfetch/seen"
+)
+
+// An error that lasts is told once a day, until it changes or a run goes well.
+func TestNotices_error(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"))
+	r := newToldRig(t, server)
+	r.tells()
+	hook(server, on("AUTH", poptest.Refuse("[SYS/TEMP] try again in 17 s")))
+	r.tells("[SYS/TEMP] try again in 17 s")
+	hook(server, on("AUTH", poptest.Refuse("[SYS/TEMP] not yet")))
+	for range 3 {
+		r.later(7 * time.Hour)
+		r.tells()
+	}
+	r.later(3 * time.Hour)
+	r.tells("[SYS/TEMP]")
+	r.tells()
+	hook(server, on("AUTH", poptest.Refuse("[IN-USE] by another")))
+	r.tells("[IN-USE]")
+	r.tells()
+	hook(server, on("AUTH", poptest.Refuse("[SYS/TEMP] again")))
+	r.tells("[SYS/TEMP]") // it has changed
+	hook(server, nil)
+	r.tells()
+	hook(server, on("AUTH", poptest.Refuse("[SYS/TEMP] again")))
+	r.tells("[SYS/TEMP]") // the run before went well
+	r.later(-48 * time.Hour)
+	r.tells("[SYS/TEMP]") // the clock was wrong
+}
+
+// The refusals of a password are one error until the account is left alone, and one from then on.
+func TestNotices_breaker(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	r := newToldRig(t, server)
+	r.password(func() string { return "wrong" })
+	r.tells("refused")
+	r.tells()
+	r.tells("left alone until")
+	r.tells()
+	r.later(20 * time.Minute)
+	r.tells() // refused once more
+	r.tells()
+}
+
+// Where a server wants more time between two log-ins than there is between two runs, every second
+// run comes too early. That is told once a day too, although the runs between them go well.
+func TestNotices_held(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	r := newToldRig(t, server)
+	tooSoon := on("AUTH", poptest.Refuse("[LOGIN-DELAY] not so soon"))
+	r.tells()
+	hook(server, tooSoon)
+	r.tells("[LOGIN-DELAY]")
+	r.tells("login delay")
+	for range 3 {
+		r.later(10 * time.Minute)
+		hook(server, nil)
+		r.tells()
+		hook(server, tooSoon)
+		r.tells("[LOGIN-DELAY]") // the run before went well
+		r.tells()
+	}
+	r.later(day)
+	hook(server, nil)
+	r.tells()
+	hook(server, tooSoon)
+	r.tells("[LOGIN-DELAY]")
+	r.tells("login delay")
+}
+
+// Warnings that come with each run are told once a day as well, whatever the errors between them.
+func TestNotices_warnings(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"))
+	expire := func(c *poptest.Config) { c.Capabilities = append(poptest.DefaultCapabilities(), "EXPIRE 5") }
+	r := newToldRig(t, server)
+	r.account.Delete = fetch.DeletePolicy{Enabled: true, After: 30 * day}
+	r.tells()
+	server.Configure(expire)
+	r.tells("after 5 days (EXPIRE)")
+	r.tells()
+	r.later(time.Hour)
+	hook(server, on("LIST", poptest.Refuse("no sizes today")))
+	r.tells("no sizes today")
+	hook(server, on("LIST", poptest.Refuse("none today either")))
+	r.tells()
+	hook(server, on("AUTH", poptest.Refuse("[SYS/TEMP]")))
+	r.tells("[SYS/TEMP]") // this run did not come to the warnings
+	r.tells()
+	hook(server, on("LIST", poptest.Refuse("no sizes")))
+	r.tells()
+	hook(server, nil)
+	r.tells() // sizes are back
+	hook(server, on("LIST", poptest.Refuse("no sizes again")))
+	r.tells("no sizes again")
+	r.later(21*time.Hour + 59*time.Minute)
+	r.tells()
+	r.later(time.Minute)
+	r.tells("after 5 days (EXPIRE)", "no sizes again") // a day, less what a daily run may come early, after the first of them
+	r.notices.quiet = true
+	r.tells("after 5 days (EXPIRE)", "no sizes again") // to nobody, if this were not a test
+	r.notices.quiet = false
+	r.tells("after 5 days (EXPIRE)", "no sizes again")
+	r.tells()
+}
+
+// What a person asks for is always told, and so are faults of the state, where what was told is
+// kept.
+func TestNotices_always(t *testing.T) {
+	t.Parallel()
+	t.Run("look", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t)
+		server.Configure(func(c *poptest.Config) { c.Capabilities = append(poptest.DefaultCapabilities(), "EXPIRE 5") })
+		r := newToldRig(t, server)
+		r.account.Delete = fetch.DeletePolicy{Enabled: true, After: 30 * day}
+		r.tells("after 5 days (EXPIRE)")
+		looker := &fetch.Runner{Store: r.runner.Store, Now: r.now, Observe: r.reporter(nil).observe}
+		for range 2 {
+			if _, err := looker.Look(t.Context(), &r.account); err != nil {
+				t.Fatal(err)
+			}
+			r.check("after 5 days (EXPIRE)")
+		}
+		r.tells()
+	})
+	t.Run("state", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t, letter("a"))
+		r := newToldRig(t, server)
+		r.tells()
+		if err := r.runner.Store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		r.tells("closed")
+		r.tells("closed")
+		r.runner.Store = openedStore(t, r.state)
+		r.tells()
+	})
+	t.Run("lock", func(t *testing.T) {
+		t.Parallel()
+		r := newToldRig(t, newServer(t))
+		r.tells()
+		locks, err := filepath.Glob(filepath.Join(r.state, "account-work-*.lock"))
+		if err != nil || len(locks) != 1 {
+			t.Fatalf("locks %q, error %v", locks, err)
+		}
+		if err := os.Remove(locks[0]); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(locks[0], 0o700); err != nil {
+			t.Fatal(err)
+		}
+		r.tells("is a directory")
+		r.tells("is a directory")
+	})
+	t.Run("state lost in the middle", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t, letter("a"))
+		r := newToldRig(t, server)
+		hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
+			if cmd == "AUTH" || !strings.HasPrefix(cmd, "AUTH") {
+				return poptest.Action{}
+			}
+			if err := r.runner.Store.Close(); err != nil {
+				t.Error(err)
+			}
+			return poptest.Refuse("[SYS/TEMP]")
+		})
+		for range 2 {
+			r.runner.Store = openedStore(t, r.state)
+			r.tells("[SYS/TEMP]")
+		}
+	})
+}
+
+// That another run has the account is no fault of the state; a target that is missing is told once
+// as well.
+func TestNotices_before_the_server(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	r := newToldRig(t, server)
+	r.tells()
+	unlock, err := r.runner.Store.Lock("work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.tells("another popfetch")
+	r.tells()
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	r.tells()
+	r.account.Target = deliver.NewMaildir(filepath.Join("/proc/no/such/folder"))
+	r.tells("/proc/no/such")
+	r.tells()
+}
+
+// A run that does not get the account's lock adds that it did not, and loses nothing of what was
+// told; the run that has the lock does not lose it either.
+func TestNotices_locked(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	finished := func(n *notices, err error) {
+		n.repeats(fetch.Event{Account: "work", Kind: fetch.Finished, Err: err, Code: fetch.CodeOf(err)})
+	}
+	process := func(told fetch.Told, at time.Time) *notices {
+		n := newNotices(false)
+		n.now = func() time.Time { return at }
+		n.Begin("work", told)
+		return n
+	}
+	locked := &fetch.Error{Account: "work", Phase: fetch.PhaseLock, Err: seen.ErrLocked}
+	earlier := fetch.Told{Lines: "error: open/econnrefused\nwarning: shared", At: now.Add(-time.Hour)}
+
+	first, second := process(earlier, now), process(earlier, now)
+	finished(second, locked)
+	told := second.End("work", earlier)
+	want := fetch.Told{Lines: "error: lock/in-use\nerror: open/econnrefused\nwarning: shared", At: earlier.At}
+	if told != want {
+		t.Errorf("End() of the run without the lock = %+v, want %+v", told, want)
+	}
+	first.repeats(fetch.Event{Account: "work", Kind: fetch.Warning, Code: fetch.CodeShared})
+	finished(first, nil)
+	for range 2 {
+		if got, want := first.End("work", told), (fetch.Told{Lines: "error: lock/in-use\nwarning: shared", At: earlier.At}); got != want {
+			t.Errorf("End() of the run with the lock = %+v, want %+v", got, want)
+		}
+	}
+	third := process(told, now)
+	finished(third, nil)
+	if got := third.End("work", told); got != (fetch.Told{}) {
+		t.Errorf("End() of a run that went well = %+v, want nothing", got)
+	}
+	late := process(earlier, now.Add(day))
+	finished(late, locked)
+	if got, want := late.End("work", earlier), (fetch.Told{Lines: "error: lock/in-use", At: now.Add(day)}); got != want {
+		t.Errorf("End() a day later = %+v, want %+v", got, want)
+	}
+}
+
+// What concerns one message is told each time: the next one is another.
+func TestNotices_message(t *testing.T) {
+	t.Parallel()
+	n := newNotices(false)
+	n.Begin("work", fetch.Told{Lines: "warning: size-changed", At: time.Now()})
+	if n.repeats(fetch.Event{Account: "work", Kind: fetch.Warning, Code: fetch.CodeSizeChanged, Number: 3}) {
+		t.Error("the warning of a message counts as told, want it told")
+	}
+}
+
+// Where nothing can be read of what earlier runs left, everything is told.
+func TestNotices_unknown(t *testing.T) {
+	t.Parallel()
+	n := newNotices(false)
+	n.Begin("work", fetch.Told{Lines: "warning: shared", At: time.Now()})
+	n.repeats(fetch.Event{Account: "work", Kind: fetch.Started}) // a run that has no Begin
+	if n.repeats(fetch.Event{Account: "work", Kind: fetch.Warning, Code: fetch.CodeShared}) {
+		t.Error("the warning counts as told, want it told")
+	}
+	before := fetch.Told{Lines: "warning: clear-text", At: time.Now()}
+	if got := n.End("work", before); got != before {
+		t.Errorf("End() = %+v, want %+v as it was", got, before)
+	}
+}

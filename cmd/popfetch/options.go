@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/popfetch/popfetch/internal/config"
+)
+
+// options is a command line that was read.
+type options struct {
+	command  string   // "popfetch" where none is named; of two words the second
+	commands []string // that there are
+	words    []string // behind the command: names of accounts, unique-ids
+	source   source
+	view     view
+
+	jobs      *int // nil: as configured
+	once      bool
+	dryRun    bool
+	all       bool
+	keep      bool
+	delete    bool
+	failEmpty bool
+	checkOnly bool // config --check
+}
+
+// source says where the configuration and the state come from.
+type source struct {
+	file     *string           // nil: the default
+	stateDir string            // "": as configured
+	oneShot  map[string]string // the options that stand for a file, by configuration key
+}
+
+// view says how much a person or a script wants to see.
+type view struct {
+	verbosity int // how often --verbose was given
+	quiet     bool
+	json      bool
+}
+
+// optionsOf returns the command line that the cli package has parsed.
+func optionsOf(c *cli.Context) options {
+	o := options{
+		command: c.Command.Name,
+		words:   c.Args().Slice(),
+		source:  source{stateDir: c.String("state-dir"), oneShot: make(map[string]string)},
+		view:    view{verbosity: c.Count("verbose"), quiet: c.Bool("quiet"), json: c.Bool("json")},
+
+		once:      c.Bool("once"),
+		dryRun:    c.Bool("dry-run"),
+		all:       c.Bool("all"),
+		keep:      c.Bool("keep"),
+		delete:    c.Bool("delete"),
+		failEmpty: c.Bool("fail-empty"),
+		checkOnly: c.Bool("check"),
+	}
+	if c.IsSet("jobs") {
+		jobs := c.Int("jobs")
+		o.jobs = &jobs
+	}
+	if c.IsSet("config") {
+		file := c.String("config")
+		o.source.file = &file
+	}
+	for _, key := range config.Options() {
+		if key.OneShot && c.IsSet(key.Name) {
+			o.source.oneShot[key.Key] = c.String(key.Name)
+		}
+	}
+	for _, command := range c.App.Commands {
+		o.commands = append(o.commands, command.Name)
+	}
+	return o
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"strings"
+	"time"
+
+	"github.com/popfetch/popfetch/fetch"
+)
+
+// eventLine is one line of --json. Its field names are part of the contract.
+type eventLine struct {
+	Time     time.Time `json:"time"`
+	Account  string    `json:"account"`
+	Event    string    `json:"event"`
+	Number   int       `json:"number,omitempty"`
+	UniqueID string    `json:"unique_id,omitempty"`
+	Messages *int      `json:"messages,omitempty"`
+	Octets   *int64    `json:"octets,omitempty"`
+	Error    string    `json:"error,omitempty"`
+	Code     string    `json:"code,omitempty"`
+}
+
+// reporter tells of the events of runs: as JSON, or as lines for a person. The engine calls it with
+// one event at a time.
+type reporter struct {
+	term    *terminal
+	view    view
+	setting *setting
+	notices *notices    // nil: nothing was told before
+	failed  func(error) // is told each error of standard output; nil: what the command prints itself fails as well
+}
+
+// observe tells of an event. What lasts from run to run is told once a day, save to somebody who
+// looks on.
+func (r *reporter) observe(e fetch.Event) {
+	if r.view.json {
+		line := newEventLine(e)
+		line.Error += printable(strings.ReplaceAll(r.setting.mend(e.Err), "\n", "; "))
+		if err := r.term.printJSON(line); err != nil && r.failed != nil {
+			r.failed(err)
+		}
+	}
+	repeated := e.Repeated || r.notices != nil && r.notices.repeats(e)
+	if !repeated || r.view.verbosity > 0 && !r.view.quiet || r.term.talks { // or somebody looks on
+		r.tell(e)
+	}
+}
+
+func newEventLine(e fetch.Event) eventLine {
+	line := eventLine{Time: e.Time.UTC(), Account: e.Account, Event: string(e.Kind), Number: e.Number, UniqueID: writeID(e.UniqueID), Code: string(e.Code)}
+	switch e.Kind {
+	case fetch.Marked:
+		line.Messages = &e.Messages
+	case fetch.Listed, fetch.Finished:
+		line.Messages, line.Octets = &e.Messages, &e.Octets
+	case fetch.Delivered, fetch.Recognised, fetch.Quarantined, fetch.Refused, fetch.Skipped, fetch.Deleted:
+		line.Octets = &e.Octets
+	}
+	if e.Err != nil {
+		line.Error = printable(e.Err.Error())
+	}
+	return line
+}
+
+// tell prints an event on standard error: faults always, warnings unless quiet, each message when
+// verbose, and on a terminal one line an account at the end.
+func (r *reporter) tell(e fetch.Event) {
+	quiet := r.view.quiet
+	verbose := r.view.verbosity > 0 && !quiet
+	switch e.Kind {
+	case fetch.Warning:
+		if !quiet {
+			r.term.errorf("%s: %v", e.Account, e.Err)
+		}
+	case fetch.Quarantined:
+		r.term.errorf("%s: message %d (unique-id %s) is quarantined and not tried again, unless popfetch seen forget names it: %v",
+			e.Account, e.Number, tellID(e.UniqueID), e.Err)
+	case fetch.Refused, fetch.Skipped:
+		if e.Kind == fetch.Refused || !quiet {
+			r.term.errorf("%s: message %d (unique-id %s) is %s: %v", e.Account, e.Number, tellID(e.UniqueID), e.Kind, e.Err)
+		}
+	case fetch.Delivered, fetch.Recognised, fetch.Deleted:
+		if verbose {
+			r.term.errorf("%s: message %d (unique-id %s, %d octets) %s", e.Account, e.Number, tellID(e.UniqueID), e.Octets, e.Kind)
+		}
+	case fetch.Marked:
+		if verbose {
+			r.term.errorf("%s: %d left out of the first run", e.Account, e.Messages)
+		}
+	case fetch.Listed:
+		if verbose {
+			r.term.errorf("%s: %d to retrieve, %d octets", e.Account, e.Messages, e.Octets)
+		}
+	case fetch.Finished:
+		if e.Err != nil {
+			r.term.errorf("%v%s", e.Err, r.setting.mend(e.Err))
+		}
+	}
+}

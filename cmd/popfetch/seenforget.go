@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"slices"
+
+	"github.com/popfetch/popfetch/seen"
+	"github.com/popfetch/popfetch/seen/sqlite"
+)
+
+// seenForget forgets records, so that the messages are retrieved again.
+func (p *program) seenForget(ctx context.Context) error {
+	if len(p.words) == 0 || p.all == (len(p.words) > 1) {
+		return usagef("seen forget: name an account and its unique-ids, or one account and --all")
+	}
+	store, err := p.openState(ctx, sqlite.Open)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // each commit was durable by itself
+	account, err := accountNamed(ctx, store, p.words[0])
+	if err != nil {
+		return err
+	}
+	unlock, err := store.Lock(account.Name)
+	if err != nil {
+		return err
+	}
+	defer unlock() //nolint:errcheck // the lock goes with the process
+	ids, err := readIDs(p.words[1:])
+	if err != nil {
+		return err
+	}
+	ledger, err := store.Enter(ctx, account.Name, account.Server, account.User)
+	if err != nil {
+		return err
+	}
+	if err := allKnown(ctx, ledger, ids); err != nil {
+		return err
+	}
+	n, err := ledger.Forget(ctx, ids...)
+	if err != nil {
+		return err
+	}
+	return p.report(done{Account: account.Name, Forgotten: &n}, "forgotten")
+}
+
+// allKnown tells which of the unique-ids neither have a record nor were refused, before any is
+// forgotten: one of them is mistyped.
+func allKnown(ctx context.Context, ledger seen.Ledger, ids []string) error {
+	records, err := ledger.Records(ctx, ids)
+	if err != nil {
+		return err
+	}
+	asides, err := ledger.Asides(ctx)
+	if err != nil {
+		return err
+	}
+	missing := slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
+		return slices.ContainsFunc(records, func(r seen.Record) bool { return r.UniqueID == id }) ||
+			slices.ContainsFunc(asides, func(a seen.Aside) bool { return a.UniqueID == id && a.Reason != seen.TooLarge })
+	})
+	if len(missing) > 0 {
+		return usagef("%s has no record of unique-id %s; nothing was forgotten", ledger.Account().Name, writeID(missing[0]))
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/popfetch/popfetch/seen"
+	"github.com/popfetch/popfetch/seen/sqlite"
+)
+
+// record is one line of seen list --json. Its field names are part of the contract.
+type record struct {
+	Account     string     `json:"account"`
+	UniqueID    string     `json:"unique_id"`
+	Copy        int        `json:"copy,omitempty"`
+	Kind        string     `json:"kind"`
+	DeliveredAt *time.Time `json:"delivered_at,omitempty"`
+	RefusedAt   *time.Time `json:"refused_at,omitempty"`
+	DeletedAt   *time.Time `json:"deleted_at,omitempty"`
+	Octets      int64      `json:"octets"`
+	SHA256      string     `json:"sha256,omitempty"`
+	Place       string     `json:"place,omitempty"`
+	Refusals    int        `json:"refusals,omitempty"`
+	Error       string     `json:"error,omitempty"`
+}
+
+func (p *program) seenList(ctx context.Context) error {
+	store, err := p.openState(ctx, sqlite.OpenExisting)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // nothing was written
+	accounts, err := store.Accounts(ctx)
+	if err != nil {
+		return err
+	}
+	if len(p.words) > 0 {
+		accounts = nil
+		for _, name := range p.words {
+			a, err := accountNamed(ctx, store, name)
+			if err != nil {
+				return err
+			}
+			accounts = append(accounts, a)
+		}
+	}
+	for _, a := range accounts {
+		ledger, err := store.Look(ctx, a.Name, a.Server, a.User)
+		if err != nil {
+			return err
+		}
+		for r, err := range ledger.All(ctx) {
+			if err != nil {
+				return err
+			}
+			if err := p.showRecord(a.Name, r); err != nil {
+				return err
+			}
+		}
+		asides, err := ledger.Asides(ctx)
+		if err != nil {
+			return err
+		}
+		for _, aside := range asides {
+			if err := p.showRefused(a.Name, aside); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p *program) showRecord(account string, r seen.Record) error {
+	kind := "delivered"
+	if r.Kind == seen.Marked {
+		kind = "marked"
+	}
+	if !p.view.json {
+		return p.term.printf("%s\t%s\t%s\t%s\t%d\t%s\n", printable(account), writeID(r.UniqueID), kind, r.DeliveredAt.UTC().Format(time.RFC3339), r.Came.Octets, printable(placeOf(r)))
+	}
+	at := r.DeliveredAt.UTC()
+	line := record{Account: account, UniqueID: writeID(r.UniqueID), Copy: r.Copy, Kind: kind, DeliveredAt: &at, Octets: r.Came.Octets, Place: placeOf(r)}
+	if !r.DeletedAt.IsZero() {
+		at := r.DeletedAt.UTC()
+		line.DeletedAt = &at
+	}
+	if r.Kind == seen.Delivered {
+		line.SHA256 = fmt.Sprintf("%x", r.Came.SHA256)
+	}
+	return p.term.printJSON(line)
+}
+
+// placeOf is the name of the one place that a message was delivered to; "" if there is none.
+func placeOf(r seen.Record) string {
+	if len(r.Places) == 0 {
+		return ""
+	}
+	return r.Places[0].Name
+}
+
+// showRefused shows, beside the records, what was refused last time and is listed still.
+func (p *program) showRefused(account string, a seen.Aside) error {
+	if a.Reason == seen.TooLarge || a.Text == "" || !a.AbsentAt.IsZero() {
+		return nil
+	}
+	kind := "refused"
+	if a.Reason == seen.Quarantined {
+		kind = "quarantined"
+	}
+	at, cause := a.Last.UTC(), printable(a.Text)
+	if !p.view.json {
+		return p.term.printf("%s\t%s\t%s\t%s\t%d\t%s\n", account, writeID(a.UniqueID), kind, at.Format(time.RFC3339), a.Listed, cause)
+	}
+	return p.term.printJSON(record{Account: account, UniqueID: writeID(a.UniqueID), Copy: a.Copy, Kind: kind, RefusedAt: &at, Octets: a.Listed, Refusals: a.Count, Error: cause})
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/seen"
+	"github.com/popfetch/popfetch/seen/sqlite"
+)
+
+// seenMark counts messages as seen that popfetch has not delivered: those named, or all that the
+// server lists now.
+func (p *program) seenMark(ctx context.Context) error {
+	if len(p.words) == 0 || p.all == (len(p.words) > 1) {
+		return usagef("seen mark: name an account and its unique-ids, or one account and --all")
+	}
+	name := p.words[0]
+	if p.all {
+		return p.markListed(ctx, name)
+	}
+	store, err := p.openState(ctx, sqlite.Open)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // each commit was durable by itself
+	account, err := accountNamed(ctx, store, name)
+	if err != nil {
+		if account, err = p.configured(name, err); err != nil {
+			return err
+		}
+	}
+	ids, err := readIDs(p.words[1:])
+	if err != nil {
+		return err
+	}
+	var keys []seen.Entry
+	for _, id := range ids {
+		keys = append(keys, seen.Entry{Key: seen.Key{UniqueID: id}})
+	}
+	unlock, err := store.Lock(account.Name)
+	if err != nil {
+		return err
+	}
+	defer unlock() //nolint:errcheck // the lock goes with the process
+	ledger, err := store.Enter(ctx, account.Name, account.Server, account.User)
+	if err != nil {
+		return err
+	}
+	return p.mark(ctx, ledger, keys)
+}
+
+// configured returns an account that is configured but was never fetched; unknown is the error if
+// it is not.
+func (p *program) configured(name string, unknown error) (seen.Account, error) {
+	cfg, err := p.readFile()
+	if errors.Is(err, fs.ErrNotExist) {
+		return seen.Account{}, unknown
+	}
+	if err != nil {
+		return seen.Account{}, err
+	}
+	accounts, err := cfg.Select([]string{name})
+	if err != nil {
+		return seen.Account{}, usageError{err}
+	}
+	return seen.Account{Name: name, Server: accounts[0].Server, User: accounts[0].User}, nil
+}
+
+// markListed marks what a look at the server shows as new.
+func (p *program) markListed(ctx context.Context, name string) error {
+	if p.dryRun {
+		return usagef("--dry-run goes with fetching; popfetch list %s shows what would be marked", name)
+	}
+	s, err := p.load()
+	if err != nil {
+		return err
+	}
+	accounts, err := p.fetchAccounts(ctx, s)
+	if err != nil {
+		return err
+	}
+	store, err := openStore(ctx, s.Config, sqlite.Open)
+	if err != nil {
+		return err
+	}
+	defer store.Close()             //nolint:errcheck // each commit was durable by itself
+	unlock, err := store.Lock(name) // before the server is troubled
+	if err != nil {
+		return err
+	}
+	defer unlock() //nolint:errcheck // the lock goes with the process
+	accounts[0].All = false
+	return p.lookWith(ctx, s, store, (*fetch.Runner).Look, accounts, func(survey *fetch.Survey) error {
+		a := accounts[0]
+		ledger, err := store.Enter(ctx, name, a.Server, a.User)
+		if err != nil {
+			return err
+		}
+		entries := slices.Concat(survey.Plan.Retrieve, survey.Plan.Skip, survey.Plan.Mark)
+		for _, m := range survey.Plan.Quarantined {
+			entries = append(entries, survey.Listing[m.Index])
+		}
+		survey.Plan.Quarantined = nil // they are given up now
+		return p.mark(ctx, ledger, entries)
+	})
+}
+
+// mark makes records of kind Marked; the caller has the lock of the account.
+func (p *program) mark(ctx context.Context, ledger seen.Ledger, entries []seen.Entry) error {
+	marked := 0
+	for chunk := range slices.Chunk(entries, 1000) { // a maildrop may be huge, and a record is several times an entry
+		records, err := unrecorded(ctx, ledger, chunk)
+		if err != nil {
+			return err
+		}
+		if err := ledger.Apply(ctx, seen.Changes{Records: slices.Values(records)}); err != nil {
+			return err
+		}
+		marked += len(records)
+	}
+	return p.report(done{Account: ledger.Account().Name, Marked: &marked}, "marked as seen")
+}
+
+// unrecorded makes records for the entries that have none: to mark a delivered message would lose
+// what is known of it.
+func unrecorded(ctx context.Context, ledger seen.Ledger, entries []seen.Entry) ([]seen.Record, error) {
+	var ids []string
+	for _, e := range entries {
+		ids = append(ids, e.UniqueID)
+	}
+	known, err := ledger.Records(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	recorded := make(map[seen.Key]bool, len(known))
+	for _, r := range known {
+		recorded[r.Key] = true
+	}
+	var records []seen.Record
+	for _, e := range entries {
+		if !recorded[e.Key] {
+			records = append(records, seen.Record{Key: e.Key, Kind: seen.Marked, Listed: e.Octets, DeliveredAt: time.Now()})
+		}
+	}
+	return records, nil
+}
+
+// done is what seen mark and seen forget tell with --json. Its field names are part of the
+// contract.
+type done struct {
+	Account   string `json:"account"`
+	Marked    *int   `json:"marked,omitempty"`
+	Forgotten *int   `json:"forgotten,omitempty"`
+}
+
+func (p *program) report(d done, what string) error {
+	if p.view.json {
+		return p.term.printJSON(d)
+	}
+	return p.term.printf("%s: %d %s\n", printable(d.Account), *cmp.Or(d.Marked, d.Forgotten), what)
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/popfetch/popfetch/seen"
+	"github.com/popfetch/popfetch/seen/sqlite"
+)
+
+// seenRename gives an account's records to its new name.
+func (p *program) seenRename(ctx context.Context) error {
+	if len(p.words) != 2 || p.words[0] == p.words[1] {
+		return usagef("seen rename: name the old and the new account")
+	}
+	store, err := p.openState(ctx, sqlite.Open)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // the rename was durable by itself
+	from, to := p.words[0], p.words[1]
+	for _, name := range []string{from, to} {
+		unlock, err := store.Lock(name)
+		if err != nil {
+			return err
+		}
+		defer unlock() //nolint:errcheck // the lock goes with the process
+	}
+	if _, err := accountNamed(ctx, store, from); err != nil {
+		return err
+	}
+	err = store.Rename(ctx, from, to)
+	if errors.Is(err, seen.ErrTaken) {
+		return usagef("%w; popfetch seen forget --all %s drops them, if they are of no use", err, to)
+	}
+	return err
+}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// signalError is the signal that ended the program.
+type signalError struct{ syscall.Signal }
+
+func (e signalError) Error() string { return "stopped by " + e.String() }
+
+// untilSignal returns a context that SIGINT or SIGTERM cancels. A second signal ends the program at
+// once, which is safe at any moment. SIGPIPE is caught, so that a closed standard output is an
+// error of a write and not the end of a run. It is not ignored, because programs that are started
+// from here would inherit that.
+func untilSignal(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	done := make(chan struct{})
+	go func() {
+		select {
+		case s := <-signals:
+			signal.Reset(syscall.SIGINT, syscall.SIGTERM)
+			cancel(signalError{s.(syscall.Signal)})
+		case <-done:
+		}
+	}()
+	return ctx, func() { close(done); cancel(nil) }
+}
+
+// signalOf returns the signal that has cancelled ctx, if one has.
+func signalOf(ctx context.Context) (signalError, bool) {
+	var caught signalError
+	ok := errors.As(context.Cause(ctx), &caught)
+	return caught, ok
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/seen"
+	"github.com/popfetch/popfetch/seen/sqlite"
+)
+
+// opener opens the seen-table in a folder: sqlite.Open, or sqlite.OpenExisting for a command that
+// makes nothing.
+type opener func(ctx context.Context, dir string) (*sqlite.Store, error)
+
+// openStore opens the seen-table of a configuration.
+func openStore(ctx context.Context, cfg *config.Config, open opener) (*sqlite.Store, error) {
+	if cfg.StateDir == "" {
+		return nil, config.Errors{cfg.Mistake(nil, &cfg.StateDir, errors.New("there is no home folder and so no default; write state_dir or say --state-dir"))}
+	}
+	store, err := open(ctx, cfg.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("the state in %s: %w", cfg.StateDir, err)
+	}
+	return store, nil
+}
+
+// openState opens the seen-table without asking for a valid account. Mending the state must work on
+// a machine whose configuration is gone, and for accounts that it no longer has.
+func (p *program) openState(ctx context.Context, open opener) (*sqlite.Store, error) {
+	if p.dryRun && p.command != "list" {
+		return nil, usagef("--dry-run goes with fetching; seen %s does what it says", p.command)
+	}
+	cfg := new(config.Config)
+	var err error
+	if dir := p.source.stateDir; dir != "" {
+		cfg.StateDir, err = absolute(dir)
+	} else {
+		cfg, err = p.readFile()
+		if p.source.file == nil && errors.Is(err, fs.ErrNotExist) {
+			cfg, err = &config.Config{StateDir: config.DefaultStateDir()}, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return openStore(ctx, cfg, open)
+}
+
+// accountNamed finds an account of the store. A one-shot account is known by its long name.
+func accountNamed(ctx context.Context, store seen.Store, name string) (seen.Account, error) {
+	accounts, err := store.Accounts(ctx)
+	if err != nil {
+		return seen.Account{}, err
+	}
+	at := slices.IndexFunc(accounts, func(a seen.Account) bool { return a.Name == name })
+	if at < 0 {
+		return seen.Account{}, usagef("nothing is known of an account %q; popfetch seen list shows all", name)
+	}
+	return accounts[at], nil
+}

@@ -1,0 +1,151 @@
+package deliver
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// maildirDelivery is a message on its way into a Maildir.
+type maildirDelivery struct {
+	batch   *maildirBatch
+	token   Token
+	name    string
+	file    *messageFile // nil as long as the message is in memory
+	early   bool         // the file is closed already, and synced or left to syncfs
+	held    []byte       // the whole message, in the memory of the batch, if it has no file
+	writer  *lineWriter  // nil once closed or aborted
+	place   [1]Place
+	verdict Verdict
+}
+
+// toFile writes to the file of a delivery, which the first Write makes.
+type toFile maildirDelivery
+
+func (d *toFile) Write(p []byte) (int, error) {
+	name := d.name
+	for d.file == nil {
+		file, err := createMessage(d.batch.tmp, name)
+		if errors.Is(err, fs.ErrExist) {
+			// A killed process that had our number left it there (in a container every process is number 1). The counter
+			// makes the next name differ; in new the message has the name that it was promised.
+			name = newName(d.token)
+			continue
+		}
+		if err != nil {
+			return 0, missing(err)
+		}
+		d.file = file
+	}
+	return d.file.Write(p)
+}
+
+// toMemory writes to the memory of the batch, which has room.
+type toMemory maildirDelivery
+
+func (d *toMemory) Write(p []byte) (int, error) {
+	b := d.batch
+	begin := b.used - len(d.held)
+	b.used += copy(b.memory[b.used:], p)
+	d.held = b.memory[begin:b.used]
+	return len(p), nil
+}
+
+// keepInMemory lets the end of a message that was not written to its file yet go into memory, if there is room for whatever
+// its writer holds.
+func (d *maildirDelivery) keepInMemory() {
+	b := d.batch
+	if d.file != nil {
+		return
+	}
+	if b.memory == nil {
+		b.memory = takeMemory()
+	}
+	if b.memory != nil && len(b.memory)-b.used > bufferOctets {
+		d.writer.to = (*toMemory)(d)
+	}
+}
+
+func (d *maildirDelivery) Write(p []byte) (int, error) {
+	if d.writer == nil {
+		return 0, errNotOpen
+	}
+	n, err := d.writer.Write(p)
+	if err != nil {
+		return n, fmt.Errorf("writing a message: %w", err)
+	}
+	return n, nil
+}
+
+// Close hands the rest to the file. After an error the message does not belong to the batch and its file is gone.
+func (d *maildirDelivery) Close() error {
+	if d.writer == nil {
+		return errNotOpen
+	}
+	d.keepInMemory()
+	sum, err := d.writer.finish()
+	d.leave()
+	if err == nil && d.file != nil {
+		err = d.closeEarly(len(d.batch.closed) + 1)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("writing a message: %w", err), d.remove())
+	}
+	d.place[0] = Place{Name: withOctets(d.name, sum.Octets), Sum: sum}
+	d.batch.closed = append(d.batch.closed, d)
+	return nil
+}
+
+// mostOpen bounds the open files of all batches. A process may have 1024 on many systems, and needs some for other things.
+const mostOpen = 256
+
+// closeEarly closes the file of a whole message in a batch of so many, where it need not be held open or too many are.
+func (d *maildirDelivery) closeEarly(messages int) error {
+	switch b := d.batch; {
+	case b.whole && messages >= syncfsFrom:
+		b.early = true
+	case openMessages.Load() > mostOpen:
+		if err := d.file.Sync(); err != nil {
+			return err
+		}
+	default:
+		return nil
+	}
+	d.early = true
+	return d.file.Close()
+}
+
+func (d *maildirDelivery) Abort() error {
+	if d.writer == nil {
+		return errNotOpen
+	}
+	d.leave()
+	return d.remove()
+}
+
+func (d *maildirDelivery) Receipt() Receipt { return Receipt{d.place[0].Sum, d.place[:]} }
+
+func (d *maildirDelivery) Verdict() Verdict { return d.verdict.orUnsettled() }
+
+// leave ends the time in which d is the batch's open delivery.
+func (d *maildirDelivery) leave() {
+	d.writer.release()
+	d.writer = nil
+	d.batch.open = nil
+}
+
+// remove closes the file, if it still is open, and takes it out of tmp.
+func (d *maildirDelivery) remove() error {
+	if d.file == nil {
+		return nil
+	}
+	err := d.file.Close()
+	if errors.Is(err, fs.ErrClosed) {
+		err = nil
+	}
+	if err := errors.Join(err, d.file.remove()); err != nil {
+		return fmt.Errorf("removing an unfinished message: %w", err)
+	}
+	d.file = nil
+	return nil
+}

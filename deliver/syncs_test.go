@@ -1,0 +1,89 @@
+package deliver
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/popfetch/popfetch/internal/systrace"
+)
+
+// manyMessages are more than may be open at once where each file is synced by itself.
+const manyMessages = mostOpen + 50
+
+func smallMessage(n int) []byte { return fmt.Appendf(nil, "small message %d\r\n", n) }
+
+// Where syncfs cannot be used, each file is synced before it is closed and renamed. That holds
+// also for files that are closed early because too many are open.
+func TestMaildirCommit_manyWithoutSyncfs(t *testing.T) {
+	for name, dir := range places(t) {
+		t.Run(name, func(t *testing.T) {
+			m := NewMaildir(filepath.Join(dir, "Maildir"))
+			if err := m.Prepare(t.Context(), true); err != nil {
+				t.Fatal(err)
+			}
+			renamed := 0
+			unsynced := make(map[string]bool) // files that were written to since their last sync
+			status := traceAll(t, "many:"+m.path, func(c *systrace.Call, done bool) systrace.Verdict {
+				switch {
+				case c.Name == "syncfs":
+					return systrace.Verdict{Fail: syscall.ENOSYS}
+				case filepath.Dir(c.Path) != filepath.Join(m.path, "tmp"):
+				case c.Name == "write" && !done:
+					unsynced[c.Path] = true
+				case c.Name == "fsync" && done && c.Result == 0:
+					delete(unsynced, c.Path)
+				case c.Name == "renameat" && !done:
+					renamed++
+					if unsynced[c.Path] {
+						t.Errorf("%s is renamed, and was not synced", c.Path)
+					}
+				}
+				return systrace.Verdict{}
+			})
+			if status != 0 || renamed != manyMessages {
+				t.Errorf("the child ended with %d and renamed %d files, want 0 and %d", status, renamed, manyMessages)
+			}
+		})
+	}
+}
+
+// syncFound does what a run does with the messages that it finds at its target.
+func syncFound(m *Maildir) error {
+	ctx := context.Background()
+	found, err := m.Find(ctx, slices.Values([]Token{token(1), token(2), token(3)}), time.Time{})
+	if err != nil {
+		return err
+	}
+	return m.Sync(ctx, slices.Concat(slices.Collect(maps.Values(found))...))
+}
+
+// Sync makes durable what a message consists of: its octets, and its name in the folder.
+func TestMaildirSync_calls(t *testing.T) {
+	m := newMaildir(t)
+	files := []string{"new/" + named(1), "cur/" + named(2) + ":2,S", ".Archive/cur/" + named(3) + ":2,S"}
+	for _, place := range files {
+		put(t, m, place, "text")
+	}
+	var synced []string
+	status := trace(t, "sync:"+m.path, m.path, func(c *systrace.Call, done bool) systrace.Verdict {
+		if c.Name == "fsync" && done && c.Result == 0 {
+			synced = append(synced, strings.TrimPrefix(c.Path, m.path+"/"))
+		}
+		return systrace.Verdict{}
+	})
+	if status != 0 {
+		t.Fatalf("the child ended with %d, want 0", status)
+	}
+	for _, path := range append(files, "new", "cur", ".Archive/cur") {
+		if !slices.Contains(synced, path) {
+			t.Errorf("%s is not synced, only %q", path, synced)
+		}
+	}
+}

@@ -1,0 +1,348 @@
+package fetch
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+
+	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/internal/content"
+	"github.com/popfetch/popfetch/seen"
+)
+
+const (
+	// emptyOctets is what LIST may announce for a message without octets: servers count a line end
+	// that is not there.
+	emptyOctets = 2
+	// endedAtOnce is why nothing behind a message can be believed (behaviour 38).
+	endedAtOnce = "it ended at once, though LIST announced octets"
+	// mostSilent is how many messages may show nothing before a run does without TOP. A server that
+	// shows nothing of any must not cost a session for each.
+	mostSilent = 3
+)
+
+// hasTop reports whether the server may know TOP. One that refuses CAPA may.
+func (s *session) hasTop() bool {
+	caps := s.client.Capabilities()
+	return (caps == nil || caps.Has("TOP")) && len(s.history.silent) < mostSilent
+}
+
+// askHeaders asks TOP for the headers of messages, pipelined, and lets take see each. A message
+// whose TOP is refused, and each message of a server without TOP, is left out. listed gives the
+// entry of a message.
+func askHeaders[M any](s *session, messages iter.Seq[M], listed func(M) *seen.Entry, take func(M, *content.Header)) error {
+	if !s.hasTop() {
+		return nil
+	}
+	var asked []M // in order, as the replies come
+	numbers := func(yield func(int) bool) {
+		for m := range messages {
+			number := listed(m).Number
+			if s.history.silent[number] > 0 {
+				continue
+			}
+			asked = append(asked, m)
+			if !yield(number) {
+				return
+			}
+		}
+	}
+	var h content.Header
+	for reply, err := range s.client.Top(s.job.soft, numbers, 0) {
+		if err != nil && !isReply(err) {
+			return s.job.fail(PhaseIdentify, err)
+		}
+		m := asked[0]
+		asked = asked[1:]
+		if err != nil {
+			continue
+		}
+		h.Reset()
+		n, err := io.Copy(&h, reply)
+		if err == nil && n == 0 && listed(m).Octets > emptyOctets {
+			err = s.silence(listed(m))
+		}
+		if err != nil {
+			return s.job.fail(PhaseIdentify, err)
+		}
+		take(m, &h)
+	}
+	return nil
+}
+
+func entryOf(it *item) *seen.Entry { return it.Entry }
+
+// headers is askHeaders for items.
+func (s *session) headers(items iter.Seq[*item], take func(*item, *content.Header)) error {
+	return askHeaders(s, items, entryOf, func(it *item, h *content.Header) {
+		it.shown = true
+		take(it, h)
+	})
+}
+
+// askDigests asks for the headers of the items that have no digest yet, and keeps their digests.
+func (s *session) askDigests(items []*item) error {
+	unknown := func(yield func(*item) bool) {
+		for _, it := range items {
+			if !it.identified() && !yield(it) {
+				return
+			}
+		}
+	}
+	return s.headers(unknown, func(it *item, h *content.Header) { it.digest = h.Digest() })
+}
+
+// silence notes that a message ended at once, so that what follows may be its own lines. Its error
+// ends the session. A further one of this run does not ask TOP for it, and after the second time
+// does not look at it by RETR either.
+func (s *session) silence(e *seen.Entry) error {
+	s.history.silent[e.Number]++
+	if e.UniqueID != "" {
+		s.history.suspects[e.Key] = &suspicion{octets: 0} // if it is retrieved, then alone
+	}
+	return &suspectError{e.Number, endedAtOnce}
+}
+
+// checkStep reports, by an error, that the session is out of step: after a message nothing may come
+// but the replies to what is asked now. NOOP's own could be forged by who wrote the message, and
+// the octets behind it be still on their way. The unique-id, which only the server knows, cannot. A
+// server that refuses UIDL for one message is asked NOOP again; one that refuses both shows
+// nothing.
+func (s *session) checkStep(e *seen.Entry) error {
+	noop := s.client.Noop(s.job.hard)
+	if noop != nil && !isReply(noop) {
+		return noop
+	}
+	listed, err := s.client.UIDLNumber(s.job.hard, e.Number)
+	switch {
+	case isReply(err):
+		if err = s.client.Noop(s.job.hard); err != nil && !isReply(err) {
+			return err
+		}
+		if isReply(err) != isReply(noop) {
+			return errOutOfStep
+		}
+		return err
+	case err == nil && listed.UniqueID != e.UniqueID && !isMade(e.UniqueID):
+		return errOutOfStep
+	}
+	return err
+}
+
+// measure retrieves messages and lets take see the sums of their octets; nothing else is kept of
+// them. One that is refused is left out.
+func (s *session) measure(items iter.Seq[*item], take func(*item, seen.Sum)) error {
+	var asked []*item
+	messages := func(yield func(int, int64) bool) {
+		for it := range items {
+			if s.history.silent[it.Number] > 1 || s.job.account.tooLarge(it.Octets) {
+				continue
+			}
+			asked = append(asked, it)
+			if !yield(it.Number, it.Octets) {
+				return
+			}
+		}
+	}
+	for m, err := range s.client.Retr(s.job.soft, messages) {
+		if err != nil && !isReply(err) {
+			return s.job.fail(PhaseIdentify, err)
+		}
+		it := asked[0]
+		asked = asked[1:]
+		if err != nil {
+			continue
+		}
+		it.shown = true
+		sum, err := deliver.Measure(m)
+		if err != nil {
+			return s.job.fail(PhaseIdentify, fmt.Errorf("message %d: %w", m.Number, err))
+		}
+		if sum.Octets == 0 && m.Octets > emptyOctets {
+			return s.job.fail(PhaseIdentify, s.silence(it.Entry))
+		}
+		take(it, seen.Sum(sum))
+	}
+	return nil
+}
+
+// judgeRecorded compares the messages in doubt, and those due for deletion, with the records of
+// their unique-ids.
+func (s *session) judgeRecorded() error {
+	doubtful := s.drop.doubtful()
+	wanted := func(it *item) bool { return it.check || it.due || it.likely }
+	return s.drop.groups(wanted, func(part []*item) error {
+		records, err := s.job.records(uniqueIDs(part))
+		if err != nil {
+			return err
+		}
+		if err := s.askDigests(part); err != nil {
+			return err
+		}
+		var changes seen.Changes
+		var renewed []seen.Record
+		for copies := range byID(part) {
+			id := copies[0].UniqueID
+			present := s.judgeCopies(copies, records[id], doubtful[id])
+			if present != nil {
+				changes.Replace = append(changes.Replace, id)
+				renewed = append(renewed, present...)
+			}
+		}
+		if len(changes.Replace) == 0 {
+			return nil
+		}
+		changes.Records = slices.Values(renewed)
+		return s.job.record(changes)
+	})
+}
+
+func uniqueIDs(items []*item) []string {
+	ids := make([]string, len(items))
+	for n, it := range items {
+		ids[n] = it.UniqueID
+	}
+	return ids
+}
+
+// judgeCopies judges the copies of one unique-id, unless that would be too dear for what may be
+// found. It tells of a message that has clearly other octets than the recorded one.
+func (s *session) judgeCopies(copies []*item, records []seen.Record, doubt bool) (present []seen.Record) {
+	onlyLikely := !slices.ContainsFunc(copies, func(it *item) bool { return it.check || it.due })
+	unknown := slices.ContainsFunc(copies, func(it *item) bool { return !it.identified() })
+	if onlyLikely && unknown && !doubt {
+		return nil // to retrieve them in each run would be too dear
+	}
+	present = judgeCopies(copies, records, doubt)
+	if len(copies) == 1 && !doubt {
+		s.warnOfOtherSize(copies[0], records)
+	}
+	return present
+}
+
+// warnOfOtherSize tells of a message that has clearly other octets than the one that was delivered
+// under its unique-id and is on the server still (C0040). It is told once: either its record is
+// renewed now, or it is retrieved and gets one of its own.
+func (s *session) warnOfOtherSize(it *item, records []seen.Record) {
+	if len(records) != 1 || !records[0].DeletedAt.IsZero() || !seen.Differ(records[0].Listed, it.Octets) {
+		return
+	}
+	what := "it counts as another message"
+	if it.fate == isSeen {
+		what = "by its header it is the same message"
+	}
+	s.job.event(Event{Kind: Warning, Code: CodeSizeChanged, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets,
+		Err: fmt.Errorf("message %d has the unique-id of one of %d octets that was delivered, and %d octets; %s",
+			it.Number, records[0].Listed, it.Octets, what)})
+}
+
+// leaveOutOld finds out which messages a first run leaves out, as Policy.Initial says. Of an
+// account that only seems to be new, because it was renamed or its state was lost, it leaves out
+// nothing: what would be taken for old might never have been retrieved.
+func (s *session) leaveOutOld() error {
+	policy, known := s.job.account.Initial, s.job.ledger.Account()
+	if !policy.Limited || known.Records > 0 || known.Finished || s.history.counted || len(s.drop.diff.New) == 0 {
+		return nil
+	}
+	switch {
+	case known.Twin != "":
+		s.job.warn(CodeInitialKnown, "initial is left aside, since account %q has the same server and user", known.Twin)
+		return nil
+	case s.drop.found:
+		s.job.warn(CodeInitialTarget, "initial is left aside, since the target holds messages of this maildrop already")
+		return nil
+	case policy.Within > 0 && !s.hasTop():
+		s.job.warn(CodeInitialDates, "the server has no TOP, or shows nothing of some messages by it, and nothing else could tell how old its messages are: initial is left aside")
+		return nil
+	}
+	cutoff := s.job.now().Add(-policy.Within)
+	return s.headers(s.fresh(policy.Within == 0), func(it *item, h *content.Header) {
+		if policy.Within == 0 || h.ArrivedBefore(cutoff) {
+			it.fate = isOld
+			it.digest = h.Digest() // by which it is known under another unique-id (C0040)
+		}
+	})
+}
+
+// fresh yields the messages that nothing is known of. With old, all of them are to be left out,
+// also those whose header the server does not show.
+func (s *session) fresh(old bool) iter.Seq[*item] {
+	d := s.drop
+	if old {
+		for _, i := range d.diff.New {
+			if it := d.at(i); it.fate == isNew && len(it.twins) == 0 {
+				it.fate = isOld
+			}
+		}
+	}
+	return func(yield func(*item) bool) {
+		for _, i := range d.diff.New {
+			it := d.at(i)
+			if (it.fate == isNew && len(it.twins) == 0 || it.fate == isOld) && !yield(it) {
+				return
+			}
+		}
+	}
+}
+
+// mark records the messages that a first run leaves out, all at once. Else the run after one that
+// broke off would not be a first one any more, and retrieve the others.
+func (s *session) mark(items []*item) error {
+	if len(items) == 0 {
+		return nil
+	}
+	now := s.job.now()
+	records := func(yield func(seen.Record) bool) {
+		for _, it := range items {
+			if !yield(seen.Record{Key: it.Key, Kind: seen.Marked, Listed: it.Octets, Digest: it.digest, DeliveredAt: now}) {
+				return
+			}
+		}
+	}
+	if err := s.job.ledger.Apply(s.job.hard, seen.Changes{Records: records}); err != nil {
+		return s.job.fail(PhaseRecord, err)
+	}
+	for _, it := range items {
+		it.settled = true // a further session of this run is no first one
+	}
+	s.job.count(func(r *Result) { r.Marked = len(items) })
+	s.job.event(Event{Kind: Marked, Messages: len(items)})
+	return nil
+}
+
+// hintOfStrangers tells, before the first run of an account retrieves everything, of a target that
+// holds mail of unknown origin: perhaps another program has fetched this very maildrop into it, or
+// the state is gone and the server has changed. Mail that popfetch has delivered for other accounts
+// is nothing strange.
+func (s *session) hintOfStrangers(p *plan, store seen.Store) error {
+	a, known := s.job.account, s.job.ledger.Account()
+	if s.job.finder == nil || s.history.counted || known.Records > 0 || known.Finished || known.Twin != "" ||
+		a.Initial.Limited || a.All || a.State != "" || s.drop.found || len(p.retrieve) == 0 {
+		return nil
+	}
+	own, others, err := s.job.finder.Holds(s.job.soft)
+	if errors.Is(err, deliver.ErrMissing) {
+		return nil
+	}
+	if err != nil {
+		return s.job.fail(PhaseTarget, err)
+	}
+	if own > 0 && others == 0 {
+		all, err := store.Accounts(s.job.soft)
+		if err != nil {
+			return s.job.fail(PhaseState, err)
+		}
+		for _, other := range all {
+			if other.Records > 0 {
+				return nil
+			}
+		}
+	}
+	if own+others > 0 {
+		s.job.warn(CodeUnrecognisedMail, `first run of this account, but its target already holds %d messages that were not recognised; all %d on the server will be fetched, possibly again. To fetch only new mail, stop and run: popfetch seen mark --all %s`,
+			own+others, len(p.retrieve), a.Name)
+	}
+	return nil
+}

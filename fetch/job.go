@@ -1,0 +1,181 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/pop3"
+	"github.com/popfetch/popfetch/seen"
+)
+
+const (
+	// stopGrace is how long a stopped run may take to finish what it has asked for before its
+	// session is cut.
+	stopGrace = 6 * time.Second
+	// recordTimeout is how much longer than the session the seen-table may take to record what is
+	// already delivered. A session that is not cut waits as long as it takes.
+	recordTimeout = 30 * time.Second
+	// chunk bounds how many messages are looked up, synced or recorded in one step outside of the
+	// transfer.
+	chunk = 500
+)
+
+// job is what every part of one run needs: the account, what is recorded of it, the clock, the
+// times at which the run must end, and the way to tell what happens.
+type job struct {
+	account *Account
+	ledger  seen.Ledger
+	finder  deliver.Finder // nil: the target cannot be asked what it holds
+	now     func() time.Time
+
+	// soft ends the asking: no further message is retrieved or deleted. hard cuts the session.
+	soft, hard context.Context
+	cancel     []func()
+
+	keepAlive time.Duration // how long a session may lie idle before NOOP is sent
+	guard     func()        // deferred by each goroutine
+	observe   func(Event)
+
+	mu     sync.Mutex // guards result, which committers change too
+	result Result
+	warned map[string]bool
+}
+
+var errDeadline = errors.New("the account's deadline has passed")
+
+// newJob makes the contexts of a run. soft ends with ctx, or a grace before the deadline. hard ends
+// a grace after soft, or at the deadline.
+func newJob(ctx context.Context, account *Account) *job {
+	j := &job{
+		account: account,
+		soft:    ctx,
+		result:  Result{Account: account.Name},
+		warned:  make(map[string]bool),
+	}
+	j.finder, _ = deliver.AsFinder(account.Target)
+	d := account.Deadline
+	if d > 0 {
+		j.soft = j.until(context.WithTimeoutCause(j.soft, d-min(stopGrace, d/4), errDeadline))
+	}
+	j.hard = j.until(outlasting(j.soft, stopGrace))
+	if d > 0 {
+		j.hard = j.until(context.WithTimeoutCause(j.hard, d, errDeadline))
+	}
+	return j
+}
+
+// until keeps cancel for end.
+func (j *job) until(ctx context.Context, cancel context.CancelFunc) context.Context {
+	j.cancel = append(j.cancel, cancel)
+	return ctx
+}
+
+// end lets go of the contexts.
+func (j *job) end() {
+	for _, cancel := range j.cancel {
+		cancel()
+	}
+}
+
+// outlasting returns a context that ends a grace after ctx, with the same cause.
+func outlasting(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	longer, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(grace, func() { end(context.Cause(ctx)) })
+		context.AfterFunc(longer, func() { timer.Stop() })
+	})
+	return longer, func() {
+		stop()
+		end(nil)
+	}
+}
+
+// fail makes the error that ends a run.
+func (j *job) fail(phase Phase, err error) error {
+	return &Error{Account: j.account.Name, Phase: phase, Err: err}
+}
+
+// event completes e and reports it.
+func (j *job) event(e Event) {
+	e.Account = j.account.Name
+	if e.Code == "" {
+		e.Code = CodeOf(e.Err)
+	}
+	j.observe(e)
+}
+
+// warn tells what is odd, once in a run.
+func (j *job) warn(code Code, format string, args ...any) {
+	err := fmt.Errorf(format, args...)
+	if !j.warned[err.Error()] {
+		j.warned[err.Error()] = true
+		j.event(Event{Kind: Warning, Code: code, Err: err})
+	}
+}
+
+// count changes the result.
+func (j *job) count(change func(*Result)) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	change(&j.result)
+}
+
+// record makes changes durable, also when the run is being stopped: what is delivered gets
+// recorded.
+func (j *job) record(changes seen.Changes) error {
+	ctx, cancel := outlasting(j.hard, recordTimeout)
+	defer cancel()
+	if err := j.ledger.Apply(ctx, changes); err != nil {
+		return j.fail(PhaseRecord, err)
+	}
+	return nil
+}
+
+// records reads back the records of the unique-ids, and groups them by these.
+func (j *job) records(ids []string) (map[string][]seen.Record, error) {
+	all, err := j.ledger.Records(j.soft, ids)
+	if err != nil {
+		return nil, j.fail(PhaseState, err)
+	}
+	records := make(map[string][]seen.Record, len(ids))
+	for _, r := range all {
+		records[r.UniqueID] = append(records[r.UniqueID], r)
+	}
+	return records, nil
+}
+
+func (j *job) token(e *seen.Entry) deliver.Token {
+	return deliver.NewToken(j.account.User, j.account.Server, e.UniqueID, e.Copy, e.Octets)
+}
+
+// isReply reports whether err is a negative reply, after which the session is usable.
+func isReply(err error) bool {
+	if err == nil { // nearly always, and then it costs nothing
+		return false
+	}
+	var reply *pop3.ReplyError
+	return errors.As(err, &reply)
+}
+
+// isOutOfStep reports whether err says that replies do not belong to their commands.
+func isOutOfStep(err error) bool {
+	var protocol *pop3.ProtocolError
+	return errors.As(err, &protocol) || errors.Is(err, errOutOfStep)
+}
+
+// errOutOfStep says that a command got a reply that is not its own.
+var errOutOfStep = errors.New("replies do not belong to their commands")
+
+// wait waits for d, or until ctx is done.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

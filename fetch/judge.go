@@ -1,0 +1,300 @@
+package fetch
+
+import (
+	"bytes"
+	"iter"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/popfetch/popfetch/seen"
+)
+
+// judgeCopies decides which of the listed copies of one unique-id are the messages of its records,
+// by the digests of their headers. Each record stands for one copy at most (C0041). It sets the
+// fate of the items, and the twins of those that only their octets can tell.
+//
+// With doubt, another message may have the header of a delivered one; then only the octets tell.
+//
+// It returns the records as the listing shows them now, or nil where it changes nothing: copies
+// move up when one before them is gone, and what is listed again was not deleted.
+func judgeCopies(listed []*item, records []seen.Record, doubt bool) (present []seen.Record) {
+	m := newMatching(listed, records, doubt)
+	m.match(func(it *item) any {
+		if !it.identified() {
+			return nil
+		}
+		return exactly{it.digest, it.Key, it.Octets}
+	}, func(r *seen.Record) any { return exactly{r.Digest, r.Key, r.Listed} })
+	m.match(func(it *item) any {
+		if !it.identified() {
+			return nil
+		}
+		return nearly{it.digest, it.Octets}
+	}, func(r *seen.Record) any { return nearly{r.Digest, r.Listed} })
+	m.match(func(it *item) any {
+		if !it.identified() {
+			return nil
+		}
+		return it.digest
+	}, func(r *seen.Record) any { return r.Digest })
+	// What the operator marked has no digest; there the unique-id is all there is.
+	m.match(func(it *item) any { return it.Key }, func(r *seen.Record) any {
+		if r.Kind != seen.Marked || r.Digest != (seen.Digest{}) {
+			return nil
+		}
+		return r.Key
+	})
+	return m.present()
+}
+
+// exactly and nearly are what a message and its record have in common.
+type (
+	exactly struct {
+		digest seen.Digest
+		key    seen.Key
+		octets int64
+	}
+	nearly struct {
+		digest seen.Digest
+		octets int64
+	}
+)
+
+// matching pairs listed copies with records. It looks both up by what they have in common, so that
+// its time grows with their number and not with its square.
+type matching struct {
+	listed  []*item
+	records []seen.Record
+	doubt   bool
+	twins   *twins // of all records
+
+	matched []bool // by index into listed
+	used    []bool // by index into records
+	moved   []seen.Record
+	changed bool
+}
+
+func newMatching(listed []*item, records []seen.Record, doubt bool) *matching {
+	for _, it := range listed {
+		it.fate, it.twins = isNew, nil
+	}
+	return &matching{listed: listed, records: records, doubt: doubt, twins: twinsOf(records),
+		matched: make([]bool, len(listed)), used: make([]bool, len(records))}
+}
+
+// match pairs what is not paired yet and has equal marks; a nil mark fits nothing.
+func (m *matching) match(markOf func(*item) any, markIn func(*seen.Record) any) {
+	free := make(map[any][]int, len(m.records)) // by mark, the records that are not used, in order
+	for i := range m.records {
+		if mark := markIn(&m.records[i]); !m.used[i] && mark != nil {
+			free[mark] = append(free[mark], i)
+		}
+	}
+	for n, it := range m.listed {
+		mark := markOf(it)
+		if m.matched[n] || mark == nil || len(free[mark]) == 0 {
+			continue
+		}
+		i := free[mark][0]
+		m.matched[n] = true
+		if m.doubt && m.records[i].Kind == seen.Delivered { // nor is it said which of several copies is this one
+			it.mayBe(m.twins)
+			continue
+		}
+		free[mark] = free[mark][1:]
+		m.pair(it, i)
+	}
+}
+
+// pair says that the message of a record is listed as it.
+func (m *matching) pair(it *item, record int) {
+	r := m.records[record]
+	m.used[record] = true
+	it.fate = isSeen
+	m.changed = m.changed || r.Key != it.Key || r.Listed != it.Octets || !r.DeletedAt.IsZero()
+	r.Key, r.Listed, r.DeletedAt = it.Key, it.Octets, time.Time{}
+	m.moved = append(m.moved, r)
+}
+
+// present returns what judgeCopies returns.
+func (m *matching) present() []seen.Record {
+	for n, it := range m.listed {
+		if !m.matched[n] && !it.identified() {
+			it.mayBe(m.twins)
+		}
+	}
+	if m.doubt || !m.changed {
+		return nil
+	}
+	behind := len(m.listed)
+	for i, r := range m.records {
+		if !m.used[i] {
+			r.Copy = behind
+			behind++
+			m.moved = append(m.moved, r)
+		}
+	}
+	return m.moved
+}
+
+// twinsOf makes twins of the records whose octets are known.
+func twinsOf(records []seen.Record) *twins {
+	t := new(twins)
+	for _, r := range records {
+		if r.Came.SHA256 != [32]byte{} {
+			t.add(r.Came, &twin{places: r.Places, at: r.DeliveredAt})
+		}
+	}
+	return t
+}
+
+// likeIt counts the listed copies of one unique-id that may be the message of a record by its
+// digest: those with that digest, and those whose digest is unknown.
+func likeIt(copies []*item) func(seen.Digest) int {
+	counts := make(map[seen.Digest]int, len(copies))
+	for _, it := range copies {
+		counts[it.digest]++
+	}
+	return func(d seen.Digest) int {
+		if d == (seen.Digest{}) {
+			return counts[d]
+		}
+		return counts[d] + counts[seen.Digest{}]
+	}
+}
+
+// likeness finds out which records are those of the listed messages, by what is shown of these: the
+// digests of their headers, and where that leaves a doubt their octets. A message that is in doubt
+// even then is new. It does no input or output, and holds little of each message, since they may be
+// many.
+type likeness struct {
+	items   []item
+	digests []seen.Digest // by index; zero: unknown
+	named   []bool        // by index: the header has a Message-ID, without which different messages may have equal digests
+	order   []int32       // the indexes by digest; nil: to be sorted
+	fits    []fit         // by index, of the first of those with one digest
+	sums    []measured
+	sorted  bool // sums are
+	moves   []move
+
+	octetsAlone bool // no header settles anything
+}
+
+// fit is what was found of the records that have the digest of a listed message.
+type fit uint8
+
+const (
+	noRecord fit = iota
+	oneFits      // the only one of its digest, as the message is, and of octets that may be the message's
+	unsure
+)
+
+// measured is a message that was retrieved to be compared.
+type measured struct {
+	sha256 [32]byte
+	index  int32
+	taken  bool // it has its record
+}
+
+func (m measured) compare(other measured) int { return bytes.Compare(m.sha256[:], other.sha256[:]) }
+
+// move is a record whose message is at index.
+type move struct {
+	from  seen.Key
+	index int32
+}
+
+func newLikeness(items []item) *likeness {
+	n := len(items)
+	return &likeness{items: items, digests: make([]seen.Digest, n), named: make([]bool, n), fits: make([]fit, n)}
+}
+
+// show notes the digest of the message at index; all are shown before count is called.
+func (l *likeness) show(index int, digest seen.Digest, named bool) {
+	l.digests[index], l.named[index] = digest, named
+}
+
+// first returns the index of the first message that has the digest, and whether there are more.
+func (l *likeness) first(digest seen.Digest) (index int, more, ok bool) {
+	compare := func(i int32, d seen.Digest) int { return bytes.Compare(l.digests[i][:], d[:]) }
+	if l.order == nil {
+		l.order = make([]int32, len(l.items))
+		for i := range l.order {
+			l.order[i] = int32(i)
+		}
+		slices.SortFunc(l.order, func(a, b int32) int { return compare(a, l.digests[b]) })
+	}
+	at, found := slices.BinarySearchFunc(l.order, digest, compare)
+	if digest == (seen.Digest{}) || !found {
+		return 0, false, false
+	}
+	return int(l.order[at]), at+1 < len(l.order) && l.digests[l.order[at+1]] == digest, true
+}
+
+// count notes that there is a record with its digest; all of them are counted before doubts is
+// called.
+func (l *likeness) count(r seen.Record) {
+	switch i, more, ok := l.first(r.Digest); {
+	case !ok:
+	case l.octetsAlone || more || l.fits[i] != noRecord || !l.named[i] || seen.Differ(r.Listed, l.items[i].Octets):
+		l.fits[i] = unsure
+	default:
+		l.fits[i] = oneFits
+	}
+}
+
+// doubts yields the messages that only their octets can tell from others: those without a digest,
+// and those whose digest is that of a record without settling it.
+func (l *likeness) doubts() iter.Seq[*item] {
+	return func(yield func(*item) bool) {
+		for i := range l.items {
+			first, _, ok := l.first(l.digests[i])
+			if doubt := !ok || l.fits[first] == unsure; doubt && !yield(&l.items[i]) {
+				return
+			}
+		}
+	}
+}
+
+// measure notes the octets of the message at index; all are noted before assign is called.
+func (l *likeness) measure(index int, sha256 [32]byte) {
+	l.sums = append(l.sums, measured{sha256: sha256, index: int32(index)})
+}
+
+// assign gives the record its message, if there is one. No message is given twice: of several with
+// the same octets there are as many known as there are records.
+func (l *likeness) assign(r seen.Record) {
+	if i, _, ok := l.first(r.Digest); ok && l.fits[i] == oneFits {
+		l.give(r, int32(i))
+		return
+	}
+	if r.Came.SHA256 == [32]byte{} {
+		return
+	}
+	if !l.sorted {
+		slices.SortFunc(l.sums, measured.compare)
+		l.sorted = true
+	}
+	at := sort.Search(len(l.sums), func(n int) bool { // the first with these octets that is not taken yet
+		order := bytes.Compare(l.sums[n].sha256[:], r.Came.SHA256[:])
+		return order > 0 || order == 0 && !l.sums[n].taken
+	})
+	if at < len(l.sums) && l.sums[at].sha256 == r.Came.SHA256 {
+		l.sums[at].taken = true
+		l.give(r, l.sums[at].index)
+	}
+}
+
+func (l *likeness) give(r seen.Record, index int32) {
+	l.moves = append(l.moves, move{r.Key, index})
+}
+
+// each yields the moves as the store takes them.
+func (l *likeness) each(yield func(seen.Move) bool) {
+	for _, m := range l.moves {
+		if !yield(seen.Move{From: m.from, To: *l.items[m.index].Entry}) {
+			return
+		}
+	}
+}

@@ -1,0 +1,332 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/popfetch/popfetch/internal/login"
+	"github.com/popfetch/popfetch/pop3"
+	"github.com/popfetch/popfetch/seen"
+)
+
+// memory is what earlier runs found out about the server, and what this one adds to it. It is read
+// once a run and changed in one place; the ledger keeps it as the account's standing.
+type memory struct {
+	job      *job
+	standing seen.Standing // as the ledger has it, as far as this run knows
+	kept     bool          // the ledger keeps the standing of this account, server and user
+	purpose  purpose
+	pace     pace
+
+	shortfall int    // see content.Setting; grows during the run
+	announced string // what the server announced to an earlier run; see login.Remember
+}
+
+// purpose says what a log-in is for.
+type purpose uint8
+
+const (
+	fetching purpose = iota // a run
+	looking                 // a look, which keeps nothing but what log-ins came to
+	checking                // a look for somebody who wants to know whether the log-in works
+)
+
+// recall reads the standing. A look may come before the first run, or before the first one with
+// another server or user; then nothing is remembered.
+func recall(j *job, purpose purpose) (*memory, error) {
+	known := j.ledger.Account()
+	m := &memory{job: j, purpose: purpose, kept: !known.Since.IsZero() && known.Server == j.account.Server && known.User == j.account.User}
+	if !m.kept {
+		return m, nil
+	}
+	st, err := j.ledger.Standing(j.soft)
+	if err != nil {
+		return nil, j.fail(PhaseState, err)
+	}
+	m.standing, m.shortfall = st, st.Shortfall
+	if purpose == fetching {
+		m.announced = st.Announced
+	}
+	m.pace = newPace(st, j.now())
+	return m, nil
+}
+
+// change keeps what was found out about the server, also when the run is being stopped. Where
+// nothing changes the table is not touched.
+func (m *memory) change(edit func(*seen.Standing)) error {
+	if !m.kept {
+		return nil
+	}
+	st := m.standing
+	if edit(&st); st.Equal(m.standing) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.job.hard), recordTimeout)
+	defer cancel()
+	err := m.job.ledger.ChangeStanding(ctx, func(st *seen.Standing) { // a look may have changed it meanwhile
+		edit(st)
+		m.standing = *st
+	})
+	if err != nil {
+		return m.job.fail(PhaseRecord, err)
+	}
+	return nil
+}
+
+// admit returns a *login.Error if the account must not log in yet. Nothing is sent then, since
+// servers count each attempt.
+func (m *memory) admit() error {
+	left := held(m.standing, m.job.now())
+	switch {
+	case left <= 0:
+		return nil
+	case m.standing.Refusals >= maxRefusals:
+		return m.leaveAlone()
+	}
+	err := fmt.Errorf("%s: %s left", m.standing.Reason, inWords(left))
+	return m.job.fail(PhaseLogin, &login.Error{Fault: login.Held, Err: err})
+}
+
+// leaveAlone is admit for an account that is left alone because of refusals. Only another password
+// gets past it, and somebody who checks the account. The password is asked for, as by any run: a
+// changed one is to count at once.
+func (m *memory) leaveAlone() error {
+	if m.purpose == checking {
+		return nil
+	}
+	if m.job.account.Changed != nil {
+		changed, err := m.job.account.Changed(m.job.soft, m.standing.Credential)
+		if err != nil {
+			return m.job.fail(PhaseLogin, err)
+		}
+		if changed {
+			return m.change(forgive)
+		}
+	}
+	return m.job.fail(PhaseLogin, &login.Error{Fault: login.Refused, Until: m.standing.NotBefore,
+		Err: fmt.Errorf("%s; %s", m.standing.Reason, m.untilWhen())})
+}
+
+// untilWhen says how long the account is left alone, and what ends that.
+func (m *memory) untilWhen() string {
+	check := "popfetch check " + m.job.account.Name
+	if m.job.account.State != "" { // made of options
+		check = "popfetch check with the same options"
+	}
+	return fmt.Sprintf("refused %d times in a row, so the account is left alone until %s; a changed password, or %s, ends that",
+		m.standing.Refusals, m.standing.NotBefore.Local().Format("2006-01-02 15:04"), check)
+}
+
+// forgive ends what refusals have brought about.
+func forgive(st *seen.Standing) {
+	if st.Refusals > 0 {
+		st.Refusals, st.Credential, st.NotBefore, st.Reason = 0, nil, time.Time{}, ""
+	}
+}
+
+// notBefore returns until when a refused LOGIN-DELAY keeps the account away. That it is left alone
+// because of its password does not count: the password may change.
+func (m *memory) notBefore() time.Time {
+	if m.standing.Refusals >= maxRefusals || held(m.standing, m.job.now()) <= 0 {
+		return time.Time{}
+	}
+	return m.standing.NotBefore
+}
+
+// noteLogin keeps what a log-in came to for the runs to come, and returns its error with what
+// follows from it. caps are the server's capabilities.
+func (m *memory) noteLogin(err error, caps pop3.Capabilities) error {
+	if err == nil {
+		return m.welcome(caps)
+	}
+	var refused *login.Error
+	if errors.As(err, &refused) {
+		switch {
+		case refused.Fault == login.Refused:
+			err = m.countRefusal(refused)
+		case refused.Fault == login.Later && codeOf(refused) == pop3.CodeLoginDelay:
+			err = m.postpone(refused, caps)
+		}
+	}
+	return m.job.fail(PhaseLogin, err)
+}
+
+// welcome notes a log-in that succeeded, and what the server announced before it. Without the
+// latter the next run takes one turn more.
+func (m *memory) welcome(caps pop3.Capabilities) error {
+	if err := m.change(forgive); err != nil || m.purpose != fetching {
+		return err
+	}
+	announced := ""
+	if !m.pace.lockstep {
+		announced = login.Announcement(caps, m.job.account.POP3.TLS)
+	}
+	_ = m.change(func(st *seen.Standing) { st.Announced = announced })
+	return nil
+}
+
+// expected returns what the server announced to an earlier run, as far as the log-in depends on it;
+// nil: nothing is known. Then CAPA need not be a turn of its own.
+func (m *memory) expected() pop3.Capabilities {
+	if !m.pipelines() {
+		return nil
+	}
+	return login.Expected(m.announced, m.job.account.POP3.TLS)
+}
+
+// expectNothing forgets what the server announced, because it is not as it was. If that cannot be
+// noted, a later run finds it out again.
+func (m *memory) expectNothing() {
+	m.announced = ""
+	_ = m.change(func(st *seen.Standing) { st.Announced = "" })
+}
+
+// codeOf returns the response code of the reply that refused a log-in; empty: it had none.
+func codeOf(refused *login.Error) pop3.ResponseCode {
+	var reply *pop3.ReplyError
+	if !errors.As(refused, &reply) {
+		return ""
+	}
+	return reply.Code
+}
+
+// countRefusal counts a refused log-in. Servers count what was sent to them, whoever sent it; so
+// looks count too, if they have sent the password, and say so.
+func (m *memory) countRefusal(refused *login.Error) error {
+	if m.purpose != fetching && !refused.Sent {
+		return refused
+	}
+	now := m.job.now()
+	err := m.change(func(st *seen.Standing) {
+		st.Refusals++
+		st.Credential = refused.Credential
+		if d := rest(st.Refusals); d > 0 {
+			st.NotBefore, st.Reason = now.Add(d), refused.Err.Error()
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("%w; that cannot be noted, so that the next run tries it again: %w", refused, err)
+	}
+	counted := *refused
+	switch {
+	case !m.kept:
+	case m.standing.Refusals >= maxRefusals:
+		counted.Until = m.standing.NotBefore
+		counted.Err = fmt.Errorf("%w; %s", refused.Err, m.untilWhen())
+	case m.purpose != fetching:
+		counted.Err = fmt.Errorf("%w; this counts: refusal %d, and after %d in a row the account is left alone for a while",
+			refused.Err, m.standing.Refusals, maxRefusals)
+	}
+	return &counted
+}
+
+// postpone has no log-in of the account before the time that the server wants, which has just
+// refused one as too soon. Of two such times the later one stands.
+func (m *memory) postpone(refused *login.Error, caps pop3.Capabilities) error {
+	delay := announcedDelay(caps)
+	if delay == 0 {
+		delay = refusedDelay
+	}
+	now := m.job.now()
+	until := now.Add(min(delay, longestHold))
+	err := m.change(func(st *seen.Standing) {
+		if held(*st, now) < until.Sub(now) {
+			st.NotBefore, st.Reason = until, "login delay"
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("%w; that cannot be noted: %w", refused, err)
+	}
+	return refused
+}
+
+// pause waits until a further session of this run may log in. It returns the error of admit where
+// that takes longer than the run may last.
+func (m *memory) pause() error {
+	if left := held(m.standing, m.job.now()); left > 0 && left < m.timeLeft() {
+		wait(m.job.soft, left)
+	}
+	return m.admit()
+}
+
+// timeLeft returns how long a run may wait for its next session.
+func (m *memory) timeLeft() time.Duration {
+	if deadline, ok := m.job.soft.Deadline(); ok {
+		return time.Until(deadline)
+	}
+	return longestPause
+}
+
+// Some servers announce PIPELINING and break it (behaviour 39, R2449-3): the session gets out of
+// step, or ends. Then the run goes on with one command at a time, and if that goes well the
+// pipelining was to blame, which is remembered. For how long depends on what was seen. A reply that
+// is none, or a message that came otherwise when asked for alone, happens on no sound server. But a
+// session that ends between two replies may also be the network's fault, or a server that was
+// restarted. That is remembered for a day, and for weeks only if it happens again.
+const (
+	lockstepFor      = 4 * 7 * 24 * time.Hour
+	lockstepForDoubt = 24 * time.Hour
+)
+
+// pace says whether a server gets one command at a time, and why.
+type pace struct {
+	lockstep     bool  // one command at a time
+	fellBack     error // why, if this run found it out and it is not remembered yet
+	brokenBefore bool  // the server broke pipelining some time ago
+}
+
+func newPace(st seen.Standing, now time.Time) pace {
+	p := pace{brokenBefore: !st.LockstepSince.IsZero()}
+	since := now.Sub(st.LockstepSince)
+	p.lockstep = p.brokenBefore && since < lockstepFor && since > -lockstepFor // no clock was that wrong
+	return p
+}
+
+// pipelines reports whether commands are pipelined in this run.
+func (m *memory) pipelines() bool { return !m.pace.lockstep && m.job.account.POP3.Window != 1 }
+
+// fallBack makes the run go on one command at a time, if err may come from pipelining, and reports
+// whether it does. It does so once.
+func (m *memory) fallBack(err error) bool {
+	if !errors.Is(err, pop3.ErrPipelining) || !m.pipelines() {
+		return false
+	}
+	m.blame(err)
+	return true
+}
+
+// blame makes the run go on one command at a time: the evidence shows that the server breaks
+// pipelining.
+func (m *memory) blame(evidence error) {
+	if m.pipelines() {
+		m.pace.lockstep, m.pace.fellBack = true, evidence
+	}
+}
+
+// settlePace remembers, after a session that went well and retrieved so many messages, what it has
+// shown of the server's pipelining.
+func (m *memory) settlePace(retrieved int) error {
+	p := &m.pace
+	since := time.Time{}
+	switch {
+	case p.fellBack != nil:
+		since = m.job.now()
+		if mayBeNetwork(p.fellBack) && !p.brokenBefore {
+			since = since.Add(lockstepForDoubt - lockstepFor)
+		}
+		m.job.warn(CodePipeliningBroken, "the server announces PIPELINING and breaks it, so that it gets one command at a time until %s: %w",
+			since.Add(lockstepFor).Format(time.DateOnly), p.fellBack)
+		p.fellBack, p.brokenBefore = nil, true
+	case !p.brokenBefore || !m.pipelines() || retrieved < 2:
+		return nil
+	}
+	return m.change(func(st *seen.Standing) { st.LockstepSince = since })
+}
+
+// mayBeNetwork reports whether the network may have been the cause.
+func mayBeNetwork(err error) bool {
+	var protocol *pop3.ProtocolError
+	return errors.Is(err, pop3.ErrPipelining) && !errors.As(err, &protocol)
+}

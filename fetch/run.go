@@ -1,0 +1,219 @@
+package fetch
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/popfetch/popfetch/seen"
+)
+
+// run is one run of one account, and what it carries from session to session.
+//
+// A session goes through these phases, each in a file of its own:
+//
+//	open → list → examine → plan → transfer → remove → quit
+//
+// What is learnt of a message is noted in its item (maildrop.go) before anything is decided, and
+// decisions (judge.go, plan.go) do no input or output. A run writes to the ledger while it examines
+// (what the target or other unique-ids show to be known already, part by part), after each batch of
+// messages that is durable at the target, and once QUIT is answered.
+type run struct {
+	job     *job
+	store   seen.Store
+	notices Notices // nil: nobody is told
+	memory  *memory // nil until the account is entered
+	history *history
+}
+
+// do is the way of one account. Its lock is held until the run has told how it ended and kept what
+// was told.
+func (r *run) do() Result {
+	r.job.event(Event{Kind: Started})
+	unlock, err := r.store.Lock(r.job.account.stateName())
+	if err != nil {
+		r.remind()
+		return r.finished(r.job.fail(PhaseLock, err))
+	}
+	result := r.finished(r.locked())
+	if err := unlock(); err != nil {
+		err = r.job.fail(PhaseLock, err)
+		r.job.event(Event{Kind: Warning, Code: CodeUnlock, Err: err})
+		result.Err = cmp.Or(result.Err, err)
+	}
+	return result
+}
+
+// locked does the run under its lock. One session does it, unless what the server says cannot be
+// believed any more, because a message is suspect or because pipelining has got it out of step.
+// Then a further session goes on.
+func (r *run) locked() (err error) {
+	r.job.ledger, err = r.store.Enter(r.job.soft, r.job.account.stateName(), r.job.account.Server, r.job.account.User)
+	if err != nil {
+		return r.job.fail(PhaseState, err)
+	}
+	if r.memory, err = recall(r.job, fetching); err != nil {
+		return err
+	}
+	r.beginNotices()
+	if err := r.prepare(); err != nil {
+		return err
+	}
+	if err := r.memory.admit(); err != nil {
+		return err
+	}
+	for {
+		drop, err := r.session()
+		if !r.history.adapt(err, r.memory) {
+			return err
+		}
+		r.history.remember(drop)
+		if err := r.memory.pause(); err != nil {
+			return err
+		}
+	}
+}
+
+// prepare makes the target ready, before the server is troubled, and tells what is odd about the
+// account.
+func (r *run) prepare() error {
+	a, known := r.job.account, r.job.ledger.Account()
+	oneShot := strings.Contains(known.Twin, " ") // made of options; its records belong to another target
+	if known.Twin != "" && !oneShot && a.State == "" && !slices.Contains(a.Shared, known.Twin) {
+		r.job.warn(CodeRenamedAccount, "nothing is known of this account, but account %q has the same server and user; if this is that account renamed, stop and run: popfetch seen rename %s %s",
+			known.Twin, known.Twin, a.Name)
+	}
+	if len(a.Shared) > 0 {
+		r.job.warn(CodeShared, "it shares its maildrop (server and user) with %s: they will find it in use by each other, and what one deletes the others cannot fetch",
+			strings.Join(a.Shared, ", "))
+	}
+	if err := a.Target.Prepare(r.job.soft, !known.Delivered); err != nil {
+		return r.job.fail(PhaseTarget, err)
+	}
+	return nil
+}
+
+// session is one session of the run, from the connection to QUIT. It returns what it found listed.
+func (r *run) session() (*maildrop, error) {
+	r.history.sessions++
+	s, err := open(r.job, r.memory, r.history)
+	if err != nil {
+		return new(maildrop), err
+	}
+	defer s.client.Close() //nolint:errcheck // after QUIT it is closed; else nothing is left to save
+	err = r.phases(s)
+	return s.drop, err
+}
+
+// phases takes a session through its phases, after it has logged in.
+func (r *run) phases(s *session) error {
+	p, err := s.study()
+	if err != nil {
+		return s.leave(err)
+	}
+	noRoom, err := r.carryOut(s, p)
+	if err != nil {
+		return s.leave(err)
+	}
+	deleted, err := s.remove()
+	quitErr := s.quit(deleted) // also after an error: what was marked by DELE is to be stamped
+	if err := cmp.Or(err, quitErr); err != nil {
+		return err
+	}
+	return cmp.Or(r.memory.settlePace(s.drop.recorded()), noRoom)
+}
+
+// study lists the maildrop, examines what unique-ids leave open, and plans. A look does just that.
+func (s *session) study() (*plan, error) {
+	if err := s.list(); err != nil {
+		return nil, err
+	}
+	if !s.job.account.All {
+		if err := s.examine(); err != nil {
+			return nil, err
+		}
+	}
+	s.history.recallSuspects(s.drop)
+	return makePlan(s.drop, &s.job.account.Policy, s.history), nil
+}
+
+// examine finds out what the listed messages are whose unique-id alone does not tell: those that
+// the ledger doubts, those that are due for deletion, and new ones that were delivered before under
+// another unique-id, or without a record.
+func (s *session) examine() error {
+	if err := s.judgeRecorded(); err != nil {
+		return err
+	}
+	if err := s.recogniseRenamed(); err != nil {
+		return err
+	}
+	if err := s.recogniseFound(); err != nil {
+		return err
+	}
+	return s.leaveOutOld()
+}
+
+// carryOut does what the plan says, but for the deletions. noRoom says that the target had no space
+// for some messages; what it has taken may be deleted all the same.
+func (r *run) carryOut(s *session, p *plan) (noRoom, err error) {
+	if err := s.hintOfStrangers(p, r.store); err != nil {
+		return nil, err
+	}
+	o := &outcomes{job: r.job, history: r.history}
+	o.planned(p)
+	if err := s.mark(p.mark); err != nil {
+		return nil, err
+	}
+	if err := o.skip(p.skip); err != nil {
+		return nil, err
+	}
+	if len(p.retrieve) == 0 {
+		return nil, nil
+	}
+	if err := r.job.ledger.Ready(r.job.soft, len(p.retrieve)); err != nil {
+		return nil, r.job.fail(PhaseState, err)
+	}
+	r.history.unfinished = true
+	return newTransfer(s, o, p.retrieve).run()
+}
+
+// beginNotices tells what earlier runs have told.
+func (r *run) beginNotices() {
+	if r.notices != nil && r.memory != nil {
+		r.notices.Begin(r.job.account.Name, told(r.memory.standing))
+	}
+}
+
+func told(st seen.Standing) Told { return Told{Lines: st.Told, At: st.ToldAt} }
+
+// remind is beginNotices for a run that does not come to its lock. Where it fails everything is
+// told, which is the better mistake.
+func (r *run) remind() {
+	ledger, err := r.store.Look(r.job.soft, r.job.account.stateName(), r.job.account.Server, r.job.account.User)
+	if err != nil {
+		return
+	}
+	r.job.ledger = ledger
+	r.memory, _ = recall(r.job, fetching)
+	r.beginNotices()
+}
+
+// finished tells how the run ended, and keeps what was told for the runs to come. What cannot be
+// kept is told again.
+func (r *run) finished(err error) Result {
+	r.job.result.Err = err
+	if r.memory != nil {
+		r.job.result.NotBefore = r.history.notBefore
+		if at := r.memory.notBefore(); at.After(r.job.result.NotBefore) {
+			r.job.result.NotBefore = at
+		}
+	}
+	r.job.event(Event{Kind: Finished, Messages: r.job.result.Delivered, Octets: r.job.result.Octets, Err: err})
+	if r.notices != nil && r.memory != nil {
+		_ = r.memory.change(func(st *seen.Standing) {
+			kept := r.notices.End(r.job.account.Name, told(*st))
+			st.Told, st.ToldAt = kept.Lines, kept.At
+		})
+	}
+	return r.job.result
+}

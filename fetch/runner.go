@@ -1,0 +1,160 @@
+// Package fetch brings the new messages of accounts to their targets.
+//
+// One run of one account is a session in these phases: open, list, examine, plan, transfer, remove,
+// quit. run.go has them in their order. What a session learns of a message is noted in its item
+// (maildrop.go); what is to be done is decided without input or output (judge.go, plan.go).
+//
+// The order of deliver, record, delete is what the program exists for. A message is recorded only
+// when its target says that it is safe there, and DELE is sent only for what is recorded.
+package fetch
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/popfetch/popfetch/seen"
+)
+
+const defaultJobs = 4
+
+// Runner runs accounts, a bounded number at a time. Its methods may be called again and
+// concurrently.
+type Runner struct {
+	Store     seen.Store
+	Jobs      int              // accounts at work at once, over all calls; zero means 4
+	Observe   func(Event)      // if set, is told each event, one at a time
+	Notices   Notices          // if set, remembers from run to run what a person was told
+	Now       func() time.Time // nil: time.Now
+	KeepAlive time.Duration    // how long a session may lie idle before NOOP is sent; zero means one minute
+	// Crash, if set, is told a panic of one of the goroutines that a Runner starts, in that
+	// goroutine. It ends the program: whatever the goroutine held stays locked. Nil: the panic goes
+	// its way.
+	Crash func(panicked any)
+
+	once  sync.Once
+	slots chan struct{}
+	mu    sync.Mutex // makes events come one at a time
+}
+
+// enter waits until fewer than Jobs accounts are at work; leave must be called.
+func (r *Runner) enter(ctx context.Context) (leave func(), err error) {
+	r.once.Do(func() {
+		jobs := r.Jobs
+		if jobs <= 0 {
+			jobs = defaultJobs
+		}
+		r.slots = make(chan struct{}, jobs)
+	})
+	select {
+	case r.slots <- struct{}{}:
+		return func() { <-r.slots }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// newJob makes the job of a run or look, with what the runner has for all of them.
+func (r *Runner) newJob(ctx context.Context, account *Account) *job {
+	j := newJob(ctx, account)
+	j.now, j.keepAlive, j.guard, j.observe = r.Now, r.KeepAlive, r.guard, r.report
+	if j.now == nil {
+		j.now = time.Now
+	}
+	if j.keepAlive <= 0 {
+		j.keepAlive = time.Minute
+	}
+	return j
+}
+
+// report hands an event to Observe.
+func (r *Runner) report(e Event) {
+	if r.Observe == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e.Time = time.Now()
+	if r.Now != nil {
+		e.Time = r.Now()
+	}
+	r.Observe(e)
+}
+
+// guard is deferred by each goroutine.
+func (r *Runner) guard() {
+	if r.Crash == nil {
+		return
+	}
+	if panicked := recover(); panicked != nil {
+		r.Crash(panicked)
+	}
+}
+
+// Run runs each account once and returns their results in the order of accounts. One account's
+// trouble is never another's. When ctx is cancelled, each session retrieves no more, commits and
+// records what it has, and quits; after 6 seconds it is cut.
+func (r *Runner) Run(ctx context.Context, accounts []Account) []Result {
+	results := make([]Result, len(accounts))
+	var wg sync.WaitGroup
+	for i := range accounts {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			defer r.guard()
+			results[i] = r.runOne(ctx, &accounts[i])
+		}()
+	}
+	wg.Wait()
+	return results
+}
+
+// runOne waits for a free slot and runs the account.
+func (r *Runner) runOne(ctx context.Context, account *Account) Result {
+	leave, err := r.enter(ctx)
+	if err != nil {
+		return Result{Account: account.Name, Err: &Error{Account: account.Name, Phase: PhaseOpen, Err: err}}
+	}
+	defer leave()
+	one := run{job: r.newJob(ctx, account), store: r.Store, notices: r.Notices, history: newHistory()}
+	defer one.job.end()
+	return one.do()
+}
+
+// Poll runs each account that has an Interval at once and then again and again, until ctx is
+// cancelled; nextPoll says when. It calls done, if not nil, with each result, from several
+// goroutines.
+func (r *Runner) Poll(ctx context.Context, accounts []Account, done func(Result)) {
+	var wg sync.WaitGroup
+	for i := range accounts {
+		if accounts[i].Interval <= 0 {
+			continue
+		}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			r.poll(ctx, &accounts[i], done)
+		}()
+	}
+	wg.Wait()
+}
+
+func (r *Runner) poll(ctx context.Context, account *Account, done func(Result)) {
+	defer r.guard()
+	now := r.Now
+	if now == nil {
+		now = time.Now
+	}
+	failures := 0 // in a row
+	for ctx.Err() == nil {
+		result := r.runOne(ctx, account)
+		if done != nil {
+			done(result)
+		}
+		failures++
+		if !isFruitless(result) {
+			failures = 0
+		}
+		wait(ctx, nextPoll(account.Interval, failures, result, now()))
+	}
+}

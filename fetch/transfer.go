@@ -1,0 +1,277 @@
+package fetch
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/popfetch/popfetch/internal/content"
+	"github.com/popfetch/popfetch/pop3"
+)
+
+// transfer retrieves the planned messages and streams them into batches, which committers make
+// durable and record. One goroutine, the reader, does all but that; it owns the session.
+type transfer struct {
+	session    *session
+	outcomes   *outcomes
+	room       *room
+	committers *committers
+
+	queue   []*item // not asked for yet
+	asked   []*item // RETR is sent, in order
+	open    *batch  // being filled, or nil
+	content content.Content
+	buffer  []byte
+	gap     bool // one of the replies before, which all were due at once, was negative
+	// unconfirmed says that the last message of the open batch is whole only if the next reply is
+	// one.
+	unconfirmed bool
+}
+
+func newTransfer(s *session, o *outcomes, queue []*item) *transfer {
+	limit := s.job.account.Target.Limit()
+	room := newRoom(s.job.account.Target, limit)
+	return &transfer{
+		session:  s,
+		outcomes: o,
+		room:     room,
+		committers: &committers{outcomes: o, room: room, limit: limit, guard: s.job.guard,
+			full: make(chan *batch, room.most)},
+		queue:  queue,
+		buffer: make([]byte, copySize),
+	}
+}
+
+// run asks for the queue, and returns when all that arrived whole is durable and recorded, or has
+// failed. noRoom says that the target had no space for some messages; the others are delivered.
+//
+// A transfer waits for the committers also where nothing is to be deleted: a server may delete at
+// QUIT what was retrieved (RFC 2449 section 6.7).
+func (t *transfer) run() (noRoom, err error) {
+	late, cancel := outlasting(t.session.job.hard, commitGrace)
+	defer cancel()
+	t.committers.late = late
+	err = t.read()
+	t.handOver()
+	finished := t.committers.finished()
+	if err == nil {
+		err = t.keepAliveUntil(finished)
+	}
+	<-finished // also after an error: whatever is delivered gets recorded
+	switch fatal := t.outcomes.failure(); {
+	case fatal != nil: // a broken disk is what a person must mend first
+		return nil, fatal
+	case err != nil:
+		return nil, err
+	case len(t.queue) > 0:
+		return nil, t.session.job.fail(PhaseRetrieve, fmt.Errorf("stopped with %d messages still to retrieve: %w",
+			len(t.queue), context.Cause(t.session.job.soft)))
+	}
+	if err := t.room.shortage(); err != nil {
+		return t.session.job.fail(PhaseDeliver, err), nil
+	}
+	return nil, nil
+}
+
+// read retrieves until the queue is empty or the asking is ended. Where there is no room, what is
+// outstanding is read, and the session lies idle until there is.
+func (t *transfer) read() error {
+	t.session.idle = func() {
+		if !t.unconfirmed && t.committers.idle() {
+			t.handOver()
+		}
+	}
+	defer func() { t.session.idle = nil }()
+	for len(t.queue) > 0 && !t.ended() {
+		busy := t.room.busy() // before the look at what room is left: what is being committed gives its own back
+		if !t.hasRoom(t.queue[0]) {
+			t.handOver()
+			if !busy {
+				t.queue = t.room.passOver(t.queue)
+			} else if err := t.keepAliveUntil(t.room.freed); err != nil {
+				return err
+			}
+			continue
+		}
+		for m, err := range t.session.client.Retr(t.session.job.hard, t.source) {
+			if err := t.receive(m, err); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// source is what Retr asks for next. It ends when there is no room, before and behind what comes
+// alone, and when the asking is ended.
+func (t *transfer) source(yield func(int, int64) bool) {
+	for len(t.queue) > 0 && !t.ended() && t.hasRoom(t.queue[0]) {
+		it := t.queue[0]
+		alone := t.alone(it)
+		if alone && len(t.asked) > 0 {
+			return
+		}
+		t.queue = t.queue[1:]
+		t.asked = append(t.asked, it)
+		t.room.take(it.Entry)
+		if !yield(it.Number, it.Octets) || alone {
+			return
+		}
+	}
+}
+
+// ended reports whether no more is to be asked for.
+func (t *transfer) ended() bool {
+	return t.session.job.soft.Err() != nil || t.outcomes.failure() != nil
+}
+
+// hasRoom reports whether a message may be asked for now.
+func (t *transfer) hasRoom(it *item) bool {
+	if !t.room.fits(it.Entry) {
+		return false
+	}
+	ok, err := t.room.space(t.session.job.soft, it.Entry)
+	if err != nil {
+		t.outcomes.end(t.session.job.fail(PhaseDeliver, err))
+	}
+	return ok
+}
+
+// alone reports whether a message is asked for with nothing outstanding, so that its end can be
+// made sure of.
+func (t *transfer) alone(it *item) bool {
+	return t.session.memory.pace.lockstep || it.Octets <= 0 || t.session.history.suspects[it.Key] != nil
+}
+
+// keepAliveUntil waits for done or the end of the run, and sends NOOP meanwhile (C0027): the
+// session lies idle, and servers log an idle client out.
+func (t *transfer) keepAliveUntil(done <-chan struct{}) error {
+	s := t.session
+	tick := time.NewTicker(s.job.keepAlive)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return nil
+		case <-s.job.hard.Done():
+			return s.job.fail(PhaseRetrieve, context.Cause(s.job.hard))
+		case <-tick.C:
+			if err := s.client.Noop(s.job.hard); err != nil && !isReply(err) {
+				return s.job.fail(PhaseRetrieve, err)
+			}
+		}
+	}
+}
+
+// receive takes one reply to RETR. Its error ends the session; what is wrong with one message does
+// not.
+func (t *transfer) receive(m *pop3.Message, err error) error {
+	if err != nil && !isReply(err) { // also after the last message, where octets follow that nobody asked for
+		return t.lose(err)
+	}
+	t.unconfirmed = false
+	t.handOverIfFull()
+	it := t.asked[0]
+	t.asked = t.asked[1:]
+	defer func() {
+		if len(t.asked) == 0 {
+			t.gap = false
+		}
+	}()
+	if isReply(err) {
+		t.gap = true
+		t.outcomes.refuse(it, err)
+		t.room.release(it)
+		return nil
+	}
+	it.shown = true
+	if t.outcomes.failure() != nil { // nothing can be kept; reading on keeps the session in step for QUIT
+		t.room.release(it)
+		return t.drain(m)
+	}
+	if err := t.deliver(it, m); err != nil {
+		return err
+	}
+	if !t.unconfirmed {
+		t.handOverIfFull()
+	}
+	return nil
+}
+
+// lose takes the error that ended the session while a status line, or nothing, was due.
+func (t *transfer) lose(err error) error {
+	if len(t.asked) > 0 {
+		t.outcomes.brokeAt(t.asked[0], err)
+	}
+	if t.unconfirmed && isOutOfStep(err) {
+		last := t.open.items[len(t.open.items)-1]
+		t.discard()
+		why := fmt.Sprintf("what followed it is no reply: %v", err)
+		t.outcomes.suspect(last, t.content.Outline.Octets, why)
+		err = fmt.Errorf("%w: %w", &suspectError{last.Number, why}, err)
+	}
+	return t.session.job.fail(PhaseRetrieve, err)
+}
+
+// handOver gives the open batch to a committer. It is called at message boundaries only.
+func (t *transfer) handOver() {
+	b := t.open
+	t.open, t.unconfirmed = nil, false
+	if b != nil {
+		t.committers.handOver(b)
+	}
+}
+
+// handOverIfFull hands the open batch over if it is full, or large enough and would not have to
+// wait. So batches are small, and soon durable, where the disk is fast, and where it is slow many
+// messages share one wait for it.
+func (t *transfer) handOverIfFull() {
+	b := t.open
+	if b == nil {
+		return
+	}
+	limit := t.committers.limit
+	full := len(b.records) >= limit.Messages || b.octets >= limit.Octets
+	if full || len(b.records) >= earlyBatch && t.committers.idle() {
+		t.handOver()
+	}
+}
+
+// discard gives up the open batch; its messages are retrieved again.
+func (t *transfer) discard() {
+	b := t.open
+	t.open, t.unconfirmed = nil, false
+	if err := b.Discard(); err != nil {
+		t.outcomes.end(t.session.job.fail(PhaseDeliver, err))
+	}
+	t.room.release(b.items...)
+}
+
+// drain reads the rest of a message that nobody wants, so that the session stays in step.
+func (t *transfer) drain(m *pop3.Message) error {
+	if _, err := io.Copy(io.Discard, m); err != nil {
+		return t.session.job.fail(PhaseRetrieve, err)
+	}
+	return nil
+}
+
+// batchFor returns the batch that a message belongs into, after it has handed over one that is full
+// or old. A message that may be known already has a batch of its own, which can be discarded.
+func (t *transfer) batchFor(it *item) (*batch, error) {
+	limit := t.committers.limit
+	if b := t.open; b != nil {
+		old := time.Since(b.begun) > batchAge && t.committers.idle()
+		if len(it.twins) > 0 || b.octets+it.Octets > limit.Octets || old {
+			t.handOver()
+		}
+	}
+	if t.open == nil {
+		opened, err := t.session.job.account.Target.Begin(t.session.job.hard)
+		if err != nil {
+			return nil, err
+		}
+		t.open = newBatch(opened, limit)
+	}
+	return t.open, nil
+}

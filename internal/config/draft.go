@@ -1,0 +1,247 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// setting is one key with its value.
+type setting struct {
+	value
+	inherited bool // from [defaults]
+}
+
+// mistake returns err as a mistake of the setting.
+func (s setting) mistake(err error) *Error { return s.at.mistake(err) }
+
+// draft is a table that is being put together and checked. The result is of use
+// only if errs is empty.
+type draft[T any] struct {
+	keys     table[T]
+	result   *T
+	settings map[string]setting // by key
+	at       place
+	errs     Errors
+}
+
+// newDraft returns a draft in which every key has its default.
+func newDraft[T any](keys table[T], result *T, at place) *draft[T] {
+	keys.reset(result)
+	return &draft[T]{keys: keys, result: result, settings: map[string]setting{}, at: at}
+}
+
+// readInto fills result from a table of the document, and checks it. Its error
+// is an Errors.
+func readInto[T any](keys table[T], result *T, raw map[string]any, at place) error {
+	d := newDraft(keys, result, at)
+	d.errs = unknownKeys(keys, raw, at, nil)
+	d.override(settingsOf(keys, raw, at))
+	d.finish()
+	return d.errs.orNil()
+}
+
+// settingsOf returns the keys of a table of the document that are known.
+func settingsOf[T any](keys table[T], raw map[string]any, at place) map[string]setting {
+	settings := map[string]setting{}
+	for i := range keys {
+		r := &keys[i]
+		written, found := raw[r.name]
+		if !found {
+			continue
+		}
+		settings[r.name] = setting{value: value{raw: written, folder: at.source.folder, at: at.key(r.name)}}
+	}
+	return settings
+}
+
+// unknownKeys reports the keys of a table of the document that are not known.
+// If elsewhere is set, it returns where such a key belongs, or nil.
+func unknownKeys[T any](keys table[T], raw map[string]any, at place, elsewhere func(key string) error) Errors {
+	var errs Errors
+	for _, key := range slices.Sorted(maps.Keys(raw)) {
+		if _, known := keys.row(key); known {
+			continue
+		}
+		err := unknownKey(keys.meant(key))
+		if elsewhere != nil {
+			if belongs := elsewhere(key); belongs != nil {
+				err = belongs
+			}
+		}
+		errs = append(errs, at.key(key).mistake(err))
+	}
+	return errs
+}
+
+// unknownKey returns the error about a key that nobody knows; near are the keys
+// that may be meant.
+func unknownKey(near []string) error {
+	if len(near) == 0 {
+		return errors.New("is no known key; remove it, or see popfetch.toml(5) for the keys")
+	}
+	return fmt.Errorf("is no known key; write %s", strings.Join(near, " or "))
+}
+
+// inherit takes the settings of [defaults].
+func (d *draft[T]) inherit(defaults map[string]setting) {
+	for key, s := range defaults {
+		s.inherited = true
+		d.settings[key] = s
+	}
+}
+
+// override puts the table's own settings in the place of inherited ones. One key
+// of a group takes the place of all of them.
+func (d *draft[T]) override(own map[string]setting) {
+	for key := range own {
+		r, _ := d.keys.row(key)
+		for _, other := range d.keys.others(r) {
+			delete(d.settings, other)
+		}
+	}
+	maps.Copy(d.settings, own)
+}
+
+// has reports whether the key is written that fills the field at address.
+func (d *draft[T]) has(address any) bool {
+	_, found := d.settings[d.name(address)]
+	return found
+}
+
+// name returns the key that fills the field at address.
+func (d *draft[T]) name(address any) string {
+	r, _ := d.keys.filling(d.result, address)
+	return r.name
+}
+
+// named returns the same as it is written in the file or on the command line.
+func (d *draft[T]) named(address any) string { return d.at.named(d.name(address)) }
+
+// report notes a mistake of the key called name.
+func (d *draft[T]) report(name string, err error) {
+	var inner Errors
+	if errors.As(err, &inner) {
+		d.errs = append(d.errs, inner...)
+		return
+	}
+	d.errs = append(d.errs, d.settings[name].mistake(err))
+}
+
+// apply stores each setting, and checks it alone.
+func (d *draft[T]) apply() {
+	for i := range d.keys {
+		r := &d.keys[i]
+		s, found := d.settings[r.name]
+		if !found {
+			continue
+		}
+		if err := r.field.set(d.result, s.value); err != nil {
+			d.report(r.name, err)
+		}
+	}
+}
+
+// finish applies the settings, and checks how they go together.
+func (d *draft[T]) finish() {
+	d.apply()
+	for i := range d.keys {
+		d.require(&d.keys[i])
+	}
+	done := map[group]bool{0: true}
+	for i := range d.keys {
+		r := &d.keys[i]
+		if !done[r.group] {
+			d.atMostOne(d.keys.members(r.group))
+			done[r.group] = true
+		}
+	}
+	for i := range d.keys {
+		r := &d.keys[i]
+		if !d.written(r.name) {
+			continue
+		}
+		if why := d.whyNeedless(r); why != "" {
+			d.needless(r, why)
+			continue
+		}
+		if r.check == nil {
+			continue
+		}
+		if err := r.check(d); err != nil {
+			d.report(r.name, err)
+		}
+	}
+}
+
+// require reports that a key is missing, unless another of its group is written.
+func (d *draft[T]) require(r *row[T]) {
+	if r.example == "" || d.written(r.name) {
+		return
+	}
+	others := d.keys.others(r)
+	if slices.ContainsFunc(others, d.written) {
+		return
+	}
+	at, err := d.at, fmt.Errorf("has no %s; write %s = %s", r.name, r.name, r.example)
+	if !at.isFile() {
+		at = at.key(r.name)
+		err = fmt.Errorf("is missing; give %s %s", option(r.name), strings.Trim(r.example, `"`))
+	}
+	if len(others) > 0 {
+		err = fmt.Errorf("%w, or an %s", err, strings.Join(others, " or "))
+	}
+	d.errs = append(d.errs, at.mistake(err))
+}
+
+// written reports whether the key called name is written.
+func (d *draft[T]) written(name string) bool {
+	_, found := d.settings[name]
+	return found
+}
+
+// atMostOne reports every second key of a group.
+func (d *draft[T]) atMostOne(members []*row[T]) {
+	var written []string
+	for _, r := range members {
+		if d.written(r.name) {
+			written = append(written, r.name)
+		}
+	}
+	slices.SortStableFunc(written, func(a, b string) int { return d.settings[a].at.line() - d.settings[b].at.line() })
+	for _, name := range written[min(1, len(written)):] {
+		d.report(name, fmt.Errorf("stands beside %s; keep one of them", d.at.named(written[0])))
+	}
+}
+
+// whyNeedless returns why a key has no meaning in this table, or "".
+func (d *draft[T]) whyNeedless(r *row[T]) string {
+	if r.of != nil {
+		owner, _ := d.keys.filling(d.result, r.of(d.result))
+		for _, other := range d.keys.others(owner) {
+			if d.written(other) {
+				return fmt.Sprintf("belongs to %s, but there is %s", d.at.named(owner.name), d.at.named(other))
+			}
+		}
+	}
+	for _, rule := range r.needless {
+		if why := rule(d); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// needless deals with a key that has no meaning because of what another one
+// says. If the table says both, that is a contradiction. If the key comes from
+// [defaults], it is left out and has its default.
+func (d *draft[T]) needless(r *row[T], why string) {
+	if !d.settings[r.name].inherited {
+		d.report(r.name, fmt.Errorf("%s; remove one of them", why))
+		return
+	}
+	delete(d.settings, r.name)
+	r.reset(d.result)
+}

@@ -1,0 +1,224 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// kind is what may be written for a key: how a value is read, and how it is
+// written as TOML. A value that is written as "" is left out.
+type kind[V any] struct {
+	read  func(value) (V, error)
+	write func(V) string
+}
+
+// field is what a key fills in a T.
+type field[T any] struct {
+	address func(*T) any
+	clear   func(*T)
+	set     func(*T, value) error // its error is an Errors for mistakes within a table
+	toml    func(*T) string
+
+	// For a nested table: its keys, its secrets, and where a field of it is written.
+	inner   []string
+	secrets map[string][]string
+	search  func(t *T, address any, at place) (place, bool)
+}
+
+// fill returns the field that at points to, for values of the kind k.
+func fill[T, V any](at func(*T) *V, k kind[V]) field[T] {
+	return field[T]{
+		address: func(t *T) any { return at(t) },
+		clear:   func(t *T) { *at(t) = *new(V) },
+		set: func(t *T, v value) (err error) {
+			*at(t), err = k.read(v)
+			return err
+		},
+		toml: func(t *T) string { return k.write(*at(t)) },
+	}
+}
+
+// The kinds of single values.
+
+// text is a text that read checks.
+func text(read func(value) (string, error)) kind[string] {
+	return kind[string]{read, quoteSome}
+}
+
+// oneOf is one of words.
+func oneOf(words ...string) kind[string] {
+	return text(func(v value) (string, error) { return v.oneOf(words...) })
+}
+
+// address is a server; without a port it ends in a colon.
+var address = text(func(v value) (string, error) {
+	host, port, err := v.server()
+	return net.JoinHostPort(host, port), err
+})
+
+// pins are the fingerprints of certificates.
+var pins = kind[[]string]{value.fingerprints, func(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return quoteList(list)
+}}
+
+// mechanisms are the ways to log in; none for "auto".
+var mechanisms = kind[[]string]{value.mechanisms, func(list []string) string {
+	if len(list) == 0 {
+		return quote("auto")
+	}
+	return quoteList(list)
+}}
+
+// duration is a time.
+var duration = kind[time.Duration]{
+	func(v value) (time.Duration, error) { return v.duration() },
+	func(d time.Duration) string { return quoteSome(timeText(d, "")) },
+}
+
+// durationOr is a time, or the word none for 0.
+func durationOr(none string) kind[time.Duration] {
+	return kind[time.Duration]{
+		func(v value) (time.Duration, error) { return v.durationOr(none) },
+		func(d time.Duration) string { return quote(timeText(d, none)) },
+	}
+}
+
+// count is a number from 1 to most.
+func count(most int64) kind[int] {
+	return kind[int]{func(v value) (int, error) { return v.count(most) }, strconv.Itoa}
+}
+
+// sizeOrNone is a number of octets, or "none" for 0.
+var sizeOrNone = kind[int64]{
+	func(v value) (int64, error) { return v.orNone(v.octets) },
+	func(n int64) string {
+		if n == 0 {
+			return quote("none")
+		}
+		return strconv.FormatInt(n, 10)
+	},
+}
+
+// boolean is true or false.
+var boolean = kind[bool]{value.boolean, strconv.FormatBool}
+
+// deletion is when a delivered message is deleted.
+var deletion = kind[Delete]{value.deletePolicy, func(d Delete) string { return quote(d.String()) }}
+
+// firstRun is what a first run fetches.
+var firstRun = kind[Initial]{value.initial, func(i Initial) string { return quote(i.String()) }}
+
+// The kinds of tables within a table. Each nested table has rows of its own.
+
+// fillTable returns the field of a key whose value is one table.
+func fillTable[T, V any](at func(*T) *V, keys table[V]) field[T] {
+	return field[T]{
+		address: func(t *T) any { return at(t) },
+		clear:   func(t *T) { *at(t) = *new(V) },
+		set: func(t *T, v value) error {
+			raw, isTable := v.raw.(map[string]any)
+			if !isTable {
+				return fmt.Errorf("is %s; write [%s] on a line of its own and the keys below it", typeName(v.raw), dotted(v.at.path...))
+			}
+			return readInto(keys, at(t), raw, v.at)
+		},
+		toml:    func(t *T) string { return inline(keys, at(t)) },
+		inner:   keys.known(),
+		secrets: keys.secrets(),
+		search: func(t *T, address any, within place) (place, bool) {
+			return keys.place(at(t), address, within)
+		},
+	}
+}
+
+// fillTables returns the field of a key whose value is a list of tables, each of
+// which is written below a header [[...]] of its own.
+func fillTables[T, V any](at func(*T) *[]V, keys table[V]) field[T] {
+	return field[T]{
+		address: func(t *T) any { return at(t) },
+		clear:   func(t *T) { *at(t) = nil },
+		set: func(t *T, v value) error {
+			list, isList := tablesOf(v.raw)
+			if !isList {
+				return fmt.Errorf("is %s; write [[%s]] on a line of its own and the keys below it", typeName(v.raw), dotted(v.at.path...))
+			}
+			var errs Errors
+			*at(t) = make([]V, len(list))
+			for i, raw := range list {
+				var inner Errors
+				if errors.As(readInto(keys, &(*at(t))[i], raw, v.at.element(i+1)), &inner) {
+					errs = append(errs, inner...)
+				}
+			}
+			return errs.orNil()
+		},
+		toml: func(t *T) string {
+			var elements []string
+			for i := range *at(t) {
+				elements = append(elements, "\n  "+inline(keys, &(*at(t))[i])+",")
+			}
+			if elements == nil {
+				return ""
+			}
+			return "[" + strings.Join(elements, "") + "\n]"
+		},
+		inner:   keys.known(),
+		secrets: keys.secrets(),
+		search: func(t *T, address any, within place) (place, bool) {
+			for i := range *at(t) {
+				if found, ok := keys.place(&(*at(t))[i], address, within.element(i+1)); ok {
+					return found, true
+				}
+			}
+			return within, false
+		},
+	}
+}
+
+// orTable returns the field of a key whose value is of the kind k, or a table
+// whose keys fill the same V. isPlain reports whether k can write a V.
+func orTable[T, V any](at func(*T) *V, k kind[V], keys table[V], isPlain func(V) bool) field[T] {
+	plain, nested := fill(at, k), fillTable(at, keys)
+	either := nested
+	either.set = func(t *T, v value) error {
+		if _, isTable := v.raw.(map[string]any); isTable {
+			return nested.set(t, v)
+		}
+		return plain.set(t, v)
+	}
+	either.toml = func(t *T) string {
+		if isPlain(*at(t)) {
+			return plain.toml(t)
+		}
+		return nested.toml(t)
+	}
+	return either
+}
+
+// tablesOf returns a list of tables, as the TOML package decodes it from headers
+// or from a list in one value.
+func tablesOf(raw any) (_ []map[string]any, isList bool) {
+	if tables, ok := raw.([]map[string]any); ok {
+		return tables, true
+	}
+	list, ok := raw.([]any)
+	if !ok {
+		return nil, false
+	}
+	var tables []map[string]any
+	for _, element := range list {
+		inner, isTable := element.(map[string]any)
+		if !isTable {
+			return nil, false
+		}
+		tables = append(tables, inner)
+	}
+	return tables, true
+}

@@ -1,0 +1,74 @@
+package config
+
+import (
+	"strconv"
+	"strings"
+)
+
+// source is where settings are written: a file, or the command line.
+type source struct {
+	file   string         // "" for the command line
+	folder string         // where relative paths start
+	lines  map[string]int // of the file, by place.name
+}
+
+// place is where a key or a table is written.
+type place struct {
+	source *source
+	path   []string // as it is shown
+	name   string   // as the index has it: dotted, and the tables of a list are numbered
+}
+
+// key returns the place of a key in the table at p.
+func (p place) key(names ...string) place {
+	for _, name := range names {
+		p.path = append(p.path[:len(p.path):len(p.path)], name)
+		p.name = joinName(p.name, name)
+	}
+	return p
+}
+
+// element returns the place of the nth table in the list at p, from 1.
+func (p place) element(n int) place {
+	p.name = elementName(p.name, n)
+	return p
+}
+
+// joinName returns the index's name of a key below a table.
+func joinName(table, key string) string {
+	if table == "" {
+		return dotted(key)
+	}
+	return table + "." + dotted(key)
+}
+
+// elementName returns the index's name of a table in a list. No key can bear it,
+// since dotted quotes a key with this mark.
+func elementName(list string, n int) string { return list + "#" + strconv.Itoa(n) }
+
+// isFile reports whether the place is in a file.
+func (p place) isFile() bool { return p.source.file != "" }
+
+// line returns the line in the file, or 0.
+func (p place) line() int { return p.source.lines[p.name] }
+
+// mistake returns err as a mistake of what is written at p.
+func (p place) mistake(err error) *Error {
+	if !p.isFile() {
+		return &Error{Key: option(strings.Join(p.path, ".")), Err: err}
+	}
+	return &Error{File: p.source.file, Line: p.line(), Key: dotted(p.path...), Err: err}
+}
+
+// named returns how the key called name is written in the same source.
+func (p place) named(name string) string {
+	if !p.isFile() {
+		return option(name)
+	}
+	return name
+}
+
+// option returns the command line's name for a key.
+func option(key string) string {
+	return "--" + strings.ReplaceAll(key, "_", "-")
+}

@@ -1,0 +1,208 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// row is one key of a table of the configuration. Everything that popfetch
+// knows of the key stands here: what may be written, its default, which other
+// keys it excludes, and its option of the command line. The struct T holds the
+// values of the table.
+type row[T any] struct {
+	name    string
+	field   field[T] // what the key fills, and what may be written for it
+	preset  string   // the default as it is written in the file; "": the zero value
+	example string   // a value to propose if the key is missing; "": it may be missing
+	group   group    // the keys of which a table has one at most; 0: none
+
+	// secret is set for a value that nobody may see. It returns the addresses of
+	// the fields to fill instead where the value would be seen.
+	secret func(*T) []any
+	// of returns the address of the field that this key belongs to. Without that
+	// one, this key has no meaning.
+	of func(*T) any
+	// needless say why the key has no meaning in this table, or "".
+	needless []func(*draft[T]) string
+	// check checks the value against those of other keys.
+	check func(*draft[T]) error
+
+	usage   string   // of the option, with its value's name in `quotes`; "": no option
+	short   string   // the option's letter, or ""
+	number  bool     // the option takes a number
+	aliases []string // names that other programs or people have for the key
+}
+
+// group is a set of keys of which a table has one at most. If one of them has an
+// example, a table has exactly one.
+type group int
+
+// table lists the keys of a table, in the order in which they are described.
+type table[T any] []row[T]
+
+// names returns the names of the keys.
+func (keys table[T]) names() []string {
+	var names []string
+	for _, r := range keys {
+		names = append(names, r.name)
+	}
+	return names
+}
+
+// known returns the names of all keys, with those of nested tables behind the
+// name of their table: "oauth.client_id".
+func (keys table[T]) known() []string {
+	var names []string
+	for _, r := range keys {
+		names = append(names, r.name)
+		for _, inner := range r.field.inner {
+			names = append(names, r.name+"."+inner)
+		}
+	}
+	return names
+}
+
+// secrets returns, by the names of secrets as known has them, the keys to write
+// instead of each.
+func (keys table[T]) secrets() map[string][]string {
+	secrets := map[string][]string{}
+	for i := range keys {
+		r := &keys[i]
+		if r.secret != nil {
+			secrets[r.name] = keys.instead(r)
+		}
+		for inner, instead := range r.field.secrets {
+			secrets[r.name+"."+inner] = instead
+		}
+	}
+	return secrets
+}
+
+// instead returns the keys to write instead of a secret.
+func (keys table[T]) instead(secret *row[T]) []string {
+	var names []string
+	var t T
+	for _, address := range secret.secret(&t) {
+		r, _ := keys.filling(&t, address)
+		names = append(names, r.name)
+	}
+	return names
+}
+
+// row returns the row of the key called name.
+func (keys table[T]) row(name string) (_ *row[T], found bool) {
+	for i := range keys {
+		if keys[i].name == name {
+			return &keys[i], true
+		}
+	}
+	return &row[T]{}, false
+}
+
+// filling returns the row that fills the field of t at address.
+func (keys table[T]) filling(t *T, address any) (_ *row[T], found bool) {
+	for i := range keys {
+		if keys[i].field.address(t) == address {
+			return &keys[i], true
+		}
+	}
+	return &row[T]{}, false
+}
+
+// place returns where the key is written that fills the field of t at address,
+// here or in a nested table. Table t itself is written at within, which is
+// returned if there is no such field.
+func (keys table[T]) place(t *T, address any, within place) (_ place, found bool) {
+	if r, found := keys.filling(t, address); found {
+		return within.key(r.name), true
+	}
+	for _, r := range keys {
+		if r.field.search == nil {
+			continue
+		}
+		if inner, found := r.field.search(t, address, within.key(r.name)); found {
+			return inner, true
+		}
+	}
+	return within, false
+}
+
+// members returns the rows of a group.
+func (keys table[T]) members(g group) []*row[T] {
+	if g == 0 {
+		return nil
+	}
+	var members []*row[T]
+	for i := range keys {
+		if keys[i].group == g {
+			members = append(members, &keys[i])
+		}
+	}
+	return members
+}
+
+// others returns the names of the keys that may stand in the place of r.
+func (keys table[T]) others(r *row[T]) []string {
+	var names []string
+	for _, member := range keys.members(r.group) {
+		if member.name != r.name {
+			names = append(names, member.name)
+		}
+	}
+	return names
+}
+
+// required tells the keys that must be written: "server, user and maildir or mda".
+func (keys table[T]) required() string {
+	var names []string
+	for i := range keys {
+		if r := &keys[i]; r.example != "" {
+			names = append(names, strings.Join(append([]string{r.name}, keys.others(r)...), " or "))
+		}
+	}
+	return listed(names, "and")
+}
+
+// listed returns words as "a, b and c".
+func listed(words []string, and string) string {
+	last := len(words) - 1
+	if last < 1 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:last], ", ") + " " + and + " " + words[last]
+}
+
+// meant returns the keys that somebody may have meant who wrote word.
+func (keys table[T]) meant(word string) []string {
+	for _, r := range keys {
+		if slices.Contains(r.aliases, word) {
+			return []string{r.name}
+		}
+	}
+	return Nearest(word, keys.names())
+}
+
+// reset gives every field of t its default.
+func (keys table[T]) reset(t *T) {
+	for i := range keys {
+		keys[i].reset(t)
+	}
+}
+
+// reset gives the field of the key its default.
+func (r *row[T]) reset(t *T) {
+	r.field.clear(t)
+	if r.preset != "" {
+		_ = r.field.set(t, value{raw: r.preset, option: true}) // TestRow_preset sets every default
+	}
+}
+
+// toml returns the value of the key in t as TOML, or "" if there is none to be
+// told. A secret is masked.
+func (r *row[T]) toml(t *T) string {
+	text := r.field.toml(t)
+	if text != "" && r.secret != nil {
+		return quote("***")
+	}
+	return text
+}

@@ -1,0 +1,103 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// hostName returns a name to compare with the certificate's.
+func (v value) hostName() (string, error) {
+	s, err := v.text()
+	if err != nil {
+		return "", err
+	}
+	return strings.ToLower(s), checkHostName(s, `write a name such as "pop.example.org"`)
+}
+
+// command returns a text for /bin/sh -c.
+func (v value) command() (string, error) {
+	s, err := v.text()
+	if err == nil && strings.TrimSpace(s) == "" {
+		err = errors.New("is blank; write a command or remove the key")
+	}
+	if err == nil && strings.ContainsRune(s, 0) {
+		err = errors.New("holds a NUL character; remove it")
+	}
+	return s, err
+}
+
+// credential returns the name of a systemd credential, which is a file's name.
+func (v value) credential() (string, error) {
+	s, err := v.printable()
+	if err == nil && (strings.Contains(s, "/") || s == "." || s == "..") {
+		err = errors.New("is no name of a credential; write the name alone, as in LoadCredential=")
+	}
+	return s, err
+}
+
+// mechanisms returns the ways to log in; none for "auto".
+func (v value) mechanisms() ([]string, error) {
+	list, err := v.list()
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range list {
+		known := []string{"auto", "plain", "login", "user", "apop", "external"}
+		if _, err := (value{raw: name}).oneOf(known...); err != nil {
+			return nil, err
+		}
+		if name == "auto" && len(list) > 1 {
+			return nil, errors.New(`"auto" stands beside others; write "auto" alone or remove it`)
+		}
+		if slices.Contains(list[:i], name) {
+			return nil, fmt.Errorf("%q is there twice; remove one", name)
+		}
+	}
+	if list[0] == "auto" {
+		return nil, nil
+	}
+	return list, nil
+}
+
+// deletePolicy returns when a delivered message is deleted.
+func (v value) deletePolicy() (Delete, error) {
+	switch v.raw {
+	case "never":
+		return Delete{}, nil
+	case "delivered":
+		return Delete{Enabled: true}, nil
+	}
+	after, err := v.duration("never", "delivered")
+	return Delete{Enabled: err == nil, After: after}, err
+}
+
+// initial returns what a first run fetches.
+func (v value) initial() (Initial, error) {
+	switch v.raw {
+	case "all":
+		return Initial{}, nil
+	case "none":
+		return Initial{Limited: true}, nil
+	}
+	within, err := v.duration("all", "none")
+	return Initial{Limited: err == nil, Within: within}, err
+}
+
+// durationOr returns a time, or 0 for the word none.
+func (v value) durationOr(none string) (time.Duration, error) {
+	if v.raw == none {
+		return 0, nil
+	}
+	return v.duration(none)
+}
+
+// orNone returns what number does, or 0 for "none".
+func (v value) orNone(number func() (int64, error)) (int64, error) {
+	if v.raw == "none" {
+		return 0, nil
+	}
+	return number()
+}

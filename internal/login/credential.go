@@ -1,0 +1,79 @@
+package login
+
+import (
+	"bytes"
+	"context"
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A mark tells later runs whether the credentials are still those that a server refused, and nobody
+// what they are: so few octets are kept that one in 65536 of all passwords fits them, and each
+// guess costs many rounds of a hash besides. As often a changed password is taken for the old one.
+const (
+	markSalt   = 16 // octets
+	markRounds = 20_000
+	markOctets = 2
+)
+
+// mark makes the mark of password, and of the mechanisms, since the wrong one is refused like a
+// wrong password.
+func (cr *Credentials) mark(password string, salt []byte) ([]byte, error) {
+	names := make([]string, len(cr.Mechanisms))
+	for i, m := range cr.Mechanisms {
+		names[i] = string(m)
+	}
+	sum, err := pbkdf2.Key(sha256.New, strings.Join(names, " ")+"\x00"+password, salt, markRounds, sha256.Size)
+	if err != nil {
+		return nil, fmt.Errorf("hashing the credentials: %w", err)
+	}
+	return append(slices.Clip(salt), sum[:markOctets]...), nil
+}
+
+// newMark makes a mark with a salt of its own; nil if the password was not asked for.
+func (cr *Credentials) newMark(password string) []byte {
+	if password == "" {
+		return nil
+	}
+	salt := make([]byte, markSalt)
+	_, _ = rand.Read(salt) // it never fails
+	mark, err := cr.mark(password, salt)
+	if err != nil {
+		return nil // then check alone ends the wait
+	}
+	return mark
+}
+
+// Changed tells whether the credentials are others than those of Error.Credential, as far as it
+// holds any. It asks for the password, which each run would do anyway; where that fails, the error
+// is a *Error.
+func (cr *Credentials) Changed(ctx context.Context, credential []byte) (bool, error) {
+	if len(credential) <= markSalt {
+		return false, nil
+	}
+	password, err := cr.password(ctx)
+	if err != nil {
+		return false, err
+	}
+	mark, err := cr.mark(password, credential[:markSalt])
+	if err != nil {
+		return false, err
+	}
+	return !bytes.Equal(mark, credential), nil
+}
+
+// password asks for the password. That it cannot be had is a *Error.
+func (cr *Credentials) password(ctx context.Context) (string, error) {
+	password, err := cr.Password(ctx)
+	switch {
+	case err == nil:
+		return password, nil
+	case ctx.Err() != nil: // the run ends, for another reason
+		return "", fmt.Errorf("the password: %w", context.Cause(ctx))
+	}
+	return "", &Error{Fault: Cannot, Err: fmt.Errorf("the password: %w", err)}
+}

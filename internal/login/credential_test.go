@@ -1,0 +1,58 @@
+package login
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+)
+
+func TestCredentials_Changed(t *testing.T) {
+	const wrong = "correct horse"
+	password := wrong
+	asked := 0
+	ask := func(context.Context) (string, error) { asked++; return password, nil }
+	credentials := &Credentials{User: "mrose", Password: ask}
+	mark := credentials.newMark(wrong)
+	if len(mark) != markSalt+markOctets || bytes.Equal(mark, credentials.newMark(wrong)) {
+		t.Errorf("newMark() = %x, want %d octets that differ each time", mark, markSalt+markOctets)
+	}
+	changed := func(cr *Credentials, mark []byte) bool {
+		t.Helper()
+		changed, err := cr.Changed(t.Context(), mark)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return changed
+	}
+	if changed(credentials, mark) || asked != 1 {
+		t.Errorf("the password counts as changed, or was asked for %d times", asked)
+	}
+	if !changed(&Credentials{User: "mrose", Password: ask, Mechanisms: []Mechanism{User}}, mark) {
+		t.Error("with another mechanism they count as unchanged")
+	}
+	other := 0
+	for _, password = range []string{"correct horse ", "Correct horse", "", "correct", "tanstaaf"} {
+		if changed(credentials, mark) {
+			other++
+		}
+	}
+	if other < 4 {
+		t.Errorf("%d of 5 other passwords count as changed", other)
+	}
+	for _, mark := range [][]byte{nil, {}, mark[:markSalt]} { // nobody can tell
+		asked = 0
+		if changed(credentials, mark) || asked > 0 {
+			t.Errorf("by the mark %x they count as changed, or the password was asked for", mark)
+		}
+	}
+	if mark := credentials.newMark(""); mark != nil {
+		t.Errorf("newMark() = %x where no password was asked for, want none", mark)
+	}
+	credentials.Password = func(context.Context) (string, error) { return "", errors.New("locked") }
+	_, err := credentials.Changed(t.Context(), mark)
+	var login *Error
+	if !errors.As(err, &login) || login.Fault != Cannot {
+		t.Errorf("Changed() = %v, want a *Error of fault Cannot", err)
+	}
+}

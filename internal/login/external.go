@@ -1,0 +1,17 @@
+package login
+
+import (
+	"github.com/emersion/go-sasl"
+)
+
+// beginExternal logs in by AUTH EXTERNAL: TLS has shown a client certificate, and its owner is who
+// logs in (RFC 4422 appendix A).
+func beginExternal(s server, id *identity) (*attempt, error) {
+	if !id.named && !id.certificate {
+		return nil, errNotOffered
+	}
+	if err := checkSASL(s, id, External); err != nil {
+		return nil, err
+	}
+	return &attempt{sasl: sasl.NewExternalClient(""), sent: never}, nil
+}

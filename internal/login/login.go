@@ -1,0 +1,190 @@
+// Package login logs a session in, a mechanism a file.
+//
+// A mechanism is a row of the table in mechanism.go and a function in a file of its own. The
+// function is given the server, with its capabilities and the state of TLS, and the identity of the
+// account. It returns an attempt, which for AUTH is a SASL client, or a refusal that says why the
+// mechanism cannot be used. Login goes through the mechanisms in their order.
+package login
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/popfetch/popfetch/pop3"
+)
+
+// Credentials are what an account logs in with.
+type Credentials struct {
+	User       string
+	Password   func(context.Context) (string, error) // asked once by each log-in, and only when it is needed
+	Mechanisms []Mechanism                           // in this order; empty: what the server offers, the strongest first
+	External   bool                                  // there is a client certificate, so EXTERNAL may be tried unnamed
+}
+
+// Login logs c in. Its error is an *Error, unless the session broke or ctx ended.
+//
+// The argument expected is what the function Expected returned. If it is nil, CAPA and UTF8 have
+// been sent already; otherwise Login sends them, together with the beginning of the log-in where it
+// can. Then the error may be pop3.ErrUnexpected, and a further session is to expect nothing.
+//
+// A password is sent once, since servers lock accounts. A second mechanism is tried only where the
+// first was refused before the password had left (C0010).
+func (cr *Credentials) Login(ctx context.Context, c *pop3.Client, expected pop3.Capabilities) error {
+	l := cr.newLogin(ctx, c)
+	if expected == nil {
+		return l.run(ctx, l.mechanisms)
+	}
+	if err := l.runExpecting(ctx, expected); err != nil {
+		return err
+	}
+	if c.Capabilities().Has("UTF8") && !expected.Has("UTF8") {
+		return fmt.Errorf("%w: it has UTF8 now, which comes before the log-in", pop3.ErrUnexpected)
+	}
+	return nil
+}
+
+// login is one call of Login.
+type login struct {
+	credentials *Credentials
+	client      *pop3.Client
+	mechanisms  []mechanism
+	identity    *identity
+
+	refusal *Error // what is to be said if no mechanism succeeds; nil: none was begun
+	refused int    // attempts that the server refused
+}
+
+func (cr *Credentials) newLogin(ctx context.Context, c *pop3.Client) *login {
+	ask := func() (string, error) {
+		password, err := cr.password(ctx)
+		c.Conceal(password)
+		return password, err
+	}
+	id := &identity{user: cr.User, certificate: cr.External, named: len(cr.Mechanisms) > 0, ask: ask}
+	return &login{credentials: cr, client: c, mechanisms: cr.wanted(), identity: id}
+}
+
+// run tries mechanisms until one succeeds or nothing more may be tried.
+func (l *login) run(ctx context.Context, mechanisms []mechanism) error {
+	for _, m := range mechanisms {
+		a, err := l.begin(m, l.client)
+		if err != nil {
+			return err
+		}
+		if a == nil {
+			continue
+		}
+		if goesOn, err := l.judge(m, a, a.run(ctx, l.client)); !goesOn {
+			return err
+		}
+	}
+	return l.failure()
+}
+
+// runExpecting is run on a server of which it is only expected what it announces. The first
+// mechanism decides: if it is one of AUTH, it is tried along with CAPA.
+func (l *login) runExpecting(ctx context.Context, expected pop3.Capabilities) error {
+	first, a, err := l.first(expectation{l.client, expected})
+	if err != nil {
+		return err
+	}
+	if a == nil || a.sasl == nil {
+		if err := l.client.AuthExpecting(ctx, expected, nil); err != nil {
+			return fmt.Errorf("asking for the capabilities: %w", err)
+		}
+		return l.run(ctx, l.mechanisms)
+	}
+	m := l.mechanisms[first]
+	err = l.client.AuthExpecting(ctx, expected, a.sasl)
+	if isReply(err) {
+		if _, gone := m.begin(l.client, l.identity); gone != nil {
+			err = fmt.Errorf("%w: %w", pop3.ErrUnexpected, err)
+		}
+	}
+	if err != nil && (errors.Is(err, pop3.ErrUnexpected) || !isReply(err)) {
+		return fmt.Errorf("logging in by %s: %w", m.name, err)
+	}
+	if goesOn, err := l.judge(m, a, err); !goesOn {
+		return err
+	}
+	return l.run(ctx, l.mechanisms[first+1:])
+}
+
+// first returns the first mechanism that can be used on s, and its attempt; nil if there is none.
+func (l *login) first(s server) (int, *attempt, error) {
+	for i, m := range l.mechanisms {
+		if a, err := l.begin(m, s); a != nil || err != nil {
+			return i, a, err
+		}
+	}
+	return 0, nil, nil
+}
+
+// begin returns the attempt of a mechanism; nil if the mechanism cannot be used. The error ends the
+// log-in.
+func (l *login) begin(m mechanism, s server) (*attempt, error) {
+	a, err := m.begin(s, l.identity)
+	switch {
+	case l.identity.failed != nil:
+		return nil, l.identity.failed
+	case errors.Is(err, errNotOffered):
+		return nil, nil
+	case err != nil:
+		l.note(m, err)
+		return nil, nil
+	}
+	return a, nil
+}
+
+// note keeps why a mechanism was not begun. Nothing was sent, so that the next one is still the
+// first.
+func (l *login) note(m mechanism, err error) {
+	l.refusal = cmp.Or(l.refusal, &Error{Fault: Cannot, Err: fmt.Errorf("%s: %w", m.name, err)})
+}
+
+// judge decides by the outcome of an attempt whether the log-in goes on with the next mechanism. If
+// not, err is how it ended.
+func (l *login) judge(m mechanism, a *attempt, err error) (goesOn bool, _ error) {
+	if err == nil {
+		return false, nil
+	}
+	sent := a.sent(err)
+	fault := Cannot
+	var reply *pop3.ReplyError
+	switch {
+	case errors.Is(err, pop3.ErrArgument), errors.Is(err, errors.ErrUnsupported):
+		l.note(m, err)
+		return true, nil
+	case errors.Is(err, pop3.ErrCancelled):
+	case errors.As(err, &reply):
+		fault = faultOf(reply, l.client.Capabilities())
+	case l.refused > 0 && !sent: // the first refusal was the server's last word (C0010)
+		return false, l.failure()
+	default:
+		return false, fmt.Errorf("logging in by %s: %w", m.name, err)
+	}
+	l.refusal = &Error{Fault: fault, Err: fmt.Errorf("%s: %w", m.name, err), Sent: sent}
+	l.refused++
+	if sent || l.refused == 2 || reply != nil && reply.Code != "" {
+		return false, l.failure()
+	}
+	return true, nil
+}
+
+// failure is the error of a log-in in which no mechanism succeeded.
+func (l *login) failure() error {
+	if l.refusal == nil {
+		return &Error{Fault: Cannot, Err: l.credentials.nothingInCommon(l.client.Capabilities())}
+	}
+	if l.refusal.Fault == Refused {
+		l.refusal.Credential = l.credentials.newMark(l.identity.secret)
+	}
+	return l.refusal
+}
+
+func isReply(err error) bool {
+	var reply *pop3.ReplyError
+	return errors.As(err, &reply)
+}

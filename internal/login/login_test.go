@@ -1,0 +1,289 @@
+package login_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/popfetch/popfetch/internal/login"
+	"github.com/popfetch/popfetch/internal/poptest"
+)
+
+// TestLogin is the matrix of what servers offer and what accounts allow. The lines are those after
+// CAPA, up to the log-in's end; a run that is not logged in ends with QUIT (C0012).
+func TestLogin(t *testing.T) {
+	t.Parallel()
+	const ok login.Fault = 0
+	for _, test := range []struct {
+		name    string
+		offers  string // capabilities, separated by commas; "": CAPA is refused
+		allowed []login.Mechanism
+		refuse  map[string]string // commands to the server's negative replies
+		lines   string
+		want    login.Fault
+	}{
+		{"C0009/plain first", "SASL LOGIN PLAIN,USER", nil, nil, plainLine, ok},
+		{"C0009/login before user", "SASL LOGIN,USER", nil, nil, loginLines, ok},
+		{"C0009/names without case", "SASL plain", nil, nil, plainLine, ok},
+		{"C0044/USER, then PASS", "USER,SASL CRAM-MD5", nil, nil, userLines, ok},
+		{"C0009/no CAPA", "", nil, nil, userLines, ok},
+		{"C0009/no CAPA, mechanism named", "", []login.Mechanism{login.Plain}, nil, plainLine, ok},
+		{"C0009/user named", "SASL PLAIN LOGIN,USER", []login.Mechanism{login.User}, nil, userLines, ok},
+		{"C0009/login named", "SASL PLAIN LOGIN,USER", []login.Mechanism{login.Login}, nil, loginLines, ok},
+		{"C0009/order as named", "SASL PLAIN LOGIN,USER", []login.Mechanism{login.User, login.Plain}, nil, userLines, ok},
+		{"C0009/EXTERNAL only with a certificate", "SASL EXTERNAL PLAIN", nil, nil, plainLine, ok},
+		{"C0009/nothing in common", "SASL GSSAPI", nil, nil, "", login.Cannot},
+		{"C0009/nothing offered", "UIDL", nil, nil, "", login.Cannot},
+		{"C0009/named one not offered", "SASL LOGIN,USER", []login.Mechanism{login.Plain}, nil, "", login.Cannot},
+		{"V0008/never unnamed", "UIDL,SASL GSSAPI", nil, nil, "", login.Cannot},
+
+		{"C0010/password refused", "USER", nil, map[string]string{"PASS": "no"}, userLines, login.Refused},
+		{"C0010/plain refused", "SASL PLAIN LOGIN,USER", nil, map[string]string{"AUTH PLAIN": "no"}, plainLine, login.Refused},
+		{"C0010/login refused before the password", "SASL LOGIN,USER", nil, map[string]string{"AUTH": "no"}, loginStart + "|" + userLines, ok},
+		{"C0010/two at most", "SASL LOGIN,USER", []login.Mechanism{login.Login, login.User, login.Plain}, map[string]string{"AUTH": "no", "USER": "no"},
+			loginStart + "|USER mrose", login.Refused},
+		{"C0010/code ends it", "SASL LOGIN,USER", nil, map[string]string{"AUTH": "[AUTH] no"}, loginStart, login.Refused},
+		{"C0047/no PASS without USER", "USER", nil, map[string]string{"USER": "[AUTH] who?"}, "USER mrose", login.Refused},
+		{"C0045/name refused", "USER", nil, map[string]string{"USER": "who?"}, "USER mrose", login.Refused},
+		{"C0045/then another mechanism", "USER,SASL PLAIN", []login.Mechanism{login.User, login.Plain}, map[string]string{"USER": "who?"},
+			"USER mrose|" + plainLine, ok},
+
+		{"R3206-1/AUTH", "USER", nil, map[string]string{"PASS": "[AUTH] wrong"}, userLines, login.Refused},
+		{"R3206-1/without case", "USER", nil, map[string]string{"PASS": "[auth] wrong"}, userLines, login.Refused},
+		{"R3206-1/SYS TEMP", "USER", nil, map[string]string{"PASS": "[SYS/TEMP] later"}, userLines, login.Later},
+		{"R3206-1/SYS PERM", "USER", nil, map[string]string{"PASS": "[SYS/PERM] call us"}, userLines, login.Broken},
+		{"R3206-1/no code though announced", "USER,AUTH-RESP-CODE", nil, map[string]string{"PASS": "wrong password"}, userLines, login.Later},
+		{"R3206-1/code inside the text", "USER,AUTH-RESP-CODE", nil, map[string]string{"PASS": "it is [AUTH]"}, userLines, login.Later},
+		{"R2449-6/IN-USE", "USER", nil, map[string]string{"PASS": "[IN-USE] locked"}, userLines, login.Later},
+		{"R2449-6/LOGIN-DELAY", "USER", nil, map[string]string{"PASS": "[LOGIN-DELAY] too soon"}, userLines, login.Later},
+		{"R2449-6/unknown code", "USER", nil, map[string]string{"PASS": "[X-ODD] no"}, userLines, login.Refused},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t)
+			server.Configure(func(c *poptest.Config) {
+				c.Capabilities = nil
+				if test.offers != "" {
+					c.Capabilities = append(strings.Split(test.offers, ","), "UIDL", "TOP", "PIPELINING")
+				}
+				c.Hook = func(_ *poptest.Session, cmd string) poptest.Action {
+					for words, text := range test.refuse {
+						if strings.HasPrefix(cmd, words) {
+							return poptest.Refuse(text)
+						}
+					}
+					return poptest.Action{}
+				}
+			})
+			err := logIn(t, server.Addr(), credentials(test.allowed...))
+			want := "CAPA"
+			if test.lines != "" {
+				want += "|" + test.lines
+			}
+			if test.want == ok {
+				noError(t, err)
+				want += "|STAT"
+			} else {
+				checkFault(t, err, test.want)
+				want += "|QUIT"
+			}
+			if got := strings.Join(commands(t, server, 1), "|"); !strings.HasPrefix(got, want) {
+				t.Errorf("the client sent %q, want %q", got, want)
+			}
+			if got, want := shows(server.Received(), secret), strings.Contains(test.lines, "PASS") || strings.Contains(test.lines, plainLine) || strings.Contains(test.lines, loginLines); got != want {
+				t.Errorf("the password was sent: %v, want %v", got, want)
+			} else if failed := new(login.Error); errors.As(err, &failed) && failed.Sent != want {
+				t.Errorf("Sent = %v, want %v", failed.Sent, want)
+			}
+			server.CheckRules(t)
+		})
+	}
+}
+
+// Where nothing can be tried, the error lists what each side has. Why a mechanism that the server
+// has cannot be used is told instead.
+func TestLogin_why(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		offers []string // nil: CAPA is refused
+		*login.Credentials
+		want string
+	}{
+		{"C0009/unnamed", []string{"SASL GSSAPI \x1b"}, credentials(),
+			`no way to log in that both sides have: the server offers GSSAPI \x1b, the account allows EXTERNAL PLAIN LOGIN USER (see auth)`},
+		{"C0009/named", []string{"SASL PLAIN", "USER"}, credentials(login.Login),
+			`no way to log in that both sides have: the server offers PLAIN USER, the account allows LOGIN (see auth)`},
+		{"C0009/nothing", []string{"UIDL"}, credentials(login.User),
+			`no way to log in that both sides have: the server offers nothing, the account allows USER (see auth)`},
+		{"C0009/one that popfetch does not have", nil, credentials("x-odd"),
+			`no way to log in that both sides have: the server offers USER, the account allows X-ODD (see auth)`},
+		{"R4616-1/NUL", []string{"SASL PLAIN"}, credentialsOf("a\x00b", login.Login, login.Plain),
+			"plain: name or password holds NUL: pop3: not possible as an argument"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t)
+			server.Configure(func(c *poptest.Config) { c.Capabilities = test.offers })
+			err := logIn(t, server.Addr(), test.Credentials)
+			checkFault(t, err, login.Cannot)
+			if fmt.Sprint(err) != test.want {
+				t.Errorf("Login() = %v, want %s", err, test.want)
+			}
+		})
+	}
+}
+
+// What cannot be sent is refused before anything of it is sent: there is no way to smuggle a
+// command in.
+func TestLogin_injection(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, user, secret string
+		mechanism          login.Mechanism
+	}{
+		{"C0003/CR LF in a password", user, "a\r\nDELE 1", login.User},
+		{"C0003/LF in a password", user, "a\nDELE 1", login.User},
+		{"C0003/NUL in a password", user, "a\x00b", login.User},
+		{"C0042/CR LF in a name", "m\r\nDELE 1", secret, login.User},
+		{"C0042/empty name", "", secret, login.User},
+		{"C0042/control octet in a name", "m\x1brose", secret, login.User},
+		{"R2449-7/too long", user, strings.Repeat("x", 300), login.User},
+		{"R4616-1/NUL in a password", user, "a\x00b", login.Plain},
+		{"R4616-1/NUL in a name", "m\x00rose", secret, login.Plain},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t)
+			c := credentialsOf(test.secret, test.mechanism)
+			c.User = test.user
+			checkFault(t, logIn(t, server.Addr(), c), login.Cannot)
+			if got, want := commands(t, server, 1), []string{"CAPA", "UTF8", "QUIT"}; !slices.Equal(got, want) {
+				t.Errorf("the client sent %q, want %q", got, want)
+			}
+			server.CheckRules(t)
+		})
+	}
+}
+
+func TestLogin_apop(t *testing.T) {
+	t.Parallel()
+	apop := credentials(login.Apop)
+	t.Run("V0008/RFC 1939's digest", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t)
+		server.Configure(func(c *poptest.Config) { c.Timestamp = "<1896.697170952@dbc.mtview.ca.us>" })
+		noError(t, logIn(t, server.Addr(), apop))
+		checkCount(t, server, "APOP mrose c4c9334bac560ecc979e58001b3e22fb", 1)
+		if shows(server.Received(), secret) {
+			t.Error("the password was sent")
+		}
+	})
+	for name, timestamp := range map[string]string{
+		"none": "", "no @": "<abc>", "8-bit": "<a\xe9b@c>", "blank": "<a b@c>", "twice": "<a@b> <c@d>", "not closed": "<a@b",
+	} {
+		t.Run("V0008/"+name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t)
+			server.Configure(func(c *poptest.Config) { c.Greeting = "ready " + timestamp })
+			checkFault(t, logIn(t, server.Addr(), apop), login.Cannot)
+			checkCount(t, server, "APOP", 0)
+		})
+	}
+}
+
+// A log-in that the connection does not outlive says nothing of the credentials, unless the reply
+// came first.
+func TestLogin_broken(t *testing.T) {
+	t.Parallel()
+	byUser := credentials(login.User)
+	t.Run("C0010/closed without a reply", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t)
+		hook(server, on("PASS", poptest.Cut(0)))
+		err := logIn(t, server.Addr(), byUser)
+		var failed *login.Error
+		if errors.As(err, &failed) || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("Login() = %v, want io.ErrUnexpectedEOF and no *login.Error", err)
+		}
+		checkCount(t, server, "PASS", 1)
+	})
+	t.Run("C0010/closed behind the reply", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t)
+		hook(server, on("PASS", poptest.Action{Refuse: "wrong", End: poptest.EndByCut, At: poptest.Whole}))
+		server.Configure(without("AUTH-RESP-CODE"))
+		checkFault(t, logIn(t, server.Addr(), byUser), login.Refused)
+	})
+	t.Run("R6856-3/reply text is escaped", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t)
+		hook(server, on("PASS", poptest.Refuse("[AUTH] \x1b[31mred\x07 ünïcode")))
+		text := fmt.Sprint(logIn(t, server.Addr(), byUser))
+		if strings.ContainsAny(text, "\x1b\x07\n") || !strings.Contains(text, "ünïcode") {
+			t.Errorf("the error is %q, want the text in UTF-8 and its control octets escaped", text)
+		}
+		checkCount(t, server, "LANG", 0)
+	})
+	t.Run("R5034-1/bad challenge", func(t *testing.T) {
+		t.Parallel()
+		script := poptest.Dialogue(t, "S: +OK\nC: CAPA\nS: +OK\nS: SASL LOGIN\nS: .\nC: AUTH LOGIN\nS: + no base64!\nC: *\nS: -ERR cancelled\nC: QUIT\nS: +OK\n")
+		err := logIn(t, script.Addr(), credentials())
+		var corrupt base64.CorruptInputError
+		if !errors.As(err, &corrupt) {
+			t.Errorf("Login() = %v, want a base64.CorruptInputError", err)
+		}
+		checkFault(t, err, login.Cannot)
+		script.Wait()
+	})
+	// PLAIN has shown the password by then, so that no other mechanism shows it again.
+	t.Run("C0010/challenged after the password", func(t *testing.T) {
+		t.Parallel()
+		script := poptest.Dialogue(t, "S: +OK\nC: CAPA\nS: +OK\nS: SASL PLAIN\nS: USER\nS: .\nC~ AUTH PLAIN .*\nS: + !!!\nC: *\nS: -ERR cancelled\nC: QUIT\nS: +OK\n")
+		checkFault(t, logIn(t, script.Addr(), credentials()), login.Cannot)
+		script.Wait()
+	})
+	t.Run("C0010/LOGIN refused behind the name, then USER", func(t *testing.T) {
+		t.Parallel()
+		name, _, _ := strings.Cut(strings.TrimPrefix(loginLines, loginStart+"|"), "|")
+		script := poptest.Dialogue(t, "S: +OK\nC: CAPA\nS: +OK\nS: SASL LOGIN\nS: USER\nS: .\nC: AUTH LOGIN\nS: + VXNlcg==\nC: "+name+
+			"\nS: -ERR not here\nC: USER mrose\nS: -ERR nor here\nC: QUIT\nS: +OK\n")
+		err := logIn(t, script.Addr(), credentials())
+		checkFault(t, err, login.Refused)
+		if failed := new(login.Error); errors.As(err, &failed) && failed.Sent {
+			t.Errorf("Login() = %v, and Sent, though only the name was", err)
+		}
+		script.Wait()
+	})
+	t.Run("V0008/no timestamp, then the next one named", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t)
+		server.Configure(func(c *poptest.Config) { c.Greeting = "ready <12>" })
+		noError(t, logIn(t, server.Addr(), credentials(login.Apop, login.User)))
+		checkCount(t, server, "APOP", 0)
+		checkCount(t, server, "PASS", 1)
+	})
+}
+
+// The name goes out octet for octet as it is configured, whatever it looks like (OX-2).
+func TestLogin_name(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"domain/user/alias", "recent:user@example.org", "two words", " lead and trail ", "a\"b'c%d#e", strings.Repeat("n", 200)} {
+		t.Run("C0042/"+name, func(t *testing.T) {
+			t.Parallel()
+			server := poptest.NewServer(t, poptest.Maildrop{User: name, Password: secret})
+			c := credentials(login.User)
+			c.User = name
+			noError(t, logIn(t, server.Addr(), c))
+			if !bytes.Contains(server.Received(), []byte("\r\nUSER "+name+"\r\n")) {
+				t.Errorf("the client sent %q, want USER %s", server.Received(), name)
+			}
+			server.CheckRules(t)
+		})
+	}
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"fmt"
+	"path"
+)
+
+// The limits of the packages in limited, by the last part of their path. Each is the most that is allowed.
+const (
+	mostFiles         = 20
+	mostFileLines     = 350
+	mostFunctionLines = 60
+	mostFields        = 15
+	mostUp            = 9
+)
+
+var limited = map[string]bool{"fetch": true}
+
+// beyond returns a line for each limit that the package breaks.
+func beyond(m measures) []string {
+	if !limited[path.Base(m.path)] {
+		return nil
+	}
+	var broken []string
+	limit := func(got, most int, format string, args ...any) {
+		if got > most {
+			broken = append(broken, fmt.Sprintf("%s, %d allowed", fmt.Sprintf(format, args...), most))
+		}
+	}
+	limit(m.files, mostFiles, "%d files", m.files)
+	limit(m.file.n, mostFileLines, "%s has %d lines", m.file.name, m.file.n)
+	limit(m.function.n, mostFunctionLines, "%s has %d lines", m.function.name, m.function.n)
+	limit(m.fields.n, mostFields, "%s has %d fields", m.fields.name, m.fields.n)
+	limit(len(m.engines), 0, "%d types embed an engine", len(m.engines))
+	limit(len(m.drawing.up), mostUp, "%d arrows between files run back up", len(m.drawing.up))
+	return broken
+}

@@ -1,0 +1,59 @@
+// Package seentest is the suite of tests that every seen.Store passes.
+package seentest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/popfetch/popfetch/seen"
+)
+
+// Harness is what the suite needs of a store.
+type Harness struct {
+	// Open opens the store in a folder, which is empty at first, and has it closed when the test ends. Several may be open at once.
+	Open func(t testing.TB, folder string, tuning seen.Tuning) seen.Store
+	// Inspect returns all that the store in a folder holds of an account, as text, but for Finished.Oldest, which it returns apart.
+	Inspect func(t testing.TB, folder, account string) (known string, oldest int64)
+}
+
+// Run runs the suite.
+func Run(t *testing.T, harness Harness) {
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprint("model/seed ", seed), func(t *testing.T) {
+			runModel(t, harness, rand.New(rand.NewPCG(seed, 1)), 120, seed%2 == 1)
+		})
+	}
+}
+
+// now is when the tests happen.
+var now = time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
+
+// account is the account that the suite uses.
+const account = "work"
+
+func enter(t testing.TB, s seen.Store) seen.Ledger {
+	t.Helper()
+	l, err := s.Enter(t.Context(), account, "pop.example.org:995", "alice")
+	if err != nil {
+		t.Fatalf("Enter() = %v", err)
+	}
+	return l
+}
+
+// recordOf is what a run records for a delivered message.
+func recordOf(e seen.Entry) seen.Record {
+	came := seen.Sum{Octets: e.Octets - 10, SHA256: [32]byte{3, 4, byte(e.Number)}}
+	return seen.Record{Key: e.Key, Kind: seen.Delivered, Listed: e.Octets, Digest: seen.Digest{1, 2, byte(e.Number)}, Came: came,
+		Places: []seen.Place{{Name: fmt.Sprintf("new/%d", e.Number), Sum: came}}, DeliveredAt: now}
+}
+
+// summary is a Diff in one line, for comparison.
+func summary(d seen.Diff) string {
+	var aside []int
+	for _, m := range d.Aside {
+		aside = append(aside, m.Index)
+	}
+	return fmt.Sprintf("new %v, check %v, seen %d, aside %v", d.New, d.Check, d.Seen, aside)
+}

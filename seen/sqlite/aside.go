@@ -1,0 +1,86 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+
+	"github.com/popfetch/popfetch/seen"
+)
+
+// putAside notes an aside in the table aside, or in one of the same columns.
+const putAside = `
+	INSERT INTO %s (account, unique_id, copy, reason, listed, count, since, last, text, told_at)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	ON CONFLICT DO UPDATE SET count = count + excluded.count, listed = excluded.listed, last = excluded.last,
+		text = excluded.text, told_at = iif(excluded.told_at = 0, told_at, excluded.told_at), absent_at = 0,
+		reason = iif(reason = ? AND excluded.reason IN (?, ?), reason, excluded.reason)`
+
+// setAside notes messages that were not delivered.
+func (s *Store) setAside(ctx context.Context, tx *sql.Conn, table string, account int64, asides []seen.Aside) error {
+	query := fmt.Sprintf(putAside, table)
+	now := s.now()
+	for _, a := range asides {
+		if a.Reason == 0 {
+			return fmt.Errorf("unique-id %q is set aside for no reason", a.UniqueID)
+		}
+		if a.Last.IsZero() {
+			a.Last = now
+		}
+		if a.Since.IsZero() {
+			a.Since = a.Last
+		}
+		_, err := tx.ExecContext(ctx, query, account, []byte(a.UniqueID), a.Copy, a.Reason, a.Listed, a.Count,
+			seen.Millis(a.Since), seen.Millis(a.Last), a.Text, seen.Millis(a.ToldAt), seen.Wanted, seen.Refused, seen.Suspect)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Asides reads them all.
+func (l *ledger) Asides(ctx context.Context) (asides []seen.Aside, err error) {
+	err = l.view(ctx, func(q querier) (err error) {
+		asides, err = readAsides(ctx, q, l.id)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading what is set aside: %w", err)
+	}
+	return asides, nil
+}
+
+func readAsides(ctx context.Context, q querier, account int64) ([]seen.Aside, error) {
+	rows, err := q.QueryContext(ctx, `
+		SELECT unique_id, copy, reason, listed, count, since, last, text, told_at, absent_at
+		FROM aside WHERE account = ? ORDER BY unique_id, copy`, account)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []seen.Aside
+	for rows.Next() {
+		var a seen.Aside
+		var since, last, toldAt, absentAt int64
+		err := rows.Scan(&a.UniqueID, &a.Copy, &a.Reason, &a.Listed, &a.Count, &since, &last, &a.Text, &toldAt, &absentAt)
+		if err != nil {
+			return nil, err
+		}
+		a.Since, a.Last, a.ToldAt, a.AbsentAt = seen.FromMillis(since), seen.FromMillis(last), seen.FromMillis(toldAt), seen.FromMillis(absentAt)
+		all = append(all, a)
+	}
+	return all, rows.Err()
+}
+
+// tryAfresh lets what server or target refused, however often, be tried as if it never was.
+func tryAfresh(ctx context.Context, tx *sql.Conn, where string, args []any) (int, error) {
+	result, err := tx.ExecContext(ctx, "UPDATE aside SET reason = ?, count = 0, text = '', told_at = 0"+where+" AND reason IN (?, ?)",
+		slices.Concat([]any{seen.Refused}, args, []any{seen.Refused, seen.Quarantined})...)
+	if err != nil {
+		return 0, err
+	}
+	n, err := result.RowsAffected()
+	return int(n), err
+}

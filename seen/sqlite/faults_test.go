@@ -1,0 +1,260 @@
+package sqlite
+
+import (
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/popfetch/popfetch/seen"
+)
+
+// onShared opens a store as on a file system that other machines may have too.
+func onShared(t *testing.T, dir string) *Store {
+	t.Helper()
+	s, err := openAt(t.Context(), dir, func(string) (place, error) { return place{shared: true, free: math.MaxInt64}, nil })
+	if err != nil {
+		t.Fatalf("Open() = %v", err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("Close() = %v", err)
+		}
+	})
+	return s
+}
+
+// On a network file system there is no write-ahead log, whose index is a memory map; also if the table had one before, on
+// another disk.
+func TestOpen_shared(t *testing.T) {
+	dir := t.TempDir()
+	local, err := Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	account := enter(t, local)
+	listing := listingOf("a", "b")
+	deliverAll(t, account, listing[:1])
+	if err := local.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := onShared(t, dir)
+	var mode string
+	if err := s.write.QueryRowContext(t.Context(), "PRAGMA journal_mode").Scan(&mode); err != nil || mode != "delete" {
+		t.Errorf("journal_mode = %q, %v, want delete", mode, err)
+	}
+	deliverAll(t, enter(t, s), listing[1:])
+	second := onShared(t, dir) // while the first is open
+	wantDiff(t, enter(t, second), listing, "new [], check [], seen 2, aside []")
+	if left, err := filepath.Glob(filepath.Join(dir, "seen.db-[^c]*")); err != nil || len(left) > 0 {
+		t.Errorf("beside the table there is %q, %v, want nothing", left, err)
+	}
+}
+
+// A place without locks is told as that.
+func TestLock_noLocks(t *testing.T) {
+	err := lockFault("/mail/x.lock", syscall.ENOLCK)
+	if !errors.Is(err, syscall.ENOLCK) || !strings.Contains(err.Error(), "state_dir") || !strings.Contains(err.Error(), "/mail/x.lock") {
+		t.Errorf("ENOLCK is told as %q, want its name, the file and state_dir", err)
+	}
+	if err := lockFault("x", syscall.EWOULDBLOCK); !errors.Is(err, seen.ErrLocked) {
+		t.Errorf("EWOULDBLOCK is told as %v, want ErrLocked", err)
+	}
+}
+
+// A table that cannot be written is refused when it is opened, not when the first messages are delivered (behaviour 32).
+func TestOpen_readOnlyDisk(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	account := enter(t, s)
+	listing := listingOf("a")
+	deliverAll(t, account, listing)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	readOnly(t, dir)
+	if s, err := Open(t.Context(), dir); !errors.Is(err, syscall.EROFS) {
+		t.Errorf("Open() = %v, %v, want EROFS", s, err)
+	}
+}
+
+// readOnly mounts a folder over itself so that nothing in it can be changed.
+func readOnly(t *testing.T, dir string) {
+	t.Helper()
+	if err := syscall.Mount(dir, dir, "", syscall.MS_BIND, ""); err != nil {
+		t.Skipf("mounting: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := syscall.Mount("", dir, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The same for a table that is protected by itself, in a folder that can be written.
+func TestOpen_readOnlyFile(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, fileName)
+	readOnly(t, path)
+	if s, err := Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), path+" cannot be written") {
+		t.Errorf("Open() = %v, %v, want an error that says what cannot be written", s, err)
+	}
+}
+
+// A table that was removed, or put into another's place, takes no record: it would be lost.
+func TestCommit_vanished(t *testing.T) {
+	for name, change := range map[string]func(t *testing.T, path string){
+		"removed": func(t *testing.T, path string) {
+			if err := os.Rename(path, path+".away"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"replaced": func(t *testing.T, path string) {
+			content, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(path, path+".away"); err != nil {
+				t.Fatal(err)
+			}
+			write(t, path, content)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t)
+			account := enter(t, s)
+			change(t, s.path)
+			if err := commit(t.Context(), account, recordOf(listingOf("a")[0])); err == nil || !strings.Contains(err.Error(), filepath.Dir(s.path)) {
+				t.Errorf("Commit() = %v, want an error that names the file", err)
+			}
+			if err := account.Ready(t.Context(), 1); err == nil {
+				t.Error("Ready() = nil, want an error")
+			}
+		})
+	}
+}
+
+// Before a message is delivered there must be room for its record.
+func TestReady(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	if err := account.Ready(t.Context(), 1000); err != nil {
+		t.Errorf("Ready() = %v, want nil", err)
+	}
+	s.lookAt = func(string) (place, error) { return place{free: 2 << 20}, nil }
+	if err := account.Ready(t.Context(), 1000); err != nil {
+		t.Errorf("Ready(1000) = %v, want nil", err)
+	}
+	if err := account.Ready(t.Context(), 1025); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), s.dir) {
+		t.Errorf("Ready(1025) = %v, want ENOSPC and the folder's name", err)
+	}
+}
+
+// It is a write that shows whether one can write: a quota is in no statfs.
+func TestReady_writes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "disk")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
+		t.Skipf("mounting a small disk: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	s := openIn(t, dir)
+	account := enter(t, s)
+	if _, err := s.write.ExecContext(t.Context(), "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 4<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("filling the disk: %v", err)
+	}
+	s.lookAt = func(string) (place, error) { return place{free: math.MaxInt64}, nil }
+	if err := account.Ready(t.Context(), 1); err == nil || !strings.Contains(err.Error(), s.path) {
+		t.Errorf("Ready() = %v, want an error that names the file", err)
+	}
+	if err := os.Remove(filepath.Join(dir, "filler")); err != nil {
+		t.Fatal(err)
+	}
+	if err := account.Ready(t.Context(), 1); err != nil {
+		t.Errorf("Ready() with room again = %v, want nil", err)
+	}
+}
+
+// A look at what is not there makes nothing, and knows nothing.
+func TestOpenExisting(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	look, err := OpenExisting(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unknown, err := look.look(t.Context(), "work", "pop.example.org:995", "alice")
+	if err != nil || unknown.id != 0 {
+		t.Fatalf("Look() = %v, %v, want an unknown account", unknown, err)
+	}
+	wantDiff(t, unknown, listingOf("a"), "new [0], check [], seen 0, aside []")
+	if _, err := look.Enter(t.Context(), "work", "pop.example.org:995", "alice"); err == nil {
+		t.Error("Enter() = nil, want an error: nothing is to be written")
+	}
+	if err := look.Close(); err != nil {
+		t.Errorf("Close() = %v", err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the folder was made: %v", err)
+	}
+	s := openIn(t, dir)
+	account := enter(t, s)
+	deliverAll(t, account, listingOf("a"))
+	if look, err = OpenExisting(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	known, err := look.look(t.Context(), "work", "pop.example.org:995", "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantDiff(t, known, listingOf("a", "b"), "new [1], check [], seen 1, aside []")
+	if err := look.Close(); err != nil {
+		t.Errorf("Close() = %v", err)
+	}
+}
+
+// What has been waited for in vain is hardly waited for again by each step of the run that this ends; but what is free by then
+// is had, since something may have been delivered meanwhile.
+func TestVain(t *testing.T) {
+	s := open(t)
+	enter(t, s)
+	letGo := hold(t, s)
+	waiting := openIn(t, s.dir)
+	account := enter(t, waiting)
+	now := time.Now()
+	waiting.vain.Store(&now)
+	if err := account.Ready(t.Context(), 1); !errors.Is(err, seen.ErrBusy) || time.Since(now) > patience/2 {
+		t.Errorf("Ready() = %v after %v, want %v soon", err, time.Since(now), seen.ErrBusy)
+	}
+	if err := letGo(); err != nil {
+		t.Fatal(err)
+	}
+	if err := commit(t.Context(), account, recordOf(listingOf("a")[0])); err != nil || waiting.vain.Load() != nil {
+		t.Errorf("Apply() = %v, want nil, and the wait in vain forgotten", err)
+	}
+}

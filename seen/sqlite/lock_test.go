@@ -1,0 +1,140 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/popfetch/popfetch/seen"
+)
+
+func TestStore_Lock(t *testing.T) {
+	s := open(t)
+	unlock, err := s.Lock("work")
+	if err != nil {
+		t.Fatalf("Lock() = %v", err)
+	}
+	if _, err := s.Lock("work"); !errors.Is(err, seen.ErrLocked) {
+		t.Errorf("Lock() = %v, want %v", err, seen.ErrLocked)
+	}
+	if _, err := openIn(t, s.dir).Lock("work"); !errors.Is(err, seen.ErrLocked) {
+		t.Errorf("Lock() of another store = %v, want %v", err, seen.ErrLocked)
+	}
+	other, err := s.Lock("Work")
+	if err != nil {
+		t.Errorf("Lock() of another account = %v", err)
+	}
+	for range 2 { // a second unlock does nothing
+		if err := errors.Join(unlock(), other()); err != nil {
+			t.Errorf("unlock() = %v", err)
+		}
+	}
+	again, err := s.Lock("work")
+	if err != nil {
+		t.Fatalf("Lock() after unlock = %v", err)
+	}
+	if err := unlock(); err != nil {
+		t.Errorf("unlock() = %v", err)
+	}
+	if _, err := s.Lock("work"); !errors.Is(err, seen.ErrLocked) {
+		t.Errorf("Lock() = %v, want %v: an old unlock must not end a new lock", err, seen.ErrLocked)
+	}
+	if err := again(); err != nil {
+		t.Errorf("unlock() = %v", err)
+	}
+}
+
+// Where a name leads is not for the configuration to choose, and no name is too long for a file.
+func TestStore_Lock_names(t *testing.T) {
+	s := open(t)
+	names := []string{"", ".", "..", "../../etc/passwd", "a/b", "a_b", "a\x00b", "-rf", strings.Repeat("é", 500),
+		strings.Repeat("é", 500) + "e", "alice@pop.example.org"}
+	for _, name := range names {
+		unlock, err := s.Lock(name)
+		if err != nil {
+			t.Errorf("Lock(%q) = %v", name, err)
+			continue
+		}
+		defer unlock() //nolint:errcheck // the lock goes with the process
+	}
+	files, err := filepath.Glob(filepath.Join(s.dir, "account-*.lock"))
+	if err != nil || len(files) != len(names) {
+		t.Errorf("%d lock files, %v, want %d", len(files), err, len(names))
+	}
+}
+
+// A link in place of the lock is not followed, so that nothing elsewhere is made.
+func TestStore_Lock_link(t *testing.T) {
+	s := open(t)
+	elsewhere := filepath.Join(t.TempDir(), "file")
+	if err := os.Symlink(elsewhere, filepath.Join(s.dir, lockName("work"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Lock("work"); err == nil || errors.Is(err, seen.ErrLocked) {
+		t.Errorf("Lock() = %v, want an error", err)
+	}
+	if _, err := os.Lstat(elsewhere); err == nil {
+		t.Error("the link was followed")
+	}
+}
+
+// Who waits for a process that hangs is told so in the end, and what to do; a signal ends the waiting (behaviour 33).
+func TestStore_busy(t *testing.T) {
+	const enough = 200 * time.Millisecond
+	for _, test := range []struct {
+		name string
+		hold func(*testing.T, *Store) (letGo func() error) // as a process does that hangs
+		want func(context.Context, *Store) error
+	}{
+		{"a transaction", hold, func(ctx context.Context, s *Store) error {
+			_, err := s.Enter(ctx, "work", "pop.example.org:995", "alice")
+			return err
+		}},
+		{"opening", func(t *testing.T, s *Store) func() error {
+			letGo, err := flock(t.Context(), filepath.Join(s.dir, "open.lock"), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return letGo
+		}, func(ctx context.Context, s *Store) error {
+			again, err := Open(ctx, s.dir)
+			if err == nil {
+				err = again.Close()
+			}
+			return err
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			hung := open(t)
+			s := openIn(t, hung.dir)
+			letGo := test.hold(t, hung)
+			ctx, cancel := context.WithTimeout(t.Context(), enough)
+			defer cancel()
+			began := time.Now()
+			if err := test.want(ctx, s); !errors.Is(err, seen.ErrBusy) {
+				t.Errorf("error = %v, want %v", err, seen.ErrBusy)
+			}
+			if took := time.Since(began); took > enough+2*time.Second {
+				t.Errorf("it waited for %v, want %v and little more", took, enough)
+			}
+			waiting := make(chan error)
+			go func() { waiting <- test.want(t.Context(), s) }()
+			select {
+			case err := <-waiting:
+				t.Errorf("it did not wait: %v", err)
+			case <-time.After(enough):
+				if err := letGo(); err != nil {
+					t.Fatal(err)
+				}
+				if err := <-waiting; err != nil {
+					t.Errorf("error = %v though the other one let go", err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,32 @@
+package sqlite
+
+import (
+	"math"
+
+	"golang.org/x/sys/unix"
+)
+
+// shared are the file systems that other machines may write to at the same time, or whose memory maps are not to be relied
+// on. unix has no names for the last ones.
+var shared = map[uint32]bool{
+	unix.NFS_SUPER_MAGIC: true, unix.SMB_SUPER_MAGIC: true, unix.CIFS_SUPER_MAGIC: true, unix.SMB2_SUPER_MAGIC: true,
+	unix.FUSE_SUPER_MAGIC: true, unix.V9FS_MAGIC: true, unix.AFS_SUPER_MAGIC: true, unix.AFS_FS_MAGIC: true,
+	unix.CEPH_SUPER_MAGIC: true, unix.CODA_SUPER_MAGIC: true, unix.OCFS2_SUPER_MAGIC: true, unix.NCP_SUPER_MAGIC: true,
+	0x01161970: true, // GFS2
+	0x0bd00bd0: true, // Lustre
+	0x47504653: true, // GPFS
+	0x786f4256: true, // VirtualBox' shared folders
+}
+
+// lookAtPlace tells of what kind the file system of a folder is, and its free octets, the most there can be where it does not say.
+func lookAtPlace(dir string) (place, error) {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(dir, &stat); err != nil {
+		return place{}, err
+	}
+	p := place{shared: shared[uint32(stat.Type)], free: math.MaxInt64}
+	if stat.Blocks > 0 && stat.Bavail < math.MaxInt64/uint64(stat.Bsize) {
+		p.free = int64(stat.Bavail) * stat.Bsize
+	}
+	return p, nil
+}

@@ -1,0 +1,376 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/popfetch/popfetch/seen"
+)
+
+func sameRecords(a, b []seen.Record) bool {
+	return slices.EqualFunc(a, b, func(a, b seen.Record) bool {
+		same := a.DeliveredAt.Equal(b.DeliveredAt) && a.DeletedAt.Equal(b.DeletedAt)
+		for _, r := range []*seen.Record{&a, &b} {
+			r.DeliveredAt, r.DeletedAt, r.AbsentAt = time.Time{}, time.Time{}, time.Time{}
+		}
+		places := slices.Equal(a.Places, b.Places)
+		a.Places, b.Places = nil, nil
+		return same && places && reflect.DeepEqual(a, b)
+	})
+}
+
+func all(t *testing.T, account *ledger) []seen.Record {
+	t.Helper()
+	var records []seen.Record
+	for r, err := range account.All(t.Context()) {
+		if err != nil {
+			t.Fatalf("All() = %v", err)
+		}
+		records = append(records, r)
+	}
+	return records
+}
+
+// Everything that is recorded comes back as it was, in the order of the octets of the unique-ids.
+func TestStore_Commit_roundTrip(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	at := func(name string) []seen.Place { return []seen.Place{{Name: name}} }
+	want := []seen.Record{
+		{Key: seen.Key{UniqueID: "!"}, Kind: seen.Marked, DeliveredAt: now},
+		{Key: seen.Key{UniqueID: "' OR 1=1 --"}, Kind: seen.Delivered, Places: at("new/\xff\x00\n'\""), DeliveredAt: now.Add(time.Millisecond)},
+		{Key: seen.Key{UniqueID: "10"}, Kind: seen.Delivered},
+		{Key: seen.Key{UniqueID: "9"}, Kind: seen.Delivered, Listed: 1 << 40, Came: seen.Sum{Octets: 1<<40 - 1}},
+		{Key: seen.Key{UniqueID: "A"}, Kind: seen.Delivered, Digest: seen.Digest{1}, Came: seen.Sum{SHA256: [32]byte{2}}},
+		{Key: seen.Key{UniqueID: "A", Copy: 1}, Kind: seen.Delivered},
+		{Key: seen.Key{UniqueID: "A", Copy: 10}, Kind: seen.Delivered},
+		{Key: seen.Key{UniqueID: "a"}, Kind: seen.Delivered, DeletedAt: now},
+		{Key: seen.Key{UniqueID: "\x80 \xff"}, Kind: seen.Delivered, Places: at("new/1")},
+		{Key: seen.Key{UniqueID: "é"}, Kind: seen.Delivered},
+	}
+	slices.SortFunc(want, func(a, b seen.Record) int { return a.Key.Compare(b.Key) })
+	backwards := slices.Clone(want)
+	slices.Reverse(backwards)
+	mustCommit(t, account, backwards...)
+	if got := all(t, account); !sameRecords(got, want) {
+		t.Errorf("All() = %+v, want %+v", got, want)
+	}
+	var ids []string
+	for _, r := range want {
+		ids = append(ids, r.UniqueID)
+	}
+	got, err := account.Records(t.Context(), ids)
+	if err != nil || !sameRecords(got, want) {
+		t.Errorf("Records() = %+v, %v, want %+v", got, err, want)
+	}
+	got, err = account.Records(t.Context(), []string{"A", "none", "A"})
+	if err != nil || len(got) != 3 {
+		t.Errorf("Records() = %+v, %v, want the 3 copies of A", got, err)
+	}
+	if got, err := account.Records(t.Context(), nil); err != nil || len(got) != 0 {
+		t.Errorf("Records() of no id = %v, %v, want none", got, err)
+	}
+}
+
+// Any octets may be in a unique-id, also those that separate the fields of a packed row, and many may be asked for at once.
+func TestStore_Diff_anyOctets(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	var ids []string
+	for c := range 256 {
+		ids = append(ids, string([]byte{byte(c)}), fmt.Sprintf("%c%c", c, c), fmt.Sprintf("1 2 3 %d ", c))
+	}
+	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
+	ids = append(ids, string(make([]byte, 1024)))
+	listing := listingOf(ids...)
+	mustDiff(t, account, listing)
+	deliverAll(t, account, listing)
+	want := fmt.Sprintf("new [], check [], seen %d, aside []", len(ids))
+	for cost := range 2 {
+		s.tuning.LookupCost = 1 + 1_000_000*cost
+		wantDiff(t, account, listing, want)
+	}
+	records, err := account.Records(t.Context(), ids)
+	if err != nil || len(records) != len(ids) {
+		t.Errorf("Records() has %d, %v, want %d", len(records), err, len(ids))
+	}
+	n, err := account.Forget(t.Context(), ids...)
+	if err != nil || n != len(ids) {
+		t.Errorf("Forget() = %d, %v, want %d", n, err, len(ids))
+	}
+}
+
+// A row says the same when it is read with many others, whatever its kind.
+func TestRows_anyKind(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	mustCommit(t, account, recordOf(listingOf("a")[0]))
+	for _, kind := range []seen.Kind{0, seen.Delivered, seen.Marked, 3, 4, 9, -1} {
+		if _, err := s.write.ExecContext(t.Context(), "UPDATE seen SET kind = ?", int(kind)); err != nil {
+			t.Fatal(err)
+		}
+		var r, none seen.Row
+		reader := &reader{account: account.id, read: account.view}
+		rows := reader.Of(t.Context(), []string{"a"})
+		if found, err := rows.Next(&r); err != nil || !found {
+			t.Fatalf("Next() = %v, %v, want one record", found, err)
+		}
+		if found, err := rows.Next(&none); err != nil || found {
+			t.Fatalf("Next() = %v, %v, want no other record", found, err)
+		}
+		if r.Kind != kind || r.DeliveredAt != now.UnixMilli() {
+			t.Errorf("of kind %d, delivered at %d: read as of kind %d, delivered at %d", kind, now.UnixMilli(), r.Kind, r.DeliveredAt)
+		}
+	}
+}
+
+func TestStore_Commit_replaces(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	first := recordOf(listingOf("a")[0])
+	first.DeletedAt = now
+	mustCommit(t, account, first)
+	mustSetAside(t, account, seen.Aside{Key: first.Key, Reason: seen.Refused})
+	second := first
+	second.Came.Octets, second.DeletedAt = 7, time.Time{}
+	second.Places = []seen.Place{{Name: "new/other", Sum: second.Came}}
+	mustCommit(t, account, second)
+	if got := all(t, account); !sameRecords(got, []seen.Record{second}) {
+		t.Errorf("All() = %+v, want %+v", got, second)
+	}
+	if asides, err := account.Asides(t.Context()); err != nil || len(asides) != 0 {
+		t.Errorf("Asides() = %v, %v, want none", asides, err)
+	}
+	var details int
+	if err := s.read.QueryRowContext(t.Context(), "SELECT count(*) FROM detail").Scan(&details); err != nil || details != 1 {
+		t.Errorf("%d details, %v, want 1", details, err)
+	}
+}
+
+// A batch is recorded whole or not at all.
+func TestStore_Commit_refused(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	listing := listingOf("a", "b")
+	bad := recordOf(listing[1])
+	bad.Kind = 0
+	if err := commit(t.Context(), account, recordOf(listing[0]), bad); err == nil {
+		t.Error("Commit() of a record without kind = nil, want an error")
+	}
+	if err := commit(t.Context(), &ledger{store: s, id: account.id + 1}, recordOf(listing[0])); err == nil {
+		t.Error("Commit() to an unknown account = nil, want an error")
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := commit(cancelled, account, recordOf(listing[0])); !errors.Is(err, context.Canceled) {
+		t.Errorf("Commit() = %v, want %v", err, context.Canceled)
+	}
+	if err := commit(t.Context(), account); err != nil {
+		t.Errorf("Commit() of nothing = %v", err)
+	}
+	if got := all(t, account); len(got) != 0 {
+		t.Errorf("All() = %+v, want none", got)
+	}
+}
+
+// Equal unique-ids of two accounts are different messages.
+func TestStore_Commit_accounts(t *testing.T) {
+	s := open(t)
+	first := enter(t, s)
+	second := enterAs(t, s, "home", "pop.example.org:995", "bob")
+	listing := listingOf("a")
+	mustCommit(t, first, recordOf(listing[0]))
+	wantDiff(t, second, listing, "new [0], check [], seen 0, aside []")
+	mustFinish(t, second, nil)
+	wantDiff(t, first, listing, "new [], check [], seen 1, aside []")
+}
+
+// Whoever reads all records may write meanwhile, and stop at any time.
+func TestStore_All_whileWriting(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	deliverAll(t, account, listingOf("a", "b", "c"))
+	read := 0
+	for r, err := range account.All(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := account.Forget(t.Context(), r.UniqueID); err != nil {
+			t.Fatalf("Forget() = %v", err)
+		}
+		if read++; read == 2 {
+			break
+		}
+	}
+	if got := all(t, account); len(got) != 1 || got[0].UniqueID != "c" {
+		t.Errorf("All() = %+v, want c", got)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, err := range account.All(cancelled) {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("All() yielded %v, want %v", err, context.Canceled)
+		}
+	}
+}
+
+func TestStore_Forget(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	listing := listingOf("a", "b", "b", "c")
+	mustDiff(t, account, listing)
+	deliverAll(t, account, listing)
+	mustFinish(t, account, listing)
+	n, err := account.Forget(t.Context(), "b", "unknown")
+	if err != nil || n != 2 {
+		t.Errorf("Forget() = %d, %v, want 2", n, err)
+	}
+	d := mustDiff(t, account, listing)
+	if got, want := summary(d), "new [], check [], seen 2, aside [1 2]"; got != want || d.Aside[0].Reason != seen.Wanted {
+		t.Errorf("Diff() = %s, reason %v, want %s, Wanted", got, d.Aside, want)
+	}
+	mustSetAside(t, account, seen.Aside{Key: listing[1].Key, Reason: seen.Refused, Count: 1, Text: "451 later"})
+	asides, err := account.Asides(t.Context())
+	if err != nil || len(asides) != 2 || asides[0].Reason != seen.Wanted || asides[0].Count != 1 || asides[0].Text != "451 later" {
+		t.Errorf("Asides() = %+v, %v, want it wanted still, and refused once", asides, err)
+	}
+	if n, err = account.Forget(t.Context()); err != nil || n != 2 {
+		t.Errorf("Forget() = %d, %v, want 2", n, err)
+	}
+	wantDiff(t, account, listing, "new [], check [], seen 0, aside [0 1 2 3]")
+	deliverAll(t, account, listing)
+	wantDiff(t, account, listing, "new [], check [], seen 4, aside []")
+}
+
+// What was refused or quarantined is tried as if it never was: when the operator says so, and when the account gets another
+// maildrop, whose unique-ids mean other messages.
+func TestStore_quarantine(t *testing.T) {
+	listing := listingOf("a", "b", "c")
+	begin := func(t *testing.T) (*Store, *ledger) {
+		s := open(t)
+		account := enter(t, s)
+		mustDiff(t, account, listing)
+		mustSetAside(t, account,
+			seen.Aside{Key: listing[0].Key, Reason: seen.Quarantined, Listed: 1000, Count: 5, Text: "no", ToldAt: now},
+			seen.Aside{Key: listing[1].Key, Reason: seen.Refused, Listed: 1000, Count: 2, Text: "no", ToldAt: now},
+			seen.Aside{Key: listing[2].Key, Reason: seen.TooLarge, Listed: 1000})
+		wantDiff(t, account, listing, "new [], check [], seen 0, aside [0 1 2]")
+		return s, account
+	}
+	afresh := func(t *testing.T, account *ledger, want ...seen.Reason) {
+		t.Helper()
+		for i, m := range mustDiff(t, account, listing).Aside {
+			if fresh := m.Count == 0 && m.Text == "" && m.ToldAt.IsZero(); m.Reason != want[i] || !fresh {
+				t.Errorf("%s is %+v, want reason %v, never refused", m.UniqueID, m.Aside, want[i])
+			}
+		}
+	}
+	t.Run("forgotten", func(t *testing.T) {
+		_, account := begin(t)
+		for _, test := range []struct {
+			ids  []string
+			want int
+		}{{[]string{"a"}, 1}, {[]string{"c"}, 0}, {nil, 2}} {
+			if n, err := account.Forget(t.Context(), test.ids...); err != nil || n != test.want {
+				t.Errorf("Forget(%q) = %d, %v, want %d", test.ids, n, err, test.want)
+			}
+		}
+		afresh(t, account, seen.Refused, seen.Refused, seen.TooLarge)
+	})
+	t.Run("another maildrop", func(t *testing.T) {
+		s, account := begin(t)
+		if a := enterAs(t, s, "work", "pop.example.net:995", "alice"); a.id != account.id {
+			t.Fatalf("Enter() = %+v", a)
+		}
+		afresh(t, account, seen.Refused, seen.Refused, seen.TooLarge)
+	})
+	t.Run("C0040/another message has the unique-id", func(t *testing.T) {
+		_, account := begin(t)
+		listing := listingOf("a", "b", "c")
+		for i := range listing {
+			listing[i].Octets = 5000
+		}
+		wantDiff(t, account, listing, "new [0], check [], seen 0, aside [1 2]")
+	})
+}
+
+func TestStore_SetAside(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	key := seen.Key{UniqueID: "a"}
+	steps := []struct{ set, want seen.Aside }{
+		{seen.Aside{Key: key, Reason: seen.Refused, Listed: 5, Count: 1, Last: now, Text: "first", ToldAt: now},
+			seen.Aside{Key: key, Reason: seen.Refused, Listed: 5, Count: 1, Since: now, Last: now, Text: "first", ToldAt: now}},
+		{seen.Aside{Key: key, Reason: seen.Refused, Listed: 5, Count: 1, Last: now.Add(time.Hour), Text: "second", ToldAt: now.Add(time.Hour)},
+			seen.Aside{Key: key, Reason: seen.Refused, Listed: 5, Count: 2, Since: now, Last: now.Add(time.Hour), Text: "second", ToldAt: now.Add(time.Hour)}},
+		{seen.Aside{Key: key, Reason: seen.Refused, Listed: 5, Last: now.Add(time.Hour), Text: "for now"}, // it counts for nothing
+			seen.Aside{Key: key, Reason: seen.Refused, Listed: 5, Count: 2, Since: now, Last: now.Add(time.Hour), Text: "for now", ToldAt: now.Add(time.Hour)}},
+		{seen.Aside{Key: key, Reason: seen.TooLarge, Listed: 6},
+			seen.Aside{Key: key, Reason: seen.TooLarge, Listed: 6, Count: 2, Since: now, Last: now, ToldAt: now.Add(time.Hour)}},
+	}
+	for _, step := range steps {
+		mustSetAside(t, account, step.set)
+		asides, err := account.Asides(t.Context())
+		if err != nil || len(asides) != 1 {
+			t.Fatalf("Asides() = %+v, %v, want one", asides, err)
+		}
+		got := asides[0]
+		if !got.Since.Equal(step.want.Since) || !got.Last.Equal(step.want.Last) || !got.ToldAt.Equal(step.want.ToldAt) {
+			t.Errorf("since %v, last %v, told %v, want %v, %v, %v", got.Since, got.Last, got.ToldAt, step.want.Since, step.want.Last, step.want.ToldAt)
+		}
+		got.Since, got.Last, got.ToldAt = step.want.Since, step.want.Last, step.want.ToldAt
+		if got != step.want {
+			t.Errorf("Asides() = %+v, want %+v", got, step.want)
+		}
+	}
+	if err := account.Apply(t.Context(), seen.Changes{Asides: []seen.Aside{{Key: key}}}); err == nil {
+		t.Error("Apply() without a reason = nil, want an error")
+	}
+	if err := account.Apply(t.Context(), seen.Changes{}); err != nil {
+		t.Errorf("Apply() of nothing = %v", err)
+	}
+	mustFinish(t, account, nil)
+	if asides, err := account.Asides(t.Context()); err != nil || len(asides) != 1 || !asides[0].AbsentAt.Equal(now) {
+		t.Errorf("Asides() of what is not listed any more = %v, %v, want one absent at %v", asides, err, now)
+	}
+}
+
+// Records are added many at a time; where one of a group replaces an older one, all are right, and counted right.
+func TestStore_Commit_manyAndSomeAgain(t *testing.T) {
+	s := open(t)
+	account := enter(t, s)
+	ids := make([]string, 2*rowsAtOnce+3)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("id-%03d", i)
+	}
+	listing := listingOf(ids...)
+	mustDiff(t, account, listing)
+	old := []int{0, rowsAtOnce + 1, 2*rowsAtOnce + 2}
+	for _, i := range old {
+		r := recordOf(listing[i])
+		r.Places[0].Name, r.DeletedAt = "new/old", now
+		mustCommit(t, account, r)
+	}
+	deliverAll(t, account, listing)
+	records, err := account.Records(t.Context(), ids)
+	if err != nil || len(records) != len(ids) {
+		t.Fatalf("Records() = %d of them, %v, want %d", len(records), err, len(ids))
+	}
+	for i, r := range records {
+		if want := recordOf(listing[i]); !sameRecords([]seen.Record{r}, []seen.Record{want}) {
+			t.Errorf("record %d = %v, want %v", i, r, want)
+		}
+	}
+	if a, err := look(t, s, "work", "pop.example.org:995", "alice"); err != nil || a.Records != len(ids) {
+		t.Errorf("Lookup() = %+v, %v, want %d records", a, err, len(ids))
+	}
+	var details int
+	if err := s.read.QueryRowContext(t.Context(), "SELECT count(*) FROM detail").Scan(&details); err != nil || details != len(ids) {
+		t.Errorf("%d details, %v, want %d", details, err, len(ids))
+	}
+}
