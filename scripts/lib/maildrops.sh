@@ -60,23 +60,26 @@ anew() {
 anew_but_state() {
 	anew
 	configure "$1"
-	[[ $1 != popfetch ]] || "$work/popfetch" seen forget nobody --all --config "$home/config" >/dev/null 2>&1 || true
+	[[ -z $(popfetch_of "$1") ]] || "$(popfetch_of "$1")" seen forget nobody --all --config "$home/config" >/dev/null 2>&1 || true
 }
 
 # meet PROGRAM keeps the state of a popfetch that has found the maildrop empty once: it has a seen-table, and has met the server.
 meet() {
-	home=$place/met
-	rm -rf "$home"
-	mkdir -p "$home"
-	configure "$1"
-	"start_$1"
-	"${command[@]}"
+	local program
+	for program in $(contenders "$1"); do
+		home=$place/met-$program
+		rm -rf "$home"
+		mkdir -p "$home"
+		configure "$program"
+		"start_$program"
+		"${command[@]}"
+	done
 }
 
 # anew_but_met is anew for one that has met the server, as from the second run of one's life on.
 anew_but_met() {
 	anew
-	[[ $1 != popfetch ]] || cp -a "$place/met/state" "$home"
+	[[ -z $(popfetch_of "$1") ]] || cp -a "$place/met-$1/state" "$home"
 }
 
 # met_and_refill puts back what a run has deleted.
@@ -126,7 +129,7 @@ remembered_again() {
 	rm -rf "$home"
 	cp -a "$home.seen" "$home"
 	# A copied table is looked through for damage by whoever opens it first.
-	[[ $1 != popfetch ]] || "$work/popfetch" seen list "$user" --config "$home/config" >/dev/null
+	[[ -z $(popfetch_of "$1") ]] || "$(popfetch_of "$1")" seen list "$user" --config "$home/config" >/dev/null
 	touch "$home/seen.$seen"
 }
 
@@ -174,6 +177,10 @@ config_many_popfetch() {
 
 start_many_popfetch() { start_popfetch; }
 
+config_many_earlier() { config_many_popfetch; }
+
+start_many_earlier() { start_earlier; }
+
 config_many_mpop() {
 	local user
 	printf 'defaults\nhost 127.0.0.1\nport %s\npassword tanstaaf\nauth plain\nkeep on\nreceived_header off\ntls off\n' "$port"
@@ -204,7 +211,7 @@ start_many_fdm() { start_fdm; }
 many_met() {
 	rm -rf "$home"
 	mkdir -p "$home/Maildir"
-	[[ $1 != many_popfetch ]] || cp -a "$place/met/state" "$home"
+	[[ -z $(popfetch_of "$1") ]] || cp -a "$place/met-$1/state" "$home"
 }
 
 many_came() { (($(find "$home/Maildir" -type f | wc -l) == messages)) || die "$1 did not deliver what the server has"; }

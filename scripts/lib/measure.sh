@@ -23,6 +23,8 @@ head_row() {
 measure() {
 	local case=$1 round program
 	shift
+	# shellcheck disable=SC2046
+	set -- $(contenders "$@")
 	local -A walls=() cpus=() servers=() memories=() ratios=()
 	for ((round = 0; round < rounds; round++)); do
 		local mine=''

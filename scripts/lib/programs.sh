@@ -34,7 +34,25 @@ END
 	printf '%s\n' "$extra"
 }
 
+config_earlier() { config_popfetch; }
+
+# popfetch_of PROGRAM prints which popfetch a program is, nothing for its neighbours.
+popfetch_of() {
+	case $1 in
+	popfetch | many_popfetch) echo "$work/popfetch" ;;
+	earlier | many_earlier) echo "$work/earlier" ;;
+	esac
+}
+
+# contenders PROGRAM... prints the programs that are measured: with an earlier popfetch, just that one and popfetch.
+contenders() {
+	[[ -z $earlier ]] || set -- "$1" "${1/popfetch/earlier}"
+	echo "$@"
+}
+
 start_popfetch() { command=("$work/popfetch" --config "$home/config" --once --quiet); }
+
+start_earlier() { command=("$work/earlier" --config "$home/config" --once --quiet); }
 
 config_mpop() {
 	cat <<END
@@ -117,7 +135,11 @@ END
 start_getmail() { command=(env TMPDIR="$home" getmail --getmaildir="$home" --rcfile="$home/config" --quiet); }
 
 # remember_PROGRAM COUNT writes down that it has seen the messages 1 to COUNT of listserver.
-remember_popfetch() { "$work/popfetch" seen mark --all "$user" --config "$home/config" >/dev/null; }
+remember_popfetch() { remember_by "$work/popfetch"; }
+
+remember_earlier() { remember_by "$work/earlier"; }
+
+remember_by() { "$1" seen mark --all "$user" --config "$home/config" >/dev/null; }
 
 remember_mpop() {
 	{
