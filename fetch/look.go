@@ -46,7 +46,7 @@ func (r *Runner) Check(ctx context.Context, account *Account) (*Survey, error) {
 	return r.look(ctx, account, checking)
 }
 
-// look goes through the phases of a run up to its plan, over a ledger that keeps nothing of it.
+// look goes through the phases of a run up to its plan, over a ledger that drops what is written.
 func (r *Runner) look(ctx context.Context, account *Account, purpose purpose) (*Survey, error) {
 	leave, err := r.enter(ctx)
 	if err != nil {

@@ -10,14 +10,13 @@ import (
 
 // run is one run of one account, and what it carries from session to session.
 //
-// A session goes through these phases, each in a file of its own:
+// A session goes through these phases:
 //
 //	open → list → examine → plan → transfer → remove → quit
 //
-// What is learnt of a message is noted in its item (maildrop.go) before anything is decided, and
-// decisions (judge.go, plan.go) do no input or output. A run writes to the ledger while it examines
-// (what the target or other unique-ids show to be known already, part by part), after each batch of
-// messages that is durable at the target, and once QUIT is answered.
+// A run learns something of a message and notes it in the message's item (maildrop.go). Then it
+// decides, without input or output (judge.go, plan.go). It writes to the ledger while it examines, for
+// each batch that is durable at the target, and after QUIT. ARCHITECTURE.md lists all that it writes.
 type run struct {
 	job     *job
 	store   seen.Store
@@ -26,8 +25,8 @@ type run struct {
 	history *history
 }
 
-// do is the way of one account. Its lock is held until the run has told how it ended and kept what
-// was told.
+// do runs the account. It holds the account's lock until it has told how the run ended, and has kept
+// what was told.
 func (r *run) do() Result {
 	r.job.event(Event{Kind: Started})
 	unlock, err := r.store.Lock(r.job.account.stateName())
@@ -78,7 +77,7 @@ func (r *run) locked() (err error) {
 // account.
 func (r *run) prepare() error {
 	a, known := r.job.account, r.job.ledger.Account()
-	oneShot := strings.Contains(known.Twin, " ") // made of options; its records belong to another target
+	oneShot := strings.Contains(known.Twin, " ") // only accounts that are made of options have blanks in their names
 	if known.Twin != "" && !oneShot && a.State == "" && !slices.Contains(a.Shared, known.Twin) {
 		r.job.warn(CodeRenamedAccount, "nothing is known of this account, but account %q has the same server and user; if this is that account renamed, stop and run: popfetch seen rename %s %s",
 			known.Twin, known.Twin, a.Name)
@@ -116,7 +115,7 @@ func (r *run) phases(s *session) error {
 		return s.leave(err)
 	}
 	deleted, err := s.remove()
-	quitErr := s.quit(deleted) // also after an error: what was marked by DELE is to be stamped
+	quitErr := s.quit(deleted) // also after an error: QUIT carries out the DELEs that were accepted
 	if err := cmp.Or(err, quitErr); err != nil {
 		return err
 	}
@@ -153,8 +152,8 @@ func (s *session) examine() error {
 	return s.leaveOutOld()
 }
 
-// carryOut does what the plan says, but for the deletions. noRoom says that the target had no space
-// for some messages; what it has taken may be deleted all the same.
+// carryOut does what the plan says, except for the deletions. The error noRoom says that the target
+// had no space for some messages. The other messages are delivered, and may be deleted.
 func (r *run) carryOut(s *session, p *plan) (noRoom, err error) {
 	if err := s.hintOfStrangers(p, r.store); err != nil {
 		return nil, err
@@ -177,7 +176,7 @@ func (r *run) carryOut(s *session, p *plan) (noRoom, err error) {
 	return newTransfer(s, o, p.retrieve).run()
 }
 
-// beginNotices tells what earlier runs have told.
+// beginNotices hands over what earlier runs have told a person.
 func (r *run) beginNotices() {
 	if r.notices != nil && r.memory != nil {
 		r.notices.Begin(r.job.account.Name, told(r.memory.standing))

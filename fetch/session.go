@@ -225,8 +225,8 @@ func (s *session) sayQuit() (said bool, err error) {
 	return true, nil
 }
 
-// finish tells the ledger what the maildrop holds now. A run that was stopped does it too: the
-// listing was complete.
+// finish tells the ledger what the maildrop holds now. A run that was stopped while it deleted does
+// so too, because the listing was complete.
 func (s *session) finish(deleted []*item) error {
 	limit := recordTimeout + time.Duration(len(s.drop.listing))*finishTimeout
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.job.hard), limit)

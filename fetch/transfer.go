@@ -23,7 +23,7 @@ type transfer struct {
 	open    *batch  // being filled, or nil
 	content content.Content
 	buffer  []byte
-	gap     bool // one of the replies before, which all were due at once, was negative
+	gap     bool // a reply was negative, and the replies that were due together with it are not all read
 	// unconfirmed says that the last message of the open batch is whole only if the next reply is
 	// one.
 	unconfirmed bool
@@ -84,7 +84,7 @@ func (t *transfer) read() error {
 	}
 	defer func() { t.session.idle = nil }()
 	for len(t.queue) > 0 && !t.ended() {
-		busy := t.room.busy() // before the look at what room is left: what is being committed gives its own back
+		busy := t.room.busy() // asked first, because a commit that ends meanwhile makes room
 		if !t.hasRoom(t.queue[0]) {
 			t.handOver()
 			if !busy {
@@ -103,8 +103,8 @@ func (t *transfer) read() error {
 	return nil
 }
 
-// source is what Retr asks for next. It ends when there is no room, before and behind what comes
-// alone, and when the asking is ended.
+// source yields the messages that Retr asks for next. It ends when there is no room, before and after
+// a message that must come alone, and when the asking is ended.
 func (t *transfer) source(yield func(int, int64) bool) {
 	for len(t.queue) > 0 && !t.ended() && t.hasRoom(t.queue[0]) {
 		it := t.queue[0]
@@ -167,7 +167,7 @@ func (t *transfer) keepAliveUntil(done <-chan struct{}) error {
 // receive takes one reply to RETR. Its error ends the session; what is wrong with one message does
 // not.
 func (t *transfer) receive(m *pop3.Message, err error) error {
-	if err != nil && !isReply(err) { // also after the last message, where octets follow that nobody asked for
+	if err != nil && !isReply(err) { // perhaps after the last message: octets came that nobody asked for
 		return t.lose(err)
 	}
 	t.unconfirmed = false
