@@ -87,8 +87,8 @@ func (e *Error) Error() string { return fmt.Sprintf("%s: %s: %v", e.Account, e.P
 func (e *Error) Unwrap() error { return e.Err }
 
 // Code names what a warning or an error is about. It stays the same from version to version and as
-// long as the trouble lasts: it holds no address, no number that changes from run to run, and nothing
-// that a server says.
+// long as the trouble lasts: it holds no address, no number that changes from run to run, and
+// nothing that a server says.
 type Code string
 
 // CodeHeld is the code of a run that came too early for the server.
@@ -116,23 +116,24 @@ const (
 	CodeUnusable         Code = "unusable"             // messages are listed in a way that nothing can be done with them
 )
 
-// Told is what a person was told and lasts, in the words of a Notices, and since when. The zero value
-// is nothing.
+// Told is what a person was told and lasts, in the words of a Notices, and since when. The zero
+// value is nothing.
 type Told struct {
 	Lines string
 	At    time.Time
 }
 
-// Notices decides what a person is told, and how often, of what lasts from run to run. A Runner keeps
-// what Notices wants to know later. The calls for one account come one at a time, those for several
-// accounts do not.
+// Notices decides what a person is told, and how often, of what lasts from run to run. A Runner
+// keeps what Notices wants to know later. The calls for one account come one at a time, those for
+// several accounts do not.
 type Notices interface {
-	// Begin hands over what earlier runs left. It comes before the first event of a run that may be a
-	// repetition. A run that cannot read what was left has no Begin.
+	// Begin hands over what earlier runs left. It comes before the first event of a run that may be
+	// a repetition. A run that cannot read what was left has no Begin.
 	Begin(account string, told Told)
-	// End returns what later runs are to know. It comes after the Finished event, within the change of
-	// the account's standing, and under the account's lock if the run has it. before is what is kept
-	// now: a run that did not get the lock may have changed it since Begin. It may be called twice.
+	// End returns what later runs are to know. It comes after the Finished event, within the change
+	// of the account's standing, and under the account's lock if the run has it. before is what is
+	// kept now: a run that did not get the lock may have changed it since Begin. It may be called
+	// twice.
 	End(account string, before Told) Told
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// Survey is what a look at an account has shown. Nothing was retrieved, changed or recorded, but
-// for what the log-in came to.
+// Survey is what a look at an account has shown. A look delivers, deletes and records nothing. It
+// keeps what the log-in came to, and it may retrieve messages to identify them.
 type Survey struct {
 	Account      string
 	Greeting     string
@@ -143,8 +143,8 @@ func entries(items []*item) []seen.Entry {
 	return all
 }
 
-// foresee returns what the run that p is for would delete: what may be deleted now, and what it
-// would have delivered by then.
+// foresee returns the messages that a run with this plan would delete: those that may be deleted
+// now, and those that it would have delivered by then.
 func (s *session) foresee(p *plan) ([]seen.Entry, error) {
 	policy := s.job.account.Delete
 	if !policy.Enabled {
@@ -166,9 +166,9 @@ func (s *session) foresee(p *plan) ([]seen.Entry, error) {
 	return entries(slices.Compact(chosen)), nil
 }
 
-// readOnly passes on what a look reads of a ledger, and drops what a look would write. The account's
-// standing is the exception: a refused log-in counts, whoever tried it. It spells every method out,
-// so that a new one does not write by mistake.
+// readOnly passes on what a look reads of a ledger, and drops what a look would write. The
+// account's standing is the exception: a refused log-in counts, whoever tried it. It spells every
+// method out, so that a new one does not write by mistake.
 type readOnly struct{ ledger seen.Ledger }
 
 func (r readOnly) Account() seen.Account { return r.ledger.Account() }

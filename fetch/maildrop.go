@@ -8,8 +8,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// maxLikely bounds how many Likely messages (see seen.Diff) are compared with their records. More of
-// them are believed: a whole maildrop was hidden for a while, or has one unique-id for all.
+// maxLikely bounds how many Likely messages (see seen.Diff) are compared with their records. More
+// of them are believed: a whole maildrop was hidden for a while, or has one unique-id for all.
 const maxLikely = 1000
 
 // fate is what is to become of a listed message, as far as is known.
@@ -220,8 +220,8 @@ func byID(part []*item) iter.Seq[[]*item] {
 	}
 }
 
-// doubtful returns the unique-ids whose headers prove nothing: another message with this id may have
-// the header of a delivered one. Either a copy was set aside, or the id is made of the header.
+// doubtful returns the unique-ids whose headers prove nothing: another message with this id may
+// have the header of a delivered one. Either a copy was set aside, or the id is made of the header.
 func (d *maildrop) doubtful() map[string]bool {
 	type sized struct {
 		id     string
@@ -234,7 +234,8 @@ func (d *maildrop) doubtful() map[string]bool {
 	}
 	ids := make(map[string]bool)
 	for key, a := range d.asides {
-		// A copy that shows no change can only be the one that was set aside if their octets are equal.
+		// A copy that shows no change can only be the one that was set aside if their octets are
+		// equal.
 		if !unchanged[key.UniqueID] || sizes[sized{key.UniqueID, a.Listed}] {
 			ids[key.UniqueID] = true
 		}
@@ -287,16 +288,16 @@ func (d *maildrop) left(deleted int) []seen.Entry {
 	return left
 }
 
-// exposed reports whether the server has sent octets of a message that is not recorded. A server that
-// announces EXPIRE 0 may remove such a message at QUIT (R2449-5).
+// exposed reports whether the server has sent octets of a message that is not recorded. A server
+// that announces EXPIRE 0 may remove such a message at QUIT (R2449-5).
 func (d *maildrop) exposed() bool {
 	return slices.ContainsFunc(d.items, func(it item) bool {
 		return (it.shown || d.shown) && it.fate != isSeen && it.fate != isRecorded
 	})
 }
 
-// twin is a delivered message whose octets are known. Several listed messages may turn out to be this
-// message; the first that does takes it.
+// twin is a delivered message whose octets are known. Several listed messages may turn out to be
+// this message; the first that does takes it.
 type twin struct {
 	places []seen.Place
 	at     time.Time // of its delivery; zero: unknown

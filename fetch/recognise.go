@@ -86,8 +86,8 @@ type foundFile struct {
 	seen.Record
 }
 
-// judgeFound compares messages with the files that bear their tokens. A file is the listed message only
-// if their header digests are equal; then it is recorded.
+// judgeFound compares messages with the files that bear their tokens. A file is the listed message
+// only if their header digests are equal; then it is recorded.
 func (s *session) judgeFound(items []*item, places map[deliver.Token][]string) error {
 	if err := s.askDigests(items); err != nil {
 		return err

@@ -15,8 +15,9 @@ import (
 //	open → list → examine → plan → transfer → remove → quit
 //
 // A run learns something of a message and notes it in the message's item (maildrop.go). Then it
-// decides, without input or output (judge.go, plan.go). It writes to the ledger while it examines, for
-// each batch that is durable at the target, and after QUIT. ARCHITECTURE.md lists all that it writes.
+// decides, without input or output (judge.go, plan.go). It writes to the ledger while it examines,
+// for each batch that is durable at the target, and after QUIT. ARCHITECTURE.md lists all that it
+// writes.
 type run struct {
 	job     *job
 	store   seen.Store
@@ -25,8 +26,8 @@ type run struct {
 	history *history
 }
 
-// do runs the account. It holds the account's lock until it has told how the run ended, and has kept
-// what was told.
+// do runs the account. It holds the account's lock until it has told how the run ended, and has
+// kept what was told.
 func (r *run) do() Result {
 	r.job.event(Event{Kind: Started})
 	unlock, err := r.store.Lock(r.job.account.stateName())
@@ -43,9 +44,9 @@ func (r *run) do() Result {
 	return result
 }
 
-// locked does the run under its lock. One session does it, unless what the server says cannot be
-// believed any more, because a message is suspect or because pipelining has got it out of step.
-// Then a further session goes on.
+// locked does the run while the account is locked. Usually one session is enough. If a message may
+// be cut, or pipelining got the session out of step, the server's replies cannot be believed any
+// more; then a further session goes on.
 func (r *run) locked() (err error) {
 	r.job.ledger, err = r.store.Enter(r.job.soft, r.job.account.stateName(), r.job.account.Server, r.job.account.User)
 	if err != nil {
@@ -136,9 +137,9 @@ func (s *session) study() (*plan, error) {
 	return makePlan(s.drop, &s.job.account.Policy, s.history), nil
 }
 
-// examine finds out what the listed messages are whose unique-id alone does not tell: those that
-// the ledger doubts, those that are due for deletion, and new ones that were delivered before under
-// another unique-id, or without a record.
+// examine identifies the messages that their unique-id alone does not identify. These are messages
+// that the ledger doubts, messages that are due for deletion, and new ones. A new message may have
+// been delivered before, under another unique-id or without a record.
 func (s *session) examine() error {
 	if err := s.judgeRecorded(); err != nil {
 		return err
@@ -185,8 +186,8 @@ func (r *run) beginNotices() {
 
 func told(st seen.Standing) Told { return Told{Lines: st.Told, At: st.ToldAt} }
 
-// remind is beginNotices for a run that does not come to its lock. Where it fails everything is
-// told, which is the better mistake.
+// remind is beginNotices for a run that does not get the account's lock. If the ledger cannot be
+// read, everything is told again, which is better than silence.
 func (r *run) remind() {
 	ledger, err := r.store.Look(r.job.soft, r.job.account.stateName(), r.job.account.Server, r.job.account.User)
 	if err != nil {
@@ -197,8 +198,8 @@ func (r *run) remind() {
 	r.beginNotices()
 }
 
-// finished tells how the run ended, and keeps what was told for the runs to come. What cannot be
-// kept is told again.
+// finished tells how the run ended, and keeps what was told for later runs. If that cannot be kept,
+// later runs tell it again.
 func (r *run) finished(err error) Result {
 	r.job.result.Err = err
 	if r.memory != nil {

@@ -242,10 +242,10 @@ func (s *session) finish(deleted []*item) error {
 	return s.job.ledger.Finish(ctx, diff, s.drop.left(len(deleted)), keys, s.job.now())
 }
 
-// leave ends a session that has met err, and returns err. It says QUIT where the session is in
-// step, so that the server frees the maildrop at once. What was marked by DELE is safe by then, so
-// QUIT may carry it out; the records stay unstamped, and the next listing tells what became of the
-// messages.
+// leave ends a session that has met err, and returns err. If the session is in step it sends QUIT,
+// so that the server frees the maildrop at once. Messages that were marked by DELE are safe by
+// then, so QUIT may carry the deletions out. Their records are not stamped; the next listing shows
+// what became of them.
 func (s *session) leave(err error) error {
 	var suspect *suspectError
 	if errors.As(err, &suspect) || s.expires && s.drop.exposed() {

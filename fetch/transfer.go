@@ -103,8 +103,8 @@ func (t *transfer) read() error {
 	return nil
 }
 
-// source yields the messages that Retr asks for next. It ends when there is no room, before and after
-// a message that must come alone, and when the asking is ended.
+// source yields the messages that Retr asks for next. It ends when there is no room, before and
+// after a message that must come alone, and when the asking is ended.
 func (t *transfer) source(yield func(int, int64) bool) {
 	for len(t.queue) > 0 && !t.ended() && t.hasRoom(t.queue[0]) {
 		it := t.queue[0]
