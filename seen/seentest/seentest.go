@@ -16,6 +16,8 @@ type Harness struct {
 	Open func(t testing.TB, folder string, tuning seen.Tuning) seen.Store
 	// Inspect returns all that the store in a folder holds of an account, as text, but for Finished.Oldest, which it returns apart.
 	Inspect func(t testing.TB, folder, account string) (known string, oldest int64)
+	// Many is more rows than the store writes in one transaction.
+	Many int
 }
 
 // Run runs the suite.
@@ -25,6 +27,12 @@ func Run(t *testing.T, harness Harness) {
 			runModel(t, harness, rand.New(rand.NewPCG(seed, 1)), 120, seed%2 == 1)
 		})
 	}
+	for _, n := range []int{2, harness.Many} {
+		t.Run(fmt.Sprint("apply/", n), func(t *testing.T) { runApply(t, harness, n) })
+		t.Run(fmt.Sprint("apply refused/", n), func(t *testing.T) { runApplyRefused(t, harness, n) })
+	}
+	t.Run("apply cancelled", func(t *testing.T) { runApplyCancelled(t, harness) })
+	t.Run("places", func(t *testing.T) { runPlaces(t, harness) })
 }
 
 // now is when the tests happen.

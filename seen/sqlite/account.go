@@ -19,12 +19,24 @@ func (s *Store) Look(ctx context.Context, name, server, user string) (seen.Ledge
 }
 
 func (s *Store) look(ctx context.Context, name, server, user string) (*ledger, error) {
-	l := &ledger{store: s}
-	err := s.view(ctx, func(tx *sql.Conn) (err error) {
-		l.id, l.account, err = lookup(ctx, tx, name, server, user)
+	l, state, err := s.lookUp(ctx, name, server, user)
+	if err == nil && state == complete {
+		err = seen.ErrUnsettled
+	}
+	return l, err
+}
+
+// lookUp reads one account, and how far staging is.
+func (s *Store) lookUp(ctx context.Context, name, server, user string) (l *ledger, state int, err error) {
+	l = &ledger{store: s}
+	err = s.view(ctx, func(tx *sql.Conn) (err error) {
+		if l.id, l.account, err = lookup(ctx, tx, name, server, user); err != nil {
+			return err
+		}
+		state, err = stagedState(ctx, tx, l.id)
 		return err
 	})
-	return l, err
+	return l, state, err
 }
 
 // Enter writes only if it has to.
@@ -37,31 +49,55 @@ func (s *Store) Enter(ctx context.Context, name, server, user string) (seen.Ledg
 }
 
 func (s *Store) enter(ctx context.Context, name, server, user string) (*ledger, error) {
-	l, err := s.look(ctx, name, server, user)
-	if err != nil || l.id != 0 && l.account.Server == server && l.account.User == user {
-		return l, err
+	l, state, err := s.lookUp(ctx, name, server, user)
+	if err != nil {
+		return nil, err
 	}
-	err = s.update(ctx, func(ctx context.Context, tx *sql.Conn) (err error) {
-		_, err = tx.ExecContext(ctx, `
+	known := l.id != 0 && l.account.Server == server && l.account.User == user
+	if known && state == notStaged {
+		l.entered = true
+		return l, nil
+	}
+	if err := l.clear(ctx, patience); err != nil {
+		return nil, err
+	}
+	if l.id != 0 && !known {
+		if err := s.retire(ctx, l.id); err != nil {
+			return nil, err
+		}
+	}
+	if !known {
+		if err := s.note(ctx, name, server, user); err != nil {
+			return nil, err
+		}
+	}
+	l, _, err = s.lookUp(ctx, name, server, user)
+	l.entered = true
+	return l, err
+}
+
+// note notes the server and user of an account. It comes after retire: else a run that is killed between the two would take the
+// records of one maildrop for those of another.
+func (s *Store) note(ctx context.Context, name, server, user string) error {
+	return s.update(ctx, patience, func(ctx context.Context, tx *sql.Conn) error {
+		_, err := tx.ExecContext(ctx, `
 			INSERT INTO account (name, server, user, since) VALUES (?, ?, ?, ?)
 			ON CONFLICT (name) DO UPDATE SET server = excluded.server, user = excluded.user, since = excluded.since`,
 			name, server, user, seen.Millis(s.now()))
-		if err != nil {
-			return err
-		}
-		if l.id != 0 {
-			_, err := tx.ExecContext(ctx, "UPDATE seen SET deleted_at = ? WHERE account = ? AND deleted_at = 0", seen.Millis(s.now()), l.id)
-			if err != nil {
-				return err
-			}
-			if _, err := tryAfresh(ctx, tx, " WHERE account = ?", []any{l.id}); err != nil {
-				return err
-			}
-		}
-		l.id, l.account, err = lookup(ctx, tx, name, server, user)
 		return err
 	})
-	return l, err
+}
+
+// retire has every record count as one of a deleted message, and everything that was refused as not tried yet.
+func (s *Store) retire(ctx context.Context, account int64) error {
+	stamp := fmt.Sprintf("UPDATE seen SET deleted_at = %d WHERE %s AND deleted_at = 0", seen.Millis(s.now()), keyRange)
+	if err := s.inParts(ctx, patience, "seen", account, execAll([]string{stamp})); err != nil {
+		return err
+	}
+	return s.inParts(ctx, patience, "aside", account, func(ctx context.Context, tx *sql.Conn, args []any) error {
+		_, err := tryAfresh(ctx, tx, " WHERE"+keyRange, args)
+		return err
+	})
 }
 
 // Accounts reads all rows of the table account.
@@ -96,45 +132,65 @@ func (s *Store) Accounts(ctx context.Context) ([]seen.Account, error) {
 	return all, nil
 }
 
-// Rename changes one row.
+// Rename changes one row, after it has removed what the name had that gives way.
 func (s *Store) Rename(ctx context.Context, from, to string) error {
-	err := s.update(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		id, _, err := lookup(ctx, tx, from, "", "")
-		if err != nil {
-			return err
-		}
-		if id == 0 {
-			return seen.ErrUnknown
-		}
-		taken, target, err := lookup(ctx, tx, to, "", "")
-		if err != nil {
-			return err
-		}
-		if taken == id {
-			return nil
-		}
-		if target.Records > 0 {
-			return fmt.Errorf("%w: %q has %d", seen.ErrTaken, to, target.Records)
-		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM account WHERE id = ?", taken); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, "UPDATE account SET name = ? WHERE id = ?", to, id)
-		return err
-	})
-	if err != nil {
+	if err := s.rename(ctx, from, to); err != nil {
 		return fmt.Errorf("renaming account %q to %q: %w", from, to, err)
 	}
 	return nil
 }
 
+func (s *Store) rename(ctx context.Context, from, to string) error {
+	old, _, err := s.lookUp(ctx, from, "", "")
+	if err != nil {
+		return err
+	}
+	if old.id == 0 {
+		return seen.ErrUnknown
+	}
+	target, _, err := s.lookUp(ctx, to, "", "")
+	if err != nil || target.id == old.id {
+		return err
+	}
+	if target.id != 0 {
+		if err := target.clear(ctx, patience); err != nil {
+			return err
+		}
+	}
+	return s.giveName(ctx, old.id, to)
+}
+
+// giveName gives an account a name, of which another account without records may have been.
+func (s *Store) giveName(ctx context.Context, account int64, name string) error {
+	target, _, err := s.lookUp(ctx, name, "", "")
+	if err != nil {
+		return err
+	}
+	if target.account.Records > 0 {
+		return fmt.Errorf("%w: %q has %d", seen.ErrTaken, name, target.account.Records)
+	}
+	if target.id != 0 {
+		if err := s.inParts(ctx, patience, "aside", target.id, execAll([]string{"DELETE FROM aside WHERE" + keyRange})); err != nil {
+			return err
+		}
+	}
+	return s.update(ctx, patience, func(ctx context.Context, tx *sql.Conn) error {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM account WHERE id = ? AND records = 0", target.id); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE account SET name = ? WHERE id = ?", name, account)
+		return err
+	})
+}
+
 const selectAccount = `
-	SELECT id, name, server, user, since, delivered, records, listed > 0 OR digest IS NOT NULL FROM account`
+	SELECT id, name, server, user, since, delivered, records, listed > 0 OR digest IS NOT NULL OR finished_at > 0, finished_at, unfinished
+	FROM account`
 
 func scanAccount(row interface{ Scan(...any) error }) (id int64, a seen.Account, err error) {
-	var since int64
-	err = row.Scan(&id, &a.Name, &a.Server, &a.User, &since, &a.Delivered, &a.Records, &a.Finished)
-	a.Since = seen.FromMillis(since)
+	var since, finishedAt int64
+	err = row.Scan(&id, &a.Name, &a.Server, &a.User, &since, &a.Delivered, &a.Records, &a.Finished, &finishedAt, &a.Unfinished)
+	a.Since, a.FinishedAt = seen.FromMillis(since), seen.FromMillis(finishedAt)
 	return id, a, err
 }
 

@@ -4,22 +4,24 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
 
 	"github.com/popfetch/popfetch/seen"
 )
 
 // putAside notes an aside in the table aside, or in one of the same columns.
 const putAside = `
-	INSERT INTO %s (account, unique_id, copy, reason, listed, count, since, last, text, told_at)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	INSERT INTO %s (account, unique_id, copy, reason, listed, count, since, last, text, told_at, max_size)
+	VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)`
+
+// onAside is what an aside does that has the key of another.
+var onAside = fmt.Sprintf(`
 	ON CONFLICT DO UPDATE SET count = count + excluded.count, listed = excluded.listed, last = excluded.last,
-		text = excluded.text, told_at = iif(excluded.told_at = 0, told_at, excluded.told_at), absent_at = 0,
-		reason = iif(reason = ? AND excluded.reason IN (?, ?), reason, excluded.reason)`
+		text = excluded.text, told_at = iif(excluded.told_at = 0, told_at, excluded.told_at), absent_at = 0, max_size = excluded.max_size,
+		reason = iif(reason = %d AND excluded.reason IN (%d, %d), reason, excluded.reason)`, seen.Wanted, seen.Refused, seen.Suspect)
 
 // setAside notes messages that were not delivered.
 func (s *Store) setAside(ctx context.Context, tx *sql.Conn, table string, account int64, asides []seen.Aside) error {
-	query := fmt.Sprintf(putAside, table)
+	query := fmt.Sprintf(putAside, table) + onAside
 	now := s.now()
 	for _, a := range asides {
 		if a.Reason == 0 {
@@ -32,7 +34,7 @@ func (s *Store) setAside(ctx context.Context, tx *sql.Conn, table string, accoun
 			a.Since = a.Last
 		}
 		_, err := tx.ExecContext(ctx, query, account, []byte(a.UniqueID), a.Copy, a.Reason, a.Listed, a.Count,
-			seen.Millis(a.Since), seen.Millis(a.Last), a.Text, seen.Millis(a.ToldAt), seen.Wanted, seen.Refused, seen.Suspect)
+			seen.Millis(a.Since), seen.Millis(a.Last), a.Text, seen.Millis(a.ToldAt), a.MaxSize)
 		if err != nil {
 			return err
 		}
@@ -54,7 +56,7 @@ func (l *ledger) Asides(ctx context.Context) (asides []seen.Aside, err error) {
 
 func readAsides(ctx context.Context, q querier, account int64) ([]seen.Aside, error) {
 	rows, err := q.QueryContext(ctx, `
-		SELECT unique_id, copy, reason, listed, count, since, last, text, told_at, absent_at
+		SELECT unique_id, copy, reason, listed, count, since, last, text, told_at, absent_at, max_size
 		FROM aside WHERE account = ? ORDER BY unique_id, copy`, account)
 	if err != nil {
 		return nil, err
@@ -64,7 +66,7 @@ func readAsides(ctx context.Context, q querier, account int64) ([]seen.Aside, er
 	for rows.Next() {
 		var a seen.Aside
 		var since, last, toldAt, absentAt int64
-		err := rows.Scan(&a.UniqueID, &a.Copy, &a.Reason, &a.Listed, &a.Count, &since, &last, &a.Text, &toldAt, &absentAt)
+		err := rows.Scan(&a.UniqueID, &a.Copy, &a.Reason, &a.Listed, &a.Count, &since, &last, &a.Text, &toldAt, &absentAt, &a.MaxSize)
 		if err != nil {
 			return nil, err
 		}
@@ -76,8 +78,8 @@ func readAsides(ctx context.Context, q querier, account int64) ([]seen.Aside, er
 
 // tryAfresh lets what server or target refused, however often, be tried as if it never was.
 func tryAfresh(ctx context.Context, tx *sql.Conn, where string, args []any) (int, error) {
-	result, err := tx.ExecContext(ctx, "UPDATE aside SET reason = ?, count = 0, text = '', told_at = 0"+where+" AND reason IN (?, ?)",
-		slices.Concat([]any{seen.Refused}, args, []any{seen.Refused, seen.Quarantined})...)
+	result, err := tx.ExecContext(ctx, fmt.Sprintf("UPDATE aside SET reason = %d, count = 0, text = '', told_at = 0%s AND reason IN (%d, %d)",
+		seen.Refused, where, seen.Refused, seen.Quarantined), args...)
 	if err != nil {
 		return 0, err
 	}

@@ -114,8 +114,8 @@ func (l *ledger) Ready(ctx context.Context, messages int) error {
 		return fmt.Errorf("%s has room for %d octets, and to record %d messages takes %d: %w; make room there, or name another state_dir",
 			filepath.Clean(s.dir), place.free, messages, need, unix.ENOSPC)
 	}
-	err = l.update(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		result, err := tx.ExecContext(ctx, "INSERT INTO detail (octets, digest, sha256, place) VALUES (0, x'', x'', '')")
+	err = l.update(ctx, patience, func(ctx context.Context, tx *sql.Conn) error {
+		result, err := tx.ExecContext(ctx, "INSERT INTO detail (octets, digest, sha256) VALUES (0, x'', x'')")
 		if err != nil {
 			return err
 		}
@@ -123,7 +123,10 @@ func (l *ledger) Ready(ctx context.Context, messages int) error {
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, "DELETE FROM detail WHERE id = ?", id) // its page is written all the same
+		if _, err = tx.ExecContext(ctx, "DELETE FROM detail WHERE id = ?", id); err != nil { // its page is written all the same
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "UPDATE account SET unfinished = 1 WHERE id = ?", l.id)
 		return err
 	})
 	if err != nil {

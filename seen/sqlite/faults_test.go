@@ -13,10 +13,13 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
+// sharedPlace is a place that other machines may have too.
+var sharedPlace = place{shared: true, free: math.MaxInt64}
+
 // onShared opens a store as on a file system that other machines may have too.
 func onShared(t *testing.T, dir string) *Store {
 	t.Helper()
-	s, err := openAt(t.Context(), dir, func(string) (place, error) { return place{shared: true, free: math.MaxInt64}, nil })
+	s, err := openAt(t.Context(), dir, func(string) (place, error) { return sharedPlace, nil })
 	if err != nil {
 		t.Fatalf("Open() = %v", err)
 	}
@@ -248,7 +251,7 @@ func TestVain(t *testing.T) {
 	account := enter(t, waiting)
 	now := time.Now()
 	waiting.vain.Store(&now)
-	if err := account.Ready(t.Context(), 1); !errors.Is(err, seen.ErrBusy) || time.Since(now) > patience/2 {
+	if err := account.Ready(t.Context(), 1); !errors.Is(err, seen.ErrBusy) || time.Since(now) > time.Duration(patience)/2 {
 		t.Errorf("Ready() = %v after %v, want %v soon", err, time.Since(now), seen.ErrBusy)
 	}
 	if err := letGo(); err != nil {

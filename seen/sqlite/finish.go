@@ -10,27 +10,76 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// Finish reads the rows of the account in chunks, and writes what seen.Conclude changes.
+// Finish reads the rows of the account in chunks, each by itself, and writes what seen.Conclude changes part by part. Between two parts
+// it neither reads nor writes, so that no other account waits long. When one transaction is enough it is the only one.
 func (l *ledger) Finish(ctx context.Context, diff seen.Diff, left []seen.Entry, deleted []seen.Key, at time.Time) error {
-	err := l.update(ctx, func(whole context.Context, tx *sql.Conn) error {
-		r := &reader{account: l.id, read: func(_ context.Context, do func(querier) error) error { return do(tx) }}
-		run := seen.Conclusion{Diff: diff, Left: left, Deleted: deleted, At: at}
-		end, err := seen.Conclude(ctx, r, run, l.store.tuning, func(c seen.RowChange) error { return change(whole, tx, l.id, c) })
-		if err != nil {
-			return err
+	f := finishing{ledger: l, at: at, pace: l.store.pace()}
+	r := &reader{account: l.id, read: func(ctx context.Context, do func(querier) error) error {
+		return l.view(ctx, do)
+	}}
+	run := seen.Conclusion{Diff: diff, Left: left, Deleted: deleted, At: at}
+	end, err := seen.Conclude(ctx, r, run, l.store.tuning, func(c seen.RowChange) error {
+		f.changes = append(f.changes, c)
+		if len(f.changes) < f.pace.rows {
+			return nil
 		}
-		result, err := tx.ExecContext(whole, "UPDATE account SET listed = ?, digest = ?, oldest = ? WHERE id = ?",
-			end.Listed, end.Digest, end.Oldest, l.id)
-		if err != nil {
-			return err
-		}
-		if n, err := result.RowsAffected(); n == 0 {
-			return cmp.Or(err, seen.ErrUnknown)
-		}
-		return nil
+		return f.write(ctx, nil)
 	})
+	if err == nil {
+		err = f.write(ctx, &end)
+	}
 	if err != nil {
 		return fmt.Errorf("finishing a run in the seen-table: %w", err)
+	}
+	return nil
+}
+
+// finishing is the writing of one Finish.
+type finishing struct {
+	ledger  *ledger
+	at      time.Time
+	pace    *pace
+	changes []seen.RowChange // not written yet
+	begun   bool
+}
+
+// write makes the changes that have come together, and notes at the end what the run left.
+func (f *finishing) write(ctx context.Context, end *seen.Finished) error {
+	began := time.Now()
+	err := f.ledger.update(ctx, patience, func(ctx context.Context, tx *sql.Conn) error {
+		if !f.begun && end == nil {
+			// Until all changes are made it would be untrue. Where nothing was listed it says nothing but that a run was finished.
+			if _, err := tx.ExecContext(ctx, "UPDATE account SET digest = NULL WHERE id = ? AND listed > 0", f.ledger.id); err != nil {
+				return err
+			}
+		}
+		for _, c := range f.changes {
+			if err := change(ctx, tx, f.ledger.id, c); err != nil {
+				return err
+			}
+		}
+		if end == nil {
+			return nil
+		}
+		return f.note(ctx, tx, end)
+	})
+	f.changes, f.begun = f.changes[:0], true
+	f.pace.took(time.Since(began))
+	if err == nil && end == nil {
+		time.Sleep(partPause)
+	}
+	return err
+}
+
+// note comes last, because the changes take the digest away.
+func (f *finishing) note(ctx context.Context, tx *sql.Conn, end *seen.Finished) error {
+	result, err := tx.ExecContext(ctx, "UPDATE account SET listed = ?, digest = ?, oldest = ?, unfinished = 0, finished_at = ? WHERE id = ?",
+		end.Listed, end.Digest, end.Oldest, seen.Millis(f.at), f.ledger.id)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); n == 0 {
+		return cmp.Or(err, seen.ErrUnknown)
 	}
 	return nil
 }

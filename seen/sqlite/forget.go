@@ -10,45 +10,71 @@ import (
 )
 
 // Forget makes asides of records.
-func (l *ledger) Forget(ctx context.Context, uniqueIDs ...string) (int, error) {
-	forgotten := 0
-	err := l.update(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		if len(uniqueIDs) == 0 {
-			return l.store.forget(ctx, tx, &forgotten, " WHERE account = ?", []any{l.id})
-		}
-		for chunk := range slices.Chunk(uniqueIDs, lookupChunk) {
-			where, args := whereIDs(l.id, chunk)
-			if err := l.store.forget(ctx, tx, &forgotten, where, args); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+func (l *ledger) Forget(ctx context.Context, uniqueIDs ...string) (forgotten int, err error) {
+	if len(uniqueIDs) == 0 {
+		forgotten, err = l.forgetAll(ctx)
+	} else {
+		forgotten, err = l.forgetSome(ctx, uniqueIDs)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("forgetting records: %w", err)
 	}
 	return forgotten, nil
 }
 
-func (s *Store) forget(ctx context.Context, tx *sql.Conn, forgotten *int, where string, args []any) error {
-	refused, err := tryAfresh(ctx, tx, where, args)
-	if err != nil {
+func (l *ledger) forgetSome(ctx context.Context, ids []string) (forgotten int, err error) {
+	for chunk := range slices.Chunk(ids, lookupChunk) {
+		where, args := whereIDs(l.id, chunk)
+		err := l.update(ctx, patience, func(ctx context.Context, tx *sql.Conn) error {
+			refused, err := tryAfresh(ctx, tx, where, args)
+			if err != nil {
+				return err
+			}
+			records, err := l.forget(ctx, tx, where, args)
+			forgotten += refused + records
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return forgotten, nil
+}
+
+func (l *ledger) forgetAll(ctx context.Context) (forgotten int, err error) {
+	if err := l.clear(ctx, patience); err != nil {
+		return 0, err
+	}
+	count := func(n int, err error) error {
+		forgotten += n
 		return err
 	}
-	now := seen.Millis(s.now())
-	_, err = tx.ExecContext(ctx, `
-		INSERT INTO aside (account, unique_id, copy, reason, listed, count, since, last, text, absent_at)
-		SELECT account, unique_id, copy, ?, listed, 0, ?, ?, '', absent_at FROM seen`+where+`
-		ON CONFLICT DO UPDATE SET reason = excluded.reason`,
-		slices.Concat([]any{seen.Wanted, now, now}, args)...)
+	err = l.store.inParts(ctx, patience, "aside", l.id, func(ctx context.Context, tx *sql.Conn, args []any) error {
+		return count(tryAfresh(ctx, tx, " WHERE"+keyRange, args))
+	})
 	if err != nil {
-		return err
+		return 0, err
+	}
+	err = l.store.inParts(ctx, patience, "seen", l.id, func(ctx context.Context, tx *sql.Conn, args []any) error {
+		return count(l.forget(ctx, tx, " WHERE"+keyRange, args))
+	})
+	return forgotten, err
+}
+
+// forget removes records, and returns how many.
+func (l *ledger) forget(ctx context.Context, tx *sql.Conn, where string, args []any) (int, error) {
+	now := seen.Millis(l.store.now())
+	_, err := tx.ExecContext(ctx, fmt.Sprintf(`
+		INSERT INTO aside (account, unique_id, copy, reason, listed, count, since, last, text, absent_at)
+		SELECT account, unique_id, copy, %d, listed, 0, %d, %d, '', absent_at FROM seen%s
+		ON CONFLICT DO UPDATE SET reason = excluded.reason`, seen.Wanted, now, now, where), args...)
+	if err != nil {
+		return 0, err
 	}
 	result, err := tx.ExecContext(ctx, "DELETE FROM seen"+where, args...)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	n, err := result.RowsAffected()
-	*forgotten += refused + int(n)
-	return err
+	return int(n), err
 }

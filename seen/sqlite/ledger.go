@@ -3,8 +3,9 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
-	"slices"
+	"sync"
 	"time"
 
 	"github.com/popfetch/popfetch/seen"
@@ -15,19 +16,60 @@ type ledger struct {
 	store   *Store
 	id      int64 // of the account; 0: the store does not know it
 	account seen.Account
+	entered bool         // else it only looks
+	mu      sync.RWMutex // held while changes are staged, and by others that are applied meanwhile
 }
 
 // Account returns what look or enter has read.
 func (l *ledger) Account() seen.Account { return l.account }
 
-// view runs do in a transaction that sees one state of the table.
+// view runs do in a transaction that sees one state of the table, in which nothing is left to be carried out.
 func (l *ledger) view(ctx context.Context, do func(querier) error) error {
-	return l.store.view(ctx, func(tx *sql.Conn) error { return do(tx) })
+	return l.settled(ctx, patience, func() error {
+		return l.store.view(ctx, func(tx *sql.Conn) error {
+			if err := l.check(ctx, tx); err != nil {
+				return err
+			}
+			return do(tx)
+		})
+	})
 }
 
 // update runs do in a transaction that writes.
-func (l *ledger) update(ctx context.Context, do func(context.Context, *sql.Conn) error) error {
-	return l.store.update(ctx, do)
+func (l *ledger) update(ctx context.Context, wait waiting, do func(context.Context, *sql.Conn) error) error {
+	return l.settled(ctx, wait, func() error {
+		return l.store.update(ctx, wait, func(ctx context.Context, tx *sql.Conn) error {
+			if err := l.check(ctx, tx); err != nil {
+				return err
+			}
+			return do(ctx, tx)
+		})
+	})
+}
+
+// check returns errStaged if an earlier step was not carried out whole.
+func (l *ledger) check(ctx context.Context, q querier) error {
+	state, err := stagedState(ctx, q, l.id)
+	if err == nil && state == complete {
+		return errStaged
+	}
+	return err
+}
+
+// settled carries out what is left of an earlier step, if do says so, and then does it again. A ledger that only looks may not do that.
+func (l *ledger) settled(ctx context.Context, wait waiting, do func() error) error {
+	for {
+		err := do()
+		switch {
+		case !errors.Is(err, errStaged):
+			return err
+		case !l.entered:
+			return seen.ErrUnsettled
+		}
+		if err := l.store.settle(ctx, wait, l.id); err != nil {
+			return err
+		}
+	}
 }
 
 // Diff compares in one transaction.
@@ -41,31 +83,4 @@ func (l *ledger) Diff(ctx context.Context, listing []seen.Entry, due time.Time) 
 		return seen.Diff{}, fmt.Errorf("comparing the listing with the seen-table: %w", err)
 	}
 	return d, nil
-}
-
-// Apply writes in one transaction.
-func (l *ledger) Apply(ctx context.Context, changes seen.Changes) error {
-	err := l.update(ctx, func(whole context.Context, tx *sql.Conn) error {
-		for chunk := range slices.Chunk(changes.Replace, lookupChunk) {
-			where, args := whereIDs(l.id, chunk)
-			if _, err := tx.ExecContext(whole, "DELETE FROM seen"+where, args...); err != nil {
-				return err
-			}
-		}
-		if changes.Moves != nil {
-			if err := move(ctx, tx, l.id, changes.Moves); err != nil {
-				return err
-			}
-		}
-		if changes.Records != nil {
-			if err := insert(whole, tx, l.id, slices.Collect(changes.Records)); err != nil {
-				return err
-			}
-		}
-		return l.store.setAside(whole, tx, "aside", l.id, changes.Asides)
-	})
-	if err != nil {
-		return fmt.Errorf("recording messages: %w", err)
-	}
-	return nil
 }

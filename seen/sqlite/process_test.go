@@ -19,11 +19,15 @@ import (
 const roleVariable = "POPFETCH_SEEN_TEST_ROLE"
 
 func TestMain(m *testing.M) {
-	role := map[string]func(*Store) error{"lock": lockAndWait, "commit": commitForEver}[os.Getenv(roleVariable)]
+	role := map[string]func(*Store) error{"lock": lockAndWait, "commit": commitForEver, "step": stepAndDie}[os.Getenv(roleVariable)]
 	if role == nil {
 		os.Exit(m.Run())
 	}
-	s, err := Open(context.Background(), os.Args[len(os.Args)-1])
+	lookAt := lookAtPlace
+	if os.Getenv("POPFETCH_SEEN_TEST_SHARED") == "true" {
+		lookAt = func(string) (place, error) { return sharedPlace, nil }
+	}
+	s, err := openAt(context.Background(), os.Args[len(os.Args)-1], lookAt)
 	if err == nil {
 		err = role(s)
 	}
@@ -62,14 +66,14 @@ func commitForEver(s *Store) error {
 }
 
 // start starts another popfetch, which is killed at the end of the test if it lives then.
-func start(t *testing.T, role, dir string) (*exec.Cmd, *bufio.Scanner) {
+func start(t *testing.T, role, dir string, env ...string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := exec.CommandContext(t.Context(), program, dir)
-	c.Env = append(os.Environ(), roleVariable+"="+role)
+	c.Env = append(append(os.Environ(), roleVariable+"="+role), env...)
 	if _, err := c.StdinPipe(); err != nil { // it stays open until the process has ended
 		t.Fatal(err)
 	}

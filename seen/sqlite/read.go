@@ -12,30 +12,33 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
+// selectRecord yields a row for each place of a record, or one with NULL for a record without any.
 const selectRecord = `
-	SELECT unique_id, copy, kind, listed, delivered_at, deleted_at, absent_at, octets, digest, sha256, place
-	FROM seen JOIN detail ON detail.id = seen.detail`
+	SELECT seen.unique_id, seen.copy, kind, listed, delivered_at, deleted_at, absent_at, detail.octets, digest, detail.sha256,
+		target, name, place.octets, place.sha256
+	FROM seen JOIN detail ON detail.id = seen.detail LEFT JOIN place ON place.detail = detail.id`
 
+// scanRecord reads a record with its first place, or another place of the record before.
 func scanRecord(rows *sql.Rows) (seen.Record, error) {
 	var r seen.Record
-	var digest, sum sql.RawBytes
-	var place string
+	var digest, sum, placeSum sql.RawBytes
 	var delivered, deleted, absent int64
-	err := rows.Scan(&r.UniqueID, &r.Copy, &r.Kind, &r.Listed, &delivered, &deleted, &absent, &r.Came.Octets, &digest, &sum, &place)
+	var target, name sql.NullString
+	var octets sql.NullInt64
+	err := rows.Scan(&r.UniqueID, &r.Copy, &r.Kind, &r.Listed, &delivered, &deleted, &absent, &r.Came.Octets, &digest, &sum,
+		&target, &name, &octets, &placeSum)
 	copy(r.Digest[:], digest)
 	copy(r.Came.SHA256[:], sum)
 	r.DeliveredAt, r.DeletedAt, r.AbsentAt = seen.FromMillis(delivered), seen.FromMillis(deleted), seen.FromMillis(absent)
-	if place != "" {
-		r.Places = []seen.Place{{Name: place, Sum: r.Came}}
+	if name.Valid {
+		p := seen.Place{Target: target.String, Name: name.String, Sum: r.Came}
+		if octets.Valid {
+			p.Octets = octets.Int64
+			copy(p.SHA256[:], placeSum)
+		}
+		r.Places = []seen.Place{p}
 	}
 	return r, err
-}
-
-func placeOf(r seen.Record) string {
-	if len(r.Places) == 0 {
-		return ""
-	}
-	return r.Places[0].Name
 }
 
 // Records looks the unique-ids up.
@@ -62,9 +65,19 @@ func (l *ledger) Records(ctx context.Context, uniqueIDs []string) ([]seen.Record
 
 // All reads the whole table of the account.
 func (l *ledger) All(ctx context.Context) iter.Seq2[seen.Record, error] {
+	return l.each(ctx, " WHERE account = ?")
+}
+
+// Remaining reads the whole table of the account.
+func (l *ledger) Remaining(ctx context.Context) iter.Seq2[seen.Record, error] {
+	return l.each(ctx, " WHERE account = ? AND (absent_at = 0 OR deleted_at = 0)")
+}
+
+// each yields the records of the account that where picks, in one transaction.
+func (l *ledger) each(ctx context.Context, where string) iter.Seq2[seen.Record, error] {
 	return func(yield func(seen.Record, error) bool) {
 		err := l.view(ctx, func(q querier) error {
-			for r, err := range queryRecords(ctx, q, " WHERE account = ?", []any{l.id}) {
+			for r, err := range queryRecords(ctx, q, where, []any{l.id}) {
 				if err != nil {
 					return err
 				}
@@ -85,34 +98,32 @@ var errEnough = errors.New("enough")
 
 func queryRecords(ctx context.Context, q querier, where string, args []any) iter.Seq2[seen.Record, error] {
 	return func(yield func(seen.Record, error) bool) {
-		rows, err := q.QueryContext(ctx, selectRecord+where+" ORDER BY unique_id, copy", args...)
+		rows, err := q.QueryContext(ctx, selectRecord+where+" ORDER BY unique_id, copy, number", args...)
 		if err != nil {
 			yield(seen.Record{}, err)
 			return
 		}
 		defer rows.Close()
+		var last seen.Record // not yielded yet, if there is one
+		more := false
 		for rows.Next() {
 			r, err := scanRecord(rows)
-			if !yield(r, err) || err != nil {
+			switch {
+			case err != nil:
+				yield(seen.Record{}, err)
+				return
+			case more && last.Key == r.Key:
+				last.Places = append(last.Places, r.Places...)
+				continue
+			case more && !yield(last, nil):
 				return
 			}
+			last, more = r, true
 		}
 		if err := rows.Err(); err != nil {
 			yield(seen.Record{}, err)
-		}
-	}
-}
-
-// Remaining reads the whole table of the account.
-func (l *ledger) Remaining(ctx context.Context) iter.Seq2[seen.Record, error] {
-	return func(yield func(seen.Record, error) bool) {
-		for r, err := range queryRecords(ctx, l.store.read, " WHERE account = ? AND (absent_at = 0 OR deleted_at = 0)", []any{l.id}) {
-			if err != nil {
-				err = fmt.Errorf("reading records: %w", err)
-			}
-			if !yield(r, err) {
-				return
-			}
+		} else if more {
+			yield(last, nil)
 		}
 	}
 }

@@ -13,85 +13,120 @@ import (
 // rowsAtOnce is how many records one statement adds; more would gain little.
 const rowsAtOnce = 64
 
-// insertion is what adds so many records: first their details, then their rows. The first detail gets the id ?1, and so on.
+// insertion is what adds so many records: first their details, then the place of each, if that is the usual one, and their rows. The
+// first detail gets the id ?1, and so on.
 type insertion struct {
-	records       int
-	details, rows string
+	records               int
+	details, places, rows string
 }
 
-var insertOne, insertMany = newInsertion(1), newInsertion(rowsAtOnce)
+// recordTable is what adds records to the table seen or to staged_record.
+type recordTable struct {
+	name       string
+	one, many  insertion
+	replaceRow string // puts one record in the place of another
+}
 
-const insertRow = "INSERT INTO seen (account, unique_id, copy, kind, listed, delivered_at, deleted_at, detail) VALUES "
+var (
+	seenTable   = newRecordTable("seen")
+	stagedTable = newRecordTable("staged_record")
+)
+
+// onConflict is what a record does that has the key of another.
+const onConflict = `
+	ON CONFLICT DO UPDATE SET kind = excluded.kind, listed = excluded.listed, delivered_at = excluded.delivered_at,
+		deleted_at = excluded.deleted_at, absent_at = 0, detail = excluded.detail`
+
+func newRecordTable(name string) *recordTable {
+	insertRow := "INSERT INTO " + name + " (account, unique_id, copy, kind, listed, delivered_at, deleted_at, detail) VALUES "
+	return &recordTable{
+		name: name, one: newInsertion(insertRow, 1), many: newInsertion(insertRow, rowsAtOnce),
+		replaceRow: insertRow + "(?2, ?, ?, ?, ?, ?, ?, ?1)" + onConflict,
+	}
+}
 
 // Each value that need not be handed over for each row is worth it.
-func newInsertion(n int) insertion {
-	var details, rows []string
+func newInsertion(insertRow string, n int) insertion {
+	var details, places, rows []string
 	for i := range n {
-		details = append(details, fmt.Sprintf("(?1 + %d, ?, ?, ?, ?)", i))
+		details = append(details, fmt.Sprintf("(?1 + %d, ?, ?, ?)", i))
+		places = append(places, fmt.Sprintf("(?1 + %d, 0, '', ?)", i))
 		rows = append(rows, fmt.Sprintf("(?2, ?, ?, ?, ?, ?, ?, ?1 + %d)", i))
 	}
 	return insertion{
 		records: n,
-		details: "INSERT INTO detail (id, octets, digest, sha256, place) VALUES " + strings.Join(details, ", "),
+		details: "INSERT INTO detail (id, octets, digest, sha256) VALUES " + strings.Join(details, ", "),
+		places:  "INSERT INTO place (detail, number, target, name) VALUES " + strings.Join(places, ", "),
 		rows:    insertRow + strings.Join(rows, ", ") + " ON CONFLICT DO NOTHING",
 	}
 }
 
-// replaceRow puts one record in the place of another.
-const replaceRow = insertRow + `(?2, ?, ?, ?, ?, ?, ?, ?1)
-	ON CONFLICT DO UPDATE SET kind = excluded.kind, listed = excluded.listed, delivered_at = excluded.delivered_at,
-		deleted_at = excluded.deleted_at, absent_at = 0, detail = excluded.detail`
-
 // insert adds records, or replaces those of the same keys, in the transaction tx.
 func insert(ctx context.Context, tx *sql.Conn, account int64, records []seen.Record) error {
-	var last int64  // of the ids in detail; nobody else writes while the transaction lasts
-	var asides bool // hardly any account has any, and looking for each message costs
-	err := tx.QueryRowContext(ctx, `
-		SELECT (SELECT coalesce(max(id), 0) FROM detail), EXISTS (SELECT 1 FROM aside WHERE account = ?)`, account).Scan(&last, &asides)
+	if len(records) == 0 {
+		return nil
+	}
+	added, err := seenTable.insert(ctx, tx, account, records)
 	if err != nil {
 		return err
 	}
-	added, delivered := 0, false
-	for len(records) > 0 {
-		in := &insertOne
-		if len(records) >= insertMany.records {
-			in = &insertMany
-		}
-		some := records[:in.records]
-		fresh, err := in.insert(ctx, tx, account, last+1, some)
-		if err != nil {
-			return err
-		}
-		for _, r := range some {
-			delivered = delivered || r.Kind == seen.Delivered
-			if asides {
-				_, err := tx.ExecContext(ctx, "DELETE FROM aside WHERE account = ? AND unique_id = ? AND copy = ?", account, []byte(r.UniqueID), r.Copy)
-				if err != nil {
-					return err
-				}
+	var asides bool // hardly any account has any, and looking for each message costs
+	if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM aside WHERE account = ?)", account).Scan(&asides); err != nil {
+		return err
+	}
+	delivered := false
+	for i := range records {
+		delivered = delivered || records[i].Kind == seen.Delivered
+		if asides {
+			_, err := tx.ExecContext(ctx, removeRow[1], account, []byte(records[i].UniqueID), records[i].Copy)
+			if err != nil {
+				return err
 			}
 		}
-		added, last, records = added+fresh, last+int64(len(some)), records[len(some):]
 	}
 	_, err = tx.ExecContext(ctx, "UPDATE account SET records = records + ?, delivered = max(delivered, ?) WHERE id = ?", added, delivered, account)
 	return err
 }
 
-// insert adds as many records as in does, whose details get the ids from first on, and returns how many keys are new.
-func (in *insertion) insert(ctx context.Context, tx *sql.Conn, account, first int64, records []seen.Record) (added int, err error) {
-	const perDetail, perRow = 4, 6
+// insert adds records to the table, and returns how many keys are new.
+func (t *recordTable) insert(ctx context.Context, tx *sql.Conn, account int64, records []seen.Record) (added int, err error) {
+	var last int64 // of the ids in detail; nobody else writes while the transaction lasts
+	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM detail").Scan(&last); err != nil {
+		return 0, err
+	}
+	for len(records) > 0 {
+		in := &t.one
+		if len(records) >= t.many.records {
+			in = &t.many
+		}
+		fresh, err := t.insertSome(ctx, tx, in, account, last+1, records[:in.records])
+		if err != nil {
+			return 0, err
+		}
+		added, last, records = added+fresh, last+int64(in.records), records[in.records:]
+	}
+	return added, nil
+}
+
+// insertSome adds as many records as in does, whose details get the ids from first on, and returns how many keys are new.
+func (t *recordTable) insertSome(ctx context.Context, tx *sql.Conn, in *insertion, account, first int64, records []seen.Record) (added int, err error) {
+	const perDetail, perRow = 3, 6
 	details := make([]any, 0, 1+perDetail*len(records))
 	rows := make([]any, 0, 2+perRow*len(records))
 	details = append(details, first)
 	rows = append(rows, first, account)
-	for i, r := range records {
+	for i := range records {
+		r := &records[i]
 		if r.Kind == 0 {
 			return 0, fmt.Errorf("the record of unique-id %q has no kind", r.UniqueID)
 		}
-		details = append(details, r.Came.Octets, records[i].Digest[:], records[i].Came.SHA256[:], placeOf(r))
+		details = append(details, r.Came.Octets, r.Digest[:], r.Came.SHA256[:])
 		rows = append(rows, []byte(r.UniqueID), r.Copy, r.Kind, r.Listed, seen.Millis(r.DeliveredAt), seen.Millis(r.DeletedAt))
 	}
 	if _, err = tx.ExecContext(ctx, in.details, details...); err != nil {
+		return 0, err
+	}
+	if err := in.insertPlaces(ctx, tx, first, records); err != nil {
 		return 0, err
 	}
 	result, err := tx.ExecContext(ctx, in.rows, rows...)
@@ -105,10 +140,44 @@ func (in *insertion) insert(ctx context.Context, tx *sql.Conn, account, first in
 	// What is there already takes the new details; those just added keep theirs.
 	id := first
 	for row := range slices.Chunk(rows[2:], perRow) {
-		if _, err := tx.ExecContext(ctx, replaceRow, slices.Concat([]any{id, account}, row)...); err != nil {
+		if _, err := tx.ExecContext(ctx, t.replaceRow, slices.Concat([]any{id, account}, row)...); err != nil {
 			return 0, err
 		}
 		id++
 	}
 	return int(n), nil
+}
+
+// isUsual says that a message went to the account's own target, as it came, and nowhere else.
+func isUsual(r *seen.Record) bool {
+	return len(r.Places) == 1 && r.Places[0].Target == "" && r.Places[0].Sum == r.Came
+}
+
+// insertPlaces adds the places of records, whose details have the ids from first on.
+func (in *insertion) insertPlaces(ctx context.Context, tx *sql.Conn, first int64, records []seen.Record) error {
+	names := make([]any, 0, 1+len(records))
+	names = append(names, first)
+	for i := range records {
+		if isUsual(&records[i]) {
+			names = append(names, records[i].Places[0].Name)
+		}
+	}
+	if len(names) == 1+len(records) {
+		_, err := tx.ExecContext(ctx, in.places, names...)
+		return err
+	}
+	for i := range records {
+		for n, p := range records[i].Places {
+			var octets, sum any // NULL: as it came
+			if p.Sum != records[i].Came {
+				octets, sum = p.Octets, p.SHA256[:]
+			}
+			_, err := tx.ExecContext(ctx, "INSERT INTO place (detail, number, target, name, octets, sha256) VALUES (?, ?, ?, ?, ?, ?)",
+				first+int64(i), n, p.Target, p.Name, octets, sum)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -32,7 +32,7 @@ func (l *ledger) ChangeStanding(ctx context.Context, change func(*seen.Standing)
 	if change(&st); st.Equal(before) { // as nearly always; then no transaction is needed
 		return nil
 	}
-	err = l.store.update(ctx, func(ctx context.Context, tx *sql.Conn) error {
+	err = l.store.update(ctx, patience, func(ctx context.Context, tx *sql.Conn) error {
 		st, err := readStanding(ctx, tx, l.id)
 		if err != nil {
 			return err

@@ -20,9 +20,7 @@ import (
 
 const (
 	fileName = "seen.db"
-	// patience is how long a transaction, and the opening of the table, wait for another process. Nothing takes as long there.
-	patience = 30 * time.Second
-	// busyTimeout is how long, in milliseconds, SQLite waits by itself, deaf to everything; see beginWaiting.
+	// busyTimeout is how long, in milliseconds, SQLite waits by itself, deaf to everything; see retry.
 	busyTimeout = "500"
 	// readers is how many transactions may read at the same time, besides the one that writes.
 	readers = 4
@@ -41,6 +39,8 @@ type Store struct {
 	vain      atomic.Pointer[time.Time] // when somebody last waited for another process in vain
 	whole     int64                     // until when the database counts as whole, in seconds since 1970; see checked
 	tuning    seen.Tuning
+	partRows  int             // how many rows a transaction writes at the most, see parts
+	wrote     func(*sql.Conn) // for tests: called after each transaction that wrote; nil usually
 }
 
 var _ seen.Store = (*Store)(nil)
@@ -68,7 +68,7 @@ func openAt(ctx context.Context, dir string, lookAt func(string) (place, error))
 	s := newStore(dir, lookAt)
 	s.path = filepath.Join(dir, fileName)
 	// Two processes that make or migrate the same table must not meet half-way.
-	unlock, err := flock(ctx, filepath.Join(dir, "open.lock"), patience)
+	unlock, err := flock(ctx, filepath.Join(dir, "open.lock"), time.Duration(patience))
 	if errors.Is(err, seen.ErrLocked) {
 		err = seen.ErrBusy
 	}
@@ -99,7 +99,7 @@ func openAt(ctx context.Context, dir string, lookAt func(string) (place, error))
 }
 
 func newStore(dir string, lookAt func(string) (place, error)) *Store {
-	return &Store{dir: dir, writing: make(chan struct{}, 1), now: time.Now, lookAt: lookAt, tuning: seen.DefaultTuning}
+	return &Store{dir: dir, writing: make(chan struct{}, 1), now: time.Now, lookAt: lookAt, tuning: seen.DefaultTuning, partRows: partRows}
 }
 
 // OpenExisting is Open for a command that only looks: it makes neither folder nor table. Where there is none, the store knows nothing,

@@ -10,10 +10,17 @@ import (
 )
 
 func TestStore_suite(t *testing.T) {
+	t.Run("whole", func(t *testing.T) { runSuite(t, partRows) })
+	t.Run("in parts", func(t *testing.T) { runSuite(t, 3) })
+}
+
+// runSuite runs it with transactions of so many rows.
+func runSuite(t *testing.T, rows int) {
 	seentest.Run(t, seentest.Harness{
+		Many: rows + 10,
 		Open: func(t testing.TB, folder string, tuning seen.Tuning) seen.Store {
 			s := openIn(t, folder)
-			s.tuning = tuning
+			s.tuning, s.partRows = tuning, rows
 			return s
 		},
 		Inspect: func(t testing.TB, folder, account string) (string, int64) {

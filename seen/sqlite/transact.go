@@ -13,11 +13,25 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
+// waiting says for how long a transaction waits for others.
+type waiting time.Duration
+
+const (
+	// patience is how long most transactions, and the opening of the table, wait. No write of ours takes as long.
+	patience = waiting(30 * time.Second)
+	// forever lasts as long as the context does.
+	forever = waiting(-1)
+)
+
+func (w waiting) isOver(ctx context.Context, began time.Time) bool {
+	return ctx.Err() != nil || w != forever && time.Since(began) >= time.Duration(w)
+}
+
 // update runs do in a transaction that holds the write lock from its beginning, and commits it.
 //
 // The context of do cannot be cancelled, for with any other the driver starts a goroutine for each statement: waking them took a
 // fifth of the time of recording. What takes long looks at ctx by itself.
-func (s *Store) update(ctx context.Context, do func(context.Context, *sql.Conn) error) error {
+func (s *Store) update(ctx context.Context, wait waiting, do func(context.Context, *sql.Conn) error) error {
 	if s.write == nil {
 		return fmt.Errorf("there is no %s", filepath.Join(s.dir, fileName))
 	}
@@ -30,7 +44,11 @@ func (s *Store) update(ctx context.Context, do func(context.Context, *sql.Conn) 
 		return ctx.Err()
 	}
 	defer func() { <-s.writing }()
-	return s.attempt(ctx, s.write, "BEGIN IMMEDIATE", func(conn *sql.Conn) error { return do(context.WithoutCancel(ctx), conn) })
+	err := s.attempt(ctx, s.write, wait, beginWrite, func(conn *sql.Conn) error { return do(context.WithoutCancel(ctx), conn) })
+	if err == nil && s.wrote != nil {
+		s.wrote(s.write)
+	}
+	return err
 }
 
 // view runs do in a transaction that sees one state of the table, whatever is written meanwhile.
@@ -40,18 +58,17 @@ func (s *Store) view(ctx context.Context, do func(*sql.Conn) error) error {
 		return s.explain(err)
 	}
 	defer conn.Close() //nolint:errcheck // it goes back to the others
-	return s.attempt(ctx, conn, "BEGIN", do)
+	return s.attempt(ctx, conn, patience, beginRead, do)
 }
 
 // attempt is transact, but hardly waits where another has just waited in vain: a run that ends because of that still has
-// this and that to note, and must not take minutes.
-func (s *Store) attempt(ctx context.Context, conn *sql.Conn, begin string, do func(*sql.Conn) error) error {
+// this and that to note, and must not take minutes. What waits forever does so all the same.
+func (s *Store) attempt(ctx context.Context, conn *sql.Conn, wait waiting, begin beginning, do func(*sql.Conn) error) error {
 	const remembered = time.Minute
-	wait := patience
-	if at := s.vain.Load(); at != nil && time.Since(*at) < remembered {
+	if at := s.vain.Load(); at != nil && time.Since(*at) < remembered && wait != forever {
 		wait = 0
 	}
-	err := s.explain(transact(ctx, conn, begin, wait, do))
+	err := s.explain(transact(ctx, conn, wait, begin, do))
 	var fault sqlite3.Error
 	if ctx.Err() == nil && errors.Is(err, seen.ErrBusy) || errors.As(err, &fault) && fault.Code == sqlite3.ErrProtocol {
 		now := time.Now()
@@ -64,11 +81,14 @@ func (s *Store) attempt(ctx context.Context, conn *sql.Conn, begin string, do fu
 
 // transact runs do between begin and COMMIT on a connection that nobody else uses meanwhile. It does without sql.Tx, which starts
 // a goroutine for each transaction.
-func transact(ctx context.Context, conn *sql.Conn, begin string, wait time.Duration, do func(*sql.Conn) error) error {
-	if err := beginWaiting(ctx, conn, begin, wait); err != nil {
+func transact(ctx context.Context, conn *sql.Conn, wait waiting, begin beginning, do func(*sql.Conn) error) error {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	whole := context.WithoutCancel(ctx)
+	if err := retry(ctx, wait, func() error { return begin(whole, conn) }); err != nil {
+		return err
+	}
 	committed := false
 	defer func() {
 		if !committed {
@@ -78,26 +98,45 @@ func transact(ctx context.Context, conn *sql.Conn, begin string, wait time.Durat
 	if err := do(conn); err != nil {
 		return err
 	}
-	if _, err := conn.ExecContext(whole, "COMMIT"); err != nil {
+	// Without a write-ahead log it waits for those who read. The transaction stays as it is when it is refused.
+	err := retry(ctx, wait, func() error {
+		_, err := conn.ExecContext(whole, "COMMIT")
 		return err
-	}
-	committed = true
-	return nil
+	})
+	committed = err == nil
+	return err
 }
 
-// beginWaiting waits so long for the transactions of other processes, and tries once in any case. A refused BEGIN has done
-// nothing, so that it may be tried again.
-func beginWaiting(ctx context.Context, conn *sql.Conn, begin string, wait time.Duration) error {
+// beginning begins a transaction. One that is refused has done nothing.
+type beginning func(ctx context.Context, conn *sql.Conn) error
+
+func beginWrite(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+	return err
+}
+
+// beginRead also reads something: only then is it sure that nobody keeps it from reading.
+func beginRead(ctx context.Context, conn *sql.Conn) error {
+	if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil {
+		return err
+	}
+	var version int
+	err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
+	if err != nil {
+		_, _ = conn.ExecContext(ctx, "ROLLBACK")
+	}
+	return err
+}
+
+// retry tries something until no transaction of another process is in its way, and once in any case.
+func retry(ctx context.Context, wait waiting, try func() error) error {
 	for began := time.Now(); ; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		_, err := conn.ExecContext(context.WithoutCancel(ctx), begin)
+		err := try()
 		var refused sqlite3.Error
 		if !errors.As(err, &refused) || refused.Code != sqlite3.ErrBusy {
 			return err
 		}
-		if time.Since(began) >= wait || ctx.Err() != nil {
+		if wait.isOver(ctx, began) {
 			return fmt.Errorf("%w: %w", seen.ErrBusy, err)
 		}
 	}

@@ -1,0 +1,186 @@
+package seentest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/popfetch/popfetch/seen"
+)
+
+func entries(prefix string, n int) []seen.Entry {
+	listing := make([]seen.Entry, n)
+	for i := range listing {
+		listing[i] = seen.Entry{Number: i + 1, Octets: 1000, Key: seen.Key{UniqueID: fmt.Sprintf("%s-%04d", prefix, i)}}
+	}
+	return listing
+}
+
+func recordsOf(listing []seen.Entry) []seen.Record {
+	records := make([]seen.Record, len(listing))
+	for i, e := range listing {
+		records[i] = recordOf(e)
+	}
+	return records
+}
+
+func mustApply(t testing.TB, l seen.Ledger, c seen.Changes) {
+	t.Helper()
+	if err := l.Apply(t.Context(), c); err != nil {
+		t.Fatalf("Apply() = %v", err)
+	}
+}
+
+// all returns every record; times are in UTC.
+func all(t testing.TB, l seen.Ledger) []seen.Record {
+	t.Helper()
+	var records []seen.Record
+	for r, err := range l.All(t.Context()) {
+		if err != nil {
+			t.Fatalf("All() = %v", err)
+		}
+		for _, at := range []*time.Time{&r.DeliveredAt, &r.DeletedAt, &r.AbsentAt} {
+			if !at.IsZero() {
+				*at = at.UTC()
+			}
+		}
+		records = append(records, r)
+	}
+	return records
+}
+
+// runApply has one step of a run do all that it can, with few messages and with many.
+func runApply(t *testing.T, harness Harness, n int) {
+	l := enter(t, harness.Open(t, t.TempDir(), seen.DefaultTuning))
+	old, moved, fresh, refused := entries("old", n), entries("moved", n), entries("fresh", n), entries("refused", n)
+	copies := slices.Clone(old[:2])
+	for i := range copies {
+		copies[i].Copy = 1
+	}
+	mustApply(t, l, seen.Changes{Records: slices.Values(recordsOf(slices.Concat(old, copies, moved)))})
+	mustApply(t, l, seen.Changes{Asides: []seen.Aside{{Key: fresh[0].Key, Reason: seen.Refused, Count: 1}, {Key: refused[0].Key, Reason: seen.Refused, Count: 1, Last: now}}})
+	c := seen.Changes{}
+	for _, e := range old {
+		c.Replace = append(c.Replace, e.UniqueID)
+	}
+	var moves []seen.Move
+	var asides []seen.Aside
+	for i := range moved {
+		to := seen.Entry{Octets: 1005, Key: old[i].Key} // that of a record that gives way
+		if i%2 == 0 {
+			to.UniqueID = "to-" + moved[i].UniqueID
+		}
+		moves = append(moves, seen.Move{From: moved[i].Key, To: to})
+		asides = append(asides, seen.Aside{Key: refused[i].Key, Reason: seen.TooLarge, Listed: 9, MaxSize: 8, Count: 1, Last: now})
+	}
+	c.Moves, c.Records, c.Asides = slices.Values(moves), slices.Values(recordsOf(fresh)), asides
+	mustApply(t, l, c)
+
+	want := recordsOf(fresh)
+	for i, r := range recordsOf(moved) {
+		r.Key, r.Listed = moves[i].To.Key, 1005
+		want = append(want, r)
+	}
+	slices.SortFunc(want, func(a, b seen.Record) int { return a.Key.Compare(b.Key) })
+	if got := all(t, l); !reflect.DeepEqual(got, want) {
+		t.Errorf("All() has %d records, want %d: of the new ones and those that were moved", len(got), len(want))
+	}
+	got, err := l.Asides(t.Context())
+	if err != nil || len(got) != n || got[0].Count != 2 || got[0].MaxSize != 8 || got[0].Reason != seen.TooLarge {
+		t.Errorf("Asides() has %d, %v, want %d, the first of which is counted twice", len(got), err, n)
+	}
+}
+
+// runApplyRefused has a step fail at its end: nothing of it may be left.
+func runApplyRefused(t *testing.T, harness Harness, n int) {
+	listing := entries("a", n)
+	bad := recordOf(listing[n-1])
+	bad.Kind = 0
+	to := func(id string) seen.Entry { return seen.Entry{Key: seen.Key{UniqueID: id}} }
+	var moves []seen.Move
+	for _, e := range listing[:n-1] {
+		moves = append(moves, seen.Move{From: e.Key, To: to("to-" + e.UniqueID)})
+	}
+	last := listing[n-1].Key
+	for name, c := range map[string]seen.Changes{
+		"record without a kind":           {Records: slices.Values(append(recordsOf(entries("b", n-1)), bad))},
+		"aside without a reason":          {Records: slices.Values(recordsOf(entries("b", n))), Asides: []seen.Aside{{Key: last}}},
+		"move to a key with a record":     {Moves: slices.Values(append(slices.Clone(moves), seen.Move{From: last, To: to("taken")}))},
+		"moves to one key":                {Moves: slices.Values(append(slices.Clone(moves), seen.Move{From: last, To: to("to-" + listing[0].UniqueID)}))},
+		"moves from one key":              {Moves: slices.Values(append(slices.Clone(moves), seen.Move{From: listing[0].Key, To: to("x")}))},
+		"move of no record":               {Moves: slices.Values(append(slices.Clone(moves), seen.Move{From: to("none").Key, To: to("x")}))},
+		"move of a record that gives way": {Replace: []string{last.UniqueID}, Moves: slices.Values(append(slices.Clone(moves), seen.Move{From: last, To: to("x")}))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := enter(t, harness.Open(t, t.TempDir(), seen.DefaultTuning))
+			mustApply(t, l, seen.Changes{Records: slices.Values(recordsOf(append(slices.Clone(listing), to("taken"))))})
+			before := all(t, l)
+			if err := l.Apply(t.Context(), c); err == nil {
+				t.Error("Apply() = nil, want an error")
+			}
+			if got := all(t, l); !reflect.DeepEqual(got, before) {
+				t.Errorf("All() has %d records, want the %d that were there", len(got), len(before))
+			}
+			mustApply(t, l, seen.Changes{Records: slices.Values(recordsOf(entries("later", 2*n)))})
+			if got, want := len(all(t, l)), len(before)+2*n; got != want {
+				t.Errorf("after a later step there are %d records, want %d", got, want)
+			}
+		})
+	}
+}
+
+// runApplyCancelled has the context end while a step is being written: nothing of it may be left.
+func runApplyCancelled(t *testing.T, harness Harness) {
+	l := enter(t, harness.Open(t, t.TempDir(), seen.DefaultTuning))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	asked := 0
+	err := l.Apply(ctx, seen.Changes{Records: func(yield func(seen.Record) bool) {
+		for _, e := range entries("a", 3*harness.Many) {
+			if asked++; asked == 2*harness.Many {
+				cancel()
+			}
+			if !yield(recordOf(e)) {
+				return
+			}
+		}
+	}})
+	if !errors.Is(err, context.Canceled) || asked == 3*harness.Many {
+		t.Errorf("Apply() = %v after %d records, want %v before all", err, asked, context.Canceled)
+	}
+	if got := all(t, l); len(got) != 0 {
+		t.Errorf("All() has %d records, want none", len(got))
+	}
+	again := enter(t, harness.Open(t, t.TempDir(), seen.DefaultTuning))
+	mustApply(t, again, seen.Changes{Records: slices.Values(recordsOf(entries("a", 1)))})
+}
+
+// runPlaces has messages with no, one and several places, as they came and changed.
+func runPlaces(t *testing.T, harness Harness) {
+	l := enter(t, harness.Open(t, t.TempDir(), seen.DefaultTuning))
+	came, other := seen.Sum{Octets: 7, SHA256: [32]byte{7}}, seen.Sum{Octets: 8, SHA256: [32]byte{8}}
+	var want []seen.Record
+	for i, places := range [][]seen.Place{
+		nil,
+		{{Name: "new/1", Sum: came}},
+		{{Sum: came}},
+		{{Name: "new/1", Sum: other}},
+		{{Name: "new/1"}},
+		{{Target: "archive", Name: "new/1", Sum: came}},
+		{{Name: "new/1", Sum: came}, {Target: "archive", Name: "new/2", Sum: other}, {Target: "archive", Name: "new/2", Sum: came}},
+	} {
+		r := recordOf(seen.Entry{Key: seen.Key{UniqueID: fmt.Sprint("id-", i)}})
+		r.Came, r.Places = came, places
+		want = append(want, r)
+	}
+	for range 2 { // the second time each replaces itself
+		mustApply(t, l, seen.Changes{Records: slices.Values(want)})
+		if got := all(t, l); !reflect.DeepEqual(got, want) {
+			t.Errorf("All() = %+v, want %+v", got, want)
+		}
+	}
+}

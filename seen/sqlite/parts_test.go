@@ -1,0 +1,212 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/popfetch/popfetch/seen"
+)
+
+// crowd makes a listing of many messages.
+func crowd(prefix string, n int) []seen.Entry {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("%s-%06d", prefix, i)
+	}
+	return listingOf(ids...)
+}
+
+// largest has the store tell how many rows its largest transaction changed, those by triggers among them.
+func largest(t *testing.T, s *Store) *atomic.Int64 {
+	t.Helper()
+	var most, before atomic.Int64
+	total := func(conn *sql.Conn) int64 {
+		var n int64
+		if err := conn.QueryRowContext(context.Background(), "SELECT total_changes()").Scan(&n); err != nil {
+			t.Error(err)
+		}
+		return n
+	}
+	before.Store(total(s.write))
+	s.wrote = func(conn *sql.Conn) {
+		n := total(conn)
+		most.Store(max(most.Load(), n-before.Swap(n)))
+	}
+	return &most
+}
+
+// steps are what writes the rows of a whole account.
+var steps = map[string]func(ctx context.Context, l *ledger, listing []seen.Entry) error{
+	"mark": func(ctx context.Context, l *ledger, listing []seen.Entry) error {
+		return l.Apply(ctx, seen.Changes{Records: func(yield func(seen.Record) bool) {
+			for _, e := range listing {
+				e.UniqueID += "+"
+				if !yield(seen.Record{Key: e.Key, Kind: seen.Marked}) {
+					return
+				}
+			}
+		}})
+	},
+	"move": func(ctx context.Context, l *ledger, listing []seen.Entry) error {
+		return l.Apply(ctx, seen.Changes{Moves: func(yield func(seen.Move) bool) {
+			for _, e := range listing {
+				to := e
+				to.UniqueID += "+"
+				if !yield(seen.Move{From: e.Key, To: to}) {
+					return
+				}
+			}
+		}})
+	},
+	"replace": func(ctx context.Context, l *ledger, listing []seen.Entry) error {
+		c := seen.Changes{}
+		var records []seen.Record
+		for _, e := range listing {
+			c.Replace = append(c.Replace, e.UniqueID)
+			e.Octets++
+			records = append(records, recordOf(e))
+		}
+		c.Records = slices.Values(records)
+		return l.Apply(ctx, c)
+	},
+	"finish, all deleted": func(ctx context.Context, l *ledger, listing []seen.Entry) error {
+		var deleted []seen.Key
+		for _, e := range listing {
+			deleted = append(deleted, e.Key)
+		}
+		return l.Finish(ctx, seen.Diff{}, nil, deleted, now)
+	},
+	"finish, all gone": func(ctx context.Context, l *ledger, _ []seen.Entry) error {
+		return l.Finish(ctx, seen.Diff{}, nil, nil, now)
+	},
+	"forget": func(ctx context.Context, l *ledger, _ []seen.Entry) error {
+		_, err := l.Forget(ctx)
+		return err
+	},
+	"another server": func(ctx context.Context, l *ledger, _ []seen.Entry) error {
+		_, err := l.store.Enter(ctx, l.account.Name, "elsewhere:995", l.account.User)
+		return err
+	},
+}
+
+// What one account writes never holds up another for long, however much it is: no transaction is large, with a write-ahead log and
+// without.
+func TestParts(t *testing.T) {
+	const messages = 3*partRows + 5
+	for _, journal := range []string{"wal", "delete"} {
+		for name, step := range steps {
+			t.Run(journal+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				var s *Store
+				if journal == "delete" {
+					s = onShared(t, t.TempDir())
+				} else {
+					s = open(t)
+				}
+				account := enter(t, s)
+				listing := crowd("id", messages)
+				deliverAll(t, account, listing)
+				mustFinish(t, account, listing)
+				most := largest(t, s)
+				if err := step(t.Context(), account, listing); err != nil {
+					t.Fatal(err)
+				}
+				if got := most.Load(); got > 6*partRows {
+					t.Errorf("a transaction changed %d rows of %d messages, want at most 6 for each of %d", got, messages, partRows)
+				}
+				enter(t, s)
+			})
+		}
+	}
+}
+
+// An account's record is made while another account, in another process, writes very much.
+func TestApply_besides(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it writes very many records")
+	}
+	const messages = 300_000
+	dir := t.TempDir()
+	s := openIn(t, dir)
+	account := enter(t, s)
+	listing := crowd("id", messages)
+	for chunk := range slices.Chunk(listing, 50_000) {
+		deliverAll(t, account, chunk)
+	}
+	mustFinish(t, account, listing)
+	other := openIn(t, dir)
+	mda := enterAs(t, other, "other", "pop.example.org:995", "bob")
+	for _, name := range []string{"move", "finish, all gone"} {
+		done := make(chan error)
+		go func() { done <- steps[name](t.Context(), account, listing) }()
+		applied := 0
+		for ended := false; !ended; applied++ {
+			select {
+			case err := <-done:
+				if ended = true; err != nil {
+					t.Fatal(err)
+				}
+			default:
+				mustCommit(t, mda, recordOf(listingOf(fmt.Sprint(name, applied))[0]))
+			}
+		}
+		if applied < 10 {
+			t.Errorf("%s: the other account made %d records meanwhile, want many", name, applied)
+		}
+	}
+}
+
+// What is delivered waits for its record as long as its context lives, though others have waited in vain.
+func TestApply_waits(t *testing.T) {
+	s := open(t)
+	enter(t, s)
+	waiting := openIn(t, s.dir)
+	account := enter(t, waiting)
+	letGo := hold(t, s)
+	at := time.Now()
+	waiting.vain.Store(&at) // with which all others hardly wait
+	done := make(chan error)
+	go func() { done <- commit(t.Context(), account, recordOf(listingOf("a")[0])) }()
+	if err := account.Ready(t.Context(), 1); !errors.Is(err, seen.ErrBusy) {
+		t.Errorf("Ready() = %v, want %v", err, seen.ErrBusy)
+	}
+	select {
+	case err := <-done:
+		t.Fatalf("Apply() = %v, want it to wait", err)
+	default:
+	}
+	if err := letGo(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Apply() = %v when the other let go", err)
+	}
+}
+
+// Without a write-ahead log a commit waits for those who read, longer than SQLite waits by itself.
+func TestApply_waitsForReaders(t *testing.T) {
+	s := onShared(t, t.TempDir())
+	account := enter(t, s)
+	mustCommit(t, account, recordOf(listingOf("a")[0]))
+	done := make(chan error)
+	for _, err := range account.All(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { done <- commit(t.Context(), account, recordOf(listingOf("b")[0])) }()
+		select {
+		case err := <-done:
+			t.Fatalf("Apply() = %v while another reads", err)
+		case <-time.After(1200 * time.Millisecond):
+		}
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Apply() = %v when nobody read any more", err)
+	}
+}
