@@ -7,10 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// acknowledgeAtOnce lets the kernel acknowledge what comes next at once, instead of waiting up to 40 ms for something to send along
-// with it. Many servers send the second reply of a packet of commands, or a line of their own, only when the one before is
-// acknowledged (Nagle's algorithm, RFC 9293 section 3.7.4), and we would wait for each other. It is
-// called after each write, since the kernel waits again once questions and answers take turns. Where it fails, replies come later.
+// acknowledgeAtOnce makes the kernel acknowledge the next octets at once. By default the kernel
+// waits up to 40 ms for something to send along with the acknowledgement. It is called after each
+// write, because the kernel waits again once questions and answers take turns. If it fails, replies
+// only come later.
+//
+// The reason is Nagle's algorithm (RFC 9293 section 3.7.4). Many servers answer a packet of
+// commands in several small writes. The second write leaves only after the first is acknowledged,
+// so client and server would wait for each other.
 func acknowledgeAtOnce(conn net.Conn) {
 	socket, ok := conn.(syscall.Conn)
 	if !ok {

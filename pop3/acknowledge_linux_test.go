@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What is sent leaves the connection ready to acknowledge the first of several replies at once.
+// After a write, the kernel is ready to acknowledge the first of several replies at once.
 func TestLink_acknowledgesAtOnce(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	noError(t, "Listen()", err)
@@ -22,7 +22,7 @@ func TestLink_acknowledgesAtOnce(t *testing.T) {
 
 	l := newLink(conn)
 	octet := make([]byte, 1)
-	for range 5 { // by question and answer the kernel learns to wait
+	for range 5 { // questions and answers in turn teach the kernel to wait
 		_, err = server.Write(octet)
 		noError(t, "Write() of the server", err)
 		_, err = conn.Read(octet)

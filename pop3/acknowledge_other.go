@@ -4,5 +4,5 @@ package pop3
 
 import "net"
 
-// acknowledgeAtOnce does nothing: other systems have no way to ask for it.
+// acknowledgeAtOnce does nothing: other systems do not offer this option.
 func acknowledgeAtOnce(net.Conn) {}

@@ -14,28 +14,30 @@ import (
 	"github.com/popfetch/popfetch/internal/escape"
 )
 
-// maxChallenge limits a line of a SASL exchange, with its end (RFC 5034 section 4).
+// maxChallenge limits a line of a SASL exchange, its end included (RFC 5034 section 4).
 const maxChallenge = bufferOctets
 
-// SASLClient is a SASL mechanism, as go-sasl's sasl.Client.
+// SASLClient is a SASL mechanism. It has the methods of go-sasl's sasl.Client.
 type SASLClient interface {
-	// Start returns the name of the mechanism and the initial response, nil if it has none.
+	// Start returns the name of the mechanism and its initial response, or nil if it has none.
 	Start() (mech string, ir []byte, err error)
 	// Next answers a challenge. An error cancels the exchange.
 	Next(challenge []byte) (response []byte, err error)
 }
 
-// Conceal keeps secret, which a mechanism of Auth is about to send, out of trace and errors: some servers repeat in the reply
-// to a log-in what they were sent. User, Apop and the lines of Auth itself are concealed anyway.
+// Conceal masks secret in the trace and in errors. It is for a secret that a mechanism of Auth is
+// about to send. Some servers repeat in their reply to a log-in the octets that the client sent.
+// User, Apop and the lines of Auth itself are concealed without a call.
 func (c *Client) Conceal(secret string) {
 	if secret == "" {
 		return
 	}
 	c.secrets = append(c.secrets, secret)
-	slices.SortFunc(c.secrets, func(a, b string) int { return len(b) - len(a) }) // one may be a part of another
+	// The longest come first, because one secret may contain another.
+	slices.SortFunc(c.secrets, func(a, b string) int { return len(b) - len(a) })
 }
 
-// conceal masks what Conceal was told of.
+// conceal masks the secrets that Conceal was given.
 func (c *Client) conceal(octets []byte) []byte {
 	for _, secret := range c.secrets {
 		octets = bytes.ReplaceAll(octets, []byte(secret), []byte("***"))
@@ -43,14 +45,15 @@ func (c *Client) conceal(octets []byte) []byte {
 	return octets
 }
 
-// concealIn masks it in a reply. After the log-in positive replies are numbers and unique-ids, which must stay as they are.
+// concealIn masks them in a reply. After the log-in, it leaves positive replies unchanged, because
+// they hold numbers and unique-ids.
 func (c *Client) concealIn(r reply) reply {
 	if r.positive && c.state != stateAuthorization {
 		return r
 	}
 	r.text = c.conceal(r.text)
 	switch r.code {
-	case CodeInUse, CodeLoginDelay, CodeAuth, CodeSysTemp, CodeSysPerm: // these say what is to be done, whatever the secret
+	case CodeInUse, CodeLoginDelay, CodeAuth, CodeSysTemp, CodeSysPerm: // the caller acts on these
 		return r
 	}
 	for _, secret := range c.secrets {
@@ -61,7 +64,8 @@ func (c *Client) concealIn(r reply) reply {
 	return r
 }
 
-// beginLogin is begin for the methods that send credentials.
+// beginLogin does the same as begin, for the methods that send credentials. It also conceals
+// secret, and returns ErrInsecure if the credentials would be sent without TLS.
 func (c *Client) beginLogin(ctx context.Context, keyword, secret string) (end func(), err error) {
 	end, err = c.begin(ctx, keyword, stateAuthorization)
 	if err != nil {
@@ -75,8 +79,9 @@ func (c *Client) beginLogin(ctx context.Context, keyword, secret string) (end fu
 	return end, nil
 }
 
-// User authenticates by USER and, after a positive reply to it, PASS; the *ReplyError tells which one was refused. Name
-// and password are sent exactly as given; what cannot be sent is ErrArgument (C0042 to C0047).
+// User authenticates by USER and, after a positive reply, PASS. The Command of the *ReplyError says
+// which of them was refused. The name and the password are sent exactly as given. If they cannot be
+// sent, the error is ErrArgument (C0042 to C0047).
 func (c *Client) User(ctx context.Context, name, password string) error {
 	end, err := c.beginLogin(ctx, "USER", password)
 	if err != nil {
@@ -99,9 +104,9 @@ func (c *Client) User(ctx context.Context, name, password string) error {
 	return nil
 }
 
-// Apop authenticates by APOP, which proves a shared secret by MD5 over the greeting's timestamp (RFC 1939 section 7).
-// It is errors.ErrUnsupported if the greeting has no timestamp that is a valid msg-id. MD5 is weak: use it only where
-// there is nothing better.
+// Apop authenticates by APOP. It proves a shared secret by an MD5 digest over the secret and the
+// greeting's timestamp (RFC 1939 section 7). The error is errors.ErrUnsupported if the greeting has
+// no timestamp that is a valid msg-id. MD5 is weak: use APOP only if nothing better is available.
 func (c *Client) Apop(ctx context.Context, name, secret string) error {
 	end, err := c.beginLogin(ctx, "APOP", secret)
 	if err != nil {
@@ -115,10 +120,11 @@ func (c *Client) Apop(ctx context.Context, name, secret string) error {
 		return err
 	}
 	if strings.Contains(name, " ") {
-		return fmt.Errorf("APOP: name has blanks: %w", ErrArgument) // the digest would not be the second argument
+		// Otherwise the digest would not be the second argument.
+		return fmt.Errorf("APOP: name contains spaces: %w", ErrArgument)
 	}
 	digest := apopDigest(c.timestamp, secret)
-	c.Conceal(digest) // the secret can be guessed from it
+	c.Conceal(digest) // an attacker could guess the secret from it
 	args := name + " " + digest
 	if err := checkArgument("APOP", "name", args, c.utf8User()); err != nil {
 		return err
@@ -136,8 +142,9 @@ func apopDigest(timestamp, secret string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Auth authenticates by a SASL mechanism (RFC 5034). A refusal is a *ReplyError. If mech returns an error, or the server
-// sends a challenge that is no base64, the exchange is cancelled, and the error wraps ErrCancelled and the cause; the session is usable.
+// Auth authenticates by a SASL mechanism (RFC 5034). A refusal is a *ReplyError. The exchange is
+// cancelled if mech returns an error, or if a challenge is not base64. The error then wraps
+// ErrCancelled and the cause, and the session is usable.
 func (c *Client) Auth(ctx context.Context, mech SASLClient) error {
 	end, err := c.beginLogin(ctx, "AUTH", "")
 	if err != nil {
@@ -154,7 +161,7 @@ func (c *Client) Auth(ctx context.Context, mech SASLClient) error {
 	return c.exchange(x)
 }
 
-// exchange is a SASL exchange that has not begun.
+// exchange is a SASL exchange that has not started yet.
 type exchange struct {
 	name    string
 	mech    SASLClient
@@ -162,7 +169,7 @@ type exchange struct {
 	initial []byte // the initial response, if it did not fit the command
 }
 
-// startExchange starts a mechanism. Nothing is sent yet.
+// startExchange starts the mechanism. It sends nothing yet.
 func (c *Client) startExchange(mech SASLClient) (*exchange, error) {
 	name, initial, err := mech.Start()
 	if err != nil {
@@ -188,8 +195,8 @@ func (c *Client) startExchange(mech SASLClient) (*exchange, error) {
 	return x, nil
 }
 
-// exchange answers challenges until the server is content. An initial response that did not fit the command is the answer
-// to the first one.
+// exchange answers challenges until the server accepts or refuses the log-in. If the initial
+// response did not fit the command, it is the answer to the first challenge.
 func (c *Client) exchange(x *exchange) error {
 	initial := x.initial
 	for {
@@ -205,7 +212,7 @@ func (c *Client) exchange(x *exchange) error {
 		initial = nil
 		if response == nil {
 			decoded, err := base64.StdEncoding.Strict().DecodeString(challenge)
-			if strings.Contains(challenge, "\r") { // which the decoder leaves out
+			if strings.Contains(challenge, "\r") { // the decoder would skip it
 				err = base64.CorruptInputError(strings.IndexByte(challenge, '\r'))
 			}
 			if err != nil {
@@ -223,7 +230,8 @@ func (c *Client) exchange(x *exchange) error {
 	}
 }
 
-// readChallenge reads the next line of an exchange. It is a challenge, or the positive reply (done), or a *ReplyError.
+// readChallenge reads the next line of an exchange. It returns a challenge, or done for the
+// positive reply, or a *ReplyError.
 func (c *Client) readChallenge() (challenge string, done bool, err error) {
 	c.awaitReply()
 	line, err := c.readLine("AUTH", maxChallenge)
@@ -242,8 +250,9 @@ func (c *Client) readChallenge() (challenge string, done bool, err error) {
 	return "", true, r.asError("AUTH")
 }
 
-// parseChallenge reads the challenge off a line of a SASL exchange. Only +OK, in any case and as a whole word, ends an
-// exchange; any other + is a challenge, with or without a blank behind it (V0001, RFC 5034 section 4).
+// parseChallenge returns the challenge in a line of a SASL exchange. Only +OK, in any case and as a
+// whole word, ends an exchange. Any other line that starts with + is a challenge, with or without a
+// space after the + (V0001, RFC 5034 section 4).
 func parseChallenge(line []byte) (challenge string, ok bool) {
 	if len(line) == 0 || line[0] != '+' {
 		return "", false
@@ -254,7 +263,7 @@ func parseChallenge(line []byte) (challenge string, ok bool) {
 	return strings.Trim(string(line[1:]), " \t"), true
 }
 
-// respond sends a line of an exchange, which is no command: no further reply is due.
+// respond sends a line of an exchange. The line is not a command, so no further reply becomes due.
 func (c *Client) respond(line, traced string) error {
 	if c.opts.Trace != nil {
 		c.opts.Trace(true, traced)
@@ -265,7 +274,8 @@ func (c *Client) respond(line, traced string) error {
 	return nil
 }
 
-// cancel ends an exchange because of cause, which it returns unless the server does not let go.
+// cancel ends an exchange because of cause. The error wraps cause. It also wraps ErrCancelled if
+// the server confirmed the cancellation, or else the reason why it did not.
 func (c *Client) cancel(cause error) error {
 	if err := c.respond("*", "*"); err != nil {
 		return fmt.Errorf("%w; cancelling: %w", cause, err)
@@ -282,7 +292,8 @@ func (c *Client) cancel(cause error) error {
 	return fmt.Errorf("%w: %w", ErrCancelled, cause)
 }
 
-// encodeInitial is the initial response as AUTH takes it: an empty one is "=" (RFC 5034 section 4).
+// encodeInitial returns the initial response in the form that AUTH takes. An empty response is "="
+// (RFC 5034 section 4).
 func encodeInitial(initial []byte) string {
 	if len(initial) == 0 {
 		return "="
@@ -290,7 +301,7 @@ func encodeInitial(initial []byte) string {
 	return base64.StdEncoding.EncodeToString(initial)
 }
 
-// isMechanismName tells whether name is one by RFC 4422 section 3.1.
+// isMechanismName reports whether name is a valid name of a mechanism (RFC 4422 section 3.1).
 func isMechanismName(name string) bool {
 	return len(name) >= 1 && len(name) <= 20 && !strings.ContainsFunc(name, func(r rune) bool {
 		return (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'

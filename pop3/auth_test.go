@@ -188,7 +188,7 @@ func TestAuth(t *testing.T) {
 	}
 }
 
-// The trace shows each line once, escaped, and no secret.
+// The trace shows each line once. It is escaped and shows no secret.
 func TestTrace(t *testing.T) {
 	var trace bytes.Buffer
 	opts := plain()

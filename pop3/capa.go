@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// maxCapabilities limits the lines of CAPA.
+// maxCapabilities limits the number of lines in the answer to CAPA.
 const maxCapabilities = 1024
 
-// Capabilities maps each capability in upper case to its parameters.
+// Capabilities maps each capability, in upper case, to its parameters.
 type Capabilities map[string][]string
 
-// Has tells whether a capability, in upper case, is announced.
+// Has reports whether the server announces a capability. The name is in upper case.
 func (c Capabilities) Has(name string) bool { _, ok := c[name]; return ok }
 
-// Capa sends CAPA; -ERR is a *ReplyError, and normal for an old server. The last positive answer is kept for Capabilities
-// and pipelining (RFC 2449 section 5).
+// Capa sends CAPA. The reply -ERR is a *ReplyError, and is normal for an old server. The Client
+// keeps the last positive answer, for Capabilities and for pipelining (RFC 2449 section 5).
 func (c *Client) Capa(ctx context.Context) (Capabilities, error) {
 	end, err := c.begin(ctx, "CAPA", stateAuthorization, stateTransaction)
 	if err != nil {
@@ -53,11 +53,12 @@ func (c *Client) readCapabilities() (Capabilities, error) {
 	return capabilities, nil
 }
 
-// Capabilities returns what CAPA last said in this session, nil before. What it said before TLS began does not count
-// (RFC 2595 section 4), so after Dial it is nil whatever the mode.
+// Capabilities returns the last answer to CAPA in this session, or nil if there is none. An answer
+// from before TLS does not count (RFC 2595 section 4). So it is nil after Dial, whatever the
+// TLSMode.
 func (c *Client) Capabilities() Capabilities { return c.capabilities }
 
-// startTLS is the beginning of a session with TLSStart.
+// startTLS begins a session with TLSStart: CAPA, STLS, handshake.
 func (c *Client) startTLS(ctx context.Context) error {
 	capabilities, err := c.Capa(ctx)
 	switch {
@@ -75,9 +76,9 @@ func (c *Client) startTLS(ctx context.Context) error {
 	return err
 }
 
-// STLS sends STLS and puts TLS on the connection; -ERR is a *ReplyError. Dial does it where Options.TLS is TLSStart. What
-// was learnt before is dropped: capabilities and the timestamp for Apop. It is ErrState under TLS and after UTF8
-// (RFC 6856 section 2.1).
+// STLS sends STLS and starts TLS on the connection. The reply -ERR is a *ReplyError. Dial calls it
+// if Options.TLS is TLSStart. The capabilities and the timestamp for Apop are dropped, because they
+// came before TLS. Under TLS and after UTF8 the error is ErrState (RFC 6856 section 2.1).
 func (c *Client) STLS(ctx context.Context) error {
 	end, err := c.begin(ctx, "STLS", stateAuthorization)
 	if err != nil {
@@ -90,7 +91,8 @@ func (c *Client) STLS(ctx context.Context) error {
 	if _, err := c.roundTrip(command{keyword: "STLS"}); err != nil {
 		return err
 	}
-	// What came along with the reply was written by somebody before TLS began, and would be read as a reply under TLS.
+	// These octets came before TLS began, so anybody on the way may have written them. Under TLS
+	// they would be read as a reply.
 	if stray := c.reader.buffered(); len(stray) > 0 {
 		return c.lose(protocolError("STLS", stray, "nothing before the TLS handshake"))
 	}
@@ -101,8 +103,8 @@ func (c *Client) STLS(ctx context.Context) error {
 	return nil
 }
 
-// UTF8 sends UTF8 (RFC 6856), so that messages with raw UTF-8 headers come as they are; -ERR is a *ReplyError. It belongs
-// before authentication and after STLS.
+// UTF8 sends UTF8 (RFC 6856). The server then sends messages with raw UTF-8 headers unchanged. The
+// reply -ERR is a *ReplyError. Call it after STLS and before authentication.
 func (c *Client) UTF8(ctx context.Context) error {
 	if err := c.simple(ctx, "UTF8", stateAuthorization); err != nil {
 		return err
@@ -111,7 +113,7 @@ func (c *Client) UTF8(ctx context.Context) error {
 	return nil
 }
 
-// utf8User tells whether names and passwords may have octets beyond ASCII (RFC 6856 section 2.2).
+// utf8User reports whether names and passwords may have non-ASCII octets (RFC 6856 section 2.2).
 func (c *Client) utf8User() bool {
 	return c.utf8 && slices.ContainsFunc(c.capabilities["UTF8"], func(param string) bool {
 		return strings.EqualFold(param, "USER")

@@ -10,47 +10,51 @@ import (
 	"time"
 )
 
-// TLSMode says how a session is protected.
+// TLSMode says how TLS protects a session.
 type TLSMode int
 
-// The ways of protection. There is none that tries TLS and does without it.
+// The modes of TLS. No mode tries TLS and falls back to clear text.
 const (
 	TLSImplicit TLSMode = iota // TLS from the first octet (RFC 8314); the zero value
 	TLSStart                   // STLS before anything else, required (RFC 2595)
 	TLSNone                    // clear text
 )
 
-// Options are the settings of one session; they are copied at the door and nil means the zero value.
+// Options are the settings of one session. They are copied, so later changes have no effect. Nil
+// means the zero value.
 type Options struct {
 	TLS       TLSMode
 	TLSConfig *tls.Config // nil: system roots, server name from addr; MinVersion is raised to TLS 1.2
 
-	// DialTimeout limits connecting to one address; zero means 30 seconds.
+	// DialTimeout limits the time to connect to one address. Zero means 30 seconds.
 	DialTimeout time.Duration
-	// GreetingTimeout limits the TLS handshake, and likewise the greeting; zero means one minute.
+	// GreetingTimeout limits the TLS handshake. It also limits the wait for the greeting. Zero
+	// means one minute.
 	GreetingTimeout time.Duration
-	// ReplyTimeout limits the wait for a complete status line, and for each 256 octets of a listing or its end; zero means one
-	// minute.
+	// ReplyTimeout limits the wait for a complete status line. It also limits the wait for each 256
+	// octets of a listing, or for its end. Zero means one minute.
 	ReplyTimeout time.Duration
-	// StallTimeout limits silence inside a message; each octet restarts it; zero means one minute.
+	// StallTimeout limits silence inside a message. Each octet restarts it. Zero means one minute.
 	StallTimeout time.Duration
 
-	// Window is how many commands may be unanswered where the server announces PIPELINING; zero means 2000, one: never
-	// pipeline. From 100 on it is no more than the server answers in a second.
+	// Window is how many commands may be unanswered if the server announces PIPELINING. Zero means
+	// 2000. One means no pipelining. Above 100, the server's speed limits it too: no more commands
+	// are unanswered than it answers in a second.
 	Window int
-	// WindowOctets bounds the announced octets of unanswered RETR commands (two commands are always allowed); zero means 8 MiB.
+	// WindowOctets limits the announced octets of unanswered RETR commands. Two commands are always
+	// allowed. Zero means 8 MiB.
 	WindowOctets int64
 
-	// Trace, if set, is called with each line sent and received (no line end, octets escaped, message bodies left out),
-	// secrets already masked.
+	// Trace, if set, is called with each line sent and received. Secrets are masked and octets are
+	// escaped. The line has no line end. Message bodies are left out.
 	Trace func(sent bool, line string)
 
-	// Idle, if set, is called while a method waits for a status line that has not begun after 500 ms, once a wait.
-	// It must not call the Client.
+	// Idle, if set, is called while a method waits for a status line that has not begun after 500
+	// ms. It is called once a wait. It must not call the Client.
 	Idle func()
 }
 
-// withDefaults returns a copy of o in which no zero value needs a meaning of its own.
+// withDefaults returns a copy of o with each zero value replaced by its default.
 func (o *Options) withDefaults() Options {
 	var filled Options
 	if o != nil {
@@ -72,7 +76,8 @@ func setDefault[T ~int | ~int64](value *T, otherwise T) {
 	}
 }
 
-// state is a state of RFC 1939 section 3. The UPDATE state needs no value: Quit reads the reply and closes.
+// state is a state of RFC 1939 section 3. The UPDATE state has no value, because Quit reads the
+// reply and closes.
 type state int
 
 const (
@@ -81,8 +86,8 @@ const (
 	stateTransaction
 )
 
-// Client is one POP3 session; it is not safe for concurrent use, because a server answers in the order it was asked. It is
-// made by Dial or New.
+// Client is one POP3 session. It is not safe for concurrent use, because a server answers commands
+// in their order. Dial and New make one.
 type Client struct {
 	opts   Options
 	link   *link
@@ -91,22 +96,26 @@ type Client struct {
 	state      state
 	unanswered int   // commands whose replies have not been read to their ends
 	replied    int   // complete replies since no command was unanswered
-	lost       error // why the session is out of step; nil: it is not
+	lost       error // why the session is out of step; nil if it is in step
 
 	greeting     string
-	timestamp    string // "" if the greeting has none that is valid, and under STLS
+	timestamp    string // "" after STLS, and if the greeting has no valid one
 	capabilities Capabilities
-	utf8         bool // UTF8 was accepted
+	utf8         bool // the server accepted UTF8
 
 	secrets []string // see Conceal
 }
 
-// Dial connects to addr, does what opts.TLS says (with TLSStart: CAPA, STLS, handshake), and reads the greeting.
+// Dial connects to addr, starts TLS as opts.TLS says, and reads the greeting. With TLSStart it
+// sends CAPA and STLS.
 //
-// addr is host:port. All addresses of the host are tried in turn, each for Options.DialTimeout; the error names addr and
-// wraps the cause for each. A negative greeting is a *ReplyError without a Command, one that is no POP3 a *ProtocolError,
-// and in both cases nothing has been sent. With TLSStart, a server that does not announce STLS, or refuses it, is
-// ErrInsecure. A certificate that does not fit is an error of crypto/tls.
+// The form of addr is host:port. Dial tries all addresses of the host in turn, each for at most
+// Options.DialTimeout. If all fail, the error names addr and wraps each cause.
+//
+// A negative greeting is a *ReplyError without a Command. A greeting that is not POP3 is a
+// *ProtocolError. In both cases nothing has been sent. With TLSStart, the error is ErrInsecure if
+// the server does not announce STLS or refuses it. If the certificate is not valid, the error is
+// one of crypto/tls.
 func Dial(ctx context.Context, addr string, opts *Options) (*Client, error) {
 	filled := opts.withDefaults()
 	host, _, err := net.SplitHostPort(addr)
@@ -118,7 +127,7 @@ func Dial(ctx context.Context, addr string, opts *Options) (*Client, error) {
 		return nil, fmt.Errorf("connecting to %s: %w", addr, err)
 	}
 	if filled.TLSConfig == nil {
-		filled.TLSConfig = new(tls.Config) // handshake sets the lowest version
+		filled.TLSConfig = new(tls.Config) // handshake sets the minimum version
 	}
 	if filled.TLSConfig.ServerName == "" {
 		filled.TLSConfig = filled.TLSConfig.Clone()
@@ -127,20 +136,21 @@ func Dial(ctx context.Context, addr string, opts *Options) (*Client, error) {
 	return New(ctx, conn, &filled)
 }
 
-// New is Dial on a connection that exists, which it closes on an error. A *tls.Conn counts as protected and is not
-// wrapped again. Otherwise opts.TLSConfig must have a ServerName, unless opts.TLS is TLSNone.
+// New does the same as Dial on an existing connection. It closes the connection on an error. A
+// *tls.Conn counts as protected and is not wrapped again. For any other connection, opts.TLSConfig
+// must have a ServerName, unless opts.TLS is TLSNone.
 func New(ctx context.Context, conn net.Conn, opts *Options) (*Client, error) {
 	l := newLink(conn)
 	c := &Client{opts: opts.withDefaults(), link: l, reader: newReader(l), state: stateAuthorization}
 	if err := c.open(ctx); err != nil {
 		c.lost = err
-		c.Close() //nolint:errcheck // the first error tells more
+		c.Close() //nolint:errcheck // the first error says more
 		return nil, fmt.Errorf("opening a session with %s: %w", conn.RemoteAddr(), err)
 	}
 	return c, nil
 }
 
-// open does everything of a session that stands before authentication.
+// open does all steps of a session before authentication.
 func (c *Client) open(ctx context.Context) error {
 	end := c.link.use(ctx)
 	defer end()
@@ -159,7 +169,7 @@ func (c *Client) open(ctx context.Context) error {
 	return nil
 }
 
-// handshake puts TLS on the connection.
+// handshake starts TLS on the connection.
 func (c *Client) handshake(ctx context.Context) error {
 	config := c.opts.TLSConfig.Clone()
 	if config == nil {
@@ -181,7 +191,8 @@ func (c *Client) handshake(ctx context.Context) error {
 	return nil
 }
 
-// bulkConn reads as much as there is. Package tls by itself asks for the 16 KiB of a record, and mostly in two parts.
+// bulkConn reads as many octets as are available. By itself, crypto/tls reads at most one record of
+// 16 KiB, usually in two parts.
 type bulkConn struct {
 	net.Conn
 	in *bufio.Reader
@@ -193,7 +204,7 @@ func newBulkConn(conn net.Conn) *bulkConn {
 
 func (b *bulkConn) Read(p []byte) (int, error) { return b.in.Read(p) }
 
-// readGreeting waits for the greeting; nothing is sent before it is complete (C0002).
+// readGreeting waits for the greeting. Nothing is sent before the greeting is complete (C0002).
 func (c *Client) readGreeting() error {
 	c.link.wait = wait{what: "complete greeting", limit: c.opts.GreetingTimeout}
 	r, err := c.readReply("")
@@ -208,10 +219,10 @@ func (c *Client) readGreeting() error {
 	return nil
 }
 
-// Greeting returns the text of the greeting, fit for people as Escape makes it.
+// Greeting returns the text of the greeting, escaped by Escape.
 func (c *Client) Greeting() string { return c.greeting }
 
-// TLSState returns the state of TLS; ok tells whether the session is under TLS.
+// TLSState returns the state of TLS. The result ok reports whether the session is under TLS.
 func (c *Client) TLSState() (state tls.ConnectionState, ok bool) {
 	if conn, ok := c.link.conn.(*tls.Conn); ok {
 		return conn.ConnectionState(), true
@@ -222,8 +233,9 @@ func (c *Client) TLSState() (state tls.ConnectionState, ok bool) {
 // LocalAddr returns the address of this end of the connection.
 func (c *Client) LocalAddr() net.Addr { return c.link.conn.LocalAddr() }
 
-// begin starts the method for keyword: it checks that the session is usable, in one of the states, and in step, and puts
-// ctx on the link until end is called. An error means that nothing was sent.
+// begin starts the method for keyword. It checks that the session is usable, in step, and in one of
+// the states. Then it puts ctx on the link until end is called. An error means that nothing was
+// sent.
 func (c *Client) begin(ctx context.Context, keyword string, states ...state) (end func(), err error) {
 	switch {
 	case c.lost != nil:
@@ -238,24 +250,27 @@ func (c *Client) begin(ctx context.Context, keyword string, states ...state) (en
 	return c.link.use(ctx), nil
 }
 
-// lose marks the session as out of step because of err, which it returns.
+// lose marks the session as out of step because of err, and returns err.
 func (c *Client) lose(err error) error {
 	c.lost = err
 	return err
 }
 
-// quitTimeout limits the wait for the reply to QUIT where nothing depends on it (C0012).
+// quitTimeout limits the wait for the reply to QUIT before the log-in, when nothing depends on the
+// reply (C0012).
 const quitTimeout = 5 * time.Second
 
-// Quit sends QUIT and closes; it waits 5 seconds for the reply in AUTHORIZATION state, ReplyTimeout in TRANSACTION state.
-// It returns nil only after a positive reply: only then has the server entered the UPDATE state and removed what was
-// marked as deleted (RFC 1939 section 6). The connection is closed in any case, unless Quit is ErrState.
+// Quit sends QUIT and closes the connection. It waits for the reply: 5 seconds in AUTHORIZATION
+// state, and ReplyTimeout in TRANSACTION state. It returns nil only after a positive reply. Only
+// then has the server entered the UPDATE state and removed the messages marked as deleted (RFC 1939
+// section 6). The connection is closed in any case, unless the error is ErrState because replies
+// are outstanding.
 func (c *Client) Quit(ctx context.Context) error {
 	end, err := c.begin(ctx, "QUIT", stateAuthorization, stateTransaction)
 	if c.unanswered > 0 && c.lost == nil {
 		return err
 	}
-	defer c.Close() //nolint:errcheck // after the reply, or the lack of one, it does not matter
+	defer c.Close() //nolint:errcheck // the outcome is already decided
 	if err != nil {
 		return err
 	}
@@ -267,7 +282,8 @@ func (c *Client) Quit(ctx context.Context) error {
 	return err
 }
 
-// Close closes the connection without QUIT, so that the server deletes nothing. Closing again does nothing.
+// Close closes the connection without QUIT, so the server deletes nothing. A second call does
+// nothing.
 func (c *Client) Close() error {
 	if c.state == stateClosed {
 		return nil
@@ -275,7 +291,8 @@ func (c *Client) Close() error {
 	c.state = stateClosed
 	conn := c.link.conn
 	if secured, ok := conn.(*tls.Conn); ok && c.lost != nil {
-		conn = secured.NetConn() // a farewell of TLS could wait for a peer that does not read
+		// Closing TLS sends an alert, which could wait for a peer that does not read.
+		conn = secured.NetConn()
 	}
 	return conn.Close()
 }

@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	maxCommand    = 255  // octets of a command with CRLF (RFC 2449 section 4)
-	maxStatusLine = 8192 // octets of a status line with its end; 512 by the rule
+	maxCommand    = 255  // octets of a command, CRLF included (RFC 2449 section 4)
+	maxStatusLine = 8192 // octets of a status line, its end included; RFC 2449 allows 512
 )
 
-// command is one command; its line has no CRLF yet.
+// command is one command. Its line has no CRLF yet.
 type command struct {
 	keyword string
-	args    string // with what separates them; "" for none
-	masked  string // stands for args in the trace, if args holds a secret
+	args    string // with the spaces between them; "" for none
+	masked  string // replaces args in the trace, if args holds a secret
 }
 
 func (cmd command) line() string {
@@ -31,7 +31,7 @@ func (cmd command) line() string {
 	return cmd.keyword + " " + cmd.args
 }
 
-// traced is the line as the trace shows it.
+// traced returns the line as the trace shows it.
 func (cmd command) traced() string {
 	if cmd.masked != "" {
 		return cmd.keyword + " " + cmd.masked
@@ -39,8 +39,9 @@ func (cmd command) traced() string {
 	return escape.Text([]byte(cmd.line()), maxCommand)
 }
 
-// checkArgument returns ErrArgument if arg cannot be the argument called what: nothing that a caller passes on may end a
-// command early (C0003, C0042). Octets beyond ASCII are allowed only after UTF8 with the USER argument (RFC 6856 section 2).
+// checkArgument returns ErrArgument if arg cannot be an argument of keyword. The error calls the
+// argument what. No argument from a caller may end a command early (C0003, C0042). Non-ASCII octets
+// are allowed only after UTF8 with the USER argument (RFC 6856 section 2).
 func checkArgument(keyword, what, arg string, beyondASCII bool) error {
 	problem := ""
 	switch {
@@ -51,7 +52,7 @@ func checkArgument(keyword, what, arg string, beyondASCII bool) error {
 	case strings.ContainsFunc(arg, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		problem = "has control octets"
 	case !beyondASCII && strings.ContainsFunc(arg, func(r rune) bool { return r >= utf8.RuneSelf }):
-		problem = "has octets beyond ASCII, and the server was not told UTF8 with USER"
+		problem = "has non-ASCII characters, but the session does not use UTF8 USER"
 	case !utf8.ValidString(arg):
 		problem = "is not UTF-8"
 	default:
@@ -60,7 +61,7 @@ func checkArgument(keyword, what, arg string, beyondASCII bool) error {
 	return fmt.Errorf("%s: %s %s: %w", keyword, what, problem, ErrArgument)
 }
 
-// checkNumber returns ErrArgument if n is no message-number.
+// checkNumber returns ErrArgument if n is not a message-number.
 func checkNumber(keyword string, n int) error {
 	if n < 1 {
 		return fmt.Errorf("%s: message-number %d: %w", keyword, n, ErrArgument)
@@ -68,8 +69,9 @@ func checkNumber(keyword string, n int) error {
 	return nil
 }
 
-// checkQuiet returns a *ProtocolError if the server has said something though no reply is due. Then a reply before was not
-// what it seemed: a server that does not stuff the dot at the start of a message, for one, ends the reply there.
+// checkQuiet returns a *ProtocolError if the server has sent octets while no reply is due. An
+// earlier reply was then misread. For example, some servers do not stuff the dot at the start of a
+// message, which ends the reply there.
 func (c *Client) checkQuiet(keyword string) error {
 	if stray := c.reader.buffered(); c.unanswered == 0 && len(stray) > 0 {
 		return c.lose(protocolError(keyword, stray, "nothing while no reply is due"))
@@ -77,7 +79,7 @@ func (c *Client) checkQuiet(keyword string) error {
 	return nil
 }
 
-// send writes commands, all at once. Their replies are due from then on.
+// send writes all commands at once. Their replies are due from then on.
 func (c *Client) send(commands ...command) error {
 	keyword := commands[0].keyword
 	if err := c.checkQuiet(keyword); err != nil {
@@ -104,13 +106,14 @@ func (c *Client) send(commands ...command) error {
 // awaitReply sets the limit for a status line.
 func (c *Client) awaitReply() {
 	c.link.wait = wait{what: "complete reply", limit: c.opts.ReplyTimeout}
-	if len(c.reader.buffered()) == 0 { // otherwise the line has begun
+	if len(c.reader.buffered()) == 0 { // otherwise the line has already begun
 		c.link.wait.idle = c.opts.Idle
 	}
 }
 
-// readStatus reads the status line that is due for the oldest unanswered command. A negative reply is complete with it,
-// and is a *ReplyError; whether a positive one is complete, the caller knows, and says so by answered.
+// readStatus reads the status line of the oldest unanswered command. A negative reply is complete
+// with its status line, and is a *ReplyError. After a positive one, the caller calls answered when
+// the reply is complete.
 func (c *Client) readStatus(keyword string) (reply, error) {
 	c.awaitReply()
 	r, err := c.readReply(keyword)
@@ -123,13 +126,14 @@ func (c *Client) readStatus(keyword string) (reply, error) {
 	return r, r.asError(keyword)
 }
 
-// answered notes that the reply to one command is complete.
+// answered counts the reply to one command as complete.
 func (c *Client) answered() {
 	c.unanswered--
 	c.replied++
 }
 
-// blamePipelining adds ErrPipelining to the error that ended the wait for a status line, if it looks like it.
+// blamePipelining adds ErrPipelining to err if it is a likely sign of broken pipelining. The wait
+// for a status line ended with err.
 func (c *Client) blamePipelining(err error) error {
 	var protocol *ProtocolError
 	begun := len(c.reader.buffered()) > 0
@@ -143,8 +147,8 @@ func (c *Client) blamePipelining(err error) error {
 	return err
 }
 
-// readReply reads a status line under the wait that stands. An error other than a negative reply leaves the session out
-// of step.
+// readReply reads a status line under the limit of the present wait. Any error leaves the session
+// out of step. A negative reply is not an error here.
 func (c *Client) readReply(keyword string) (reply, error) {
 	line, err := c.readLine(keyword, maxStatusLine)
 	if err != nil {
@@ -157,7 +161,8 @@ func (c *Client) readReply(keyword string) (reply, error) {
 	return c.concealIn(r), nil
 }
 
-// readLine reads a line, which is valid until the next one. An error leaves the session out of step.
+// readLine reads a line, which is valid until the next read. An error leaves the session out of
+// step.
 func (c *Client) readLine(keyword string, limit int) ([]byte, error) {
 	line, err := c.reader.line(limit)
 	switch {
@@ -175,7 +180,7 @@ func (c *Client) readLine(keyword string, limit int) ([]byte, error) {
 	return line, nil
 }
 
-// traced is a line of the server as the trace shows it.
+// traced returns a line of the server as the trace shows it.
 func (c *Client) traced(line []byte) string {
 	shown := escape.Text(c.conceal(line), maxErrorText)
 	if len(line) > maxErrorText {
@@ -184,8 +189,8 @@ func (c *Client) traced(line []byte) string {
 	return shown
 }
 
-// roundTrip sends one command that has a reply of one line, and returns the text of the positive reply, which is valid
-// until the next read.
+// roundTrip sends one command whose reply has one line. It returns the text of the positive reply,
+// which is valid until the next read.
 func (c *Client) roundTrip(cmd command) (text []byte, err error) {
 	if err := c.send(cmd); err != nil {
 		return nil, err
@@ -198,7 +203,7 @@ func (c *Client) roundTrip(cmd command) (text []byte, err error) {
 	return r.text, nil
 }
 
-// simple is a method that is one command without arguments and has nothing to return.
+// simple implements the methods that send one command without arguments and return only an error.
 func (c *Client) simple(ctx context.Context, keyword string, states ...state) error {
 	end, err := c.begin(ctx, keyword, states...)
 	if err != nil {
@@ -209,9 +214,9 @@ func (c *Client) simple(ctx context.Context, keyword string, states ...state) er
 	return err
 }
 
-// Noop sends NOOP, which does nothing but show that both ends are alive; -ERR is a *ReplyError. In a loop over Retr, Top
-// or Dele it is ErrState while replies are outstanding.
+// Noop sends NOOP, which only shows that both ends are alive. The reply -ERR is a *ReplyError. In a
+// loop over Retr, Top or Dele, the error is ErrState while replies are outstanding.
 func (c *Client) Noop(ctx context.Context) error { return c.simple(ctx, "NOOP", stateTransaction) }
 
-// Rset sends RSET, which takes back all deletions of this session; -ERR is a *ReplyError.
+// Rset sends RSET, which undoes all deletions of this session. The reply -ERR is a *ReplyError.
 func (c *Client) Rset(ctx context.Context) error { return c.simple(ctx, "RSET", stateTransaction) }

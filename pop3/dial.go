@@ -26,13 +26,14 @@ func lookup(ctx context.Context, host string, limit time.Duration) ([]net.IPAddr
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	ips, err := net.DefaultResolver.LookupIPAddr(ctx, host)
-	if err == nil && len(ips) == 0 { // so it answers for names that must not be asked for, as those in .onion
+	// The resolver returns neither for names that it must not look up, such as those in .onion.
+	if err == nil && len(ips) == 0 {
 		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 	}
 	return ips, err
 }
 
-// dialEach tries the addresses in turn; the error holds the cause for each.
+// dialEach tries the addresses in turn. The error wraps the cause for each.
 func dialEach(ctx context.Context, ips []net.IPAddr, port string, limit time.Duration) (net.Conn, error) {
 	var causes error
 	for _, ip := range ips {
@@ -53,7 +54,8 @@ func dialEach(ctx context.Context, ips []net.IPAddr, port string, limit time.Dur
 	return nil, causes
 }
 
-// dialError makes the end of a context and of a time limit known by the same errors as everywhere else.
+// dialError returns the error that the rest of the package uses: the cause of an ended context, or
+// os.ErrDeadlineExceeded after a time limit. Any other error stays as it is.
 func dialError(ctx context.Context, err error) error {
 	var timeout net.Error
 	switch {

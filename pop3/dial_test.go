@@ -15,14 +15,15 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// hurry shortens the time limits if script ends in silence; otherwise a busy machine could reach them.
+// hurry shortens the time limits if script ends in silence. Other scripts keep them, because a busy
+// machine could reach short ones.
 func hurry(opts *Options, script string) {
 	if strings.HasSuffix(script, "stall") {
 		opts.GreetingTimeout, opts.ReplyTimeout, opts.StallTimeout = 50*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond
 	}
 }
 
-// closedPort is an address on loopback where nothing listens.
+// closedPort returns an address on loopback where nothing listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -76,7 +77,8 @@ func TestDial_connecting(t *testing.T) {
 	})
 }
 
-// Nothing is sent before the greeting is complete, nor after one that is not positive: the dialogues expect nothing.
+// Nothing is sent before the greeting is complete, and nothing after a greeting that is not
+// positive. The dialogues expect no command.
 func TestDial_greeting(t *testing.T) {
 	tests := []struct {
 		name, script string
@@ -122,7 +124,7 @@ func isProtocolError(err error) bool {
 
 func isInsecure(err error) bool { return errors.Is(err, ErrInsecure) }
 
-// secured are options for a server whose certificates come from its own authority.
+// secured returns options for a server whose certificates come from its own authority.
 func secured(server *poptest.Script, mode TLSMode) *Options {
 	opts := plain()
 	opts.TLS = mode
@@ -220,7 +222,7 @@ func TestDial_TLS_version(t *testing.T) {
 	equal(t, "the caller's MinVersion", opts.TLSConfig.MinVersion, uint16(tls.VersionTLS10))
 }
 
-// What was learnt before TLS began is dropped.
+// The capabilities and the timestamp from before TLS are dropped.
 func TestSTLS(t *testing.T) {
 	server := poptest.Dialogue(t, `
 		S: +OK ready <1@a>
@@ -257,7 +259,7 @@ func TestSTLS_after_UTF8(t *testing.T) {
 	}
 }
 
-// New takes a connection that is under TLS as it is.
+// New uses a connection that is already under TLS as it is.
 func TestNew_TLS(t *testing.T) {
 	server := poptest.Dialogue(t, "tls\nS: +OK ready\nC: QUIT\nS: +OK\nclose")
 	conn, err := tls.Dial("tcp", server.Addr(), server.CA().ClientTLS("localhost"))
@@ -272,7 +274,7 @@ func TestNew_TLS(t *testing.T) {
 	noError(t, "Quit()", c.Quit(t.Context()))
 }
 
-// The resolver answers for such a name with neither an address nor an error.
+// For such a name the resolver returns neither an address nor an error.
 func TestDial_noAddress(t *testing.T) {
 	_, err := Dial(t.Context(), "x.onion:995", nil)
 	var dns *net.DNSError

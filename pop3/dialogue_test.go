@@ -16,13 +16,13 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// plain are the options of a session without TLS, whose time limits are never reached.
+// plain returns the options of a session without TLS. Its time limits are never reached.
 func plain() *Options {
 	const limit = 20 * time.Second
 	return &Options{TLS: TLSNone, DialTimeout: limit, GreetingTimeout: limit, ReplyTimeout: limit, StallTimeout: limit}
 }
 
-// dial opens a session without TLS in which the server plays script.
+// dial opens a session without TLS with a server that plays script.
 func dial(t *testing.T, script string) *Client {
 	t.Helper()
 	return open(t, poptest.Dialogue(t, script).Addr(), plain())
@@ -43,13 +43,13 @@ const (
 	pipeliningLogin = "S: +OK ready\nC: CAPA\nS: +OK\nS: PIPELINING\nS: .\nC: USER alice\nS: +OK\nC: PASS secret\nS: +OK\n"
 )
 
-// transaction opens a session in TRANSACTION state, in which the server plays script from there on.
+// transaction opens a session in TRANSACTION state with a server that then plays script.
 func transaction(t *testing.T, script string) *Client {
 	t.Helper()
 	return logIn(t, dial(t, login+script))
 }
 
-// pipelined is transaction with a server that announces PIPELINING.
+// pipelined does the same as transaction, with a server that announces PIPELINING.
 func pipelined(t *testing.T, script string) *Client {
 	t.Helper()
 	c := dial(t, pipeliningLogin+script)
@@ -67,7 +67,7 @@ func logIn(t *testing.T, c *Client) *Client {
 	return c
 }
 
-// numbers is the sequence first to last, without announced octets.
+// numbers returns the sequence first to last, without announced octets.
 func numbers(first, last int) iter.Seq2[int, int64] {
 	return func(yield func(int, int64) bool) {
 		for n := first; n <= last && yield(n, 0); n++ {
@@ -75,7 +75,7 @@ func numbers(first, last int) iter.Seq2[int, int64] {
 	}
 }
 
-// bodies reads messages to their ends and returns, for each, number and body, or number and error.
+// bodies reads messages to their ends. For each it returns number and body, or number and error.
 func bodies(messages iter.Seq2[*Message, error]) []string {
 	var all []string
 	for m, err := range messages {
@@ -92,7 +92,7 @@ func bodies(messages iter.Seq2[*Message, error]) []string {
 	return all
 }
 
-// deletions are the answers to DELE in the same form.
+// deletions returns the answers to DELE in the same form.
 func deletions(answers iter.Seq2[int, error]) []string {
 	var all []string
 	for n, err := range answers {
@@ -136,7 +136,7 @@ func outOfStep(t *testing.T, c *Client, what string, err error) {
 	}
 }
 
-// dialogues are the client's parts in the files testdata/*.pop.
+// dialogues has the client's part of each file testdata/*.pop.
 var dialogues = map[string]func(t *testing.T, c *Client, ctx context.Context){
 	"rfc1939-section10": func(t *testing.T, c *Client, ctx context.Context) {
 		noError(t, "Apop()", c.Apop(ctx, "mrose", "tanstaaf"))
@@ -231,7 +231,7 @@ var dialogues = map[string]func(t *testing.T, c *Client, ctx context.Context){
 	},
 }
 
-// fetchOne takes a session from AUTHORIZATION to its end, with one message in the maildrop.
+// fetchOne plays a session from AUTHORIZATION to its end, with one message in the maildrop.
 func fetchOne(t *testing.T, c *Client, want string) {
 	t.Helper()
 	logIn(t, c)
@@ -262,12 +262,12 @@ func TestDialogue_files(t *testing.T) {
 	equal(t, "number of files", len(files), len(dialogues))
 }
 
-// mechanism is a SASL mechanism that answers challenges by what a test wants.
+// mechanism is a SASL mechanism that answers each challenge with the next of responses.
 type mechanism struct {
 	name      string
 	initial   []byte
 	responses []string
-	err       error // after the responses
+	err       error // returned after the last response
 
 	challenges []string
 }

@@ -8,44 +8,52 @@ import (
 )
 
 var (
-	// ErrState is returned by a method that is not allowed in the state of the session (RFC 1939 section 3), or while
-	// replies are outstanding; nothing was sent and the session is as it was.
+	// ErrState is returned by a method that is not allowed in the state of the session (RFC 1939
+	// section 3). It is also returned while replies are outstanding. Nothing was sent, and the
+	// session is unchanged.
 	ErrState = errors.New("pop3: not allowed in this state")
 
-	// ErrClosed is returned by each method after Quit, after Close, and after an error that left the session out of step,
-	// which is then wrapped as well; nothing was sent.
+	// ErrClosed is returned by each method after Quit, after Close, and after an error that left
+	// the session out of step. In the last case that error is wrapped as well. Nothing was sent.
 	ErrClosed = errors.New("pop3: the session is closed")
 
-	// ErrInsecure is returned where credentials would go out in clear text though TLS was asked for. Dial and New return
-	// it with TLSStart if the server does not announce STLS, or refuses it.
+	// ErrInsecure is returned when credentials would be sent in clear text although TLS was
+	// requested. With TLSStart, Dial and New return it if the server does not announce STLS or
+	// refuses it.
 	ErrInsecure = errors.New("pop3: refusing to send credentials without TLS")
 
-	// ErrHandshake is returned where the two sides do not agree on TLS: on a version, on a certificate, or because what came was
-	// no TLS at all. The loss of the connection, a time limit and the end of a context are the errors that they are elsewhere.
+	// ErrHandshake is returned if client and server do not agree on TLS. Examples are the version,
+	// the certificate, or a server that does not speak TLS at all. It does not cover the loss of
+	// the connection, a time limit or the end of a context: their errors are the usual ones.
 	ErrHandshake = errors.New("pop3: no agreement on TLS")
 
-	// ErrArgument is returned for an argument that cannot stand in a command: it is empty, too long, or has octets that
-	// are not allowed; nothing was sent and the session is as it was.
-	ErrArgument = errors.New("pop3: not possible as an argument")
+	// ErrArgument is returned for an argument that cannot be part of a command. The argument is
+	// empty, is too long, or has octets that are not allowed. Nothing was sent, and the session is
+	// unchanged.
+	ErrArgument = errors.New("pop3: invalid argument")
 
-	// ErrPipelining goes with an error that looks as if the server, which announces PIPELINING, cannot do it: where several
-	// commands had been sent there came something that is no reply (then the error is a *ProtocolError too), or after no
-	// more than one of the replies nothing at all, as from a server that drops what it has received behind a command.
-	// An end inside of a reply, or later, is the network's.
-	ErrPipelining = errors.New("pop3: the server does not keep up with pipelined commands")
+	// ErrPipelining says that a server that announces PIPELINING probably cannot do it. It wraps
+	// the error that is the sign of this. One sign is a line that is not a reply, after several
+	// commands were sent; the error is then a *ProtocolError too. Other signs are a connection that
+	// is closed after at most one reply, and silence after the first reply. A server that drops the
+	// commands behind the first one behaves so. If the connection breaks inside a reply, or later,
+	// the network is to blame.
+	ErrPipelining = errors.New("pop3: the server seems unable to handle pipelined commands")
 
-	// ErrCancelled says that the client gave a SASL exchange up, and the server knows; the session is usable.
+	// ErrCancelled says that the client cancelled a SASL exchange, and that the server confirmed
+	// it. The session is usable.
 	ErrCancelled = errors.New("pop3: the exchange was cancelled")
 
-	// ErrUnexpected says that AuthExpecting came to nothing, perhaps because the server is no longer as it was expected to be.
-	// A further session that expects nothing may do better.
-	ErrUnexpected = errors.New("pop3: the server is not as it was")
+	// ErrUnexpected says that AuthExpecting failed, perhaps because the server no longer announces
+	// what was expected. A new session that expects nothing may succeed.
+	ErrUnexpected = errors.New("pop3: the server did not answer as expected")
 )
 
-// errLeft says why a session is out of step after a loop was left.
+// errLeft is why a session is out of step after a loop was left.
 var errLeft = errors.New("a loop was left with replies outstanding")
 
-// ResponseCode is the code in square brackets at the start of a reply's text, in upper case without the brackets (RFC 2449 section 8).
+// ResponseCode is the code in square brackets at the start of a reply's text (RFC 2449 section 8).
+// It is in upper case and has no brackets.
 type ResponseCode string
 
 // The response codes of RFC 2449, RFC 3206 and RFC 6856.
@@ -58,11 +66,11 @@ const (
 	CodeUTF8       ResponseCode = "UTF8"
 )
 
-// ReplyError is a negative reply: the server understood the command and refused it.
+// ReplyError is a negative reply. The server understood the command and refused it.
 type ReplyError struct {
-	Command string       // keyword only, never arguments; "" for the greeting
-	Code    ResponseCode // "" if there is none
-	Text    string       // what follows the code; escaped, one line, at most 256 octets
+	Command string       // the keyword, never arguments; "" for the greeting
+	Code    ResponseCode // "" if the reply has none
+	Text    string       // the text after the code: escaped, one line, at most 256 octets
 }
 
 // Error names the command, the code and the text.
@@ -88,14 +96,15 @@ func isRefusal(err error) bool {
 	return errors.As(err, &reply)
 }
 
-// ProtocolError says that the session is out of step, or that the other side does not speak POP3.
+// ProtocolError says that the server broke the protocol, or that it does not speak POP3. The
+// session is out of step, except after STAT (see Stat).
 type ProtocolError struct {
-	Command string // keyword of the command whose reply was due; "" for the greeting
-	Got     string // escaped, at most 80 octets
-	Want    string
+	Command string // the keyword of the command whose reply was due; "" for the greeting
+	Got     string // the octets that came: escaped, at most 80 octets
+	Want    string // the reply that was due, in words
 }
 
-// Error says what came and what was due.
+// Error says which octets came and which reply was due.
 func (e *ProtocolError) Error() string {
 	what := e.Command
 	if what == "" {
@@ -104,13 +113,14 @@ func (e *ProtocolError) Error() string {
 	return what + ": protocol error: got \"" + e.Got + "\", want " + e.Want
 }
 
-// handshakeError is what ended a TLS handshake. Its text is a server's too: crypto/tls repeats what it finds in certificates.
+// handshakeError is the error of a TLS handshake. Its text is escaped, because crypto/tls repeats
+// text from the server's certificate.
 type handshakeError struct{ err error }
 
 func (e handshakeError) Error() string   { return "TLS handshake: " + Escape(e.err.Error()) }
 func (e handshakeError) Unwrap() []error { return []error{ErrHandshake, e.err} }
 
-// protocolError is a ProtocolError with got made fit for people to read.
+// protocolError returns a ProtocolError with got escaped for people.
 func protocolError(keyword string, got []byte, want string) *ProtocolError {
 	return &ProtocolError{Command: keyword, Got: escape.Text(got, maxErrorGot), Want: want}
 }

@@ -14,7 +14,8 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// exampleServer answers one client on loopback: with the first reply at once, and with each other one when a command came.
+// exampleServer answers one client on loopback. It sends the first reply at once, and each further
+// reply after a command.
 func exampleServer(replies ...string) (addr string) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -36,8 +37,8 @@ func exampleServer(replies ...string) (addr string) {
 	return listener.Addr().String()
 }
 
-// A program that fetches everything: it asks for all messages at once where the server pipelines, and deletes only after
-// all of them have come whole.
+// A program that fetches everything. It asks for all messages at once if the server pipelines. It
+// deletes only the messages that have come whole, after all have been read.
 func Example() {
 	addr := exampleServer("+OK ready", "+OK\r\nPIPELINING\r\nUIDL\r\n.", "+OK", "+OK welcome", "+OK 2 18",
 		"+OK\r\n1 8\r\n2 10\r\n.", "+OK\r\n1 a\r\n2 b\r\n.", "+OK\r\nfirst\r\n.", "+OK\r\nsecond\r\n..\r\n.", "+OK", "+OK", "+OK bye")
@@ -50,7 +51,7 @@ func Example() {
 	}
 	defer c.Close()
 	if _, err := c.Capa(ctx); err != nil {
-		log.Print(err) // an old server; then nothing is pipelined
+		log.Print(err) // an old server has no CAPA; then nothing is pipelined
 	}
 	if err := c.User(ctx, "alice", "secret"); err != nil {
 		log.Fatal(err)
@@ -70,11 +71,11 @@ func Example() {
 	for m, err := range c.Retr(ctx, messages) {
 		if err != nil {
 			log.Print(err)
-			continue // it was refused, or this was the last turn
+			continue // the message was refused, or this is the last turn of the loop
 		}
-		octets, err := io.Copy(io.Discard, m) // a real program would keep it
+		octets, err := io.Copy(io.Discard, m) // a real program stores the message
 		if err != nil {
-			log.Print(err) // what came is not the whole message
+			log.Print(err) // the message is not complete
 			continue
 		}
 		fmt.Printf("message %d: %d octets\n", m.Number, octets)
@@ -86,14 +87,15 @@ func Example() {
 		}
 	}
 	if err := c.Quit(ctx); err != nil {
-		log.Fatal(err) // whether anything was deleted, the next session will show
+		log.Fatal(err) // the next session shows whether anything was deleted
 	}
 	// Output:
 	// message 1: 7 octets
 	// message 2: 11 octets
 }
 
-// Retr pipelines: it sends as many RETR commands ahead as the window allows, and yields the messages in order.
+// Retr pipelines. It sends as many RETR commands ahead as the window allows, and yields the
+// messages in order.
 func ExampleClient_Retr() {
 	addr := exampleServer("+OK ready", "+OK\r\nPIPELINING\r\n.", "+OK", "+OK",
 		"+OK\r\nSubject: one\r\n.", "-ERR [SYS/TEMP] try later", "+OK\r\nSubject: three\r\n.", "+OK bye")

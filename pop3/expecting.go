@@ -5,17 +5,17 @@ import (
 	"fmt"
 )
 
-// AuthExpecting is Capa, UTF8 and Auth in one turn, on a server of which it is known what to
-// expect. It sends CAPA, UTF8 if expected has it, and the beginning of Auth in one packet. Then
-// Capabilities returns what the server says now, never what was expected. With mech nil there is no
-// log-in; CAPA and UTF8 alone share the packet.
+// AuthExpecting does the same as Capa, UTF8 and Auth, but in one round trip. It is for a server
+// that was seen before. It sends CAPA, UTF8 if expected has it, and the beginning of Auth in one
+// packet. Afterwards Capabilities returns the server's present answer, never the expected one. If
+// mech is nil, there is no log-in: the packet holds CAPA and UTF8 only.
 //
-// Expected is what the server announced in an earlier session under the same protection, before the
-// log-in. It must have PIPELINING, and Options.Window must not be one: else the error is ErrState,
-// and nothing was sent.
+// The argument expected is the server's announcement before the log-in of an earlier session with
+// the same TLSMode. It must have PIPELINING, and Options.Window must not be one. Otherwise the
+// error is ErrState, and nothing was sent.
 //
-// A refusal of AUTH is a *ReplyError; that CAPA or UTF8 is refused is no error. Any other error
-// behind the packet is ErrUnexpected as well: it may be due to the expectation.
+// A refusal of AUTH is a *ReplyError. A refusal of CAPA or UTF8 is not an error. Any other error
+// after the packet was sent is ErrUnexpected as well, because a wrong expectation may be its cause.
 func (c *Client) AuthExpecting(ctx context.Context, expected Capabilities, mech SASLClient) error {
 	end, err := c.beginLogin(ctx, "AUTH", "")
 	if err != nil {
@@ -51,7 +51,7 @@ func (c *Client) AuthExpecting(ctx context.Context, expected Capabilities, mech 
 }
 
 // readExpected reads the replies to CAPA and, if it was sent, UTF8. An error means that the session
-// is lost.
+// is out of step.
 func (c *Client) readExpected(utf8 bool) error {
 	if _, err := c.readCapabilities(); err != nil && !isRefusal(err) {
 		return err

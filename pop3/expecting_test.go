@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// AuthExpecting sends CAPA and AUTH together, and then it counts what the server says (RFC 2449
-// section 6.6).
+// AuthExpecting sends CAPA and AUTH together. Afterwards only the server's present answer counts
+// (RFC 2449 section 6.6).
 func TestAuthExpecting(t *testing.T) {
 	expected := Capabilities{"PIPELINING": nil, "SASL": {"X"}, "STALE": nil}
 	const together = "C: CAPA\nC: AUTH X YQ==\n"

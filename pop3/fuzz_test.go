@@ -20,8 +20,8 @@ import (
 	"github.com/popfetch/popfetch/internal/escape"
 )
 
-// served returns, for each dialogue in testdata, the lines that the server sends, with their ends. Most are the examples
-// of the RFCs.
+// served returns, for each dialogue in testdata, the lines of the server with their ends. Most
+// dialogues are examples of the RFCs.
 func served(f *testing.F) [][]string {
 	files, err := filepath.Glob("testdata/*.pop")
 	if err != nil {
@@ -90,7 +90,7 @@ func FuzzListing(f *testing.F) {
 		if !ok {
 			return
 		}
-		// Written in the simplest way, it must be read as the same.
+		// Written in the simplest form, it must be read as the same id.
 		again, same, ok := parseUniqueIDListing([]byte(strconv.Itoa(number) + " " + string(id)))
 		if !ok || again != number || !bytes.Equal(same, id) || len(id) > maxUniqueID || bytes.ContainsAny(id, " \t\r\n\x00") {
 			t.Errorf("parseUniqueIDListing(%q) = %d, %q", line, number, id)
@@ -101,7 +101,8 @@ func FuzzListing(f *testing.F) {
 	})
 }
 
-// unstuffed is the simplest way to read a body: ok is false if the terminating line is missing.
+// unstuffed is the simplest way to read a body. The result ok is false if the terminating line is
+// missing.
 func unstuffed(stream string) (body, rest string, ok bool) {
 	var out strings.Builder
 	before := "\r\n" // the last two octets of the body
@@ -120,7 +121,7 @@ func unstuffed(stream string) (body, rest string, ok bool) {
 	return out.String(), "", false
 }
 
-// pieces is a stream that comes in pieces of the given lengths, over and over.
+// pieces is a stream that comes in pieces. Their lengths are those given, over and over.
 type pieces struct {
 	stream  []byte
 	lengths []byte
@@ -167,7 +168,7 @@ func FuzzDotReader(f *testing.F) {
 	})
 }
 
-// terminated is body with CRLF at its end.
+// terminated returns body with CRLF at its end.
 func terminated(body string) string {
 	if body != "" && !strings.HasSuffix(body, "\r\n") {
 		return body + "\r\n"
@@ -175,7 +176,7 @@ func terminated(body string) string {
 	return body
 }
 
-// stuffed is a body as it goes over the wire.
+// stuffed returns a body as it goes over the wire.
 func stuffed(body string) string {
 	body = terminated(body)
 	if strings.HasPrefix(body, ".") {
@@ -184,7 +185,7 @@ func stuffed(body string) string {
 	return strings.ReplaceAll(body, "\r\n.", "\r\n..") + ".\r\n"
 }
 
-// canned is a connection to a server that says what it has to say, whatever the client sends.
+// canned is a connection to a server that sends the same octets whatever the client sends.
 type canned struct {
 	pieces
 	closed bool
@@ -198,8 +199,8 @@ func (c *canned) SetDeadline(time.Time) error      { return nil }
 func (c *canned) SetReadDeadline(time.Time) error  { return nil }
 func (c *canned) SetWriteDeadline(time.Time) error { return nil }
 
-// FuzzSession lets a server say anything. Nothing panics or hangs, what is sent is always a command, a message counts as
-// whole only if all of it was there, and QUIT as done only if the server said so.
+// FuzzSession lets a server send anything. Nothing panics or hangs. Everything sent is a command. A
+// message counts as whole only if all of it came. QUIT succeeds only if the server said so.
 func FuzzSession(f *testing.F) {
 	for _, lines := range served(f) {
 		f.Add([]byte(strings.Join(lines, "")), []byte{}, false)
@@ -218,7 +219,7 @@ func FuzzSession(f *testing.F) {
 		if c == nil || err != nil {
 			return
 		}
-		// Without the last octet that was needed, QUIT must fail.
+		// Without the last octet that was read, QUIT must fail.
 		needed := server[:len(server)-len(conn.stream)-len(c.reader.buffered())-1]
 		cut := &canned{pieces: pieces{stream: slices.Clone(needed), lengths: lengths}}
 		if _, err := anySession(t, cut, needed, byAuth); err == nil {
@@ -227,8 +228,8 @@ func FuzzSession(f *testing.F) {
 	})
 }
 
-// anySession opens a session with conn and does all that can be done in it. The error is that of QUIT, or of New, when the
-// Client is nil.
+// anySession opens a session with conn and calls every method. The error is that of QUIT. If the
+// Client is nil, the error is that of New.
 func anySession(t *testing.T, conn net.Conn, server []byte, byAuth bool) (*Client, error) {
 	opts := plain()
 	opts.Trace = func(_ bool, line string) {
@@ -243,7 +244,7 @@ func anySession(t *testing.T, conn net.Conn, server []byte, byAuth bool) (*Clien
 	return c, wholeSession(t, c, server, byAuth)
 }
 
-// wholeSession does what can be done in a session and returns what QUIT says.
+// wholeSession calls every method that a session allows, and returns the error of QUIT.
 func wholeSession(t *testing.T, c *Client, server []byte, byAuth bool) error {
 	ctx := t.Context()
 	_, _ = c.Capa(ctx)
@@ -285,7 +286,7 @@ func wholeSession(t *testing.T, c *Client, server []byte, byAuth bool) error {
 	return quit(ctx, c)
 }
 
-// quit is Quit, with a check that a session that is out of step says so.
+// quit calls Quit, and checks that a session out of step returns ErrClosed.
 func quit(ctx context.Context, c *Client) error {
 	lost := c.lost
 	err := c.Quit(ctx)
@@ -295,7 +296,7 @@ func quit(ctx context.Context, c *Client) error {
 	return err
 }
 
-// rawBody tells whether a body with its end occurs in what the server said.
+// rawBody reports whether the server sent this body with its end.
 func rawBody(server []byte, body string) bool {
 	for i := range server {
 		if startsWithBody(server[i:], body) {

@@ -12,7 +12,7 @@ import (
 	"unicode"
 )
 
-// told is a canned connection that remembers what the client says.
+// told is a canned connection that keeps the octets that the client sends.
 type told struct {
 	canned
 	sent bytes.Buffer
@@ -20,14 +20,16 @@ type told struct {
 
 func (c *told) Write(p []byte) (int, error) { return c.sent.Write(p) }
 
-// inSession returns a client whose server has greeted, and says all that it will ever say.
+// inSession returns a client in AUTHORIZATION state. The argument server is all that its server
+// will ever send.
 func inSession(server, lengths []byte) (*Client, *told) {
 	conn := &told{canned: canned{pieces: pieces{stream: slices.Clone(server), lengths: lengths}}}
 	l := newLink(conn)
 	return &Client{link: l, reader: newReader(l), state: stateAuthorization, opts: plain().withDefaults()}, conn
 }
 
-// lineOf cuts the first line off a stream: ok is false where it is not ended. Lines that may be too long are left to others.
+// lineOf cuts the first line off a stream. The result ok is false if the line has no end. It does
+// not check the length.
 func lineOf(stream string) (line, rest string, ok bool) {
 	line, rest, ok = strings.Cut(stream, "\n")
 	return strings.TrimSuffix(line, "\r"), rest, ok
@@ -44,8 +46,9 @@ func tooLong(stream []byte) bool {
 
 func isBlank(r rune) bool { return r == ' ' || r == '\t' }
 
-// FuzzAuth lets a server say anything in a SASL exchange (R5034-1). Only +OK logs in, the mechanism gets what the challenges
-// are in base64, and what is sent is AUTH, base64, or an asterisk after which there is nothing more.
+// FuzzAuth lets a server send anything in a SASL exchange (R5034-1). Only +OK logs in. The
+// mechanism gets the decoded challenges. The client sends AUTH and base64 only, or an asterisk as
+// its last line.
 func FuzzAuth(f *testing.F) {
 	for _, server := range []string{
 		"+OK\r\n", "+ \r\n+OK\r\n", "+\r\n+\r\n+OK in\r\n", "+ VXNlcm5hbWU6\r\n+ UGFzc3dvcmQ6\r\n+OK\r\n", "-ERR [AUTH] no\r\n",
@@ -75,7 +78,7 @@ func FuzzAuth(f *testing.F) {
 	})
 }
 
-// saslReference is what an exchange comes to with a mechanism that has so many responses.
+// saslReference returns the outcome of an exchange with a mechanism that has so many responses.
 func saslReference(server string, responses int) (challenges []string, in bool) {
 	for {
 		line, rest, ok := lineOf(server)
@@ -98,7 +101,7 @@ func saslReference(server string, responses int) (challenges []string, in bool) 
 	}
 }
 
-// FuzzCapa compares what CAPA comes to with the simplest way to read its reply (R2449-1).
+// FuzzCapa compares the result of Capa with the simplest way to read the reply (R2449-1).
 func FuzzCapa(f *testing.F) {
 	for _, lines := range served(f) {
 		f.Add([]byte(strings.Join(lines, "")), []byte{})

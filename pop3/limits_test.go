@@ -6,11 +6,12 @@ import (
 	"testing"
 )
 
-// Each line and list of a server has a limit, to the octet; what keeps to it is taken (conformance.md, constants).
+// Each line and each list of a server has a limit, exact to the octet. Input up to the limit is
+// accepted (conformance.md, constants).
 func TestLimits(t *testing.T) {
 	x := func(n int) string { return strings.Repeat("x", n) }
 	for _, tt := range []struct {
-		name, script string // up to the limit; %s is one more octet, or line
+		name, script string // exactly at the limit; %s stands for one more octet or line
 		over         string
 		call         func(*Client) error
 	}{

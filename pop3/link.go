@@ -12,31 +12,31 @@ import (
 	"time"
 )
 
-// idleAfter is how long a status line may be awaited before Options.Idle is called.
+// idleAfter is how long a method waits for a status line before it calls Options.Idle.
 const idleAfter = 500 * time.Millisecond
 
-// wait is what is awaited from the server, and for how long.
+// wait says what the client waits for, and for how long.
 type wait struct {
 	what     string // for the error: "no <what> within <limit>"
 	limit    time.Duration
 	restarts bool   // each octet restarts the limit
-	idle     func() // called once if nothing has come after idleAfter; may be nil
+	idle     func() // called once if no octet has come within idleAfter; may be nil
 
 	until time.Time // when the limit ends; set by the first read
 }
 
-// link is the connection of a session. It puts the limit of the present wait, and the context of the present call, on each
-// read and write.
+// link is the connection of a session. It applies the limit of the present wait and the context of
+// the present call to each read and write.
 type link struct {
 	conn   net.Conn
-	socket net.Conn // what is below TLS
+	socket net.Conn // the connection below TLS
 	wait   wait
 
-	mu   sync.Mutex // a context ends in a goroutine of its own
-	call *call      // the present one; guarded by mu
+	mu   sync.Mutex // needed because the end of a context is handled in another goroutine
+	call *call      // the present call; guarded by mu
 }
 
-// call is the call of a method; two of them differ even if they have the same context.
+// call is one call of a method. Two calls differ even if they have the same context.
 type call struct{ ctx context.Context }
 
 func newLink(conn net.Conn) *link {
@@ -47,7 +47,7 @@ func newLink(conn net.Conn) *link {
 	return &link{conn: conn, socket: socket, call: &call{context.Background()}}
 }
 
-// use puts ctx on the link until end is called, which brings back the one before.
+// use puts ctx on the link until end is called. The function end brings back the previous context.
 func (l *link) use(ctx context.Context) (end func()) {
 	present := &call{ctx}
 	previous := l.replace(present)
@@ -55,7 +55,7 @@ func (l *link) use(ctx context.Context) (end func()) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.call == present {
-			l.conn.SetDeadline(past) //nolint:errcheck // it fails only on a closed connection
+			l.conn.SetDeadline(past) //nolint:errcheck // it fails only if the connection is closed
 		}
 	})
 	return func() {
@@ -74,8 +74,8 @@ func (l *link) replace(present *call) (previous *call) {
 // past is a deadline that ends a read or write at once.
 var past = time.Unix(1, 0)
 
-// deadline calls set with t, or with a time in the past if the context has ended: it may have ended before the read
-// began, and then nobody else moves the deadline.
+// deadline calls set with t, or with a time in the past if the context has ended. The context may
+// have ended before the read began, and then nothing else moves the deadline.
 func (l *link) deadline(set func(time.Time) error, t time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -85,8 +85,8 @@ func (l *link) deadline(set func(time.Time) error, t time.Time) error {
 	return set(t)
 }
 
-// Read reads under the limit of the present wait. The end of the stream is io.EOF, and any other loss of the connection
-// an io.ErrUnexpectedEOF.
+// Read reads under the limit of the present wait. The end of the stream is io.EOF. Any other loss
+// of the connection is io.ErrUnexpectedEOF.
 func (l *link) Read(p []byte) (int, error) {
 	w := &l.wait
 	if w.restarts || w.until.IsZero() {
@@ -122,7 +122,8 @@ func (l *link) write(p []byte, limit time.Duration) error {
 	return err
 }
 
-// result is what a read or write returns. With octets read, an error means nothing yet: it comes again.
+// result returns the result of a read or write. If octets were read, the error is dropped, because
+// the next read returns it again.
 func (l *link) result(n int, err error) (int, error) {
 	if n > 0 || err == nil {
 		return n, nil
@@ -134,7 +135,8 @@ func (l *link) result(n int, err error) (int, error) {
 	return 0, explained
 }
 
-// explainHandshake is what an error of a TLS handshake means: the end of a wait or of the connection, or else ErrHandshake.
+// explainHandshake returns the meaning of an error of a TLS handshake. It is the end of a wait or
+// of the connection, or else ErrHandshake.
 func (l *link) explainHandshake(err error) error {
 	var broken *net.OpError
 	ended, explained := l.explain(err)
@@ -147,7 +149,8 @@ func (l *link) explainHandshake(err error) error {
 	return fmt.Errorf("TLS handshake: %w", explained)
 }
 
-// explain says which context or limit ended the present wait; false, and the error as it was, if none did.
+// explain returns the error for the context or the limit that ended the present wait. If none did,
+// it returns false and err itself.
 func (l *link) explain(err error) (ended bool, explained error) {
 	switch {
 	case l.call.ctx.Err() != nil:

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// watched is a connection that tells the deadlines it gets.
+// watched is a connection that records the deadlines it gets.
 type watched struct {
 	canned
 	both chan time.Time
@@ -16,7 +16,8 @@ type watched struct {
 func (w *watched) SetDeadline(t time.Time) error     { w.both <- t; return nil }
 func (w *watched) SetReadDeadline(t time.Time) error { w.read = t; return nil }
 
-// A context may end between two reads, while the caller is at work; the next read must not move the deadline back.
+// A context may end between two reads, while the caller is at work. The next read must not move the
+// deadline back.
 func TestLink_context_ended_between_reads(t *testing.T) {
 	conn := &watched{both: make(chan time.Time, 1)}
 	l := newLink(conn)

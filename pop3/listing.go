@@ -9,43 +9,49 @@ import (
 )
 
 const (
-	maxListingLine = 8192     // octets of a line with its end
-	maxListing     = 64 << 20 // octets of unique-ids, and likewise of unreadable lines
-	leastUnread    = 64       // what an unreadable line counts at least, so that empty ones end as soon as long ones
+	maxListingLine = 8192     // octets of a line, its end included
+	maxListing     = 64 << 20 // octets of unique-ids and of unreadable lines
+	leastUnread    = 64       // octets that an unreadable line counts at least: it limits empty ones
 )
 
-// DropListing is the answer to STAT: how many messages the maildrop has, and how many octets.
+// DropListing is the answer to STAT: the number of messages in the maildrop, and the number of
+// octets.
 type DropListing struct {
 	Messages int
 	Octets   int64
 }
 
-// ScanListing is a line of LIST. Octets is a hint, because servers count in different ways; 0 if it could not be read.
+// ScanListing is a line of LIST. Octets is a hint, because servers count in different ways. It is 0
+// if it could not be read.
 type ScanListing struct {
 	Number int
 	Octets int64
 }
 
-// UniqueIDListing is a line of UIDL. UniqueID is opaque: 1 to 1024 octets of any kind but blank, tab, CR, LF and NUL.
+// UniqueIDListing is a line of UIDL. UniqueID is opaque. It has 1 to 1024 octets, of any kind but
+// space, tab, CR, LF and NUL.
 type UniqueIDListing struct {
 	Number   int
 	UniqueID string
 }
 
-// Listings is the answer to STAT, LIST and UIDL. Numbers are in the order of the server; gaps are possible.
+// Listings is the answer to STAT, LIST and UIDL. Numbers are in the order of the server and may
+// have gaps.
 type Listings struct {
 	Drop    DropListing
-	DropErr error // nil or *ReplyError; *ProtocolError if the reply was positive and could not be read
+	DropErr error // nil, *ReplyError, or *ProtocolError if a positive reply could not be read
 	Scan    []ScanListing
 	ScanErr error // nil or *ReplyError
 	UIDs    []UniqueIDListing
 	UIDErr  error // nil or *ReplyError
-	// Malformed counts lines of LIST or UIDL that could not be read (number 0, no number, no usable unique-id, ...).
+	// Malformed counts the lines of LIST and UIDL that could not be read. Examples are a line
+	// without a number, with the number 0, or without a usable unique-id.
 	Malformed int
 }
 
-// Stat sends STAT. A refusal is a *ReplyError. A positive reply without two numbers is a *ProtocolError, after which the
-// session is usable nevertheless: old servers overflow here, and the figures are but a hint (C0017).
+// Stat sends STAT. A refusal is a *ReplyError. A positive reply without two numbers is a
+// *ProtocolError, but the session stays usable. The reason is that the numbers of old servers
+// overflow here, and that they are only a hint (C0017).
 func (c *Client) Stat(ctx context.Context) (DropListing, error) {
 	end, err := c.begin(ctx, "STAT", stateTransaction)
 	if err != nil {
@@ -58,8 +64,8 @@ func (c *Client) Stat(ctx context.Context) (DropListing, error) {
 	return c.readDrop()
 }
 
-// List sends LIST without a message-number; lines that cannot be read are left out. A refusal is a *ReplyError, a repeated
-// message-number a *ProtocolError (C0011).
+// List sends LIST without a message-number. It leaves out lines that cannot be read. A refusal is a
+// *ReplyError. A repeated message-number is a *ProtocolError (C0011).
 func (c *Client) List(ctx context.Context) ([]ScanListing, error) {
 	var l Listings
 	err := c.list(ctx, "LIST", func() error { return c.readScan(&l, l.addScan) })
@@ -69,8 +75,9 @@ func (c *Client) List(ctx context.Context) ([]ScanListing, error) {
 	return l.Scan, nil
 }
 
-// UIDL sends UIDL without a message-number; lines that cannot be read are left out. A refusal is a *ReplyError, a repeated
-// message-number a *ProtocolError (C0011). Unique-ids that repeat are up to the caller.
+// UIDL sends UIDL without a message-number. It leaves out lines that cannot be read. A refusal is a
+// *ReplyError. A repeated message-number is a *ProtocolError (C0011). The caller must deal with
+// repeated unique-ids.
 func (c *Client) UIDL(ctx context.Context) ([]UniqueIDListing, error) {
 	var l Listings
 	err := c.list(ctx, "UIDL", func() error { return c.readUIDs(&l, l.addUID) })
@@ -96,7 +103,8 @@ func (c *Client) list(ctx context.Context, keyword string, read func() error) er
 	return read()
 }
 
-// ListNumber sends LIST for one message, whose reply has one line (C0019). A refusal is a *ReplyError.
+// ListNumber sends LIST for one message. The reply has one line (C0019). A refusal is a
+// *ReplyError.
 func (c *Client) ListNumber(ctx context.Context, n int) (ScanListing, error) {
 	text, end, err := c.listNumber(ctx, "LIST", n)
 	if err != nil {
@@ -110,7 +118,8 @@ func (c *Client) ListNumber(ctx context.Context, n int) (ScanListing, error) {
 	return listing, nil
 }
 
-// UIDLNumber sends UIDL for one message, whose reply has one line (C0036). A refusal is a *ReplyError.
+// UIDLNumber sends UIDL for one message. The reply has one line (C0036). A refusal is a
+// *ReplyError.
 func (c *Client) UIDLNumber(ctx context.Context, n int) (UniqueIDListing, error) {
 	text, end, err := c.listNumber(ctx, "UIDL", n)
 	if err != nil {
@@ -138,9 +147,9 @@ func (c *Client) listNumber(ctx context.Context, keyword string, n int) (text []
 	return text, end, nil
 }
 
-// Listings asks STAT, LIST and UIDL, in one packet where the server announces PIPELINING. A refusal of one (*ReplyError)
-// stands in its own field and does not disturb the others, nor does an unreadable reply to STAT; any other error is
-// returned.
+// Listings sends STAT, LIST and UIDL, in one packet if the server announces PIPELINING. If the
+// server refuses one of them, the *ReplyError is in its own field, and the others go on. The same
+// holds for an unreadable reply to STAT. Any other error is returned.
 func (c *Client) Listings(ctx context.Context) (*Listings, error) {
 	l := new(Listings)
 	if err := c.listings(ctx, l, ListingLines{Scan: l.addScan, UID: l.addUID}); err != nil {
@@ -149,15 +158,15 @@ func (c *Client) Listings(ctx context.Context) (*Listings, error) {
 	return l, nil
 }
 
-// ListingLines are called for what EachListing reads, in the order of the fields.
+// ListingLines are the functions that EachListing calls, in the order of the fields.
 type ListingLines struct {
-	Drop func(DropListing)     // once, if STAT was answered; what it tells may be wrong. nil: nobody wants to know
+	Drop func(DropListing)     // once, if STAT was answered; the numbers may be wrong; may be nil
 	Scan func(ScanListing)     // for each line of LIST
 	UID  func(UniqueIDListing) // for each line of UIDL
 }
 
-// EachListing asks as Listings does, and hands over each line as it is read; the result is without them. A caller who makes
-// something else of the lines so need not have them in memory twice.
+// EachListing does the same as Listings, but hands over each line as it is read. The result has no
+// lines. A caller that converts the lines then does not need memory for them twice.
 func (c *Client) EachListing(ctx context.Context, each ListingLines) (*Listings, error) {
 	l := new(Listings)
 	if err := c.listings(ctx, l, each); err != nil {
@@ -261,16 +270,17 @@ func (c *Client) readUIDs(l *Listings, each func(UniqueIDListing)) error {
 	})
 }
 
-// listingPace is how many octets of a listing must come within ReplyTimeout, since one that only drips hardly ends
-// (behaviour 14).
+// listingPace is how many octets of a listing must come within each ReplyTimeout. Without it, a
+// listing that comes octet by octet would hardly end (behaviour 14).
 const listingPace = 256
 
-// readLines calls each for the lines of a multi-line reply, without line ends and stuffed dots, until the terminating
-// line. A line that only begins with a dot does not end the reply (V0002). Any error leaves the session out of step.
+// readLines calls each for the lines of a multi-line reply, up to the terminating line. The lines
+// have no line ends and no stuffed dots. A line that only begins with a dot does not end the reply
+// (V0002). Any error leaves the session out of step.
 func (c *Client) readLines(keyword string, each func(line []byte) error) error {
 	for octets := listingPace; ; {
 		if octets >= listingPace {
-			c.link.wait = wait{what: "end of the listing, nor " + strconv.Itoa(listingPace) + " octets of it,", limit: c.opts.ReplyTimeout}
+			c.link.wait = wait{what: "progress in the listing (" + strconv.Itoa(listingPace) + " octets)", limit: c.opts.ReplyTimeout}
 			octets = 0
 		}
 		line, err := c.readLine(keyword, maxListingLine)
@@ -291,14 +301,14 @@ func (c *Client) readLines(keyword string, each func(line []byte) error) error {
 	}
 }
 
-// listingCheck is what a listing must keep to as a whole.
+// listingCheck checks the limits of a listing as a whole.
 type listingCheck struct {
 	keyword string
 	total   int
 	listed  []uint64 // a bit for each message-number
 }
 
-// octets counts n octets of line.
+// octets adds n octets of line to the total, and returns an error beyond maxListing.
 func (k *listingCheck) octets(n int, line []byte) error {
 	if k.total += n; k.total > maxListing {
 		return protocolError(k.keyword, line, fmt.Sprintf("a listing of at most %d octets", maxListing))
@@ -306,8 +316,8 @@ func (k *listingCheck) octets(n int, line []byte) error {
 	return nil
 }
 
-// number notes that n is listed. A second line for it is an error: nobody knows which one is true, and a DELE could hit
-// the wrong message (C0011).
+// number records that n is listed. A second line for n is an error: it is unknown which line is
+// true, and a DELE could delete the wrong message (C0011).
 func (k *listingCheck) number(n int, line []byte) error {
 	word, bit := n/64, uint64(1)<<(n%64)
 	if missing := word + 1 - len(k.listed); missing > 0 {
@@ -320,12 +330,13 @@ func (k *listingCheck) number(n int, line []byte) error {
 	return nil
 }
 
-// idStore keeps unique-ids in large pieces of memory, because a string of its own costs each of them twice its length.
+// idStore keeps unique-ids in large pieces of memory. A string for each id would need twice its
+// length.
 type idStore struct {
 	piece strings.Builder
 }
 
-const idPiece = 16 << 10 // octets; not more than a few unique-ids that outlive the listing should pin
+const idPiece = 16 << 10 // octets; small, because one id that is kept longer keeps its whole piece
 
 func (s *idStore) keep(id []byte) string {
 	if s.piece.Cap()-s.piece.Len() < len(id) {

@@ -13,7 +13,7 @@ const (
 	maxErrorText = 256 // octets of a server's text in an error
 	maxErrorGot  = 80  // octets of an unreadable line in an error
 
-	maxUniqueID = 1024 // octets; RFC 1939 section 7 allows 70, servers do more (C0039)
+	maxUniqueID = 1024 // octets; RFC 1939 section 7 allows 70, but some servers send more (C0039)
 	maxNumber   = 1 << 22
 )
 
@@ -21,11 +21,11 @@ const (
 type reply struct {
 	positive bool
 	code     ResponseCode
-	text     []byte // what follows the status indicator, without the code; valid until the next read
+	text     []byte // the text after the status indicator and the code; valid until the next read
 }
 
-// parseReply reads a status line. Whatever follows the first octet, + is positive and - is negative (V0001); a line that
-// starts otherwise is no status line.
+// parseReply reads a status line. Only the first octet counts: + is positive and - is negative
+// (V0001). Any other line is not a status line.
 func parseReply(line []byte) (r reply, ok bool) {
 	if len(line) == 0 || line[0] != '+' && line[0] != '-' {
 		return reply{}, false
@@ -36,8 +36,8 @@ func parseReply(line []byte) (r reply, ok bool) {
 	return reply{positive: line[0] == '+', code: code, text: rest}, true
 }
 
-// cutCode takes the response code off the start of a reply's text (RFC 2449 section 8). Text that only looks like one is
-// left as it is.
+// cutCode cuts the response code off the start of a reply's text (RFC 2449 section 8). A text that
+// only resembles a code stays as it is.
 func cutCode(text []byte) (code ResponseCode, rest []byte) {
 	if len(text) == 0 || text[0] != '[' {
 		return "", text
@@ -54,7 +54,7 @@ func cutCode(text []byte) (code ResponseCode, rest []byte) {
 	return ResponseCode(bytes.ToUpper(text[1:end])), bytes.TrimLeft(text[end+1:], " \t")
 }
 
-// asError is the ReplyError for a negative reply, nil for a positive one.
+// asError returns the ReplyError for a negative reply, and nil for a positive one.
 func (r reply) asError(keyword string) error {
 	if r.positive {
 		return nil
@@ -62,9 +62,10 @@ func (r reply) asError(keyword string) error {
 	return &ReplyError{Command: keyword, Code: r.code, Text: escape.Text(r.text, maxErrorText)}
 }
 
-// cutField takes the first field off a line. Any run of blanks and tabs separates fields, and may stand before the first
-// one, too (C0004). The field is empty if there is none. It is called for each line of a listing, and the functions of package
-// bytes for sets of octets would take most of its time.
+// cutField cuts the first field off a line. Any run of spaces and tabs separates fields, and may
+// also stand before the first one (C0004). The field is empty if there is none. A loop is used
+// because this function runs for each line of a listing. The functions of package bytes for sets of
+// octets would take most of its time.
 func cutField(line []byte) (field, rest []byte) {
 	line = skipBlanks(line)
 	for i, octet := range line {
@@ -84,7 +85,7 @@ func skipBlanks(line []byte) []byte {
 
 func blank(octet byte) bool { return octet == ' ' || octet == '\t' }
 
-// parseUint reads a number that is made of digits only and fits 64 bits.
+// parseUint reads a number of digits only that fits in 64 bits.
 func parseUint(field []byte) (n uint64, ok bool) {
 	if len(field) == 0 {
 		return 0, false
@@ -102,8 +103,8 @@ func parseUint(field []byte) (n uint64, ok bool) {
 	return n, true
 }
 
-// parseNumber reads a message-number: 1 and up (C0011). What lies beyond maxNumber is not believed, so that the numbers of
-// a listing can be kept in a small bitmap.
+// parseNumber reads a message-number: 1 or more (C0011). A number above maxNumber is not accepted,
+// so a small bitmap can hold the numbers of a listing.
 func parseNumber(field []byte) (n int, ok bool) {
 	u, ok := parseUint(field)
 	if !ok || u == 0 || u > maxNumber {
@@ -112,7 +113,8 @@ func parseNumber(field []byte) (n int, ok bool) {
 	return int(u), true
 }
 
-// parseDropListing reads the text of a reply to STAT: count and octets, the rest ignored (C0017).
+// parseDropListing reads the text of a reply to STAT: messages and octets. Further text is ignored
+// (C0017).
 func parseDropListing(text []byte) (DropListing, bool) {
 	field, rest := cutField(text)
 	messages, ok := parseUint(field)
@@ -127,8 +129,9 @@ func parseDropListing(text []byte) (DropListing, bool) {
 	return DropListing{Messages: int(messages), Octets: int64(min(octets, math.MaxInt64))}, true
 }
 
-// parseScanListing reads a line of LIST: message-number and octets, the rest ignored (C0021). The octets are a hint, so
-// a message whose octets cannot be read (none, a sign, a word) is listed all the same, with 0.
+// parseScanListing reads a line of LIST: message-number and octets. Further text is ignored
+// (C0021). The octets are only a hint. If they cannot be read (none, a sign, a word), the message
+// is listed with 0.
 func parseScanListing(line []byte) (ScanListing, bool) {
 	field, rest := cutField(line)
 	number, ok := parseNumber(field)
@@ -143,8 +146,9 @@ func parseScanListing(line []byte) (ScanListing, bool) {
 	return ScanListing{Number: number, Octets: int64(octets)}, true
 }
 
-// parseUniqueIDListing reads a line of UIDL: message-number and unique-id, the rest ignored (C0038). The unique-id is a
-// part of line: 1 to 1024 octets of any kind but blank, tab, CR, LF and NUL (C0039).
+// parseUniqueIDListing reads a line of UIDL: message-number and unique-id. Further text is ignored
+// (C0038). The unique-id is a part of line. It has 1 to 1024 octets, of any kind but space, tab,
+// CR, LF and NUL (C0039).
 func parseUniqueIDListing(line []byte) (number int, id []byte, ok bool) {
 	field, rest := cutField(line)
 	number, ok = parseNumber(field)
@@ -159,7 +163,7 @@ func parseUniqueIDListing(line []byte) (number int, id []byte, ok bool) {
 }
 
 func isUniqueID(id []byte) bool {
-	for _, octet := range id { // each of a listing; bytes.ContainsAny takes four times as long
+	for _, octet := range id { // bytes.ContainsAny takes four times as long
 		if octet == '\r' || octet == '\n' || octet == 0 {
 			return false
 		}
@@ -167,7 +171,8 @@ func isUniqueID(id []byte) bool {
 	return len(id) > 0 && len(id) <= maxUniqueID
 }
 
-// parseCapability reads a line of CAPA: a name, which is put in upper case, and its parameters (RFC 2449 section 3).
+// parseCapability reads a line of CAPA: a name and its parameters (RFC 2449 section 3). It puts the
+// name in upper case.
 func parseCapability(line []byte) (name string, params []string, ok bool) {
 	fields := strings.FieldsFunc(string(line), func(r rune) bool { return r == ' ' || r == '\t' })
 	if len(fields) == 0 {
@@ -176,22 +181,23 @@ func parseCapability(line []byte) (name string, params []string, ok bool) {
 	return strings.ToUpper(fields[0]), fields[1:], true
 }
 
-// parseTimestamp finds the timestamp of a greeting, the challenge of APOP. It must be the only thing in angle brackets and
-// a msg-id of RFC 822 without quoting: with looser rules somebody between client and server can choose challenges that
-// give away octets of the secret (CVE-2007-1558, V0008).
+// parseTimestamp finds the timestamp of a greeting, which is the challenge of APOP. The timestamp
+// must be the only text in angle brackets, and a msg-id of RFC 822 without quoting. With looser
+// rules, an attacker between client and server can choose challenges that reveal octets of the
+// secret (CVE-2007-1558, V0008).
 func parseTimestamp(greeting []byte) (timestamp string, ok bool) {
 	start, end := bytes.IndexByte(greeting, '<'), bytes.IndexByte(greeting, '>')
 	if start < 0 || end < start || bytes.Count(greeting, []byte("<")) > 1 || bytes.Count(greeting, []byte(">")) > 1 {
 		return "", false
 	}
-	local, domain, found := bytes.Cut(greeting[start+1:end], []byte("@"))
-	if !found || !isDotAtom(local) || !isDotAtom(domain) && !isDomainLiteral(domain) {
+	local, domain, hasAt := bytes.Cut(greeting[start+1:end], []byte("@"))
+	if !hasAt || !isDotAtom(local) || !isDotAtom(domain) && !isDomainLiteral(domain) {
 		return "", false
 	}
 	return string(greeting[start : end+1]), true
 }
 
-// isDotAtom reports whether s is made of atoms (RFC 822 section 3.3) with dots between them.
+// isDotAtom reports whether s consists of atoms (RFC 822 section 3.3) with dots between them.
 func isDotAtom(s []byte) bool {
 	for atom := range bytes.SplitSeq(s, []byte(".")) {
 		if len(atom) == 0 || slices.ContainsFunc(atom, func(b byte) bool {
@@ -213,6 +219,7 @@ func isDomainLiteral(s []byte) bool {
 	})
 }
 
-// Escape makes text of a server fit for people, logs and terminals: one line of UTF-8 without anything that is not
-// printable, which is written as in a Go string, and at most 256 octets; an ellipsis stands for what is cut off.
+// Escape makes text of a server safe for people, logs and terminals. The result is one line of
+// UTF-8 with at most 256 octets. Characters that are not printable are written as in a Go string.
+// An ellipsis replaces the text that is cut off.
 func Escape(text string) string { return escape.Text([]byte(text), maxErrorText) }

@@ -9,21 +9,22 @@ import (
 	"strconv"
 )
 
-// Message is the body of one RETR or TOP reply, read as a stream; it reports io.EOF only after the terminating line, and
-// io.ErrUnexpectedEOF if the reply was cut short. It is valid until the loop over Retr or Top goes on; after that, what
-// was not read is gone and Read returns ErrState.
+// Message is the body of one reply to RETR or TOP, read as a stream. It returns io.EOF only after
+// the terminating line, and io.ErrUnexpectedEOF if the reply was cut. It is valid until the loop
+// over Retr or Top goes on. After that, the unread part is gone, and Read returns ErrState.
 type Message struct {
 	Number int
-	Octets int64 // as announced by the caller of Retr (from LIST); 0: unknown
+	Octets int64 // the size that the caller of Retr gave (from LIST); 0: unknown
 
 	client  *Client
 	keyword string
 	body    bodyReader
 	read    int64
-	err     error // what Read returns from now on
+	err     error // the result of each further Read
 }
 
-// Read reads octets of the body as they are, CRLF included, without the stuffed dots.
+// Read reads octets of the body without the stuffed dots. Everything else stays as it came, CRLF
+// included.
 func (m *Message) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, m.err
@@ -32,7 +33,7 @@ func (m *Message) Read(p []byte) (int, error) {
 	return copy(p, octets), err
 }
 
-// WriteTo writes the rest of the body to w without copying it on the way; it makes io.Copy faster.
+// WriteTo writes the rest of the body to w without an extra copy. It makes io.Copy faster.
 func (m *Message) WriteTo(w io.Writer) (int64, error) {
 	var written int64
 	for {
@@ -51,7 +52,7 @@ func (m *Message) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
-// next returns the next octets of the body, at most most.
+// next returns the next octets of the body, not more than most.
 func (m *Message) next(most int) ([]byte, error) {
 	if m.err != nil {
 		return nil, m.err
@@ -74,7 +75,8 @@ func (m *Message) next(most int) ([]byte, error) {
 	return octets, m.err
 }
 
-// finish ends the turn of m: it reads what the caller left unread, so that the next reply can be read.
+// finish ends the turn of m. It reads the octets that the caller left unread, so that the next
+// reply can be read.
 func (m *Message) finish() error {
 	if m.err == nil {
 		if _, err := m.WriteTo(io.Discard); err != nil {
@@ -88,20 +90,27 @@ func (m *Message) finish() error {
 	return nil
 }
 
-// Retr sends RETR for each number (with the octets that LIST announced, 0: unknown) and yields the bodies in that order. A
-// refused message is yielded as *ReplyError with a Message that tells the number, and the loop goes on; any other error ends it.
-// When the sequence ends no more is sent, and the loop goes on until what is unanswered is answered.
+// Retr sends RETR for each message and yields the bodies in that order. The sequence has numbers,
+// each with the octets that LIST announced (0: unknown). A refused message is yielded as a
+// *ReplyError with a Message that has the number, and the loop goes on. Any other error ends the
+// loop. When the sequence ends, no more is sent, and the loop goes on until all commands are
+// answered.
 //
-// Where the server announces PIPELINING, a window of commands is unanswered (what it answers in a second, within Options.Window
-// and WindowOctets and 16 KiB of commands, but two commands in any case), and is filled up when half of it is answered. So numbers are taken from the
-// sequence well before their messages are yielded; each number that is taken is sent. A body that is left unread is read
-// and dropped. Leaving the loop while replies are outstanding, that of the present message included, leaves the session
-// out of step.
+// If the server announces PIPELINING, Retr keeps a window of commands unanswered. The window holds
+// as many commands as the server answers in a second, within three limits: Options.Window,
+// WindowOctets and 16 KiB of commands. Two commands are always allowed, unless Options.Window is
+// one. The window is filled up again when half of it is answered. So a number is taken from the
+// sequence well before its message is yielded, and each number that is taken is sent.
+//
+// A body that is left unread is read and dropped. If the loop is left while replies are
+// outstanding, the session is out of step. The reply of the present message counts as outstanding
+// until its body is read.
 func (c *Client) Retr(ctx context.Context, messages iter.Seq2[int, int64]) iter.Seq2[*Message, error] {
 	return c.retrieve(ctx, "RETR", "", messages)
 }
 
-// Top is like Retr, for the header and the first lines lines of the body. Servers may lack TOP, and refuse it then.
+// Top is like Retr, but for the header and the first lines of the body, as many as lines says. Some
+// servers do not have TOP and refuse it.
 func (c *Client) Top(ctx context.Context, numbers iter.Seq[int], lines int) iter.Seq2[*Message, error] {
 	if lines < 0 {
 		return func(yield func(*Message, error) bool) {
@@ -135,9 +144,9 @@ func (c *Client) retrieve(ctx context.Context, keyword, suffix string, messages 
 	}
 }
 
-// Dele marks messages as deleted and yields the number and nil or *ReplyError for each; any other error ends the loop.
-// Commands are pipelined as those of Retr, and leaving the loop early is the same. The server removes the messages when
-// Quit returns nil.
+// Dele marks messages as deleted. For each it yields the number and nil or a *ReplyError. Any other
+// error ends the loop. Commands are pipelined as those of Retr. To leave the loop early has the
+// same effect as there. The server removes the messages when Quit returns nil.
 func (c *Client) Dele(ctx context.Context, numbers iter.Seq[int]) iter.Seq2[int, error] {
 	return func(yield func(int, error) bool) {
 		c.pipeline(ctx, "DELE", "", withoutOctets(numbers), func(a answer) bool {
@@ -165,14 +174,16 @@ type request struct {
 	octets int64 // as announced; 0: unknown
 }
 
-// answer is what became of a request: a nil error is a positive status line, whose body, if it has one, comes next.
+// answer is the result of a request. A nil error means a positive status line; the body, if any,
+// comes next.
 type answer struct {
 	request
 	err error
 }
 
-// pipeline sends keyword, number and suffix for each request and calls each with the answers, in order, until each returns
-// false or all are answered. An answer with an error other than *ReplyError is the last one.
+// pipeline sends keyword, number and suffix for each request, and calls each with the answers in
+// order. It stops when each returns false or all requests are answered. An answer with an error
+// other than *ReplyError is the last one.
 func (c *Client) pipeline(ctx context.Context, keyword, suffix string, requests iter.Seq2[int, int64], each func(answer) bool) {
 	end, err := c.begin(ctx, keyword, stateTransaction)
 	if err != nil {

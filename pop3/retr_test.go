@@ -44,7 +44,7 @@ func TestRetr(t *testing.T) {
 	t.Run("V0004/bad-number", func(t *testing.T) {
 		c := pipelined(t, "C: RETR 1\nS: +OK\nS: one\nS: .\nC: NOOP\nS: +OK")
 		got := bodies(c.Retr(t.Context(), func(yield func(int, int64) bool) { _ = yield(1, 0) && yield(0, 0) && yield(2, 0) }))
-		equal(t, "Retr()", got, []string{"1: one\r\n", "0: error: RETR: message-number 0: pop3: not possible as an argument"})
+		equal(t, "Retr()", got, []string{"1: one\r\n", "0: error: RETR: message-number 0: pop3: invalid argument"})
 		noError(t, "Noop()", c.Noop(t.Context()))
 	})
 }
@@ -67,7 +67,7 @@ func TestTop(t *testing.T) {
 	})
 }
 
-// A message whose reply ends early is not complete, and nothing comes after it.
+// A message whose reply ends early is not complete, and no message comes after it.
 func TestRetr_broken(t *testing.T) {
 	tests := []struct {
 		name, script string
@@ -109,7 +109,7 @@ func TestRetr_broken(t *testing.T) {
 	}
 }
 
-// A link that is slow but alive is not cut: each octet restarts the limit.
+// A link that is slow but alive is not cut, because each octet restarts the limit.
 func TestRetr_trickle(t *testing.T) {
 	c := transaction(t, "C: RETR 1\nS: +OK\n"+strings.Repeat("S- x\npause 80ms\n", 8)+"S:\nS: .")
 	c.opts.StallTimeout = 500 * time.Millisecond
@@ -201,8 +201,9 @@ func TestRetr_left_early(t *testing.T) {
 	})
 }
 
-// A message that begins with a dot, from a server that does not stuff it: what is left of it would be read as replies. That
-// shows at the end of the loop, not only when the next command is sent.
+// A server that does not stuff a dot at the start of a message ends the reply there. The remaining
+// octets would be read as replies. The error appears at the end of the loop, not only with the next
+// command.
 func TestRetr_stray_octets(t *testing.T) {
 	c := pipelined(t, `C: RETR 1
 		S- +OK\r\n.\r\n+OK\r\nnot what you think\r\n.\r\n`)
@@ -214,7 +215,7 @@ func TestRetr_stray_octets(t *testing.T) {
 	}
 }
 
-// What looks as if the server could not do what it announces is told apart from what the network does (R2449-3).
+// A sign that the server cannot pipeline is told apart from a failure of the network (R2449-3).
 func TestRetr_pipeliningBroken(t *testing.T) {
 	const three = "C: RETR 1\nC: RETR 2\nC: RETR 3\n"
 	const one = "S: +OK\nS: one\nS: .\n"
@@ -262,7 +263,7 @@ func TestRetr_pipeliningBroken(t *testing.T) {
 	})
 }
 
-// When the sequence ends, what is unanswered is answered and nothing more is sent.
+// When the sequence ends, the unanswered commands are answered, and nothing more is sent.
 func TestRetr_source_ends(t *testing.T) {
 	c := pipelined(t, "C: RETR 1\nC: RETR 2\nS: +OK\nS: one\nS: .\nS: +OK\nS: two\nS: .\nC: QUIT\nS: +OK")
 	c.opts.Window = 2
@@ -303,7 +304,7 @@ func TestMessage_zero(t *testing.T) {
 	}
 }
 
-// listed is a reader that is the body of a listing with count lines and its end.
+// listed returns a reader with the body of a listing: count lines and the end.
 func listed(count int, line func(n int) string) io.Reader {
 	next, _ := iter.Pull(func(yield func(string) bool) {
 		for n := 1; n <= count; n++ {

@@ -65,7 +65,7 @@ func TestListings(t *testing.T) {
 	}
 }
 
-// The three commands leave together, and a refusal does not disturb the others.
+// The three commands leave together. A refusal of one does not disturb the others.
 func TestListings_pipelined(t *testing.T) {
 	c := pipelined(t, `
 		C: STAT
@@ -120,7 +120,8 @@ func TestListings_broken(t *testing.T) {
 	}
 }
 
-// A server that ignores the argument and lists everything is out of step, and that shows at once.
+// A server that ignores the argument and lists everything is out of step. The next command notices
+// it at the latest.
 func TestListNumber_broken(t *testing.T) {
 	t.Run("C0019/whole-list", func(t *testing.T) {
 		c := transaction(t, `C: LIST 2
@@ -160,7 +161,7 @@ func TestNoop(t *testing.T) {
 	noError(t, "C0029: Noop() after a refusal", c.Noop(t.Context()))
 }
 
-// Octets that come while no reply is due mean that some reply before was not what it seemed.
+// Octets that come while no reply is due mean that an earlier reply was misread.
 func TestStray_octets(t *testing.T) {
 	c := transaction(t, "C: NOOP\nS- +OK\\r\\n-ERR what was that?\\r\\n")
 	noError(t, "Noop()", c.Noop(t.Context()))
@@ -178,7 +179,7 @@ func TestCapa_endless(t *testing.T) {
 	outOfStep(t, c, "R2449-1: Capa()", err)
 }
 
-// A context that ends during a wait ends the wait, with its cause.
+// A context that ends during a wait ends the wait, and the error is its cause.
 func TestContext(t *testing.T) {
 	cause := errors.New("stopped")
 	scripts := map[string]string{
@@ -204,7 +205,7 @@ func TestContext(t *testing.T) {
 		defer cancel(nil)
 		for m, err := range c.Retr(ctx, numbers(1, 1)) {
 			if err != nil {
-				break // the loop tells it once more
+				break // the loop yields the error once more
 			}
 			if _, err := io.ReadFull(m, make([]byte, 5)); err != nil {
 				t.Fatal(err)
@@ -237,7 +238,7 @@ func TestContext(t *testing.T) {
 	})
 }
 
-// Idle is called once a wait, and only where the status line has not begun.
+// Idle is called once a wait, and only if the status line has not begun.
 func TestIdle(t *testing.T) {
 	const script = "S: +OK ready\nC: USER alice\npause 600ms\nS: +OK\nC: PASS secret\nS- +O\npause 600ms\nS: K\nC: QUIT\nS: +OK\nclose"
 	for name, mode := range map[string]TLSMode{"clear": TLSNone, "TLS": TLSImplicit} {
@@ -259,7 +260,7 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// A timeout says what was waited for.
+// A timeout names the reply or octets that did not come.
 func TestTimeout_text(t *testing.T) {
 	c := transaction(t, "C: NOOP\nstall")
 	c.opts.ReplyTimeout = 50 * time.Millisecond
@@ -282,7 +283,8 @@ func TestDele(t *testing.T) {
 	noError(t, "Quit()", c.Quit(t.Context()))
 }
 
-// A listing that only drips is ended, however many lines come of it; a slow one is not (behaviour 14).
+// A listing that comes octet by octet is ended by the limit, however many lines come. A slow
+// listing is not (behaviour 14).
 func TestListing_drips(t *testing.T) {
 	line := func(n int, id string, pause time.Duration) string {
 		return fmt.Sprintf("S: %d %s\npause %v\n", n, id, pause)

@@ -18,7 +18,8 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// A server that repeats what it was sent, as some do, gives no secret away to whoever reads trace and errors.
+// Some servers repeat the octets that the client sent. Even then no secret appears in trace and
+// errors.
 func TestConceal(t *testing.T) {
 	const password = "top secret"
 	inBase64 := base64.StdEncoding.EncodeToString([]byte("\x00alice\x00" + password))
@@ -58,7 +59,7 @@ func TestConceal(t *testing.T) {
 	}
 }
 
-// What is concealed changes nothing of how a reply is read.
+// A concealed secret does not change how a reply is read.
 func TestConceal_readsOn(t *testing.T) {
 	for _, password := range []string{"+", "OK", "-", "2", " ", "[AUTH]"} {
 		t.Run(password, func(t *testing.T) {
@@ -71,7 +72,8 @@ func TestConceal_readsOn(t *testing.T) {
 	}
 }
 
-// Also after the log-in, and where it looks like a response code; but a code that has a meaning keeps it.
+// A secret is also masked after the log-in, and where it looks like a response code. A code with a
+// meaning stays.
 func TestConceal_refusals(t *testing.T) {
 	for _, test := range []struct {
 		password, reply string
@@ -93,7 +95,7 @@ func TestConceal_refusals(t *testing.T) {
 	}
 }
 
-// However much a server says, little of a line is shown.
+// Only a short part of a server's line is shown, however long it is.
 func TestShown_bounded(t *testing.T) {
 	var trace []string
 	opts := plain()
@@ -117,7 +119,8 @@ func TestShown_bounded(t *testing.T) {
 	}
 }
 
-// A certificate is text of a server, too: what crypto/tls repeats of it is cut, and kept on one line.
+// A certificate is text of a server too. crypto/tls repeats it in errors, where it is cut and kept
+// on one line.
 func TestHandshake_certificateText(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	noError(t, "GenerateKey()", err)
@@ -144,7 +147,7 @@ func TestHandshake_certificateText(t *testing.T) {
 	}
 }
 
-// listenTLS is a server that does nothing but handshakes, and returns its address.
+// listenTLS starts a server that only does handshakes, and returns its address.
 func listenTLS(t *testing.T, config *tls.Config) string {
 	t.Helper()
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", config)
@@ -161,7 +164,8 @@ func listenTLS(t *testing.T, config *tls.Config) string {
 	return listener.Addr().String()
 }
 
-// ErrHandshake is disagreement; a connection that is lost in the handshake, or a limit that ends it, is what it is elsewhere.
+// ErrHandshake means that both sides do not agree on TLS. A lost connection or a time limit in the
+// handshake has its usual error.
 func TestHandshake_errors(t *testing.T) {
 	const capa = "S: +OK ready\nC: CAPA\nS: +OK\nS: STLS\nS: .\nC: STLS\nS: +OK\n"
 	drip := "chunk 1\n" + strings.Repeat("S- \\x16\\x03\\x03\\x40\\x00\npause 20ms\n", 3) + "stall"

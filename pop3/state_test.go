@@ -10,7 +10,7 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// methods are all methods that send something, with the states in which they may.
+// methods has each method that sends something, with the states in which it is allowed.
 var methods = map[string]struct {
 	states []state
 	call   func(c *Client, ctx context.Context) error
@@ -70,7 +70,7 @@ var methods = map[string]struct {
 	"C0012/QUIT": {[]state{stateAuthorization, stateTransaction}, func(c *Client, ctx context.Context) error { return c.Quit(ctx) }},
 }
 
-// Each method in each state where it does not belong: an error, and not one octet to the server.
+// Each method returns an error and sends nothing in a state where it is not allowed.
 func TestState(t *testing.T) {
 	scripts := map[state]string{
 		stateAuthorization: "S: +OK ready <1@a>\n",
@@ -106,7 +106,7 @@ func TestState_closed(t *testing.T) {
 	}
 }
 
-// A context that has ended before anything was sent leaves the session as it is.
+// A context that ends before anything is sent leaves the session unchanged.
 func TestState_context_ended_before(t *testing.T) {
 	cause := errors.New("stopped")
 	for name, method := range methods {
@@ -149,7 +149,7 @@ func TestQuit(t *testing.T) {
 	})
 }
 
-// While replies are outstanding, nothing else can be sent.
+// Nothing else can be sent while replies are outstanding.
 func TestRetr_other_methods_inside(t *testing.T) {
 	c := pipelined(t, `
 		C: RETR 1
@@ -205,7 +205,7 @@ func TestZeroClient(t *testing.T) {
 	noError(t, "Close()", c.Close())
 }
 
-// C0013: a thousand messages in one session, in order, with a server that pipelines.
+// C0013: a thousand messages come in order, in one session with a server that pipelines.
 func TestRetr_thousand(t *testing.T) {
 	const count = 1000
 	server := poptest.NewServer(t, poptest.Maildrop{User: "alice", Password: "secret", Messages: poptest.Numbered(count, 200)})

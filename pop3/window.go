@@ -5,34 +5,36 @@ import (
 	"time"
 )
 
-// windowCommandOctets bounds the octets of unanswered commands. They fit in any usual buffer of a socket, so that writing
-// never waits for a server that does not read before its replies are read.
+// windowCommandOctets limits the octets of unanswered commands. They fit in any usual buffer of a
+// socket. Otherwise the client could wait to write while the server waits for the client to read.
 const windowCommandOctets = 16 << 10
 
 // window decides which commands of a pipeline may be sent now.
 type window struct {
 	next            func() (number int, octets int64, ok bool)
 	keyword, suffix string
-	most            int   // how many commands may ever be unanswered
-	commands        int   // how many may be now: what the server answers in a second; see adapt
-	octets          int64 // how many announced octets may be
+	most            int   // the upper limit of commands
+	commands        int   // how many commands may be unanswered now; see adapt
+	octets          int64 // how many announced octets may be unanswered
 
 	unanswered    []request
-	ahead         *request // taken from the sequence while there was no room for it
-	ended         bool     // the sequence, or by a number that cannot be sent
-	refused       answer   // for that number
-	announced     int64    // octets of unanswered
-	commandOctets int      // of unanswered
-	refillAt      int      // no refill before so few are unanswered, so that commands share packets
+	ahead         *request // taken from the sequence, but not sent yet for lack of room
+	ended         bool     // the sequence has ended, or had a number that cannot be sent
+	refused       answer   // the answer for that number
+	announced     int64    // sum of the octets of unanswered
+	commandOctets int      // sum of the lengths of the unanswered commands
+	refillAt      int      // refill only when so few are unanswered; commands then share packets
 	filled        int      // how many were unanswered after the last refill
 	filledAt      time.Time
 }
 
-// leastWindow is how many commands may be unanswered whatever the server takes for them, and as long as that is not known.
+// leastWindow is the lowest limit of unanswered commands, for a slow server and until its speed is
+// known.
 const leastWindow = 100
 
-// adapt lets as many commands be unanswered as the server answers in a second. A fast one is never without work then, and
-// with a slow one it does not take long until the caller, who wants to stop, has what was asked for.
+// adapt sets the limit to the number of commands that the server answers in a second. A fast server
+// then always has work. With a slow one, a caller that wants to stop does not wait long for the
+// messages that were already requested.
 func (w *window) adapt() {
 	answered, took := w.filled-len(w.unanswered), time.Since(w.filledAt)
 	if answered > 0 && w.most > leastWindow {
@@ -64,7 +66,7 @@ func (w *window) refill() []command {
 	return commands
 }
 
-// take sees to it that ahead is the next request, and tells whether there is one.
+// take makes ahead the next request, and reports whether there is one.
 func (w *window) take() bool {
 	if w.ahead != nil {
 		return true
@@ -90,14 +92,15 @@ func (w *window) command(req request) command {
 	return command{keyword: w.keyword, args: strconv.Itoa(req.number) + w.suffix}
 }
 
-// isOpen tells whether there can be room at all. Nothing is taken from the sequence before that: what has been taken is
-// going to be sent, even if the caller wants to stop meanwhile.
+// isOpen reports whether there may be room at all. If not, nothing is taken from the sequence,
+// because each number that is taken is also sent, even if the caller wants to stop meanwhile.
 func (w *window) isOpen() bool {
 	return len(w.unanswered) < min(2, w.commands) || len(w.unanswered) < w.commands && w.announced < w.octets
 }
 
-// hasRoom tells whether req may be sent with what is unanswered. Two commands always may, or nothing would be gained with
-// large messages, unless pipelining is off.
+// hasRoom reports whether req may be sent in addition to the unanswered requests. Two commands are
+// always allowed unless pipelining is off. Otherwise pipelining would gain nothing with large
+// messages.
 func (w *window) hasRoom(req request, cmd command) bool {
 	if len(w.unanswered) < min(2, w.commands) {
 		return true
@@ -107,10 +110,11 @@ func (w *window) hasRoom(req request, cmd command) bool {
 		w.announced+w.counted(req) <= w.octets
 }
 
-// counted is what req counts in announced: not what cannot be, so that the sum does not overflow.
+// counted returns the octets that req adds to announced. Impossible sizes are cut, so that the sum
+// does not overflow.
 func (w *window) counted(req request) int64 { return min(max(req.octets, 0), w.octets) }
 
-// oldest returns the request whose answer is due; the zero value if there is none.
+// oldest returns the request whose answer is due, or the zero value if there is none.
 func (w *window) oldest() request {
 	if len(w.unanswered) == 0 {
 		return request{}
@@ -118,7 +122,7 @@ func (w *window) oldest() request {
 	return w.unanswered[0]
 }
 
-// pop takes the oldest request out, since it is answered.
+// pop removes the oldest request, which is answered.
 func (w *window) pop() {
 	req := w.unanswered[0]
 	w.unanswered = w.unanswered[1:]

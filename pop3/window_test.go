@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// source is a sequence of requests for a window, all of the same announced octets.
+// source returns a sequence of requests for a window, all with the same announced octets.
 func source(count int, octets int64) func() (int, int64, bool) {
 	n := 0
 	return func() (int, int64, bool) {
@@ -19,7 +19,7 @@ func TestWindowRefill(t *testing.T) {
 	tests := []struct {
 		name   string
 		w      window
-		refill []int // how many commands leave each time one is answered, until all are
+		refill []int // how many commands are sent after each answer, until all are answered
 	}{
 		{"R2449-3/none", window{next: source(0, 0), commands: 4, octets: 100}, []int{0}},
 		{"R2449-3/one-at-a-time", window{next: source(3, 0), commands: 1, octets: 100}, []int{1, 1, 1, 0}},

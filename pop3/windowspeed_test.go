@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// The window follows what the server answers in a second, within its bounds.
+// The window holds as many commands as the server answers in a second, within its limits.
 func TestWindowRefill_speed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := window{next: source(9000, 0), keyword: "TOP", most: 400, commands: leastWindow, octets: 1}
 		for _, step := range []struct {
-			each time.Duration // what the server takes for one
-			want int           // how many are unanswered afterwards
+			each time.Duration // the server's time for one command
+			want int           // how many commands are unanswered afterwards
 		}{
 			{0, leastWindow},
 			{5 * time.Millisecond, 200},
 			{time.Millisecond, 400},
 			{4 * time.Millisecond, 250},
-			{time.Second, 125}, // what is sent is sent
+			{time.Second, 125}, // commands that were sent cannot be taken back
 			{time.Second, leastWindow},
 		} {
 			for len(w.unanswered) > w.refillAt {

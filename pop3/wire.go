@@ -7,27 +7,28 @@ import (
 	"io"
 )
 
-// bufferOctets is the size of the read buffer, and so the longest line that can be had whole.
+// bufferOctets is the size of the read buffer. No line can be longer than that.
 const bufferOctets = 64 << 10
 
-// errLineTooLong says that a line has not ended within its limit; the line is still buffered.
+// errLineTooLong says that a line did not end within its limit. The line is still in the buffer.
 var errLineTooLong = errors.New("line too long")
 
-// reader takes lines and dot-stuffed bodies out of a stream that it reads in large pieces.
+// reader takes lines and dot-stuffed bodies out of a stream. It reads the stream in large pieces.
 type reader struct {
 	src        io.Reader
 	buf        []byte
-	start, end int // buf[start:end] is what has been read from src and not been taken
+	start, end int // buf[start:end] has been read from src but not been taken
 }
 
 func newReader(src io.Reader) *reader {
 	return &reader{src: src, buf: make([]byte, bufferOctets)}
 }
 
-// buffered returns what has been read and not been taken, valid until the next call of line or fill.
+// buffered returns the octets that have been read but not been taken. They are valid until the next
+// call of line or fill.
 func (r *reader) buffered() []byte { return r.buf[r.start:r.end] }
 
-// fill reads more behind what is buffered. The buffer must not be full.
+// fill reads more octets into the buffer. The buffer must not be full.
 func (r *reader) fill() error {
 	if r.start > 0 {
 		r.end = copy(r.buf, r.buffered())
@@ -37,7 +38,7 @@ func (r *reader) fill() error {
 		n, err := r.src.Read(r.buf[r.end:])
 		r.end += n
 		if n > 0 {
-			return nil // an error comes again with the next read
+			return nil // the next read returns the error again
 		}
 		if err != nil {
 			return err
@@ -46,8 +47,9 @@ func (r *reader) fill() error {
 	return io.ErrNoProgress
 }
 
-// line takes the next line, which may have limit octets with its end, and returns it without its end, valid until the next
-// call. It ends with LF, with or without CR before it (C0005); the end of the stream is never the end of a line.
+// line takes the next line and returns it without its end. The line, its end included, has at most
+// limit octets. It is valid until the next call. A line ends with LF, with or without CR before it
+// (C0005). The end of the stream never ends a line.
 func (r *reader) line(limit int) ([]byte, error) {
 	searched := 0
 	for {
@@ -68,8 +70,9 @@ func (r *reader) line(limit int) ([]byte, error) {
 	}
 }
 
-// cut is what the end of the stream means where more was due: never an ordinary end. No io.EOF is left in any error, not
-// even as the cause that a context was given, because it would pass for the end of a message.
+// cut returns the error for the end of the stream where more octets were due. It never wraps
+// io.EOF, because io.EOF would mean the end of a message. This also holds for a context whose cause
+// is io.EOF.
 func cut(err error, begun int) error {
 	switch {
 	case !errors.Is(err, io.EOF):
@@ -81,24 +84,25 @@ func cut(err error, begun int) error {
 	}
 }
 
-// before says how the octets in front of a position end, as far as a terminating line depends on it.
+// before says how the octets before a position end, as far as it matters for a terminating line.
 type before int
 
 const (
-	lineStart before = iota // with CRLF, or they are none: the zero value is the start of a body
+	lineStart before = iota // they end with CRLF, or there are none, as at the start of a body
 	afterCR
 	withinLine
 )
 
-// bodyReader takes one dot-stuffed body out of a reader (RFC 1939 section 3). Only a dot right after CRLF, or at the
-// start, means something: a body may hold lone CRs and LFs (C0023).
+// bodyReader takes one dot-stuffed body out of a reader (RFC 1939 section 3). Only a dot right
+// after CRLF, or at the start, has a meaning. A body may hold lone CRs and LFs (C0023).
 type bodyReader struct {
 	*reader
 	before before
 }
 
-// next takes the next octets of the body, at most most, and returns them without stuffed dots, valid until the next call.
-// It returns io.EOF, and no octets, when it has taken the terminating line.
+// next takes the next octets of the body, not more than most, and returns them without stuffed
+// dots. They are valid until the next call. After the terminating line it returns io.EOF and no
+// octets.
 func (b *bodyReader) next(most int) ([]byte, error) {
 	if b.before == lineStart {
 		ended, err := b.takeDot()
@@ -121,7 +125,7 @@ func (b *bodyReader) next(most int) ([]byte, error) {
 		data = data[:1]
 		b.before = lineStart
 	default:
-		// One search for a dot at the start of a line is much faster than a look at each line.
+		// One search for a dot at the start of a line is much faster than a check of each line.
 		if i := bytes.Index(data, []byte("\r\n.")); i >= 0 {
 			data = data[:i+2]
 		}
@@ -131,7 +135,8 @@ func (b *bodyReader) next(most int) ([]byte, error) {
 	return data, nil
 }
 
-// takeDot takes, at the start of a line, the terminating line or a stuffed dot, if one of them is there.
+// takeDot is called at the start of a line. It takes the terminating line or a stuffed dot, if one
+// of them is there.
 func (b *bodyReader) takeDot() (ended bool, err error) {
 	for {
 		data := b.buffered()
@@ -143,7 +148,7 @@ func (b *bodyReader) takeDot() (ended bool, err error) {
 			return true, nil
 		case len(data) >= 3 || len(data) == 2 && data[1] != '\r':
 			b.start++
-			b.before = withinLine // what follows the dot is data, another dot, too
+			b.before = withinLine // the octets after the dot are data, even another dot
 			return false, nil
 		}
 		if err := b.fill(); err != nil {

@@ -14,7 +14,7 @@ func TestReaderLine(t *testing.T) {
 		name, stream string
 		limit        int
 		want         []string
-		err          error // after these lines
+		err          error // returned after these lines
 	}{
 		{"C0005/crlf", "+OK\r\n+OK two\r\n", 80, []string{"+OK", "+OK two"}, io.ErrUnexpectedEOF},
 		{"C0005/lone-lf", "+OK\n+OK two\n", 80, []string{"+OK", "+OK two"}, io.ErrUnexpectedEOF},
@@ -46,7 +46,7 @@ func TestReaderLine(t *testing.T) {
 	}
 }
 
-// splits are ways in which a stream may come in pieces.
+// splits has the ways in which a stream may come in pieces.
 var splits = []struct {
 	name string
 	of   func(io.Reader) io.Reader
@@ -113,7 +113,7 @@ func TestBodyReader(t *testing.T) {
 	}
 }
 
-// readBody reads a body to its end, which is io.EOF only if the terminating line came.
+// readBody reads a body to its end. It gets io.EOF only if the terminating line came.
 func readBody(b *bodyReader, most int) (string, error) {
 	var all []byte
 	for {
@@ -137,7 +137,7 @@ func TestBodyReader_cut(t *testing.T) {
 	}
 }
 
-// endless is a body of lines without end.
+// endless is a body that repeats a line without end.
 type endless struct{ line, rest []byte }
 
 func (e *endless) Read(p []byte) (int, error) {
@@ -207,7 +207,7 @@ func TestParseListing_allocations(t *testing.T) {
 		}
 		ids.keep(id)
 	})
-	if got != 0 { // ids get a piece of memory for each thousand
+	if got != 0 { // a thousand ids share a piece of memory
 		t.Errorf("%v allocations for a line of LIST and one of UIDL, want 0", got)
 	}
 }
