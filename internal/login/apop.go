@@ -6,8 +6,8 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// beginApop logs in by APOP (RFC 1939 section 7). Whether the server has it, only the timestamp in
-// the greeting tells; without one the attempt sends nothing.
+// beginApop logs in by APOP (RFC 1939 section 7). Only the timestamp in the greeting shows whether
+// the server has APOP. Without one, the attempt sends nothing.
 func beginApop(_ server, id *identity) (*attempt, error) {
 	password, err := id.password()
 	if err != nil {

@@ -17,8 +17,8 @@ func beginLogin(s server, id *identity) (*attempt, error) {
 	return &attempt{sasl: p, sent: func(error) bool { return p.asked > 1 }}, nil
 }
 
-// prompted is LOGIN as servers want it. They ask twice, in words of their own, and not each takes
-// an initial response. So the name waits until the server asks.
+// prompted is the mechanism LOGIN. A server asks twice, in words of its own. Not every server
+// accepts an initial response, so the name waits until the server asks.
 type prompted struct {
 	name, password string
 	asked          int

@@ -11,17 +11,18 @@ import (
 	"strings"
 )
 
-// A mark tells later runs whether the credentials are still those that a server refused, and nobody
-// what they are: so few octets are kept that one in 65536 of all passwords fits them, and each
-// guess costs many rounds of a hash besides. As often a changed password is taken for the old one.
+// A mark lets a later run find out whether the credentials are still those that a server refused.
+// It must not help to guess them. So it has so few octets that one in 65536 of all passwords fits
+// it, and each guess costs many rounds of a hash. The price is that one in 65536 changed passwords
+// is taken for the old one.
 const (
 	markSalt   = 16 // octets
 	markRounds = 20_000
 	markOctets = 2
 )
 
-// mark makes the mark of password, and of the mechanisms, since the wrong one is refused like a
-// wrong password.
+// mark returns the mark of password and of the mechanisms. The mechanisms belong to it, because a
+// server refuses the wrong mechanism like a wrong password.
 func (cr *Credentials) mark(password string, salt []byte) ([]byte, error) {
 	names := make([]string, len(cr.Mechanisms))
 	for i, m := range cr.Mechanisms {
@@ -34,23 +35,23 @@ func (cr *Credentials) mark(password string, salt []byte) ([]byte, error) {
 	return append(slices.Clip(salt), sum[:markOctets]...), nil
 }
 
-// newMark makes a mark with a salt of its own; nil if the password was not asked for.
+// newMark returns a mark with a new salt, or nil if the password was not asked for.
 func (cr *Credentials) newMark(password string) []byte {
 	if password == "" {
 		return nil
 	}
 	salt := make([]byte, markSalt)
-	_, _ = rand.Read(salt) // it never fails
+	_, _ = rand.Read(salt) // Read never fails
 	mark, err := cr.mark(password, salt)
 	if err != nil {
-		return nil // then check alone ends the wait
+		return nil // without a mark, only the command check ends the wait
 	}
 	return mark
 }
 
-// Changed tells whether the credentials are others than those of Error.Credential, as far as it
-// holds any. It asks for the password, which each run would do anyway; where that fails, the error
-// is a *Error.
+// Changed reports whether the credentials differ from those of Error.Credential. Without a mark in
+// credential, it reports false. It asks for the password, as each run does anyway. If there is no
+// password, the error is a *Error.
 func (cr *Credentials) Changed(ctx context.Context, credential []byte) (bool, error) {
 	if len(credential) <= markSalt {
 		return false, nil
@@ -66,13 +67,13 @@ func (cr *Credentials) Changed(ctx context.Context, credential []byte) (bool, er
 	return !bytes.Equal(mark, credential), nil
 }
 
-// password asks for the password. That it cannot be had is a *Error.
+// password asks for the password. If there is none, the error is a *Error.
 func (cr *Credentials) password(ctx context.Context) (string, error) {
 	password, err := cr.Password(ctx)
 	switch {
 	case err == nil:
 		return password, nil
-	case ctx.Err() != nil: // the run ends, for another reason
+	case ctx.Err() != nil: // the run ends for another reason
 		return "", fmt.Errorf("the password: %w", context.Cause(ctx))
 	}
 	return "", &Error{Fault: Cannot, Err: fmt.Errorf("the password: %w", err)}

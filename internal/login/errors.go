@@ -10,26 +10,26 @@ import (
 // Fault says what a failed log-in means for the next attempt.
 type Fault int
 
-// The outcomes of a log-in that did not succeed.
+// The outcomes of a failed log-in.
 const (
-	Refused Fault = iota + 1 // the credentials are wrong, as far as the server says
-	Later                    // not now: in use, too soon, a passing fault
-	Cannot                   // server and account have no way in common; nothing was sent
-	Broken                   // the server says that it needs mending ([SYS/PERM])
-	Held                     // too early by what is known of the server; nothing was sent, not even asked
+	Refused Fault = iota + 1 // the server says, or seems to say, that the credentials are wrong
+	Later                    // not now: maildrop in use, too soon, or a temporary fault
+	Cannot                   // server and account have no mechanism in common; nothing was sent
+	Broken                   // the server says that it needs repair ([SYS/PERM])
+	Held                     // an earlier reply asked to wait; the server was not contacted
 )
 
-// Error is a log-in that did not succeed.
+// Error is a failed log-in.
 type Error struct {
 	Fault Fault
 	Err   error
-	// Credential lets Credentials.Changed tell whether what was refused has changed since; nil:
-	// nobody can tell.
+	// Credential is for Credentials.Changed, which reports whether the refused credentials have
+	// changed since. It is nil if that cannot be found out.
 	Credential []byte
-	// Until is when the next log-in may be; zero: at any time.
+	// Until is the time from which the next log-in is allowed. Zero means at any time.
 	Until time.Time
-	// Sent reports whether the password may have left for the server, or something that it can be
-	// guessed from.
+	// Sent reports whether the server may have received the password, or data from which it can be
+	// guessed.
 	Sent bool
 }
 
@@ -38,7 +38,7 @@ func (e *Error) Error() string {
 	case Refused:
 		return fmt.Sprintf("the server refused the log-in: %v", e.Err)
 	case Later:
-		return fmt.Sprintf("the server does not log in now: %v", e.Err)
+		return fmt.Sprintf("the server does not allow a log-in now: %v", e.Err)
 	default:
 		return e.Err.Error()
 	}
@@ -46,9 +46,9 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// faultOf tells what a negative reply to a log-in means (RFC 2449 section 8, RFC 3206). Where the
-// server announces AUTH-RESP-CODE, only [AUTH] says that the credentials are wrong. Text is never
-// interpreted.
+// faultOf returns the meaning of a negative reply to a log-in (RFC 2449 section 8, RFC 3206). If
+// the server announces AUTH-RESP-CODE, only [AUTH] means that the credentials are wrong. The text
+// of a reply is never interpreted.
 func faultOf(reply *pop3.ReplyError, caps pop3.Capabilities) Fault {
 	switch {
 	case reply.Code == pop3.CodeAuth:

@@ -10,7 +10,7 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// A session that expects nothing asks for the capabilities first.
+// A session without expectations asks for the capabilities first.
 func ExampleCredentials_Login() {
 	ctx := context.Background()
 	c, err := pop3.Dial(ctx, "pop.example.org:995", nil)

@@ -6,9 +6,10 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// Announcement returns what a later run is to remember of a server, for Expected: what it announced
-// before the log-in that the log-in depends on. It is empty if nothing is worth it: without
-// PIPELINING or SASL nothing can be put together. The words are ours, never the server's.
+// Announcement returns the part of a server's announcement that later runs give to Expected. The
+// announcement is the one before the log-in, and the part is all that a log-in depends on. It is
+// empty without PIPELINING or SASL, because then no commands can share a packet. It has only words
+// of this package, never words of the server.
 func Announcement(caps pop3.Capabilities, mode pop3.TLSMode) string {
 	if !caps.Has("PIPELINING") || !caps.Has("SASL") {
 		return ""
@@ -27,8 +28,8 @@ func Announcement(caps pop3.Capabilities, mode pop3.TLSMode) string {
 	return lines
 }
 
-// Expected returns what Announcement kept, nil if nothing is known of the server under this
-// protection.
+// Expected returns the capabilities that Announcement kept. It returns nil if none are known for
+// this TLS mode.
 func Expected(announcement string, mode pop3.TLSMode) pop3.Capabilities {
 	protection, lines, known := strings.Cut(announcement, "\n")
 	if !known || protection != protections[mode] {
@@ -45,5 +46,5 @@ func Expected(announcement string, mode pop3.TLSMode) pop3.Capabilities {
 	return expected
 }
 
-// protections are the names that an announcement has for the ways of protection.
+// protections has the name of each TLS mode in an announcement.
 var protections = map[pop3.TLSMode]string{pop3.TLSImplicit: "implicit", pop3.TLSStart: "starttls", pop3.TLSNone: "none"}

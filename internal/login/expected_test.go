@@ -12,7 +12,7 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// The text is kept in the databases of earlier versions, so that it stays as it is.
+// Databases of earlier versions hold this text, so it must not change.
 func TestAnnouncement(t *testing.T) {
 	caps := pop3.Capabilities{
 		"PIPELINING": nil, "SASL": {"GSSAPI", "login", "PLAIN", "EXTERNAL"}, "USER": nil, "UTF8": {"USER"}, "TOP": nil, "X\nY": nil,
@@ -44,7 +44,7 @@ func TestAnnouncement(t *testing.T) {
 	}
 }
 
-// What is expected of the server decides what shares a packet. A dialogue fails where a command
+// The expected capabilities decide which commands share a packet. A dialogue fails if a command
 // comes too early or too late.
 func TestLogin_expecting(t *testing.T) {
 	const announced = "S: +OK\nS: PIPELINING\nS: SASL PLAIN LOGIN\nS: USER\nS: .\n"
@@ -54,7 +54,7 @@ func TestLogin_expecting(t *testing.T) {
 	byLogin := strings.ReplaceAll("C: "+loginLines, "|", "\nS: +\nC: ") + "\nS: +OK\n"
 	for _, test := range []struct {
 		name       string
-		utf8       bool // is expected too
+		utf8       bool // UTF8 is expected too
 		mechanisms []login.Mechanism
 		script     string
 		want       login.Fault // 0: none
@@ -105,7 +105,8 @@ func TestLogin_expecting(t *testing.T) {
 	}
 }
 
-// A log-in that failed tells whether the password may have left, by each mechanism and each moment.
+// A failed log-in reports whether the server may have received the password. The cases are each
+// mechanism and each moment.
 func TestLogin_sent(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

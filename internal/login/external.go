@@ -4,8 +4,8 @@ import (
 	"github.com/emersion/go-sasl"
 )
 
-// beginExternal logs in by AUTH EXTERNAL: TLS has shown a client certificate, and its owner is who
-// logs in (RFC 4422 appendix A).
+// beginExternal logs in by AUTH EXTERNAL (RFC 4422 appendix A). The owner of the client certificate
+// of TLS is logged in.
 func beginExternal(s server, id *identity) (*attempt, error) {
 	if !id.named && !id.certificate {
 		return nil, errNotOffered

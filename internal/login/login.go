@@ -1,9 +1,9 @@
-// Package login logs a session in, a mechanism a file.
+// Package login logs a session in. Each mechanism has its own file.
 //
-// A mechanism is a row of the table in mechanism.go and a function in a file of its own. The
-// function is given the server, with its capabilities and the state of TLS, and the identity of the
-// account. It returns an attempt, which for AUTH is a SASL client, or a refusal that says why the
-// mechanism cannot be used. Login goes through the mechanisms in their order.
+// A mechanism is a row of the table in mechanism.go and a function. The function gets the server,
+// with its capabilities and the state of TLS, and the identity of the account. It returns an
+// attempt. For AUTH the attempt is a SASL client. If the mechanism cannot be used, the function
+// returns an error that says why. Login tries the mechanisms in their order.
 package login
 
 import (
@@ -15,22 +15,28 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// Credentials are what an account logs in with.
+// Credentials are the data that an account logs in with.
 type Credentials struct {
-	User       string
-	Password   func(context.Context) (string, error) // asked once by each log-in, and only when it is needed
-	Mechanisms []Mechanism                           // in this order; empty: what the server offers, the strongest first
-	External   bool                                  // there is a client certificate, so EXTERNAL may be tried unnamed
+	User string
+	// Password is called when the password is needed, at most once a log-in.
+	Password func(context.Context) (string, error)
+	// Mechanisms are tried in this order. None means all that the server offers, the strongest
+	// first.
+	Mechanisms []Mechanism
+	// External reports whether there is a client certificate. EXTERNAL may then be tried even if
+	// Mechanisms is empty.
+	External bool
 }
 
 // Login logs c in. Its error is an *Error, unless the session broke or ctx ended.
 //
-// The argument expected is what the function Expected returned. If it is nil, CAPA and UTF8 have
-// been sent already; otherwise Login sends them, together with the beginning of the log-in where it
-// can. Then the error may be pop3.ErrUnexpected, and a further session is to expect nothing.
+// The argument expected is the result of the function Expected. If it is nil, CAPA and UTF8 have
+// been sent already. Otherwise Login sends them, if possible together with the beginning of the
+// log-in. Then the error may be pop3.ErrUnexpected, and the caller should open a new session that
+// expects nothing.
 //
-// A password is sent once, since servers lock accounts. A second mechanism is tried only where the
-// first was refused before the password had left (C0010).
+// Login sends a password only once, because servers lock accounts after failures. It tries a second
+// mechanism only if the first was refused before the password was sent (C0010).
 func (cr *Credentials) Login(ctx context.Context, c *pop3.Client, expected pop3.Capabilities) error {
 	l := cr.newLogin(ctx, c)
 	if expected == nil {
@@ -40,7 +46,7 @@ func (cr *Credentials) Login(ctx context.Context, c *pop3.Client, expected pop3.
 		return err
 	}
 	if c.Capabilities().Has("UTF8") && !expected.Has("UTF8") {
-		return fmt.Errorf("%w: it has UTF8 now, which comes before the log-in", pop3.ErrUnexpected)
+		return fmt.Errorf("%w: it now announces UTF8, which must be sent before the log-in", pop3.ErrUnexpected)
 	}
 	return nil
 }
@@ -52,8 +58,8 @@ type login struct {
 	mechanisms  []mechanism
 	identity    *identity
 
-	refusal *Error // what is to be said if no mechanism succeeds; nil: none was begun
-	refused int    // attempts that the server refused
+	refusal *Error // the error if no mechanism succeeds; nil if none was offered
+	refused int    // number of attempts that the server refused
 }
 
 func (cr *Credentials) newLogin(ctx context.Context, c *pop3.Client) *login {
@@ -66,7 +72,7 @@ func (cr *Credentials) newLogin(ctx context.Context, c *pop3.Client) *login {
 	return &login{credentials: cr, client: c, mechanisms: cr.wanted(), identity: id}
 }
 
-// run tries mechanisms until one succeeds or nothing more may be tried.
+// run tries mechanisms until one succeeds or none is left that may be tried.
 func (l *login) run(ctx context.Context, mechanisms []mechanism) error {
 	for _, m := range mechanisms {
 		a, err := l.begin(m, l.client)
@@ -83,8 +89,8 @@ func (l *login) run(ctx context.Context, mechanisms []mechanism) error {
 	return l.failure()
 }
 
-// runExpecting is run on a server of which it is only expected what it announces. The first
-// mechanism decides: if it is one of AUTH, it is tried along with CAPA.
+// runExpecting does the same as run, but the server's capabilities are only expected. If the first
+// usable mechanism is one of AUTH, it is tried together with CAPA.
 func (l *login) runExpecting(ctx context.Context, expected pop3.Capabilities) error {
 	first, a, err := l.first(expectation{l.client, expected})
 	if err != nil {
@@ -112,7 +118,8 @@ func (l *login) runExpecting(ctx context.Context, expected pop3.Capabilities) er
 	return l.run(ctx, l.mechanisms[first+1:])
 }
 
-// first returns the first mechanism that can be used on s, and its attempt; nil if there is none.
+// first returns the first mechanism that can be used on s, and its attempt. The attempt is nil if
+// there is none.
 func (l *login) first(s server) (int, *attempt, error) {
 	for i, m := range l.mechanisms {
 		if a, err := l.begin(m, s); a != nil || err != nil {
@@ -122,8 +129,8 @@ func (l *login) first(s server) (int, *attempt, error) {
 	return 0, nil, nil
 }
 
-// begin returns the attempt of a mechanism; nil if the mechanism cannot be used. The error ends the
-// log-in.
+// begin returns the attempt of a mechanism, or nil if the mechanism cannot be used. An error ends
+// the log-in.
 func (l *login) begin(m mechanism, s server) (*attempt, error) {
 	a, err := m.begin(s, l.identity)
 	switch {
@@ -138,14 +145,14 @@ func (l *login) begin(m mechanism, s server) (*attempt, error) {
 	return a, nil
 }
 
-// note keeps why a mechanism was not begun. Nothing was sent, so that the next one is still the
-// first.
+// note keeps the reason why a mechanism was not tried. Nothing was sent, so the next mechanism
+// still counts as the first.
 func (l *login) note(m mechanism, err error) {
 	l.refusal = cmp.Or(l.refusal, &Error{Fault: Cannot, Err: fmt.Errorf("%s: %w", m.name, err)})
 }
 
 // judge decides by the outcome of an attempt whether the log-in goes on with the next mechanism. If
-// not, err is how it ended.
+// not, err is the outcome of the log-in.
 func (l *login) judge(m mechanism, a *attempt, err error) (goesOn bool, _ error) {
 	if err == nil {
 		return false, nil
@@ -160,7 +167,7 @@ func (l *login) judge(m mechanism, a *attempt, err error) (goesOn bool, _ error)
 	case errors.Is(err, pop3.ErrCancelled):
 	case errors.As(err, &reply):
 		fault = faultOf(reply, l.client.Capabilities())
-	case l.refused > 0 && !sent: // the first refusal was the server's last word (C0010)
+	case l.refused > 0 && !sent: // the first refusal stands (C0010)
 		return false, l.failure()
 	default:
 		return false, fmt.Errorf("logging in by %s: %w", m.name, err)
@@ -173,7 +180,7 @@ func (l *login) judge(m mechanism, a *attempt, err error) (goesOn bool, _ error)
 	return true, nil
 }
 
-// failure is the error of a log-in in which no mechanism succeeded.
+// failure returns the error of a log-in in which no mechanism succeeded.
 func (l *login) failure() error {
 	if l.refusal == nil {
 		return &Error{Fault: Cannot, Err: l.credentials.nothingInCommon(l.client.Capabilities())}

@@ -14,8 +14,8 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// TestLogin is the matrix of what servers offer and what accounts allow. The lines are those after
-// CAPA, up to the log-in's end; a run that is not logged in ends with QUIT (C0012).
+// TestLogin has the matrix of servers' offers and accounts' mechanisms. The lines are those between
+// CAPA and the end of the log-in. A session that fails to log in ends with QUIT (C0012).
 func TestLogin(t *testing.T) {
 	t.Parallel()
 	const ok login.Fault = 0
@@ -23,7 +23,7 @@ func TestLogin(t *testing.T) {
 		name    string
 		offers  string // capabilities, separated by commas; "": CAPA is refused
 		allowed []login.Mechanism
-		refuse  map[string]string // commands to the server's negative replies
+		refuse  map[string]string // the server's negative replies, by command
 		lines   string
 		want    login.Fault
 	}{
@@ -105,8 +105,8 @@ func TestLogin(t *testing.T) {
 	}
 }
 
-// Where nothing can be tried, the error lists what each side has. Why a mechanism that the server
-// has cannot be used is told instead.
+// If nothing can be tried, the error lists the mechanisms of each side. If the server has a
+// mechanism that cannot be used, the error says why.
 func TestLogin_why(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -116,15 +116,15 @@ func TestLogin_why(t *testing.T) {
 		want string
 	}{
 		{"C0009/unnamed", []string{"SASL GSSAPI \x1b"}, credentials(),
-			`no way to log in that both sides have: the server offers GSSAPI \x1b, the account allows EXTERNAL PLAIN LOGIN USER (see auth)`},
+			`no log-in mechanism in common: the server offers GSSAPI \x1b, the account allows EXTERNAL PLAIN LOGIN USER (see the key auth)`},
 		{"C0009/named", []string{"SASL PLAIN", "USER"}, credentials(login.Login),
-			`no way to log in that both sides have: the server offers PLAIN USER, the account allows LOGIN (see auth)`},
+			`no log-in mechanism in common: the server offers PLAIN USER, the account allows LOGIN (see the key auth)`},
 		{"C0009/nothing", []string{"UIDL"}, credentials(login.User),
-			`no way to log in that both sides have: the server offers nothing, the account allows USER (see auth)`},
+			`no log-in mechanism in common: the server offers nothing, the account allows USER (see the key auth)`},
 		{"C0009/one that popfetch does not have", nil, credentials("x-odd"),
-			`no way to log in that both sides have: the server offers USER, the account allows X-ODD (see auth)`},
+			`no log-in mechanism in common: the server offers USER, the account allows X-ODD (see the key auth)`},
 		{"R4616-1/NUL", []string{"SASL PLAIN"}, credentialsOf("a\x00b", login.Login, login.Plain),
-			"plain: name or password holds NUL: pop3: not possible as an argument"},
+			"plain: name or password contains NUL: pop3: invalid argument"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -139,8 +139,7 @@ func TestLogin_why(t *testing.T) {
 	}
 }
 
-// What cannot be sent is refused before anything of it is sent: there is no way to smuggle a
-// command in.
+// Invalid input is refused before any part of it is sent, so no command can be smuggled in.
 func TestLogin_injection(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -197,7 +196,7 @@ func TestLogin_apop(t *testing.T) {
 	}
 }
 
-// A log-in that the connection does not outlive says nothing of the credentials, unless the reply
+// A log-in during which the connection breaks says nothing about the credentials, unless the reply
 // came first.
 func TestLogin_broken(t *testing.T) {
 	t.Parallel()
@@ -241,7 +240,7 @@ func TestLogin_broken(t *testing.T) {
 		checkFault(t, err, login.Cannot)
 		script.Wait()
 	})
-	// PLAIN has shown the password by then, so that no other mechanism shows it again.
+	// PLAIN has sent the password by then, so no other mechanism sends it again.
 	t.Run("C0010/challenged after the password", func(t *testing.T) {
 		t.Parallel()
 		script := poptest.Dialogue(t, "S: +OK\nC: CAPA\nS: +OK\nS: SASL PLAIN\nS: USER\nS: .\nC~ AUTH PLAIN .*\nS: + !!!\nC: *\nS: -ERR cancelled\nC: QUIT\nS: +OK\n")
@@ -270,7 +269,7 @@ func TestLogin_broken(t *testing.T) {
 	})
 }
 
-// The name goes out octet for octet as it is configured, whatever it looks like (OX-2).
+// The name is sent exactly as it is configured, octet for octet (OX-2).
 func TestLogin_name(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"domain/user/alias", "recent:user@example.org", "two words", " lead and trail ", "a\"b'c%d#e", strings.Repeat("n", 200)} {

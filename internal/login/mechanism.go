@@ -11,8 +11,8 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// Mechanism is a way to log in, by the name that the configuration has for it. A mechanism of SASL
-// has the name there in lower case.
+// Mechanism is a way to log in. Its value is its name in the configuration. For a mechanism of
+// SASL, this is the SASL name in lower case.
 type Mechanism string
 
 // The mechanisms that popfetch has.
@@ -27,15 +27,16 @@ const (
 // mechanism is a row of the table.
 type mechanism struct {
 	name   Mechanism
-	byName bool // tried only where the account names it
-	// begin returns an attempt by the mechanism, or an error that says why there is none. An error
-	// that is errNotOffered is not told where another mechanism can be tried. Nothing is sent.
+	byName bool // tried only if the account names it
+	// begin returns an attempt by the mechanism, or an error that says why there is none. It sends
+	// nothing. A person does not see an error that is errNotOffered if another mechanism can be
+	// tried.
 	begin func(server, *identity) (*attempt, error)
 }
 
-// table has the mechanisms, the strongest first: an account that names none tries them in this
-// order. APOP is not among those, since its MD5 is weak and servers announce it though it fails
-// (V0008).
+// table has the mechanisms, the strongest first. An account that names none tries them in this
+// order, without APOP. The reason is that its MD5 is weak, and that some servers announce APOP
+// although it always fails (V0008).
 var table = []mechanism{
 	{name: External, begin: beginExternal},
 	{name: Plain, begin: beginPlain},
@@ -44,16 +45,17 @@ var table = []mechanism{
 	{name: Apop, begin: beginApop, byName: true},
 }
 
-// errNotOffered says that a mechanism is not there for the account, on this server.
+// errNotOffered says that this server does not offer the mechanism, or that the account cannot use
+// it.
 var errNotOffered = errors.New("the server does not offer it")
 
-// server is what the choice of a mechanism depends on. A *pop3.Client is one.
+// server is the part of a session that the choice of a mechanism depends on. A *pop3.Client is one.
 type server interface {
 	Capabilities() pop3.Capabilities // nil: the server announces nothing
 	TLSState() (state tls.ConnectionState, ok bool)
 }
 
-// expectation is a server with the capabilities that are expected of it.
+// expectation is a server with its expected capabilities.
 type expectation struct {
 	server
 	expected pop3.Capabilities
@@ -65,16 +67,18 @@ func (e expectation) Capabilities() pop3.Capabilities { return e.expected }
 type identity struct {
 	user        string
 	certificate bool // there is a client certificate
-	named       bool // the account names its mechanisms, so that they are tried on a server that announces nothing
+	// named reports whether the account names its mechanisms. They are then tried even if the
+	// server announces nothing.
+	named bool
 
 	ask    func() (string, error)
 	asked  bool
 	secret string
-	failed error // of ask
+	failed error // the error of ask
 }
 
-// password returns the password, which is asked for once. A mechanism calls it when it is sure that
-// it can be tried.
+// password returns the password. It asks for the password at the first call only. A mechanism calls
+// it only when nothing else prevents the attempt.
 func (id *identity) password() (string, error) {
 	if !id.asked {
 		id.asked = true
@@ -85,10 +89,10 @@ func (id *identity) password() (string, error) {
 
 // attempt is one way to log in that server and account have in common.
 type attempt struct {
-	sasl pop3.SASLClient                           // what AUTH does; nil if the mechanism is none of SASL
-	do   func(context.Context, *pop3.Client) error // what such a mechanism does
-	// sent reports whether the password may have left for the server, or something that it can be
-	// guessed from. It is called after the attempt with its error.
+	sasl pop3.SASLClient                           // for AUTH; nil if this is not a mechanism of SASL
+	do   func(context.Context, *pop3.Client) error // logs in by another command
+	// sent reports whether the server may have received the password, or data from which it can be
+	// guessed. It is called after the attempt, with the attempt's error.
 	sent func(err error) bool
 }
 
@@ -100,12 +104,13 @@ func (a *attempt) run(ctx context.Context, c *pop3.Client) error {
 	return a.do(ctx, c)
 }
 
-// always and never are for attempt.sent.
+// always and never are values for attempt.sent.
 func always(error) bool { return true }
 func never(error) bool  { return false }
 
-// checkSASL returns errNotOffered unless the server announces a mechanism of SASL, or announces
-// nothing at all and the account names the mechanism.
+// checkSASL returns nil if the server announces the mechanism of SASL. It also returns nil if the
+// server announces nothing at all and the account names its mechanisms. Otherwise it returns
+// errNotOffered.
 func checkSASL(s server, id *identity, m Mechanism) error {
 	caps := s.Capabilities()
 	if caps == nil && id.named || announcesSASL(caps, m) {
@@ -118,7 +123,7 @@ func announcesSASL(caps pop3.Capabilities, m Mechanism) bool {
 	return slices.ContainsFunc(caps["SASL"], func(s string) bool { return strings.EqualFold(s, string(m)) })
 }
 
-// wanted returns what the account wants to try, in this order.
+// wanted returns the mechanisms that the account may try, in their order.
 func (cr *Credentials) wanted() []mechanism {
 	if len(cr.Mechanisms) == 0 {
 		return slices.DeleteFunc(slices.Clone(table), func(m mechanism) bool { return m.byName })
@@ -133,7 +138,7 @@ func (cr *Credentials) wanted() []mechanism {
 	return wanted
 }
 
-// nothingInCommon lists what each side has (C0009).
+// nothingInCommon returns an error that lists the mechanisms of each side (C0009).
 func (cr *Credentials) nothingInCommon(caps pop3.Capabilities) error {
 	offered := slices.Clone(caps["SASL"])
 	if caps == nil || caps.Has("USER") {
@@ -152,6 +157,6 @@ func (cr *Credentials) nothingInCommon(caps pop3.Capabilities) error {
 	for i, name := range allowed {
 		names[i] = strings.ToUpper(string(name))
 	}
-	return fmt.Errorf("no way to log in that both sides have: the server offers %s, the account allows %s (see auth)",
+	return fmt.Errorf("no log-in mechanism in common: the server offers %s, the account allows %s (see the key auth)",
 		pop3.Escape(strings.Join(offered, " ")), strings.Join(names, " "))
 }

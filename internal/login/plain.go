@@ -18,8 +18,8 @@ func beginPlain(s server, id *identity) (*attempt, error) {
 	if err != nil {
 		return nil, err
 	}
-	if strings.Contains(id.user+password, "\x00") { // it separates the fields (RFC 4616 section 2)
-		return nil, fmt.Errorf("name or password holds NUL: %w", pop3.ErrArgument)
+	if strings.Contains(id.user+password, "\x00") { // NUL separates the fields (RFC 4616 section 2)
+		return nil, fmt.Errorf("name or password contains NUL: %w", pop3.ErrArgument)
 	}
 	return &attempt{sasl: sasl.NewPlainClient("", id.user, password), sent: always}, nil
 }

@@ -19,7 +19,8 @@ const (
 	secret = "tanstaaf"
 )
 
-// plainLine is AUTH PLAIN with user and secret, loginLines the lines of LOGIN.
+// plainLine is the command of AUTH PLAIN with user and secret. The others are the lines of LOGIN
+// and of USER.
 var (
 	plainLine  = "AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00"+user+"\x00"+secret))
 	loginStart = "AUTH LOGIN"
@@ -27,7 +28,7 @@ var (
 	userLines  = "USER " + user + "|PASS " + secret
 )
 
-// shows tells whether the octets hold the secret, as it is or in base64.
+// shows reports whether the octets hold the secret, as it is or in base64.
 func shows(octets []byte, secret string) bool {
 	if bytes.Contains(octets, []byte(secret)) {
 		return true
@@ -76,8 +77,8 @@ func dial(t *testing.T, addr string) *pop3.Client {
 	return c
 }
 
-// logIn is a session of a client that expects nothing: CAPA, UTF8 if it is announced, the log-in,
-// STAT if it succeeds, QUIT.
+// logIn plays a session of a client that expects nothing. It sends CAPA, UTF8 if announced, the
+// log-in, STAT after a success, and QUIT.
 func logIn(t *testing.T, addr string, cr *login.Credentials) error {
 	t.Helper()
 	c := dial(t, addr)
@@ -87,7 +88,7 @@ func logIn(t *testing.T, addr string, cr *login.Credentials) error {
 	return endSession(t, c, cr.Login(t.Context(), c, nil))
 }
 
-// endSession ends a session after the log-in, whose error it returns.
+// endSession ends a session after the log-in. The argument err is the error of the log-in.
 func endSession(t *testing.T, c *pop3.Client, err error) error {
 	t.Helper()
 	if err == nil {
@@ -102,12 +103,12 @@ func newServer(t *testing.T) *poptest.Server {
 	return poptest.NewServer(t, poptest.Maildrop{User: user, Password: secret})
 }
 
-// hook sets what the server is to misdo.
+// hook makes the server misbehave as f says.
 func hook(server *poptest.Server, f func(s *poptest.Session, cmd string) poptest.Action) {
 	server.Configure(func(c *poptest.Config) { c.Hook = f })
 }
 
-// on makes a hook that does action when the command is, or begins with, the words.
+// on returns a hook that does action if the command equals words, or begins with words and a space.
 func on(words string, action poptest.Action) func(*poptest.Session, string) poptest.Action {
 	return func(_ *poptest.Session, cmd string) poptest.Action {
 		if cmd == words || words != "" && strings.HasPrefix(cmd, words+" ") {
@@ -117,7 +118,7 @@ func on(words string, action poptest.Action) func(*poptest.Session, string) popt
 	}
 }
 
-// without makes a server announce all but the capabilities named.
+// without makes a server announce all capabilities except those named.
 func without(names ...string) func(*poptest.Config) {
 	return func(c *poptest.Config) {
 		c.Capabilities = slices.DeleteFunc(slices.Clone(c.Capabilities), func(line string) bool {
@@ -127,7 +128,8 @@ func without(names ...string) func(*poptest.Config) {
 	}
 }
 
-// commands returns what the client sent in the server's nth session, from 1.
+// commands returns the commands that the client sent in the server's nth session. The first session
+// is 1.
 func commands(t *testing.T, server *poptest.Server, n int) []string {
 	t.Helper()
 	server.Wait()
@@ -138,7 +140,7 @@ func commands(t *testing.T, server *poptest.Server, n int) []string {
 	return sessions[n-1].Commands()
 }
 
-// checkCount checks how often a command was sent in all sessions.
+// checkCount checks how often a command was sent, over all sessions.
 func checkCount(t *testing.T, server *poptest.Server, command string, want int) {
 	t.Helper()
 	server.Wait()

@@ -7,7 +7,7 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// beginUser logs in by USER and PASS (RFC 1939 section 7). A server without CAPA is taken to have
+// beginUser logs in by USER and PASS (RFC 1939 section 7). A server without CAPA is assumed to have
 // them.
 func beginUser(s server, id *identity) (*attempt, error) {
 	if caps := s.Capabilities(); caps != nil && !caps.Has("USER") {
