@@ -7,8 +7,9 @@ import (
 )
 
 // ArrivedBefore reports whether the message is older than at. POP3 does not say when a message
-// arrived. Its topmost Received field does, and its Date field says when it was written. A message
-// that lacks both, or has one that cannot be read, may be new.
+// arrived. The topmost Received field says it, and the Date field says when the message was
+// written. The result is false if both are missing, or if one of them cannot be read: the message
+// may then be new.
 func (h *Header) ArrivedBefore(at time.Time) bool {
 	dated := false
 	for _, name := range []string{"received", "date"} {
@@ -16,7 +17,7 @@ func (h *Header) ArrivedBefore(at time.Time) bool {
 		if !ok {
 			continue
 		}
-		if name == "received" { // the date stands behind the last semicolon (RFC 5322 section 3.6.7)
+		if name == "received" { // the date follows the last semicolon (RFC 5322 section 3.6.7)
 			value = value[strings.LastIndexByte(value, ';')+1:]
 		}
 		latest, ok := latestTime(value)
@@ -28,12 +29,12 @@ func (h *Header) ArrivedBefore(at time.Time) bool {
 	return dated
 }
 
-// firstMail is earlier than any message with a date (RFC 822). Clocks that were never set begin in
+// firstMail is earlier than any message with a date (RFC 822). A clock that was never set starts in
 // 1970 or 1980.
 var firstMail = time.Date(1982, 8, 13, 0, 0, 0, 0, time.UTC)
 
-// latestTime reads a date as late as it may be meant: a zone that is only a name, such as EST, may
-// lie twelve hours behind UTC.
+// latestTime returns the latest time that a date may mean. A zone that is only a name, such as EST,
+// may be twelve hours behind UTC.
 func latestTime(value string) (time.Time, bool) {
 	t, err := mail.ParseDate(value)
 	if err != nil || t.Before(firstMail) {

@@ -7,40 +7,41 @@ import (
 	"strings"
 )
 
-// Digest identifies a message by its header; the zero Digest is unknown.
+// Digest identifies a message by its header. The zero Digest means unknown.
 type Digest = [16]byte
 
 const (
-	// digestVersion is hashed first, so that a change of the rules below never makes two messages look alike.
+	// digestVersion is hashed first. After a change of the rules below, old and new digests then
+	// never match.
 	digestVersion = 1
-	// maxHeader bounds what of a header is looked at, in octets.
+	// maxHeader limits how much of a header is read, in octets.
 	maxHeader = 1 << 20
 )
 
-// identifying are the header fields that tell one message from another and that servers leave alone.
+// identifying has the header fields that differ between messages and that servers do not change.
 var identifying = [...]string{"message-id", "date", "from", "to", "subject"}
 
-// changing are the header fields that servers add or rewrite.
+// changing has the header fields that servers add or rewrite.
 var changing = [...]string{"x-uidl", "status", "x-status", "x-imapbase"}
 
-// Header collects the header of a message that is written to it, and ignores what follows the first
-// blank line. The line ends may be those of the wire (CRLF) or those of a file (LF). At most 1 MiB is
-// kept. It is used for one message after the other.
+// Header collects the header of a message that is written to it. It ignores everything after the
+// first blank line. Line ends may be CRLF, as from the server, or LF, as in a file. It keeps at
+// most 1 MiB. It is reused for one message after the other.
 type Header struct {
 	octets []byte
-	line   int // where the last, unfinished line begins
+	line   int // where the last line begins, which has no end yet
 	whole  bool
 
-	fields []field // of digest, like the next: kept for their memory
+	fields []field // fields and text are scratch memory of the methods, kept for reuse
 	text   []byte
 }
 
-// Reset makes h ready for the next message.
+// Reset prepares h for the next message.
 func (h *Header) Reset() {
 	h.octets, h.line, h.whole = h.octets[:0], 0, false
 }
 
-// Write takes the next octets of the message; it never fails.
+// Write takes the next octets of the message. It never fails.
 func (h *Header) Write(p []byte) (int, error) {
 	n := len(p)
 	for !h.whole && len(p) > 0 {
@@ -50,7 +51,7 @@ func (h *Header) Write(p []byte) (int, error) {
 			chunk = p[:end+1]
 		}
 		p = p[len(chunk):]
-		h.octets = appendWithoutCR(h.octets, chunk) // the wire's line ends count as the file's
+		h.octets = appendWithoutCR(h.octets, chunk) // CRLF and LF give the same digest
 		if len(h.octets) > maxHeader {
 			h.octets, h.whole = h.octets[:maxHeader], true
 			break
@@ -65,30 +66,32 @@ func (h *Header) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// Digest identifies the message by its header: the first occurrence of each identifying field, unfolded, its blanks
-// squeezed; where there is none of them, the whole header without the fields that servers change.
+// Digest returns a digest of the identifying fields. It takes the first field of each name,
+// unfolded and with its spaces squeezed. If the header has none of them, it takes the whole header
+// without the fields that servers change.
 func (h *Header) Digest() Digest {
 	h.fields = appendFields(h.fields[:0], h.octets)
 	h.text = append(h.text[:0], digestVersion)
-	found := false
+	identified := false
 	for _, name := range identifying {
 		for _, f := range h.fields {
 			if f.is(name) {
-				found = true
+				identified = true
 				h.text = appendSqueezed(h.text, f.value())
 				break
 			}
 		}
 		h.text = append(h.text, '\n')
 	}
-	if !found {
+	if !identified {
 		return Digest(h.Sum()[:len(Digest{})])
 	}
 	sum := sha256.Sum256(h.text)
 	return Digest(sum[:len(Digest{})])
 }
 
-// Sum is SHA-256 over the whole header, its blanks squeezed, without the fields that servers change.
+// Sum returns SHA-256 over the whole header without the fields that servers change. Spaces are
+// squeezed.
 func (h *Header) Sum() []byte {
 	h.fields = appendFields(h.fields[:0], h.octets)
 	h.text = append(h.text[:0], digestVersion)
@@ -101,7 +104,8 @@ func (h *Header) Sum() []byte {
 	return sum[:]
 }
 
-// Value returns what the first field of that name holds, on one line, and whether there is one.
+// Value returns the value of the first field of that name, on one line. The result ok reports
+// whether there is one.
 func (h *Header) Value(name string) (value string, ok bool) {
 	h.fields = appendFields(h.fields[:0], h.octets)
 	for _, f := range h.fields {
@@ -112,11 +116,12 @@ func (h *Header) Value(name string) (value string, ok bool) {
 	return "", false
 }
 
-// field is one header field with its name, its continuation lines and its line ends.
+// field is one header field: its name, its value, its continuation lines and its line ends.
 type field []byte
 
 func (f field) is(name string) bool {
-	return len(f) > len(name) && f[0]|0x20 == name[0] && f.named(name) // hardly any passes the look at its first letter
+	// The comparison of the first letter is cheap and rules out most fields.
+	return len(f) > len(name) && f[0]|0x20 == name[0] && f.named(name)
 }
 
 func (f field) named(name string) bool {
@@ -135,7 +140,7 @@ func (f field) changes() bool {
 	return false
 }
 
-// appendFields cuts a header at each line that does not begin with a blank.
+// appendFields cuts a header at each line that does not begin with a space or tab.
 func appendFields(fields []field, header []byte) []field {
 	begin := 0
 	for at := 0; at < len(header); {
@@ -155,7 +160,8 @@ func appendFields(fields []field, header []byte) []field {
 	return fields
 }
 
-// appendSqueezed appends p with each run of blanks and line ends made one space, and none at both ends.
+// appendSqueezed appends p with each run of spaces, tabs and line ends replaced by one space. It
+// leaves out those at both ends.
 func appendSqueezed(text, p []byte) []byte {
 	begin := len(text)
 	for _, c := range p {
@@ -183,8 +189,8 @@ func appendWithoutCR(text, p []byte) []byte {
 	}
 }
 
-// UniqueID makes a unique-id of the header, for a server that has none (C0037). It begins with a
-// blank, as no server's does (C0039).
+// UniqueID returns a unique-id made from the header, for a server that has none (C0037). It begins
+// with a space, so it never equals a server's (C0039).
 func (h *Header) UniqueID() string {
 	return " header:" + base64.RawURLEncoding.EncodeToString(h.Sum())
 }

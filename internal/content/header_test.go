@@ -76,7 +76,7 @@ func TestDigestSplitWrites(t *testing.T) {
 	}
 }
 
-// A header without end must not fill the memory.
+// A header without an end must not fill the memory.
 func TestDigestBounded(t *testing.T) {
 	var h Header
 	line := strings.Repeat("x", 1<<16) + "\r\n"
@@ -90,7 +90,7 @@ func TestDigestBounded(t *testing.T) {
 	}
 }
 
-// However the octets arrive, and with whichever line ends, an overlong header has one digest.
+// An overlong header has one digest, for all line ends and however its octets arrive.
 func TestDigest_overlong(t *testing.T) {
 	content := strings.Repeat("yyyy\r\n", maxHeader/4)
 	sum := func(content string, size int) Digest {
@@ -111,7 +111,7 @@ func TestDigest_overlong(t *testing.T) {
 	}
 }
 
-// TestHeader_ArrivedBefore: what might be newer is not older (initial).
+// TestHeader_ArrivedBefore: a message that may be newer does not count as older (initial).
 func TestHeader_ArrivedBefore(t *testing.T) {
 	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	for _, test := range []struct {
@@ -150,7 +150,8 @@ func TestHeader_ArrivedBefore(t *testing.T) {
 	}
 }
 
-// An id that is made of the header is the same in all forms in which servers give that header, and another for each other field.
+// The unique-id from a header is the same for all forms in which servers send that header. It
+// differs if any other field differs.
 func TestHeader_UniqueID(t *testing.T) {
 	id := func(text string) string {
 		var h Header

@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// FuzzDigest compares the digest of a header with that of the simplest way to make it, however the message is cut, and
-// whether it comes over the wire, from TOP or from a file: a message is known again by it.
+// FuzzDigest compares the digest of a header with the digest of a simple reference. The digest must
+// be the same from RETR, from TOP and from a file, however the message is cut: popfetch recognises
+// a message by it.
 func FuzzDigest(f *testing.F) {
 	for _, message := range []string{sample, "", "\r\n", "X-A: 1\r\n\r\n", "Subject\t: a\r\n\tb  c\r\nsubject: d\r\n\r\nTo: x", "To: \r\r\n\r\r\nFrom: a\n\nb",
 		" begins with a blank\r\n\r\n", "no colon\r\nStatus: RO\r\nX-UIDL:\r\n\r\n", "Date: 1", "\x00: \xff\r\n"} {
@@ -47,7 +48,7 @@ func FuzzDigest(f *testing.F) {
 	})
 }
 
-// digestReference reads the whole message, by strings.
+// digestReference makes the digest from the whole message, with strings.
 func digestReference(message string) Digest {
 	message = strings.ReplaceAll(message, "\r", "")
 	header, _, _ := strings.Cut("\n"+message, "\n\n")

@@ -5,25 +5,27 @@ import (
 	"fmt"
 )
 
-// Outline is what is kept of the octets of a message to judge whether it came whole. LIST says how many they should be; what
-// looks like a reply at its ends shows where the octets of two replies are mixed up.
+// Outline holds the facts that decide whether a message came whole. LIST says how many octets it
+// should have. Text that looks like a reply, at its start or end, is a sign that the octets of two
+// replies are mixed up.
 type Outline struct {
-	Octets   int64 // that came so far
+	Octets   int64 // number of octets that came so far
 	lf, cr   int64
 	begin    []byte // its first octets
 	end      []byte // its last octets
-	announce int64  // as LIST has it; 0: it does not
+	announce int64  // the size that LIST announced; 0: unknown
 }
 
-// maxReplyLine is how long a reply may be by the rule (RFC 2449 section 4).
+// maxReplyLine is the longest line that RFC 2449 section 4 allows for a reply.
 const maxReplyLine = 512
 
-// Reset makes o ready for a message of which LIST announced so many octets; 0 or less means unknown.
+// Reset prepares o for the next message. The argument announced is its size in LIST, in octets; 0
+// or less means unknown.
 func (o *Outline) Reset(announced int64) {
 	*o = Outline{announce: announced, begin: o.begin[:0], end: o.end[:0]}
 }
 
-// Write takes the next octets of the message; it never fails.
+// Write takes the next octets of the message. It never fails.
 func (o *Outline) Write(p []byte) (int, error) {
 	o.Octets += int64(len(p))
 	o.lf += int64(bytes.Count(p, []byte{'\n'}))
@@ -43,8 +45,9 @@ func (o *Outline) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// missing returns how many octets came less than LIST announced. Servers count a line end that a message lacks at its end,
-// and a lone LF as CRLF; these do not count (behaviour 38).
+// missing returns how many octets fewer came than LIST announced. Servers count a missing line end
+// at the end of a message, and count a lone LF as CRLF. Such octets do not count as missing
+// (behaviour 38).
 func (o *Outline) missing() int64 {
 	if o.announce <= 0 {
 		return 0
@@ -52,8 +55,8 @@ func (o *Outline) missing() int64 {
 	return max(0, o.announce-o.Octets-2-max(0, o.lf-o.cr))
 }
 
-// Excess returns how many octets came more than LIST announced, not counting a last line end, and not where the server
-// counts each CRLF as LF.
+// Excess returns how many octets more came than LIST announced. A final line end does not count.
+// The result is 0 if the server counts each CRLF as LF.
 func (o *Outline) Excess() int64 {
 	more := o.Octets - o.announce
 	if o.announce <= 0 || more <= 2 || more >= o.lf-2 && more <= o.lf+2 {
@@ -62,7 +65,7 @@ func (o *Outline) Excess() int64 {
 	return more
 }
 
-// Shortfall is the share that is missing, in thousandths, rounded up.
+// Shortfall returns the missing share of the message in thousandths, rounded up.
 func (o *Outline) Shortfall() int {
 	if o.missing() == 0 {
 		return 0
@@ -70,26 +73,30 @@ func (o *Outline) Shortfall() int {
 	return min(1000, int(float64(o.missing())/float64(o.announce)*1000)+1)
 }
 
-// Setting is what else counts when an outline is judged.
+// Setting holds the other facts that count when an outline is judged.
 type Setting struct {
-	Pipelined bool // other replies are due
-	Gap       bool // one of the replies before, which all were due at once, was negative
+	Pipelined bool // replies to other commands are due
+	Gap       bool // a reply was negative, and replies have been outstanding ever since
 	Shortfall int  // see seen.Standing
 }
 
-// Doubt says why the message may not have come whole, or may be another one; empty: nothing speaks against it.
+// Doubt says why the message may be cut or may be another one. It is empty if there is no sign of
+// that.
 //
-// A size that LIST has too large says nothing where this server's are known to be: after a second look has found a message
-// whole, no message is doubted that lacks a share of like size (up to twice as much: else each new record would cost a
-// log-in). An empty message is like none. What is delivered so, though the server has cut it, would have been cut by a
-// server that also estimates its sizes; none is known.
+// A size in LIST that is too large is no sign if this server is known for such sizes. This is so
+// after a second look has found a message whole. From then on, a message is not in doubt if it
+// lacks up to twice the share that was missing there. The factor is there because otherwise each
+// new record would cost a log-in. This rule does not cover an empty message.
+//
+// The price: a server that estimates its sizes could also cut a message, and the cut message would
+// be delivered. No such server is known.
 func (o *Outline) Doubt(s Setting) string {
 	missing := o.missing()
 	switch {
 	case missing > 0 && (o.Octets == 0 || o.Shortfall() > 2*s.Shortfall):
 		return fmt.Sprintf("it ended after %d octets, and LIST announced %d", o.Octets, o.announce)
 	case o.announce <= 0 && o.Octets == 0:
-		return "it is empty, and LIST does not tell its size"
+		return "it is empty, and LIST did not give its size"
 	case looksLikeReply(o.begin):
 		return "it begins like a reply"
 	case s.Pipelined && o.Octets != o.announce && looksLikeReply(o.lastLine()):
@@ -100,7 +107,8 @@ func (o *Outline) Doubt(s Setting) string {
 	return ""
 }
 
-// lastLine returns the beginning of the last line, nil where the line is longer than a reply.
+// lastLine returns the beginning of the last line. It returns nil if the line is longer than a
+// reply.
 func (o *Outline) lastLine() []byte {
 	text := bytes.TrimRight(o.end, "\r\n")
 	i := bytes.LastIndexByte(text, '\n')

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestOutline_Doubt is behaviour 38 as a table: when a message may not have come whole.
+// TestOutline_Doubt has behaviour 38 as a table: when a message is in doubt.
 func TestOutline_Doubt(t *testing.T) {
 	long := strings.Repeat("x", 600)
 	for _, test := range []struct {
@@ -13,7 +13,7 @@ func TestOutline_Doubt(t *testing.T) {
 		announced int64
 		content   string
 		setting   Setting
-		want      string // part of it; empty: no doubt
+		want      string // a part of the reason; empty: no doubt
 	}{
 		{"exact", 7, "a\r\nb\r\n\r", Setting{}, ""},
 		{"a final line end that is missing", 5, "a\r\n", Setting{}, ""},
