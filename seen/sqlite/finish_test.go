@@ -230,11 +230,11 @@ func TestFinish_digestGoes(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name string
-		do   func(t *testing.T, s *Store, account *ledger)
+		do   func(t *testing.T, _ *Store, account *ledger)
 		stay bool
 	}{
 		{"nothing", func(*testing.T, *Store, *ledger) {}, true},
-		{"a new record", func(t *testing.T, s *Store, account *ledger) {
+		{"a new record", func(t *testing.T, _ *Store, account *ledger) {
 			mustCommit(t, account, recordOf(listingOf("d")[0]))
 		}, true},
 		{"the same server and user", func(t *testing.T, s *Store, _ *ledger) { enter(t, s) }, true},
@@ -248,15 +248,15 @@ func TestFinish_digestGoes(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, false},
-		{"forgotten", func(t *testing.T, s *Store, account *ledger) {
+		{"forgotten", func(t *testing.T, _ *Store, account *ledger) {
 			if _, err := account.Forget(t.Context(), "b"); err != nil {
 				t.Fatal(err)
 			}
 		}, false},
-		{"replaced", func(t *testing.T, s *Store, account *ledger) {
+		{"replaced", func(t *testing.T, _ *Store, account *ledger) {
 			mustCommit(t, account, recordOf(listingOf("b")[0]))
 		}, false},
-		{"an aside delivered", func(t *testing.T, s *Store, account *ledger) {
+		{"an aside delivered", func(t *testing.T, _ *Store, account *ledger) {
 			mustCommit(t, account, recordOf(listingOf("c")[0]))
 		}, false},
 		{"a record removed", sql("DELETE FROM seen WHERE unique_id = x'61'"), false},
@@ -287,22 +287,22 @@ func TestFinish_digestGoes(t *testing.T) {
 func TestFinish_doubtful(t *testing.T) {
 	for _, test := range []struct {
 		name string
-		do   func(t *testing.T, s *Store, account *ledger, listing []seen.Entry) (left []seen.Entry, deleted []seen.Key)
+		do   func(t *testing.T, _ *Store, account *ledger, listing []seen.Entry) (left []seen.Entry, deleted []seen.Key)
 	}{
-		{"not retrieved", func(t *testing.T, s *Store, account *ledger, listing []seen.Entry) ([]seen.Entry, []seen.Key) {
+		{"not retrieved", func(t *testing.T, _ *Store, account *ledger, listing []seen.Entry) ([]seen.Entry, []seen.Key) {
 			deliverAll(t, account, listing[:2])
 			return listing, nil
 		}},
-		{"C0041/a copy not retrieved", func(t *testing.T, s *Store, account *ledger, listing []seen.Entry) ([]seen.Entry, []seen.Key) {
+		{"C0041/a copy not retrieved", func(t *testing.T, _ *Store, account *ledger, listing []seen.Entry) ([]seen.Entry, []seen.Key) {
 			deliverAll(t, account, slices.Delete(slices.Clone(listing), 2, 3))
 			return listing, nil
 		}},
-		{"C0040/other octets", func(t *testing.T, s *Store, account *ledger, listing []seen.Entry) ([]seen.Entry, []seen.Key) {
+		{"C0040/other octets", func(t *testing.T, _ *Store, account *ledger, listing []seen.Entry) ([]seen.Entry, []seen.Key) {
 			deliverAll(t, account, listing)
 			listing[0].Octets *= 2
 			return listing, nil
 		}},
-		{"C0041/the first copy deleted", func(t *testing.T, s *Store, account *ledger, listing []seen.Entry) ([]seen.Entry, []seen.Key) {
+		{"C0041/the first copy deleted", func(t *testing.T, _ *Store, account *ledger, listing []seen.Entry) ([]seen.Entry, []seen.Key) {
 			deliverAll(t, account, listing)
 			return slices.Delete(slices.Clone(listing), 1, 2), []seen.Key{listing[1].Key}
 		}},

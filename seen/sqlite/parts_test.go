@@ -152,7 +152,7 @@ func TestApply_besides(t *testing.T) {
 				if ended = true; err != nil {
 					t.Fatal(err)
 				}
-			default:
+			case <-time.After(50 * time.Millisecond): // as long as a program takes for a message
 				mustCommit(t, mda, recordOf(listingOf(fmt.Sprint(name, applied))[0]))
 			}
 		}

@@ -118,12 +118,12 @@ func killStep(t *testing.T, name string, shared bool) {
 			t.Fatal(err)
 		}
 		s.now = func() time.Time { return now }
-		l, err := s.look(t.Context(), "work", "pop.example.org:995", "alice")
+		_, err = s.Look(t.Context(), "work", "pop.example.org:995", "alice")
 		unsettled := errors.Is(err, seen.ErrUnsettled)
 		if err != nil && !unsettled {
 			t.Fatal(err)
 		}
-		l = enter(t, s)
+		l := enter(t, s)
 		got := contents(t, l)
 		switch {
 		case got == before && !unsettled:

@@ -1,3 +1,10 @@
+// Package sqlite keeps a seen.Store in an SQLite database, the seen-table.
+//
+// When a method that writes returns nil, what it wrote survives a power cut (write-ahead log, synchronous=FULL). No transaction
+// writes very much, so that no account keeps another from recording what it has delivered; see parts.go.
+//
+// The folder must be on a file system with working flock. On one that other machines may share (NFS, SMB, FUSE) the table has a
+// rollback journal instead of a write-ahead log, and serves one machine only.
 package sqlite
 
 import (
