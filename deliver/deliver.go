@@ -1,17 +1,17 @@
-// Package deliver hands messages to their final place and says when they are safe there.
+// Package deliver brings messages to their final place, and reports when they are safe there.
 //
 // A Target is a place: a Maildir, or a program (MDA) that reads a message from its standard input.
 // Messages are written into a Batch, one after the other, as they come from the wire. There their
 // lines end in CRLF (RFC 1939 section 3, RFC 5322 section 2.3). They are delivered with lines that
-// end in LF and are otherwise unchanged: a CR or LF alone, NUL and 8-bit octets stay.
+// end in LF. Nothing else is changed: a CR or LF alone, NUL and 8-bit octets stay.
 //
-// Batch.Commit settles the batch. Afterwards each Delivery has a Verdict, and Safe means that the
-// message is in its place and would survive a power cut. Before Commit nothing of a batch can be
-// seen. A message of any size takes constant memory.
+// Batch.Commit settles the batch. Afterwards each Delivery has a Verdict. Safe means that the
+// message is in its place and would survive a power cut. Before Commit nobody can see any message
+// of the batch. A message of any size takes constant memory.
 //
-// After a crash, a target that is a Finder can be asked which messages it holds. A Maildir is one:
-// the name of each file carries the Token of its message. A program is none, so a message that was
-// on its way may come to it twice.
+// After a crash, a target that is a Finder can be asked which messages it holds. A Maildir is a
+// Finder: the name of each file carries the Token of its message. A program is no Finder, so after
+// a crash it may get a message twice.
 package deliver
 
 import (
@@ -31,14 +31,14 @@ import (
 // Target is a place where messages go. Its methods may be called at the same time.
 // Some targets are also a Finder; see AsFinder.
 type Target interface {
-	// Prepare makes the target ready before anything is retrieved. With create, which says that
-	// nothing was ever delivered here, it makes what is missing. Without, a missing target is
-	// ErrMissing: the folder of a disk that is not mounted must not be filled.
+	// Prepare makes the target ready before anything is retrieved. If create is set, nothing was
+	// ever delivered here, and Prepare makes what is missing. Otherwise a missing target is
+	// ErrMissing. The reason: the folder of a disk that is not mounted must not be filled.
 	Prepare(ctx context.Context, create bool) error
 	// Limit returns what one batch may hold and how many batches may be committed at once.
 	Limit() Limit
-	// Room returns how many octets of messages fit at this moment. Where nobody knows, that is
-	// math.MaxInt64. A quota does not show here, so a write may fail all the same.
+	// Room returns how many octets of messages fit now. If that is not known, it returns
+	// math.MaxInt64. A quota does not count here, so a write may still fail.
 	Room(ctx context.Context) (octets int64, err error)
 	// Begin opens an empty batch.
 	Begin(ctx context.Context) (Batch, error)
@@ -46,23 +46,23 @@ type Target interface {
 
 // Finder is a Target that can be asked what it holds.
 type Finder interface {
-	// Find returns the places of those messages that the target already holds whole. A message
-	// has several places where the target holds copies of it.
+	// Find returns the places of those messages that the target already holds whole. A message has
+	// several places if the target holds several copies of it.
 	//
-	// The target searches a folder into which somebody may have filed mail (Maildir++) only if
-	// the folder changed at or after since. An hour is allowed for clocks that differ. The zero
-	// time searches all folders. The target's own new and cur are always searched.
+	// A Maildir++ folder is one into which somebody may have filed mail. The target searches it
+	// only if it changed at or after since. Clocks may differ by an hour. The zero time searches
+	// all folders. The target's own new and cur are always searched.
 	Find(ctx context.Context, tokens iter.Seq[Token], since time.Time) (map[Token][]string, error)
-	// Holds counts the messages in the target. Popfetch has delivered own of them, for whatever
-	// account; others are from elsewhere.
+	// Holds counts the messages in the target. The own messages came from popfetch, for any
+	// account. The others came from elsewhere.
 	Holds(ctx context.Context) (own, others int, err error)
 	// PlaceOf returns what a record says of a message at a place that Find returned: the name of the
 	// target, and the name that stays the same wherever a mail program moves the message.
 	PlaceOf(place string) Place
 	// Open reads back a message at a place that Find returned.
 	Open(ctx context.Context, place string) (io.ReadCloser, error)
-	// Sync returns nil only if the messages at places, which Find returned, would survive a power
-	// cut.
+	// Sync makes the messages at places durable. The places come from Find. Only if Sync returns
+	// nil would the messages survive a power cut.
 	Sync(ctx context.Context, places []string) error
 }
 
@@ -77,16 +77,16 @@ func AsFinder(target Target) (Finder, bool) {
 type Batch interface {
 	// Create starts one message. One Delivery is open at a time.
 	Create(ctx context.Context, env Envelope) (Delivery, error)
-	// Commit settles every closed Delivery: afterwards each has its Verdict. An error says that
-	// the target as a whole is broken, as by a full disk. A message whose Verdict is Safe is safe
-	// nevertheless. Commit is called once.
+	// Commit settles every closed Delivery: afterwards each has its Verdict. An error means that
+	// the target as a whole is broken, for example because the disk is full. Messages whose Verdict
+	// is Safe are safe even then. Commit is called once.
 	Commit(ctx context.Context) error
 	// Discard removes all that the batch has written. It is not allowed after Commit.
 	Discard() error
 }
 
-// Delivery is one message on its way. It is written, and then closed or aborted, once.
-// What is written are the octets of the wire: dots removed, lines ended by CRLF.
+// Delivery is one message on its way. The caller writes it, and then calls Close or Abort once. It
+// is written as it came from the server, without the added dots and with lines that end in CRLF.
 type Delivery interface {
 	io.Writer
 	// Close ends a whole message. After an error the message does not belong to the batch.
@@ -104,7 +104,7 @@ type Outcome int
 
 // The outcomes of a delivery.
 const (
-	Unknown  Outcome = iota // it may or may not have been delivered, for example as Commit failed
+	Unknown  Outcome = iota // it may or may not have been delivered, for example because Commit failed
 	Safe                    // it is in its place and would survive a power cut
 	Refused                 // the target refused this message for good
 	Deferred                // the target refused this message for now
@@ -116,10 +116,10 @@ type Verdict struct {
 	Err     error // nil only if Outcome is Safe; an *Error if Outcome is Refused or Deferred
 }
 
-// errUnsettled is why the outcome of a delivery is Unknown as long as its batch is not committed.
+// errUnsettled is the reason for Unknown before the batch is committed.
 var errUnsettled = errors.New("deliver: the message is not committed")
 
-// orUnsettled returns v, or before Commit a verdict that says so.
+// orUnsettled returns v. Before Commit it returns Unknown with errUnsettled.
 func (v Verdict) orUnsettled() Verdict {
 	if v.Outcome == Unknown && v.Err == nil {
 		v.Err = errUnsettled
@@ -127,7 +127,7 @@ func (v Verdict) orUnsettled() Verdict {
 	return v
 }
 
-// Receipt says what was written to a Delivery, and each place where it will be after Commit.
+// Receipt describes a message that was written to a Delivery, and its places after Commit.
 type Receipt struct {
 	Came   Sum     // the message as it came, before any filter or added line
 	Places []Place // must not be changed
@@ -139,21 +139,21 @@ type Sum struct {
 	SHA256 [sha256.Size]byte
 }
 
-// Place is where a message is, and the message as it was delivered there.
+// Place is one place of a message, and the size and SHA-256 of the message as delivered there.
 type Place struct {
 	Target string // the name of the target; empty for the account's own
-	Name   string // of a Maildir's file, without folder and info (":2,"); empty for a program
+	Name   string // the file name in a Maildir, without folder and info (":2,"); empty for a program
 	Sum
 }
 
-// Envelope is what is known of a message before its first octet.
+// Envelope is the information about a message before its first octet.
 type Envelope struct {
 	Token    Token
 	Account  string
 	User     string
 	Server   string
 	UniqueID string
-	Octets   int64 // as LIST announced them, 0: unknown
+	Octets   int64 // as LIST announced them; 0 if unknown
 }
 
 // Limit bounds one batch, and how many batches may be in Commit at the same time.
@@ -164,12 +164,12 @@ type Limit struct {
 }
 
 // Token names a message. It is 128 bits of SHA-256 over user, server, unique-id, copy and LIST
-// octets, joined by NUL. It is part of the name of the message's file in a Maildir.
+// octets, separated by NUL. It is a part of the message's file name in a Maildir.
 type Token [16]byte
 
 // NewToken makes the token of a message.
 func NewToken(user, server, uniqueID string, copy int, octets int64) Token {
-	text := make([]byte, 0, 256) // usually enough, and then it costs nothing
+	text := make([]byte, 0, 256) // usually large enough, and then it needs no allocation
 	text = append(append(text, user...), 0)
 	text = append(append(text, server...), 0)
 	text = append(append(text, uniqueID...), 0)
@@ -181,23 +181,23 @@ func NewToken(user, server, uniqueID string, copy int, octets int64) Token {
 // String returns the token as 32 lower-case hexadecimal digits.
 func (t Token) String() string { return hex.EncodeToString(t[:]) }
 
-// ErrMissing says that the target is not there and may not be, or could not be, made.
+// ErrMissing means that the target is not there, and that it may not or could not be made.
 var ErrMissing = errors.New("deliver: the target is missing")
 
-// Error says that the target refused one message: others may be tried. Any other error of a batch
-// concerns the target as a whole, such as a full disk.
+// Error means that the target refused one message; other messages may be tried. Any other error of
+// a batch concerns the target as a whole, for example a full disk.
 type Error struct {
 	Target    string
 	Temporary bool
-	Status    int    // the program's exit status, -1 where it has none
-	Output    string // what the program printed, escaped and cut
+	Status    int    // the program's exit status; -1 if it has none
+	Output    string // the program's output, escaped and cut
 	Err       error
 }
 
-// maxShownOutput bounds, in octets, what Error's text repeats of Output.
+// maxShownOutput is how much of Output the text of an Error repeats, in octets.
 const maxShownOutput = 256
 
-// Error names the target, what went wrong, and the beginning of what the program printed.
+// Error names the target and the cause. Then it shows the beginning of the program's output.
 func (e *Error) Error() string {
 	text := fmt.Sprintf("delivering to %s: %v", e.Target, e.Err)
 	if e.Output == "" {

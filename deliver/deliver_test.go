@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// The token is part of file names that outlive every version: its making must never change.
+// File names in a Maildir carry the token, and outlive every version. So its value must never
+// change.
 func TestNewToken(t *testing.T) {
 	sum := sha256.Sum256([]byte("alice\x00pop.example.org\x00uid-1\x002\x001234"))
 	want := hex.EncodeToString(sum[:16])

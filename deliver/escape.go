@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// EscapeUniqueID returns a unique-id as POPFETCH_UID has it: one printable word. It percent-encodes
+// EscapeUniqueID returns a unique-id as one printable word, for POPFETCH_UID. It percent-encodes
 // "%" and every octet outside of 0x21 to 0x7E.
 func EscapeUniqueID(uniqueID string) string {
 	var b strings.Builder

@@ -14,7 +14,7 @@ import (
 	"github.com/popfetch/popfetch/deliver"
 )
 
-// Two messages become visible together, when both would survive a power cut.
+// Two messages become visible together. By then both would survive a power cut.
 func Example() {
 	home, err := os.MkdirTemp("", "example-")
 	if err != nil {
@@ -70,7 +70,7 @@ func Example() {
 	// new 23 octets
 }
 
-// A refusal of one message is told apart from trouble with the target as a whole.
+// An *Error means that one message was refused. Any other error concerns the target as a whole.
 func ExampleError() {
 	mda := &deliver.MDA{Command: "echo the quota is used up >&2; exit 75"}
 	ctx := context.Background()

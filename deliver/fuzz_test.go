@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// FuzzSender lets a message say anything of its sender: what is passed on is an address of the Return-Path field, or nothing.
+// FuzzSender lets a message name any sender. The result is an address of the Return-Path field, or
+// nothing.
 func FuzzSender(f *testing.F) {
 	for _, head := range []string{"Return-Path: <a@example.org>\r\n\r\n", "return-path:a@example.org\n", "Return-Path: <>\r\n", "Return-Path:\r\n <a@\r\n\texample.org>\r\n",
 		"Subject: x\r\nReturn-Path: <$(id)>\r\nReturn-Path: b\r\n", "\r\nReturn-Path: <a>\r\n", "Return-Path: <a\x00b>", "Return-Path: \"a b\"@example.org\r\n"} {
@@ -31,8 +32,8 @@ func FuzzSender(f *testing.F) {
 	})
 }
 
-// FuzzFileName puts a file of any name into a Maildir: its name is read without harm, whatever a mail program adds to it, and
-// Find finds it if it is that of the message and of its octets.
+// FuzzFileName puts a file of any name into a Maildir. Reading the name does no harm, whatever a
+// mail program has added. Find returns the file if token and octets in its name are right.
 func FuzzFileName(f *testing.F) {
 	token := NewToken("user", "server", "a", 0, 3)
 	name := withOctets(newName(token), 3)
@@ -63,7 +64,7 @@ func FuzzFileName(f *testing.F) {
 		if err := os.WriteFile(path, []byte("abc"), 0o600); err != nil {
 			t.Skip(err) // not every file system takes any name
 		}
-		defer os.Remove(path) //nolint:errcheck // the folder goes with the test
+		defer os.Remove(path) //nolint:errcheck // it goes with the folder when the test ends
 		found, err := m.Find(t.Context(), slices.Values([]Token{token}), time.Time{})
 		want := ok && parsed.token == token && parsed.octets == 3
 		if err != nil || (len(found[token]) == 1) != want || len(found) > 1 {

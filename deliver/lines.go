@@ -9,24 +9,26 @@ import (
 	"sync"
 )
 
-// bufferOctets is what is gathered before it goes to the file: a write for each line would cost three times as much.
+// bufferOctets is how much is gathered before it is written to the file. A write for each line
+// would cost three times as much.
 const bufferOctets = 64 << 10
 
 var errNotOpen = errors.New("deliver: the delivery is not open")
 
-// lineWriter turns CRLF into LF and changes nothing else: a CR alone, an LF alone, NUL and 8-bit octets stay. What it
-// hands on it counts and digests. An error of the writer below is kept and returned again by everything that follows.
+// lineWriter turns CRLF into LF. It changes nothing else: a CR alone, an LF alone, NUL and 8-bit
+// octets stay. It counts and digests the octets that it writes. After an error of the writer below,
+// every later call returns the same error.
 type lineWriter struct {
 	to     io.Writer
 	digest hash.Hash
 	octets int64
-	heldCR bool // the last octet was a CR; what becomes of it depends on the next one
+	heldCR bool // the last octet was a CR; the next octet decides whether it is kept
 	err    error
 	filled int
 	buffer [bufferOctets]byte
 }
 
-// lineWriters lets messages share buffers: one after the other in a batch, and among the batches of all accounts.
+// lineWriters is a pool: the messages of a batch, and the batches of all accounts, share buffers.
 var lineWriters = sync.Pool{New: func() any { return &lineWriter{digest: sha256.New()} }}
 
 func newLineWriter(to io.Writer) *lineWriter {
@@ -36,7 +38,7 @@ func newLineWriter(to io.Writer) *lineWriter {
 	return w
 }
 
-// release gives the buffer back; w must not be used any more.
+// release gives the buffer back. Afterwards w must not be used.
 func (w *lineWriter) release() {
 	w.to = nil
 	lineWriters.Put(w)
@@ -44,22 +46,22 @@ func (w *lineWriter) release() {
 
 // Write never keeps p and never allocates.
 func (w *lineWriter) Write(p []byte) (int, error) {
-	rest := p
-	for len(rest) > 0 && w.err == nil {
+	unread := p
+	for len(unread) > 0 && w.err == nil {
 		if w.heldCR {
 			w.heldCR = false
-			if rest[0] != '\n' {
+			if unread[0] != '\n' {
 				w.put([]byte{'\r'})
 			}
 		}
-		cr := bytes.IndexByte(rest, '\r')
+		cr := bytes.IndexByte(unread, '\r')
 		if cr < 0 {
-			w.put(rest)
+			w.put(unread)
 			break
 		}
-		w.put(rest[:cr])
+		w.put(unread[:cr])
 		w.heldCR = true
-		rest = rest[cr+1:]
+		unread = unread[cr+1:]
 	}
 	if w.err != nil {
 		return 0, w.err
@@ -67,8 +69,8 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Measure reads a message, as it comes from the wire, to its end. It returns what the Receipt of
-// its delivery would say of the message as it came.
+// Measure reads a message, as it comes from the wire, to its end. It returns the Sum that the
+// Receipt of a delivery would have as Came.
 func Measure(message io.Reader) (Sum, error) {
 	w := newLineWriter(io.Discard)
 	defer w.release()
@@ -78,7 +80,8 @@ func Measure(message io.Reader) (Sum, error) {
 	return w.finish()
 }
 
-// finish hands on what is still held, such as a CR at the very end, and returns the sum of all.
+// finish writes the octets that are still held, such as a CR at the very end. It returns the sum of
+// the whole message.
 func (w *lineWriter) finish() (sum Sum, err error) {
 	if w.heldCR {
 		w.heldCR = false

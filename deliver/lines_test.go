@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// toLF is the reference for lineWriter.
+// toLF is the reference that lineWriter is compared with.
 func toLF(wire []byte) []byte { return bytes.ReplaceAll(wire, []byte("\r\n"), []byte("\n")) }
 
 func runLineWriter(t testing.TB, wire []byte, cuts ...int) []byte {
@@ -34,7 +34,8 @@ func runLineWriter(t testing.TB, wire []byte, cuts ...int) []byte {
 	return got.Bytes()
 }
 
-// C0023: every octet string of length 5 over the octets that matter, cut at every two places.
+// C0023: the test writes every text of length 5 over the octets that matter, cut at every two
+// places.
 func TestLineWriter(t *testing.T) {
 	const alphabet, length = "\r\na", 5
 	wire := make([]byte, length)
@@ -53,7 +54,7 @@ func TestLineWriter(t *testing.T) {
 	}
 }
 
-// C0023: a CR, and what follows it, on both sides of the buffer's end.
+// C0023: a CR and the octet behind it lie on both sides of the buffer's end.
 func TestLineWriter_bufferEnd(t *testing.T) {
 	for _, tail := range []string{"\r", "\r\n", "\r\r\n", "\n\r", "\r\n\r\n", "\ra"} {
 		for before := bufferOctets - 4; before <= bufferOctets+1; before++ {
@@ -65,7 +66,7 @@ func TestLineWriter_bufferEnd(t *testing.T) {
 	}
 }
 
-// FuzzLineWriter compares with the reference, whatever the octets and wherever the cut.
+// FuzzLineWriter compares lineWriter with the reference, for any octets and any cut.
 func FuzzLineWriter(f *testing.F) {
 	f.Add([]byte("a\r\r\nb\r"), 3)
 	f.Fuzz(func(t *testing.T, wire []byte, cut int) {

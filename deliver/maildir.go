@@ -14,19 +14,21 @@ import (
 	"github.com/popfetch/popfetch/internal/durable"
 )
 
-// Maildir delivers into a Maildir: a folder with tmp, new and cur, one file a message, which mail programs read while
-// we write. A file is in new only when it is whole and synced. Its methods may be called at the same time, also by
-// several Maildir values and several processes that share the folder.
+// Maildir delivers into a Maildir: a folder with tmp, new and cur, and one file for each message.
+// Mail programs may read it while popfetch writes. A file is in new only when it is whole and
+// synced. The methods may be called at the same time. Several Maildir values and several processes
+// may share the folder.
 type Maildir struct {
 	path string
 }
 
-// NewMaildir does no I/O. path is absolute.
+// NewMaildir returns the Maildir at path, which is absolute. It does no I/O.
 func NewMaildir(path string) *Maildir { return &Maildir{path: filepath.Clean(path)} }
 
-// Limit allows 1000 messages or 4 MiB a batch, which one wait for the disk then makes durable, and two batches at once. Where each
-// file has to be synced by itself, and so kept open until then, it is 64 messages, and where nothing has to be synced what a batch holds
-// in memory. The Maildir must have been prepared.
+// Limit allows two batches at once, each of at most 1000 messages and 4 MiB, which need one wait
+// for the disk. If each file must be synced by itself, a batch is at most 64 messages, since it
+// keeps the files open until then. If nothing must be synced, a batch is at most as large as the
+// memory for small messages. The Maildir must have been prepared.
 func (m *Maildir) Limit() Limit {
 	limit := Limit{Messages: 64, Octets: 4 << 20, Batches: 2}
 	if tmp, err := openFolder(filepath.Join(m.path, "tmp")); err == nil {
@@ -37,17 +39,17 @@ func (m *Maildir) Limit() Limit {
 		if w.Free {
 			limit.Octets = memoryOctets
 		}
-		_ = tmp.Close() // it only named the folder
+		_ = tmp.Close() // the file only named the folder
 	}
 	return limit
 }
 
-// Room is that of the Maildir's file system.
+// Room returns the room on the Maildir's file system.
 func (m *Maildir) Room(context.Context) (octets int64, err error) { return roomIn(m.path) }
 
-// Prepare makes the folders where create allows it, mode 0700, and synced like all that is delivered. Without create,
-// or if they cannot be made, a missing one is ErrMissing. Files that were left in tmp more than 36 hours ago are removed.
-// To root a Maildir of another user is ErrForeign.
+// Prepare makes the folders if create is set, with mode 0700, and syncs them. If create is not set,
+// or if they cannot be made, a missing folder is ErrMissing. Prepare removes files that have been
+// in tmp for more than 36 hours. If we are root, a Maildir of another user is ErrForeign.
 func (m *Maildir) Prepare(_ context.Context, create bool) error {
 	if err := m.checkOwner(); err != nil {
 		return err
@@ -71,8 +73,9 @@ func (m *Maildir) Prepare(_ context.Context, create bool) error {
 	return m.sweep()
 }
 
-// make creates what is missing of the Maildir and of the folders above it, and syncs all of them. Those that are there may
-// have been made a moment ago, by another account or by a run that was killed before it could sync.
+// make creates the Maildir and the folders above it as far as they are missing, and syncs all of
+// them. It also syncs folders that exist. Another account may have made them a moment ago, or a run
+// that was killed before it could sync.
 func (m *Maildir) make() error {
 	if err := os.MkdirAll(filepath.Dir(m.path), 0o700); err != nil {
 		return err
@@ -85,13 +88,13 @@ func (m *Maildir) make() error {
 
 func (m *Maildir) sweep() error {
 	err := gomaildir.Dir(m.path).Clean()
-	// What cannot be removed (a folder that somebody put there, a file that another sweeper was quicker to take) does no
-	// harm in tmp.
+	// A file that cannot be removed does no harm in tmp. It may be a folder that somebody put
+	// there, or another process may have removed it first.
 	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) && pathErr.Op == "remove" {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("sweeping the Maildir's tmp: %w", err)
+		return fmt.Errorf("removing old files from the tmp of the Maildir: %w", err)
 	}
 	return nil
 }
@@ -101,7 +104,8 @@ func (m *Maildir) Begin(ctx context.Context) (Batch, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("beginning a batch: %w", err)
 	}
-	// syncfs reports only errors that happened after its descriptor was opened; hence before the first write.
+	// syncfs reports only errors that happen after its descriptor was opened. So tmp is opened
+	// before the first write.
 	tmp, err := openFolder(filepath.Join(m.path, "tmp"))
 	if err != nil {
 		return nil, fmt.Errorf("opening the Maildir: %w", missing(err))
@@ -109,7 +113,8 @@ func (m *Maildir) Begin(ctx context.Context) (Batch, error) {
 	return &maildirBatch{maildir: m, tmp: tmp, whole: durable.WaysOf(tmp).Whole}, nil
 }
 
-// missing adds ErrMissing to an error that says that a folder is not there: the Maildir went away in the middle of a run.
+// missing adds ErrMissing if err says that a folder does not exist. Then the Maildir disappeared in
+// the middle of a run.
 func missing(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: %w", ErrMissing, err)

@@ -67,7 +67,7 @@ func TestMaildir_modes(t *testing.T) {
 	}
 }
 
-// behaviour 29: a disk that is not mounted must not be filled anew.
+// behaviour 29: if a disk is not mounted, its empty folder must not be filled.
 func TestMaildirPrepare_missing(t *testing.T) {
 	cases := []struct {
 		name   string
@@ -195,13 +195,13 @@ func TestMaildir_tmpVanished(t *testing.T) {
 	}
 }
 
-// sizes are those of a message that waits in memory and of one that is written to its file at once.
+// sizes has a message that waits in memory, and one that is written to its file at once.
 var sizes = map[string]int{"small": 100, "large": 3 * bufferOctets}
 
 // deliverZeros delivers one message and returns the first error.
 func deliverZeros(t *testing.T, batch Batch, octets int) error {
 	t.Helper()
-	defer batch.Discard() //nolint:errcheck // after Commit there is nothing to discard
+	defer batch.Discard() //nolint:errcheck // after Commit it only returns an error
 	d := create(t, batch, token(1))
 	_, err := d.Write(make([]byte, octets))
 	if err == nil {
@@ -238,7 +238,8 @@ func TestMaildir_unwritable(t *testing.T) {
 	}
 }
 
-// What a full disk takes of a batch is delivered, in order; of the rest nothing is left (behaviour 29).
+// behaviour 29: the messages that fit on a full disk are delivered, in order. Nothing is left of
+// the others.
 func TestMaildirCommit_fullDisk(t *testing.T) {
 	dir := t.TempDir()
 	mountSmall(t, dir)
@@ -248,7 +249,7 @@ func TestMaildirCommit_fullDisk(t *testing.T) {
 	}
 	batch := begin(t, m)
 	var deliveries []Delivery
-	const n, octets = 40, 30_000 // more than the disk has; memory takes them
+	const n, octets = 40, 30_000 // more than the disk can hold; memory can hold them
 	for i := range n {
 		d := create(t, batch, token(i))
 		write(t, d, make([]byte, octets))
@@ -273,7 +274,7 @@ func TestMaildirCommit_fullDisk(t *testing.T) {
 	}
 }
 
-// closeFiles delivers n messages up to Close.
+// closeFiles writes and closes n messages, without Commit.
 func closeFiles(t *testing.T, m *Maildir, n int) *maildirBatch {
 	t.Helper()
 	batch := begin(t, m)
@@ -293,7 +294,7 @@ func deliveriesOf(batch *maildirBatch) (all []Delivery) {
 	return all
 }
 
-// wantSafeFirst checks that the first deliveries are Safe, and that the Verdict of all others has
+// wantSafeFirst checks that the first deliveries are Safe, and that the verdicts of all others have
 // the error of Commit. It returns how many are Safe.
 func wantSafeFirst(t *testing.T, deliveries []Delivery, commitErr error) (safe int) {
 	t.Helper()
@@ -309,7 +310,7 @@ func wantSafeFirst(t *testing.T, deliveries []Delivery, commitErr error) (safe i
 }
 
 func TestMaildirCommit_syncError(t *testing.T) {
-	for _, n := range []int{1, durable.AtOnce} { // more are closed when they are written, where syncfs is used
+	for _, n := range []int{1, durable.AtOnce} { // with more, files are closed early if syncfs is used
 		m := newMaildir(t)
 		batch := closeFiles(t, m, n)
 		if err := errors.Join(batch.writeHeld(), batch.closed[n-1].file.Close()); err != nil {
@@ -439,7 +440,8 @@ func benchmarkCommit(b *testing.B, parent string, n int) {
 	b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "messages/s")
 }
 
-// Where too many files are open, that of a whole message is synced and closed at once; its batch is committed as any other.
+// If too many files are open, the file of a whole message is synced and closed at once. Its batch
+// is committed like any other.
 func TestMaildirClose_manyOpen(t *testing.T) {
 	m := newMaildir(t)
 	batch := begin(t, m).(*maildirBatch)

@@ -11,27 +11,29 @@ import (
 	"github.com/popfetch/popfetch/internal/durable"
 )
 
-// syncfsFrom is the number of files from which on one syncfs is used: more than can be synced in parallel at once. For
-// fewer it gains little, and it also waits for what other programs have written.
+// syncfsFrom is the smallest number of files for which one syncfs is used. So many files cannot be
+// synced in parallel at once. For fewer files syncfs gains little, and it also waits for the writes
+// of other programs.
 const syncfsFrom = durable.AtOnce + 1
 
 var errFinished = errors.New("deliver: the batch is finished")
 
-// memoryOctets is what of small messages a batch holds in memory until it is committed. One goroutine then makes their files
-// and moves them: two that work in tmp at the same time wait for each other more than they work.
+// memoryOctets is how many octets of small messages a batch holds in memory until Commit. Then one
+// goroutine makes the files and moves them. Two goroutines that work in tmp at the same time would
+// mostly wait for each other.
 const memoryOctets = 1 << 20
 
-// memories are what all batches share, one after the other, so that many accounts do not take more. A batch that finds none makes
-// its files as the messages arrive.
+// memories are shared by all batches, so that many accounts do not take more memory. A batch that
+// gets none makes its files as the messages arrive.
 var memories = func() chan *[memoryOctets]byte {
 	all := make(chan *[memoryOctets]byte, 4)
 	for range cap(all) {
-		all <- nil // made when it is needed
+		all <- nil // made when it is first needed
 	}
 	return all
 }()
 
-// takeMemory returns nil if there is none left.
+// takeMemory returns nil if all memories are in use.
 func takeMemory() *[memoryOctets]byte {
 	select {
 	case memory := <-memories:
@@ -44,16 +46,18 @@ func takeMemory() *[memoryOctets]byte {
 	}
 }
 
-// maildirBatch holds the files of closed deliveries open until they are synced: a descriptor opened again could miss a
-// write error that happened in between. Where syncfs will tell of that, it holds only as many as it might sync one by one;
-// elsewhere others are synced at once when all batches together hold mostOpen.
+// maildirBatch is a batch for a Maildir. It holds the files of closed deliveries open until they
+// are synced. A descriptor that is opened again could miss an earlier write error.
+//
+// If syncfs reports such errors, only as many files stay open as can be synced one by one. If not,
+// a file is synced and closed at once when all batches together hold more than mostOpen open.
 type maildirBatch struct {
 	maildir  *Maildir
 	tmp      *os.File
-	whole    bool                // syncfs can be relied on
-	early    bool                // some files are closed and not synced, so that it must be used
+	whole    bool                // SyncWhole can be relied on
+	early    bool                // some files are closed but not synced, so SyncWhole must be used
 	memory   *[memoryOctets]byte // nil until it is needed
-	used     int                 // of memory
+	used     int                 // octets of memory in use
 	open     *maildirDelivery
 	closed   []*maildirDelivery
 	finished bool
@@ -63,13 +67,14 @@ func (b *maildirBatch) path(folder, name string) string {
 	return filepath.Join(b.maildir.path, folder, name)
 }
 
-// Create does no I/O: a message gets its file when it outgrows the memory for small ones, or when the batch is committed.
+// Create does no I/O. A message gets its file when it outgrows the buffer for small messages, or in
+// Commit.
 func (b *maildirBatch) Create(ctx context.Context, env Envelope) (Delivery, error) {
 	switch {
 	case b.finished:
 		return nil, errFinished
 	case b.open != nil:
-		return nil, errors.New("deliver: the delivery before is still open")
+		return nil, errors.New("deliver: the previous delivery is still open")
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("creating a message: %w", ctx.Err())
 	}
@@ -79,10 +84,10 @@ func (b *maildirBatch) Create(ctx context.Context, env Envelope) (Delivery, erro
 	return d, nil
 }
 
-// Commit writes the files of the messages that are in memory, syncs all, renames them into new and
-// syncs new, in this order: a file is seen only when it would survive a power cut. Of a message that
-// a full disk does not take, and of those behind it, nothing is left. What was renamed stays, and
-// Find will know it.
+// Commit writes the files of the messages that are in memory, syncs all files, renames them into
+// new and syncs new, in this order. So a file in new would survive a power cut. If the disk is
+// full, the first message that does not fit and all behind it are removed. If a later step fails,
+// the files that were renamed before stay, and Find will return them.
 func (b *maildirBatch) Commit(ctx context.Context) error {
 	switch {
 	case b.finished:
@@ -100,7 +105,7 @@ func (b *maildirBatch) Commit(ctx context.Context) error {
 	return err
 }
 
-// commit does what Commit promises, and gives a verdict to those messages that are safe.
+// commit does the work of Commit. It sets the verdict of the messages that are safe.
 func (b *maildirBatch) commit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return errors.Join(fmt.Errorf("committing a batch: %w", err), b.Discard())
@@ -112,11 +117,11 @@ func (b *maildirBatch) commit(ctx context.Context) error {
 	if err := b.syncFiles(); err != nil {
 		return errors.Join(writeErr, err, b.Discard())
 	}
-	into, err := openFolder(b.path("new", "")) // by its path, so that a Maildir that was moved meanwhile gets nothing
+	into, err := openFolder(b.path("new", "")) // opened by path, so that a Maildir that was moved meanwhile gets nothing
 	if err != nil {
 		return errors.Join(writeErr, fmt.Errorf("committing a batch: %w", missing(err)), b.Discard())
 	}
-	defer into.Close() //nolint:errcheck // it is synced by then
+	defer into.Close() //nolint:errcheck // it was synced before
 	b.finished = true
 	defer b.release()
 	moveErr := b.moveInto(into)
@@ -129,17 +134,18 @@ func (b *maildirBatch) commit(ctx context.Context) error {
 	return errors.Join(writeErr, moveErr)
 }
 
-// release lets go of what the batch has besides its files.
+// release closes tmp and gives the memory back.
 func (b *maildirBatch) release() {
-	_ = b.tmp.Close() // it only names the folder
+	_ = b.tmp.Close() // the file only named the folder
 	if b.memory != nil {
 		memories <- b.memory
 		b.memory = nil
 	}
 }
 
-// writeHeld writes the messages in memory to files. Where the disk does not take one, those that were closed last, some of which
-// have their files already, give way to it and leave the batch, and at last it does too.
+// writeHeld writes the messages in memory to files. If the disk takes no more, it removes the
+// message that was closed last from the batch and tries again. That message may have a file
+// already. If no other message is left to remove, the one being written leaves the batch.
 func (b *maildirBatch) writeHeld() error {
 	var failure error
 	for i := 0; i < len(b.closed); i++ {
@@ -164,7 +170,8 @@ func (b *maildirBatch) writeHeld() error {
 	return failure
 }
 
-// moveInto renames the files from tmp into new; a failure is like one of writeHeld.
+// moveInto renames the files from tmp into new. If that fails, the message and all behind it leave
+// the batch.
 func (b *maildirBatch) moveInto(into *os.File) error {
 	for i, d := range b.closed {
 		if err := rename(b.tmp, d.file.name, into, d.place[0].Name); err != nil {
@@ -175,7 +182,7 @@ func (b *maildirBatch) moveInto(into *os.File) error {
 	return nil
 }
 
-// drop takes all but the first keep messages out of the batch, and removes their files.
+// drop keeps the first messages of the batch, and removes all others and their files.
 func (b *maildirBatch) drop(keep int) error {
 	dropped := b.closed[keep:]
 	b.closed = b.closed[:keep]
@@ -186,8 +193,8 @@ func (b *maildirBatch) drop(keep int) error {
 	return errors.Join(errs...)
 }
 
-// syncFiles makes the files of the batch durable and closes them. They are closed before they are renamed, because some
-// network file systems report a full disk only then.
+// syncFiles makes the files of the batch durable and closes them. They are closed before they are
+// renamed, because some network file systems report a full disk only in close.
 func (b *maildirBatch) syncFiles() error {
 	whole := b.early || b.whole && len(b.closed) >= syncfsFrom
 	if whole {

@@ -12,14 +12,14 @@ type maildirDelivery struct {
 	token   Token
 	name    string
 	file    *messageFile // nil as long as the message is in memory
-	early   bool         // the file is closed already, and synced or left to syncfs
-	held    []byte       // the whole message, in the memory of the batch, if it has no file
+	early   bool         // the file is closed already, and synced or left to SyncWhole
+	held    []byte       // the whole message in the memory of the batch, if it has no file
 	writer  *lineWriter  // nil once closed or aborted
 	place   [1]Place
 	verdict Verdict
 }
 
-// toFile writes to the file of a delivery, which the first Write makes.
+// toFile writes to the file of a delivery. The first Write makes the file.
 type toFile maildirDelivery
 
 func (d *toFile) Write(p []byte) (int, error) {
@@ -27,8 +27,9 @@ func (d *toFile) Write(p []byte) (int, error) {
 	for d.file == nil {
 		file, err := createMessage(d.batch.tmp, name)
 		if errors.Is(err, fs.ErrExist) {
-			// A killed process that had our number left it there (in a container every process is number 1). The counter
-			// makes the next name differ; in new the message has the name that it was promised.
+			// A killed process with our number left this file. In a container, every process has
+			// number 1. Another counter makes a new name. In new, the message keeps the promised
+			// name.
 			name = newName(d.token)
 			continue
 		}
@@ -40,7 +41,7 @@ func (d *toFile) Write(p []byte) (int, error) {
 	return d.file.Write(p)
 }
 
-// toMemory writes to the memory of the batch, which has room.
+// toMemory writes to the memory of the batch. The caller has checked that there is room.
 type toMemory maildirDelivery
 
 func (d *toMemory) Write(p []byte) (int, error) {
@@ -51,8 +52,8 @@ func (d *toMemory) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// keepInMemory lets the end of a message that was not written to its file yet go into memory, if there is room for whatever
-// its writer holds.
+// keepInMemory directs the buffered end of a message into memory. It does so only if the message
+// has no file yet and if the memory has room for a whole buffer.
 func (d *maildirDelivery) keepInMemory() {
 	b := d.batch
 	if d.file != nil {
@@ -77,7 +78,8 @@ func (d *maildirDelivery) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close hands the rest to the file. After an error the message does not belong to the batch and its file is gone.
+// Close writes the buffered octets. After an error the message does not belong to the batch, and
+// its file is removed.
 func (d *maildirDelivery) Close() error {
 	if d.writer == nil {
 		return errNotOpen
@@ -96,10 +98,12 @@ func (d *maildirDelivery) Close() error {
 	return nil
 }
 
-// mostOpen bounds the open files of all batches. A process may have 1024 on many systems, and needs some for other things.
+// mostOpen bounds the open files of all batches. Many systems allow a process 1024 open files, and
+// popfetch needs some for other purposes.
 const mostOpen = 256
 
-// closeEarly closes the file of a whole message in a batch of so many, where it need not be held open or too many are.
+// closeEarly closes the file of a whole message before Commit if possible. It does so if SyncWhole
+// will sync the batch, whose size is messages, or if too many files are open.
 func (d *maildirDelivery) closeEarly(messages int) error {
 	switch b := d.batch; {
 	case b.whole && messages >= syncfsFrom:
@@ -127,14 +131,14 @@ func (d *maildirDelivery) Receipt() Receipt { return Receipt{d.place[0].Sum, d.p
 
 func (d *maildirDelivery) Verdict() Verdict { return d.verdict.orUnsettled() }
 
-// leave ends the time in which d is the batch's open delivery.
+// leave ends the writing of d: the batch has no open delivery any more.
 func (d *maildirDelivery) leave() {
 	d.writer.release()
 	d.writer = nil
 	d.batch.open = nil
 }
 
-// remove closes the file, if it still is open, and takes it out of tmp.
+// remove closes the file, if it is still open, and removes it from tmp.
 func (d *maildirDelivery) remove() error {
 	if d.file == nil {
 		return nil

@@ -19,29 +19,29 @@ import (
 	"github.com/popfetch/popfetch/internal/durable"
 )
 
-// namesAtOnce is how many names are read from a folder before the next look at the context.
+// namesAtOnce is how many names are read from a folder before the context is checked again.
 const namesAtOnce = 4096
 
-// clockSlack is by how much the clocks of this machine and of the Maildir's disk may differ.
+// clockSlack is how much the clocks of this machine and of the Maildir's disk may differ.
 const clockSlack = time.Hour
 
 // Find reads the names in new and cur, and those in the Maildir++ folders (".Name") that changed
-// since. A folder has changed when a file came into its new or cur, or left it. A file counts only
-// if it has as many octets as its name tells. A missing Maildir is ErrMissing.
+// since. A folder changes when a file comes into its new or cur, or leaves it. A file counts only
+// if its size is the one in its name. A missing Maildir is ErrMissing.
 //
-// go-maildir's Walk is of no use here: it does not look into new, and takes a name without ":2,"
-// for an error.
+// go-maildir's Walk cannot be used here: it does not read new, and for a name without ":2," it
+// returns an error.
 func (m *Maildir) Find(ctx context.Context, tokens iter.Seq[Token], since time.Time) (map[Token][]string, error) {
-	wanted := sync.OnceValue(func() map[Token]bool { // not for a Maildir that holds nothing of ours
+	wanted := sync.OnceValue(func() map[Token]bool { // not called for a Maildir without messages of popfetch
 		all := make(map[Token]bool)
 		for token := range tokens {
 			all[token] = true
 		}
 		return all
 	})
-	found := make(map[Token][]string)
-	find := func(folder string) error { return m.findIn(ctx, folder, wanted, found) }
-	// The folders come last: a message that is filed meanwhile has changed its folder by then.
+	places := make(map[Token][]string)
+	find := func(folder string) error { return m.findIn(ctx, folder, wanted, places) }
+	// The folders come last. If a message is filed meanwhile, its folder has changed by then.
 	err := find(".")
 	if err == nil {
 		err = m.eachFolder(since, find)
@@ -49,7 +49,7 @@ func (m *Maildir) Find(ctx context.Context, tokens iter.Seq[Token], since time.T
 	if err != nil {
 		return nil, fmt.Errorf("finding messages: %w", missing(err))
 	}
-	return found, nil
+	return places, nil
 }
 
 // Holds counts the names in new and cur. A missing Maildir is ErrMissing.
@@ -84,7 +84,7 @@ func (m *Maildir) findIn(ctx context.Context, folder string, wanted func() map[T
 	if err != nil {
 		return err
 	}
-	// A file that was visited under two names is at one place now.
+	// A file that was visited under two names has one place now.
 	slices.Sort(places)
 	for _, place := range slices.Compact(places) {
 		info, err := os.Lstat(filepath.Join(m.path, place))
@@ -102,8 +102,8 @@ func (m *Maildir) findIn(ctx context.Context, folder string, wanted func() map[T
 	return nil
 }
 
-// eachFolder calls do with each Maildir++ folder that changed since; for the zero time, with all.
-// A folder that we may not read is an error only if all are searched: it must not end every run.
+// eachFolder calls do with each Maildir++ folder that changed since. The zero time means all. A
+// folder that we may not read is an error only for the zero time. Otherwise it would end every run.
 func (m *Maildir) eachFolder(since time.Time, do func(folder string) error) error {
 	names, err := os.ReadDir(m.path)
 	if err != nil {
@@ -125,7 +125,7 @@ func (m *Maildir) eachFolder(since time.Time, do func(folder string) error) erro
 	return nil
 }
 
-// changedSince reports whether new or cur of folder changed at or after since, or a little before.
+// changedSince reports whether new or cur of folder changed at or after since, less clockSlack.
 func (m *Maildir) changedSince(folder string, since time.Time) (bool, error) {
 	if since.IsZero() {
 		return true, nil
@@ -134,9 +134,9 @@ func (m *Maildir) changedSince(folder string, since time.Time) (bool, error) {
 	return max(at[0], at[1]) >= since.Add(-clockSlack).UnixNano(), err
 }
 
-// walk visits the files in new and cur of folder, by their place and name. A mail program may work in the folder at the
-// same time, and a file that is renamed while names are read can be missed; then all are visited again, and later visits
-// know better.
+// walk visits the files in new and cur of folder, by their place and name. A mail program may
+// rename a file while the names are read, and then the file can be missed. So walk visits all files
+// again if new or cur changed meanwhile, up to three times in all. The last visit counts.
 func (m *Maildir) walk(ctx context.Context, folder string, visit func(place, name string)) error {
 	const tries = 3
 	for range tries {
@@ -181,7 +181,7 @@ func (m *Maildir) walkPart(ctx context.Context, part string, visit func(place, n
 	}
 }
 
-// changes tells when new and cur of folder were changed last, in nanoseconds.
+// changes returns when new and cur of folder changed last, in nanoseconds.
 func (m *Maildir) changes(folder string) (at [2]int64, err error) {
 	for i, part := range []string{"new", "cur"} {
 		info, err := os.Stat(filepath.Join(m.path, folder, part))
@@ -196,8 +196,8 @@ func (m *Maildir) changes(folder string) (at [2]int64, err error) {
 	return at, nil
 }
 
-// absent tells whether err means that folder has no new or no cur, for it may be anything whose name begins with a dot.
-// The Maildir itself has both.
+// absent reports whether err means that folder has no new or no cur. Any file may have a name that
+// begins with a dot. The Maildir itself always has both.
 func absent(folder string, err error) bool {
 	return folder != "." && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR))
 }
@@ -208,8 +208,8 @@ func (m *Maildir) PlaceOf(place string) Place {
 	return Place{Name: name}
 }
 
-// Open reads back a message that Find found, also if a mail program has moved it from new to cur since, or changed its
-// flags. One that is gone is fs.ErrNotExist.
+// Open reads back a message that Find returned. A mail program may have moved it from new to cur
+// since, or changed its flags. If the message is gone, the error is fs.ErrNotExist.
 func (m *Maildir) Open(ctx context.Context, place string) (io.ReadCloser, error) {
 	places, err := m.locate(ctx, []string{place})
 	if err != nil {
@@ -222,8 +222,8 @@ func (m *Maildir) Open(ctx context.Context, place string) (io.ReadCloser, error)
 	return f, nil
 }
 
-// Sync syncs each file and the folders that hold them. syncfs would not do: it is silent about an error that happened
-// before it was asked.
+// Sync syncs each file and the folders that hold them. It cannot use syncfs, which does not report
+// errors that happened before the call.
 func (m *Maildir) Sync(ctx context.Context, places []string) error {
 	places, err := m.locate(ctx, places)
 	if err != nil {
@@ -240,7 +240,7 @@ func (m *Maildir) Sync(ctx context.Context, places []string) error {
 			continue
 		}
 		synced[folder] = true
-		// Both, because the message may have been moved from one to the other just now.
+		// Both are synced: the message may have been moved from new to cur just now.
 		for _, part := range []string{"new", "cur"} {
 			err := durable.Sync(filepath.Join(m.path, folder, part))
 			if err != nil && !absent(folder, err) {
@@ -251,7 +251,8 @@ func (m *Maildir) Sync(ctx context.Context, places []string) error {
 	return nil
 }
 
-// locate tells where the messages at places are now; one that is gone is fs.ErrNotExist.
+// locate returns the current places of the messages at places. If one is gone, the error is
+// fs.ErrNotExist.
 func (m *Maildir) locate(ctx context.Context, places []string) ([]string, error) {
 	for _, place := range places {
 		if !filepath.IsLocal(place) {
@@ -268,8 +269,8 @@ func (m *Maildir) locate(ctx context.Context, places []string) ([]string, error)
 	return now, nil
 }
 
-// whereabouts tells where the messages at places are now, with an empty place for one that is gone. Each folder that a
-// message has left is read once.
+// whereabouts returns the current places of the messages at places. A message that is gone has an
+// empty place. Each folder that a message has left is read once.
 func (m *Maildir) whereabouts(ctx context.Context, places []string) ([]string, error) {
 	now := slices.Clone(places)
 	moved := make(map[string]map[string]string) // by folder and stem: the new place
@@ -293,7 +294,7 @@ func (m *Maildir) whereabouts(ctx context.Context, places []string) ([]string, e
 	return now, nil
 }
 
-// stems reads the places of all messages in folder, by the stems of their names.
+// stems returns the places of all messages in folder, by the stems of their names.
 func (m *Maildir) stems(ctx context.Context, folder string) (map[string]string, error) {
 	places := make(map[string]string)
 	err := m.walk(ctx, folder, func(place, name string) {
@@ -304,5 +305,5 @@ func (m *Maildir) stems(ctx context.Context, folder string) (map[string]string, 
 	return places, err
 }
 
-// folderOf is the Maildir++ folder of a place: "." for "new/name".
+// folderOf returns the Maildir++ folder of a place: "." for "new/name".
 func folderOf(place string) string { return filepath.Dir(filepath.Dir(place)) }

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// put writes a message at a place of the Maildir, as a mail program would have left it there.
+// put writes a message at a place of the Maildir, as a mail program might have left it.
 func put(t testing.TB, m *Maildir, place, content string) {
 	t.Helper()
 	path := filepath.Join(m.path, place)
@@ -43,10 +43,10 @@ func find(t *testing.T, m *Maildir, since time.Time, tokens ...Token) map[Token]
 	return found
 }
 
-// named is the name of a message of 4 octets.
+// named returns the file name of a message of 4 octets.
 func named(n int) string { return withOctets(newName(token(n)), 4) }
 
-// What popfetch has delivered is told from what was there before it came.
+// Holds counts messages that popfetch delivered apart from all others.
 func TestMaildirHolds(t *testing.T) {
 	m := NewMaildir(filepath.Join(t.TempDir(), "mail"))
 	if _, _, err := m.Holds(t.Context()); !errors.Is(err, ErrMissing) {
@@ -57,7 +57,7 @@ func TestMaildirHolds(t *testing.T) {
 	}
 	for _, place := range []string{
 		"new/" + named(1), "cur/" + named(2) + ":2,S", "cur/" + named(3) + ",W=5:2,",
-		"new/1790000000.M1P2.host", "cur/1790000001.M1P2.host,S=4:2,S", // getmail's, and Dovecot's
+		"new/1790000000.M1P2.host", "cur/1790000001.M1P2.host,S=4:2,S", // getmail's and Dovecot's names
 		"tmp/" + named(4), "tmp/1790000002.M1P2.host", "new/.nfs0001", ".Archive/cur/1790000003.M1P2.host:2,S",
 	} {
 		put(t, m, place, "mail")
@@ -111,8 +111,8 @@ func TestMaildirFind(t *testing.T) {
 	}
 }
 
-// Only the folders that changed at or after since, less an hour for clocks, are searched. The last
-// of its new and cur tells when a folder changed.
+// Only folders that changed at or after since, less an hour for clocks, are searched. A folder
+// changed when its new or its cur changed last.
 func TestMaildirFind_since(t *testing.T) {
 	since := time.Now().Add(-30 * 24 * time.Hour)
 	slack := since.Add(-time.Hour)
@@ -156,9 +156,9 @@ func TestMaildirFind_since(t *testing.T) {
 	}
 }
 
-// A folder that we may not read ends no run, unless all folders have to be searched.
+// A folder that we may not read ends a run only if all folders must be searched.
 func TestMaildirFind_unreadable(t *testing.T) {
-	dir, err := os.MkdirTemp("", "popfetch-test-") // t.TempDir is root's alone
+	dir, err := os.MkdirTemp("", "popfetch-test-") // only root may enter t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestMaildirFind_unreadable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, closed := range []string{".A", ".A/cur"} { // neither its state nor its names can be read
+	for _, closed := range []string{".A", ".A/cur"} { // in one case the times of new and cur cannot be read, in the other their names
 		path := filepath.Join(m.path, closed)
 		if err := errors.Join(os.Chmod(m.path+"/.A", 0o755), os.Chmod(path, 0)); err != nil {
 			t.Fatal(err)
@@ -202,15 +202,15 @@ func TestMaildirFind_unreadable(t *testing.T) {
 	}
 }
 
-// becomeNobody takes root's right to read everything from the calling goroutine.
+// becomeNobody takes away root's right to read everything, for the calling goroutine.
 func becomeNobody() {
 	if os.Geteuid() == 0 {
-		runtime.LockOSThread() // for ever: the thread ends with the goroutine
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		_ = syscall.Setfsuid(65534)
 	}
 }
 
-// touch sets when a folder changed.
+// touch sets the time when a folder changed.
 func touch(m *Maildir, folder string, at time.Time) error {
 	return os.Chtimes(filepath.Join(m.path, folder), at, at)
 }
@@ -252,7 +252,7 @@ func TestMaildirFind_delivered(t *testing.T) {
 	}
 }
 
-// A mail program that renames files while their names are read must not hide one.
+// A mail program may rename files while their names are read. That must not hide a file.
 func TestMaildirWalk_whileMoved(t *testing.T) {
 	m := newMaildir(t)
 	first, hidden := named(1), named(2)
@@ -261,7 +261,8 @@ func TestMaildirWalk_whileMoved(t *testing.T) {
 	visited := make(map[string]bool)
 	err := m.walk(t.Context(), ".", func(place, _ string) {
 		if len(visited) == 0 {
-			// new is being read; what goes there from cur now would be seen in neither.
+			// new is being read. A file that moves there from cur now would be seen in neither
+			// folder.
 			move(t, m, "cur/"+hidden, "new/"+hidden)
 		}
 		visited[place] = true
@@ -341,8 +342,8 @@ func BenchmarkMaildirFind(b *testing.B) {
 	}
 }
 
-// Finding in a Maildir of 200,000 files and 50 folders: in new and cur alone, in those and the one
-// folder that changed, and in all. Half of the files are in cur, the others in the folders.
+// The benchmark searches a Maildir of 200,000 files and 50 folders: new and cur alone, then also
+// the one folder that changed, then all. Half of the files are in cur, the others in the folders.
 func BenchmarkMaildirFind_folders(b *testing.B) {
 	const files, folders = 200_000, 50
 	m := NewMaildir(filepath.Join(b.TempDir(), "Maildir"))

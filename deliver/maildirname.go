@@ -14,7 +14,7 @@ import (
 // deliveries counts the files that this process has named, in all Maildirs.
 var deliveries atomic.Int64
 
-// newName makes the name that a message bears in tmp: <unix seconds>.<token>Q<counter>P<pid>.<host>.
+// newName makes the name of a message's file in tmp: <unix seconds>.<token>Q<counter>P<pid>.<host>.
 func newName(token Token) string {
 	name := make([]byte, 0, 128)
 	name = append(strconv.AppendInt(name, time.Now().Unix(), 10), '.')
@@ -23,10 +23,11 @@ func newName(token Token) string {
 	return string(append(name, processAndHost()...))
 }
 
-// processAndHost is what names one process among those of all machines that share a Maildir.
+// processAndHost identifies this process among those of all machines that share a Maildir.
 var processAndHost = sync.OnceValue(func() string { return fmt.Sprintf("P%d.%s", os.Getpid(), localHost()) })
 
-// withOctets adds the size of the file, which spares Dovecot a stat and tells Find whether a file is whole.
+// withOctets adds the size of the file to its name. Dovecot then needs no stat, and Find can check
+// that the file is whole.
 func withOctets(name string, octets int64) string {
 	return name + ",S=" + strconv.FormatInt(octets, 10)
 }
@@ -42,8 +43,8 @@ func localHost() string {
 	return escapeHost(host)
 }
 
-// escapeHost makes a host name fit for a file name, with the octal escapes that the Maildir format gives for "/" and
-// ":". A comma would be taken for the beginning of a field such as ",S=".
+// escapeHost makes a host name fit for a file name. It uses octal escapes, as the Maildir format
+// does for "/" and ":". A comma is escaped too, because it would begin a field such as ",S=".
 func escapeHost(host string) string {
 	var b strings.Builder
 	for _, c := range []byte(host) {
@@ -59,14 +60,14 @@ func escapeHost(host string) string {
 	return b.String()
 }
 
-// fileName is what the name of a message's file tells.
+// fileName is the information in the name of a message's file.
 type fileName struct {
 	token  Token
-	octets int64  // that the whole file has
-	stem   string // the name up to the octets, without what mail programs add: further fields and ":2," with flags
+	octets int64  // the size of the whole file
+	stem   string // the name up to the octets; mail programs add further fields and ":2," with flags
 }
 
-// parseName reads the name of a file that popfetch delivered, whatever a mail program has added to it since.
+// parseName reads the name of a file that popfetch delivered. A mail program may have added to it.
 func parseName(name string) (parsed fileName, ok bool) {
 	_, rest, _ := strings.Cut(name, ".")
 	const digits = 2 * len(parsed.token)

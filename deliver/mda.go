@@ -13,22 +13,26 @@ import (
 	"github.com/popfetch/popfetch/internal/program"
 )
 
-// MDA pipes each message to a command that runs as by /bin/sh -c. The program is started only on a
-// complete message, and its exit status is the verdict. Status 0 is Safe. Deferred are status 75,
-// death by a signal, and the statuses of a shell that cannot run the command (126, 127), since these
-// are no verdict on the message. Any other status is Refused.
+// MDA pipes each message to a command, which runs as by /bin/sh -c. The program is started only
+// when the message is complete. Its exit status is the verdict:
 //
-// Nobody can ask an MDA whether it had a message: it is no Finder. After a crash at most those on
-// their way (Deliveries) come twice.
+//   - Status 0 is Safe.
+//   - Status 75 and death by a signal are Deferred.
+//   - Status 126 and 127 are Deferred too: a shell could not run the command, so nobody judged the
+//     message.
+//   - Any other status is Refused.
+//
+// An MDA is no Finder: a program cannot be asked whether it got a message. After a crash at most as
+// many messages as Deliveries come twice.
 //
 // An MDA must not be copied after first use. Its methods may be called at the same time.
 type MDA struct {
-	Command    string        // as the shell reads it; nothing of a message or server becomes part of it
+	Command    string        // as the shell reads it; it never contains data of a message or server
 	Timeout    time.Duration // for one message; zero means five minutes
-	Deliveries int           // programs at once; zero means one
+	Deliveries int           // how many programs may run at once; zero means one
 
 	once  sync.Once
-	slots chan struct{} // one taken by each program that runs
+	slots chan struct{} // holds one element for each program that runs
 }
 
 // Limit allows one message a batch and Deliveries batches.
@@ -36,11 +40,11 @@ func (m *MDA) Limit() Limit {
 	return Limit{Messages: 1, Octets: math.MaxInt64, Batches: max(m.Deliveries, 1)}
 }
 
-// Room is that of the spool; nobody knows where the program writes.
+// Room returns the room for the spool. Nobody knows where the program writes.
 func (m *MDA) Room(context.Context) (octets int64, err error) { return roomIn(os.TempDir()) }
 
-// Prepare makes nothing. ErrMissing means that there is no shell; an empty command, which a shell would run with success,
-// is an error too.
+// Prepare checks the command and makes nothing. ErrMissing means that there is no shell. An empty
+// command is an error, because a shell would run it with success.
 func (m *MDA) Prepare(context.Context, bool) error {
 	if _, err := os.Stat(program.Shell); err != nil {
 		return fmt.Errorf("looking for the shell: %w: %w", ErrMissing, err)
@@ -75,7 +79,7 @@ func (m *MDA) acquire(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// mdaBatch holds one message: the verdict of a program is on one.
+// mdaBatch holds one message, because a program judges one message.
 type mdaBatch struct {
 	mda      *MDA
 	delivery *mdaDelivery
@@ -118,7 +122,7 @@ func (d *mdaDelivery) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close completes the spooled message; the program is started by Commit.
+// Close completes the spooled message. Commit starts the program.
 func (d *mdaDelivery) Close() error {
 	if d.writer == nil {
 		return errNotOpen
@@ -187,7 +191,7 @@ func (b *mdaBatch) runInTurn(ctx context.Context, d *mdaDelivery) error {
 	return b.mda.run(ctx, d)
 }
 
-// Discard drops the spooled message.
+// Discard removes the spooled message.
 func (b *mdaBatch) Discard() error {
 	if b.finished {
 		return errFinished

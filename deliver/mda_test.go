@@ -27,7 +27,7 @@ func openMDA(t *testing.T, dir string) fixture {
 
 func TestMDA(t *testing.T) { testTarget(t, openMDA) }
 
-// pipe gives a message to the MDA and returns why it is not safe, nil if it is.
+// pipe gives a message to the MDA. It returns nil if the message is Safe, or else the reason.
 func pipe(t *testing.T, ctx context.Context, m *MDA, env Envelope, message string) error {
 	t.Helper()
 	batch := begin(t, m)
@@ -62,7 +62,7 @@ func TestMDA_deliveries(t *testing.T) {
 	for _, deliveries := range []int{0, 1, 3} {
 		dir := t.TempDir()
 		t.Setenv("DIR", dir)
-		// Each program that starts counts those that run, itself included.
+		// Each program counts the programs that run, itself included.
 		m := &MDA{Command: `touch "$DIR/run.$$"; ls "$DIR" | grep -c run >&2; rm "$DIR/run.$$"; exit 1`, Deliveries: deliveries}
 		want := max(deliveries, 1)
 		if got := m.Limit(); got.Messages != 1 || got.Batches != want {
@@ -101,7 +101,7 @@ func TestMDA_notStarted(t *testing.T) {
 	}
 }
 
-// Nobody can ask a program what it holds, but a Maildir can be asked.
+// A Maildir can be asked what it holds; a program cannot.
 func TestAsFinder(t *testing.T) {
 	if finder, ok := AsFinder(&MDA{Command: "exit 0"}); ok || finder != nil {
 		t.Errorf("AsFinder() of an MDA = %v, %v, want none", finder, ok)

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memoryFile makes a file that lies in memory and has no name. Not every sandbox allows it.
+// memoryFile makes a file in memory that has no name. Some sandboxes do not allow it.
 func memoryFile() (*os.File, error) {
 	fd, err := unix.MemfdCreate("message", unix.MFD_CLOEXEC)
 	if err != nil {

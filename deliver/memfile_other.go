@@ -7,5 +7,5 @@ import (
 	"os"
 )
 
-// memoryFile makes none: only Linux has them.
+// memoryFile returns an error: only Linux has files in memory.
 func memoryFile() (*os.File, error) { return nil, errors.ErrUnsupported }

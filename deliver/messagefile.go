@@ -13,8 +13,9 @@ import (
 	"github.com/popfetch/popfetch/internal/durable"
 )
 
-// messageFile is the file of a message that is being delivered. An os.File would bring for each message a finalizer, locks,
-// and questions to the kernel about a poller that files do not have.
+// messageFile is the file of a message that is being delivered. It costs less than an os.File. That
+// needs a finalizer and locks for each message, and it asks the kernel about a poller, which files
+// do not have.
 type messageFile struct {
 	folder *os.File
 	name   string
@@ -24,7 +25,7 @@ type messageFile struct {
 // openMessages counts the files that are open, of all accounts.
 var openMessages atomic.Int32
 
-// createMessage makes a file in folder that did not exist, without walking the folder's path again.
+// createMessage makes a new file in folder. It does not look up the folder's path again.
 func createMessage(folder *os.File, name string) (*messageFile, error) {
 	f := &messageFile{folder: folder, name: name, fd: -1}
 	err := durable.Uninterrupted(func() (err error) {
@@ -64,7 +65,7 @@ func (f *messageFile) Sync() error {
 	return f.failed("fsync", durable.Uninterrupted(func() error { return unix.Fsync(f.fd) }))
 }
 
-// Close returns fs.ErrClosed if it was called before.
+// Close closes the file. It returns fs.ErrClosed if it was called before.
 func (f *messageFile) Close() error {
 	if f.fd < 0 {
 		return f.failed("close", fs.ErrClosed)
@@ -73,18 +74,18 @@ func (f *messageFile) Close() error {
 	f.fd = -1
 	openMessages.Add(-1)
 	err := unix.Close(fd)
-	if errors.Is(err, unix.EINTR) { // Linux has closed it then
+	if errors.Is(err, unix.EINTR) { // then Linux has closed it
 		err = nil
 	}
 	return f.failed("close", err)
 }
 
-// remove takes the file out of its folder.
+// remove deletes the file from its folder.
 func (f *messageFile) remove() error {
 	return f.failed("remove", durable.Uninterrupted(func() error { return unix.Unlinkat(int(f.folder.Fd()), f.name, 0) }))
 }
 
-// failed names the file in an error, if it is one.
+// failed returns err with the name of the file, or nil if err is nil.
 func (f *messageFile) failed(op string, err error) error {
 	if err == nil {
 		return nil
@@ -92,8 +93,8 @@ func (f *messageFile) failed(op string, err error) error {
 	return &fs.PathError{Op: op, Path: filepath.Join(f.folder.Name(), f.name), Err: err}
 }
 
-// rename is os.Rename from one open folder to another, without its look at what stands in the way: no file has the new
-// name, which carries a counter.
+// rename moves a file from one open folder to another. os.Rename would first check whether newName
+// exists. That check is not needed, because newName carries a counter.
 func rename(from *os.File, name string, to *os.File, newName string) error {
 	err := durable.Uninterrupted(func() error { return unix.Renameat(int(from.Fd()), name, int(to.Fd()), newName) })
 	if err != nil {

@@ -19,15 +19,16 @@ import (
 	"github.com/popfetch/popfetch/internal/systrace"
 )
 
-// childVariable makes the test binary do the work that its value names, see child, and end.
+// childVariable makes the test binary run child with the variable's value, and exit.
 const childVariable = "POPFETCH_DELIVER_TEST_CHILD"
 
 const childMessages = syncfsFrom + 1
 
-// childFailed is the exit status of a child that failed, plus how many messages are safe nevertheless.
+// childFailed is the exit status of a child that failed. The number of safe messages is added to
+// it.
 const childFailed = 100
 
-// noRaceWait spares the second for which a binary with the race detector waits at its end.
+// noRaceWait avoids one second: a binary with the race detector waits so long before it exits.
 const noRaceWait = "GORACE=atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
@@ -46,7 +47,7 @@ func childMessage(n int) []byte {
 	return bytes.Repeat(fmt.Appendf(nil, "line of message %d\r\n", n), 4000)
 }
 
-// child does what the value of childVariable asks for: "KIND:ARGUMENT", or the path of a Maildir.
+// child does the task in childVariable: "KIND:ARGUMENT", or the path of a Maildir.
 func child(task string) (safe int, err error) {
 	switch kind, argument, _ := strings.Cut(task, ":"); kind {
 	case "mda":
@@ -87,8 +88,8 @@ func deliverTo(to Target, messages int, message func(int) []byte) (safe int, err
 	return safe, err
 }
 
-// trace runs the child with a task, and tells watch of the system calls that concern files below
-// dir. It returns the exit status, -1 after a kill.
+// trace runs the child with a task. It tells watch of the system calls that concern files below
+// dir. It returns the exit status, or -1 after a kill.
 func trace(t *testing.T, task, dir string, watch systrace.Watch) (status int) {
 	t.Helper()
 	return traceAll(t, task, func(c *systrace.Call, done bool) systrace.Verdict {
@@ -99,7 +100,7 @@ func trace(t *testing.T, task, dir string, watch systrace.Watch) (status int) {
 	})
 }
 
-// traceAll is trace for all system calls.
+// traceAll is like trace, but watch gets all system calls.
 func traceAll(t *testing.T, task string, watch systrace.Watch) (status int) {
 	t.Helper()
 	self, err := os.Executable()
@@ -117,7 +118,7 @@ func traceAll(t *testing.T, task string, watch systrace.Watch) (status int) {
 	return status
 }
 
-// places are where a Maildir is delivered to by syncfs, and by syncing each file.
+// places returns one folder for Maildirs that use syncfs, and one where each file is synced.
 func places(t *testing.T) map[string]string {
 	shm, err := os.MkdirTemp("/dev/shm", "popfetch-test-")
 	if err != nil {
@@ -127,7 +128,7 @@ func places(t *testing.T) map[string]string {
 	return map[string]string{"disk": t.TempDir(), "shm": shm}
 }
 
-// behaviour 28, C0024: files are synced before they are renamed into new, and new is synced after that.
+// behaviour 28, C0024: files are synced before they are renamed into new. Then new is synced.
 func TestMaildirCommit_order(t *testing.T) {
 	for name, dir := range places(t) {
 		t.Run(name, func(t *testing.T) {
@@ -174,7 +175,7 @@ func TestMaildirCommit_order(t *testing.T) {
 	}
 }
 
-// As long as new is not synced, no message that was renamed into it is safe.
+// A message in new is not safe before new is synced.
 func TestMaildirCommit_newNotSynced(t *testing.T) {
 	for name, dir := range places(t) {
 		t.Run(name, func(t *testing.T) {
@@ -198,7 +199,7 @@ func TestMaildirCommit_newNotSynced(t *testing.T) {
 	}
 }
 
-// callEvents are the begins and ends of a program's calls, in their order.
+// callEvents has the begin and the end of each call of a program, in their order.
 type callEvents []callEvent
 
 type callEvent struct {
@@ -215,12 +216,12 @@ func (e callEvents) count(match func(*systrace.Call) bool) (n int) {
 	return n
 }
 
-// first is when the first of the calls begins, -1 if there is none.
+// first returns the index at which the first matching call begins, or -1.
 func (e callEvents) first(match func(*systrace.Call) bool) int {
 	return slices.IndexFunc(e, func(event callEvent) bool { return !event.done && match(event.Call) })
 }
 
-// last is when the last of the calls ends, -1 if there is none.
+// last returns the index at which the last matching call ends, or -1.
 func (e callEvents) last(match func(*systrace.Call) bool) int {
 	for i := len(e) - 1; i >= 0; i-- {
 		if e[i].done && match(e[i].Call) {
@@ -230,7 +231,8 @@ func (e callEvents) last(match func(*systrace.Call) bool) int {
 	return -1
 }
 
-// behaviour 31 and 33: kill -9 at each step leaves no partial file in new, and the next run delivers the rest once.
+// behaviour 31 and 33: kill -9 at any step leaves no partial file in new. The next run delivers
+// each missing message once.
 func TestMaildirCommit_killed(t *testing.T) {
 	for name, dir := range places(t) {
 		kills := 0
@@ -261,7 +263,8 @@ func TestMaildirCommit_killed(t *testing.T) {
 	}
 }
 
-// checkAfterKill looks at what a killed child left, then delivers what Find does not know, as a next run would.
+// checkAfterKill checks the files that a killed child has left. Then it delivers the messages that
+// Find does not return, as the next run would.
 func checkAfterKill(t *testing.T, m *Maildir) {
 	t.Helper()
 	var tokens []Token
@@ -291,7 +294,7 @@ func checkAfterKill(t *testing.T, m *Maildir) {
 	}
 }
 
-// behaviour 33: a program that outlives us gets the whole message, not what we had fed it until then.
+// behaviour 33: a program that outlives popfetch gets the whole message, and never a part of it.
 func TestMDA_killed(t *testing.T) {
 	dir := t.TempDir()
 	fifo := filepath.Join(dir, "fifo")

@@ -12,12 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrForeign says that root was told to deliver into a folder of another user.
+// ErrForeign means that root was told to deliver into a folder of another user.
 var ErrForeign = errors.New("deliver: root does not deliver into another user's folder")
 
-// checkOwner refuses, to root, a Maildir of another user: who owns the folder, or the one that it stands in, could put a
-// link to anywhere in its place, and could not read what root delivers. The Maildir itself may be a link, as many are; its
-// folders may not (see openFolder). Everybody else has the rights of one user alone, and needs no such care.
+// checkOwner refuses a Maildir of another user if we are root. The owner of the folder, or of the
+// one above it, could replace it by a link to anywhere. The owner could not read the delivered mail
+// either. The Maildir itself may be a link, and many are; its folders may not (see openFolder).
+// Everybody else has the rights of one user only, and needs no check.
 func (m *Maildir) checkOwner() error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -31,7 +32,7 @@ func (m *Maildir) checkOwner() error {
 	}
 	for _, folder := range folders {
 		var stat unix.Stat_t
-		if unix.Stat(folder, &stat) != nil || stat.Uid == 0 { // what is not there is made as root's, or missed later
+		if unix.Stat(folder, &stat) != nil || stat.Uid == 0 { // a missing folder is made as root's, or reported later
 			continue
 		}
 		owner, login := strconv.Itoa(int(stat.Uid)), "#"+strconv.Itoa(int(stat.Uid))
@@ -44,7 +45,7 @@ func (m *Maildir) checkOwner() error {
 	return nil
 }
 
-// above is the folder that path stands in, or of those above it the first that exists.
+// above returns the nearest folder above path that exists.
 func above(path string) string {
 	dir := filepath.Dir(path)
 	for {
@@ -55,8 +56,8 @@ func above(path string) string {
 	}
 }
 
-// openFolder opens a folder of a Maildir, and follows no link in its place: where others can write the Maildir, they could lead
-// the messages elsewhere.
+// openFolder opens a folder of a Maildir. It follows no link: if others can write the Maildir, a
+// link could lead the messages elsewhere.
 func openFolder(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 }

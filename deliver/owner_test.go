@@ -9,14 +9,15 @@ import (
 	"time"
 )
 
-// Root delivers into no folder that another user has in their hands: the Maildir, what it stands in, what a link leads to.
+// Root does not deliver where another user owns the Maildir, the folder above it, or the target of
+// a link.
 func TestMaildirPrepare_foreign(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give a folder to somebody else")
 	}
 	const somebody = 65534
 	for _, test := range []struct {
-		name, give string // the folder below dir that is somebody's
+		name, give string // the folder below dir that another user owns
 		foreign    bool
 	}{
 		{"nobody's", "", false},
@@ -66,7 +67,7 @@ func TestMaildirPrepare_foreign(t *testing.T) {
 	})
 }
 
-// A Maildir may be a link; a link in the place of tmp, new or cur is not followed, whenever it comes there.
+// A Maildir may be a link. A link in the place of tmp, new or cur is never followed.
 func TestMaildir_links(t *testing.T) {
 	swap := func(t *testing.T, m *Maildir, name string) (elsewhere string) {
 		elsewhere = t.TempDir()

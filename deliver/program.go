@@ -22,14 +22,15 @@ const (
 	keptOutput = 4 << 10
 )
 
-// The exit statuses that say nothing of the message.
+// keptOutput is how many octets of a program's output are kept. Later output is dropped.
 const (
 	exitTempFail  = 75  // EX_TEMPFAIL of sysexits.h
 	exitCannotRun = 126 // the shell's
 	exitNotFound  = 127
 )
 
-// run pipes the message of d to the program and judges it by its exit status. Its not reading to the end is no verdict.
+// run pipes the message of d to the program, and judges it by the exit status. A program may exit
+// without reading the whole message.
 func (m *MDA) run(ctx context.Context, d *mdaDelivery) error {
 	environment, err := d.environment()
 	if err != nil {
@@ -72,13 +73,14 @@ func (m *MDA) run(ctx context.Context, d *mdaDelivery) error {
 			verdict.Temporary = false
 		}
 	}
-	if state != nil { // else it may still be printing
+	if state != nil { // otherwise the program may still be printing
 		verdict.Output = escape.Lines(bytes.TrimSpace(output.Kept), math.MaxInt)
 	}
 	return verdict
 }
 
-// name is the command's first word, for messages; not one that sets a variable, since that may hold a secret.
+// name returns the command's first word, for messages. If that word sets a variable, name returns
+// "command", because the value may be a secret.
 func (m *MDA) name() string {
 	words := strings.Fields(m.Command)
 	if len(words) == 0 || strings.Contains(words[0], "=") {
@@ -87,8 +89,9 @@ func (m *MDA) name() string {
 	return escape.Lines([]byte(words[0]), 64)
 }
 
-// environment is ours, with what is known of the message in POPFETCH_* variables. Such variables of our own environment
-// speak of another message and are left out; so is the way to the service's credentials, among which our password may be.
+// environment returns our environment, and the message's data in POPFETCH_* variables. It leaves
+// out POPFETCH_* variables of our own environment, since they describe another message. It also
+// leaves out CREDENTIALS_DIRECTORY, since our password may be among the credentials of the service.
 func (d *mdaDelivery) environment() ([]string, error) {
 	head, err := d.spool.head()
 	if err != nil {
@@ -105,7 +108,7 @@ func (d *mdaDelivery) environment() ([]string, error) {
 		}
 	}
 	if folder, err := os.Getwd(); err == nil {
-		environment = append(environment, "PWD="+folder) // as a shell sets it, whether there is one or not
+		environment = append(environment, "PWD="+folder) // a shell sets it too; this way it is also set without a shell
 	}
 	return append(environment,
 		"POPFETCH_ACCOUNT="+d.env.Account,

@@ -63,7 +63,7 @@ func TestMDA_status(t *testing.T) {
 	}
 }
 
-// A command of plain words does the same without the shell that it does with it.
+// A command of plain words has the same effect with and without the shell.
 func TestMDA_withoutShell(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
@@ -99,7 +99,7 @@ func TestMDA_withoutShell(t *testing.T) {
 		"exit 3":                            true,
 	} {
 		var started, name string
-		cmd, err := program.Start(command, func(p *exec.Cmd) { started, name = p.Path, p.Args[0] }) // the last one that was tried
+		cmd, err := program.Start(command, func(p *exec.Cmd) { started, name = p.Path, p.Args[0] }) // keeps the last one that was tried
 		if err == nil {
 			_ = cmd.Wait()
 		}
@@ -117,9 +117,9 @@ func TestMDA_withoutShell(t *testing.T) {
 			}
 			return fmt.Sprint(refusal.Status, refusal.Temporary, refusal.Err, refusal.Output)
 		}
-		asked := command + " <&0" // which changes nothing, but makes it a matter of the shell
+		asked := command + " <&0" // the redirection changes nothing, but needs the shell
 		if !byShell {
-			asked = "exec " + asked // some shells do so by themselves; others stay, and hide by which signal it died
+			asked = "exec " + asked // some shells do so by themselves; the others hide the signal that ended the program
 		}
 		if got, want := verdict(command), verdict(asked); got != want {
 			t.Errorf("%q: %s, want what a shell makes of it, %s", command, got, want)
@@ -143,7 +143,7 @@ func TestMDA_output(t *testing.T) {
 	}
 }
 
-// behaviour 30: it may exit 0 without reading.
+// behaviour 30: a program may exit with status 0 without reading.
 func TestMDA_notReading(t *testing.T) {
 	for _, command := range []string{"exit 0", "exec <&-; exit 0", "head -c 1 >/dev/null"} {
 		for _, octets := range []int{0, spoolOctets, 4 << 20} {
@@ -182,7 +182,7 @@ func TestMDA_environmentOctets(t *testing.T) {
 	}
 }
 
-// behaviour 30: neither sockets nor files of ours are inherited, and the working folder is ours.
+// behaviour 30: the program inherits no sockets or files of popfetch, and has its working folder.
 func TestMDA_inherits(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -219,7 +219,7 @@ func TestMDA_inherits(t *testing.T) {
 	}
 }
 
-// ends tells whether a process ends in the given time.
+// ends reports whether a process ends in the given time.
 func ends(t *testing.T, pid int, within time.Duration) bool {
 	t.Helper()
 	fd, err := unix.PidfdOpen(pid, 0)
@@ -251,7 +251,8 @@ func readPID(t *testing.T, path string) int {
 	return pid
 }
 
-// behaviour 30: the whole process group ends, whatever it does to stay, no later than two seconds after its time.
+// behaviour 30: the whole process group ends at most two seconds after the time limit, even if it
+// ignores signals.
 func TestMDA_timeout(t *testing.T) {
 	const timeout = 300 * time.Millisecond
 	for name, script := range map[string]string{
@@ -309,7 +310,8 @@ func TestMDA_cancelled(t *testing.T) {
 	}
 }
 
-// behaviour 30: what a program leaves behind is left alone, and its keeping the output open holds nobody up.
+// behaviour 30: a process that the program leaves behind goes on. It keeps the output open, but
+// nobody waits for it.
 func TestMDA_daemon(t *testing.T) {
 	for _, background := range []string{"sleep 600 &", "setsid sleep 600 &", "(trap '' HUP; exec sleep 600) &"} {
 		for _, status := range []int{0, 1} {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The room of a target is that of the file system on which its messages, or its spool, lie, save for a reserve.
+// Room returns the room on the file system of the messages or of the spool, less a reserve.
 func TestRoom(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=4m"); err != nil {

@@ -8,8 +8,9 @@ import (
 // maxSender bounds an address; RFC 5321 section 4.5.3.1.3 allows 256 octets for a path.
 const maxSender = 256
 
-// sender returns the address in the first Return-Path field of a message that begins with head, or nothing: where there
-// is none, where it is the empty path <>, and where it is no address that could be passed on unharmed.
+// sender returns the address in the first Return-Path field of a message that begins with head. It
+// returns "" if there is no such field, or if it is the empty path <>. It also returns "" for an
+// address that is too long or holds blanks, control octets or 8-bit octets.
 func sender(head []byte) string {
 	value, ok := field(head, "return-path:")
 	if !ok {
@@ -30,7 +31,8 @@ func sender(head []byte) string {
 	return value
 }
 
-// field returns the value of the first header field that begins with prefix (lower case, with its colon), unfolded.
+// field returns the value of the first header field that begins with prefix, unfolded. The prefix
+// is in lower case and ends in a colon.
 func field(head []byte, prefix string) (value string, ok bool) {
 	for line := range bytes.Lines(head) {
 		text := strings.TrimRight(string(line[:min(len(line), 2*maxSender)]), "\r\n")

@@ -8,14 +8,16 @@ import (
 	"os"
 )
 
-// spoolOctets is how much of a message is held in memory; a longer one goes to a file.
+// spoolOctets is the size of the largest message that is held in memory. A longer one goes to a
+// file.
 const spoolOctets = 256 << 10
 
-// headOctets is how far into a message its header fields are looked for.
+// headOctets is the size of the part of a message that is searched for header fields.
 const headOctets = 64 << 10
 
-// spool holds a message until it is complete: in memory, or if it is long in a file in the folder for temporary files
-// ($TMPDIR) that has no name, so that nothing is left of it whatever happens.
+// spool holds a message until it is complete. A short message is in memory. A long one is in a file
+// in the folder for temporary files ($TMPDIR). The file has no name, so a crash leaves nothing
+// behind.
 type spool struct {
 	memory bytes.Buffer
 	file   *os.File
@@ -33,7 +35,7 @@ func (s *spool) Write(p []byte) (int, error) {
 	return s.file.Write(p)
 }
 
-// namelessFile makes a file on the disk.
+// namelessFile makes a file on the disk and removes its name.
 func namelessFile() (*os.File, error) {
 	file, err := os.CreateTemp("", "popfetch-")
 	if err != nil {
@@ -45,7 +47,7 @@ func namelessFile() (*os.File, error) {
 	return file, nil
 }
 
-// toFile moves what is in memory to a file that create makes.
+// toFile moves the message from memory to a file that create makes.
 func (s *spool) toFile(create func() (*os.File, error)) (err error) {
 	if s.file, err = create(); err != nil {
 		return err
@@ -57,8 +59,9 @@ func (s *spool) toFile(create func() (*os.File, error)) (err error) {
 	return nil
 }
 
-// asFile returns the message as a file to be read from its beginning. A short one, too, is made one now, in memory where that is
-// possible: if it went through a pipe and we were killed, the program would take what came until then for the whole message.
+// asFile returns the message as a file, to be read from its beginning. A short message is moved to
+// a file too, which is in memory if possible. A pipe would not do: if we were killed, the program
+// would take the part that it got for the whole message.
 func (s *spool) asFile() (*os.File, error) {
 	if s.file == nil {
 		if s.toFile(memoryFile) == nil {
@@ -78,7 +81,7 @@ func (s *spool) rewind() error {
 	return nil
 }
 
-// drop lets go of the file, if there is one.
+// drop closes the file, if there is one.
 func (s *spool) drop() (err error) {
 	if s.file != nil {
 		err = s.file.Close()
@@ -87,7 +90,7 @@ func (s *spool) drop() (err error) {
 	return err
 }
 
-// head returns the first octets of the message, at most headOctets.
+// head returns the beginning of the message, at most headOctets.
 func (s *spool) head() ([]byte, error) {
 	if s.file == nil {
 		return s.memory.Bytes()[:min(s.memory.Len(), headOctets)], nil

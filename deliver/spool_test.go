@@ -48,7 +48,7 @@ func testSpool(t *testing.T, want string) {
 	}
 }
 
-// Where there are no files in memory, a short message gets one on the disk.
+// If the system has no files in memory, a short message gets a file on the disk.
 func TestSpool_onDisk(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
@@ -69,7 +69,7 @@ func TestSpool_onDisk(t *testing.T) {
 	}
 }
 
-// What does not fit into memory all the same, as where a group's memory is limited, goes to the disk.
+// A message that does not fit into memory goes to the disk, for example if a cgroup limits memory.
 func TestSpool_afterMemory(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	var s spool

@@ -20,14 +20,15 @@ import (
 	"github.com/popfetch/popfetch/internal/escape"
 )
 
-// fixture is a target under test, and a look behind it that does not go through the target.
+// fixture is a target under test, with functions that look at its files directly.
 type fixture struct {
 	Target
-	delivered func(t *testing.T) []string // the messages that arrived, sorted by content
-	leftovers func(t *testing.T) []string // files of messages that did not
+	delivered func(t *testing.T) []string // returns the messages that arrived, sorted by content
+	leftovers func(t *testing.T) []string // returns files of messages that did not arrive
 }
 
-// testTarget is the suite that every target passes. open makes a new target that keeps everything below dir.
+// testTarget is the suite that every target passes. open makes a new target with all its files
+// below dir.
 func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 	prepared := func(t *testing.T) fixture {
 		t.Helper()
@@ -230,7 +231,7 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 
 type content struct{ name, wire, want string }
 
-// contents are messages as they come from the wire, and as they must arrive.
+// contents returns messages as they come from the wire, and as they must arrive.
 func contents() []content {
 	var large bytes.Buffer
 	for large.Len() < 5<<20 {
@@ -292,7 +293,7 @@ func closeDelivery(t *testing.T, d Delivery) {
 	}
 }
 
-// commit commits a batch whose closed deliveries are given, and wants all of them to be safe.
+// commit commits a batch with the given closed deliveries. All of them must be Safe.
 func commit(t *testing.T, batch Batch, closed ...Delivery) {
 	t.Helper()
 	if err := batch.Commit(t.Context()); err != nil {
@@ -320,7 +321,7 @@ func wantNotSafe(t *testing.T, d Delivery) {
 	}
 }
 
-// deliverOne delivers a message that is written in the given pieces, in a batch of its own.
+// deliverOne delivers a message in a batch of its own. The message is written in the given pieces.
 func deliverOne(t *testing.T, target Target, token Token, pieces ...[]byte) Receipt {
 	t.Helper()
 	batch := begin(t, target)
@@ -333,7 +334,8 @@ func deliverOne(t *testing.T, target Target, token Token, pieces ...[]byte) Rece
 	return d.Receipt()
 }
 
-// deliverAll delivers messages in batches as large as the target allows. It may be called from any goroutine.
+// deliverAll delivers messages in batches that are as large as the target allows. Any goroutine may
+// call it.
 func deliverAll(t *testing.T, target Target, messages []string) {
 	for some := range slices.Chunk(messages, target.Limit().Messages) {
 		batch, err := target.Begin(t.Context())
@@ -384,7 +386,7 @@ func brief(messages []string) string {
 	return "[" + b.String() + " ]"
 }
 
-// files returns the paths of all files below dir; a missing dir has none.
+// files returns the paths of all files below dir. If dir is missing, there are none.
 func files(t *testing.T, dir string) []string {
 	t.Helper()
 	var paths []string
@@ -414,13 +416,14 @@ func readAll(t *testing.T, paths []string) []string {
 	return contents
 }
 
-// mountSmall mounts a file system of 1 MiB at dir, which only the calling goroutine and what it starts can see.
+// mountSmall mounts a file system of 1 MiB at dir. Only the calling goroutine and the programs that
+// it starts can see it.
 func mountSmall(t *testing.T, dir string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("mounting a small file system needs root")
 	}
-	// The thread is never unlocked: it ends with the goroutine, and with it the mount, whatever happens.
+	// The thread is never unlocked. It ends with the goroutine, and the mount ends with it.
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
 		t.Skipf("a private mount is not allowed here: %v", err)

@@ -14,13 +14,13 @@ import (
 	"github.com/popfetch/popfetch/internal/systrace"
 )
 
-// manyMessages are more than may be open at once where each file is synced by itself.
+// manyMessages is more than the files that may be open at once if each file is synced by itself.
 const manyMessages = mostOpen + 50
 
 func smallMessage(n int) []byte { return fmt.Appendf(nil, "small message %d\r\n", n) }
 
-// Where syncfs cannot be used, each file is synced before it is closed and renamed. That holds
-// also for files that are closed early because too many are open.
+// If syncfs cannot be used, each file is synced before it is closed and renamed. That is also true
+// for files that are closed early because too many are open.
 func TestMaildirCommit_manyWithoutSyncfs(t *testing.T) {
 	for name, dir := range places(t) {
 		t.Run(name, func(t *testing.T) {
@@ -29,7 +29,7 @@ func TestMaildirCommit_manyWithoutSyncfs(t *testing.T) {
 				t.Fatal(err)
 			}
 			renamed := 0
-			unsynced := make(map[string]bool) // files that were written to since their last sync
+			unsynced := make(map[string]bool) // files with writes after their last sync
 			status := traceAll(t, "many:"+m.path, func(c *systrace.Call, done bool) systrace.Verdict {
 				switch {
 				case c.Name == "syncfs":
@@ -54,7 +54,7 @@ func TestMaildirCommit_manyWithoutSyncfs(t *testing.T) {
 	}
 }
 
-// syncFound does what a run does with the messages that it finds at its target.
+// syncFound does the same as a run does with messages that it finds at its target.
 func syncFound(m *Maildir) error {
 	ctx := context.Background()
 	found, err := m.Find(ctx, slices.Values([]Token{token(1), token(2), token(3)}), time.Time{})
@@ -64,7 +64,7 @@ func syncFound(m *Maildir) error {
 	return m.Sync(ctx, slices.Concat(slices.Collect(maps.Values(found))...))
 }
 
-// Sync makes durable what a message consists of: its octets, and its name in the folder.
+// Sync makes the octets of a message durable, and its name in the folder.
 func TestMaildirSync_calls(t *testing.T) {
 	m := newMaildir(t)
 	files := []string{"new/" + named(1), "cur/" + named(2) + ":2,S", ".Archive/cur/" + named(3) + ":2,S"}
