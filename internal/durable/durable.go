@@ -1,4 +1,4 @@
-// Package durable makes what was written survive a power cut, and tells how much room a disk has.
+// Package durable makes written data survive a power cut, and reports how much room a disk has.
 package durable
 
 import (
@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-// AtOnce bounds the goroutines that wait for the disk. A journal gathers their waits into few
-// commits.
+// AtOnce is how many goroutines may wait for the disk at the same time. A journal needs only a few
+// commits for all of them.
 const AtOnce = 16
 
-// Parallel calls do with 0 … n-1 from at most AtOnce goroutines, waits for all, and joins their
-// errors.
+// Parallel calls do with 0 … n-1, from at most AtOnce goroutines. It waits for all calls and joins
+// their errors.
 func Parallel(n int, do func(i int) error) error {
 	var (
 		next atomic.Int64
@@ -38,12 +38,12 @@ func Parallel(n int, do func(i int) error) error {
 	return errors.Join(errs...)
 }
 
-// cheapSync is how long one sync may take for the next one to be done without goroutines.
+// cheapSync bounds the time of a sync. If one takes longer, the following ones use goroutines.
 const cheapSync = 100 * time.Microsecond
 
-// Each calls sync with 0 … n-1, in parallel as soon as one call has waited for the disk. Where a
-// sync costs nothing, as on a RAM disk, goroutines would cost more. It returns the first error of
-// the calls that were made one by one, or the errors of those that were made in parallel.
+// Each calls sync with 0 … n-1. As soon as one call has waited for the disk, the others are made in
+// parallel. If a sync costs nothing, as on a RAM disk, goroutines would cost more. Each returns the
+// first error of the single calls, or the joined errors of the parallel calls.
 func Each(n int, sync func(i int) error) error {
 	for i := range n {
 		began := time.Now()
@@ -57,8 +57,8 @@ func Each(n int, sync func(i int) error) error {
 	return nil
 }
 
-// Sync makes the file or folder at path durable. Of a folder, these are its entries: what was
-// created in it or renamed into it.
+// Sync makes the file or folder at path durable. For a folder, this concerns its entries: the files
+// that were created in it or renamed into it.
 func Sync(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -70,9 +70,9 @@ func Sync(path string) error {
 	return nil
 }
 
-// SyncUp makes the entries of a folder durable, and the folder itself. For that it syncs the folder
-// and all folders above it, up to the root. Of those above, it passes by one that we may not read,
-// and one whose file system cannot sync folders.
+// SyncUp makes a folder and its entries durable. It syncs the folder and all folders above it, up
+// to the root. It skips a folder above if we may not read it, or if its file system cannot sync
+// folders.
 func SyncUp(dir string) error {
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
@@ -85,29 +85,29 @@ func SyncUp(dir string) error {
 	}
 	return Each(len(folders), func(i int) error {
 		err := Sync(folders[i])
-		passed := errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EROFS)
-		if i > 0 && passed {
+		skipped := errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EROFS)
+		if i > 0 && skipped {
 			return nil
 		}
 		return err
 	})
 }
 
-// Ways says how a file system makes durable what is written to it, besides file by file.
+// Ways says which faster ways a file system has to make data durable than file by file.
 type Ways struct {
 	Whole bool // SyncWhole can be relied on
-	Free  bool // the file system is in memory, so that there is nothing to wait for
+	Free  bool // the file system is in memory, so there is no disk to wait for
 }
 
-// Space is the size of a file system in octets. Where the file system does not tell it, as some on a
-// network, Total is 0 and Free is math.MaxInt64.
+// Space is the size of a file system in octets. Some file systems, such as some on a network, do
+// not report it. Then Total is 0 and Free is math.MaxInt64.
 type Space struct {
-	Free  int64 // what may still be written
+	Free  int64 // how much may still be written
 	Total int64
-	Kind  uint32 // the magic number of the file system's kind on Linux
+	Kind  uint32 // the magic number of the file system on Linux
 }
 
-// Uninterrupted makes a system call again when a signal has interrupted it.
+// Uninterrupted repeats a system call as long as a signal interrupts it.
 func Uninterrupted(call func() error) error {
 	for {
 		if err := call(); !errors.Is(err, syscall.EINTR) {

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// WaysOf returns how what is written to the file system of f becomes durable.
+// WaysOf returns the faster ways of the file system of f.
 func WaysOf(f *os.File) Ways {
 	var stat unix.Statfs_t
 	if !syncfsTellsErrors() || unix.Fstatfs(int(f.Fd()), &stat) != nil {
@@ -22,12 +22,12 @@ func WaysOf(f *os.File) Ways {
 	case unix.TMPFS_MAGIC:
 		return Ways{Whole: true, Free: true}
 	}
-	// Layered and network file systems pass errors on too rarely to be believed.
+	// Layered and network file systems often do not pass errors on.
 	return Ways{}
 }
 
-// SyncWhole makes durable everything that was written to the file system of f since f was opened.
-// The one call of syncfs reports all errors since then, also those of files that are closed.
+// SyncWhole makes everything durable that was written to the file system of f since f was opened.
+// It reports all write errors since then, also those of files that are closed.
 func SyncWhole(f *os.File) error {
 	if err := Uninterrupted(func() error { return unix.Syncfs(int(f.Fd())) }); err != nil {
 		return fmt.Errorf("syncing the file system of %s: %w", f.Name(), err)
@@ -35,8 +35,9 @@ func SyncWhole(f *os.File) error {
 	return nil
 }
 
-// syncfsTellsErrors reports whether syncfs fails when data could not be written, as from Linux 5.8
-// on. A sandbox may not allow the call: then its error is not that there is no such descriptor.
+// syncfsTellsErrors reports whether syncfs fails if data could not be written, as it does from
+// Linux 5.8 on. A sandbox may forbid the call. Then a call without a descriptor gives another error
+// than EBADF.
 var syncfsTellsErrors = sync.OnceValue(func() bool {
 	if !errors.Is(unix.Syncfs(-1), unix.EBADF) {
 		return false

@@ -8,11 +8,11 @@ import (
 	"os"
 )
 
-// WaysOf knows none: only Linux has a call that syncs all and reports errors.
+// WaysOf returns none: only Linux has a call that syncs all files and reports errors.
 func WaysOf(*os.File) Ways { return Ways{} }
 
-// SyncWhole is not supported.
+// SyncWhole always fails.
 func SyncWhole(*os.File) error { return errors.ErrUnsupported }
 
-// SpaceOf knows nothing: each system has calls of its own for that.
+// SpaceOf returns an unknown size, since each system has its own call for it.
 func SpaceOf(string) (Space, error) { return Space{Free: math.MaxInt64}, nil }

@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// called notes with which numbers a function was called, and how many calls there were at once.
+// called records the numbers with which a function was called, and the most calls at the same time.
 type called struct {
 	mu         sync.Mutex
 	numbers    []int
 	at, mostAt int
 }
 
-// call notes a call and makes it.
+// call records a call and makes it.
 func (c *called) call(i int, do func(i int) error) error {
 	c.mu.Lock()
 	c.numbers = append(c.numbers, i)
@@ -49,8 +49,8 @@ func (c *called) want(t *testing.T, n int) {
 	}
 }
 
-// meeting returns a function whose calls each wait for another one. It fails if there is none. Each
-// call lasts a little, so that those that should not have begun yet are seen beside it.
+// meeting returns a function whose calls wait for each other in pairs. A call fails if no other
+// call comes. Each call lasts a little longer, so that calls which begin too early are noticed.
 func meeting() func() error {
 	met := make(chan struct{})
 	return func() error {
@@ -141,7 +141,8 @@ func TestSync(t *testing.T) {
 	}
 }
 
-// A folder that cannot be synced is an error if it is the one that was asked for. In /proc none can.
+// The folder that was asked for must be synced, or else it is an error. In /proc no folder can be
+// synced.
 func TestSyncUp_unsyncable(t *testing.T) {
 	if err := SyncUp("/proc"); !errors.Is(err, syscall.EINVAL) {
 		t.Errorf("SyncUp(/proc) = %v, want %v", err, syscall.EINVAL)

@@ -7,18 +7,19 @@ import (
 	"unicode/utf8"
 )
 
-// Text returns octets as one line of UTF-8. What is not printable, or not UTF-8, is written as in a
-// Go string: control characters as \x1b, others as \u202e. The line has at most limit octets. An
-// ellipsis stands for what is cut off, and neither a character nor an escape is cut in two.
+// Text returns octets as one line of UTF-8. Characters that are not printable and octets that are
+// not UTF-8 are written as in a Go string: control characters as \x1b, others as \u202e. The line
+// has at most limit octets. An ellipsis marks a cut. Neither a character nor an escape is cut in
+// two.
 func Text(octets []byte, limit int) string { return text(octets, limit, false) }
 
-// Lines is Text for what may have several lines: a line feed is written as \n, and a tab as \t.
+// Lines is like Text, for a text of several lines: a line feed is written as \n, and a tab as \t.
 func Lines(octets []byte, limit int) string { return text(octets, limit, true) }
 
 func text(octets []byte, limit int, lines bool) string {
 	const ellipsis = "…"
 	var out []byte
-	whole := 0 // length of out that leaves room for the ellipsis
+	whole := 0 // length of the part of out that leaves room for the ellipsis
 	for len(octets) > 0 {
 		r, size := utf8.DecodeRune(octets)
 		switch {

@@ -26,7 +26,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// Text is one line; what ends a line in it is no different from other control characters.
+// Text is for one line, so it treats a line end like any other control character.
 func TestText(t *testing.T) {
 	if got, want := Text([]byte("a\nb\tc\r"), math.MaxInt), `a\x0ab\x09c\x0d`; got != want {
 		t.Errorf("Text() = %q, want %q", got, want)
@@ -45,8 +45,8 @@ func TestText_cut(t *testing.T) {
 	}
 }
 
-// Whatever the octets, both give one line of printable UTF-8 within the limit. To escape it again
-// changes nothing.
+// For any octets, Text and Lines return one line of printable UTF-8 within the limit. Escaping it
+// again changes nothing.
 func FuzzText(f *testing.F) {
 	f.Add([]byte("a\x1b\n\t\xff\u202e\U000e0001é"), 12)
 	f.Fuzz(func(t *testing.T, octets []byte, limit int) {

@@ -1,4 +1,4 @@
-// Package program runs the commands that a person has configured, and ends them in time.
+// Package program runs the commands of the configuration, and ends them in time.
 package program
 
 import (
@@ -11,25 +11,24 @@ import (
 	"time"
 )
 
-// Shell runs a command that is more than a program and plain words.
+// Shell runs commands that are more than a program and plain words.
 const Shell = "/bin/sh"
 
 const (
-	// grace is what a program gets to end after SIGTERM. Together with the second that the end of a
-	// run grants to its targets, it is well below two seconds: by so much a run may exceed its
-	// limits.
+	// grace is how long a program may still run after SIGTERM. A run may exceed its limits by two
+	// seconds. This is well below: grace, and one second that a run gives its targets at its end.
 	grace = 500 * time.Millisecond
-	// outputDelay is how long the output is still read after the program has ended. What the program
-	// printed is there at once. A daemon that it leaves behind may hold our end open for ever.
+	// outputDelay is how long output is read after the program has ended. The program's own output
+	// is there at once. A daemon that it left behind may keep the pipe open for ever.
 	outputDelay = 100 * time.Millisecond
 )
 
-// Start starts a command in a process group of its own. It calls prepare with each exec.Cmd that it
-// tries, before starting it.
+// Start starts a command in a process group of its own. It may try more than one exec.Cmd. It calls
+// prepare with each of them before it starts it.
 //
-// A program with plain words is started without the shell, which would hand the words on as they
-// are: starting a shell takes as long as starting the program. If exec fails (for example without a
-// #! line), the shell runs the command and its exit status decides.
+// If a command is a program and plain words, Start needs no shell. The shell would pass on the
+// words unchanged, and starting it takes as long as starting the program. If exec fails (for
+// example without a #! line), the shell runs the command and its exit status decides.
 func Start(command string, prepare func(*exec.Cmd)) (*exec.Cmd, error) {
 	own := func(cmd *exec.Cmd) *exec.Cmd {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -39,7 +38,7 @@ func Start(command string, prepare func(*exec.Cmd)) (*exec.Cmd, error) {
 	}
 	if words := plainWords(command); len(words) > 0 {
 		if path, err := exec.LookPath(words[0]); err == nil {
-			cmd := exec.Command(path, words[1:]...) //nolint:noctx // Wait ends the whole group, CommandContext the program alone
+			cmd := exec.Command(path, words[1:]...) //nolint:noctx // Wait ends the whole group, but CommandContext only the program
 			cmd.Args[0] = words[0]
 			if own(cmd).Start() == nil {
 				return cmd, nil
@@ -50,8 +49,8 @@ func Start(command string, prepare func(*exec.Cmd)) (*exec.Cmd, error) {
 	return cmd, cmd.Start()
 }
 
-// plainWords returns the words of a command that a shell would hand on as they are. It returns nil
-// for a command in which a shell would read anything else.
+// plainWords returns the words of a command that a shell would pass on unchanged. It returns nil if
+// a shell would change anything.
 func plainWords(command string) []string {
 	for _, c := range []byte(command) {
 		switch {
@@ -61,21 +60,21 @@ func plainWords(command string) []string {
 		}
 	}
 	words := strings.Fields(command)
-	if len(words) == 0 || strings.Contains(words[0], "=") { // that sets a variable
+	if len(words) == 0 || strings.Contains(words[0], "=") { // the word sets a variable
 		return nil
 	}
 	return words
 }
 
 // Wait waits for the end of a program that Start has started. If ctx is done first, Wait ends the
-// whole process group and returns why. The state is nil if the program does not end even then, as
-// when it waits for a disk that does not answer.
+// whole process group and returns the cause as interrupted. If the program does not end even then,
+// state is nil. It may be waiting for a disk that does not answer.
 func Wait(ctx context.Context, program *exec.Cmd) (state *os.ProcessState, interrupted error) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		// How the program ended is in ProcessState. Other errors of Wait say how feeding and reading
-		// it went.
+		// ProcessState says how the program ended. Other errors of Wait concern its input and
+		// output.
 		_ = program.Wait()
 	}()
 	select {
@@ -84,12 +83,13 @@ func Wait(ctx context.Context, program *exec.Cmd) (state *os.ProcessState, inter
 	case <-ctx.Done():
 	}
 	if err := program.Process.Signal(syscall.Signal(0)); errors.Is(err, os.ErrProcessDone) && inTime(ended, grace) {
-		return program.ProcessState, nil // it had ended by itself, and only its output was awaited
+		return program.ProcessState, nil // the program had ended by itself; only the end of its output was missing
 	}
 	group := -program.Process.Pid
 	_ = syscall.Kill(group, syscall.SIGTERM)
 	inTime(ended, grace)
-	// Whatever of the group is left now has had its time. If nothing is, this does nothing.
+	// Processes of the group that still run have had their time. If there are none, this does
+	// nothing.
 	_ = syscall.Kill(group, syscall.SIGKILL)
 	if !inTime(ended, grace) {
 		return nil, context.Cause(ctx)
@@ -97,7 +97,7 @@ func Wait(ctx context.Context, program *exec.Cmd) (state *os.ProcessState, inter
 	return program.ProcessState, context.Cause(ctx)
 }
 
-// inTime waits for done, but no longer than limit, and reports whether done came.
+// inTime waits for done, at most for limit, and reports whether done came.
 func inTime(done <-chan struct{}, limit time.Duration) bool {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
@@ -109,10 +109,10 @@ func inTime(done <-chan struct{}, limit time.Duration) bool {
 	}
 }
 
-// Output keeps the first octets that a program prints. It takes the others and drops them, so that
-// the program does not wait.
+// Output keeps the first octets that a program prints. It also takes the others and drops them, so
+// that the program does not block.
 type Output struct {
-	Limit int // how many octets are kept
+	Limit int // how many octets Kept may hold
 	Kept  []byte
 }
 

@@ -49,7 +49,7 @@ func TestPlainWords(t *testing.T) {
 	}
 }
 
-// What is over the limit is read and dropped, so that the program can go on.
+// Octets above the limit are read and dropped, so that the program does not block.
 func TestOutput(t *testing.T) {
 	output := Output{Limit: 10}
 	for _, part := range []string{"1234", "567890", "x", ""} {
@@ -66,7 +66,7 @@ func TestOutput(t *testing.T) {
 	}
 }
 
-// A program that is interrupted is told so, and the whole process group ends with it.
+// If the run ends, the whole process group gets SIGTERM and ends.
 func TestWait_interrupted(t *testing.T) {
 	reader, writer, err := os.Pipe()
 	if err != nil {
@@ -94,8 +94,8 @@ func TestWait_interrupted(t *testing.T) {
 	}
 }
 
-// A program that cannot even be killed is given up. What cannot be killed here is one outside of its
-// process group.
+// Wait gives up a program that cannot be killed. Here that is a program outside of its process
+// group.
 func TestWait_unkillable(t *testing.T) {
 	t.Parallel()
 	cmd := exec.Command("sleep", "600")
@@ -116,10 +116,10 @@ func TestWait_unkillable(t *testing.T) {
 	}
 }
 
-// A program that has ended by itself has given its verdict, also if the run is cut while its output is still awaited, because
-// something that it left behind holds it open (behaviour 29).
+// A program that ended by itself has an exit status. It counts even if the run ends while the
+// output is still read, because a process that was left behind keeps it open (behaviour 29).
 func TestWait_endedBefore(t *testing.T) {
-	for range 10 { // a busy machine may be too late to cut the run
+	for range 10 { // a busy machine may end the run too late
 		if endedBefore(t) {
 			return
 		}
@@ -127,7 +127,7 @@ func TestWait_endedBefore(t *testing.T) {
 	t.Error("the program's output was never awaited when the run was cut")
 }
 
-// endedBefore reports whether the run was cut in time.
+// endedBefore runs such a program. It reports whether the run ended in time.
 func endedBefore(t *testing.T) bool {
 	output := Output{Limit: 100}
 	cmd := exec.Command(Shell, "-c", "sleep 60 & exit 3")
