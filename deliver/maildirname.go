@@ -69,12 +69,12 @@ type fileName struct {
 
 // parseName reads the name of a file that popfetch delivered. A mail program may have added to it.
 func parseName(name string) (parsed fileName, ok bool) {
-	_, rest, _ := strings.Cut(name, ".")
+	_, tail, _ := strings.Cut(name, ".")
 	const digits = 2 * len(parsed.token)
-	if len(rest) <= digits || rest[digits] != 'Q' {
+	if len(tail) <= digits || tail[digits] != 'Q' {
 		return fileName{}, false
 	}
-	if _, err := hex.Decode(parsed.token[:], []byte(rest[:digits])); err != nil {
+	if _, err := hex.Decode(parsed.token[:], []byte(tail[:digits])); err != nil {
 		return fileName{}, false
 	}
 	name, _, _ = strings.Cut(name, ":")

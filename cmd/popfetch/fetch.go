@@ -24,7 +24,7 @@ func (p *program) fetch(ctx context.Context) error {
 	if p.once && !s.oneShot && len(p.words) == 0 {
 		accounts = slices.DeleteFunc(accounts, func(a fetch.Account) bool { return a.Interval == 0 })
 		if len(accounts) == 0 {
-			return usagef("every account has interval = \"manual\"; name the one that is meant")
+			return usagef("every account has interval = \"manual\"; name an account on the command line")
 		}
 	}
 	if p.dryRun {

@@ -1,22 +1,20 @@
 // Package config reads the configuration file into checked values.
 //
-// The file is TOML; popfetch.toml(5) describes it, and every key that is known
-// has one row in keys.go, and everything else derives from that. Load reads a file, OneShot takes the same keys from the
-// command line; both return a Config in which nothing is left to check: times
-// are durations, paths are absolute, ports are filled in, and [defaults] has
-// been applied.
+// The file is TOML; popfetch.toml(5) describes it. Each known key has one row in keys.go, and
+// everything else derives from the rows. Load reads a file. OneShot takes the same keys from the
+// command line. Both return a Config in which everything is checked: times are durations, paths are
+// absolute, ports are filled in, and [defaults] has been applied.
 //
 //	cfg, err := config.Load(config.DefaultPath())
 //	accounts, err := cfg.Select([]string{"work"})
 //	password, err := accounts[0].Password.Resolve(ctx)
 //
-// All mistakes are reported at once, as Errors, each with file, line, key and
-// the mend. No error holds a password, and neither does what Write and the
-// verbs of package fmt show. Passwords are read when Secret.Resolve is called,
-// not before: a configuration can be checked without the command that prints
-// the password being run.
+// All mistakes are reported at once, as Errors. Each has its file, line and key, and says how to
+// mend it. No error contains a password, and neither does the output of Write and of package fmt. A
+// password is read only by Secret.Resolve. So a configuration can be checked without running the
+// command that prints the password.
 //
-// Limits: a file is at most 1 MiB, and other files cannot be included yet.
+// Limits: a file is at most 1 MiB, and it cannot include other files.
 package config
 
 import (
@@ -29,20 +27,19 @@ import (
 	"time"
 )
 
-// Config is a whole configuration, checked.
+// Config is a whole, checked configuration.
 type Config struct {
-	File     string    // as given to Load; "" for one-shot use
-	StateDir string    // absolute; empty where none is written and there is no home folder
-	Jobs     int       // accounts at work at once, at least 1
-	Accounts []Account // in the file's order
+	File     string    // the path that Load was given; "" for OneShot
+	StateDir string    // absolute; "" if the file has none and there is no home folder
+	Jobs     int       // how many accounts are worked on at once, at least 1
+	Accounts []Account // in the order of the file
 
-	lines map[string]int // of the file, by dotted name
+	lines map[string]int // the lines of the file, by dotted name
 }
 
-// Mistake says what is wrong with the value of one key, where it is written: at
-// the account, in [defaults], or as an option. The key is the one that fills the
-// field at address. That is a field of a, which may be a copy of an account of c;
-// if a is nil, it is a field of c.
+// Mistake returns err as a mistake of the key that fills the field at address. If a is nil, that is
+// a field of c. Otherwise it is a field of a, which may be a copy of an account of c. The mistake
+// names the place where the key is written: the account, [defaults], or an option.
 func (c *Config) Mistake(a *Account, address any, err error) *Error {
 	top := place{source: &source{file: c.File, lines: c.lines}}
 	if a == nil {
@@ -60,53 +57,53 @@ func (c *Config) Mistake(a *Account, address any, err error) *Error {
 	return own.mistake(err)
 }
 
-// Account is one account, checked and with [defaults] applied. A field bears
-// its key's name; the keys are described in popfetch.toml(5).
+// Account is one checked account with [defaults] applied. Each field has the name of its key. The
+// keys are described in popfetch.toml(5).
 type Account struct {
 	Name            string
-	Server          string   // host:port, host in lower case, port filled in
-	TLS             string   // implicit, starttls, none
+	Server          string   // host:port; the host in lower case, the port filled in
+	TLS             string   // implicit, starttls or none
 	TLSCA           string   // absolute path, or ""
-	TLSServerName   string   // "": the host of Server
-	TLSFingerprint  []string // lower-case hexadecimal SHA-256; empty: none is pinned
+	TLSServerName   string   // "" means the host of Server
+	TLSFingerprint  []string // SHA-256 in lower-case hexadecimal digits; empty if none is pinned
 	TLSCert         string   // absolute path, or ""; set together with TLSKey
 	TLSKey          string
 	User            string // not empty, no control octets
 	Password        Secret
-	Auth            []string      // plain, login, user, apop, external; empty: auto
+	Auth            []string      // plain, login, user, apop or external; empty means auto
 	Maildir         string        // absolute; exactly one of Maildir and MDA is set
 	MDA             string        // for /bin/sh -c
 	MDATimeout      time.Duration // above 0
 	MaxDeliveries   int           // at least 1
 	Delete          Delete
-	MaxSize         int64 // octets; 0: none
+	MaxSize         int64 // octets; 0 means no limit
 	Initial         Initial
-	UIDL            string        // required, fallback
-	NewUIDs         string        // match, fetch, stop
+	UIDL            string        // required or fallback
+	NewUIDs         string        // match, fetch or stop
 	QuarantineAfter int           // refusals of one message, at least 1
-	Order           string        // oldest, newest
-	Pipelining      string        // auto, never
+	Order           string        // oldest or newest
+	Pipelining      string        // auto or never
 	Timeout         time.Duration // above 0
-	Deadline        time.Duration // 0: none
-	Interval        time.Duration // 0: manual
+	Deadline        time.Duration // 0 means none
+	Interval        time.Duration // 0 means manual
 	Enabled         bool
 }
 
-// Delete is the value of delete: the zero value never deletes.
+// Delete is the value of the key delete. The zero value never deletes.
 type Delete struct {
 	Enabled bool
-	After   time.Duration // since the delivery; 0: as soon as it is delivered
+	After   time.Duration // time since the delivery; 0 means as soon as it is delivered
 }
 
-// Initial is the value of initial: the zero value fetches all.
+// Initial is the value of the key initial. The zero value fetches all messages.
 type Initial struct {
 	Limited bool
-	Within  time.Duration // of which age messages are fetched in a first run; 0: none are
+	Within  time.Duration // a first run fetches messages up to this age; 0 means none
 }
 
-// DefaultPath returns the configuration file to read where none is named:
-// $XDG_CONFIG_HOME/popfetch/config.toml (~/.config for an unset variable) if it
-// exists, else /etc/popfetch/config.toml if that exists, else the first.
+// DefaultPath returns the configuration file to read if the person names none. It is
+// $XDG_CONFIG_HOME/popfetch/config.toml if that exists; without the variable, ~/.config stands in
+// its place. Otherwise it is /etc/popfetch/config.toml if that exists, and else the first of both.
 func DefaultPath() string {
 	const system = "/etc/popfetch/config.toml"
 	folder, err := xdgFolder("XDG_CONFIG_HOME", ".config")
@@ -120,9 +117,8 @@ func DefaultPath() string {
 	return own
 }
 
-// DefaultStateDir returns where the state is kept unless state_dir says
-// otherwise: $XDG_STATE_HOME/popfetch, or ~/.local/state/popfetch. It is empty
-// where there is no home folder.
+// DefaultStateDir returns the folder of the state if state_dir names none. It is
+// $XDG_STATE_HOME/popfetch, or ~/.local/state/popfetch. Without a home folder it is empty.
 func DefaultStateDir() string {
 	folder, err := xdgFolder("XDG_STATE_HOME", ".local/state")
 	if err != nil {
@@ -131,15 +127,15 @@ func DefaultStateDir() string {
 	return filepath.Join(folder, "popfetch")
 }
 
-// exists reports whether there is something at path. What cannot be looked at
-// counts as there, so that reading it tells the person why.
+// exists reports whether there is a file at path. If that cannot be read, exists returns true.
+// Reading the file will then report the reason.
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return !errors.Is(err, os.ErrNotExist)
 }
 
-// xdgFolder returns the folder that variable names, or the one below the home
-// folder. The XDG specification has relative paths in its variables ignored.
+// xdgFolder returns the folder that variable names, or the one below the home folder. As the XDG
+// specification demands, it ignores a relative path in the variable.
 func xdgFolder(variable, below string) (string, error) {
 	if folder := os.Getenv(variable); filepath.IsAbs(folder) {
 		return folder, nil
@@ -151,10 +147,10 @@ func xdgFolder(variable, below string) (string, error) {
 	return filepath.Join(home, below), nil
 }
 
-// Select returns the accounts to work on, in the file's order and each once:
-// the named ones, enabled or not, or all enabled ones if names is empty. A name
-// that is no account is an error that tells the nearest names; so is a
-// configuration whose accounts are all disabled, if none is named.
+// Select returns the named accounts, enabled or not. If names is empty, it returns all enabled
+// accounts. The order is that of the file, and each account is there once. If a name is no
+// account's, the error proposes similar names. If no name is given and all accounts are disabled,
+// that is an error.
 func (c *Config) Select(names []string) ([]Account, error) {
 	if err := c.checkNames(names); err != nil {
 		return nil, err
@@ -166,7 +162,7 @@ func (c *Config) Select(names []string) ([]Account, error) {
 		}
 	}
 	if len(selected) == 0 {
-		return nil, errors.New("every account has enabled = false; name the one that is meant")
+		return nil, errors.New("every account has enabled = false; name an account on the command line")
 	}
 	return selected, nil
 }

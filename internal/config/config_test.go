@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// twoAccounts is a whole configuration to which keys can be appended.
+// twoAccounts is a whole configuration. A test can append keys to it.
 const twoAccounts = `
 [account.home]
 server = "h"
@@ -99,7 +99,7 @@ func TestDefaultStateDir(t *testing.T) {
 	}
 }
 
-// TestLoad_mode has files that others can read: only a password matters.
+// TestLoad_mode loads files that others can read: only a password makes that a mistake.
 func TestLoad_mode(t *testing.T) {
 	home(t)
 	tests := []struct {
@@ -146,7 +146,7 @@ func TestLoad_notAFile(t *testing.T) {
 	}
 }
 
-// TestLoad_inherited shows what an account takes from [defaults] and what not.
+// TestLoad_inherited checks which keys an account takes from [defaults].
 func TestLoad_inherited(t *testing.T) {
 	home(t)
 	const fingerprint = `"0000000000000000000000000000000000000000000000000000000000000000"`
@@ -190,7 +190,7 @@ func TestLoad_inherited(t *testing.T) {
 	}
 }
 
-// TestLoad_relativePath has a path without a folder: the working folder counts.
+// TestLoad_relativePath loads a path without a folder, which is in the working folder.
 func TestLoad_relativePath(t *testing.T) {
 	home(t)
 	path := writeConfig(t, strings.ReplaceAll(twoAccounts, `"/m"`, `"../m"`))
@@ -205,7 +205,7 @@ func TestLoad_relativePath(t *testing.T) {
 	}
 }
 
-// TestLoad_order has accounts whose order in the file differs from their names'.
+// TestLoad_order loads accounts that are not in alphabetical order.
 func TestLoad_order(t *testing.T) {
 	home(t)
 	cfg, err := Load(writeConfig(t, `account.z = {server = "h", user = "u", maildir = "/m"}

@@ -22,7 +22,7 @@ func readDocument(t *testing.T, path string) string {
 	return string(text)
 }
 
-// TestManual_keys compares the keys that the manual describes with the code.
+// TestManual_keys compares the keys in the manual with those in the code.
 func TestManual_keys(t *testing.T) {
 	var got []string
 	for _, item := range regexp.MustCompile(`(?m)^\.It Cm ([\w.]+) No = `).FindAllStringSubmatch(readDocument(t, manualFile), -1) {
@@ -36,7 +36,7 @@ func TestManual_keys(t *testing.T) {
 	}
 }
 
-// TestManual_defaults compares the defaults that the manual tells with the code.
+// TestManual_defaults compares the defaults in the manual with those in the code.
 func TestManual_defaults(t *testing.T) {
 	manual := readDocument(t, manualFile)
 	checkDefaultsTold(t, topKeys, manual)
@@ -60,7 +60,7 @@ func checkDefaultsTold[T any](t *testing.T, keys table[T], manual string) {
 	}
 }
 
-// TestManual_names looks for the names that an account cannot have.
+// TestManual_names checks that the manual lists the names that an account cannot have.
 func TestManual_names(t *testing.T) {
 	manual := readDocument(t, manualFile)
 	_, list, found := strings.Cut(manual, "cannot be used:\n")
@@ -76,14 +76,14 @@ func TestManual_names(t *testing.T) {
 	}
 }
 
-// TestManual_examples loads the configurations that the manual shows.
+// TestManual_examples loads the configurations in the manual.
 func TestManual_examples(t *testing.T) {
 	home(t)
 	displays := regexp.MustCompile(`(?s)\.Bd -literal -offset indent\n(.*?)\.Ed`).FindAllStringSubmatch(readDocument(t, manualFile), -1)
 	loaded := 0
 	for _, display := range displays {
 		if !strings.Contains(display[1], "[account.") {
-			continue // a command
+			continue // it is a command
 		}
 		loaded++
 		if _, err := Load(writeConfig(t, display[1])); err != nil {
@@ -98,7 +98,7 @@ func TestManual_examples(t *testing.T) {
 func TestExample(t *testing.T) {
 	home(t)
 	path := writeConfig(t, readDocument(t, exampleFile))
-	if err := os.Chmod(path, 0o644); err != nil { // as it lies in the repository
+	if err := os.Chmod(path, 0o644); err != nil { // the mode that it has in the repository
 		t.Fatal(err)
 	}
 	cfg, err := Load(path)
@@ -114,11 +114,11 @@ func TestExample(t *testing.T) {
 	}
 }
 
-// commentedKey matches a line of the example that can be enabled.
+// commentedKey matches a commented-out line of the example.
 var commentedKey = regexp.MustCompile(`(?m)^#(\w+ = )`)
 
-// TestExample_enabled enables all commented-out lines. Those that the example
-// calls defaults must change nothing.
+// TestExample_enabled enables all commented-out lines of the example. Lines that the example calls
+// defaults must change nothing.
 func TestExample_enabled(t *testing.T) {
 	home(t)
 	text := readDocument(t, exampleFile)
@@ -153,7 +153,7 @@ func TestExample_enabled(t *testing.T) {
 	}
 }
 
-// TestExample_keys looks for every key that there is.
+// TestExample_keys checks that the example has every key.
 func TestExample_keys(t *testing.T) {
 	text := commentedKey.ReplaceAllString(readDocument(t, exampleFile), "$1")
 	got := map[string]bool{}

@@ -17,8 +17,8 @@ type setting struct {
 // mistake returns err as a mistake of the setting.
 func (s setting) mistake(err error) *Error { return s.at.mistake(err) }
 
-// draft is a table that is being put together and checked. The result is of use
-// only if errs is empty.
+// draft is a table while its settings are collected and checked. The result may be used only if
+// errs is empty.
 type draft[T any] struct {
 	keys     table[T]
 	result   *T
@@ -33,8 +33,7 @@ func newDraft[T any](keys table[T], result *T, at place) *draft[T] {
 	return &draft[T]{keys: keys, result: result, settings: map[string]setting{}, at: at}
 }
 
-// readInto fills result from a table of the document, and checks it. Its error
-// is an Errors.
+// readInto fills result from a table of the document, and checks it. The error is an Errors.
 func readInto[T any](keys table[T], result *T, raw map[string]any, at place) error {
 	d := newDraft(keys, result, at)
 	d.errs = unknownKeys(keys, raw, at, nil)
@@ -43,7 +42,7 @@ func readInto[T any](keys table[T], result *T, raw map[string]any, at place) err
 	return d.errs.orNil()
 }
 
-// settingsOf returns the keys of a table of the document that are known.
+// settingsOf returns the known keys of a table of the document.
 func settingsOf[T any](keys table[T], raw map[string]any, at place) map[string]setting {
 	settings := map[string]setting{}
 	for i := range keys {
@@ -57,8 +56,8 @@ func settingsOf[T any](keys table[T], raw map[string]any, at place) map[string]s
 	return settings
 }
 
-// unknownKeys reports the keys of a table of the document that are not known.
-// If elsewhere is set, it returns where such a key belongs, or nil.
+// unknownKeys reports the unknown keys of a table of the document. If elsewhere is set, it returns
+// an error that says where the key belongs, or nil.
 func unknownKeys[T any](keys table[T], raw map[string]any, at place, elsewhere func(key string) error) Errors {
 	var errs Errors
 	for _, key := range slices.Sorted(maps.Keys(raw)) {
@@ -76,16 +75,15 @@ func unknownKeys[T any](keys table[T], raw map[string]any, at place, elsewhere f
 	return errs
 }
 
-// unknownKey returns the error about a key that nobody knows; near are the keys
-// that may be meant.
+// unknownKey returns the error for an unknown key. The error proposes the keys in near.
 func unknownKey(near []string) error {
 	if len(near) == 0 {
-		return errors.New("is no known key; remove it, or see popfetch.toml(5) for the keys")
+		return errors.New("is not a known key; remove it, or see popfetch.toml(5) for the keys")
 	}
-	return fmt.Errorf("is no known key; write %s", strings.Join(near, " or "))
+	return fmt.Errorf("is not a known key; write %s", strings.Join(near, " or "))
 }
 
-// inherit takes the settings of [defaults].
+// inherit adds the settings of [defaults].
 func (d *draft[T]) inherit(defaults map[string]setting) {
 	for key, s := range defaults {
 		s.inherited = true
@@ -93,8 +91,8 @@ func (d *draft[T]) inherit(defaults map[string]setting) {
 	}
 }
 
-// override puts the table's own settings in the place of inherited ones. One key
-// of a group takes the place of all of them.
+// override replaces inherited settings by the table's own. One key of a group replaces all keys of
+// the group.
 func (d *draft[T]) override(own map[string]setting) {
 	for key := range own {
 		r, _ := d.keys.row(key)
@@ -105,7 +103,7 @@ func (d *draft[T]) override(own map[string]setting) {
 	maps.Copy(d.settings, own)
 }
 
-// has reports whether the key is written that fills the field at address.
+// has reports whether the table has the key that fills the field at address.
 func (d *draft[T]) has(address any) bool {
 	_, found := d.settings[d.name(address)]
 	return found
@@ -117,10 +115,10 @@ func (d *draft[T]) name(address any) string {
 	return r.name
 }
 
-// named returns the same as it is written in the file or on the command line.
+// named returns that key as it is written in the file or on the command line.
 func (d *draft[T]) named(address any) string { return d.at.named(d.name(address)) }
 
-// report notes a mistake of the key called name.
+// report adds a mistake of the key called name.
 func (d *draft[T]) report(name string, err error) {
 	var inner Errors
 	if errors.As(err, &inner) {
@@ -144,7 +142,7 @@ func (d *draft[T]) apply() {
 	}
 }
 
-// finish applies the settings, and checks how they go together.
+// finish applies the settings, and checks them against each other.
 func (d *draft[T]) finish() {
 	d.apply()
 	for i := range d.keys {
@@ -176,7 +174,7 @@ func (d *draft[T]) finish() {
 	}
 }
 
-// require reports that a key is missing, unless another of its group is written.
+// require reports a missing key, unless another key of its group is written.
 func (d *draft[T]) require(r *row[T]) {
 	if r.example == "" || d.written(r.name) {
 		return
@@ -212,11 +210,11 @@ func (d *draft[T]) atMostOne(members []*row[T]) {
 	}
 	slices.SortStableFunc(written, func(a, b string) int { return d.settings[a].at.line() - d.settings[b].at.line() })
 	for _, name := range written[min(1, len(written)):] {
-		d.report(name, fmt.Errorf("stands beside %s; keep one of them", d.at.named(written[0])))
+		d.report(name, fmt.Errorf("cannot be set together with %s; keep one of them", d.at.named(written[0])))
 	}
 }
 
-// whyNeedless returns why a key has no meaning in this table, or "".
+// whyNeedless returns the reason why a key has no meaning in this table, or "".
 func (d *draft[T]) whyNeedless(r *row[T]) string {
 	if r.of != nil {
 		owner, _ := d.keys.filling(d.result, r.of(d.result))
@@ -234,9 +232,9 @@ func (d *draft[T]) whyNeedless(r *row[T]) string {
 	return ""
 }
 
-// needless deals with a key that has no meaning because of what another one
-// says. If the table says both, that is a contradiction. If the key comes from
-// [defaults], it is left out and has its default.
+// needless handles a key that has no meaning because of another key. If the table has both, it
+// reports a mistake. If the key comes from [defaults], the key is dropped and its field gets its
+// default.
 func (d *draft[T]) needless(r *row[T], why string) {
 	if !d.settings[r.name].inherited {
 		d.report(r.name, fmt.Errorf("%s; remove one of them", why))

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// Error is one mistake of a configuration. Its text is
-// "file:line: key: what is wrong; the mend", without the parts that are unset.
+// Error is one mistake of a configuration. Its text is "file:line: key: mistake; what to do". Parts
+// that are unset are left out.
 type Error struct {
 	File string // "" for the command line
-	Line int    // 0: none
+	Line int    // 0 if none
 	Key  string // dotted path, or the option
-	Err  error  // never holds a password
+	Err  error  // never contains a password
 }
 
 func (e *Error) Error() string {
@@ -35,9 +35,8 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Errors holds all mistakes of a configuration in the order of their lines. It
-// is the type of every error of Load and OneShot. Its text has one line for
-// each.
+// Errors has all mistakes of a configuration, in the order of their lines. Load and OneShot return
+// every error as an Errors. Its text has one line for each mistake.
 type Errors []*Error
 
 func (errs Errors) Error() string {
@@ -65,8 +64,7 @@ func (errs Errors) orNil() error {
 	return errs
 }
 
-// tidy sorts by line and drops what is said twice: a mistake in [defaults] is
-// met again in each account.
+// tidy sorts by line and removes duplicates: each account repeats a mistake in [defaults].
 func (errs Errors) tidy() Errors {
 	slices.SortStableFunc(errs, func(a, b *Error) int { return cmp.Compare(a.Line, b.Line) })
 	seen := map[string]bool{}

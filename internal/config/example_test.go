@@ -36,7 +36,7 @@ timeout = 60
 	}
 	// Output:
 	// line 2, account.work: has no user; write user = "alice@example.org"
-	// line 4, account.work.pasword_command: is no known key; write password_command
+	// line 4, account.work.pasword_command: is not a known key; write password_command
 	// line 6, account.work.timeout: is a number; write a number with its unit s, m, h, d or w, such as "60s" or "30d"
 }
 

@@ -9,27 +9,27 @@ import (
 	"time"
 )
 
-// kind is what may be written for a key: how a value is read, and how it is
-// written as TOML. A value that is written as "" is left out.
+// kind says which values a key accepts. It has a function that reads a value, and one that writes
+// it as TOML. A value that is written as "" is left out.
 type kind[V any] struct {
 	read  func(value) (V, error)
 	write func(V) string
 }
 
-// field is what a key fills in a T.
+// field is the field of a T that a key fills.
 type field[T any] struct {
 	address func(*T) any
 	clear   func(*T)
-	set     func(*T, value) error // its error is an Errors for mistakes within a table
+	set     func(*T, value) error // its error is an Errors if the mistakes are within a table
 	toml    func(*T) string
 
-	// For a nested table: its keys, its secrets, and where a field of it is written.
+	// These are set for a nested table: its keys, its secrets, and the place of a field within it.
 	inner   []string
 	secrets map[string][]string
 	search  func(t *T, address any, at place) (place, bool)
 }
 
-// fill returns the field that at points to, for values of the kind k.
+// fill returns the field at the address that at returns, for values of kind k.
 func fill[T, V any](at func(*T) *V, k kind[V]) field[T] {
 	return field[T]{
 		address: func(t *T) any { return at(t) },
@@ -44,7 +44,7 @@ func fill[T, V any](at func(*T) *V, k kind[V]) field[T] {
 
 // The kinds of single values.
 
-// text is a text that read checks.
+// text is a text. The function read checks it.
 func text(read func(value) (string, error)) kind[string] {
 	return kind[string]{read, quoteSome}
 }
@@ -54,7 +54,7 @@ func oneOf(words ...string) kind[string] {
 	return text(func(v value) (string, error) { return v.oneOf(words...) })
 }
 
-// address is a server; without a port it ends in a colon.
+// address is a server. Without a port it ends in a colon.
 var address = text(func(v value) (string, error) {
 	host, port, err := v.server()
 	return net.JoinHostPort(host, port), err
@@ -68,7 +68,7 @@ var pins = kind[[]string]{value.fingerprints, func(list []string) string {
 	return quoteList(list)
 }}
 
-// mechanisms are the ways to log in; none for "auto".
+// mechanisms are the ways to log in. An empty list means "auto".
 var mechanisms = kind[[]string]{value.mechanisms, func(list []string) string {
 	if len(list) == 0 {
 		return quote("auto")
@@ -82,7 +82,7 @@ var duration = kind[time.Duration]{
 	func(d time.Duration) string { return quoteSome(timeText(d, "")) },
 }
 
-// durationOr is a time, or the word none for 0.
+// durationOr is a time. The word none stands for 0.
 func durationOr(none string) kind[time.Duration] {
 	return kind[time.Duration]{
 		func(v value) (time.Duration, error) { return v.durationOr(none) },
@@ -95,7 +95,7 @@ func count(most int64) kind[int] {
 	return kind[int]{func(v value) (int, error) { return v.count(most) }, strconv.Itoa}
 }
 
-// sizeOrNone is a number of octets, or "none" for 0.
+// sizeOrNone is a number of octets. The word "none" stands for 0.
 var sizeOrNone = kind[int64]{
 	func(v value) (int64, error) { return v.orNone(v.octets) },
 	func(n int64) string {
@@ -109,13 +109,13 @@ var sizeOrNone = kind[int64]{
 // boolean is true or false.
 var boolean = kind[bool]{value.boolean, strconv.FormatBool}
 
-// deletion is when a delivered message is deleted.
+// deletion is the time when a delivered message is deleted.
 var deletion = kind[Delete]{value.deletePolicy, func(d Delete) string { return quote(d.String()) }}
 
-// firstRun is what a first run fetches.
+// firstRun says which messages a first run fetches.
 var firstRun = kind[Initial]{value.initial, func(i Initial) string { return quote(i.String()) }}
 
-// The kinds of tables within a table. Each nested table has rows of its own.
+// The kinds of tables within a table follow. Each nested table has rows of its own.
 
 // fillTable returns the field of a key whose value is one table.
 func fillTable[T, V any](at func(*T) *V, keys table[V]) field[T] {
@@ -138,8 +138,8 @@ func fillTable[T, V any](at func(*T) *V, keys table[V]) field[T] {
 	}
 }
 
-// fillTables returns the field of a key whose value is a list of tables, each of
-// which is written below a header [[...]] of its own.
+// fillTables returns the field of a key whose value is a list of tables. Each of them is written
+// below a header [[...]] of its own.
 func fillTables[T, V any](at func(*T) *[]V, keys table[V]) field[T] {
 	return field[T]{
 		address: func(t *T) any { return at(t) },
@@ -182,8 +182,8 @@ func fillTables[T, V any](at func(*T) *[]V, keys table[V]) field[T] {
 	}
 }
 
-// orTable returns the field of a key whose value is of the kind k, or a table
-// whose keys fill the same V. isPlain reports whether k can write a V.
+// orTable returns the field of a key whose value is of kind k or a table. Both fill the same V.
+// isPlain reports whether k can write a V.
 func orTable[T, V any](at func(*T) *V, k kind[V], keys table[V], isPlain func(V) bool) field[T] {
 	plain, nested := fill(at, k), fillTable(at, keys)
 	either := nested
@@ -202,8 +202,8 @@ func orTable[T, V any](at func(*T) *V, k kind[V], keys table[V], isPlain func(V)
 	return either
 }
 
-// tablesOf returns a list of tables, as the TOML package decodes it from headers
-// or from a list in one value.
+// tablesOf returns a list of tables as the TOML package decodes it. The tables may be written below
+// headers, or as a list in one value.
 func tablesOf(raw any) (_ []map[string]any, isList bool) {
 	if tables, ok := raw.([]map[string]any); ok {
 		return tables, true

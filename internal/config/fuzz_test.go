@@ -11,7 +11,7 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// addSeeds adds all configurations of testdata and some awkward TOML.
+// addSeeds adds all configurations of testdata, and some unusual TOML.
 func addSeeds(f *testing.F) {
 	f.Helper()
 	files, err := filepath.Glob("testdata/*/*.toml")
@@ -45,11 +45,11 @@ var awkwardTOML = []string{
 	"account = {work = {server = \"h\", user = \"u\", maildir = \"/m\"}}",
 }
 
-// FuzzLines compares the index with the key list of the TOML package.
+// FuzzLines compares the index of lines with the keys that the TOML package finds.
 func FuzzLines(f *testing.F) {
 	addSeeds(f)
 	f.Fuzz(func(t *testing.T, document string) {
-		index := indexLines(document) // must not panic or hang, whatever it is
+		index := indexLines(document) // must not panic or hang, whatever the document is
 		var decoded map[string]any
 		meta, err := toml.Decode(document, &decoded)
 		if err != nil {
@@ -86,8 +86,8 @@ func FuzzLines(f *testing.F) {
 	})
 }
 
-// FuzzLoad checks that any file is either refused with its place named, or
-// gives a configuration that Write can write and Load reads back.
+// FuzzLoad checks that any file is refused or accepted properly. A refusal names the place. An
+// accepted configuration can be written by Write and read back by Load.
 func FuzzLoad(f *testing.F) {
 	addSeeds(f)
 	path := filepath.Join(f.TempDir(), "config.toml")

@@ -11,7 +11,7 @@ const (
 // topKeys are the keys before the first table.
 var topKeys = table[Config]{
 	{
-		name:  "state_dir", // its default depends on the environment: DefaultStateDir
+		name:  "state_dir", // the default depends on the environment: DefaultStateDir
 		field: fill(func(c *Config) *string { return &c.StateDir }, text(value.path)),
 		usage: "keep seen.db and locks in `DIR`",
 	},
@@ -22,7 +22,7 @@ var topKeys = table[Config]{
 	},
 }
 
-// An account has one password at most, and exactly one target.
+// The groups of an account follow. It has at most one password and exactly one target.
 const (
 	passwordGroup group = iota + 1
 	targetGroup
@@ -184,8 +184,8 @@ func emptyAccount(name string) Account {
 	return a
 }
 
-// Keys returns all keys that are known: those of the file's top and those of an
-// account. A key of a nested table bears the name of that table, too.
+// Keys returns all known keys: those at the top of the file and those of an account. A key of a
+// nested table has the name of the table before it.
 func Keys() []string {
 	return append(topKeys.known(), accountKeys.known()...)
 }

@@ -5,22 +5,21 @@ import (
 	"strings"
 )
 
-// keyLine says where a key or a table's header is written.
+// keyLine is the place of a key or of a table's header.
 type keyLine struct {
 	path   []string
 	name   string // see place.name
 	line   int    // from 1
-	header bool   // of a table
+	header bool   // it is a table's header
 }
 
-// lineIndex lists the keys and table headers of a TOML document in the order
-// they are written. The TOML package knows the lines too, but tells them only
-// in syntax errors.
+// lineIndex lists the keys and table headers of a TOML document, in the order of the document. The
+// TOML package knows the lines too, but reports them only in syntax errors.
 type lineIndex []keyLine
 
-// indexLines makes the index of a document that the TOML package has accepted;
-// of any other, the result is of no use. It holds the same paths in the same
-// order as toml.MetaData.Keys, which FuzzLines checks.
+// indexLines makes the index of a document that the TOML package has accepted. For any other
+// document the result is meaningless. FuzzLines checks that the paths and their order are those of
+// toml.MetaData.Keys.
 func indexLines(document string) lineIndex {
 	s := newLineScanner(document)
 	for s.next() {
@@ -29,9 +28,9 @@ func indexLines(document string) lineIndex {
 	return s.index
 }
 
-// lines returns where everything is written, by the names of place.name. A table
-// that has no line of its own, such as a in "a.b = 1", is where the first key
-// below it is; nothing deeper than deepest is asked for.
+// lines returns all line numbers, by the names of place.name. A table may have no line of its own,
+// such as a in "a.b = 1". It then has the line of the first key below it. Nothing deeper than
+// deepest is asked for.
 func (index lineIndex) lines() map[string]int {
 	lines := map[string]int{}
 	add := func(name string, line int) {
@@ -50,11 +49,10 @@ func (index lineIndex) lines() map[string]int {
 	return lines
 }
 
-// deepest is how many tables may be within each other: account.NAME.KEY and two more.
+// deepest is how many parts a name may have: account.NAME.KEY and two more.
 const deepest = 5
 
-// above returns the names of the tables and lists that a name stands in, as far
-// as they are not deeper than deepest.
+// above returns the names of the tables and lists around a name, down to the depth of deepest.
 func above(name string) []string {
 	var names []string
 	quoted, depth := false, 0
@@ -74,8 +72,7 @@ func above(name string) []string {
 	return names
 }
 
-// below returns the different names right below the table name, in the order
-// they are written.
+// below returns the different names directly below a table, in the order of the document.
 func (index lineIndex) below(table string) []string {
 	var names []string
 	known := map[string]bool{}

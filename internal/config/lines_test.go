@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestIndexLines has what makes keys hard to tell from values; FuzzLines
-// compares with the TOML package.
+// TestIndexLines has documents in which keys look like values. FuzzLines compares with the TOML
+// package.
 func TestIndexLines(t *testing.T) {
 	tests := []struct{ name, document, want string }{
 		{"empty", "", ""},
@@ -36,7 +36,7 @@ func TestIndexLines(t *testing.T) {
 	}
 }
 
-// TestIndexLines_lines has tables without a line, or with one behind their keys.
+// TestIndexLines_lines has a table without a line, and one whose header comes after its keys.
 func TestIndexLines_lines(t *testing.T) {
 	lines := indexLines("[a.b]\nc = 1\n[a]\nd = 1\n[account.work]\nx.y.z = 1").lines()
 	tests := map[string]int{"a.b": 1, "a.b.c": 2, "a": 3, "a.d": 4, "account": 5, "account.work": 5, "account.work.x": 6, "none": 0}

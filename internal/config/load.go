@@ -15,12 +15,12 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// maxFile bounds the configuration file: more than this is another file.
+// maxFile bounds the configuration file. A larger one is some other file.
 const maxFile = 1 << 20
 
-// Load reads and checks the file at path. Its error is always an Errors with
-// all mistakes; for a file that does not exist, errors.Is(err, fs.ErrNotExist)
-// holds as well. After a syntax error nothing else is checked.
+// Load reads and checks the file at path. Its error is always an Errors with all mistakes. If the
+// file does not exist, errors.Is(err, fs.ErrNotExist) is true as well. After a syntax error nothing
+// else is checked.
 func Load(path string) (*Config, error) {
 	text, info, err := readFile(path)
 	if err != nil {
@@ -44,7 +44,7 @@ func Load(path string) (*Config, error) {
 	return cfg, nil
 }
 
-// readFile returns the contents of a file and what it is, as they are at one time.
+// readFile returns the content and the FileInfo of one open file.
 func readFile(path string) (string, fs.FileInfo, error) {
 	const mend = "name the configuration file with --config"
 	f, err := os.Open(path)
@@ -55,7 +55,7 @@ func readFile(path string) (string, fs.FileInfo, error) {
 		}
 		return "", nil, fmt.Errorf("%w; %s", err, mend)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close() //nolint:errcheck // it was only read
 	info, err := f.Stat()
 	if err != nil {
 		return "", nil, fmt.Errorf("looking at the file: %w", err)
@@ -80,7 +80,7 @@ type reader struct {
 	errs  Errors
 }
 
-// report notes a mistake of what is written at p.
+// report adds a mistake of the key or table at p.
 func (r *reader) report(p place, err error) { r.errs = append(r.errs, p.mistake(err)) }
 
 // config reads the whole document.
@@ -99,7 +99,7 @@ func (r *reader) config(document map[string]any) *Config {
 	return cfg
 }
 
-// readTop reads the keys that belong to no account.
+// readTop reads the keys outside of accounts.
 func (r *reader) readTop(cfg *Config, document map[string]any) {
 	tables := []string{defaultsTable, accountTable}
 	for _, key := range slices.Sorted(maps.Keys(document)) {
@@ -115,7 +115,7 @@ func (r *reader) readTop(cfg *Config, document map[string]any) {
 	r.errs = append(r.errs, readTop(cfg, settingsOf(topKeys, document, r.top), r.top)...)
 }
 
-// readTop fills the fields of cfg that belong to no account.
+// readTop fills the fields of cfg that are not accounts.
 func readTop(cfg *Config, settings map[string]setting, at place) Errors {
 	d := newDraft(topKeys, cfg, at)
 	d.override(settings)
@@ -126,8 +126,8 @@ func readTop(cfg *Config, settings map[string]setting, at place) Errors {
 	return d.errs
 }
 
-// readDefaults returns the settings of [defaults]. Each is checked alone, whether
-// an account has use for it or not.
+// readDefaults returns the settings of [defaults]. Each is checked by itself, even if no account
+// uses it.
 func (r *reader) readDefaults(document map[string]any) map[string]setting {
 	at := r.top.key(defaultsTable)
 	raw := r.table(document, defaultsTable, "["+defaultsTable+"]")
@@ -140,7 +140,7 @@ func (r *reader) readDefaults(document map[string]any) map[string]setting {
 	return settings
 }
 
-// accountElsewhere tells where a key belongs that is no key of an account.
+// accountElsewhere returns an error if a key belongs to the top of the file, not to an account.
 func accountElsewhere(key string) error {
 	if _, known := topKeys.row(key); !known {
 		return nil
@@ -148,7 +148,7 @@ func accountElsewhere(key string) error {
 	return errors.New("is no key of an account; move it to the top of the file")
 }
 
-// table returns the table called name of the document, nil if there is none.
+// table returns the table called name of the document, or nil if there is none.
 func (r *reader) table(document map[string]any, name, header string) map[string]any {
 	raw, found := document[name]
 	if !found {
@@ -162,8 +162,8 @@ func (r *reader) table(document map[string]any, name, header string) map[string]
 	return table
 }
 
-// readNamed reads the tables [parent.NAME] in the order they are written. Each
-// inherits the settings of defaults, and setName stores its name.
+// readNamed reads the tables [parent.NAME], in the order of the file. Each inherits the settings of
+// defaults. setName stores its name.
 func readNamed[T any](r *reader, document map[string]any, parent string, keys table[T],
 	defaults map[string]setting, elsewhere func(string) error, setName func(*T, string),
 ) []T {
@@ -179,7 +179,7 @@ func readNamed[T any](r *reader, document map[string]any, parent string, keys ta
 		at := r.top.key(parent, name)
 		raw, isTable := tables[name].(map[string]any)
 		if !isTable {
-			r.report(at, fmt.Errorf("stands outside of %s; write %s with a name above it", a(parent), header))
+			r.report(at, fmt.Errorf("is outside of %s; write %s with a name above it", a(parent), header))
 			continue
 		}
 		if err := checkName(parent, name); err != nil {
@@ -198,8 +198,8 @@ func readNamed[T any](r *reader, document map[string]any, parent string, keys ta
 	return all
 }
 
-// checkAccess refuses a file that everybody can write, and one that others can
-// read and that holds a secret.
+// checkAccess refuses a file that everybody can write. If the file has a secret, it also refuses a
+// file that others can read.
 func (r *reader) checkAccess(info fs.FileInfo) {
 	file := r.top.source.file
 	if err := checkNotWritten(info, file); err != nil {
@@ -228,13 +228,13 @@ func (r *reader) checkAccess(info fs.FileInfo) {
 	}
 }
 
-// reservedNames are the commands of today and tomorrow, and what could be taken
-// for one.
+// reservedNames are the commands of today and of the future, and words that could be taken for
+// commands.
 var reservedNames = strings.Fields("check list status seen login config import verify completion " +
 	"export rebuild init report log logout version help once")
 
-// checkName refuses a name of an account, or of another table, that a command line
-// could not tell apart.
+// checkName refuses a name of an account or of another table if it would be ambiguous on a command
+// line.
 func checkName(parent, name string) error {
 	switch {
 	case name == "":

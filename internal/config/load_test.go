@@ -22,7 +22,7 @@ func writeConfig(t *testing.T, text string) string {
 	return path
 }
 
-// home sets the environment that paths depend on, and returns the home folder.
+// home sets the environment that default paths depend on, and returns the home folder.
 func home(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
@@ -32,8 +32,8 @@ func home(t *testing.T) string {
 	return folder
 }
 
-// TestLoad_bad runs the files of testdata/bad; the mistakes that each shall have
-// stand beside it, the file's name being left out.
+// TestLoad_bad loads the files of testdata/bad. A file beside each has the mistakes to expect,
+// without the file's name.
 func TestLoad_bad(t *testing.T) {
 	home(t)
 	files, err := filepath.Glob("testdata/bad/*.toml")

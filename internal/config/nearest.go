@@ -5,12 +5,11 @@ import (
 	"strings"
 )
 
-// longestWord is the longest word that is compared: no name is longer.
+// longestWord is the length of the longest word that is compared. No key or name is longer.
 const longestWord = 64
 
-// Nearest returns those of known that word may be a slip of: one slip for each
-// three letters, upper and lower case being no difference. The nearest come
-// first.
+// Nearest returns the known words that may be meant by word. They differ by at most one slip for
+// each three letters. Upper and lower case count as equal. The nearest words come first.
 func Nearest(word string, known []string) []string {
 	if len(word) > longestWord {
 		return nil
@@ -27,8 +26,8 @@ func Nearest(word string, known []string) []string {
 	return near
 }
 
-// slips returns the number of letters to insert, remove, replace, or swap with
-// their neighbour, that turns a into b (the optimal string alignment distance).
+// slips returns how many changes turn a into b. A change inserts, removes or replaces a letter, or
+// swaps two neighbours (the optimal string alignment distance).
 func slips(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {

@@ -11,8 +11,8 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// These tests have tables of their own, since no account has a nested table yet.
-// A box has a table, a list of tables, and a key that is a text or a table.
+// These tests have tables of their own, because no account has a nested table. A box has a table, a
+// list of tables, and a key that is a text or a table.
 
 type box struct {
 	Name  string
@@ -130,7 +130,7 @@ keep = "1d"
 	}
 }
 
-// TestNested_mistakes has each kind of mistake within a table.
+// TestNested_mistakes has every kind of mistake within a table.
 func TestNested_mistakes(t *testing.T) {
 	const document = `
 [box.a]
@@ -160,11 +160,11 @@ rule = [{header = "x"}, {
 lid = 1
 `
 	const want = `f:3: box.a.rule: is a number; write [[box.a.rule]] on a line of its own and the keys below it
-f:4: box.a.keep.abov: is no known key; write above
+f:4: box.a.keep.abov: is not a known key; write above
 f:4: box.a.keep.after: "x" is no time; write a number with its unit s, m, h, d or w, such as "60s" or "30d", or "never"
 f:5: box.a.lock: has no owner; write owner = "me"
-f:6: box.a.lock.holder: is no known key; write owner
-f:8: box.a.lock.key_command: stands beside key; keep one of them
+f:6: box.a.lock.holder: is not a known key; write owner
+f:8: box.a.lock.key_command: cannot be set together with key; keep one of them
 f:10: box.b.lock: is text; write [box.b.lock] on a line of its own and the keys below it
 f:11: box.b.rule: is a list; write [[box.b.rule]] on a line of its own and the keys below it
 f:12: box.b.keep: is a number; write a number with its unit s, m, h, d or w, such as "60s" or "30d", or "never"
@@ -172,14 +172,14 @@ f:15: box.c.rule: has no header; write header = "List-Id"
 f:18: box.c.rule.header: is empty; write a value or remove the key
 f:21: box.c.lock.key_command: is not used where owner is nobody; remove one of them
 f:24: box.d.rule: has no header; write header = "List-Id"
-f:26: box.lid: stands outside of a box; write [box.NAME] with a name above it`
+f:26: box.lid: is outside of a box; write [box.NAME] with a name above it`
 	_, r := readBoxes(t, document, "")
 	if got := r.errs.tidy().Error(); got != want {
 		t.Errorf("reports\n%s\nwant\n%s", got, want)
 	}
 }
 
-// TestNested_written reads back what is written, and masks secrets.
+// TestNested_written reads back what Write has written, and checks that secrets are masked.
 func TestNested_written(t *testing.T) {
 	want := box{
 		Name: "a", User: "u", Lock: lock{Owner: "me", Tries: 2, Key: Secret{Password: "hunter2"}},
@@ -208,7 +208,7 @@ keep = {after = "1h", above = 5}`
 	}
 }
 
-// TestNested_place finds the key of a field within tables.
+// TestNested_place looks for the keys of fields within tables.
 func TestNested_place(t *testing.T) {
 	boxes, r := readBoxes(t, "[box.a]\nkeep.above = 1\n[box.a.lock]\nowner = 'x'\n[[box.a.rule]]\nheader = 'x'\n[[box.a.rule]]\nheader = 'y'\n", "")
 	b := &boxes[0]
@@ -226,7 +226,7 @@ func TestNested_place(t *testing.T) {
 	}
 }
 
-// TestLoad_unbuilt has tables that popfetch does not know: they are mistakes.
+// TestLoad_unbuilt loads tables that popfetch does not know. They are mistakes.
 func TestLoad_unbuilt(t *testing.T) {
 	home(t)
 	for _, table := range []string{"[account.work.oauth]\nprovider = 'x'", "[[account.work.route]]\nheader = 'x'", "[target.x]\nmaildir = '/m'", "[account.work.delete]\nafter = '1d'"} {

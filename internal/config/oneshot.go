@@ -10,12 +10,13 @@ import (
 	"strings"
 )
 
-// OneShot returns a configuration of one account, called user@host, from the
-// command line. The keys are those of the file; an absent key has its default.
-// Lists are separated by commas, and relative paths start at the working
-// folder. The server may be a POP URL (RFC 2384), which can tell the user and
-// the mechanism as well, but no password. The error is an Errors whose keys are
-// the options: "--password-command" for password_command.
+// OneShot returns a configuration of one account, called user@host, from the command line. The keys
+// are those of the file. An absent key has its default. Commas separate the parts of a list.
+// Relative paths start at the working folder.
+//
+// The server may be a POP URL (RFC 2384). It can give the user and the mechanism as well, but no
+// password. The error is an Errors. Its keys are options: "--password-command" for
+// password_command.
 func OneShot(values map[string]string) (*Config, error) {
 	folder, err := os.Getwd()
 	if err != nil {
@@ -45,10 +46,10 @@ func OneShot(values map[string]string) (*Config, error) {
 	return cfg, nil
 }
 
-// NoDelivery completes the values for OneShot of a command that delivers nothing:
-// if they name no target, they get one that refuses all messages.
+// NoDelivery completes the values of OneShot for a command that delivers nothing. If they name no
+// target, it sets a target that refuses all messages.
 func NoDelivery(values map[string]string) {
-	const refuse = "false" // the program; nobody asks it what it holds, and it makes nothing
+	const refuse = "false" // a program that refuses; it is no Finder, and makes nothing
 	for _, r := range accountKeys.members(targetGroup) {
 		if _, named := values[r.name]; named {
 			return
@@ -59,17 +60,17 @@ func NoDelivery(values map[string]string) {
 	values[r.name] = refuse
 }
 
-// Option is the command line's option for a key.
+// Option is the option of the command line for a key.
 type Option struct {
-	Key     string // as Keys has it
+	Key     string // as Keys returns it
 	Name    string // without hyphens
 	Short   string // one letter, or ""
-	Usage   string // the name of its value stands in `quotes`
-	Number  bool   // its value is a number
-	OneShot bool   // it describes the account of OneShot, and goes with no file
+	Usage   string // the name of the value is in `quotes`
+	Number  bool   // the value is a number
+	OneShot bool   // it describes the account of OneShot, and cannot be used with a file
 }
 
-// Options returns the options that stand for a key, those of the file's top first.
+// Options returns the options of all keys. Those for keys of the file's top come first.
 func Options() []Option {
 	return append(optionsOf(topKeys, false), optionsOf(accountKeys, true)...)
 }
@@ -85,7 +86,7 @@ func optionsOf[T any](keys table[T], oneShot bool) []Option {
 	return options
 }
 
-// only returns the settings of keys.
+// only returns the settings whose keys are in keys.
 func only[T any](keys table[T], settings map[string]setting) map[string]setting {
 	chosen := map[string]setting{}
 	for _, r := range keys {
@@ -96,7 +97,7 @@ func only[T any](keys table[T], settings map[string]setting) map[string]setting 
 	return chosen
 }
 
-// checkOptions reports and removes what cannot be given on a command line.
+// checkOptions reports and removes keys that may not be on a command line.
 func checkOptions(settings map[string]setting) Errors {
 	var errs Errors
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
@@ -105,7 +106,7 @@ func checkOptions(settings map[string]setting) Errors {
 		var err error
 		switch {
 		case !isTop && !isAccount:
-			err = errors.New("is no known option; see popfetch(1)")
+			err = errors.New("is not a known option; see popfetch(1)")
 		case r.secret != nil:
 			err = fmt.Errorf("every user of the machine could read it in the process list; give %s", instead(r))
 		default:
@@ -117,7 +118,7 @@ func checkOptions(settings map[string]setting) Errors {
 	return errs
 }
 
-// instead tells the options to give instead of a secret.
+// instead returns the options to use instead of a secret.
 func instead(secret *row[Account]) string {
 	var options []string
 	for _, key := range accountKeys.instead(secret) {
@@ -126,9 +127,8 @@ func instead(secret *row[Account]) string {
 	return listed(options, "or")
 }
 
-// readURL replaces a server "pop://user;AUTH=mechanism@host:port" by what it
-// says (RFC 2384). Its errors do not show the URL: somebody may have written a
-// password into it.
+// readURL replaces a server "pop://user;AUTH=mechanism@host:port" by its parts (RFC 2384). Its
+// errors do not show the URL, because somebody may have written a password into it.
 func readURL(settings map[string]setting) Errors {
 	var a Account
 	key := func(address any) string {
@@ -137,11 +137,11 @@ func readURL(settings map[string]setting) Errors {
 	}
 	server := settings[key(&a.Server)]
 	text, _ := server.raw.(string)
-	scheme, rest, isURL := strings.Cut(text, "://")
+	scheme, address, isURL := strings.Cut(text, "://")
 	if !isURL {
 		return nil
 	}
-	parts, err := parseURL(scheme, rest)
+	parts, err := parseURL(scheme, address)
 	if err != nil {
 		return Errors{server.mistake(err)}
 	}
@@ -155,7 +155,7 @@ func readURL(settings map[string]setting) Errors {
 			continue
 		}
 		if given, found := settings[part.key]; found {
-			errs = append(errs, given.mistake(fmt.Errorf("the URL of %s tells it too; remove %s", option(key(&a.Server)), option(part.key))))
+			errs = append(errs, given.mistake(fmt.Errorf("the URL of %s has it too; remove %s", option(key(&a.Server)), option(part.key))))
 			continue
 		}
 		told := server
@@ -165,24 +165,24 @@ func readURL(settings map[string]setting) Errors {
 	return errs
 }
 
-// urlParts is what a POP URL tells.
+// urlParts are the parts of a POP URL.
 type urlParts struct {
 	server     string
-	user, auth *string // nil: not told
+	user, auth *string // nil if absent
 }
 
-// parseURL takes apart what follows the scheme.
-func parseURL(scheme, rest string) (urlParts, error) {
+// parseURL parses the part of a URL behind the scheme.
+func parseURL(scheme, address string) (urlParts, error) {
 	const usage = "write pop://user;AUTH=mechanism@host:port"
 	if !strings.EqualFold(scheme, "pop") {
 		return urlParts{}, fmt.Errorf("%q is not the scheme of a POP URL; %s", scheme, usage)
 	}
-	at := strings.LastIndexByte(rest, '@')
-	parts := urlParts{server: strings.TrimSuffix(rest[at+1:], "/")}
+	at := strings.LastIndexByte(address, '@')
+	parts := urlParts{server: strings.TrimSuffix(address[at+1:], "/")}
 	if at < 0 {
 		return parts, nil
 	}
-	who := rest[:at]
+	who := address[:at]
 	if strings.Contains(who, ":") {
 		var a Account
 		password, _ := accountKeys.filling(&a, &a.Password.Password)
@@ -191,7 +191,7 @@ func parseURL(scheme, rest string) (urlParts, error) {
 	name, parameter, hasParameter := strings.Cut(who, ";")
 	user, err := url.PathUnescape(name)
 	if err != nil {
-		return urlParts{}, fmt.Errorf("the user in the URL is not encoded well; %s", usage)
+		return urlParts{}, fmt.Errorf("the user in the URL is not percent-encoded correctly; %s", usage)
 	}
 	parts.user = &user
 	if !hasParameter {

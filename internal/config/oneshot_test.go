@@ -90,14 +90,14 @@ func TestOneShot_bad(t *testing.T) {
 --auth: is empty; write a value or remove the key
 --mda-timeout: "5" is no time; write a number with its unit s, m, h, d or w, such as "60s" or "30d"
 --enabled: "yes" is not known; write true or false
---password-command: stands beside --password-file; keep one of them
---mda: stands beside --maildir; keep one of them
+--password-command: cannot be set together with --password-file; keep one of them
+--mda: cannot be set together with --maildir; keep one of them
 --mda-timeout: belongs to --mda, but there is --maildir; remove one of them
 --max-deliveries: belongs to --mda, but there is --maildir; remove one of them`},
 		{"password", map[string]string{"server": "h", "user": "u", "maildir": "/m", "password": "hunter2"},
 			"--password: every user of the machine could read it in the process list; give --password-command or --password-file"},
 		{"unknown", map[string]string{"server": "h", "user": "u", "maildir": "/m", "tls_min_version": "1.3"},
-			"--tls-min-version: is no known option; see popfetch(1)"},
+			"--tls-min-version: is not a known option; see popfetch(1)"},
 		{"URL with password", map[string]string{"server": "pop://alice:hunter2@h", "maildir": "/m"},
 			"--server: a password cannot stand in the URL; give --password-command or --password-file"},
 		{"URL with password, no host", map[string]string{"server": "pop://alice:hunter2", "user": "u", "maildir": "/m"},
@@ -105,14 +105,14 @@ func TestOneShot_bad(t *testing.T) {
 		{"URL of another scheme", map[string]string{"server": "pops://alice@h", "maildir": "/m"},
 			`--server: "pops" is not the scheme of a POP URL; write pop://user;AUTH=mechanism@host:port`},
 		{"URL and user", map[string]string{"server": "pop://alice;AUTH=x@h", "user": "u", "auth": "plain", "maildir": "/m"}, `
---user: the URL of --server tells it too; remove --user
---auth: the URL of --server tells it too; remove --auth`},
+--user: the URL of --server has it too; remove --user
+--auth: the URL of --server has it too; remove --auth`},
 		{"URL with unknown mechanism", map[string]string{"server": "pop://alice;AUTH=ntlm@h", "maildir": "/m"},
 			`--server: "ntlm" is not known; write "auto", "plain", "login", "user", "apop" or "external"`},
 		{"URL with unknown part", map[string]string{"server": "pop://alice;X=1@h", "maildir": "/m"},
 			"--server: the URL has a part that is not known; write pop://user;AUTH=mechanism@host:port"},
 		{"URL with bad encoding", map[string]string{"server": "pop://ali%zz@h", "maildir": "/m"},
-			"--server: the user in the URL is not encoded well; write pop://user;AUTH=mechanism@host:port"},
+			"--server: the user in the URL is not percent-encoded correctly; write pop://user;AUTH=mechanism@host:port"},
 		{"C0003/URL with a line end", map[string]string{"server": "pop://a%0d%0aDELE@h", "maildir": "/m"},
 			"--server: holds a control character; remove it"},
 	}

@@ -5,18 +5,18 @@ import (
 	"strings"
 )
 
-// source is where settings are written: a file, or the command line.
+// source is the file or the command line that settings come from.
 type source struct {
 	file   string         // "" for the command line
 	folder string         // where relative paths start
-	lines  map[string]int // of the file, by place.name
+	lines  map[string]int // the lines of the file, by place.name
 }
 
-// place is where a key or a table is written.
+// place is the place of a key or a table.
 type place struct {
 	source *source
-	path   []string // as it is shown
-	name   string   // as the index has it: dotted, and the tables of a list are numbered
+	path   []string // as shown to a person
+	name   string   // as in the index: dotted, and the tables of a list are numbered
 }
 
 // key returns the place of a key in the table at p.
@@ -34,7 +34,7 @@ func (p place) element(n int) place {
 	return p
 }
 
-// joinName returns the index's name of a key below a table.
+// joinName returns the name in the index of a key below a table.
 func joinName(table, key string) string {
 	if table == "" {
 		return dotted(key)
@@ -42,8 +42,8 @@ func joinName(table, key string) string {
 	return table + "." + dotted(key)
 }
 
-// elementName returns the index's name of a table in a list. No key can bear it,
-// since dotted quotes a key with this mark.
+// elementName returns the name in the index of a table in a list. No key can have this name,
+// because dotted quotes a key with a "#".
 func elementName(list string, n int) string { return list + "#" + strconv.Itoa(n) }
 
 // isFile reports whether the place is in a file.
@@ -52,7 +52,7 @@ func (p place) isFile() bool { return p.source.file != "" }
 // line returns the line in the file, or 0.
 func (p place) line() int { return p.source.lines[p.name] }
 
-// mistake returns err as a mistake of what is written at p.
+// mistake returns err as a mistake of the key or table at p.
 func (p place) mistake(err error) *Error {
 	if !p.isFile() {
 		return &Error{Key: option(strings.Join(p.path, ".")), Err: err}
@@ -60,7 +60,7 @@ func (p place) mistake(err error) *Error {
 	return &Error{File: p.source.file, Line: p.line(), Key: dotted(p.path...), Err: err}
 }
 
-// named returns how the key called name is written in the same source.
+// named returns the key called name as it is written in the same source.
 func (p place) named(name string) string {
 	if !p.isFile() {
 		return option(name)
@@ -68,7 +68,7 @@ func (p place) named(name string) string {
 	return name
 }
 
-// option returns the command line's name for a key.
+// option returns the option of the command line for a key.
 func option(key string) string {
 	return "--" + strings.ReplaceAll(key, "_", "-")
 }

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// CheckPrivate refuses a file that holds a secret and that somebody else can read, as Secret.Resolve does. A link counts as
-// the file that it leads to.
+// CheckPrivate refuses a file with a secret that somebody else can read, as Secret.Resolve does.
+// For a link, the file that it leads to counts.
 func CheckPrivate(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -17,8 +17,9 @@ func CheckPrivate(path string) error {
 	return checkPrivate(info, path, path)
 }
 
-// checkPrivate refuses a file that others can read, by its mode or because it is theirs; what names it in the error. Root can
-// read everything, so that root's files are no worse than one's own. A pipe or a device has no contents to protect.
+// checkPrivate refuses a file that others can read, because of its mode or because they own it. The
+// error calls the file what. Files of root are accepted, since root can read everything. A pipe or
+// a device has no contents to protect.
 func checkPrivate(info fs.FileInfo, what, path string) error {
 	owner := ownerOf(info)
 	switch {
@@ -32,8 +33,9 @@ func checkPrivate(info fs.FileInfo, what, path string) error {
 	return nil
 }
 
-// checkNotWritten refuses a configuration that everybody can write: the commands in it are run as us. The group may write, since
-// many systems give each user a group of their own and a umask that lets it.
+// checkNotWritten refuses a configuration that everybody can write, because popfetch runs the
+// commands in it. The group may write it. Many systems give each user a group of their own, and a
+// umask that allows it.
 func checkNotWritten(info fs.FileInfo, path string) error {
 	if info.Mode().IsRegular() && info.Mode().Perm()&0o002 != 0 {
 		return fmt.Errorf("everybody can write the file (mode %#o), and so choose the commands that it runs; run chmod o-w %s", info.Mode().Perm(), path)

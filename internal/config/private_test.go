@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// giveTo makes a file another user's, which only root can.
+// giveTo makes another user the owner of a file. Only root can do that.
 func giveTo(t *testing.T, path string, uid int) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -19,12 +19,12 @@ func giveTo(t *testing.T, path string, uid int) {
 	}
 }
 
-// The owner of a file can read it, whatever its mode. It is the file that counts, not the link to it.
+// The owner of a file can read it, whatever its mode is. For a link, its target counts.
 func TestCheckPrivate(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		mode os.FileMode
-		uid  int // 0: ours
+		uid  int // 0 means our own
 		want string
 	}{
 		{"private", 0o600, 0, ""},
@@ -60,7 +60,8 @@ func TestCheckPrivate(t *testing.T) {
 	}
 }
 
-// Who else can read, or write, the configuration: with a password in it nobody may read it, and never may everybody write it.
+// The cases are about others who can read or write the configuration. If it has a password, nobody
+// else may read it. In no case may everybody write it.
 func TestLoad_access(t *testing.T) {
 	home(t)
 	const password = "\npassword = \"hunter2\""
@@ -104,7 +105,8 @@ func TestLoad_access(t *testing.T) {
 	}
 }
 
-// No text that becomes a part of a command on the wire, or of a look-up, can hold a line end or NUL, however it is written (C0003).
+// Some texts become a part of a command or of a look-up. They cannot contain a line end or NUL,
+// in whatever way they are written (C0003).
 func TestLoad_control(t *testing.T) {
 	home(t)
 	for _, key := range []string{"server", "user", "password", "tls_server_name", "auth", "password_credential"} {

@@ -6,13 +6,12 @@ import (
 	"slices"
 )
 
-// The rules about several keys of an account. A rule names a key by the address
-// of its field.
+// These are rules about several keys of an account. A rule names a key by the address of its field.
 
-// mda is the key that the keys about a program that is started belong to.
+// mda returns the address of the field mda. The keys about a started program belong to it.
 func mda(a *Account) any { return &a.MDA }
 
-// withoutTLS tells that a key about TLS has no meaning without TLS.
+// withoutTLS returns why a key about TLS has no meaning without TLS, or "".
 func withoutTLS(d *draft[Account]) string {
 	if d.result.TLS != "none" {
 		return ""
@@ -20,16 +19,16 @@ func withoutTLS(d *draft[Account]) string {
 	return "has no meaning where " + d.named(&d.result.TLS) + " is none"
 }
 
-// besideFingerprint tells that a fingerprint takes the place of certificates.
+// besideFingerprint returns why certificates are not checked if there is a fingerprint, or "".
 func besideFingerprint(d *draft[Account]) string {
 	fingerprint := &d.result.TLSFingerprint
 	if !d.has(fingerprint) {
 		return ""
 	}
-	return "is not looked at beside " + d.named(fingerprint)
+	return "is not used together with " + d.named(fingerprint)
 }
 
-// besideExternal tells that the external mechanism alone needs no password.
+// besideExternal returns why no password is needed if external is the only mechanism, or "".
 func besideExternal(d *draft[Account]) string {
 	if !slices.Equal(d.result.Auth, []string{"external"}) {
 		return ""
@@ -62,8 +61,8 @@ func externalNeedsCertificate(d *draft[Account]) error {
 		d.name(&d.result.TLSCert), d.name(&d.result.TLSKey))
 }
 
-// fillPort gives the server the port that is usual for the kind of TLS, if none is
-// written (RFC 8314 section 7.3, RFC 1939 section 3). It returns the host.
+// fillPort adds the usual port to a server without port. It depends on the kind of TLS (RFC 8314
+// section 7.3, RFC 1939 section 3). fillPort returns the host.
 func fillPort(a *Account) (host string) {
 	host, port, err := net.SplitHostPort(a.Server)
 	if err == nil && port == "" {

@@ -6,24 +6,24 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// lineScanner walks over a TOML document. It knows just enough to tell keys
-// from values: a "[table]" within a text of several lines is no header.
+// lineScanner reads a TOML document item by item. It knows only as much of TOML as it needs to tell
+// keys from values. For example, a "[table]" within a text of several lines is no header.
 type lineScanner struct {
 	text     string
-	at       int // octets read
-	counted  int // octets in which line breaks have been counted
+	at       int // octets read so far
+	counted  int // octets whose line breaks have been counted
 	line     int // the line at counted
 	table    []string
-	elements map[string]int // tables so far in each list of tables, by its name
+	elements map[string]int // number of tables so far in each list of tables, by the list's name
 	index    lineIndex
 
-	scalar func(text string)    // gets each value that holds no others
-	broken func(mistake string) // gets what is wrong with an item
+	scalar func(text string)    // is called with each value that holds no others
+	broken func(mistake string) // is called with the mistake of an item
 }
 
 // newLineScanner returns a scanner at the beginning of a document.
 func newLineScanner(document string) *lineScanner {
-	// The TOML package passes over these byte order marks.
+	// The TOML package skips these byte order marks.
 	for _, mark := range []string{"\xff\xfe", "\xfe\xff", "\xef\xbb\xbf"} {
 		if rest, found := strings.CutPrefix(document, mark); found {
 			document = rest
@@ -67,20 +67,20 @@ func (s *lineScanner) skipBlank() {
 	}
 }
 
-// lineAt returns the line of the octet at, which is not before earlier ones.
+// lineAt returns the line of the octet at. It must not be called with an earlier octet later.
 func (s *lineScanner) lineAt(at int) int {
 	s.line += strings.Count(s.text[s.counted:at], "\n")
 	s.counted = at
 	return s.line
 }
 
-// record adds path, which is written at the octet at.
+// record adds path to the index. It begins at the octet at.
 func (s *lineScanner) record(path []string, at int, header bool) {
 	s.index = append(s.index, keyLine{path, s.name(path), s.lineAt(at), header})
 }
 
-// name returns the name of a path. Where a part of it is a list of tables, its
-// last table so far is meant, down to the depth of deepest.
+// name returns the name of a path in the index. If a part of it is a list of tables, the name has
+// the number of the last table so far. Parts deeper than deepest get no number.
 func (s *lineScanner) name(path []string) string {
 	name := ""
 	for i, part := range path {
@@ -95,7 +95,7 @@ func (s *lineScanner) name(path []string) string {
 	return name
 }
 
-// listName returns the name of a path that is a list of tables.
+// listName returns the name in the index of a path that is a list of tables.
 func (s *lineScanner) listName(path []string) string {
 	last := len(path) - 1
 	return joinName(s.name(path[:last]), path[last])
@@ -140,7 +140,7 @@ func (s *lineScanner) pair(prefix []string) {
 	s.skip(" \t")
 	s.value(path)
 	if s.at == at {
-		s.at++ // no TOML; go on in order to come to an end
+		s.at++ // this is no TOML; the scanner must still come to an end
 	}
 }
 
@@ -163,7 +163,7 @@ func (s *lineScanner) keyPart() string {
 	switch s.peek() {
 	case '"', '\'':
 		s.quoted()
-		// The TOML package shall say what the escapes in a quoted key mean.
+		// The TOML package decodes the escapes in a quoted key.
 		var decoded struct{ Part string }
 		if _, err := toml.Decode("Part = "+s.text[start:s.at], &decoded); err != nil {
 			s.broken(wrongText(s.text[start:s.at]))
@@ -180,7 +180,7 @@ func (s *lineScanner) keyPart() string {
 	return s.text[start:s.at]
 }
 
-// value moves past a value of the key path and records the keys within it.
+// value moves past a value of the key path, and records the keys within it.
 func (s *lineScanner) value(path []string) {
 	start := s.at
 	switch s.peek() {
@@ -229,7 +229,7 @@ func (s *lineScanner) skipOne() {
 	s.at = min(s.at+1, len(s.text))
 }
 
-// quoted moves past a text of one line in either sort of quotes.
+// quoted moves past a text of one line, in single or double quotes.
 func (s *lineScanner) quoted() {
 	quote := s.peek()
 	s.at++
@@ -240,8 +240,8 @@ func (s *lineScanner) quoted() {
 	s.skipOne()
 }
 
-// multiline moves past a text in three quotes. Up to two quotes may stand
-// before the closing three, so it ends with a run of quotes.
+// multiline moves past a text in three quotes. One or two more quotes may stand before the closing
+// three, so the text ends with a run of quotes.
 func (s *lineScanner) multiline() {
 	quote := s.peek()
 	s.at += 3
@@ -258,7 +258,7 @@ func (s *lineScanner) multiline() {
 	}
 }
 
-// skipEscape moves past a backslash that makes the next octet lose its meaning.
+// skipEscape moves past a backslash and the octet that it escapes.
 func (s *lineScanner) skipEscape(quote byte) {
 	if quote == '"' && s.peek() == '\\' {
 		s.at++

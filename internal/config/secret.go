@@ -16,31 +16,31 @@ import (
 	"time"
 )
 
-// Secret says where a password comes from; exactly one field is set, or none
-// (ask on the terminal).
+// Secret says where a password comes from. At most one field is set. If none is, the terminal asks
+// for the password.
 type Secret struct {
 	Password   string
-	File       string // absolute path; its first line
-	Command    string // for /bin/sh -c; the first line of its output
+	File       string // absolute path; the password is the first line
+	Command    string // for /bin/sh -c; the password is the first line of the output
 	Credential string // name of a file in $CREDENTIALS_DIRECTORY (systemd)
 }
 
 const (
 	// commandTimeout leaves a person time to unlock a password store.
 	commandTimeout = time.Minute
-	// outputDelay is how long after the command's end its output is still read.
-	// An agent that it leaves behind may hold it open.
+	// outputDelay is how long output is still read after the command has ended. An agent that the
+	// command leaves behind may keep the output open.
 	outputDelay = 100 * time.Millisecond
-	// maxSecret is the most a password source may hold, in octets.
+	// maxSecret bounds the first line of a password source, in octets.
 	maxSecret = 64 << 10
-	// maxComplaint is the most that an error shows of what a command said.
+	// maxComplaint bounds how much of a command's messages an error shows.
 	maxComplaint = 1 << 10
 )
 
 // IsZero reports whether no source is configured.
 func (s Secret) IsZero() bool { return s == Secret{} }
 
-// String tells the source without the password.
+// String returns the source without the password.
 func (s Secret) String() string {
 	key := s.key()
 	switch {
@@ -52,7 +52,7 @@ func (s Secret) String() string {
 	return fmt.Sprintf("%s %q", key, s.File+s.Command+s.Credential)
 }
 
-// GoString is String; it keeps the password out of %#v.
+// GoString returns String, so that %#v does not show the password.
 func (s Secret) GoString() string { return s.String() }
 
 // key returns the key of the source, or "" if there is none.
@@ -66,10 +66,10 @@ func (s Secret) key() string {
 	return ""
 }
 
-// SecretError says why the source of a password gives none.
+// SecretError means that the source of a password gave none.
 type SecretError struct {
-	Key string // of the source
-	Err error  // never holds the password
+	Key string // key of the source
+	Err error  // never contains the password
 }
 
 func (e *SecretError) Error() string { return e.Key + ": " + e.Err.Error() }
@@ -77,12 +77,13 @@ func (e *SecretError) Error() string { return e.Key + ": " + e.Err.Error() }
 // Unwrap returns Err.
 func (e *SecretError) Unwrap() error { return e.Err }
 
-// Resolve fetches the password: the first line of its source, without the line
-// end. A password_command runs for at most a minute in a process group of its
-// own, which is ended when ctx is done. A file that others can read, a password
-// that is empty and one with a control octet (C0003) are refused. The error of a
-// source is a *SecretError. No error holds the password. It may be called at the
-// same time by several goroutines.
+// Resolve returns the password: the first line of its source, without the line end. A
+// password_command runs for at most a minute, in a process group of its own. If ctx is done, the
+// group is ended.
+//
+// Resolve refuses a file that others can read. It also refuses an empty password and one with a
+// control octet (C0003). If a source fails, the error is a *SecretError. No error contains the
+// password. Several goroutines may call Resolve at the same time.
 func (s Secret) Resolve(ctx context.Context) (string, error) {
 	var password string
 	var err error
@@ -109,7 +110,7 @@ func (s Secret) Resolve(ctx context.Context) (string, error) {
 	return password, nil
 }
 
-// checkSecret refuses passwords that cannot be sent.
+// checkSecret refuses a password that cannot be sent.
 func checkSecret(password string) error {
 	if password == "" {
 		return errors.New("the password is empty; its first line must hold it")
@@ -120,14 +121,14 @@ func checkSecret(password string) error {
 	return nil
 }
 
-// readSecretFile returns the first line of the file at path. If private is set,
-// the file must be readable by nobody else.
+// readSecretFile returns the first line of the file at path. If private is set, it refuses a file
+// that others can read.
 func readSecretFile(path string, private bool) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close() //nolint:errcheck // it was only read
 	info, err := f.Stat()
 	if err != nil {
 		return "", err
@@ -144,7 +145,7 @@ func readSecretFile(path string, private bool) (string, error) {
 	return line, nil
 }
 
-// firstLine returns what r holds up to the first line end, LF or CRLF.
+// firstLine returns the text of r before the first line end, LF or CRLF.
 func firstLine(r io.Reader) (string, error) {
 	line, err := bufio.NewReader(io.LimitReader(r, maxSecret)).ReadString('\n')
 	if err != nil && err != io.EOF {
@@ -156,8 +157,8 @@ func firstLine(r io.Reader) (string, error) {
 	return strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"), nil
 }
 
-// readCredential returns what systemd has put down under name. The service
-// manager alone decides who can read it, so the mode is not looked at.
+// readCredential returns the systemd credential called name. The mode is not checked, because the
+// service manager decides who can read it.
 func readCredential(name string) (string, error) {
 	folder := os.Getenv("CREDENTIALS_DIRECTORY")
 	if folder == "" {
@@ -194,8 +195,8 @@ func runSecretCommand(ctx context.Context, command string, limit time.Duration) 
 	return "", err
 }
 
-// complaint returns what a command said, escaped for a terminal, without the
-// password: "sh -x" shows what it prints.
+// complaint returns the command's messages, escaped for a terminal. It masks the password, which
+// "sh -x" prints.
 func complaint(stderr *boundedBuffer, password string) string {
 	said := string(stderr.octets)
 	if stderr.full { // the end may be a part of the password
@@ -212,8 +213,8 @@ func complaint(stderr *boundedBuffer, password string) string {
 
 var errOutput = errors.New("the output is longer than 64 KiB; print the password alone")
 
-// boundedBuffer keeps the first octets that are written to it. A strict one
-// takes no more than that, which ends the program that writes.
+// boundedBuffer keeps the first octets that are written to it. If it is strict, a write beyond the
+// limit fails. That ends the program that writes.
 type boundedBuffer struct {
 	octets []byte
 	limit  int

@@ -36,7 +36,7 @@ func TestSecret_Resolve(t *testing.T) {
 		name   string
 		secret Secret
 		want   string
-		err    string // a part of the error
+		err    string // must be a part of the error
 	}{
 		{"password", Secret{Password: ` a "b" %s# `}, ` a "b" %s# `, ""},
 		{"C0003/password with a line end", Secret{Password: "hunter2\r\nDELE 1"}, "", "control character"},
@@ -120,7 +120,7 @@ func TestSecret_Resolve_cancelled(t *testing.T) {
 	}
 }
 
-// TestRunSecretCommand_limit has commands that do not end by themselves.
+// TestRunSecretCommand_limit runs commands that do not end by themselves.
 func TestRunSecretCommand_limit(t *testing.T) {
 	const limit = 50 * time.Millisecond
 	for name, command := range map[string]string{
@@ -144,14 +144,14 @@ func TestRunSecretCommand_limit(t *testing.T) {
 	}
 }
 
-// TestRunSecretCommand_group cancels a command that has started another one:
-// the whole group must go. As long as one lives, the named pipe has a writer.
+// TestRunSecretCommand_group cancels a command that has started another one. The whole group must
+// end. As long as one process lives, the named pipe has a writer.
 func TestRunSecretCommand_group(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// Open for writing as well, or else opening would wait for the command.
+	// The pipe is opened for writing too. Otherwise opening would wait for the command.
 	pipe, err := os.OpenFile(path, os.O_RDWR|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -186,7 +186,7 @@ func TestRunSecretCommand_group(t *testing.T) {
 	}
 }
 
-// TestRunSecretCommand_background has an agent that keeps the output open.
+// TestRunSecretCommand_background runs an agent that keeps the output open.
 func TestRunSecretCommand_background(t *testing.T) {
 	pidFile := filepath.Join(t.TempDir(), "pid")
 	command := fmt.Sprintf("sleep 300 & echo $! >%s; echo hunter2", pidFile)

@@ -10,11 +10,11 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// What can be wrong with a document that is no TOML. No text shows a value, since
-// that could be a password somebody forgot to put in quotes.
+// These are the mistakes of a document that is not TOML. No text shows a value: it could be a
+// password without quotes.
 const (
 	wrongItem     = "a key, table or value is written wrongly; see popfetch.toml(5) for examples"
-	wrongBehind   = "something stands behind the value; put one key on a line, and text in one pair of quotes"
+	wrongBehind   = "there is more text behind the value; put one key on a line, and text in one pair of quotes"
 	wrongValue    = `the value is missing or lacks its quotes; put text in "quotes"`
 	wrongEscape   = `a backslash starts an unknown escape; write it twice, or the text in 'single quotes'`
 	wrongRune     = `an escape is no character; write a backslash twice, or the text in 'single quotes'`
@@ -28,23 +28,23 @@ const (
 	wrongEnd      = "the file ends in the middle of a value or name; add what is missing"
 )
 
-// syntaxError returns the mistake of a document that the TOML package has refused.
-// Only the line is taken from there: the package has no types for what is wrong,
-// and its texts may show a value.
+// syntaxError returns the mistake of a document that the TOML package has refused. It uses only the
+// line of the package's error. The package has no types for its mistakes, and its texts may show a
+// value.
 func syntaxError(path, text string, err error) *Error {
 	var parse toml.ParseError
 	if !errors.As(err, &parse) {
 		return &Error{File: path, Err: err}
 	}
-	// At the very end of a file the package may count one line too few.
+	// At the very end of a file, the package may return a line that is too small by one.
 	line := min(max(parse.Position.Line, 1), strings.Count(text, "\n")+1)
 	return &Error{File: path, Line: line, Err: errors.New("not TOML: " + diagnose(text, line))}
 }
 
-// diagnose returns what is wrong with a document that is no TOML at a line.
+// diagnose returns the mistake at a line of a document that is not TOML.
 func diagnose(text string, line int) string {
 	switch at := lineOf(text, line); {
-	case !utf8.ValidString(at), strings.ContainsRune(at, 0): // UTF-16 is full of NUL
+	case !utf8.ValidString(at), strings.ContainsRune(at, 0): // UTF-16 contains many NUL
 		return wrongEncoding
 	case strings.ContainsFunc(strings.TrimSuffix(at, "\r"), func(r rune) bool { return r != '\t' && hasControl(string(r)) }):
 		return wrongControl
@@ -61,7 +61,7 @@ func diagnose(text string, line int) string {
 			s.broken(m)
 		}
 	}
-	last := 0 // keys before the last item that begins before the line's end; the mistake is there
+	last := 0 // number of keys before the last item that begins on the line or before it; the mistake is in that item
 	for s.next() && s.lineAt(s.at) <= line && mistake == "" {
 		last = len(s.index)
 		s.item()
@@ -87,12 +87,11 @@ func lineOf(text string, line int) string {
 	return text
 }
 
-// definedTwice returns the first key of an item that clashes with an earlier one,
-// or "". Two keys clash that have one name, or if one is a value and the other is
-// below it.
+// definedTwice returns the first key of an item that clashes with an earlier one, or "". Two keys
+// clash if they have the same name, or if one of them has a value and the other is below it.
 func definedTwice(earlier, item lineIndex) string {
 	written, tables := map[string]bool{}, map[string]bool{}
-	values := map[string][]string{} // the paths of keys with values, by name
+	values := map[string][]string{} // paths of keys with values, by name
 	for _, k := range earlier {
 		written[k.name] = true
 		if !k.header {
@@ -116,7 +115,7 @@ func definedTwice(earlier, item lineIndex) string {
 	return ""
 }
 
-// wrongScalar returns what is wrong with a value that holds no others, or "".
+// wrongScalar returns the mistake of a value that holds no others, or "".
 func wrongScalar(scalar string) string {
 	scalar = strings.TrimRight(scalar, " \t\r")
 	var decoded struct{ V any }
@@ -147,7 +146,7 @@ func wrongScalar(scalar string) string {
 	return wrongNumber
 }
 
-// wrongText returns what is wrong with a text in quotes.
+// wrongText returns the mistake of a text in quotes, or "".
 func wrongText(text string) string {
 	quote := text[:1]
 	triple := strings.Repeat(quote, 3)
@@ -175,8 +174,8 @@ func wrongText(text string) string {
 	}
 }
 
-// escape returns how many octets behind a backslash belong to its escape, and
-// what is wrong with them, or "".
+// escape returns how many octets behind a backslash belong to its escape. The mistake is "" if the
+// escape is correct.
 func escape(text string) (length int, mistake string) {
 	if text == "" || !strings.Contains("btnfreuUx\"\\\n\r \t", text[:1]) {
 		return 0, wrongEscape

@@ -7,7 +7,7 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// TestSyntaxError has what people write wrongly; testdata/bad has more.
+// TestSyntaxError has mistakes that people make. testdata/bad has more of them.
 func TestSyntaxError(t *testing.T) {
 	tests := []struct{ document, want string }{
 		{"a = hunter", "1: " + wrongValue},

@@ -5,36 +5,35 @@ import (
 	"strings"
 )
 
-// row is one key of a table of the configuration. Everything that popfetch
-// knows of the key stands here: what may be written, its default, which other
-// keys it excludes, and its option of the command line. The struct T holds the
-// values of the table.
+// row is one key of a table of the configuration. It says everything that popfetch knows of the
+// key: the values that may be written, the default, the keys that it excludes, and its option of
+// the command line. The struct T holds the values of the table.
 type row[T any] struct {
 	name    string
-	field   field[T] // what the key fills, and what may be written for it
-	preset  string   // the default as it is written in the file; "": the zero value
-	example string   // a value to propose if the key is missing; "": it may be missing
-	group   group    // the keys of which a table has one at most; 0: none
+	field   field[T] // the field that the key fills, and the values that may be written
+	preset  string   // the default as written in the file; "" means the zero value
+	example string   // a proposed value if the key is missing; "" means that it may be missing
+	group   group    // a table has at most one key of this group; 0 means none
 
-	// secret is set for a value that nobody may see. It returns the addresses of
-	// the fields to fill instead where the value would be seen.
+	// secret is set for a value that nobody may see. It returns the addresses of fields that are
+	// safer to fill.
 	secret func(*T) []any
-	// of returns the address of the field that this key belongs to. Without that
-	// one, this key has no meaning.
+	// of returns the address of the field that this key belongs to. Without that field, this key
+	// has no meaning.
 	of func(*T) any
-	// needless say why the key has no meaning in this table, or "".
+	// needless returns the reason why the key has no meaning in this table, or "".
 	needless []func(*draft[T]) string
-	// check checks the value against those of other keys.
+	// check checks the value against the values of other keys.
 	check func(*draft[T]) error
 
-	usage   string   // of the option, with its value's name in `quotes`; "": no option
-	short   string   // the option's letter, or ""
+	usage   string   // text of the option, with the name of its value in `quotes`; "" means no option
+	short   string   // the letter of the option, or ""
 	number  bool     // the option takes a number
-	aliases []string // names that other programs or people have for the key
+	aliases []string // names of the key in other programs
 }
 
-// group is a set of keys of which a table has one at most. If one of them has an
-// example, a table has exactly one.
+// group is a set of keys. A table has at most one key of it. If a key of the group has an example,
+// a table has exactly one.
 type group int
 
 // table lists the keys of a table, in the order in which they are described.
@@ -49,8 +48,8 @@ func (keys table[T]) names() []string {
 	return names
 }
 
-// known returns the names of all keys, with those of nested tables behind the
-// name of their table: "oauth.client_id".
+// known returns the names of all keys. A key of a nested table has the name of the table before it:
+// "oauth.client_id".
 func (keys table[T]) known() []string {
 	var names []string
 	for _, r := range keys {
@@ -62,8 +61,8 @@ func (keys table[T]) known() []string {
 	return names
 }
 
-// secrets returns, by the names of secrets as known has them, the keys to write
-// instead of each.
+// secrets returns the keys to write instead of each secret. They are listed by the names that known
+// returns.
 func (keys table[T]) secrets() map[string][]string {
 	secrets := map[string][]string{}
 	for i := range keys {
@@ -109,9 +108,8 @@ func (keys table[T]) filling(t *T, address any) (_ *row[T], found bool) {
 	return &row[T]{}, false
 }
 
-// place returns where the key is written that fills the field of t at address,
-// here or in a nested table. Table t itself is written at within, which is
-// returned if there is no such field.
+// place returns the place of the key that fills the field of t at address. The key may be in a
+// nested table. The place of t itself is within. It is returned if there is no such field.
 func (keys table[T]) place(t *T, address any, within place) (_ place, found bool) {
 	if r, found := keys.filling(t, address); found {
 		return within.key(r.name), true
@@ -141,7 +139,7 @@ func (keys table[T]) members(g group) []*row[T] {
 	return members
 }
 
-// others returns the names of the keys that may stand in the place of r.
+// others returns the names of the keys that may be written instead of r.
 func (keys table[T]) others(r *row[T]) []string {
 	var names []string
 	for _, member := range keys.members(r.group) {
@@ -152,7 +150,7 @@ func (keys table[T]) others(r *row[T]) []string {
 	return names
 }
 
-// required tells the keys that must be written: "server, user and maildir or mda".
+// required returns the keys that must be written: "server, user and maildir or mda".
 func (keys table[T]) required() string {
 	var names []string
 	for i := range keys {
@@ -172,7 +170,7 @@ func listed(words []string, and string) string {
 	return strings.Join(words[:last], ", ") + " " + and + " " + words[last]
 }
 
-// meant returns the keys that somebody may have meant who wrote word.
+// meant returns the keys that may be meant by word.
 func (keys table[T]) meant(word string) []string {
 	for _, r := range keys {
 		if slices.Contains(r.aliases, word) {
@@ -182,23 +180,23 @@ func (keys table[T]) meant(word string) []string {
 	return Nearest(word, keys.names())
 }
 
-// reset gives every field of t its default.
+// reset sets every field of t to its default.
 func (keys table[T]) reset(t *T) {
 	for i := range keys {
 		keys[i].reset(t)
 	}
 }
 
-// reset gives the field of the key its default.
+// reset sets the field of the key to its default.
 func (r *row[T]) reset(t *T) {
 	r.field.clear(t)
 	if r.preset != "" {
-		_ = r.field.set(t, value{raw: r.preset, option: true}) // TestRow_preset sets every default
+		_ = r.field.set(t, value{raw: r.preset, option: true}) // cannot fail: TestRow_preset sets every default
 	}
 }
 
-// toml returns the value of the key in t as TOML, or "" if there is none to be
-// told. A secret is masked.
+// toml returns the value of the key in t as TOML. It returns "" if the key is to be left out. A
+// secret is masked.
 func (r *row[T]) toml(t *T) string {
 	text := r.field.toml(t)
 	if text != "" && r.secret != nil {

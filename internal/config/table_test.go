@@ -29,8 +29,8 @@ func fullAccount() Account {
 	}
 }
 
-// TestDraft_needless leaves out each inherited key in turn: it gets its default,
-// and every other key keeps its value.
+// TestDraft_needless makes each inherited key needless in turn. Then it has its default, and every
+// other key keeps its value.
 func TestDraft_needless(t *testing.T) {
 	empty := emptyAccount("full")
 	for i := range accountKeys {
@@ -54,8 +54,8 @@ func TestDraft_needless(t *testing.T) {
 	}
 }
 
-// TestRow_field compares each row with the field of the same name, and looks for
-// fields that no row fills and keys that one row more fills.
+// TestRow_field compares each row with the field of the same name. It also looks for fields without
+// a row, and for keys with two rows.
 func TestRow_field(t *testing.T) {
 	a := fullAccount()
 	filled := map[any]string{}
@@ -87,7 +87,7 @@ func TestRow_field(t *testing.T) {
 	walk(reflect.ValueOf(&a).Elem(), "")
 }
 
-// TestRow_preset sets each default, and the table's reset arrives at the same.
+// TestRow_preset sets each default, and compares with the table's reset.
 func TestRow_preset(t *testing.T) {
 	checkPresets(t, topKeys)
 	checkPresets(t, accountKeys)
@@ -109,8 +109,7 @@ func checkPresets[T any](t *testing.T, keys table[T]) {
 	}
 }
 
-// TestKeys_once looks for keys in the texts of the code: a key is spelled in its
-// row alone.
+// TestKeys_once looks for the names of keys in the code. A name may occur only in its row.
 func TestKeys_once(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {
@@ -142,7 +141,7 @@ func TestKeys_once(t *testing.T) {
 				switch {
 				case inRow[literal] && text == key:
 					rows[key]++
-				case file == "words.go" && text == "user": // the mechanism
+				case file == "words.go" && text == "user": // it is the mechanism
 				case text == key, strings.Contains(key, "_") && regexp.MustCompile(`\b`+key+`\b`).MatchString(text):
 					t.Errorf("%s spells the key %s in %q", file, key, text)
 				}
@@ -157,7 +156,7 @@ func TestKeys_once(t *testing.T) {
 	}
 }
 
-// TestConfig_Mistake finds where a field's key is written.
+// TestConfig_Mistake checks the place of the key of a field.
 func TestConfig_Mistake(t *testing.T) {
 	home(t)
 	path := writeConfig(t, "jobs = 2\n[defaults]\ntls_ca = '/ca'\nuser = 'd'"+twoAccounts)

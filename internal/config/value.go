@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// value is what stands behind a key, as the TOML package decodes it into a
-// plain Go value. From the command line it is always a string.
+// value is the value of a key, as the TOML package decodes it. On the command line it is always a
+// string.
 type value struct {
 	raw    any
 	at     place
@@ -24,9 +24,9 @@ type value struct {
 	option bool   // from the command line
 }
 
-// The methods of value return it as one kind of thing. Their errors tell what
-// is wrong and the mend. None shows a value of the wrong type or of a key about
-// passwords, since that could be a password.
+// The methods of value return it as one kind of value. Their errors say what is wrong and what to
+// do. If the type is wrong, or if the key is about passwords, no error shows the value: it could be
+// a password.
 
 // text returns a string that is not empty.
 func (v value) text() (string, error) {
@@ -71,8 +71,8 @@ func (v value) printable() (string, error) {
 	return s, err
 }
 
-// hasControl reports whether s holds an ASCII control octet, which no command
-// may contain: "a\r\nDELE 1" as a password would delete a message (C0003).
+// hasControl reports whether s has an ASCII control octet. No command may have one: the password
+// "a\r\nDELE 1" would delete a message (C0003).
 func hasControl(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
@@ -95,8 +95,8 @@ func alternatives(words []string) string {
 	return fmt.Sprintf("%s or %q", quoteAll(words[:last]), words[last])
 }
 
-// list returns one text, or a list of at least one. On the command line commas
-// separate its parts.
+// list returns one text, or a list of at least one text. On the command line, commas separate the
+// parts.
 func (v value) list() ([]string, error) {
 	if v.option {
 		if s, isString := v.raw.(string); isString && s != "" {
@@ -156,8 +156,8 @@ func (v value) count(most int64) (int, error) {
 	return int(n), nil
 }
 
-// path returns an absolute path: ~ stands for the home folder, and a relative
-// path starts at v.folder.
+// path returns an absolute path. In the file and on the command line, ~ stands for the home folder.
+// A relative path starts at v.folder.
 func (v value) path() (string, error) {
 	s, err := v.text()
 	if err != nil {
@@ -175,14 +175,14 @@ func (v value) path() (string, error) {
 		}
 		return filepath.Join(home, rest), nil
 	case strings.HasPrefix(first, "~"):
-		return "", errors.New("only ~ itself is expanded, no other name after it; write the whole path")
+		return "", errors.New("~ is expanded, but not ~ with a name; write the whole path")
 	case filepath.IsAbs(s):
 		return filepath.Clean(s), nil
 	}
 	return filepath.Join(v.folder, s), nil
 }
 
-// units are what a time may be counted in.
+// units are the units of a time.
 var units = map[string]time.Duration{
 	"s": time.Second,
 	"m": time.Minute,
@@ -191,7 +191,7 @@ var units = map[string]time.Duration{
 	"w": 7 * 24 * time.Hour,
 }
 
-// duration returns a time above 0 that is written as a number with a unit.
+// duration returns a time above 0. It is written as a number and a unit.
 func (v value) duration(also ...string) (time.Duration, error) {
 	usage := `write a number with its unit s, m, h, d or w, such as "60s" or "30d"`
 	if len(also) > 0 {
@@ -211,7 +211,7 @@ func (v value) duration(also ...string) (time.Duration, error) {
 		return 0, fmt.Errorf("%q is too long a time; write at most 100000d", s)
 	}
 	if n == 0 {
-		return 0, fmt.Errorf("%q is no time at all; %s", s, usage)
+		return 0, fmt.Errorf("%q is zero; %s", s, usage)
 	}
 	return time.Duration(n) * unit, nil
 }
@@ -221,8 +221,8 @@ func isDigits(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// octets returns a number of octets above 0, which may be written with a K, M
-// or G behind it: 1K is 1024 octets, 1M is 1024K, 1G is 1024M.
+// octets returns a number of octets above 0. The letters K, M and G may stand behind it: 1K is 1024
+// octets, 1M is 1024K, and 1G is 1024M.
 func (v value) octets() (int64, error) {
 	const usage = `write octets, such as 500000, or "500K", "25M", "25MiB"`
 	if n, isNumber := v.raw.(int64); isNumber {
@@ -250,8 +250,7 @@ func (v value) octets() (int64, error) {
 	return n * factor, nil
 }
 
-// factors are what a size may be counted in. MB is not among them, because it
-// means two things.
+// factors are the units of a size. MB is not one of them, because it has two meanings.
 var factors = map[string]int64{
 	"":  1,
 	"K": 1 << 10, "KiB": 1 << 10,
@@ -283,7 +282,7 @@ func (v value) server() (host, port string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	if strings.Contains(s, "@") { // do not show it: "pop://user:password@host"
+	if strings.Contains(s, "@") { // do not show it: it may be "pop://user:password@host"
 		return "", "", errors.New(`holds an "@"; write the host alone here and the name in user`)
 	}
 	if addr, err := netip.ParseAddr(s); err == nil && addr.Is6() {
@@ -310,9 +309,8 @@ func (v value) server() (host, port string, err error) {
 	return strings.ToLower(host), port, checkHostName(host, usage)
 }
 
-// checkHostName refuses what cannot be looked up. Names in other letters than
-// ASCII are not converted, so that the certificate is compared with what the
-// person has written.
+// checkHostName refuses a host name that cannot be looked up. Names with letters outside of ASCII
+// are not converted. So the certificate is compared with the name as the person has written it.
 func checkHostName(host, usage string) error {
 	for _, r := range host {
 		if r > 0x7f {

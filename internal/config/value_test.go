@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// The files of testdata/bad have what is refused; here is what is accepted, and
-// the limits of it.
+// These tests have accepted values, up to their limits. The files of testdata/bad have refused
+// values.
 
 func TestValue_server(t *testing.T) {
 	tests := []struct{ text, host, port string }{
@@ -114,7 +114,7 @@ func TestValue_mechanisms(t *testing.T) {
 	}
 }
 
-// TestValue_control has every octet that must not get into a command (C0003).
+// TestValue_control has every octet that must not be in a command (C0003).
 func TestValue_control(t *testing.T) {
 	for octet := range 256 {
 		s := "a" + string(rune(octet)) + "b"

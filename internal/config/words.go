@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// hostName returns a name to compare with the certificate's.
+// hostName returns a name that the name in a certificate is compared with.
 func (v value) hostName() (string, error) {
 	s, err := v.text()
 	if err != nil {
@@ -29,7 +29,7 @@ func (v value) command() (string, error) {
 	return s, err
 }
 
-// credential returns the name of a systemd credential, which is a file's name.
+// credential returns the name of a systemd credential. Such a name is a file name.
 func (v value) credential() (string, error) {
 	s, err := v.printable()
 	if err == nil && (strings.Contains(s, "/") || s == "." || s == "..") {
@@ -38,7 +38,7 @@ func (v value) credential() (string, error) {
 	return s, err
 }
 
-// mechanisms returns the ways to log in; none for "auto".
+// mechanisms returns the ways to log in. An empty list means "auto".
 func (v value) mechanisms() ([]string, error) {
 	list, err := v.list()
 	if err != nil {
@@ -50,7 +50,7 @@ func (v value) mechanisms() ([]string, error) {
 			return nil, err
 		}
 		if name == "auto" && len(list) > 1 {
-			return nil, errors.New(`"auto" stands beside others; write "auto" alone or remove it`)
+			return nil, errors.New(`"auto" is not alone; write "auto" alone or remove it`)
 		}
 		if slices.Contains(list[:i], name) {
 			return nil, fmt.Errorf("%q is there twice; remove one", name)
@@ -62,7 +62,7 @@ func (v value) mechanisms() ([]string, error) {
 	return list, nil
 }
 
-// deletePolicy returns when a delivered message is deleted.
+// deletePolicy returns the time when a delivered message is deleted.
 func (v value) deletePolicy() (Delete, error) {
 	switch v.raw {
 	case "never":
@@ -74,7 +74,7 @@ func (v value) deletePolicy() (Delete, error) {
 	return Delete{Enabled: err == nil, After: after}, err
 }
 
-// initial returns what a first run fetches.
+// initial returns which messages a first run fetches.
 func (v value) initial() (Initial, error) {
 	switch v.raw {
 	case "all":
@@ -86,7 +86,7 @@ func (v value) initial() (Initial, error) {
 	return Initial{Limited: err == nil, Within: within}, err
 }
 
-// durationOr returns a time, or 0 for the word none.
+// durationOr returns a time. For the word none it returns 0.
 func (v value) durationOr(none string) (time.Duration, error) {
 	if v.raw == none {
 		return 0, nil
@@ -94,7 +94,7 @@ func (v value) durationOr(none string) (time.Duration, error) {
 	return v.duration(none)
 }
 
-// orNone returns what number does, or 0 for "none".
+// orNone returns the result of number. For the word "none" it returns 0.
 func (v value) orNone(number func() (int64, error)) (int64, error) {
 	if v.raw == "none" {
 		return 0, nil

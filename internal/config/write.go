@@ -9,9 +9,8 @@ import (
 	"unicode"
 )
 
-// Write writes the configuration in force as TOML: [defaults] is applied, every
-// key that has a default is there, and a password is shown as "***". Load reads
-// what it writes.
+// Write writes the configuration in force as TOML. [defaults] is applied, and every key that has a
+// default is written. A password is shown as "***". Load can read the result.
 func (c *Config) Write(w io.Writer) error {
 	var b strings.Builder
 	for _, line := range assignments(topKeys, c) {
@@ -28,7 +27,7 @@ func (c *Config) Write(w io.Writer) error {
 	return err
 }
 
-// assignments returns what is in force for t as "key = value", in the order of keys.
+// assignments returns the values of t as "key = value", in the order of keys.
 func assignments[T any](keys table[T], t *T) []string {
 	var lines []string
 	for i := range keys {
@@ -45,7 +44,7 @@ func assignments[T any](keys table[T], t *T) []string {
 	return lines
 }
 
-// inline returns t as a TOML table in one value, or "" if nothing is set.
+// inline returns t as an inline TOML table, or "" if nothing is set.
 func inline[T any](keys table[T], t *T) string {
 	if reflect.ValueOf(t).Elem().IsZero() {
 		return ""
@@ -75,7 +74,7 @@ func (i Initial) String() string {
 	return timeText(i.Within, "")
 }
 
-// timeText returns d in the largest unit that keeps it whole; zero for no time.
+// timeText returns d in the largest unit that keeps it whole. For no time it returns zero.
 func timeText(d time.Duration, zero string) string {
 	if d == 0 {
 		return zero
@@ -113,7 +112,7 @@ func quoteSome(s string) string {
 	return quote(s)
 }
 
-// dottedTOML returns a path as TOML reads it, quoted where needed.
+// dottedTOML returns a path as TOML, quoted where needed.
 func dottedTOML(path ...string) string {
 	parts := make([]string, len(path))
 	for i, part := range path {

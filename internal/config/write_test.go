@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// TestConfig_Write compares with testdata/write.want; FuzzLoad reads back what
-// Write writes.
+// TestConfig_Write compares with testdata/write.want. FuzzLoad reads back what Write has written.
 func TestConfig_Write(t *testing.T) {
 	cfg := &Config{StateDir: "/s", Jobs: 4, Accounts: []Account{
 		emptyAccount("work"),
@@ -40,7 +39,7 @@ func TestConfig_Write(t *testing.T) {
 	}
 }
 
-// fullDisk is a writer that takes nothing.
+// fullDisk is a writer that takes no octet.
 type fullDisk struct{}
 
 var errFull = errors.New("no space left on device")
