@@ -10,7 +10,7 @@ import (
 	"github.com/popfetch/popfetch/internal/config"
 )
 
-// version is set by a release build; other builds tell what Go knows of the module.
+// version is set in a release build. Other builds print the version of the module that Go reports.
 var version string
 
 func versionText() string {
@@ -51,18 +51,18 @@ func newApp(term *terminal) *cli.App {
 		HideHelpCommand: true,
 		Writer:          term.out,
 		ErrWriter:       term.err,
-		ExitErrHandler:  func(*cli.Context, error) {}, // main prints and exits, nobody else
+		ExitErrHandler:  func(*cli.Context, error) {}, // main alone prints the error and exits
 		Commands: []*cli.Command{
 			command("check", "[ACCOUNT...]", "look, log in, report; retrieves and changes nothing", (*program).check),
 			command("list", "[ACCOUNT...]", "list what is on the server: number, unique-id, octets, seen or new", (*program).list),
 			seenCommand,
 			command("config", "", "show the configuration in force, secrets masked", (*program).config,
-				&cli.BoolFlag{Name: "check", Usage: "only tell whether it is valid", DisableDefaultText: true}),
+				&cli.BoolFlag{Name: "check", Usage: "only report whether it is valid", DisableDefaultText: true}),
 		},
 	}
 }
 
-// action reads the command line into a program, and runs a command of it.
+// action reads the command line into a program, and runs a command with it.
 func action(term *terminal, do func(*program, context.Context) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		p := &program{term: term, options: optionsOf(c)}
@@ -81,12 +81,13 @@ func refuseWithoutSubcommand(c *cli.Context) error {
 		names = append(names, sub.Name)
 	}
 	if c.Args().Present() {
-		return usagef("%s %s: no such command; there are %s", c.Command.Name, c.Args().First(), strings.Join(names, ", "))
+		return usagef("%s %s: no such command; use one of %s", c.Command.Name, c.Args().First(), strings.Join(names, ", "))
 	}
-	return usagef("%s: say which of %s", c.Command.Name, strings.Join(names, ", "))
+	return usagef("%s: name one of %s", c.Command.Name, strings.Join(names, ", "))
 }
 
-// commandHelp is the help of a command without the global options, which popfetch --help shows.
+// commandHelp is the help of a command. The global options are left out: popfetch --help shows
+// them.
 const commandHelp = `NAME:
    {{.HelpName}} - {{.Usage}}
 
@@ -117,7 +118,7 @@ func globalFlags() []cli.Flag {
 	}, keyFlags()...)
 }
 
-// keyFlags are the options that stand for a key of the configuration.
+// keyFlags are the options for keys of the configuration.
 func keyFlags() []cli.Flag {
 	var flags []cli.Flag
 	for _, o := range config.Options() {

@@ -7,9 +7,9 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// arrange puts options behind the words that name the command and before all other words. The flag
-// package takes options behind the first name for names, and `popfetch work --once` must not fetch
-// an account called --once. Nothing behind -- is an option.
+// arrange moves options behind the words that name the command, and before all other words. The
+// flag package takes options behind the first name for names. So without arrange, `popfetch work
+// --once` would fetch an account called --once. A word behind -- is never an option.
 func arrange(app *cli.App, args []string) []string {
 	line := arrangement{app: app, flags: app.Flags, commands: app.Commands}
 	rest := args[1:]
@@ -19,24 +19,24 @@ func arrange(app *cli.App, args []string) []string {
 	arranged := append(args[:1:1], line.command...)
 	arranged = append(arranged, line.options...)
 	if line.incomplete {
-		return arranged // so that the flag package misses the value
+		return arranged // the flag package must report the missing value
 	}
 	arranged = append(arranged, "--")
 	arranged = append(arranged, line.names...)
 	return append(arranged, rest[min(1, len(rest)):]...)
 }
 
-// arrangement is a command line that is being taken apart.
+// arrangement is the state of arrange.
 type arrangement struct {
 	app                     *cli.App
 	command, options, names []string
-	flags                   []cli.Flag     // of the command that is named so far
-	commands                []*cli.Command // that the next word may name
+	flags                   []cli.Flag     // options of the command so far
+	commands                []*cli.Command // the next word may be one of these
 	incomplete              bool           // the last option lacks its value
 }
 
-// take takes the first argument, with its value if it is an option that has one, and returns the
-// others.
+// take takes the first argument, and its value if it is an option with one. It returns the
+// arguments behind them.
 func (l *arrangement) take(args []string) []string {
 	arg, others := args[0], args[1:]
 	switch {
@@ -59,21 +59,22 @@ func (l *arrangement) take(args []string) []string {
 	return others
 }
 
-// word takes a word, which names a command, or else an account.
+// word takes a word, which names a command or an account.
 func (l *arrangement) word(word string) {
 	at := slices.IndexFunc(l.commands, func(c *cli.Command) bool { return c.HasName(word) })
 	if at < 0 {
-		l.names, l.commands = append(l.names, word), nil // what follows are names too
+		l.names, l.commands = append(l.names, word), nil // the words behind it are names too
 		return
 	}
 	l.command = append(l.command, word)
 	l.flags, l.commands = l.commands[at].Flags, l.commands[at].Subcommands
 }
 
-// option returns an option by its long name, because the cli package refuses `-v --verbose`, and
-// reports whether its value is the next argument. An option of another command has its value with
-// it as well: the flag package then refuses the option, and its value is no name. So has one that
-// stands before its command.
+// option returns an option by its long name, because the cli package refuses `-v --verbose`. It
+// reports whether the value of the option is the next argument.
+//
+// The option may belong to another command, or stand before its command. The flag package then
+// refuses it. Its value still counts as its value, so that it is not taken for a name.
 func (l *arrangement) option(arg string) (option string, takesValue bool) {
 	name, value, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
 	flag := flagNamed(name, l.flags)
@@ -99,7 +100,7 @@ func flagNamed(name string, flags []cli.Flag) cli.Flag {
 	return flags[at]
 }
 
-// allFlags returns the options of the commands and of those below them.
+// allFlags returns the options of the commands and of their subcommands.
 func allFlags(commands []*cli.Command) []cli.Flag {
 	var flags []cli.Flag
 	for _, c := range commands {
@@ -109,7 +110,7 @@ func allFlags(commands []*cli.Command) []cli.Flag {
 	return flags
 }
 
-// isVerbose reports whether arg is -vv, -vvv or more, which the flag package takes for names.
+// isVerbose reports whether arg is -vv, -vvv or more. The flag package takes these for names.
 func isVerbose(arg string) bool {
 	return len(arg) > 2 && strings.Trim(arg[1:], "v") == ""
 }

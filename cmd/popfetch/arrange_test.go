@@ -9,7 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// appWithReport has, besides popfetch's commands, two with an option of their own that takes a
+// appWithReport returns popfetch's app with two more commands. Each has an option that takes a
 // value.
 func appWithReport() *cli.App {
 	app := newApp(newTerminal())
@@ -71,8 +71,8 @@ func TestArrange(t *testing.T) {
 	}
 }
 
-// Neither an option nor its value becomes the name of an account, whether the library understands
-// the arguments or not.
+// No option and no value of an option becomes the name of an account, even if the cli package does
+// not understand the arguments.
 func TestArrange_names(t *testing.T) {
 	parts := []string{
 		"name", "-vv", "--once", "--once=maybe", "--frob", "--jobs value", "-c value", "-o value", "--format value",

@@ -16,8 +16,8 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// fetchAccounts makes values for the engine of all chosen accounts. Nothing is contacted yet; every
-// fault here is one of the configuration.
+// fetchAccounts makes the engine's values for all chosen accounts. It contacts no server, so every
+// error is one of the configuration.
 func (p *program) fetchAccounts(ctx context.Context, s *setting) ([]fetch.Account, error) {
 	accounts := make([]fetch.Account, 0, len(s.accounts))
 	var mistakes config.Errors
@@ -96,14 +96,14 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 		account.Target = &deliver.MDA{Command: a.MDA, Timeout: a.MDATimeout, Deliveries: a.MaxDeliveries}
 		place = "mda " + a.MDA
 	}
-	if s.oneShot { // its state belongs to server, user and target together
+	if s.oneShot { // the state depends on server, user and target together
 		account.State = fmt.Sprintf("%s at %s to %s", a.User, a.Server, place)
 	}
 	return account, nil
 }
 
-// credentials returns what an account logs in with. A password that no source is configured for is
-// asked for now.
+// credentials returns the credentials of an account. If no source is configured for the password,
+// it asks for it now.
 func (p *program) credentials(ctx context.Context, s *setting, a *config.Account) (*login.Credentials, error) {
 	c := &login.Credentials{User: a.User, Password: a.Password.Resolve, External: a.TLSCert != ""}
 	for _, name := range a.Auth {
@@ -117,9 +117,9 @@ func (p *program) credentials(ctx context.Context, s *setting, a *config.Account
 	return c, err
 }
 
-// shared returns, by the name of each account in use, the other accounts in use that have the same
-// maildrop. There may be thousands of accounts, and all of them may be of one maildrop: the lists
-// of a maildrop are parts of one array.
+// shared returns, for each account in use, the other accounts in use with the same maildrop.
+// Thousands of accounts may share one maildrop. So the lists of one maildrop are parts of one
+// array.
 func (s *setting) shared() map[string][]string {
 	type maildrop struct{ server, user string }
 	chosen := make(map[string]bool, len(s.accounts))
@@ -135,7 +135,7 @@ func (s *setting) shared() map[string][]string {
 	}
 	shared := make(map[string][]string)
 	for _, names := range sharers {
-		twice := append(names, names...) // the others of a name are what lies between it and itself
+		twice := append(names, names...) // the others of a name are between its two occurrences
 		for i, name := range names {
 			shared[name] = twice[i+1 : i+len(names) : i+len(names)]
 		}
@@ -143,9 +143,9 @@ func (s *setting) shared() map[string][]string {
 	return shared
 }
 
-// readFiles reads the files that the account names, so that a fault of theirs is told, as a
-// *config.Error, before anything is contacted. A password is read again at each log-in: it may
-// change while popfetch polls.
+// readFiles reads the files that the account names. An error is a *config.Error, which is reported
+// before a server is contacted. A password is read again at each log-in, because it may change
+// while popfetch polls.
 func readFiles(ctx context.Context, s *setting, a *config.Account, trusted authorities) (*tls.Config, error) {
 	c, field, err := tlsConfig(a, trusted)
 	if err == nil && (a.Password.File != "" || a.Password.Credential != "") {
@@ -155,7 +155,7 @@ func readFiles(ctx context.Context, s *setting, a *config.Account, trusted autho
 		}
 		_, err = a.Password.Resolve(ctx)
 		if secret := (*config.SecretError)(nil); errors.As(err, &secret) {
-			err = secret.Err // the mistake names the key
+			err = secret.Err // the mistake names the key already
 		}
 	}
 	if err != nil {
@@ -164,7 +164,7 @@ func readFiles(ctx context.Context, s *setting, a *config.Account, trusted autho
 	return c, nil
 }
 
-// maxDialTimeout is the longest wait for one address, so that a second one gets its turn.
+// maxDialTimeout bounds the wait for one address, so that there is time for a second one.
 const maxDialTimeout = 30 * time.Second
 
 var tlsModes = map[string]pop3.TLSMode{"implicit": pop3.TLSImplicit, "starttls": pop3.TLSStart, "none": pop3.TLSNone}

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// BenchmarkVersion shows how long the program takes to do nothing, which scripts and prompts pay for: 10 ms are too many.
+// BenchmarkVersion measures how long the program takes to do nothing. Scripts and prompts wait for
+// it: 10 ms would be too long.
 func BenchmarkVersion(b *testing.B) {
 	program := buildProgram(b)
 	for b.Loop() {

@@ -18,11 +18,12 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// errPin says that a server showed neither certificate nor key that the account pins.
+// errPin means that the account pins neither the server's certificate nor its key.
 var errPin = errors.New("it is not the pinned one")
 
-// tlsConfig says whom to trust: the system's authorities and those of tls_ca, or else only what is
-// pinned. An error is the fault of what the field of a says whose address is returned, too.
+// tlsConfig returns whom to trust: the pinned certificates if there are any, or else the system's
+// authorities and those of tls_ca. With an error, it also returns the address of the field of a
+// that is wrong.
 func tlsConfig(a *config.Account, trusted authorities) (_ *tls.Config, field any, err error) {
 	host, _, err := net.SplitHostPort(a.Server)
 	if err != nil {
@@ -48,14 +49,14 @@ func tlsConfig(a *config.Account, trusted authorities) (_ *tls.Config, field any
 		c.Certificates = []tls.Certificate{pair}
 	}
 	if len(a.TLSFingerprint) > 0 {
-		c.InsecureSkipVerify = true // the pin is checked instead, below, on each handshake
+		c.InsecureSkipVerify = true // checkPin checks the pin instead, on each handshake
 		c.VerifyConnection = func(state tls.ConnectionState) error { return checkPin(state, a.TLSFingerprint) }
 	}
 	return c, nil, nil
 }
 
-// authorities are the system's authorities together with those of a file, by its path. Thousands of
-// accounts may name one file.
+// authorities are the system's authorities together with those of a file, by the file's path.
+// Thousands of accounts may name one file.
 type authorities map[string]*x509.CertPool
 
 // with returns the system's authorities and those in the file.
@@ -80,22 +81,22 @@ func (known authorities) with(file string) (*x509.CertPool, error) {
 
 // checkPin compares the server's certificate, and its public key, with the pins.
 func checkPin(state tls.ConnectionState, pins []string) error {
-	certificate, key := fingerprints(state.PeerCertificates[0]) // a server without certificate does not get this far
+	certificate, key := fingerprints(state.PeerCertificates[0]) // the handshake fails earlier if the server has no certificate
 	if slices.Contains(pins, certificate) || slices.Contains(pins, key) {
 		return nil
 	}
 	return &tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: errPin}
 }
 
-// fingerprints are the SHA-256 of a certificate and of its public key, as tls_fingerprint takes
-// them.
+// fingerprints returns the SHA-256 of a certificate and of its public key, as tls_fingerprint
+// accepts them.
 func fingerprints(c *x509.Certificate) (certificate, key string) {
 	whole, public := sha256.Sum256(c.Raw), sha256.Sum256(c.RawSubjectPublicKeyInfo)
 	return hex.EncodeToString(whole[:]), hex.EncodeToString(public[:])
 }
 
-// mend tells, behind the text of an error, what to do about a fault of TLS. The protocol's layer
-// cannot: it does not know the configuration.
+// mend returns advice about a fault of TLS, to be added to the text of its error. The protocol's
+// layer does not know the configuration, so it cannot give advice.
 func (s *setting) mend(err error) string {
 	var plain tls.RecordHeaderError
 	var refused *tls.CertificateVerificationError
@@ -112,16 +113,16 @@ func (s *setting) mend(err error) string {
 	return ""
 }
 
-// isVersionAlert tells whether the server has refused the versions of TLS that it was offered.
-// crypto/tls does not export the type of the alerts that it gets, but their texts.
+// isVersionAlert reports whether the server refused the versions of TLS that it was offered.
+// crypto/tls does not export the type of the alerts that it gets, only their texts.
 func isVersionAlert(err error) bool {
 	const protocolVersion = tls.AlertError(70) // RFC 8446 section 6
 	var op *net.OpError
 	return errors.As(err, &op) && op.Err.Error() == protocolVersion.Error()
 }
 
-// explainCertificate tells, in lines of their own, what certificate was found, what was wanted, and
-// how to pin what was found.
+// explainCertificate returns lines about a refused certificate: which one was found, which one was
+// wanted, and how to pin the one that was found.
 func explainCertificate(refused *tls.CertificateVerificationError, a config.Account, now time.Time) string {
 	leaf := refused.UnverifiedCertificates[0]
 	certificate, key := fingerprints(leaf)
@@ -130,7 +131,7 @@ func explainCertificate(refused *tls.CertificateVerificationError, a config.Acco
 			leaf.NotBefore.UTC().Format(time.DateTime), leaf.NotAfter.UTC().Format(time.DateTime), remark(refused, now)),
 		fmt.Sprintf("its SHA-256 is %s, that of its key %s", certificate, key),
 		"wanted " + wanted(a),
-		fmt.Sprintf("if it is the right server beyond doubt, pin its key, which outlives a renewal: tls_fingerprint = %q (--tls-fingerprint %s)", key, key),
+		fmt.Sprintf("if you are sure that this is the right server, pin its key, which outlives a renewal: tls_fingerprint = %q (--tls-fingerprint %s)", key, key),
 	}
 	if a.TLSCA == "" && len(a.TLSFingerprint) == 0 {
 		lines[3] += ", or name its authority in tls_ca (--tls-ca)"
@@ -141,7 +142,7 @@ func explainCertificate(refused *tls.CertificateVerificationError, a config.Acco
 	return strings.Join(lines, "")
 }
 
-// namesOf are the names that a certificate is made out to.
+// namesOf returns the names that a certificate is valid for.
 func namesOf(c *x509.Certificate) string {
 	names := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {
@@ -162,7 +163,7 @@ func issuerOf(c *x509.Certificate) string {
 
 func selfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawIssuer, c.RawSubject) }
 
-// remark says what strikes the eye about the certificates that were found.
+// remark returns the probable reason why the certificates were refused.
 func remark(refused *tls.CertificateVerificationError, now time.Time) string {
 	leaf := refused.UnverifiedCertificates[0]
 	var unknown x509.UnknownAuthorityError
@@ -177,7 +178,7 @@ func remark(refused *tls.CertificateVerificationError, now time.Time) string {
 	return ""
 }
 
-// wanted says what the account asks of a certificate.
+// wanted describes the certificate that the account accepts.
 func wanted(a config.Account) string {
 	if len(a.TLSFingerprint) > 0 {
 		return "one of tls_fingerprint: " + strings.Join(a.TLSFingerprint, ", ")

@@ -13,7 +13,8 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// fetched is one run of popfetch without a configuration file, from server into a Maildir of its own.
+// fetched is one run of popfetch without a configuration file, from a server into a Maildir of its
+// own.
 type fetched struct {
 	status    int
 	out, said string
@@ -30,8 +31,9 @@ func fetchFrom(t *testing.T, server string, args ...string) fetched {
 	return fetched{status, out.String(), said.String()}
 }
 
-// A certificate that is refused is told in full: what was found, what was wanted, and the line that pins it, which then
-// does (security list: certificates; peers.md E51 and E52). Nothing of the credentials was sent.
+// If a certificate is refused, a person is told which one was found, which one was wanted, and the
+// line that pins it. With this line the next run succeeds. No credentials are sent to a server with
+// a refused certificate (security list: certificates; peers.md E51 and E52).
 func TestCertificate_refused(t *testing.T) {
 	t.Parallel()
 	const (
@@ -95,7 +97,7 @@ func TestCertificate_refused(t *testing.T) {
 	}
 }
 
-// told is the error of the last event.
+// told returns the error of the last event.
 func told(t *testing.T, out string) string {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(out), "\n")
@@ -106,7 +108,7 @@ func told(t *testing.T, out string) string {
 	return event.Error
 }
 
-// A pin that does not fit is told with both fingerprints; the certificate may be valid otherwise.
+// If a pin does not match, both fingerprints are shown. The certificate may be valid otherwise.
 func TestCertificate_notThePinned(t *testing.T) {
 	t.Parallel()
 	server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf"})
@@ -122,7 +124,7 @@ func TestCertificate_notThePinned(t *testing.T) {
 	}
 }
 
-// Without tls_ca the system's authorities are wanted, and tls_ca is one of the mends.
+// Without tls_ca the system's authorities are wanted. The text proposes tls_ca.
 func TestCertificate_systemAuthorities(t *testing.T) {
 	t.Parallel()
 	server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf"})
@@ -134,7 +136,8 @@ func TestCertificate_systemAuthorities(t *testing.T) {
 	}
 }
 
-// TLS 1.0 and 1.1 are refused, by whichever side, and it is told what is wanted.
+// TLS 1.0 and 1.1 are refused, by the client or by the server. The text says which versions are
+// wanted.
 func TestCertificate_oldTLS(t *testing.T) {
 	t.Parallel()
 	t.Run("the server has no other", func(t *testing.T) {
@@ -162,7 +165,8 @@ func TestCertificate_oldTLS(t *testing.T) {
 	})
 }
 
-// What a certificate says is a server's text: names beyond number, control characters and lines in them do no harm.
+// The texts in a certificate come from the server. Huge numbers of names, control characters and
+// line ends in them do no harm.
 func TestCertificate_hostileText(t *testing.T) {
 	leaf := &x509.Certificate{}
 	leaf.Subject.CommonName = strings.Repeat("\x1b[2J\npopfetch: work: all is well", 100)

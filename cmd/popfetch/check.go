@@ -45,7 +45,7 @@ func (p *program) showCheck(survey *fetch.Survey) error {
 		survey.Account, survey.Greeting, protection, tellCapabilities(survey.Capabilities), len(survey.Listing), octets, fresh)
 }
 
-// escaped are capabilities with each word fit for people and logs.
+// escaped returns capabilities with each word fit for people and logs.
 func escaped(capabilities pop3.Capabilities) map[string][]string {
 	shown := make(map[string][]string, len(capabilities))
 	for name, params := range capabilities {
@@ -58,10 +58,10 @@ func escaped(capabilities pop3.Capabilities) map[string][]string {
 	return shown
 }
 
-// toldCapabilities is how many capabilities a person is told; no honest server has as many.
+// toldCapabilities is how many capabilities a person is shown. No honest server has so many.
 const toldCapabilities = 64
 
-// tellCapabilities shows each capability with its parameters, in one line.
+// tellCapabilities returns one line with each capability and its parameters.
 func tellCapabilities(capabilities pop3.Capabilities) string {
 	var told []string
 	for _, name := range slices.Sorted(maps.Keys(capabilities)) {

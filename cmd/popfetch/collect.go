@@ -6,18 +6,19 @@ import (
 	"runtime/metrics"
 )
 
-// A run makes little garbage and holds little, so that by default the collector would work after
-// each few megabytes; it may wait longer, until the program comes near the memory that it is to
-// live in.
+// A run makes little garbage and holds little memory. By default the garbage collector would run
+// after every few megabytes. It may run less often, until the program comes near the memory that it
+// is meant to live in.
 const (
 	collectPercent = 800
 	memoryLimit    = 44 << 20 // octets
-	spareMemory    = 12 << 20 // octets besides what lives, where that comes near the limit; the runtime itself takes some 5 MiB of it
+	spareMemory    = 12 << 20 // octets besides live memory, near the limit; the runtime itself takes some 5 MiB of them
 )
 
-// collectSeldom arranges that. A listing of a million messages takes more than the limit by itself,
-// and then the collector would work without end and find nothing: so after each time that it has
-// worked, the limit becomes what lives and some more, if that is more.
+// collectSeldom makes the garbage collector run seldom, up to a limit of memory. A listing of a
+// million messages needs more than memoryLimit. Then the collector would run all the time and find
+// nothing. So after each collection the limit becomes the live memory and some more, if that is
+// larger.
 func collectSeldom() {
 	debug.SetGCPercent(collectPercent)
 	debug.SetMemoryLimit(memoryLimit)
@@ -30,10 +31,10 @@ func collectSeldom() {
 
 func limitFor(live uint64) int64 { return max(memoryLimit, int64(live)+spareMemory) } //nolint:gosec // no memory is that large
 
-// afterEachCollection calls do, in a goroutine of its own, when the collector has worked: it takes
-// away what nothing refers to.
+// afterEachCollection calls do after each garbage collection, in a goroutine of its own. The
+// collection frees an object that nothing refers to, and its cleanup calls do.
 func afterEachCollection(do func()) {
-	unused := new([64]byte) // too large to share its memory with anything that lives
+	unused := new([64]byte) // too large to share a block of memory with a live object
 	runtime.AddCleanup(unused, func(struct{}) {
 		do()
 		afterEachCollection(do)

@@ -9,7 +9,7 @@ import (
 )
 
 // config prints the configuration in force, or only reports whether it is valid. Without names it
-// shows every account, also those that are not enabled.
+// shows every account, also disabled ones.
 func (p *program) config(ctx context.Context) error {
 	choose := p.load
 	if len(p.words) == 0 {
@@ -34,7 +34,7 @@ func (p *program) config(ctx context.Context) error {
 	return p.term.printf("%s", text.String())
 }
 
-// checkFiles reports what is wrong with the files that the accounts name.
+// checkFiles returns the mistakes about files that the accounts name.
 func (s *setting) checkFiles(ctx context.Context) error {
 	var mistakes config.Errors
 	trusted := make(authorities)

@@ -10,10 +10,10 @@ import (
 	"github.com/popfetch/popfetch/internal/config"
 )
 
-// crashing is a command of these tests: a program one of whose goroutines panics.
+// crashing is a command of these tests: a program with a goroutine that panics.
 func crashing() {
 	p := &program{term: newTerminal(), options: options{view: view{verbosity: strings.Count(strings.Join(os.Args[1:], ""), "v")}}}
-	p.term.mu.Lock() // as somebody has who prints
+	p.term.mu.Lock() // some goroutine may be printing
 	go func() {
 		defer p.guard()
 		panic("index out of \x1b[2J\nrange")
@@ -21,10 +21,10 @@ func crashing() {
 	select {}
 }
 
-// A panic is one line and 70, never a stack trace, unless somebody asks for it (behaviour 27).
+// A panic gives one line and status 70, and a stack trace only with -vv (behaviour 27).
 func TestCrash(t *testing.T) {
 	t.Parallel()
-	const want = "popfetch: a fault in popfetch itself: index out of \\x1b[2J range; please report it, with what -vv shows\n"
+	const want = "popfetch: a fault in popfetch itself: index out of \\x1b[2J range; please report it, with the output of -vv\n"
 	for _, test := range []struct {
 		option string
 		stack  bool
@@ -42,7 +42,7 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// The engine's goroutines are told of to the same handler.
+// The same handler reports panics of the engine's goroutines.
 func TestCrash_engine(t *testing.T) {
 	t.Parallel()
 	s := &setting{Config: &config.Config{}}

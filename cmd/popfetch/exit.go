@@ -14,7 +14,7 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// The exit statuses, after sysexits.h.
+// These are the exit statuses. They follow sysexits.h.
 const (
 	exitOK          = 0
 	exitEmpty       = 1  // --fail-empty
@@ -31,24 +31,23 @@ const (
 	exitConfig      = 78 // the configuration is wrong
 )
 
-// urgency orders the statuses of several accounts: the fault that a person must act on first comes
+// urgency orders the statuses of several accounts. The one that a person must act on first comes
 // first.
 var urgency = []int{exitConfig, exitNoPerm, exitCantCreate, exitIO, exitSoftware, exitProtocol, exitUnavailable, exitNoHost, exitQuarantined, exitTempFail}
 
-// errEmpty makes --fail-empty's status; it has no text.
+// errEmpty gives the status of --fail-empty. Its text is not printed.
 var errEmpty = errors.New("nothing was new")
 
-// errEnded is the outcome of a resident popfetch that a signal has ended, which is how it ends; it
-// has no text.
+// errEnded means that a signal has ended a resident popfetch, which is its normal end. Its text is
+// not printed.
 var errEnded = errors.New("ended by a signal")
 
-// runError is the outcome of accounts of which not all went well. Each fault was printed when it
-// happened.
+// runError means that not all accounts went well. Each fault was printed when it happened.
 type runError struct{ statuses []int }
 
 func (e *runError) Error() string { return "not everything went well" }
 
-// withStatus adds a fault that was told to an outcome.
+// withStatus adds the status of a fault that was printed to an outcome.
 func withStatus(outcome error, status int) error {
 	var runs *runError
 	if errors.As(outcome, &runs) {
@@ -57,12 +56,12 @@ func withStatus(outcome error, status int) error {
 	return errors.Join(outcome, &runError{[]int{status}})
 }
 
-// status is that of the most urgent fault.
+// status returns the status of the most urgent fault.
 func (e *runError) status() int {
 	return slices.MinFunc(e.statuses, func(a, b int) int { return slices.Index(urgency, a) - slices.Index(urgency, b) })
 }
 
-// exitStatus is the one place where an error becomes an exit status.
+// exitStatus returns the exit status for an error. No other place decides it.
 func exitStatus(err error) int {
 	var caught signalError
 	var usage usageError
@@ -84,7 +83,7 @@ func exitStatus(err error) int {
 	return faultStatus(err)
 }
 
-// resultStatuses are the statuses of what went wrong with one account.
+// resultStatuses returns the statuses of all faults of one account.
 func resultStatuses(r fetch.Result) []int {
 	var statuses []int
 	if r.Err != nil {
@@ -102,7 +101,7 @@ func resultStatuses(r fetch.Result) []int {
 	return statuses
 }
 
-// faultStatus is the status of one fault.
+// faultStatus returns the status of one fault.
 func faultStatus(err error) int {
 	var (
 		failed   *login.Error
@@ -123,7 +122,7 @@ func faultStatus(err error) int {
 		return exitCantCreate
 	case errors.Is(err, pop3.ErrInsecure), errors.Is(err, pop3.ErrHandshake), isRejection(err):
 		return exitNoPerm
-	case errors.As(err, &protocol), errors.Is(err, fetch.ErrNewUIDs): // unique-ids persist across sessions (RFC 1939 section 7)
+	case errors.As(err, &protocol), errors.Is(err, fetch.ErrNewUIDs): // unique-ids must persist across sessions (RFC 1939 section 7)
 		return exitProtocol
 	case errors.Is(err, pop3.ErrState), errors.Is(err, pop3.ErrArgument):
 		return exitSoftware
@@ -150,7 +149,7 @@ func loginStatus(failed *login.Error) int {
 	}
 }
 
-// replyStatus is the status of a refusal that ended a run outside of the log-in.
+// replyStatus returns the status of a refusal that ended a run, but not the log-in.
 func replyStatus(err error, reply *pop3.ReplyError) int {
 	var run *fetch.Error
 	lacks := errors.As(err, &run) && run.Phase == fetch.PhaseList
@@ -165,7 +164,8 @@ func replyStatus(err error, reply *pop3.ReplyError) int {
 	return exitTempFail
 }
 
-// phaseStatus is the status of a fault that its type does not tell: what it ended is what broke.
+// phaseStatus returns the status of a fault by the phase that it ended. It is used if the type of
+// the error does not decide.
 func phaseStatus(run *fetch.Error) int {
 	switch run.Phase {
 	case fetch.PhaseLock, fetch.PhaseState, fetch.PhaseTarget, fetch.PhaseDeliver, fetch.PhaseRecord:
@@ -174,18 +174,18 @@ func phaseStatus(run *fetch.Error) int {
 		}
 		return exitIO
 	}
-	return exitTempFail // the connection: refused, timed out, broke off
+	return exitTempFail // the connection was refused, timed out or broke
 }
 
-// isAlert reports whether one side has ended TLS by an alert, as a server does that wants another
-// certificate of ours. The type of such an error is crypto/tls's own.
+// isAlert reports whether one side has ended TLS by an alert. A server may do so because it wants
+// another client certificate. The type of such an error is crypto/tls's own.
 func isAlert(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error")
 }
 
-// isRejection reports whether the server has turned TLS down after the handshake, as it does that
-// wants another certificate of ours. Later an alert means that the connection broke.
+// isRejection reports whether the server has refused TLS after the handshake. It may do so because
+// it wants another client certificate. A later alert means that the connection broke.
 func isRejection(err error) bool {
 	var op *net.OpError
 	var run *fetch.Error

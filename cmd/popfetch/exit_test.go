@@ -96,7 +96,7 @@ func TestExitStatus(t *testing.T) {
 	}
 }
 
-// TestUrgency holds the order that the operator's manual promises.
+// TestUrgency checks the order that popfetch(1) promises.
 func TestUrgency(t *testing.T) {
 	order := []int{78, 77, 73, 74, 70, 76, 69, 68, 75}
 	for i, first := range order {
@@ -125,7 +125,7 @@ func TestMend(t *testing.T) {
 		want string
 	}{
 		{fmt.Errorf("TLS handshake: %w", tls.RecordHeaderError{Msg: "no TLS"}), "--tls starttls"},
-		{fmt.Errorf("TLS handshake: %w", alert(t)), ""}, // it is our certificate that is refused
+		{fmt.Errorf("TLS handshake: %w", alert(t)), ""}, // the server refuses our certificate
 		{fmt.Errorf("TLS handshake: %w: %w", pop3.ErrHandshake, alert(t)), ""},
 		{fmt.Errorf("TLS handshake: %w: %w", pop3.ErrHandshake, errors.New("version 302")), "TLS 1.2"},
 		{syscall.ECONNREFUSED, ""},
@@ -136,7 +136,7 @@ func TestMend(t *testing.T) {
 	}
 }
 
-// alert returns what a client gets from a server that wants a certificate and is shown none.
+// alert returns the error of a client without certificate, from a server that wants one.
 func alert(t *testing.T) error {
 	t.Helper()
 	ca := poptest.NewCA(t)
@@ -144,7 +144,7 @@ func alert(t *testing.T) error {
 	there.ClientAuth = tls.RequireAnyClientCert
 	here, other := net.Pipe()
 	server := tls.Server(other, there)
-	go server.Handshake() //nolint:errcheck // that it fails is what is wanted
+	go server.Handshake() //nolint:errcheck // it is meant to fail
 	client := tls.Client(here, ca.ClientTLS("localhost"))
 	t.Cleanup(func() { here.Close(); other.Close() })
 	_, err := client.Read(make([]byte, 1))

@@ -11,7 +11,8 @@ import (
 	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
-// fetch runs the accounts: one pass with --once, else each at its interval until a signal.
+// fetch runs the accounts. With --once it makes one pass. Otherwise it runs each account at its
+// interval, until a signal comes.
 func (p *program) fetch(ctx context.Context) error {
 	s, err := p.load()
 	if err != nil {
@@ -37,11 +38,11 @@ func (p *program) fetch(ctx context.Context) error {
 	defer store.Close() //nolint:errcheck // each commit was durable by itself
 	stopped := context.AfterFunc(ctx, func() {
 		if p.term.talks {
-			p.term.errorf("finishing what was asked for; interrupt once more to end at once")
+			p.term.errorf("finishing the messages that were asked for; interrupt again to stop at once")
 		}
 	})
 	defer stopped()
-	var broken error // standard output; mail goes on without it, but the exit status tells
+	var broken error // an error of standard output; mail goes on, but the exit status reports it
 	told := newNotices(p.view.quiet)
 	runner := p.runner(s, store, &reporter{term: p.term, view: p.view, setting: s, notices: told, failed: func(err error) {
 		if broken == nil {
@@ -62,7 +63,7 @@ func (p *program) fetch(ctx context.Context) error {
 	return outcome
 }
 
-// runner makes the engine, whose events r tells.
+// runner makes the engine. It reports its events to r.
 func (p *program) runner(s *setting, store seen.Store, r *reporter) *fetch.Runner {
 	runner := &fetch.Runner{Store: store, Jobs: s.Jobs, Observe: r.observe, Crash: p.crash}
 	if p.jobs != nil {
@@ -71,16 +72,16 @@ func (p *program) runner(s *setting, store seen.Store, r *reporter) *fetch.Runne
 	return runner
 }
 
-// poll fetches until a signal, which is the way to end it.
+// poll fetches until a signal comes, which is its normal end.
 func poll(ctx context.Context, runner *fetch.Runner, accounts []fetch.Account) error {
 	if !slices.ContainsFunc(accounts, func(a fetch.Account) bool { return a.Interval > 0 }) {
-		return usagef("no account has an interval to be polled at; for one pass say --once")
+		return usagef("no account has an interval; for a single pass add --once")
 	}
 	runner.Poll(ctx, accounts, nil)
 	return errEnded
 }
 
-// outcome prints one line an account on a terminal, and makes one error of all results.
+// outcome makes one error of all results. On a terminal it also prints one line for each account.
 func (p *program) outcome(results []fetch.Result) error {
 	var statuses []int
 	fresh := 0
@@ -100,7 +101,7 @@ func (p *program) outcome(results []fetch.Result) error {
 	return nil
 }
 
-// summary tells the outcome of one account in a line.
+// summary returns the outcome of one account in one line.
 func summary(r fetch.Result) string {
 	parts := []string{fmt.Sprintf("%d listed", r.Listed), fmt.Sprintf("%d delivered", r.Delivered)}
 	for _, count := range []struct {

@@ -15,14 +15,15 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// A server's text is made of these: a word far longer than 256 octets, and what would do harm on a terminal.
+// These are the texts of a server: a word far longer than 256 octets, and octets that are harmful
+// on a terminal.
 var (
 	longText    = strings.Repeat("Z", 2000)
 	hostileText = "\x1b[2J\x07\x9b31m\xc2\x9b\u202e\x00 " + longText
 )
 
-// checkForeign fails the test if octets hold a control character, or too much of one text of a server. Unique-ids, which are data
-// and whole in it, are made of other letters.
+// checkForeign fails the test if octets have a control character, or too much of one text of a
+// server. Unique-ids consist of other letters, because data shows them whole.
 func checkForeign(t *testing.T, where string, octets []byte) {
 	t.Helper()
 	for _, run := range regexp.MustCompile("Z+").FindAll(octets, -1) {
@@ -40,8 +41,9 @@ func checkForeign(t *testing.T, where string, octets []byte) {
 	}
 }
 
-// TestForeignText lets a server say too much, with control characters in it, wherever it can: no command prints it as it is
-// (security list: no server text unescaped or longer than 256 octets; behaviour 26).
+// TestForeignText makes a server send long texts with control characters, at every place. No
+// command may print such a text as it is (security list: no server text unescaped or longer than
+// 256 octets; behaviour 26).
 func TestForeignText(t *testing.T) {
 	t.Parallel()
 	hostileID := strings.Repeat("\x1bu", 500) + "\xff"
@@ -49,7 +51,7 @@ func TestForeignText(t *testing.T) {
 	capabilities := "+OK " + hostileText + "\r\nUIDL\r\nUSER\r\nTOP\r\nSASL PLAIN\r\n" + hostileText + "\r\nX " + hostileText + "\r\n.\r\n"
 	for _, test := range []struct {
 		name     string
-		cmd      string // the first words of the command that is answered so; "" for the greeting
+		cmd      string // the first words of the command to answer; "" for the greeting
 		action   poptest.Action
 		maildrop poptest.Message
 		lines    string
@@ -117,8 +119,9 @@ func TestForeignText(t *testing.T) {
 	}
 }
 
-// TestForeignText_MDA gives an MDA a message and a unique-id that are as hostile as can be: its command line is what is
-// configured, the environment is printable and bounded, and the unique-id, which is data, is whole (behaviour 25).
+// TestForeignText_MDA gives an MDA a hostile message and a hostile unique-id. The command line must
+// be as configured. The environment must be printable and bounded. The unique-id is data, so it
+// must be whole (behaviour 25).
 func TestForeignText_MDA(t *testing.T) {
 	t.Parallel()
 	id := "$(touch harm)`touch harm`;touch harm;../../harm" + strings.Repeat("\x1b", 900)
@@ -151,7 +154,8 @@ func TestForeignText_MDA(t *testing.T) {
 	}
 }
 
-// TestUniqueID_noFile has unique-ids that would lead elsewhere as names of files: no file bears any of one.
+// TestUniqueID_noFile has unique-ids that would be harmful as file names. No file may have a part
+// of one in its name.
 func TestUniqueID_noFile(t *testing.T) {
 	t.Parallel()
 	var messages []poptest.Message
@@ -179,8 +183,8 @@ func TestUniqueID_noFile(t *testing.T) {
 	}
 }
 
-// TestModes runs the program without a umask and reads off its system calls how it makes files and folders: for nobody else,
-// from their first moment, in TMPDIR too.
+// TestModes runs the program without a umask. Its system calls must make files and folders that
+// nobody else can read, from their first moment and in TMPDIR too.
 func TestModes(t *testing.T) {
 	t.Parallel()
 	strace, err := exec.LookPath("strace")

@@ -7,7 +7,7 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// foretell prints what a run would do.
+// foretell prints the actions that a run would take.
 func (p *program) foretell(ctx context.Context, s *setting, accounts []fetch.Account) error {
 	return p.lookAt(ctx, s, (*fetch.Runner).Look, accounts, func(survey *fetch.Survey) error {
 		for _, e := range survey.Plan.Retrieve {

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// FuzzUniqueID shows unique-ids to people and takes them back (C0039): what is shown is visible ASCII, and comes back as it was.
+// FuzzUniqueID writes unique-ids for people and reads them back (C0039). The text is visible ASCII,
+// and the result is the same unique-id.
 func FuzzUniqueID(f *testing.F) {
 	for _, id := range []string{"", "a", "%", "%25", "%zz", "a%2", "é", "\x1b[2J", "\xff\x00", "%E9%e9"} {
 		f.Add(id)
@@ -18,7 +19,7 @@ func FuzzUniqueID(f *testing.F) {
 		if back, err := readID(shown); err != nil || back != text {
 			t.Errorf("readID(%q) = %q, %v, want %q", shown, back, err, text)
 		}
-		id, err := readID(text) // as somebody may type it
+		id, err := readID(text) // a person may type this
 		if err != nil {
 			return
 		}

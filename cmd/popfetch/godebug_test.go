@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestDefaults fails if the program has defaults of the Go that go.mod asks for, and not those of its own.
+// TestDefaults fails if the program has the defaults of the Go version in go.mod.
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	info, ok := debug.ReadBuildInfo()

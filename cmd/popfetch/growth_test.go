@@ -18,8 +18,8 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// manyAccounts writes a configuration of n accounts at a server, which have these lines in common,
-// and returns its path.
+// manyAccounts writes a configuration of n accounts at a server, and returns its path. The lines in
+// common are in each account.
 func manyAccounts(t *testing.T, n int, server string, common ...string) string {
 	t.Helper()
 	var text strings.Builder
@@ -39,13 +39,13 @@ func manyAccounts(t *testing.T, n int, server string, common ...string) string {
 	return path
 }
 
-// work is what a start costs.
+// work is the cost of a start.
 type work struct {
 	processor time.Duration
-	octets    uint64 // allocated, in all
+	octets    uint64 // allocated in all
 }
 
-// startWith starts with a configuration, and comes as far as the state, which cannot be opened.
+// startWith starts with a configuration. It ends at the state, which cannot be opened.
 func startWith(t *testing.T, path string) work {
 	t.Helper()
 	runtime.LockOSThread()
@@ -64,7 +64,7 @@ func startWith(t *testing.T, path string) work {
 	return work{after - before, memoryAfter.TotalAlloc - memoryBefore.TotalAlloc}
 }
 
-// processorTime is what the calling thread has had of a processor.
+// processorTime returns the processor time of the calling thread.
 func processorTime(t *testing.T) time.Duration {
 	t.Helper()
 	var now unix.Timespec
@@ -75,7 +75,7 @@ func processorTime(t *testing.T) time.Duration {
 }
 
 // A start with four times as many accounts costs about four times as much, whatever they have in
-// common. The test does not run beside others, because it counts what the process allocates.
+// common. The test counts all allocations of the process, so no other test runs beside it.
 func TestStart_growth(t *testing.T) {
 	authority := filepath.Join(t.TempDir(), "ca.pem")
 	pem, err := os.ReadFile(poptest.NewCA(t).File())
@@ -91,12 +91,12 @@ func TestStart_growth(t *testing.T) {
 		{"one authority", `tls_ca = "` + authority + `"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			const times, most = 4, 8 // what grows with the square takes 16 times as much
+			const times, most = 4, 8 // quadratic work would grow 16 times
 			var before work
 			for _, n := range []int{250, 1000, 4000} {
 				path := manyAccounts(t, n, "127.0.0.1:1", test.common)
 				spent := startWith(t, path)
-				for range 2 { // other programs may have disturbed it
+				for range 2 { // other programs may have disturbed the first try
 					again := startWith(t, path)
 					spent = work{min(spent.processor, again.processor), min(spent.octets, again.octets)}
 				}
@@ -111,8 +111,8 @@ func TestStart_growth(t *testing.T) {
 	}
 }
 
-// TestStart_memory is what 10,000 accounts take until the first connection, of the program as it is
-// built for use.
+// TestStart_memory measures the memory of 10,000 accounts before the first connection, with the
+// program as users build it.
 func TestStart_memory(t *testing.T) {
 	if os.Getenv("POPFETCH_TEST_MEMORY") == "" {
 		t.Skip("POPFETCH_TEST_MEMORY is not set")

@@ -13,23 +13,24 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// hostileCase is a server that misbehaves, and what must come of a run against it. The account deletes what it delivers, so
-// that a wrong DELE would show. The second run has a good server with the same maildrop: nothing may be lost or come twice.
+// hostileCase is a server that misbehaves, and the expected outcome of a run against it. The
+// account deletes what it delivers, so that a wrong DELE shows. A second run meets a good server
+// with the same maildrop. No message may be lost or delivered twice.
 type hostileCase struct {
-	name     string // the clause, statement or rule that it shows, and what the server does
-	source   string // where that comes from: RFC section, public bug, or server
+	name     string // the clause, statement or rule, and the server's misdeed
+	source   string // an RFC section, a public bug or a server
 	misdeeds string // see poptest.Misdeeds
 	status   int
-	numbers  []int // what the first run delivers
+	numbers  []int // the messages that the first run delivers
 
 	messages []poptest.Message
-	altered  map[int]string // by message-number: what the first run delivers instead of the message
+	altered  map[int]string // by message-number: the content that the first run delivers instead of the message
 	setting  []func(*hostileRig)
-	says     []string          // what standard error must tell
-	sent     func(*hostileRig) // looks at what the client sent
-	then     *hostileOutcome   // what both runs come to; nil: status 0 and all messages
+	says     []string          // standard error must contain these
+	sent     func(*hostileRig) // checks the client's commands
+	then     *hostileOutcome   // the outcome of both runs; nil means status 0 and all messages
 	unjudged bool              // the client does not speak POP3 here
-	slow     bool              // only in the torture
+	slow     bool              // only in the torture test
 }
 
 type hostileOutcome struct {
@@ -37,8 +38,8 @@ type hostileOutcome struct {
 	numbers []int
 }
 
-// hostile makes a case. Want is the exit status and the message-numbers that are delivered, as in "76 1 3" or "0 all"; the
-// maildrop holds three messages unless an option says otherwise.
+// hostile makes a case. want has the exit status and the numbers of the delivered messages: "76 1
+// 3" or "0 all". The maildrop has three messages unless an option changes that.
 func hostile(name, source, misdeeds, want string, options ...func(*hostileCase)) *hostileCase {
 	c := &hostileCase{name: name, source: source, misdeeds: misdeeds, altered: make(map[int]string)}
 	withIDs("a", "b", "c")(c)
@@ -72,7 +73,7 @@ func (c *hostileCase) outcome(want string) (o hostileOutcome) {
 	return o
 }
 
-// hostileCases is all of them, by theme.
+// hostileCases returns all cases, by theme.
 func hostileCases() []*hostileCase {
 	return slices.Concat(
 		greetingCases(), capabilityCases(), loginCases(), dropCases(), listCases(), idCases(), messageCases(),
@@ -98,7 +99,7 @@ func TestTortureHostile(t *testing.T) {
 		len(cases), sum.lost, sum.twice, sum.unsafe, sum.wrong)
 }
 
-// TestHostile_sources holds that each case has a name of its own and says where it comes from.
+// TestHostile_sources checks that each case has a unique name and a source.
 func TestHostile_sources(t *testing.T) {
 	cases := hostileCases()
 	known := make(map[string]bool)
@@ -113,7 +114,7 @@ func TestHostile_sources(t *testing.T) {
 	}
 }
 
-// playHostile plays cases, several at once: most of their time they wait.
+// playHostile plays the cases in parallel, because they wait most of the time.
 func playHostile(t *testing.T, cases []*hostileCase) (sum tally) {
 	var mu sync.Mutex
 	next := make(chan *hostileCase)
@@ -140,10 +141,10 @@ func playHostile(t *testing.T, cases []*hostileCase) (sum tally) {
 	return sum
 }
 
-// hostileLabel makes the goroutines of each run known by a label of their own.
+// hostileLabel gives the goroutines of each run a label of their own.
 var hostileLabel atomic.Int64
 
-// play is the two runs of a case.
+// play makes both runs of a case.
 func (c *hostileCase) play(t *testing.T) (found tally) {
 	r := newHostileRig(t, c)
 	r.misbehave()
@@ -181,7 +182,8 @@ func (c *hostileCase) play(t *testing.T) (found tally) {
 	return found
 }
 
-// expected is what new/ holds: what the first run delivers, and what of the second's was not delivered by then.
+// expected returns the messages in new/: those of the first run, and those that only the second run
+// delivers.
 func (c *hostileCase) expected(first, second []int) (mail []string) {
 	for _, n := range first {
 		content, altered := c.altered[n]

@@ -1,6 +1,6 @@
 package main
 
-// greetingCases are servers that begin badly: nothing is sent to them (C0002).
+// greetingCases are servers with a bad greeting. The client must send nothing to them (C0002).
 func greetingCases() []*hostileCase {
 	const greeting = "RFC 1939 section 3"
 	return []*hostileCase{

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// dropCases are odd answers to STAT, which is a hint (C0017).
+// dropCases are odd answers to STAT. They are only a hint (C0017).
 func dropCases() []*hostileCase {
 	const stat = "RFC 1939 section 5"
 	cases := []*hostileCase{
@@ -104,7 +104,7 @@ func listCases() []*hostileCase {
 	}
 }
 
-// idCases are maildrops with unique-ids of every kind; the server is a good one.
+// idCases are maildrops with all kinds of unique-ids, on a good server.
 func idCases() []*hostileCase {
 	const uidl, f25 = "RFC 1939 section 7", "behaviour.md F"
 	var each []string
@@ -153,7 +153,7 @@ func idCases() []*hostileCase {
 	}
 }
 
-// numbered are n unique-ids.
+// numbered returns n unique-ids.
 func numbered(n int) []string {
 	ids := make([]string, n)
 	for i := range ids {

@@ -11,10 +11,10 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// mostMemoryMillions is what the program may have resident while a listing of a million is served.
+// mostMemoryMillions bounds the resident memory while the server lists a million messages.
 const mostMemoryMillions = 160 << 20
 
-// memoryCase is a server that could fill the memory of a client.
+// memoryCase is a server that tries to fill the memory of a client.
 type memoryCase struct {
 	name     string
 	misdeeds string
@@ -22,7 +22,7 @@ type memoryCase struct {
 	limit    int64
 	lines    string // of the configuration
 	listing  func() (list, uidl []byte)
-	marked   bool // all are marked as seen then, and listed again
+	marked   bool // all messages are then marked as seen and listed again
 }
 
 var memoryCases = []memoryCase{
@@ -48,7 +48,7 @@ var memoryCases = []memoryCase{
 	{name: "behaviour 24/more than 64 MiB of unique-ids", status: 76, limit: mostMemoryMillions, listing: func() ([]byte, []byte) { return listingOf(64<<10+1, 1024) }},
 }
 
-// listingOf makes the replies to LIST and UIDL for n messages whose unique-ids have so many octets.
+// listingOf makes the replies to LIST and UIDL for n messages. Each unique-id has the given octets.
 func listingOf(n, octets int) (list, uidl []byte) {
 	var l, u bytes.Buffer
 	l.WriteString("+OK\r\n")
@@ -62,7 +62,8 @@ func listingOf(n, octets int) (list, uidl []byte) {
 	return l.Bytes(), u.Bytes()
 }
 
-// TestTortureMemory looks at the memory of the program as it is built for use, against servers that would fill it.
+// TestTortureMemory measures the memory of the program, as users build it, against servers that try
+// to fill it.
 func TestTortureMemory(t *testing.T) {
 	if os.Getenv("POPFETCH_TEST_TORTURE") == "" {
 		t.Skip("POPFETCH_TEST_TORTURE is not set")
@@ -87,7 +88,7 @@ func TestTortureMemory(t *testing.T) {
 		len(memoryCases), over, most>>20, mostOfMillions>>20)
 }
 
-// play runs the program against the server and returns its highest peak.
+// play runs the program against the server and returns the highest peak of memory.
 func (c *memoryCase) play(t *testing.T, program string) int64 {
 	messages := poptest.Numbered(2, 1000)
 	a := newAccountInto(t, roomyMaildir(t, 1<<28), messages, strings.Split(c.lines, "\n")...)
@@ -106,7 +107,7 @@ func (c *memoryCase) play(t *testing.T, program string) int64 {
 	}
 	a.Configure(func(config *poptest.Config) { config.Hook = hook })
 	if c.listing == nil {
-		if strings.Contains(c.misdeeds, "TOP") { // which is asked for what an earlier run delivered
+		if strings.Contains(c.misdeeds, "TOP") { // TOP is asked only for messages that an earlier run delivered
 			a.measureUntil(t, program, exitTempFail, c.limit, "the run before", "--once")
 		}
 		peak, took := a.measureUntil(t, program, c.status, c.limit, "fetch", "--once")

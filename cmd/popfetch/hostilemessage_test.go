@@ -2,12 +2,13 @@ package main
 
 import "strings"
 
-// messageCases are odd messages, served as RFC 1939 wants it, and odd ways to serve them. Message 2 is the odd one.
+// messageCases are odd messages, served as RFC 1939 says, and odd ways to serve messages. Message 2
+// is the odd one.
 func messageCases() []*hostileCase {
 	const body, b10, b11, b12 = "RFC 1939 section 3", "behaviour.md B", "behaviour.md B", "behaviour.md B"
 	const head = "Subject: odd\r\n\r\n"
 	return []*hostileCase{
-		// What a message may hold.
+		// These are odd contents.
 		hostile("C0023/no header", b10, ``, "0 all", withMail("just text\r\n")),
 		hostile("C0023/header alone", b10, ``, "0 all", withMail("Subject: odd\r\n")),
 		hostile("C0023/header and blank line", b10, ``, "0 all", withMail(head)),
@@ -43,7 +44,7 @@ func messageCases() []*hostileCase {
 		hostile("V0002/end at the border of a buffer", "Buffers of 4, 32 and 64 KiB", ``, "0 all", withMail(head+x(65536-len(head)-2)+"\r\n")),
 		hostile("V0002/dot at the border of a buffer", "Buffers of 4, 32 and 64 KiB", ``, "0 all", withMail(head+x(65536-len(head)-len("+OK 65536 octets\r\n")-2)+"\r\n.\r\nx\r\n")),
 
-		// How it may be served.
+		// These are odd ways to serve them.
 		hostile("C0022/refused", "python/cpython#95252", `RETR 2: -ERR no such message`, "75 1 3", saying("message 2 (unique-id b) is refused", "no such message")),
 		hostile("C0022/all refused", "behaviour.md C", `RETR: -ERR`, "75"),
 		hostile("C0022/refused in many words", "behaviour.md F", "RETR 2: -ERR \x1b"+x(8000), "75 1 3"),
@@ -84,7 +85,7 @@ func messageCases() []*hostileCase {
 	}
 }
 
-// eachOctet is a line that holds each octet but CR and LF.
+// eachOctet returns a line with every octet except CR and LF.
 func eachOctet() string {
 	var b strings.Builder
 	for c := range 256 {

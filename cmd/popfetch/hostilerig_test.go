@@ -31,17 +31,18 @@ import (
 const (
 	hostileUser   = "mrose"
 	hostileSecret = "tanstaaf"
-	// patience is a time limit that no healthy session reaches; a case whose server falls silent has silence instead.
+	// patience is a time limit that no good session reaches. A case with a silent server uses
+	// silence instead.
 	patience = 20 * time.Second
 	silence  = 400 * time.Millisecond
-	// grace is how much later than its limits a run may end.
+	// grace is how long after its limits a run may end.
 	grace = 2 * time.Second
-	// longestLine bounds what one fault may print: 256 octets of a server's text, which escaping may make longer, and
-	// what is said about it.
+	// longestLine bounds the line about one fault: 256 octets of a server's text, which escaping
+	// may lengthen, and the words around it.
 	longestLine = 1200
 )
 
-// hostileRig is the account of one case, with a real store and a real Maildir.
+// hostileRig is the account of one case. Its store and Maildir are real.
 type hostileRig struct {
 	*hostileCase
 	t           *testing.T
@@ -50,17 +51,17 @@ type hostileRig struct {
 	account     fetch.Account
 	credentials *login.Credentials
 	maildir     string
-	mended      func() // what else makes the server a good one; may be nil
+	mended      func() // other repairs of the server; may be nil
 
 	mu     sync.Mutex
-	said   bytes.Buffer    // on standard error
-	traced strings.Builder // as -vv would show it
+	said   bytes.Buffer    // standard error
+	traced strings.Builder // the trace that -vv would print
 	clock  time.Duration   // how far the runner's clock is ahead
 	safe   map[string]bool // contents of files that have records
-	unsafe int             // DELE for what was not durable or not recorded
+	unsafe int             // number of DELE for messages that were not durable or not recorded
 }
 
-// tally counts what went wrong.
+// tally counts failures.
 type tally struct{ lost, twice, unsafe, wrong int }
 
 func (a tally) plus(b tally) tally {
@@ -115,7 +116,7 @@ func (r *hostileRig) trace(sent bool, line string) {
 	}
 }
 
-// misbehave makes the server do what the case says, and looks at each DELE.
+// misbehave makes the server behave as the case says, and checks each DELE.
 func (r *hostileRig) misbehave() {
 	misdeeds := poptest.Misdeeds(r.t, r.misdeeds)
 	r.server.Configure(func(c *poptest.Config) {
@@ -128,7 +129,7 @@ func (r *hostileRig) misbehave() {
 	})
 }
 
-// behave makes the server a good one, a day later.
+// behave makes the server a good one, and the time a day later.
 func (r *hostileRig) behave() {
 	r.server.Configure(func(c *poptest.Config) {
 		c.Hook = func(s *poptest.Session, cmd string) poptest.Action {
@@ -146,7 +147,8 @@ func (r *hostileRig) behave() {
 	r.clock = 25 * time.Hour
 }
 
-// run is one run of the account, which must end in time and leave no goroutine; it returns the exit status.
+// run makes one run of the account and returns the exit status. The run must end in time and leave
+// no goroutine.
 func (r *hostileRig) run() int {
 	r.t.Helper()
 	label := strconv.Itoa(int(hostileLabel.Add(1)))
@@ -173,8 +175,8 @@ func (r *hostileRig) run() int {
 	return exitOK
 }
 
-// starvation tells for how long, since the first call, this process has waited for a processor when it should have run:
-// what the machine is late is not the program's fault.
+// starvation returns how long this process has waited for a processor since the first call. A delay
+// of a busy machine is not the program's fault.
 var starvation = sync.OnceValue(func() func() time.Duration {
 	const tick = 10 * time.Millisecond
 	var late atomic.Int64
@@ -188,12 +190,13 @@ var starvation = sync.OnceValue(func() func() time.Duration {
 	return func() time.Duration { return time.Duration(late.Load()) }
 })
 
-// goroutinesOf returns the stacks of the goroutines with a label, after it has given them a moment to end.
+// goroutinesOf gives the goroutines with a label a moment to end. It returns the stacks of those
+// that remain.
 func goroutinesOf(label string) string {
 	mark := fmt.Sprintf("%q:%q", "hostile", label)
 	for wait := time.Millisecond; ; wait *= 2 {
 		var all bytes.Buffer
-		_ = pprof.Lookup("goroutine").WriteTo(&all, 1) // a buffer takes everything
+		_ = pprof.Lookup("goroutine").WriteTo(&all, 1) // writing to a buffer cannot fail
 		var left []string
 		for stack := range strings.SplitSeq(all.String(), "\n\n") {
 			if strings.Contains(stack, mark) {
@@ -211,13 +214,14 @@ func contentOf(m *poptest.Message) string {
 	octets := m.Content
 	if m.Write != nil {
 		var b bytes.Buffer
-		_ = m.Write(&b) // a buffer takes everything
+		_ = m.Write(&b) // writing to a buffer cannot fail
 		octets = b.Bytes()
 	}
 	return strings.ReplaceAll(string(poptest.Wire(octets)), "\r\n", "\n")
 }
 
-// checkSafe looks, when DELE n is read, whether a record of that very message names a file that holds it.
+// checkSafe is called when DELE n is read. A record of this message must name a file with its
+// content.
 func (r *hostileRig) checkSafe(s *poptest.Session, number string) {
 	n, _ := strconv.Atoi(number)
 	m := s.Message(n)
@@ -244,7 +248,7 @@ func (r *hostileRig) checkSafe(s *poptest.Session, number string) {
 	r.unsafe++
 }
 
-// recorded returns the content of the files that have records.
+// recorded returns the contents of the files that have records.
 func (r *hostileRig) recorded() map[string]bool {
 	contents := make(map[string]bool)
 	for _, record := range r.records() {
@@ -271,7 +275,8 @@ func (r *hostileRig) records() []seen.Record {
 	return records
 }
 
-// mail returns what is in new/, sorted. No file has a name of the server's choice or can be read by others, and tmp/ is clean.
+// mail returns the contents of new/, sorted. It checks that others cannot read the files, that
+// their names are not the server's choice, and that tmp/ is empty.
 func (r *hostileRig) mail() []string {
 	r.t.Helper()
 	var all []string
@@ -301,7 +306,7 @@ func (r *hostileRig) mail() []string {
 	return all
 }
 
-// checkMail compares new/ with the messages that are wanted there, and counts what is lost and what is there twice.
+// checkMail compares new/ with the wanted messages. It counts lost messages and duplicates.
 func (r *hostileRig) checkMail(when string, want []string) (found tally) {
 	r.t.Helper()
 	got := r.mail()
@@ -334,7 +339,8 @@ func clipped(all []string) string {
 	return b.String()
 }
 
-// checkWords looks at all that the runs have said: on standard error, in the trace, and to the server.
+// checkWords checks the output of the runs: standard error, the trace, and the commands to the
+// server.
 func (r *hostileRig) checkWords() {
 	r.t.Helper()
 	said, traced := r.said.String(), r.traced.String()
@@ -359,7 +365,7 @@ func (r *hostileRig) checkWords() {
 	}
 }
 
-// showsSecret reports whether the password, or a base64 that holds it, occurs in the octets.
+// showsSecret reports whether octets contain the password or a base64 form of it.
 func showsSecret(octets string) bool {
 	if strings.Contains(octets, hostileSecret) {
 		return true

@@ -7,14 +7,14 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// brokenCases are sessions that end, or fall silent, at each command of a run, in each way.
+// brokenCases are sessions that break or fall silent, at each command of a run and in each way.
 func brokenCases() (cases []*hostileCase) {
 	for _, at := range []struct{ command, numbers string }{
 		{"CAPA", ""}, {"UTF8", ""}, {"AUTH", ""}, {"STAT", ""}, {"LIST", ""}, {"UIDL", ""}, {"RETR 1", ""}, {"RETR 2", " 1"},
 		{"RETR 3", " 1 2"}, {"DELE 1", " all"}, {"DELE 3", " all"}, {"QUIT", " all"},
 	} {
 		for _, way := range []string{"cut", "reset", "stall"} {
-			for _, when := range []string{"0", "2"} { // without a reply, and within its first line
+			for _, when := range []string{"0", "2"} { // without a reply, or within its first line
 				source := map[string]string{"cut": "conformance.md C0005, getmail6#112", "reset": "behaviour.md C", "stall": "conformance.md C0014, fdm#147"}[way]
 				c := hostile(fmt.Sprintf("behaviour 15/%s at octet %s of %s", way, when, at.command), source,
 					fmt.Sprintf("%s (%s %s)", at.command, way, when), "75"+brokenAt(at.command, way, when, at.numbers))
@@ -22,7 +22,7 @@ func brokenCases() (cases []*hostileCase) {
 				cases = append(cases, c)
 			}
 		}
-		if at.command != "QUIT" { // which is the end anyway
+		if at.command != "QUIT" { // QUIT is the last command anyway
 			cases = append(cases, hostile("behaviour 18/closed behind the reply to "+at.command, "fdm#41, getmail6#257",
 				at.command+" (cut)", closedBehind(at.command)))
 		}
@@ -30,8 +30,9 @@ func brokenCases() (cases []*hostileCase) {
 	return cases
 }
 
-// brokenAt is what is delivered though the session broke at a command, with the messages before it. Without a reply to one of
-// several commands, a further session asks one at a time, for the message that broke the first one last.
+// brokenAt returns the messages that are delivered if the session breaks at a command. The messages
+// before it are always delivered. If several commands have no reply, another session sends one
+// command at a time. It asks last for the message that broke the first session.
 func brokenAt(command, way, when, before string) string {
 	switch {
 	case command == "RETR 1" && when == "0" && way != "stall":
@@ -42,8 +43,9 @@ func brokenAt(command, way, when, before string) string {
 	return before
 }
 
-// closedBehind is what a run comes to whose session ends behind the reply to a command. If several replies were outstanding
-// then, it may be that the server cannot pipeline, and a further session fetches the rest one command at a time.
+// closedBehind returns the outcome of a run whose session ends behind the reply to a command. If
+// more replies were outstanding, the server may be unable to pipeline. Then another session fetches
+// the other messages with one command at a time.
 func closedBehind(command string) string {
 	switch command {
 	case "RETR 1", "RETR 3":
@@ -56,7 +58,8 @@ func closedBehind(command string) string {
 	return "75"
 }
 
-// deletionCases are odd answers to DELE and QUIT. What was delivered stays so, and is not retrieved again.
+// deletionCases are odd answers to DELE and QUIT. Delivered messages stay delivered, and are not
+// retrieved again.
 func deletionCases() []*hostileCase {
 	const dele, quit = "RFC 1939 section 5", "RFC 1939 section 6"
 	return []*hostileCase{
@@ -87,7 +90,7 @@ func deletionCases() []*hostileCase {
 	}
 }
 
-// serverCases are what servers in use do, and what does not fit elsewhere.
+// serverCases are the misdeeds of servers in use, and cases that fit nowhere else.
 func serverCases() []*hostileCase {
 	return []*hostileCase{
 		hostile("behaviour 41/octets of another count than the status line says", "Mailutils", `RETR 2: +OK 7 octets|Message-ID: <2@example.org>|Subject: message 2||about 2|.`, "0 all"),
@@ -104,7 +107,8 @@ func serverCases() []*hostileCase {
 	}
 }
 
-// tornCases are servers that cut a message or mix it with replies, so that what follows cannot be believed (behaviour 38, 39).
+// tornCases are servers that cut a message or mix it with replies. The client must not believe the
+// replies that follow (behaviour 38, 39).
 func tornCases() []*hostileCase {
 	const m1, m2 = "Message-ID: <1@example.org>|Subject: message 1||about 1|", "Message-ID: <2@example.org>|Subject: message 2||about 2|"
 	forged := withMail(".\r\n+OK 60 octets\r\nSubject: forged\r\n\r\nforged\r\n.\r\n+OK\r\n")
@@ -128,7 +132,8 @@ func tornCases() []*hostileCase {
 	}
 }
 
-// securityCases are servers, or somebody between, that want the password in clear or a foreign certificate believed.
+// securityCases are servers or attackers on the way. They want the password in clear text, or offer
+// a wrong certificate.
 func securityCases() []*hostileCase {
 	const stls, tls = "RFC 2595 section 4", "RFC 8314, RFC 9525"
 	return []*hostileCase{

@@ -11,9 +11,10 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// The options of hostile.
+// These are the options of hostile.
 
-// withIDs makes the maildrop hold a message for each unique-id, the same one for copies of an id but for its subject.
+// withIDs puts one message for each unique-id into the maildrop. Copies of an id differ only in the
+// subject.
 func withIDs(ids ...string) func(*hostileCase) {
 	return func(c *hostileCase) {
 		c.messages = nil
@@ -24,35 +25,35 @@ func withIDs(ids ...string) func(*hostileCase) {
 	}
 }
 
-// withMail makes the maildrop hold a, a message of this content, and c.
+// withMail puts three messages into the maildrop: a, one with this content, and c.
 func withMail(content string) func(*hostileCase) {
 	return func(c *hostileCase) { c.messages[1].Content = []byte(content) }
 }
 
-// sized makes LIST tell this of message 2.
+// sized makes LIST return this size for message 2.
 func sized(octets string) func(*hostileCase) {
 	return func(c *hostileCase) { c.messages[1].Listed = octets }
 }
 
-// as says that message n is delivered by the first run with this content.
+// as makes the first run deliver message n with this content.
 func as(n int, content string) func(*hostileCase) {
 	return func(c *hostileCase) { c.altered[n] = content }
 }
 
-// then says what both runs come to, where that is not "0 all".
+// then sets the outcome of both runs, if it is not "0 all".
 func then(want string) func(*hostileCase) {
 	return func(c *hostileCase) { o := c.outcome(want); c.then = &o }
 }
 
-// saying says what standard error must tell.
+// saying sets texts that standard error must contain.
 func saying(texts ...string) func(*hostileCase) {
 	return func(c *hostileCase) { c.says = append(c.says, texts...) }
 }
 
-// slowly leaves the case to the torture.
+// slowly plays the case only in the torture test.
 func slowly(c *hostileCase) { c.slow = true }
 
-// set changes rig and account.
+// set changes the rig and the account.
 func set(change func(*hostileRig)) func(*hostileCase) {
 	return func(c *hostileCase) { c.setting = append(c.setting, change) }
 }
@@ -65,7 +66,7 @@ func until(d time.Duration) func(*hostileCase) {
 	return set(func(r *hostileRig) { r.account.Deadline = d })
 }
 
-// keeping makes the account delete nothing.
+// keeping makes the account delete no message.
 func keeping(c *hostileCase) { set(func(r *hostileRig) { r.account.Delete.Enabled = false })(c) }
 
 // oneAtATime makes the server announce no PIPELINING.
@@ -79,19 +80,19 @@ func without(names ...string) func(*hostileCase) {
 	})...)
 }
 
-// announcing makes the server announce these capabilities.
+// announcing makes the server announce more capabilities.
 func announcing(lines ...string) func(*hostileCase) {
 	return set(func(r *hostileRig) {
 		r.server.Configure(func(c *poptest.Config) { c.Capabilities = lines })
 	})
 }
 
-// by makes the account log in by these mechanisms.
+// by makes the account log in with these mechanisms.
 func by(mechanisms ...login.Mechanism) func(*hostileCase) {
 	return set(func(r *hostileRig) { r.credentials.Mechanisms = mechanisms })
 }
 
-// under makes the account use TLS; the server shows a certificate of the variant.
+// under makes the account use TLS. The server shows a certificate of the variant.
 func under(mode pop3.TLSMode, variant poptest.Variant) func(*hostileCase) {
 	return set(func(r *hostileRig) {
 		r.account.POP3.TLS, r.account.POP3.TLSConfig = mode, r.server.CA().ClientTLS("localhost")
@@ -103,7 +104,7 @@ func under(mode pop3.TLSMode, variant poptest.Variant) func(*hostileCase) {
 	})
 }
 
-// sending says what the client sends in its first session, word for word; secrets are left out.
+// sending sets the exact commands of the client's first session, without secrets.
 func sending(commands ...string) func(*hostileCase) {
 	return func(c *hostileCase) {
 		c.sent = func(r *hostileRig) {
@@ -120,7 +121,7 @@ func sending(commands ...string) func(*hostileCase) {
 	}
 }
 
-// nothing says that the client sends nothing at all.
+// nothing means that the client sends nothing.
 func nothing(c *hostileCase) {
 	c.sent = func(r *hostileRig) {
 		if got := r.server.Received(); len(got) > 0 {
@@ -129,7 +130,7 @@ func nothing(c *hostileCase) {
 	}
 }
 
-// noPassword says that nothing of the password leaves.
+// noPassword means that the client sends no part of the password.
 func noPassword(c *hostileCase) {
 	c.sent = func(r *hostileRig) {
 		if got := r.server.Received(); showsSecret(string(got)) {
@@ -138,10 +139,10 @@ func noPassword(c *hostileCase) {
 	}
 }
 
-// x is n octets.
+// x returns n octets.
 func x(n int) string { return strings.Repeat("x", n) }
 
-// timeUnit is what deadlines are made of.
+// timeUnit is the unit of the deadlines.
 const timeUnit = time.Second
 
 // largest sets the account's max_size.
@@ -149,10 +150,11 @@ func largest(octets int64) func(*hostileCase) {
 	return set(func(r *hostileRig) { r.account.MaxSize = octets })
 }
 
-// notPOP3 says that the client begins a handshake where the server still takes commands.
+// notPOP3 means that the client begins a handshake while the server still expects commands.
 func notPOP3(c *hostileCase) { c.unjudged = true }
 
-// clearText makes the account begin TLS at once where the server speaks in clear; later at the right port.
+// clearText makes the account begin TLS at once, while the server speaks clear text. Later the
+// account uses the right port.
 func clearText(c *hostileCase) {
 	notPOP3(c)
 	set(func(r *hostileRig) {

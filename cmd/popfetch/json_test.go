@@ -14,14 +14,14 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// jsonLog writes down what commands print as JSON, to be compared with a golden file.
+// jsonLog collects the JSON that commands print, to compare it with a golden file.
 type jsonLog struct {
 	*account
 	t    *testing.T
 	text strings.Builder
 }
 
-// shows runs popfetch with --json and writes down its standard output and exit status.
+// shows runs popfetch with --json. It collects standard output and the exit status.
 func (l *jsonLog) shows(args string) {
 	l.t.Helper()
 	c := l.command(l.t, strings.Fields(args+" --json")...)
@@ -32,7 +32,7 @@ func (l *jsonLog) shows(args string) {
 	l.Wait()
 }
 
-// volatile is what differs from run to run: times, file names, and the words of errors.
+// volatile matches the parts that differ from run to run: times, file names, and texts of errors.
 var volatile = []struct {
 	what *regexp.Regexp
 	by   string
@@ -42,8 +42,9 @@ var volatile = []struct {
 	{regexp.MustCompile(`"error":"(?:[^"\\]|\\.)+"`), `"error":TEXT`},
 }
 
-// normalised replaces what is volatile. Events of messages that follow each other are sorted by the
-// messages' numbers: a refusal is told at once, a delivery when its batch is recorded.
+// normalised replaces the volatile parts. It sorts adjacent events of messages by the messages'
+// numbers. Their order may vary: a refusal is reported at once, a delivery when its batch is
+// recorded.
 func normalised(out string) string {
 	lines := strings.SplitAfter(out, "\n")
 	numbers := make(map[string]int) // only of lines that are sorted
@@ -204,8 +205,8 @@ var jsonCases = []jsonCase{
 	}},
 }
 
-// TestJSON holds each field that --json prints, for each kind of outcome. POPFETCH_GOLDEN=write makes
-// it write the golden files.
+// TestJSON compares every field that --json prints, for every kind of outcome. With
+// POPFETCH_GOLDEN=write it writes the golden files.
 func TestJSON(t *testing.T) {
 	t.Parallel()
 	for _, test := range jsonCases {

@@ -6,7 +6,7 @@ import (
 	"github.com/popfetch/popfetch/fetch"
 )
 
-// list prints what is on the server.
+// list prints the messages on the server.
 func (p *program) list(ctx context.Context) error {
 	return p.look(ctx, (*fetch.Runner).Look, p.showListing)
 }

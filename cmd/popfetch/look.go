@@ -8,7 +8,7 @@ import (
 	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
-// look looks at the accounts that are named, and shows what it finds.
+// look looks at the chosen accounts, and calls show with each result.
 func (p *program) look(ctx context.Context, at lookFunc, show func(*fetch.Survey) error) error {
 	s, err := p.load()
 	if err != nil {
@@ -19,7 +19,7 @@ func (p *program) look(ctx context.Context, at lookFunc, show func(*fetch.Survey
 		return err
 	}
 	for i := range accounts {
-		accounts[i].All = false // what is seen is shown as seen
+		accounts[i].All = false // a seen message is shown as seen
 	}
 	return p.lookAt(ctx, s, at, accounts, show)
 }
@@ -27,8 +27,8 @@ func (p *program) look(ctx context.Context, at lookFunc, show func(*fetch.Survey
 // lookFunc is fetch.Runner's Look or Check.
 type lookFunc func(*fetch.Runner, context.Context, *fetch.Account) (*fetch.Survey, error)
 
-// lookAt looks at the accounts, as many at once as a run works at, and shows in their order what it
-// finds; one account's trouble is not another's.
+// lookAt looks at the accounts, as many at once as a run would. It shows the results in the order
+// of the accounts. A fault of one account does not affect the others.
 func (p *program) lookAt(ctx context.Context, s *setting, at lookFunc, accounts []fetch.Account, show func(*fetch.Survey) error) error {
 	store, err := openStore(ctx, s.Config, sqlite.OpenExisting)
 	if err != nil {
@@ -38,7 +38,7 @@ func (p *program) lookAt(ctx context.Context, s *setting, at lookFunc, accounts 
 	return p.lookWith(ctx, s, store, at, accounts, show)
 }
 
-// lookWith is lookAt with a store that is open.
+// lookWith is like lookAt, with an open store.
 func (p *program) lookWith(ctx context.Context, s *setting, store seen.Store, at lookFunc, accounts []fetch.Account, show func(*fetch.Survey) error) error {
 	runner := p.runner(s, store, &reporter{term: p.term, view: p.view, setting: s})
 	type look struct {
@@ -55,7 +55,7 @@ func (p *program) lookWith(ctx context.Context, s *setting, store seen.Store, at
 		}()
 	}
 	var statuses []int
-	var broken error // standard output
+	var broken error // an error of standard output
 	for i := range accounts {
 		found := <-looks[i]
 		switch err := found.err; {

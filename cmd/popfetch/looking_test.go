@@ -13,7 +13,7 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// lookingCommands are the commands that show and change nothing.
+// lookingCommands are the commands that only show something.
 var lookingCommands = []string{
 	"list", "list --json", "check", "check --json", "check work",
 	"--once --dry-run", "--once -n --json", "--once -n --all", "seen list", "seen list --json",
@@ -24,9 +24,9 @@ type lookingAt struct {
 	name    string
 	lines   []string // of the configuration
 	prepare func(t *testing.T, a *account)
-	retr    []string // what is retrieved to be identified, by each command that asks the server
-	allToo  bool     // and also by --all, which needs to know less
-	status  int      // of those commands, but for --all where it is 65
+	retr    []string // messages that each command with a session retrieves to identify them
+	allToo  bool     // also with --all, which needs to know less
+	status  int      // exit status of those commands; with --all 0 in place of 65
 }
 
 var lookedAt = []lookingAt{
@@ -105,8 +105,9 @@ var lookedAt = []lookingAt{
 	}},
 }
 
-// TestLooking shows that what only looks leaves every octet of state and Maildir as it was, deletes
-// nothing, retrieves nothing but what it cannot tell apart otherwise, and ends each session by QUIT.
+// TestLooking checks the commands that only show something. They leave every octet of state and
+// Maildir as it was and delete nothing. They retrieve only messages that they cannot identify
+// otherwise. Each session ends with QUIT.
 func TestLooking(t *testing.T) {
 	t.Parallel()
 	for _, at := range lookedAt {
@@ -137,7 +138,7 @@ func TestLooking(t *testing.T) {
 	}
 }
 
-// statusOf is the exit status that the command must have.
+// statusOf returns the expected exit status of the command.
 func (at *lookingAt) statusOf(command string) int {
 	if strings.HasPrefix(command, "seen ") || strings.HasSuffix(command, "--all") && at.status == exitQuarantined {
 		return 0
@@ -145,7 +146,7 @@ func (at *lookingAt) statusOf(command string) int {
 	return at.status
 }
 
-// checkSessions checks what a command has asked the server.
+// checkSessions checks the commands that the server got.
 func (at *lookingAt) checkSessions(t *testing.T, command string, sessions []*poptest.Session) {
 	t.Helper()
 	if asks := !strings.HasPrefix(command, "seen "); asks != (len(sessions) > 0) {
@@ -175,7 +176,7 @@ func (at *lookingAt) checkSessions(t *testing.T, command string, sessions []*pop
 	}
 }
 
-// state is the account's state folder.
+// state returns the account's state folder.
 func (a *account) state() string { return filepath.Join(a.dir, "state") }
 
 // configure adds lines to the configuration.
@@ -192,7 +193,7 @@ func (a *account) configure(t *testing.T, lines ...string) {
 	}
 }
 
-// answers makes the server do action for each command that is, or begins with, the words.
+// answers makes the server take action for each command that begins with words.
 func (a *account) answers(words string, action poptest.Action) {
 	a.Configure(func(c *poptest.Config) {
 		before := c.Hook
@@ -225,7 +226,7 @@ func removeAll(t *testing.T, dir string) {
 	}
 }
 
-// contents returns the mode and the octets of everything below a folder, nothing if there is no such folder.
+// contents returns the mode and the octets of every file below a folder. A missing folder has none.
 func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
@@ -251,7 +252,7 @@ func contents(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// differences tells how two contents differ.
+// differences returns the differences between two contents.
 func differences(before, after map[string]string) []string {
 	var told []string
 	for path, was := range before {

@@ -1,4 +1,4 @@
-// Command popfetch is the command line.
+// Command popfetch fetches mail from POP3 accounts. This package is its command line.
 package main
 
 import (
@@ -17,7 +17,8 @@ func main() {
 	os.Exit(status)
 }
 
-// run is the whole program but for the process around it. It returns the exit status.
+// run runs the program and returns the exit status. Only what concerns the process itself is in
+// main.
 func run(ctx context.Context, args []string, term *terminal) int {
 	defer (&program{term: term}).guard()
 	app := newApp(term)
@@ -31,7 +32,7 @@ func run(ctx context.Context, args []string, term *terminal) int {
 	return exitStatus(err)
 }
 
-// program is one command at work. Nothing changes it.
+// program is one command with its options. It never changes.
 type program struct {
 	term *terminal
 	options

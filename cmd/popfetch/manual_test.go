@@ -33,7 +33,7 @@ func manual(t *testing.T, from, to string) string {
 	return part
 }
 
-// items returns what the .It lines of a part of the page name.
+// items returns the names in the .It lines of a part of the page.
 func items(part, macro string) []string {
 	var names []string
 	for line := range strings.Lines(part) {
@@ -44,7 +44,7 @@ func items(part, macro string) []string {
 	return names
 }
 
-// compare reports what is only on one side.
+// compare reports names that are only on the page or only in the program.
 func compare(t *testing.T, what string, page, program []string) {
 	t.Helper()
 	for _, name := range page {
@@ -109,7 +109,7 @@ func TestManual_status(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := []string{"130", "143"} // 128 and the signal
+	program := []string{"130", "143"} // 128 plus the signal
 	ast.Inspect(file, func(node ast.Node) bool {
 		if spec, ok := node.(*ast.ValueSpec); ok && strings.HasPrefix(spec.Names[0].Name, "exit") {
 			program = append(program, spec.Values[0].(*ast.BasicLit).Value)
@@ -132,7 +132,8 @@ func TestManual_status(t *testing.T) {
 	}
 }
 
-// TestManual_codes compares the codes of warnings with the page, which tells of the other codes by examples.
+// TestManual_codes compares the codes of warnings with the page. Of other codes the page has only
+// examples.
 func TestManual_codes(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "../../fetch/event.go", nil, 0)
 	if err != nil {
@@ -140,7 +141,7 @@ func TestManual_codes(t *testing.T) {
 	}
 	var program []string
 	ast.Inspect(file, func(node ast.Node) bool {
-		if spec, ok := node.(*ast.ValueSpec); ok && strings.HasPrefix(spec.Names[0].Name, "Code") && spec.Names[0].Name != "CodeHeld" { // that is an error's
+		if spec, ok := node.(*ast.ValueSpec); ok && strings.HasPrefix(spec.Names[0].Name, "Code") && spec.Names[0].Name != "CodeHeld" { // it is the code of an error
 			program = append(program, strings.Trim(spec.Values[0].(*ast.BasicLit).Value, `"`))
 		}
 		return true
@@ -156,7 +157,7 @@ func TestManual_JSON(t *testing.T) {
 	program := []string{
 		string(fetch.Started), string(fetch.Listed), string(fetch.Marked), string(fetch.Recognised), string(fetch.Delivered), string(fetch.Refused), string(fetch.Quarantined),
 		string(fetch.Skipped), string(fetch.Deleted), string(fetch.Warning), string(fetch.Finished), "max_size", "quarantine_after", "initial",
-		"none", // tls
+		"none", // a value of tls
 	}
 	for _, line := range []reflect.Type{reflect.TypeFor[eventLine](), reflect.TypeFor[checked](), reflect.TypeFor[listed](),
 		reflect.TypeFor[foretold](), reflect.TypeFor[record](), reflect.TypeFor[done]()} {

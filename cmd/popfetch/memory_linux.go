@@ -2,8 +2,9 @@ package main
 
 import "golang.org/x/sys/unix"
 
-// keepMemoryPrivate lets no core dump be written, and no other process of the user look into the
-// memory, for passwords are in it. Unlike a limit on the size of dumps it holds for dumps that go
-// to a program, too, and ends where another program begins: an MDA dumps as it would without us.
-// Where the kernel refuses, nothing is lost but this.
+// keepMemoryPrivate forbids core dumps. It also keeps other processes of the user from reading the
+// memory, because passwords are in it.
+//
+// A limit on the size of dumps would not do: it does not stop dumps that go to a program, and an
+// MDA would inherit it. If the kernel refuses, popfetch still works.
 func keepMemoryPrivate() { _ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }

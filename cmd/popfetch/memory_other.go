@@ -4,8 +4,8 @@ package main
 
 import "golang.org/x/sys/unix"
 
-// keepMemoryPrivate lets no core dump be written, for passwords are in memory. An MDA inherits
-// this, but may raise the limit again.
+// keepMemoryPrivate forbids core dumps, because passwords are in memory. An MDA inherits the limit,
+// but may raise it again.
 func keepMemoryPrivate() {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_CORE, &limit) == nil {

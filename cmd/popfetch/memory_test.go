@@ -18,11 +18,11 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// mostMemory is what the program may have resident at its peak, whatever it fetches.
+// mostMemory bounds the resident memory at its peak, for any mail.
 const mostMemory = 64 << 20
 
-// TestMemory fetches one message of 1 GiB, and a maildrop of 200,000 messages, by the program as it is built for use. It takes
-// minutes under the race detector, and so runs only with POPFETCH_TEST_MEMORY=1.
+// TestMemory fetches one message of 1 GiB, and a maildrop of 200,000 messages. It uses the program
+// as users build it. It takes minutes, so it runs only with POPFETCH_TEST_MEMORY=1.
 func TestMemory(t *testing.T) {
 	if os.Getenv("POPFETCH_TEST_MEMORY") == "" {
 		t.Skip("POPFETCH_TEST_MEMORY is not set")
@@ -64,8 +64,8 @@ func TestMemory(t *testing.T) {
 	})
 }
 
-// TestMemory_unknownIDs leaves 200,000 messages out of a first run and recognises them afterwards: on a server without UIDL, and
-// on one that has changed all unique-ids.
+// TestMemory_unknownIDs leaves 200,000 messages out of a first run and recognises them afterwards.
+// One server has no UIDL, and one has changed all unique-ids.
 func TestMemory_unknownIDs(t *testing.T) {
 	if os.Getenv("POPFETCH_TEST_MEMORY") == "" {
 		t.Skip("POPFETCH_TEST_MEMORY is not set")
@@ -94,7 +94,7 @@ func TestMemory_unknownIDs(t *testing.T) {
 	}
 }
 
-// buildProgram builds popfetch as it is built for use, without the race detector.
+// buildProgram builds popfetch as users do, without the race detector.
 func buildProgram(t testing.TB) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "popfetch")
@@ -105,8 +105,8 @@ func buildProgram(t testing.TB) string {
 	return program
 }
 
-// roomyMaildir returns a place for a Maildir with room for so many octets, on a RAM disk where there is one: the test is about
-// memory, not about the disk.
+// roomyMaildir returns a path for a Maildir with room for so many octets. It is on a RAM disk if
+// there is one, because the test is about memory.
 func roomyMaildir(t *testing.T, octets uint64) string {
 	t.Helper()
 	for _, place := range []string{"/dev/shm", t.TempDir()} {
@@ -125,13 +125,14 @@ func roomyMaildir(t *testing.T, octets uint64) string {
 	return ""
 }
 
-// measure runs the program, which must succeed, and looks at its memory until it ends.
+// measure runs the program, which must succeed, and watches its memory until it ends.
 func (a *account) measure(t *testing.T, program string, limit int64, what string, args ...string) {
 	t.Helper()
 	a.measureUntil(t, program, exitOK, limit, what, args...)
 }
 
-// measureUntil is measure where the program must end with a status; it returns the peak and how long that took.
+// measureUntil is like measure for a program that must end with status. It returns the peak of
+// memory and the time.
 func (a *account) measureUntil(t *testing.T, program string, status int, limit int64, what string, args ...string) (peak int64, took time.Duration) {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), program, append([]string{"--config", "config.toml"}, args...)...)
@@ -149,7 +150,8 @@ func (a *account) measureUntil(t *testing.T, program string, status int, limit i
 	for {
 		select {
 		case <-tick.C:
-			// Not the child's ru_maxrss: Linux lets it begin at the peak of the process that started it.
+			// The child's ru_maxrss cannot be used: on Linux it begins with the peak of the parent
+			// process.
 			peak = max(peak, peakMemory(c.Process.Pid))
 			continue
 		case err := <-ended:
@@ -167,7 +169,8 @@ func (a *account) measureUntil(t *testing.T, program string, status int, limit i
 	return peak, took
 }
 
-// peakMemory returns what a process has had resident at most, in octets, or 0 if that cannot be known any more.
+// peakMemory returns the highest resident memory of a process so far, in octets. If that is not
+// known any more, it returns 0.
 func peakMemory(pid int) int64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -181,7 +184,7 @@ func peakMemory(pid int) int64 {
 	return kib << 10
 }
 
-// onlyFile returns the digest of the one message that the Maildir holds.
+// onlyFile returns the digest of the only message in the Maildir.
 func (a *account) onlyFile(t *testing.T) hash.Hash {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(a.maildir, "new", "*"))

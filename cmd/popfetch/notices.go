@@ -12,37 +12,37 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// tellAgain is when a person is told once more of what lasts. cron makes a mail of every line, and
-// may run popfetch every five minutes. It is a little less than a day, so that a daily run tells it
-// each time.
+// tellAgain is the time after which a lasting fault is reported again. cron makes a mail of every
+// line, and may run popfetch every five minutes. tellAgain is a little less than a day, so that a
+// daily run reports the fault each time.
 const tellAgain = 23 * time.Hour
 
-// A line stands for one thing that a person was told: a warning, or the error that ended a run, by
-// its code. It is the same as long as the thing lasts.
+// A line stands for one thing that a person was told. It is the code of a warning, or of the error
+// that ended a run. It stays the same as long as the fault lasts.
 const (
 	warningLine = "warning: "
 	errorLine   = "error: "
 	heldLine    = errorLine + string(fetch.CodeHeld)
 )
 
-// notices decides whether a person was told of something within the last day. It is the
-// fetch.Notices of a command that fetches. All that lasts is told again when a day has passed since
-// the first of it was told.
+// notices decides whether a person was told of a fault within the last day. It is the fetch.Notices
+// of a command that fetches. All lasting faults are reported again when a day has passed since the
+// first of them was reported.
 type notices struct {
-	quiet bool // nobody sees the warnings, so that they do not count as told
+	quiet bool // nobody sees the warnings, so they do not count as reported
 	now   func() time.Time
 
 	mu   sync.Mutex
 	runs map[string]*noticedRun // by account
 }
 
-// noticedRun is what one run of an account has met.
+// noticedRun holds the faults of one run of an account.
 type noticedRun struct {
-	left   map[string]bool // the lines that earlier runs left
+	left   map[string]bool // lines that earlier runs left
 	told   map[string]bool // the same, unless a day has passed
 	met    map[string]bool
 	failed bool
-	absent bool // the run did not get the account's lock, and so has met nothing else
+	absent bool // the run did not get the account's lock, and so met no other fault
 }
 
 func newNotices(quiet bool) *notices {
@@ -52,7 +52,7 @@ func newNotices(quiet bool) *notices {
 // Begin implements fetch.Notices.
 func (n *notices) Begin(account string, told fetch.Told) {
 	run := &noticedRun{left: linesOf(told), met: make(map[string]bool)}
-	if n.now().Sub(told.At).Abs() < tellAgain { // a clock that was wrong must not silence anything for years
+	if n.now().Sub(told.At).Abs() < tellAgain { // a clock that was wrong must not suppress reports for years
 		run.told = run.left
 	}
 	n.mu.Lock()
@@ -68,13 +68,13 @@ func linesOf(told fetch.Told) map[string]bool {
 	return lines
 }
 
-// repeats notes an event of a run, and reports whether a person was told of the same thing by an
-// earlier run.
+// repeats records an event of a run. It reports whether an earlier run has told a person of the
+// same fault.
 func (n *notices) repeats(e fetch.Event) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if e.Kind == fetch.Started {
-		delete(n.runs, e.Account) // until Begin nothing is known of earlier runs
+		delete(n.runs, e.Account) // until Begin, nothing is known of earlier runs
 	}
 	run := n.runs[e.Account]
 	if run == nil {
@@ -91,8 +91,8 @@ func (n *notices) repeats(e fetch.Event) bool {
 	return run.told[line]
 }
 
-// line returns the line of an event, none for what is told in any case. That is what concerns one
-// message, and a fault of the state, which may lose what is kept there.
+// line returns the line of an event. It returns "" if the event must always be reported. That is a
+// fault of one message, or a fault of the state, where the notices are stored.
 func (n *notices) line(e fetch.Event) string {
 	switch {
 	case e.Kind == fetch.Warning && e.Number == 0 && !n.quiet:
@@ -121,7 +121,8 @@ func phaseOf(err error) fetch.Phase {
 	return run.Phase
 }
 
-// End implements fetch.Notices. What has lasted keeps the time at which the first of it was told.
+// End implements fetch.Notices. Lasting faults keep the time at which the first of them was
+// reported.
 func (n *notices) End(account string, before fetch.Told) fetch.Told {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -141,17 +142,17 @@ func (n *notices) End(account string, before fetch.Told) fetch.Told {
 	return fetch.Told{Lines: strings.Join(slices.Sorted(maps.Keys(lines)), "\n"), At: at}
 }
 
-// keeps reports whether what a line stands for lasts after the run.
+// keeps reports whether the fault of a line lasts after the run.
 func (r *noticedRun) keeps(line string) bool {
 	switch {
-	case !r.left[line]: // a run that did not get the lock has left it meanwhile
+	case !r.left[line]: // a run without the lock may have left it meanwhile
 		return true
-	case !r.told[line]: // too long ago
+	case !r.told[line]: // it was reported too long ago
 		return false
 	case r.met[line], r.absent:
 		return true
-	case line == heldLine: // where LOGIN-DELAY is longer than the time between two runs, every second run is held
+	case line == heldLine: // if LOGIN-DELAY is longer than the time between two runs, every second run is held
 		return true
 	}
-	return r.failed && strings.HasPrefix(line, warningLine) // the run has not come to all warnings
+	return r.failed && strings.HasPrefix(line, warningLine) // the run has not reached all warnings
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// An error that lasts is told once a day, until it changes or a run goes well.
+// A lasting error is reported once a day, until it changes or a run succeeds.
 func TestNotices_error(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"))
@@ -33,16 +33,17 @@ func TestNotices_error(t *testing.T) {
 	r.tells("[IN-USE]")
 	r.tells()
 	hook(server, on("AUTH", poptest.Refuse("[SYS/TEMP] again")))
-	r.tells("[SYS/TEMP]") // it has changed
+	r.tells("[SYS/TEMP]") // another error
 	hook(server, nil)
 	r.tells()
 	hook(server, on("AUTH", poptest.Refuse("[SYS/TEMP] again")))
-	r.tells("[SYS/TEMP]") // the run before went well
+	r.tells("[SYS/TEMP]") // the run before succeeded
 	r.later(-48 * time.Hour)
 	r.tells("[SYS/TEMP]") // the clock was wrong
 }
 
-// The refusals of a password are one error until the account is left alone, and one from then on.
+// Refusals of a password are one error until popfetch stops trying. From then on there is another
+// error.
 func TestNotices_breaker(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
@@ -57,8 +58,8 @@ func TestNotices_breaker(t *testing.T) {
 	r.tells()
 }
 
-// Where a server wants more time between two log-ins than there is between two runs, every second
-// run comes too early. That is told once a day too, although the runs between them go well.
+// If a server wants a longer time between two log-ins than there is between two runs, every second
+// run comes too early. This is reported once a day too, although the runs between them succeed.
 func TestNotices_held(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
@@ -73,7 +74,7 @@ func TestNotices_held(t *testing.T) {
 		hook(server, nil)
 		r.tells()
 		hook(server, tooSoon)
-		r.tells("[LOGIN-DELAY]") // the run before went well
+		r.tells("[LOGIN-DELAY]") // the run before succeeded
 		r.tells()
 	}
 	r.later(day)
@@ -84,7 +85,7 @@ func TestNotices_held(t *testing.T) {
 	r.tells("login delay")
 }
 
-// Warnings that come with each run are told once a day as well, whatever the errors between them.
+// Warnings that every run has are also reported once a day, even if there are errors between them.
 func TestNotices_warnings(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"))
@@ -101,27 +102,27 @@ func TestNotices_warnings(t *testing.T) {
 	hook(server, on("LIST", poptest.Refuse("none today either")))
 	r.tells()
 	hook(server, on("AUTH", poptest.Refuse("[SYS/TEMP]")))
-	r.tells("[SYS/TEMP]") // this run did not come to the warnings
+	r.tells("[SYS/TEMP]") // this run did not reach the warnings
 	r.tells()
 	hook(server, on("LIST", poptest.Refuse("no sizes")))
 	r.tells()
 	hook(server, nil)
-	r.tells() // sizes are back
+	r.tells() // LIST works again
 	hook(server, on("LIST", poptest.Refuse("no sizes again")))
 	r.tells("no sizes again")
 	r.later(21*time.Hour + 59*time.Minute)
 	r.tells()
 	r.later(time.Minute)
-	r.tells("after 5 days (EXPIRE)", "no sizes again") // a day, less what a daily run may come early, after the first of them
+	r.tells("after 5 days (EXPIRE)", "no sizes again") // a day after the first of them, less the tolerance for daily runs
 	r.notices.quiet = true
-	r.tells("after 5 days (EXPIRE)", "no sizes again") // to nobody, if this were not a test
+	r.tells("after 5 days (EXPIRE)", "no sizes again") // quiet: nobody would see these in real use
 	r.notices.quiet = false
 	r.tells("after 5 days (EXPIRE)", "no sizes again")
 	r.tells()
 }
 
-// What a person asks for is always told, and so are faults of the state, where what was told is
-// kept.
+// A fault that a person asks about is always reported. So is a fault of the state, where the
+// notices are stored.
 func TestNotices_always(t *testing.T) {
 	t.Parallel()
 	t.Run("look", func(t *testing.T) {
@@ -190,8 +191,8 @@ func TestNotices_always(t *testing.T) {
 	})
 }
 
-// That another run has the account is no fault of the state; a target that is missing is told once
-// as well.
+// If another run has the account, that is no fault of the state. A missing target is reported once
+// too.
 func TestNotices_before_the_server(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
@@ -212,8 +213,8 @@ func TestNotices_before_the_server(t *testing.T) {
 	r.tells()
 }
 
-// A run that does not get the account's lock adds that it did not, and loses nothing of what was
-// told; the run that has the lock does not lose it either.
+// A run that does not get the account's lock adds this fault and loses no other. The run with the
+// lock does not lose this fault either.
 func TestNotices_locked(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -255,7 +256,7 @@ func TestNotices_locked(t *testing.T) {
 	}
 }
 
-// What concerns one message is told each time: the next one is another.
+// A fault of one message is always reported, because the next one concerns another message.
 func TestNotices_message(t *testing.T) {
 	t.Parallel()
 	n := newNotices(false)
@@ -265,12 +266,12 @@ func TestNotices_message(t *testing.T) {
 	}
 }
 
-// Where nothing can be read of what earlier runs left, everything is told.
+// If the notices of earlier runs cannot be read, everything is reported.
 func TestNotices_unknown(t *testing.T) {
 	t.Parallel()
 	n := newNotices(false)
 	n.Begin("work", fetch.Told{Lines: "warning: shared", At: time.Now()})
-	n.repeats(fetch.Event{Account: "work", Kind: fetch.Started}) // a run that has no Begin
+	n.repeats(fetch.Event{Account: "work", Kind: fetch.Started}) // a run without Begin
 	if n.repeats(fetch.Event{Account: "work", Kind: fetch.Warning, Code: fetch.CodeShared}) {
 		t.Error("the warning counts as told, want it told")
 	}

@@ -20,7 +20,7 @@ import (
 
 const day = 24 * time.Hour
 
-// toldRig is one account, and what cron would make a mail of.
+// toldRig is one account, and the lines that cron would mail.
 type toldRig struct {
 	t       *testing.T
 	runner  *fetch.Runner
@@ -46,12 +46,12 @@ func newToldRig(t *testing.T, server *poptest.Server) *toldRig {
 	return r
 }
 
-// reporter says what it tells into the rig.
+// reporter returns a reporter that writes to the rig.
 func (r *toldRig) reporter(n *notices) *reporter {
 	return &reporter{term: &terminal{out: &r.said, err: &r.said}, view: view{quiet: n != nil && n.quiet}, setting: &setting{}, notices: n}
 }
 
-// password lets the account log in with what is.
+// password makes the account log in with the password that is returns.
 func (r *toldRig) password(is func() string) {
 	credentials := &login.Credentials{User: "mrose", Password: func(context.Context) (string, error) { return is(), nil }}
 	r.account.Login, r.account.Changed = credentials.Login, credentials.Changed
@@ -83,14 +83,15 @@ func (r *toldRig) later(d time.Duration) {
 	r.clock += d
 }
 
-// tells runs the account, and checks what is said: a line with each of these words, in their order.
+// tells runs the account and checks its lines. Each of the words must be in one line, in this
+// order.
 func (r *toldRig) tells(want ...string) {
 	r.t.Helper()
 	r.runner.Run(r.t.Context(), []fetch.Account{r.account})
 	r.check(want...)
 }
 
-// check compares what was said since the last time.
+// check compares the lines since the last check.
 func (r *toldRig) check(want ...string) {
 	r.t.Helper()
 	got := strings.FieldsFunc(r.said.String(), func(c rune) bool { return c == '\n' })
@@ -100,7 +101,7 @@ func (r *toldRig) check(want ...string) {
 	}
 }
 
-// letter is a message.
+// letter returns a message.
 func letter(id string) poptest.Message { return newMail(id) }
 
 func newServer(t *testing.T, messages ...poptest.Message) *poptest.Server {
@@ -108,12 +109,12 @@ func newServer(t *testing.T, messages ...poptest.Message) *poptest.Server {
 	return poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf", Messages: messages})
 }
 
-// hook sets what the server is to misdo.
+// hook sets the misdeeds of the server.
 func hook(server *poptest.Server, f func(s *poptest.Session, cmd string) poptest.Action) {
 	server.Configure(func(c *poptest.Config) { c.Hook = f })
 }
 
-// on makes a hook that does action at a command.
+// on makes a hook that takes action at a command.
 func on(word string, action poptest.Action) func(*poptest.Session, string) poptest.Action {
 	return func(_ *poptest.Session, cmd string) poptest.Action {
 		if cmd == word || strings.HasPrefix(cmd, word+" ") {

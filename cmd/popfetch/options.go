@@ -8,15 +8,15 @@ import (
 	"github.com/popfetch/popfetch/internal/config"
 )
 
-// options is a command line that was read.
+// options is the command line after parsing.
 type options struct {
-	command  string   // "popfetch" where none is named; of two words the second
-	commands []string // that there are
-	words    []string // behind the command: names of accounts, unique-ids
+	command  string   // "popfetch" if none is named; the second word of a command of two words
+	commands []string // all commands that exist
+	words    []string // the words behind the command: names of accounts, unique-ids
 	source   source
 	view     view
 
-	jobs      *int // nil: as configured
+	jobs      *int // nil means as configured
 	once      bool
 	dryRun    bool
 	all       bool
@@ -26,16 +26,16 @@ type options struct {
 	checkOnly bool // config --check
 }
 
-// source says where the configuration and the state come from.
+// source says where configuration and state come from.
 type source struct {
-	file     *string           // nil: the default
-	stateDir string            // "": as configured
-	oneShot  map[string]string // the options that stand for a file, by configuration key
+	file     *string           // nil means the default
+	stateDir string            // "" means as configured
+	oneShot  map[string]string // options that replace a file, by configuration key
 }
 
-// view says how much a person or a script wants to see.
+// view says how much output a person or a script wants.
 type view struct {
-	verbosity int // how often --verbose was given
+	verbosity int // number of --verbose
 	quiet     bool
 	json      bool
 }
@@ -75,7 +75,7 @@ func optionsOf(c *cli.Context) options {
 	return o
 }
 
-// usageError is a command line that makes no sense.
+// usageError is an error of the command line.
 type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }

@@ -12,8 +12,8 @@ import (
 	"github.com/popfetch/popfetch/internal/config"
 )
 
-// askPassword asks for an account's password before anything is contacted, and returns what gives
-// it to the log-in.
+// askPassword asks for an account's password before a server is contacted. It returns a function
+// that gives the password to the log-in.
 func (t *terminal) askPassword(ctx context.Context, file string, a *config.Account) (func(context.Context) (string, error), error) {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err != nil {
@@ -32,9 +32,9 @@ func (t *terminal) askPassword(ctx context.Context, file string, a *config.Accou
 	return func(context.Context) (string, error) { return string(password), nil }, nil
 }
 
-// readPassword reads a line without echo. An interrupt ends it, which the terminal alone does not
-// do where signals are caught, and leaves the terminal as it was. It closes tty, unless it was
-// interrupted: then the process ends, and the read with it.
+// readPassword reads a line without echo. An interrupt ends it and restores the terminal. The
+// terminal alone does not do so, because popfetch catches the signal. readPassword closes tty,
+// unless it was interrupted. Then the process ends, and the read with it.
 func readPassword(ctx context.Context, tty *os.File, prompt string) ([]byte, error) {
 	fd := int(tty.Fd())
 	before, err := term.GetState(fd)

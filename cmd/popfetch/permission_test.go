@@ -18,13 +18,13 @@ import (
 // nobody is a user who may do nothing.
 const nobody = 65534
 
-// TestPermissions runs the program as somebody else, since root may write everywhere.
+// TestPermissions runs the program as another user, because root may write everywhere.
 func TestPermissions(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can become another user")
 	}
 	built := buildProgram(t)
-	dir, err := os.MkdirTemp("", "popfetch-permissions-") // t.TempDir is root's alone
+	dir, err := os.MkdirTemp("", "popfetch-permissions-") // only root may enter t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}

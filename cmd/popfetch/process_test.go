@@ -17,7 +17,7 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// endLimit is how long the program may take to end after a signal.
+// endLimit bounds the time from a signal to the program's end.
 const endLimit = 10 * time.Second
 
 // account is a model server with one maildrop, and a folder with a configuration for it.
@@ -46,7 +46,7 @@ func newAccountInto(t *testing.T, maildir string, messages []poptest.Message, li
 	return a
 }
 
-// command is popfetch with this account's configuration.
+// command returns a call of popfetch with this account's configuration.
 func (a *account) command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), "popfetch", append([]string{"--config", "config.toml"}, args...)...)
@@ -54,7 +54,8 @@ func (a *account) command(t *testing.T, args ...string) *exec.Cmd {
 	return c
 }
 
-// mustRun runs popfetch and returns its standard output; it must exit with status and, if that is 0, say nothing else.
+// mustRun runs popfetch and returns its standard output. The exit status must be status. If that is
+// 0, standard error must be empty.
 func (a *account) mustRun(t *testing.T, status int, args ...string) string {
 	t.Helper()
 	c := a.command(t, args...)
@@ -66,7 +67,7 @@ func (a *account) mustRun(t *testing.T, status int, args ...string) string {
 	return out.String()
 }
 
-// exitOf returns the exit status that an error of package exec stands for.
+// exitOf returns the exit status in an error of package exec.
 func exitOf(t *testing.T, err error) int {
 	t.Helper()
 	var exit *exec.ExitError
@@ -79,7 +80,7 @@ func exitOf(t *testing.T, err error) int {
 	return exit.ExitCode()
 }
 
-// delivered returns how many messages the Maildir holds; each must be there once.
+// delivered returns the number of messages in the Maildir. None may be there twice.
 func (a *account) delivered(t *testing.T) int {
 	t.Helper()
 	messages, err := readMaildir(a.maildir)
@@ -94,7 +95,7 @@ func (a *account) delivered(t *testing.T) int {
 	return len(messages)
 }
 
-// await waits until the server was asked for something.
+// await waits until the server has got a command.
 func await(t *testing.T, asked <-chan struct{}) {
 	t.Helper()
 	select {
@@ -104,7 +105,7 @@ func await(t *testing.T, asked <-chan struct{}) {
 	}
 }
 
-// waitEnd waits for a program that was sent a signal at the given time.
+// waitEnd waits for the end of a program that got a signal at the given time.
 func waitEnd(t *testing.T, c *exec.Cmd, at time.Time, want int) {
 	t.Helper()
 	status := exitOf(t, c.Wait())
@@ -116,8 +117,8 @@ func waitEnd(t *testing.T, c *exec.Cmd, at time.Time, want int) {
 	}
 }
 
-// TestSignal interrupts a run between messages: what was asked for is delivered and recorded, QUIT is said, and the next run
-// fetches the rest and nothing twice.
+// TestSignal interrupts a run between messages. The messages that were asked for are delivered and
+// recorded, and QUIT is sent. The next run fetches each of the others once.
 func TestSignal(t *testing.T) {
 	t.Parallel()
 	for signal, want := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143} {
@@ -134,7 +135,7 @@ func TestSignal(t *testing.T) {
 						return poptest.Action{}
 					}
 					once.Do(func() { close(reached) })
-					return poptest.Action{Delay: 20 * time.Millisecond} // 8 s for all of them: the signal comes long before
+					return poptest.Action{Delay: 20 * time.Millisecond} // 8 s for all messages: the signal comes long before
 				}
 			})
 			c := a.command(t, "--once")
@@ -176,7 +177,7 @@ func TestSignal(t *testing.T) {
 	}
 }
 
-// TestSignal_stall interrupts a run whose server has fallen silent in the middle of a message.
+// TestSignal_stall interrupts a run while its server is silent in the middle of a message.
 func TestSignal_stall(t *testing.T) {
 	t.Parallel()
 	a := newAccount(t, poptest.Numbered(5, 2000))
@@ -216,7 +217,7 @@ func TestSignal_stall(t *testing.T) {
 	}
 }
 
-// TestPoll runs without --once: mail that comes later is fetched at the interval, and SIGTERM ends it.
+// TestPoll runs without --once. New mail is fetched at the interval, and SIGTERM ends the program.
 func TestPoll(t *testing.T) {
 	t.Parallel()
 	a := newAccount(t, poptest.Numbered(1, 500), `interval = "1s"`)
@@ -241,7 +242,7 @@ func TestPoll(t *testing.T) {
 	}
 	a.Drop("").Add(newMail("later-1"))
 	await(t, quits)
-	await(t, quits) // The mail may have come when the second poll had listed already.
+	await(t, quits) // the mail may have come after the second poll listed
 	if got := a.delivered(t); got != 2 {
 		t.Errorf("delivered by the later polls = %d, want 2", got)
 	}
@@ -249,22 +250,22 @@ func TestPoll(t *testing.T) {
 	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	waitEnd(t, c, at, 0) // it is how a resident program ends
+	waitEnd(t, c, at, 0) // this is the normal end of a resident program
 	if got := a.Count("RETR"); got != 2 || said.Len() > 0 {
 		t.Errorf("RETR was sent %d times, want 2, and it said %q, want nothing", got, said)
 	}
 	a.CheckRules(t)
 }
 
-// TestPoll_signal ends a resident program: that is no failure, whatever the signal, also where an account has trouble. What it
-// could not write to standard output is one.
+// TestPoll_signal ends a resident program by a signal. That is no failure, even if an account has a
+// fault. An error of standard output is a failure.
 func TestPoll_signal(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
 		signal syscall.Signal
-		refuse bool // the log-in
-		closed bool // standard output
+		refuse bool // whether the log-in is refused
+		closed bool // whether standard output is closed
 		want   int
 	}{
 		{"SIGINT", syscall.SIGINT, false, false, 0},
@@ -312,7 +313,8 @@ func TestPoll_signal(t *testing.T) {
 	}
 }
 
-// TestClosedOutput closes the reader of --json in the middle of a run: mail goes on, and the status tells.
+// TestClosedOutput closes the reader of --json in the middle of a run. Mail is still delivered, and
+// the exit status reports the error.
 func TestClosedOutput(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -356,7 +358,7 @@ func TestClosedOutput(t *testing.T) {
 	}
 }
 
-// TestJobs has more accounts than --jobs lets work at once.
+// TestJobs has more accounts than --jobs allows at once.
 func TestJobs(t *testing.T) {
 	t.Parallel()
 	const accounts = 6
@@ -384,15 +386,15 @@ func TestJobs(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(a.dir, "config.toml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a.mustRun(t, 0, "--once", "--jobs", "2", "--quiet") // that all are of one maildrop is warned of
+	a.mustRun(t, 0, "--once", "--jobs", "2", "--quiet") // quiet, because popfetch warns that all accounts have one maildrop
 	a.Wait()
 	if got := a.Count("QUIT"); got != accounts || most > 2 {
 		t.Errorf("%d accounts were polled, %d at once, want %d and 2 at most", got, most, accounts)
 	}
 }
 
-// A run needs few open files, however many messages a batch has and however slow the disk is: the limit may be low, and all
-// accounts share it.
+// A run needs few open files, for any size of a batch and any speed of the disk. The limit may be
+// low, and all accounts share it.
 func TestOpenFiles(t *testing.T) {
 	t.Parallel()
 	const messages = 3000

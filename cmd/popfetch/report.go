@@ -20,18 +20,18 @@ type eventLine struct {
 	Code     string    `json:"code,omitempty"`
 }
 
-// reporter tells of the events of runs: as JSON, or as lines for a person. The engine calls it with
+// reporter reports the events of runs, as JSON or as lines for a person. The engine calls it with
 // one event at a time.
 type reporter struct {
 	term    *terminal
 	view    view
 	setting *setting
-	notices *notices    // nil: nothing was told before
-	failed  func(error) // is told each error of standard output; nil: what the command prints itself fails as well
+	notices *notices    // nil means that nothing was reported before
+	failed  func(error) // gets each error of standard output; nil if writes of the command itself fail as well
 }
 
-// observe tells of an event. What lasts from run to run is told once a day, save to somebody who
-// looks on.
+// observe reports an event. A fault that lasts from run to run is reported once a day. A person who
+// watches gets it each time.
 func (r *reporter) observe(e fetch.Event) {
 	if r.view.json {
 		line := newEventLine(e)
@@ -41,7 +41,7 @@ func (r *reporter) observe(e fetch.Event) {
 		}
 	}
 	repeated := e.Repeated || r.notices != nil && r.notices.repeats(e)
-	if !repeated || r.view.verbosity > 0 && !r.view.quiet || r.term.talks { // or somebody looks on
+	if !repeated || r.view.verbosity > 0 && !r.view.quiet || r.term.talks { // a person who watches gets it each time
 		r.tell(e)
 	}
 }
@@ -62,8 +62,8 @@ func newEventLine(e fetch.Event) eventLine {
 	return line
 }
 
-// tell prints an event on standard error: faults always, warnings unless quiet, each message when
-// verbose, and on a terminal one line an account at the end.
+// tell prints an event on standard error. Faults are always printed, warnings unless quiet, and
+// messages if verbose. On a terminal each account gets one line at the end.
 func (r *reporter) tell(e fetch.Event) {
 	quiet := r.view.quiet
 	verbose := r.view.verbosity > 0 && !quiet
@@ -73,7 +73,7 @@ func (r *reporter) tell(e fetch.Event) {
 			r.term.errorf("%s: %v", e.Account, e.Err)
 		}
 	case fetch.Quarantined:
-		r.term.errorf("%s: message %d (unique-id %s) is quarantined and not tried again, unless popfetch seen forget names it: %v",
+		r.term.errorf("%s: message %d (unique-id %s) is quarantined; it is not tried again unless popfetch seen forget names it: %v",
 			e.Account, e.Number, tellID(e.UniqueID), e.Err)
 	case fetch.Refused, fetch.Skipped:
 		if e.Kind == fetch.Refused || !quiet {

@@ -13,7 +13,7 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// Each thread works in batches, those that were started later too, and the nice value is the one that was given.
+// Each thread is scheduled as batch work, also later threads. The nice value does not change.
 func TestSchedule(t *testing.T) {
 	t.Parallel()
 	a := newAccount(t, poptest.Numbered(3, 100), "")

@@ -18,35 +18,38 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// TestMain makes the program itself a command: of scripts, and by its name of every test of this package.
+// TestMain makes the program a command of scripts. Every test of this package can run it by its
+// name.
 func TestMain(m *testing.M) {
-	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil { // else each run of the program takes a second longer
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil { // otherwise each run of the program takes a second longer
 		panic(err)
 	}
 	testscript.Main(m, map[string]func(){"popfetch": main, "popfetch-crashing": crashing})
 }
 
-// TestScript runs the sessions in testdata/script; the first word of a file's name is the command that it is about.
-// Besides the commands of testscript they have:
+// TestScript runs the sessions in testdata/script. The first word of a file's name is the command
+// that the session is about. There are more commands than those of testscript:
 //
-//	status N program args...        the program must end with this exit status
-//	popserver NAME key=value...     a model server; $NAME, $NAME_tls, $NAME_ca: its addresses and authority
-//	    users=mrose,alice           one maildrop each, password tanstaaf
-//	    messages=3 octets=400       in each
-//	    exclusive=true              one session at a time
-//	    capa=none                   CAPA is refused
-//	    cert=wrong-name|...         a poptest.Variant
-//	popwhen NAME COMMAND ACTION     what it does with this command from now on: refuse TEXT, cut N, as-usual, reply TEXT (with
-//	                                Go's escapes)
-//	popadd NAME unique-id...        new mail in the first maildrop
-//	popremove NAME unique-id...     somebody else has deleted it
-//	poprename NAME                  all messages of the first maildrop get new unique-ids
-//	popuids NAME unique-id...       what the first maildrop must hold now
-//	popcount NAME N COMMAND         how often it must have got the command
-//	popconfig NAME line...          ~/.config/popfetch/config.toml: an account work of the first maildrop, in clear, from it to
-//	                                ~/Maildir, with these lines; the state is in ~/state
-//	expand FILE                     the variables in the file have their values from now on, and nobody else may read it
-//	maildir DIR N                   the Maildir must hold N messages, each once, and nothing in tmp
+//	status N program args...    the program must end with this exit status
+//	popserver NAME key=value... starts a model server; $NAME, $NAME_tls and $NAME_ca are its
+//	                            addresses and authority
+//	    users=mrose,alice       each has a maildrop; the password is tanstaaf
+//	    messages=3 octets=400   in each maildrop
+//	    exclusive=true          one session at a time
+//	    capa=none               CAPA is refused
+//	    cert=wrong-name|...     a poptest.Variant
+//	popwhen NAME COMMAND ACTION sets what the server does with the command from now on:
+//	                            refuse TEXT, cut N, as-usual, or reply TEXT (with Go's escapes)
+//	popadd NAME unique-id...    adds mail to the first maildrop
+//	popremove NAME unique-id... removes mail, as another client would
+//	poprename NAME              gives all messages of the first maildrop new unique-ids
+//	popuids NAME unique-id...   the first maildrop must have these messages now
+//	popcount NAME N COMMAND     the server must have got the command N times
+//	popconfig NAME line...      writes ~/.config/popfetch/config.toml with these lines: an account
+//	                            work for the first maildrop, without TLS and with the target
+//	                            ~/Maildir; the state is in ~/state
+//	expand FILE                 replaces the variables in the file; nobody else may read it
+//	maildir DIR N               the Maildir must hold N messages, each once, and nothing in tmp
 func TestScript(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -89,7 +92,7 @@ type scriptServers struct {
 type scriptServer struct {
 	*poptest.Server
 	mu      sync.Mutex
-	actions map[string]poptest.Action // by the beginning of the command; "greeting" for the greeting
+	actions map[string]poptest.Action // by the beginning of the command, or "greeting"
 }
 
 func (s *scriptServer) hook(_ *poptest.Session, cmd string) poptest.Action {
@@ -106,7 +109,7 @@ func (s *scriptServer) hook(_ *poptest.Session, cmd string) poptest.Action {
 	return poptest.Action{}
 }
 
-// servers returns the servers of a script, or stops the script where a command was used in a wrong way.
+// servers returns the servers of a script. If a command was used wrongly, it stops the script.
 func servers(ts *testscript.TestScript, neg, wellUsed bool, usage string) *scriptServers {
 	if neg || !wellUsed {
 		ts.Fatalf("usage: %s", usage)
@@ -225,7 +228,7 @@ func cmdRemove(ts *testscript.TestScript, neg bool, args []string) {
 	all.named(ts, args[0]).Drop("").Remove(args[1:]...)
 }
 
-// newMail makes a small message that no other unique-id has.
+// newMail makes a small message. Each unique-id gives another message.
 func newMail(uniqueID string) poptest.Message {
 	return poptest.Message{UniqueID: uniqueID, Content: fmt.Appendf(nil,
 		"Message-ID: <%s@example.org>\r\nReturn-Path: <%s@example.net>\r\nSubject: later\r\n\r\nThis is %s.\r\n", uniqueID, uniqueID, uniqueID)}
@@ -281,7 +284,7 @@ func cmdExpand(ts *testscript.TestScript, neg bool, args []string) {
 	path := ts.MkAbs(args[0])
 	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
 	ts.Check(os.WriteFile(path, []byte(text), 0o600))
-	ts.Check(os.Chmod(path, 0o600)) // WriteFile leaves the mode of what is there.
+	ts.Check(os.Chmod(path, 0o600)) // WriteFile does not change the mode of an existing file
 }
 
 func cmdMaildir(ts *testscript.TestScript, neg bool, args []string) {
@@ -301,13 +304,13 @@ func cmdMaildir(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// readMaildir returns the names of a Maildir's files by what they hold; a file in tmp is an error.
+// readMaildir returns the names of a Maildir's files, by content. A file in tmp is an error.
 func readMaildir(dir string) (map[string][]string, error) {
 	messages := make(map[string][]string)
 	for _, sub := range []string{"tmp", "new", "cur"} {
 		entries, err := os.ReadDir(filepath.Join(dir, sub))
 		if errors.Is(err, fs.ErrNotExist) {
-			return messages, nil // no Maildir holds no message
+			return messages, nil // without a Maildir there are no messages
 		}
 		if err != nil {
 			return nil, err

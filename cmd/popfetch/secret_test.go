@@ -19,7 +19,8 @@ import (
 
 const timestamp = "<1896.697170952@dbc.mtview.ca.us>"
 
-// secretForms are the ways in which the password could be seen: as it is, in base64 as AUTH sends it, and as APOP's digest.
+// secretForms returns the password in all forms that could be seen: as it is, in base64 as in AUTH,
+// and as the digest of APOP.
 func secretForms() map[string]string {
 	digest := md5.Sum([]byte(timestamp + "tanstaaf"))
 	return map[string]string{
@@ -30,11 +31,12 @@ func secretForms() map[string]string {
 	}
 }
 
-// witness is what a program started by popfetch sees of it: command lines and environments.
+// witness shows what a program started by popfetch can see of it: command lines and environments.
 const witness = `{ tr '\0' '\n' </proc/$PPID/cmdline; tr '\0' '\n' </proc/$PPID/environ; tr '\0' '\n' </proc/self/environ; echo witness; } >>witness 2>/dev/null`
 
-// TestSecret runs the program with all that it can tell, to a good end and into each fault, with a server that repeats what it
-// gets, and looks for the password in whatever somebody could read later: output, state, command lines, environments (C0046).
+// TestSecret runs the program with all its output, to a good end and into each fault. The server
+// repeats everything that it gets. Then it looks for the password in all traces of the run: output,
+// state, command lines and environments (C0046).
 func TestSecret(t *testing.T) {
 	t.Parallel()
 	repeats := func(words string) func(string) poptest.Action {
@@ -57,10 +59,10 @@ func TestSecret(t *testing.T) {
 	const command = `password_command = "` + "cat password; cat password >&2; . ./witness.sh" + `"`
 	for _, test := range []struct {
 		name   string
-		lines  string // of the account; {plain} and {tls} are the server's addresses, {ca} its authority
+		lines  string // lines of the account; {plain} and {tls} are the server's addresses, {ca} its authority
 		hook   func(string) poptest.Action
 		status int
-		asked  bool // the witness has seen popfetch
+		asked  bool // whether the witness has seen popfetch
 	}{
 		{"plain", `auth = "plain"`, none, 0, false},
 		{"login", `auth = "login"`, none, 0, false},
@@ -139,7 +141,8 @@ func TestSecret(t *testing.T) {
 	}
 }
 
-// accountText is the configuration of an account, in which lines take the place of what they contradict.
+// accountText is the configuration of an account. The given lines replace those that they
+// contradict.
 func accountText(a *account, lines string) string {
 	text := "state_dir = 'state'\n[account.work]\nuser = 'mrose'\n"
 	for key, line := range map[string]string{
@@ -173,8 +176,9 @@ func checkNoSecret(t *testing.T, where string, octets []byte) {
 	}
 }
 
-// TestMemory_private runs the program as a user without rights: what shows its memory and environment belongs to root then, so
-// that nobody but root can read it and the kernel dumps none of it; the MDA has its own back.
+// TestMemory_private runs the program as a user without rights. The files in /proc that show its
+// memory and environment then belong to root. Nobody else can read them, and the kernel writes no
+// core dump. For the MDA this is undone.
 func TestMemory_private(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {

@@ -9,8 +9,8 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// securityList is what popfetch promises against servers, messages, people on the way and other users of the machine, and the
-// tests that show it: package, function, and a case where one of several is meant.
+// securityList has the promises against servers, messages, attackers on the way and other users of
+// the machine. Each has the tests that show it: package, function, and the case if only one counts.
 var securityList = []struct {
 	promise string
 	tests   []string
@@ -41,7 +41,7 @@ var securityList = []struct {
 	{"unique-ids never used as file names", []string{"cmd/popfetch.TestUniqueID_noFile", "seen/sqlite.TestStore_Lock_names"}},
 }
 
-// TestSecurityList holds the list to tests that exist.
+// TestSecurityList checks that the tests in the list exist.
 func TestSecurityList(t *testing.T) {
 	sources := make(map[string]string)
 	for _, line := range securityList {
@@ -81,7 +81,8 @@ func testSources(t *testing.T, dir string) string {
 	return all.String()
 }
 
-// TestRoot_foreign has root deliver into, and keep its state in, a folder of another user: nothing is contacted or made.
+// TestRoot_foreign makes root deliver into a folder of another user, and keep its state there. No
+// server is contacted, and nothing is created.
 func TestRoot_foreign(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {

@@ -8,7 +8,7 @@ import (
 	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
-// seenForget forgets records, so that the messages are retrieved again.
+// seenForget removes records, so that the messages are retrieved again.
 func (p *program) seenForget(ctx context.Context) error {
 	if len(p.words) == 0 || p.all == (len(p.words) > 1) {
 		return usagef("seen forget: name an account and its unique-ids, or one account and --all")
@@ -26,7 +26,7 @@ func (p *program) seenForget(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer unlock() //nolint:errcheck // the lock goes with the process
+	defer unlock() //nolint:errcheck // the lock ends with the process
 	ids, err := readIDs(p.words[1:])
 	if err != nil {
 		return err
@@ -45,8 +45,8 @@ func (p *program) seenForget(ctx context.Context) error {
 	return p.report(done{Account: account.Name, Forgotten: &n}, "forgotten")
 }
 
-// allKnown tells which of the unique-ids neither have a record nor were refused, before any is
-// forgotten: one of them is mistyped.
+// allKnown returns an error if a unique-id has no record and was not refused, since it is mistyped.
+// It is called before any record is removed.
 func allKnown(ctx context.Context, ledger seen.Ledger, ids []string) error {
 	records, err := ledger.Records(ctx, ids)
 	if err != nil {

@@ -91,7 +91,7 @@ func (p *program) showRecord(account string, r seen.Record) error {
 	return p.term.printJSON(line)
 }
 
-// placeOf is the name of the one place that a message was delivered to; "" if there is none.
+// placeOf returns the name of the only place of a message, or "" if it has none.
 func placeOf(r seen.Record) string {
 	if len(r.Places) == 0 {
 		return ""
@@ -99,7 +99,7 @@ func placeOf(r seen.Record) string {
 	return r.Places[0].Name
 }
 
-// showRefused shows, beside the records, what was refused last time and is listed still.
+// showRefused shows a message without a record that was refused last time and is still listed.
 func (p *program) showRefused(account string, a seen.Aside) error {
 	if a.Reason == seen.TooLarge || a.Text == "" || !a.AbsentAt.IsZero() {
 		return nil

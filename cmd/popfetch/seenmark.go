@@ -13,8 +13,8 @@ import (
 	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
-// seenMark counts messages as seen that popfetch has not delivered: those named, or all that the
-// server lists now.
+// seenMark marks messages as seen that popfetch has not delivered: those that are named, or all
+// that the server lists now.
 func (p *program) seenMark(ctx context.Context) error {
 	if len(p.words) == 0 || p.all == (len(p.words) > 1) {
 		return usagef("seen mark: name an account and its unique-ids, or one account and --all")
@@ -46,7 +46,7 @@ func (p *program) seenMark(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer unlock() //nolint:errcheck // the lock goes with the process
+	defer unlock() //nolint:errcheck // the lock ends with the process
 	ledger, err := store.Enter(ctx, account.Name, account.Server, account.User)
 	if err != nil {
 		return err
@@ -54,8 +54,8 @@ func (p *program) seenMark(ctx context.Context) error {
 	return p.mark(ctx, ledger, keys)
 }
 
-// configured returns an account that is configured but was never fetched; unknown is the error if
-// it is not.
+// configured returns an account that is configured but was never fetched. If it is not configured,
+// it returns the error unknown.
 func (p *program) configured(name string, unknown error) (seen.Account, error) {
 	cfg, err := p.readFile()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -71,10 +71,10 @@ func (p *program) configured(name string, unknown error) (seen.Account, error) {
 	return seen.Account{Name: name, Server: accounts[0].Server, User: accounts[0].User}, nil
 }
 
-// markListed marks what a look at the server shows as new.
+// markListed marks all messages that a look at the server shows as new.
 func (p *program) markListed(ctx context.Context, name string) error {
 	if p.dryRun {
-		return usagef("--dry-run goes with fetching; popfetch list %s shows what would be marked", name)
+		return usagef("--dry-run works only with fetching; popfetch list %s shows what would be marked", name)
 	}
 	s, err := p.load()
 	if err != nil {
@@ -89,11 +89,11 @@ func (p *program) markListed(ctx context.Context, name string) error {
 		return err
 	}
 	defer store.Close()             //nolint:errcheck // each commit was durable by itself
-	unlock, err := store.Lock(name) // before the server is troubled
+	unlock, err := store.Lock(name) // before the server is contacted
 	if err != nil {
 		return err
 	}
-	defer unlock() //nolint:errcheck // the lock goes with the process
+	defer unlock() //nolint:errcheck // the lock ends with the process
 	accounts[0].All = false
 	return p.lookWith(ctx, s, store, (*fetch.Runner).Look, accounts, func(survey *fetch.Survey) error {
 		a := accounts[0]
@@ -110,10 +110,10 @@ func (p *program) markListed(ctx context.Context, name string) error {
 	})
 }
 
-// mark makes records of kind Marked; the caller has the lock of the account.
+// mark adds records of kind Marked. The caller has the lock of the account.
 func (p *program) mark(ctx context.Context, ledger seen.Ledger, entries []seen.Entry) error {
 	marked := 0
-	for chunk := range slices.Chunk(entries, 1000) { // a maildrop may be huge, and a record is several times an entry
+	for chunk := range slices.Chunk(entries, 1000) { // a maildrop may be huge, and a record is several times as large as an entry
 		records, err := unrecorded(ctx, ledger, chunk)
 		if err != nil {
 			return err
@@ -126,8 +126,8 @@ func (p *program) mark(ctx context.Context, ledger seen.Ledger, entries []seen.E
 	return p.report(done{Account: ledger.Account().Name, Marked: &marked}, "marked as seen")
 }
 
-// unrecorded makes records for the entries that have none: to mark a delivered message would lose
-// what is known of it.
+// unrecorded makes records for the entries that have none. An existing record is not replaced: it
+// would lose the facts about a delivered message.
 func unrecorded(ctx context.Context, ledger seen.Ledger, entries []seen.Entry) ([]seen.Record, error) {
 	var ids []string
 	for _, e := range entries {
@@ -150,7 +150,7 @@ func unrecorded(ctx context.Context, ledger seen.Ledger, entries []seen.Entry) (
 	return records, nil
 }
 
-// done is what seen mark and seen forget tell with --json. Its field names are part of the
+// done is the output of seen mark and seen forget with --json. Its field names are part of the
 // contract.
 type done struct {
 	Account   string `json:"account"`

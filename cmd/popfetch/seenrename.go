@@ -8,7 +8,7 @@ import (
 	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
-// seenRename gives an account's records to its new name.
+// seenRename moves an account's records to a new name.
 func (p *program) seenRename(ctx context.Context) error {
 	if len(p.words) != 2 || p.words[0] == p.words[1] {
 		return usagef("seen rename: name the old and the new account")
@@ -24,14 +24,14 @@ func (p *program) seenRename(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		defer unlock() //nolint:errcheck // the lock goes with the process
+		defer unlock() //nolint:errcheck // the lock ends with the process
 	}
 	if _, err := accountNamed(ctx, store, from); err != nil {
 		return err
 	}
 	err = store.Rename(ctx, from, to)
 	if errors.Is(err, seen.ErrTaken) {
-		return usagef("%w; popfetch seen forget --all %s drops them, if they are of no use", err, to)
+		return usagef("%w; popfetch seen forget --all %s removes them, if you do not need them", err, to)
 	}
 	return err
 }

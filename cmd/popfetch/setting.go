@@ -13,12 +13,11 @@ import (
 // setting is the configuration that a command works with.
 type setting struct {
 	*config.Config
-	accounts []config.Account // chosen
-	oneShot  bool             // made of options, not read from a file
+	accounts []config.Account // the chosen accounts
+	oneShot  bool             // made from options, not read from a file
 }
 
-// load reads the configuration, or makes one of the options, and chooses the accounts that are
-// named.
+// load reads the configuration, or makes one from the options, and chooses the named accounts.
 func (p *program) load() (*setting, error) {
 	s, err := p.read()
 	if err != nil {
@@ -34,13 +33,13 @@ func (p *program) load() (*setting, error) {
 	return s, nil
 }
 
-// read is load without the choice.
+// read is like load, but chooses no accounts.
 func (p *program) read() (*setting, error) {
 	if p.keep && p.delete {
 		return nil, usagef("--keep and --delete contradict each other")
 	}
 	if p.jobs != nil && *p.jobs < 1 {
-		return nil, usagef("--jobs %d: at least one account must be at work", *p.jobs)
+		return nil, usagef("--jobs %d is too small; give a number of at least 1", *p.jobs)
 	}
 	_, oneShot := p.source.oneShot["server"]
 	s := &setting{oneShot: oneShot}
@@ -59,7 +58,7 @@ func (p *program) read() (*setting, error) {
 	return s, err
 }
 
-// orCommand adds to an error about names the command that the first of them may be a slip of.
+// orCommand adds the nearest command to an error about unknown names.
 func (p *program) orCommand(err error) error {
 	if p.command != "popfetch" || len(p.words) == 0 {
 		return err
@@ -70,13 +69,13 @@ func (p *program) orCommand(err error) error {
 	return err
 }
 
-// makeConfig makes the configuration of the options that stand for a file.
+// makeConfig makes the configuration from the options that replace a file.
 func (p *program) makeConfig() (*config.Config, error) {
 	if p.source.file != nil {
 		return nil, usagef("--server needs no configuration file: leave out --config, or write the account into the file")
 	}
 	if len(p.words) > 0 {
-		return nil, usagef("%s: with --server there is no account to be named", p.words[0])
+		return nil, usagef("%s: with --server no account can be named; leave out the name", p.words[0])
 	}
 	values := maps.Clone(p.source.oneShot)
 	if p.source.stateDir != "" {
@@ -95,11 +94,11 @@ func (p *program) makeConfig() (*config.Config, error) {
 // readFile reads the configuration file.
 func (p *program) readFile() (*config.Config, error) {
 	if _, oneShot := p.source.oneShot["server"]; oneShot {
-		return nil, usagef("%s: --server is for fetching; the records are found by --state-dir alone", p.command)
+		return nil, usagef("%s: --server works only with fetching; the records are found by --state-dir alone", p.command)
 	}
 	for _, o := range config.Options() {
 		if _, given := p.source.oneShot[o.Key]; given {
-			return nil, usagef("--%s goes with --server, which takes the place of a configuration file", o.Name)
+			return nil, usagef("--%s works only with --server, which replaces a configuration file", o.Name)
 		}
 	}
 	if p.source.file != nil {
@@ -112,8 +111,7 @@ func (p *program) readFile() (*config.Config, error) {
 	return cfg, err
 }
 
-// accountOf returns the account whose run an error has ended, an empty one if it was none that is
-// chosen.
+// accountOf returns the chosen account whose run ended with err, or an empty account.
 func (s *setting) accountOf(err error) config.Account {
 	var run *fetch.Error
 	if !errors.As(err, &run) {

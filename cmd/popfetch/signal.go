@@ -14,9 +14,10 @@ type signalError struct{ syscall.Signal }
 func (e signalError) Error() string { return "stopped by " + e.String() }
 
 // untilSignal returns a context that SIGINT or SIGTERM cancels. A second signal ends the program at
-// once, which is safe at any moment. SIGPIPE is caught, so that a closed standard output is an
-// error of a write and not the end of a run. It is not ignored, because programs that are started
-// from here would inherit that.
+// once, which is safe at any moment.
+//
+// SIGPIPE is caught, so that writing to a closed standard output fails and does not end the run. It
+// is not ignored, because started programs would inherit that.
 func untilSignal(parent context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)
@@ -34,7 +35,7 @@ func untilSignal(parent context.Context) (context.Context, func()) {
 	return ctx, func() { close(done); cancel(nil) }
 }
 
-// signalOf returns the signal that has cancelled ctx, if one has.
+// signalOf returns the signal that has cancelled ctx, if there is one.
 func signalOf(ctx context.Context) (signalError, bool) {
 	var caught signalError
 	ok := errors.As(context.Cause(ctx), &caught)

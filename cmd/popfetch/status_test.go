@@ -11,7 +11,7 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// faultColumns are what a server does in the place of its reply.
+// faultColumns are the faults of a server in place of its reply.
 var faultColumns = []struct {
 	name   string
 	action poptest.Action
@@ -25,12 +25,13 @@ var faultColumns = []struct {
 	{"silent", poptest.Stall(0)},
 }
 
-// faultRows are the commands of a run that retrieves a new message and deletes that and earlier ones.
+// faultRows are the commands of a run. It retrieves a new message, and deletes it and earlier
+// messages.
 var faultRows = []string{"greeting", "CAPA", "UTF8", "AUTH", "STAT", "LIST", "UIDL", "TOP 2", "RETR 4", "DELE 2", "QUIT"}
 
-// TestStatus_server holds the exit status of a run for each fault at each command. When the fault is
-// over, the next run ends well, and each message was delivered once. POPFETCH_GOLDEN=write makes it
-// write the table.
+// TestStatus_server checks the exit status of a run for each fault at each command. When the fault
+// is over, the next run succeeds, and each message was delivered once. With POPFETCH_GOLDEN=write
+// it writes the table.
 func TestStatus_server(t *testing.T) {
 	t.Parallel()
 	cells := make([][]string, len(faultRows))
@@ -105,7 +106,8 @@ func statusOfFault(t *testing.T, command string, action poptest.Action) int {
 	return status
 }
 
-// impatient is the name of a configuration like the account's, with a time limit of a second.
+// impatient returns the name of a configuration like the account's, with a time limit of one
+// second.
 func (a *account) impatient(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(a.dir, "config.toml"))

@@ -11,7 +11,7 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// hereFault is a fault on this machine, or a server that is as it should not be.
+// hereFault is a fault on this machine, or a server with a wrong setting.
 type hereFault struct {
 	name    string
 	status  int
@@ -19,11 +19,11 @@ type hereFault struct {
 	lines   []string // of the configuration, behind those of the account
 	replace []string // old and new text in the configuration
 	prepare func(t *testing.T, a *account)
-	asked   bool // whether a server is asked
-	left    int  // messages in the Maildir then
+	asked   bool // whether the server gets a connection
+	left    int  // messages in the Maildir afterwards
 }
 
-// breakingMDA makes the account deliver to a program that ends so.
+// breakingMDA makes the account deliver to a program that ends in the way of how.
 func breakingMDA(how string) []string { return []string{"maildir = ", "mda = '''" + how + "''' #"} }
 
 var hereFaults = []hereFault{
@@ -126,20 +126,20 @@ func delivers(t *testing.T, a *account) {
 	a.mustRun(t, 0, "--once")
 }
 
-// unreachable makes the account's server one that nobody listens at.
+// unreachable gives the account an address at which no server listens.
 func unreachable(t *testing.T, a *account) {
 	t.Helper()
 	a.replace(t, a.Addr(), "127.0.0.1:1")
 }
 
-// second adds an account of the server at addr, with a Maildir of its own.
+// second adds an account at the server addr, with a Maildir of its own.
 func (a *account) second(t *testing.T, password, addr string) {
 	t.Helper()
 	a.configure(t, `[account.second]`, `server = "`+addr+`"`, `tls = "none"`, `user = "mrose"`, password,
 		`maildir = "`+a.maildir+`-second"`)
 }
 
-// TestStatus_here holds the exit status of each fault that is not a reply of the server's.
+// TestStatus_here checks the exit status of each fault that is not a reply of the server.
 func TestStatus_here(t *testing.T) {
 	t.Parallel()
 	for _, fault := range hereFaults {
@@ -176,7 +176,7 @@ func TestStatus_here(t *testing.T) {
 	}
 }
 
-// replace replaces text in the configuration, which must be there.
+// replace replaces text in the configuration. The text must be there.
 func (a *account) replace(t *testing.T, text, by string) {
 	t.Helper()
 	path := filepath.Join(a.dir, "config.toml")

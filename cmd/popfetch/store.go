@@ -12,14 +12,14 @@ import (
 	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
-// opener opens the seen-table in a folder: sqlite.Open, or sqlite.OpenExisting for a command that
-// makes nothing.
+// opener opens the seen-table in a folder. It is sqlite.Open, or sqlite.OpenExisting for a command
+// that must create nothing.
 type opener func(ctx context.Context, dir string) (*sqlite.Store, error)
 
 // openStore opens the seen-table of a configuration.
 func openStore(ctx context.Context, cfg *config.Config, open opener) (*sqlite.Store, error) {
 	if cfg.StateDir == "" {
-		return nil, config.Errors{cfg.Mistake(nil, &cfg.StateDir, errors.New("there is no home folder and so no default; write state_dir or say --state-dir"))}
+		return nil, config.Errors{cfg.Mistake(nil, &cfg.StateDir, errors.New("there is no home folder, and so no default; write state_dir or give --state-dir"))}
 	}
 	store, err := open(ctx, cfg.StateDir)
 	if err != nil {
@@ -28,11 +28,11 @@ func openStore(ctx context.Context, cfg *config.Config, open opener) (*sqlite.St
 	return store, nil
 }
 
-// openState opens the seen-table without asking for a valid account. Mending the state must work on
-// a machine whose configuration is gone, and for accounts that it no longer has.
+// openState opens the seen-table without a valid account. Repairing the state must work on a
+// machine whose configuration is gone, and for accounts that it no longer has.
 func (p *program) openState(ctx context.Context, open opener) (*sqlite.Store, error) {
 	if p.dryRun && p.command != "list" {
-		return nil, usagef("--dry-run goes with fetching; seen %s does what it says", p.command)
+		return nil, usagef("--dry-run works only with fetching; seen %s always makes its changes", p.command)
 	}
 	cfg := new(config.Config)
 	var err error

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/term"
 )
 
-// terminal is all that a person or a script sees: data on standard output, everything else on
-// standard error. Its methods may be called at the same time. What comes from servers and messages
-// is escaped before it is printed.
+// terminal is all output of the program: data on standard output, everything else on standard
+// error. Its methods may be called at the same time. Texts of servers and messages are escaped
+// before they are printed.
 type terminal struct {
 	mu       sync.Mutex
 	out, err io.Writer
@@ -32,7 +32,7 @@ func (t *terminal) errorf(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for line := range strings.Lines(fmt.Sprintf(format, args...)) {
-		// Nothing can be told to anybody if this fails.
+		// If this fails, there is no way to report it.
 		_, _ = fmt.Fprintf(t.err, "popfetch: %s\n", printable(strings.TrimRight(line, "\n")))
 	}
 }
@@ -56,7 +56,8 @@ func (t *terminal) printJSON(v any) error {
 	return t.printf("%s\n", line)
 }
 
-// trace returns what prints the lines of an account's session; secrets are masked already.
+// trace returns a function that prints the lines of an account's session. Secrets are masked
+// already.
 func (t *terminal) trace(account string) func(bool, string) {
 	return func(sent bool, line string) {
 		arrow := "<"
@@ -67,7 +68,7 @@ func (t *terminal) trace(account string) func(bool, string) {
 	}
 }
 
-// printable escapes control characters and what is no UTF-8.
+// printable escapes control characters and octets that are not UTF-8.
 func printable(s string) string {
 	var b strings.Builder
 	for len(s) > 0 {

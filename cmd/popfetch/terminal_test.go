@@ -18,13 +18,13 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// pseudoTerminal is a terminal whose keyboard and screen the test has.
+// pseudoTerminal is a terminal. The test has its keyboard and screen.
 type pseudoTerminal struct {
 	t    *testing.T
 	ctl  *os.File
-	tty  *os.File // what the program gets
+	tty  *os.File // the program's end
 	mu   sync.Mutex
-	seen bytes.Buffer // all that was on the screen
+	seen bytes.Buffer // everything that was on the screen
 	more chan struct{}
 }
 
@@ -49,7 +49,7 @@ func newTerminalPair(t *testing.T) *pseudoTerminal {
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
-		_, _ = io.Copy(p, ctl) // until the last of the program's and the test's files is closed
+		_, _ = io.Copy(p, ctl) // ends when the program and the test have closed their files
 	}()
 	t.Cleanup(func() {
 		_ = tty.Close()
@@ -59,7 +59,7 @@ func newTerminalPair(t *testing.T) *pseudoTerminal {
 	return p
 }
 
-// Write keeps what the program shows.
+// Write keeps the program's output.
 func (p *pseudoTerminal) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -90,7 +90,7 @@ func (p *pseudoTerminal) waitFor(text string) {
 	}
 }
 
-// echoes reports whether the terminal shows what is typed.
+// echoes reports whether the terminal shows typed characters.
 func (p *pseudoTerminal) echoes() bool {
 	p.t.Helper()
 	state, err := unix.IoctlGetTermios(int(p.tty.Fd()), unix.TCGETS)
@@ -100,7 +100,7 @@ func (p *pseudoTerminal) echoes() bool {
 	return state.Lflag&unix.ECHO != 0
 }
 
-// waitForSilence waits until the terminal does not show what is typed.
+// waitForSilence waits until the terminal does not show typed characters.
 func (p *pseudoTerminal) waitForSilence() {
 	p.t.Helper()
 	tick := time.NewTicker(time.Millisecond)
@@ -122,7 +122,7 @@ func (p *pseudoTerminal) typeIn(text string) {
 	}
 }
 
-// start starts popfetch on the terminal, at home in an empty folder.
+// start starts popfetch on the terminal. Its home is an empty folder.
 func (p *pseudoTerminal) start(args ...string) *exec.Cmd {
 	p.t.Helper()
 	c := exec.CommandContext(p.t.Context(), "popfetch", args...)
@@ -136,7 +136,8 @@ func (p *pseudoTerminal) start(args ...string) *exec.Cmd {
 	return c
 }
 
-// TestTerminal_password types the password, which is not shown, and reads the one line of the end.
+// TestTerminal_password types the password, which is not shown. Then it reads the one line at the
+// end.
 func TestTerminal_password(t *testing.T) {
 	t.Parallel()
 	server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf", Messages: poptest.Numbered(3, 500)})
@@ -171,7 +172,8 @@ func TestTerminal_password(t *testing.T) {
 	}
 }
 
-// TestTerminal_interrupt presses Ctrl-C in the middle of a run: the person is told what goes on.
+// TestTerminal_interrupt presses Ctrl-C in the middle of a run. The person must be told what
+// popfetch still does.
 func TestTerminal_interrupt(t *testing.T) {
 	t.Parallel()
 	const messages = 400
@@ -194,12 +196,12 @@ func TestTerminal_interrupt(t *testing.T) {
 	if status := exitOf(t, c.Wait()); status != 130 {
 		t.Errorf("exit status = %d, want 130", status)
 	}
-	p.waitFor("popfetch: finishing what was asked for; interrupt once more to end at once\r\n")
+	p.waitFor("popfetch: finishing the messages that were asked for; interrupt again to stop at once\r\n")
 	server.Wait()
 	p.waitFor(fmt.Sprintf("popfetch: mrose@127.0.0.1: %d listed, %d delivered\r\n", messages, server.Count("RETR")))
 }
 
-// TestTell_repeated shows what lasts from run to run to those who look on, and not to cron.
+// TestTell_repeated reports lasting faults to people who watch, and not to cron.
 func TestTell_repeated(t *testing.T) {
 	for _, test := range []struct {
 		name      string

@@ -16,7 +16,7 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// says runs popfetch and returns what it said on standard error; it must exit with status.
+// says runs popfetch and returns its standard error. The exit status must be status.
 func (a *account) says(t *testing.T, status int, args ...string) string {
 	t.Helper()
 	c := a.command(t, args...)
@@ -28,7 +28,7 @@ func (a *account) says(t *testing.T, status int, args ...string) string {
 	return complaints.String()
 }
 
-// start starts popfetch, which says what it says to the returned buffer.
+// start starts popfetch. The buffer gets its standard error.
 func (a *account) start(t *testing.T, args ...string) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
 	c := a.command(t, args...)
@@ -40,7 +40,7 @@ func (a *account) start(t *testing.T, args ...string) (*exec.Cmd, *bytes.Buffer)
 	return c, said
 }
 
-// holdAt makes the server wait when it is asked for a command, until the test lets go.
+// holdAt makes the server wait at a command until the test calls letGo.
 func holdAt(a *account, command string) (reached <-chan struct{}, letGo func()) {
 	asked, goOn := make(chan struct{}), make(chan struct{})
 	var once sync.Once
@@ -56,8 +56,9 @@ func holdAt(a *account, command string) (reached <-chan struct{}, letGo func()) 
 	return asked, sync.OnceFunc(func() { close(goOn) })
 }
 
-// Two processes on one account: the second troubles no server and says so, and what would change the records says what to
-// do, at once, whether the first works or hangs. What only reads goes on (behaviour 34).
+// Two processes use one account. The second contacts no server and says so. A command that would
+// change the records says at once what to do, whether the first process works or hangs. A command
+// that only reads works (behaviour 34).
 func TestTogether_oneAccount(t *testing.T) {
 	t.Parallel()
 	for _, hangs := range []bool{false, true} {
@@ -113,11 +114,11 @@ func TestTogether_oneAccount(t *testing.T) {
 	}
 }
 
-// crowd is many accounts, each with a maildrop of its own, that share a state folder and a Maildir.
+// crowd is many accounts that share a state folder and a Maildir. Each has a maildrop of its own.
 type crowd struct {
 	*account
 	users []string
-	mail  int // in each maildrop, so far
+	mail  int // number of messages in each maildrop so far
 }
 
 func newCrowd(t *testing.T, users int, lines ...string) *crowd {
@@ -141,7 +142,7 @@ func newCrowd(t *testing.T, users int, lines ...string) *crowd {
 	return c
 }
 
-// deliver puts n new messages into each maildrop; the unique-ids are the same in all of them.
+// deliver puts n new messages into each maildrop, with the same unique-ids in all of them.
 func (c *crowd) deliver(n int) {
 	for range n {
 		c.mail++
@@ -152,8 +153,8 @@ func (c *crowd) deliver(n int) {
 	}
 }
 
-// together runs popfetch once with each of the argument lists, all at the same time, and checks that each exits with one of the statuses
-// that are allowed for it and that none speaks of a locked database.
+// together runs popfetch once with each of the argument lists, all at the same time. Each must exit
+// with one of its allowed statuses, and none may report a locked database.
 func (c *crowd) together(t *testing.T, jobs map[string][]int) {
 	t.Helper()
 	var all sync.WaitGroup
@@ -177,7 +178,8 @@ func (c *crowd) together(t *testing.T, jobs map[string][]int) {
 	c.Wait()
 }
 
-// check counts what the Maildir and the records hold, and returns what is lost and what is there twice.
+// check returns how many messages are lost and how many are there twice, in the Maildir and in the
+// records.
 func (c *crowd) check(t *testing.T) (lost, twice int) {
 	t.Helper()
 	messages, err := readMaildir(c.maildir)
@@ -197,8 +199,8 @@ func (c *crowd) check(t *testing.T) (lost, twice int) {
 	return lost, twice
 }
 
-// Processes that begin with nothing at the same moment, each with an account of its own, make one state folder and one Maildir,
-// and all of them come to their end (behaviour 34).
+// Several processes start at the same moment, each with an account of its own. There is nothing
+// before. They make one state folder and one Maildir, and all of them finish (behaviour 34).
 func TestTogether_oneState(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t, 5)
@@ -214,8 +216,8 @@ func TestTogether_oneState(t *testing.T) {
 	c.CheckRules(t)
 }
 
-// The whole crowd is fetched by several processes at once, which meet at each account, with commands that change the records in
-// between: nothing is lost or comes twice, and each ends with 0 or with 75.
+// Several processes fetch the whole crowd at once and meet at each account. Other commands change
+// the records meanwhile. No message is lost or delivered twice, and each process ends with 0 or 75.
 func TestTorture_together(t *testing.T) {
 	if os.Getenv("POPFETCH_TEST_TORTURE") == "" {
 		t.Skip("it takes a minute; set POPFETCH_TEST_TORTURE=1")
@@ -233,12 +235,12 @@ func TestTorture_together(t *testing.T) {
 			for i, user := range c.users {
 				jobs["--once "+user] = []int{0, 75}
 				if i%2 == 0 && round > 0 {
-					jobs["seen mark "+user+" id-1"] = []int{0, 75} // it is recorded already
+					jobs["seen mark "+user+" id-1"] = []int{0, 75} // the message may be recorded already
 				}
 			}
 			cases += len(jobs)
 			c.together(t, jobs)
-			c.mustRun(t, 0, "--once") // who came second everywhere has fetched nothing
+			c.mustRun(t, 0, "--once") // a process that came second at all accounts has fetched nothing
 			l, d := c.check(t)
 			lost, twice = lost+l, twice+d
 			if remove == "delivered" {
@@ -254,7 +256,8 @@ func TestTorture_together(t *testing.T) {
 	t.Logf("torture | two at once | %d cases | %d lost | %d twice", cases, lost, twice)
 }
 
-// Two state folders know nothing of each other. The server lets one of them in at a time; the second finds what the first has delivered.
+// Two state folders know nothing of each other. The server admits one process at a time. The second
+// process finds the messages that the first has delivered.
 func TestTogether_twoStates(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t, 1)
@@ -268,7 +271,8 @@ func TestTogether_twoStates(t *testing.T) {
 	}
 }
 
-// seize takes the write lock of the seen-table as a process does that hangs in the middle of a transaction.
+// seize takes the write lock of the seen-table, like a process that hangs in the middle of a
+// transaction.
 func (a *account) seize(t *testing.T) (letGo func()) {
 	t.Helper()
 	db, err := sql.Open("sqlite3", "file:"+filepath.Join(a.dir, "state", "seen.db")+"?_txlock=immediate")
@@ -287,7 +291,8 @@ func (a *account) seize(t *testing.T) (letGo func()) {
 	}
 }
 
-// A run waits for another process that writes to the records; who only reads does not.
+// A run waits for another process that writes to the records. A command that only reads does not
+// wait.
 func TestTogether_busyState(t *testing.T) {
 	t.Parallel()
 	a := newAccount(t, poptest.Numbered(2, 500), `delete = "delivered"`)
@@ -301,7 +306,7 @@ func TestTogether_busyState(t *testing.T) {
 	select {
 	case status := <-ended:
 		t.Fatalf("the run ended with %d and said %q, want it to wait", status, said)
-	case <-time.After(time.Second): // twice what SQLite waits by itself
+	case <-time.After(time.Second): // SQLite itself waits half of this
 	}
 	letGo()
 	if status := <-ended; status != 0 || said.Len() > 0 {
@@ -312,7 +317,8 @@ func TestTogether_busyState(t *testing.T) {
 	}
 }
 
-// Who has waited in vain for another process says what to do; the message is found by its name in the next run.
+// A run that has waited in vain for another process says what to do. The next run finds the message
+// by its name.
 func TestTorture_busyState(t *testing.T) {
 	if os.Getenv("POPFETCH_TEST_TORTURE") == "" {
 		t.Skip("it takes half a minute; set POPFETCH_TEST_TORTURE=1")

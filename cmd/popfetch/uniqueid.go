@@ -8,16 +8,16 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// writeID is how a unique-id, which may be any octets, is shown to people and scripts and taken
-// back from them (C0039): as POPFETCH_UID, with % and what is no visible ASCII as % and two
-// hexadecimal digits.
+// writeID returns a unique-id as people and scripts see it, and as they give it back (C0039). A
+// unique-id may have any octets. As in POPFETCH_UID, % and all octets that are not visible ASCII
+// become % and two hexadecimal digits.
 func writeID(uniqueID string) string { return deliver.EscapeUniqueID(uniqueID) }
 
-// tellID is how a line for a person shows a unique-id: no more of it than of any other text of a
-// server. Data for scripts, who give it back, have it whole.
+// tellID returns a unique-id for a line that a person reads. It is cut like any other text of a
+// server. Data for scripts has the whole unique-id, because they give it back.
 func tellID(uniqueID string) string { return pop3.Escape(writeID(uniqueID)) }
 
-// readID takes a unique-id as writeID shows it.
+// readID is the inverse of writeID.
 func readID(word string) (string, error) {
 	before, rest, escaped := strings.Cut(word, "%")
 	var b strings.Builder

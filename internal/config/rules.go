@@ -61,8 +61,8 @@ func externalNeedsCertificate(d *draft[Account]) error {
 		d.name(&d.result.TLSCert), d.name(&d.result.TLSKey))
 }
 
-// fillPort adds the usual port to a server without port. It depends on the kind of TLS (RFC 8314
-// section 7.3, RFC 1939 section 3). fillPort returns the host.
+// fillPort adds the usual port to a server without port. It depends on the kind of TLS
+// (RFC 8314 section 7.3, RFC 1939 section 3). fillPort returns the host.
 func fillPort(a *Account) (host string) {
 	host, port, err := net.SplitHostPort(a.Server)
 	if err == nil && port == "" {
