@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -29,7 +30,7 @@ type batch struct {
 	deliver.Batch
 	begun      time.Time
 	octets     int64
-	items      []*item
+	items      []item
 	deliveries []deliver.Delivery
 	records    []seen.Record
 }
@@ -39,14 +40,14 @@ func newBatch(opened deliver.Batch, limit deliver.Limit) *batch {
 	return &batch{
 		Batch:      opened,
 		begun:      time.Now(),
-		items:      make([]*item, 0, most),
+		items:      make([]item, 0, most),
 		deliveries: make([]deliver.Delivery, 0, most),
 		records:    make([]seen.Record, 0, most),
 	}
 }
 
 // add puts a whole message, whose header has the digest, into the batch.
-func (b *batch) add(it *item, d deliver.Delivery, digest seen.Digest) {
+func (b *batch) add(it item, d deliver.Delivery, digest seen.Digest) {
 	receipt := d.Receipt()
 	places := make([]seen.Place, len(receipt.Places))
 	for i, p := range receipt.Places {
@@ -133,9 +134,10 @@ func (c *committers) commit(b *batch) {
 		return
 	}
 	err := b.Commit(c.late)
-	safe := make([]*item, 0, len(b.items))
+	safe := make([]item, 0, len(b.items))
 	records := b.records[:0]
 	var refused []int
+	var unknown error
 	for i, d := range b.deliveries {
 		switch d.Verdict().Outcome {
 		case deliver.Safe:
@@ -143,6 +145,8 @@ func (c *committers) commit(b *batch) {
 			records = append(records, b.records[i])
 		case deliver.Refused, deliver.Deferred:
 			refused = append(refused, i)
+		default:
+			unknown = cmp.Or(unknown, d.Verdict().Err)
 		}
 	}
 	if len(safe) > 0 {
@@ -151,7 +155,7 @@ func (c *committers) commit(b *batch) {
 	for _, i := range refused {
 		c.outcomes.refuse(b.items[i], b.deliveries[i].Verdict().Err)
 	}
-	if err != nil {
+	if err = cmp.Or(err, unknown); err != nil {
 		c.outcomes.end(c.outcomes.job.fail(PhaseDeliver, err))
 	}
 }
@@ -219,7 +223,7 @@ func (r *room) take(e *seen.Entry) {
 }
 
 // release takes the room of messages back.
-func (r *room) release(items ...*item) {
+func (r *room) release(items ...item) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.held.messages -= len(items)
@@ -260,8 +264,9 @@ func (r *room) space(ctx context.Context, e *seen.Entry) (bool, error) {
 // passOver returns the queue without what there is no space for, once nothing is on its way any
 // more. One huge message does not keep the others from coming; the run ends with an error
 // (behaviour 29).
-func (r *room) passOver(queue []*item) []*item {
-	return slices.DeleteFunc(queue, func(it *item) bool {
+func (r *room) passOver(d *maildrop, queue []int32) []int32 {
+	return slices.DeleteFunc(queue, func(i int32) bool {
+		it := d.item(i)
 		if needed(it.Entry) <= r.left {
 			return false
 		}

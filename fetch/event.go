@@ -105,7 +105,6 @@ const (
 	CodeNewUIDs          Code = "new-unique-ids"       // the maildrop shows only new unique-ids, and they are matched
 	CodeNewUIDsStop      Code = "new-unique-ids-stop"  // a look: a run would end because of them
 	CodeNewUIDsRetrieved Code = "new-unique-ids-whole" // without TOP messages are retrieved to be compared
-	CodeNoQuit           Code = "no-quit"              // nothing was deleted: QUIT could have lost mail (EXPIRE 0)
 	CodeNoSizes          Code = "no-sizes"             // the server does not tell the sizes of messages
 	CodePipeliningBroken Code = "pipelining-broken"    // the server gets one command at a time
 	CodeRenamedAccount   Code = "renamed-account"      // another account has the same server and user, and this one is new
@@ -273,6 +272,7 @@ var knownErrors = []struct {
 	{context.Canceled, "stopped"},
 	{io.EOF, "broke-off"},
 	{io.ErrUnexpectedEOF, "broke-off"},
+	{errNoQuit, "no-quit"},
 	{pop3.ErrUnexpected, "not-as-it-was"},
 	{ErrNewUIDs, "new-unique-ids"},
 	{pop3.ErrState, "state"},

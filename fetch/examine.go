@@ -72,26 +72,26 @@ func askHeaders[M any](s *session, messages iter.Seq[M], listed func(M) *seen.En
 	return nil
 }
 
-func entryOf(it *item) *seen.Entry { return it.Entry }
+func entryOf(it item) *seen.Entry { return it.Entry }
 
 // headers is askHeaders for items.
-func (s *session) headers(items iter.Seq[*item], take func(*item, *content.Header)) error {
-	return askHeaders(s, items, entryOf, func(it *item, h *content.Header) {
-		it.shown = true
+func (s *session) headers(items iter.Seq[item], take func(item, *content.Header)) error {
+	return askHeaders(s, items, entryOf, func(it item, h *content.Header) {
+		it.set(isShown)
 		take(it, h)
 	})
 }
 
 // askDigests asks for the headers of the items that have no digest yet, and keeps their digests.
-func (s *session) askDigests(items []*item) error {
-	unknown := func(yield func(*item) bool) {
+func (s *session) askDigests(items []item) error {
+	unknown := func(yield func(item) bool) {
 		for _, it := range items {
 			if !it.identified() && !yield(it) {
 				return
 			}
 		}
 	}
-	return s.headers(unknown, func(it *item, h *content.Header) { it.digest = h.Digest() })
+	return s.headers(unknown, func(it item, h *content.Header) { it.drop.digests[it.index] = h.Digest() })
 }
 
 // silence notes that a message ended at once, so that what follows may be its own lines. Its error
@@ -133,8 +133,8 @@ func (s *session) checkStep(e *seen.Entry) error {
 
 // measure retrieves messages and lets take see the sums of their octets; nothing else is kept of
 // them. One that is refused is left out.
-func (s *session) measure(items iter.Seq[*item], take func(*item, seen.Sum)) error {
-	var asked []*item
+func (s *session) measure(items iter.Seq[item], take func(item, seen.Sum)) error {
+	var asked []item
 	messages := func(yield func(int, int64) bool) {
 		for it := range items {
 			if s.history.silent[it.Number] > 1 || s.job.account.tooLarge(it.Octets) {
@@ -155,7 +155,7 @@ func (s *session) measure(items iter.Seq[*item], take func(*item, seen.Sum)) err
 		if err != nil {
 			continue
 		}
-		it.shown = true
+		it.set(isShown)
 		sum, err := deliver.Measure(m)
 		if err != nil {
 			return s.job.fail(PhaseIdentify, fmt.Errorf("message %d: %w", m.Number, err))
@@ -172,8 +172,8 @@ func (s *session) measure(items iter.Seq[*item], take func(*item, seen.Sum)) err
 // their unique-ids.
 func (s *session) judgeRecorded() error {
 	doubtful := s.drop.doubtful()
-	wanted := func(it *item) bool { return it.check || it.due || it.likely }
-	return s.drop.groups(wanted, func(part []*item) error {
+	wanted := func(it item) bool { return it.is(isCheck|isDue|isLikely) && !it.provedTooLarge(s.job.account.MaxSize) }
+	return s.drop.groups(wanted, func(part []item) error {
 		records, err := s.job.records(uniqueIDs(part))
 		if err != nil {
 			return err
@@ -199,7 +199,7 @@ func (s *session) judgeRecorded() error {
 	})
 }
 
-func uniqueIDs(items []*item) []string {
+func uniqueIDs(items []item) []string {
 	ids := make([]string, len(items))
 	for n, it := range items {
 		ids[n] = it.UniqueID
@@ -209,9 +209,9 @@ func uniqueIDs(items []*item) []string {
 
 // judgeCopies judges the copies of one unique-id, unless that would be too dear for what may be
 // found. It tells of a message that has clearly other octets than the recorded one.
-func (s *session) judgeCopies(copies []*item, records []seen.Record, doubt bool) (present []seen.Record) {
-	onlyLikely := !slices.ContainsFunc(copies, func(it *item) bool { return it.check || it.due })
-	unknown := slices.ContainsFunc(copies, func(it *item) bool { return !it.identified() })
+func (s *session) judgeCopies(copies []item, records []seen.Record, doubt bool) (present []seen.Record) {
+	onlyLikely := !slices.ContainsFunc(copies, func(it item) bool { return it.is(isCheck | isDue) })
+	unknown := slices.ContainsFunc(copies, func(it item) bool { return !it.identified() })
 	if onlyLikely && unknown && !doubt {
 		return nil // to retrieve them in each run would be too dear
 	}
@@ -225,12 +225,12 @@ func (s *session) judgeCopies(copies []*item, records []seen.Record, doubt bool)
 // warnOfOtherSize tells of a message that has clearly other octets than the one that was delivered
 // under its unique-id and is on the server still (C0040). It is told once: either its record is
 // renewed now, or it is retrieved and gets one of its own.
-func (s *session) warnOfOtherSize(it *item, records []seen.Record) {
+func (s *session) warnOfOtherSize(it item, records []seen.Record) {
 	if len(records) != 1 || !records[0].DeletedAt.IsZero() || !seen.Differ(records[0].Listed, it.Octets) {
 		return
 	}
 	what := "it counts as another message"
-	if it.fate == isSeen {
+	if it.fate() == isSeen {
 		what = "by its header it is the same message"
 	}
 	s.job.event(Event{Kind: Warning, Code: CodeSizeChanged, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets,
@@ -258,29 +258,29 @@ func (s *session) leaveOutOld() error {
 		return nil
 	}
 	cutoff := s.job.now().Add(-policy.Within)
-	return s.headers(s.fresh(policy.Within == 0), func(it *item, h *content.Header) {
+	return s.headers(s.fresh(policy.Within == 0), func(it item, h *content.Header) {
 		if policy.Within == 0 || h.ArrivedBefore(cutoff) {
-			it.fate = isOld
-			it.digest = h.Digest() // by which it is known under another unique-id (C0040)
+			it.decide(isOld)
+			it.drop.digests[it.index] = h.Digest() // by which it is known under another unique-id (C0040)
 		}
 	})
 }
 
 // fresh yields the messages that nothing is known of. With old, all of them are to be left out,
 // also those whose header the server does not show.
-func (s *session) fresh(old bool) iter.Seq[*item] {
+func (s *session) fresh(old bool) iter.Seq[item] {
 	d := s.drop
 	if old {
 		for _, i := range d.diff.New {
-			if it := d.at(i); it.fate == isNew && len(it.twins) == 0 {
-				it.fate = isOld
+			if it := d.item(int32(i)); it.fate() == isNew && len(it.twins()) == 0 {
+				it.decide(isOld)
 			}
 		}
 	}
-	return func(yield func(*item) bool) {
+	return func(yield func(item) bool) {
 		for _, i := range d.diff.New {
-			it := d.at(i)
-			if (it.fate == isNew && len(it.twins) == 0 || it.fate == isOld) && !yield(it) {
+			it := d.item(int32(i))
+			if (it.fate() == isNew && len(it.twins()) == 0 || it.fate() == isOld) && !yield(it) {
 				return
 			}
 		}
@@ -289,14 +289,14 @@ func (s *session) fresh(old bool) iter.Seq[*item] {
 
 // mark records the messages that a first run leaves out, all at once. Else the run after one that
 // broke off would not be a first one any more, and retrieve the others.
-func (s *session) mark(items []*item) error {
-	if len(items) == 0 {
+func (s *session) mark(indexes []int32) error {
+	if len(indexes) == 0 {
 		return nil
 	}
 	now := s.job.now()
 	records := func(yield func(seen.Record) bool) {
-		for _, it := range items {
-			if !yield(seen.Record{Key: it.Key, Kind: seen.Marked, Listed: it.Octets, Digest: it.digest, DeliveredAt: now}) {
+		for it := range s.drop.items(indexes) {
+			if !yield(seen.Record{Key: it.Key, Kind: seen.Marked, Listed: it.Octets, Digest: it.digest(), DeliveredAt: now}) {
 				return
 			}
 		}
@@ -304,11 +304,11 @@ func (s *session) mark(items []*item) error {
 	if err := s.job.ledger.Apply(s.job.hard, seen.Changes{Records: records}); err != nil {
 		return s.job.fail(PhaseRecord, err)
 	}
-	for _, it := range items {
-		it.settled = true // a further session of this run is no first one
+	for it := range s.drop.items(indexes) {
+		it.set(isSettled) // a further session of this run is no first one
 	}
-	s.job.count(func(r *Result) { r.Marked = len(items) })
-	s.job.event(Event{Kind: Marked, Messages: len(items)})
+	s.job.count(func(r *Result) { r.Marked = len(indexes) })
+	s.job.event(Event{Kind: Marked, Messages: len(indexes)})
 	return nil
 }
 

@@ -134,7 +134,7 @@ func TestInitial(t *testing.T) {
 	t.Run("a look marks nothing", func(t *testing.T) {
 		r, _ := start(t, a, b)
 		survey, err := r.runner.Look(t.Context(), &r.account)
-		if err != nil || len(survey.Plan.Mark) != 2 || len(survey.Plan.Retrieve) != 0 {
+		if err != nil || survey.Plan.Mark.Len() != 2 || survey.Plan.Retrieve.Len() != 0 {
 			t.Errorf("Look() = %+v, %v, want 2 to be marked", survey, err)
 		}
 		r.runs("2 listed, 2 marked")

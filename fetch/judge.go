@@ -18,28 +18,28 @@ import (
 //
 // It returns the records as the listing shows them now, or nil where it changes nothing: copies
 // move up when one before them is gone, and what is listed again was not deleted.
-func judgeCopies(listed []*item, records []seen.Record, doubt bool) (present []seen.Record) {
+func judgeCopies(listed []item, records []seen.Record, doubt bool) (present []seen.Record) {
 	m := newMatching(listed, records, doubt)
-	m.match(func(it *item) any {
+	m.match(func(it item) any {
 		if !it.identified() {
 			return nil
 		}
-		return exactly{it.digest, it.Key, it.Octets}
+		return exactly{it.digest(), it.Key, it.Octets}
 	}, func(r *seen.Record) any { return exactly{r.Digest, r.Key, r.Listed} })
-	m.match(func(it *item) any {
+	m.match(func(it item) any {
 		if !it.identified() {
 			return nil
 		}
-		return nearly{it.digest, it.Octets}
+		return nearly{it.digest(), it.Octets}
 	}, func(r *seen.Record) any { return nearly{r.Digest, r.Listed} })
-	m.match(func(it *item) any {
+	m.match(func(it item) any {
 		if !it.identified() {
 			return nil
 		}
-		return it.digest
+		return it.digest()
 	}, func(r *seen.Record) any { return r.Digest })
 	// What the operator marked has no digest; there the unique-id is all there is.
-	m.match(func(it *item) any { return it.Key }, func(r *seen.Record) any {
+	m.match(func(it item) any { return it.Key }, func(r *seen.Record) any {
 		if r.Kind != seen.Marked || r.Digest != (seen.Digest{}) {
 			return nil
 		}
@@ -64,7 +64,7 @@ type (
 // matching pairs listed copies with records. It looks both up by what they have in common, so that
 // its time grows with their number and not with its square.
 type matching struct {
-	listed  []*item
+	listed  []item
 	records []seen.Record
 	doubt   bool
 	twins   *twins // of all records
@@ -75,16 +75,17 @@ type matching struct {
 	changed bool
 }
 
-func newMatching(listed []*item, records []seen.Record, doubt bool) *matching {
+func newMatching(listed []item, records []seen.Record, doubt bool) *matching {
 	for _, it := range listed {
-		it.fate, it.twins = isNew, nil
+		it.decide(isNew)
+		delete(it.drop.twins, it.index)
 	}
 	return &matching{listed: listed, records: records, doubt: doubt, twins: twinsOf(records),
 		matched: make([]bool, len(listed)), used: make([]bool, len(records))}
 }
 
 // match pairs what is not paired yet and has equal marks; a nil mark fits nothing.
-func (m *matching) match(markOf func(*item) any, markIn func(*seen.Record) any) {
+func (m *matching) match(markOf func(item) any, markIn func(*seen.Record) any) {
 	free := make(map[any][]int, len(m.records)) // by mark, the records that are not used, in order
 	for i := range m.records {
 		if mark := markIn(&m.records[i]); !m.used[i] && mark != nil {
@@ -108,10 +109,10 @@ func (m *matching) match(markOf func(*item) any, markIn func(*seen.Record) any) 
 }
 
 // pair says that the message of a record is listed as it.
-func (m *matching) pair(it *item, record int) {
+func (m *matching) pair(it item, record int) {
 	r := m.records[record]
 	m.used[record] = true
-	it.fate = isSeen
+	it.decide(isSeen)
 	m.changed = m.changed || r.Key != it.Key || r.Listed != it.Octets || !r.DeletedAt.IsZero()
 	r.Key, r.Listed, r.DeletedAt = it.Key, it.Octets, time.Time{}
 	m.moved = append(m.moved, r)
@@ -151,10 +152,10 @@ func twinsOf(records []seen.Record) *twins {
 
 // likeIt counts the listed copies of one unique-id that may be the message of a record by its
 // digest: those with that digest, and those whose digest is unknown.
-func likeIt(copies []*item) func(seen.Digest) int {
+func likeIt(copies []item) func(seen.Digest) int {
 	counts := make(map[seen.Digest]int, len(copies))
 	for _, it := range copies {
-		counts[it.digest]++
+		counts[it.digest()]++
 	}
 	return func(d seen.Digest) int {
 		if d == (seen.Digest{}) {
@@ -169,7 +170,7 @@ func likeIt(copies []*item) func(seen.Digest) int {
 // even then is new. It does no input or output, and holds little of each message, since they may be
 // many.
 type likeness struct {
-	items   []item
+	listing []seen.Entry
 	digests []seen.Digest // by index; zero: unknown
 	named   []bool        // by index: the header has a Message-ID, without which different messages may have equal digests
 	order   []int32       // the indexes by digest; nil: to be sorted
@@ -205,13 +206,13 @@ type move struct {
 	index int32
 }
 
-func newLikeness(items []item) *likeness {
-	n := len(items)
-	return &likeness{items: items, digests: make([]seen.Digest, n), named: make([]bool, n), fits: make([]fit, n)}
+func newLikeness(listing []seen.Entry) *likeness {
+	n := len(listing)
+	return &likeness{listing: listing, digests: make([]seen.Digest, n), named: make([]bool, n), fits: make([]fit, n)}
 }
 
 // show notes the digest of the message at index; all are shown before count is called.
-func (l *likeness) show(index int, digest seen.Digest, named bool) {
+func (l *likeness) show(index int32, digest seen.Digest, named bool) {
 	l.digests[index], l.named[index] = digest, named
 }
 
@@ -219,7 +220,7 @@ func (l *likeness) show(index int, digest seen.Digest, named bool) {
 func (l *likeness) first(digest seen.Digest) (index int, more, ok bool) {
 	compare := func(i int32, d seen.Digest) int { return bytes.Compare(l.digests[i][:], d[:]) }
 	if l.order == nil {
-		l.order = make([]int32, len(l.items))
+		l.order = make([]int32, len(l.listing))
 		for i := range l.order {
 			l.order[i] = int32(i)
 		}
@@ -237,20 +238,20 @@ func (l *likeness) first(digest seen.Digest) (index int, more, ok bool) {
 func (l *likeness) count(r seen.Record) {
 	switch i, more, ok := l.first(r.Digest); {
 	case !ok:
-	case l.octetsAlone || more || l.fits[i] != noRecord || !l.named[i] || seen.Differ(r.Listed, l.items[i].Octets):
+	case l.octetsAlone || more || l.fits[i] != noRecord || !l.named[i] || seen.Differ(r.Listed, l.listing[i].Octets):
 		l.fits[i] = unsure
 	default:
 		l.fits[i] = oneFits
 	}
 }
 
-// doubts yields the messages that only their octets can tell from others: those without a digest,
+// doubts yields the indexes of the messages that only their octets can tell from others: those without a digest,
 // and those whose digest is that of a record without settling it.
-func (l *likeness) doubts() iter.Seq[*item] {
-	return func(yield func(*item) bool) {
-		for i := range l.items {
+func (l *likeness) doubts() iter.Seq[int32] {
+	return func(yield func(int32) bool) {
+		for i := range l.listing {
 			first, _, ok := l.first(l.digests[i])
-			if doubt := !ok || l.fits[first] == unsure; doubt && !yield(&l.items[i]) {
+			if doubt := !ok || l.fits[first] == unsure; doubt && !yield(int32(i)) {
 				return
 			}
 		}
@@ -258,8 +259,8 @@ func (l *likeness) doubts() iter.Seq[*item] {
 }
 
 // measure notes the octets of the message at index; all are noted before assign is called.
-func (l *likeness) measure(index int, sha256 [32]byte) {
-	l.sums = append(l.sums, measured{sha256: sha256, index: int32(index)})
+func (l *likeness) measure(index int32, sha256 [32]byte) {
+	l.sums = append(l.sums, measured{sha256: sha256, index: index})
 }
 
 // assign gives the record its message, if there is one. No message is given twice: of several with
@@ -293,7 +294,7 @@ func (l *likeness) give(r seen.Record, index int32) {
 // each yields the moves as the store takes them.
 func (l *likeness) each(yield func(seen.Move) bool) {
 	for _, m := range l.moves {
-		if !yield(seen.Move{From: m.from, To: *l.items[m.index].Entry}) {
+		if !yield(seen.Move{From: m.from, To: l.listing[m.index]}) {
 			return
 		}
 	}

@@ -22,23 +22,20 @@ type shownMessage struct {
 // recognise runs likeness as a session does, and returns the record of each message, "-" for none, and what was retrieved.
 func recognise(messages []shownMessage, records []seen.Record) (moves string, retrieved []int) {
 	listing := make([]seen.Entry, len(messages))
-	items := make([]item, len(messages))
 	for i, m := range messages {
 		listing[i] = entry(i+1, fmt.Sprint("new-", i), 0, m.octets)
-		items[i].Entry = &listing[i]
 	}
-	l := newLikeness(items)
+	l := newLikeness(listing)
 	for i, m := range messages {
 		if m.digest != 0 {
-			l.show(i, seen.Digest{m.digest}, m.named)
+			l.show(int32(i), seen.Digest{m.digest}, m.named)
 		}
 	}
 	for _, r := range records {
 		l.count(r)
 	}
-	for it := range l.doubts() {
-		i := it.Number - 1
-		retrieved = append(retrieved, i)
+	for i := range l.doubts() {
+		retrieved = append(retrieved, int(i))
 		if sum := messages[i].sha256; sum != 0 {
 			l.measure(i, [32]byte{sum})
 		}

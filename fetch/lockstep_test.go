@@ -299,7 +299,7 @@ func TestLook_brokenPipelining(t *testing.T) {
 	})
 	r := newRig(t, server.Addr())
 	survey, err := r.runner.Look(t.Context(), &r.account)
-	if err != nil || len(survey.Plan.Retrieve) != 3 {
+	if err != nil || survey.Plan.Retrieve.Len() != 3 {
 		t.Fatalf("Look() = %+v, %v, want three messages to retrieve", survey, err)
 	}
 	checkCount(t, server, "UIDL", 2)

@@ -26,13 +26,33 @@ type Survey struct {
 
 // Plan is what a run would do with the listed messages.
 type Plan struct {
-	Retrieve    []seen.Entry // in the order in which RETR would be sent
-	Recognise   []seen.Entry // held by the target already: recorded, not retrieved
-	Skip        []seen.Entry // larger than the account's limit
-	Mark        []seen.Entry // left out of the first run: recorded as marked, not retrieved
+	Retrieve    Entries      // in the order in which RETR would be sent
+	Recognise   Entries      // held by the target already: recorded, not retrieved
+	Skip        Entries      // larger than the account's limit
+	Mark        Entries      // left out of the first run: recorded as marked, not retrieved
 	Quarantined []seen.Match // left alone
-	Delete      []seen.Entry
+	Delete      Entries
 	Seen        int // listed and recorded, so not retrieved
+}
+
+// Entries are messages of a listing. They share its memory, because they may be millions.
+type Entries struct {
+	listing []seen.Entry
+	indexes []int32
+}
+
+// Len returns how many there are.
+func (e Entries) Len() int { return len(e.indexes) }
+
+// All yields them in their order.
+func (e Entries) All() iter.Seq[seen.Entry] {
+	return func(yield func(seen.Entry) bool) {
+		for _, i := range e.indexes {
+			if !yield(e.listing[i]) {
+				return
+			}
+		}
+	}
 }
 
 // Look logs in, lists and plans as a run does, and quits. It counts among the accounts at work.
@@ -122,48 +142,43 @@ func surveyOnce(j *job, m *memory, h *history) (*Survey, error) {
 // exported makes a plan fit for those who asked for the look.
 func (s *session) exported(p *plan) Plan {
 	all := Plan{
-		Retrieve:  entries(p.retrieve),
-		Recognise: entries(p.recognised),
-		Skip:      entries(p.skip),
-		Mark:      entries(p.mark),
+		Retrieve:  s.entries(p.retrieve),
+		Recognise: s.entries(p.recognised),
+		Skip:      s.entries(p.skip),
+		Mark:      s.entries(p.mark),
 		Seen:      p.seen,
 	}
-	for _, it := range p.quarantined {
-		i, _ := find(s.drop.listing, it.Number)
-		all.Quarantined = append(all.Quarantined, seen.Match{Index: i, Aside: *it.before})
+	for it := range s.drop.items(p.quarantined) {
+		all.Quarantined = append(all.Quarantined, seen.Match{Index: int(it.index), Aside: *it.before()})
 	}
 	return all
 }
 
-func entries(items []*item) []seen.Entry {
-	all := make([]seen.Entry, len(items))
-	for i, it := range items {
-		all[i] = *it.Entry
-	}
-	return all
-}
+func (s *session) entries(indexes []int32) Entries { return Entries{s.drop.listing, indexes} }
 
 // foresee returns the messages that a run with this plan would delete: those that may be deleted
 // now, and those that it would have delivered by then.
-func (s *session) foresee(p *plan) ([]seen.Entry, error) {
+func (s *session) foresee(p *plan) (Entries, error) {
 	policy := s.job.account.Delete
 	if !policy.Enabled {
-		return nil, nil
+		return Entries{}, nil
 	}
-	var chosen []*item
-	err := s.drop.groups((*item).removable, func(part []*item) error {
+	var chosen []int32
+	err := s.drop.groups(item.removable, func(part []item) error {
 		candidates, err := s.candidates(part)
-		chosen = append(chosen, planDeletion(candidates, policy, s.job.now())...)
+		for _, it := range planDeletion(candidates, policy, s.job.now()) {
+			chosen = append(chosen, it.index)
+		}
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return Entries{}, err
 	}
 	if policy.After == 0 {
 		chosen = append(append(chosen, p.retrieve...), p.recognised...)
 	}
-	slices.SortFunc(chosen, func(a, b *item) int { return a.Number - b.Number })
-	return entries(slices.Compact(chosen)), nil
+	slices.Sort(chosen)
+	return s.entries(slices.Compact(chosen)), nil
 }
 
 // readOnly passes on what a look reads of a ledger, and drops what a look would write. The

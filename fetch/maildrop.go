@@ -8,175 +8,186 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// maxLikely bounds how many Likely messages (see seen.Diff) are compared with their records. More
-// of them are believed: a whole maildrop was hidden for a while, or has one unique-id for all.
+// maxLikely bounds how many Likely messages (see seen.Diff) are compared with their records. More of
+// them are believed: a whole maildrop was hidden for a while, or has one unique-id for all.
 const maxLikely = 1000
 
 // fate is what is to become of a listed message, as far as is known.
 type fate uint8
 
 const (
-	isNew      fate = iota // to be retrieved, unless the policy says otherwise
-	isSeen                 // it is the message of a record
+	isSeen     fate = iota // it is the message of a record
+	isNew                  // to be retrieved, unless the policy says otherwise
 	isOld                  // a first run leaves it out
 	isRecorded             // this session has delivered or recognised it, and recorded that
 )
 
-// item is one listed message and all that a session learns of it. Maildrops are large, so only
-// messages that something is to be decided about have one.
-type item struct {
-	*seen.Entry
-	fate    fate
-	aside   bool        // an earlier run has set this message aside, which the ledger does not doubt
-	check   bool        // only its digest can tell whether it is the message of a record
-	due     bool        // it was delivered long enough ago to be deleted
-	likely  bool        // nothing shows that it is another message than the recorded one
-	shown   bool        // the server has shown octets of it in this session
-	settled bool        // delivered, refused or quarantined: a further session of the run leaves it alone
-	deleted bool        // the server has accepted DELE for it
-	digest  seen.Digest // of its header, as the server shows it now; zero: unknown
-	before  *seen.Aside // what was set aside under its key, perhaps another message; or nil
-	twins   []*twins    // messages that it may turn out to be
+// state is what a session keeps of every listed message. A maildrop may hold millions of them, so
+// what is learnt of few messages is in maps of the maildrop.
+type state struct {
+	fate  fate
+	flags flags
 }
 
-// identified reports whether something is known of the header.
-func (it *item) identified() bool { return it.digest != seen.Digest{} }
+// flags are facts about one message.
+type flags uint8
 
-// reason returns why something was set aside under its key, or 0 if nothing was.
-func (it *item) reason() seen.Reason {
-	if it.before == nil {
-		return 0
-	}
-	return it.before.Reason
-}
+const (
+	isAside   flags = 1 << iota // an earlier run has set this message aside, which the ledger does not doubt
+	isCheck                     // only its digest can tell whether it is the message of a record
+	isDue                       // it was delivered long enough ago to be deleted
+	isLikely                    // nothing shows that it is another message than the recorded one
+	isShown                     // the server has sent octets of it in this session
+	isSettled                   // delivered, refused or quarantined: a further session of the run leaves it alone
+	isDeleted                   // the server has accepted DELE for it
+)
 
-// maildrop is what one session found listed. Its items point into the listing.
+// maildrop is what one session found listed, and all that it has learnt of the messages since.
 type maildrop struct {
 	listing []seen.Entry // ascending message-numbers
 	diff    seen.Diff
-	items   []item // ascending message-numbers
-	asides  map[seen.Key]*seen.Aside
-	copies  map[string][]*item // those with a unique-id that is listed more than once
-	shown   bool               // the server has shown octets of all messages
-	found   bool               // the target holds messages of this maildrop that have no record
+	states  []state // by index of the listing
+	shown   bool    // the server has sent octets of all messages
+	found   bool    // the target holds messages of this maildrop that have no record
+
+	asides  map[seen.Key]*seen.Aside // set aside by earlier runs, listed or not
+	copies  map[string][]int32       // the indexes of each unique-id that is listed more than once
+	digests map[int32]seen.Digest    // by index, of the headers that the server has shown
+	twins   map[int32][]*twins       // by index, messages that one may turn out to be
 }
 
-// newMaildrop makes items of the messages that something is to be decided about: those that diff
-// names, or with all every one.
+// item is one listed message. It is a handle: what a session learns of the message is kept in the
+// maildrop, and every copy of the item shows it.
+type item struct {
+	*seen.Entry
+	drop  *maildrop
+	index int32
+}
+
+// newMaildrop notes what the ledger says of a listing. With all, every message is new.
 func newMaildrop(listing []seen.Entry, diff seen.Diff, all bool) *maildrop {
-	d := &maildrop{listing: listing, diff: diff, asides: make(map[seen.Key]*seen.Aside, len(diff.AllAside))}
+	d := &maildrop{
+		listing: listing,
+		diff:    diff,
+		states:  make([]state, len(listing)),
+		asides:  make(map[seen.Key]*seen.Aside, len(diff.AllAside)),
+		copies:  make(map[string][]int32),
+		digests: make(map[int32]seen.Digest),
+		twins:   make(map[int32][]*twins),
+	}
 	for i := range diff.AllAside {
 		d.asides[diff.AllAside[i].Key] = &diff.AllAside[i]
 	}
-	indexes, copied := d.chosen(all)
-	d.items = make([]item, len(indexes))
-	for n, i := range indexes {
-		d.items[n] = item{Entry: &listing[i], fate: isSeen}
-		if len(d.asides) > 0 {
-			d.items[n].before = d.asides[listing[i].Key]
+	for i := range listing {
+		if listing[i].Copy > 0 {
+			d.copies[listing[i].UniqueID] = nil
 		}
 	}
-	d.apply(all)
-	d.copies = make(map[string][]*item, len(copied))
-	for n := range d.items {
-		if it := &d.items[n]; copied[it.UniqueID] {
-			d.copies[it.UniqueID] = append(d.copies[it.UniqueID], it)
+	if len(d.copies) > 0 {
+		for i := range listing {
+			if copies, ok := d.copies[listing[i].UniqueID]; ok {
+				d.copies[listing[i].UniqueID] = append(copies, int32(i))
+			}
 		}
+	}
+	for _, m := range diff.Aside {
+		d.states[m.Index] = state{isNew, isAside}
+	}
+	if all {
+		for i := range d.states {
+			d.states[i].fate = isNew
+		}
+		return d
+	}
+	d.note(diff.New, isNew, 0)
+	d.note(diff.Check, isNew, isCheck)
+	d.note(diff.Due, isSeen, isDue)
+	if len(diff.Likely) <= maxLikely {
+		d.note(diff.Likely, isSeen, isLikely)
 	}
 	return d
 }
 
-// chosen returns the indexes of the messages that get an item, ascending, and the unique-ids of
-// those that are listed more than once.
-func (d *maildrop) chosen(all bool) (indexes []int, copied map[string]bool) {
-	copied = make(map[string]bool)
-	for i := range d.listing {
-		if e := &d.listing[i]; e.Copy > 0 {
-			copied[e.UniqueID] = true
-		}
+func (d *maildrop) note(indexes []int, f fate, flag flags) {
+	for _, i := range indexes {
+		d.states[i].fate = f
+		d.states[i].flags |= flag
 	}
-	if all {
-		indexes = make([]int, len(d.listing))
-		for i := range indexes {
-			indexes[i] = i
-		}
-		return indexes, copied
-	}
-	diff := &d.diff
-	indexes = make([]int, 0, len(diff.New)+len(diff.Check)+len(diff.Due)+len(diff.Aside))
-	indexes = append(append(append(indexes, diff.New...), diff.Check...), diff.Due...)
-	if len(diff.Likely) <= maxLikely {
-		indexes = append(indexes, diff.Likely...)
-	}
-	for _, m := range diff.Aside {
-		indexes = append(indexes, m.Index)
-	}
-	if len(copied) > 0 { // whoever decides about one copy looks at all
-		wanted := make(map[string]bool)
+}
+
+func (d *maildrop) item(index int32) item { return item{&d.listing[index], d, index} }
+
+// items yields the messages at indexes.
+func (d *maildrop) items(indexes []int32) iter.Seq[item] {
+	return func(yield func(item) bool) {
 		for _, i := range indexes {
-			if id := d.listing[i].UniqueID; copied[id] {
-				wanted[id] = true
+			if !yield(d.item(i)) {
+				return
 			}
 		}
+	}
+}
+
+// all yields every listed message, in the order of the listing.
+func (d *maildrop) all() iter.Seq[item] {
+	return func(yield func(item) bool) {
 		for i := range d.listing {
-			if wanted[d.listing[i].UniqueID] {
-				indexes = append(indexes, i)
+			if !yield(d.item(int32(i))) {
+				return
 			}
 		}
 	}
-	slices.Sort(indexes)
-	return slices.Compact(indexes), copied
 }
 
-// apply notes in the items what the diff says of them.
-func (d *maildrop) apply(all bool) {
-	for n := range d.diff.Aside {
-		it := d.at(d.diff.Aside[n].Index)
-		it.fate, it.aside = isNew, true
+func (it item) fate() fate        { return it.drop.states[it.index].fate }
+func (it item) is(any flags) bool { return it.drop.states[it.index].flags&any != 0 }
+func (it item) decide(f fate)     { it.drop.states[it.index].fate = f }
+func (it item) set(flag flags)    { it.drop.states[it.index].flags |= flag }
+
+// digest returns the digest of the header, as the server shows it now; zero: it is unknown.
+func (it item) digest() seen.Digest { return it.drop.digests[it.index] }
+
+// identified reports whether the digest of the header is known.
+func (it item) identified() bool { return it.digest() != seen.Digest{} }
+
+// before returns what was set aside under the key of the message, perhaps another message; or nil.
+func (it item) before() *seen.Aside {
+	if len(it.drop.asides) == 0 { // nearly always, and then it costs nothing
+		return nil
 	}
-	if all {
-		for n := range d.items {
-			d.items[n].fate = isNew
-		}
-		return
-	}
-	for _, i := range d.diff.New {
-		d.at(i).fate = isNew
-	}
-	for _, i := range d.diff.Check {
-		it := d.at(i)
-		it.fate, it.check = isNew, true
-	}
-	for _, i := range d.diff.Due {
-		d.at(i).due = true
-	}
-	if len(d.diff.Likely) <= maxLikely {
-		for _, i := range d.diff.Likely {
-			d.at(i).likely = true
-		}
-	}
+	return it.drop.asides[it.Key]
 }
 
-// at returns the item of the message at an index of the listing, which has one.
-func (d *maildrop) at(index int) *item {
-	number := d.listing[index].Number
-	n, _ := slices.BinarySearchFunc(d.items, number, func(it item, number int) int { return it.Number - number })
-	return &d.items[n]
+// reason returns why something was set aside under its key, or 0 if nothing was.
+func (it item) reason() seen.Reason {
+	if before := it.before(); before != nil {
+		return before.Reason
+	}
+	return 0
+}
+
+// twins returns the delivered messages that the message may turn out to be.
+func (it item) twins() []*twins { return it.drop.twins[it.index] }
+
+// mayBe notes that the message may turn out to be one of t.
+func (it item) mayBe(t *twins) {
+	if len(t.bySum) > 0 {
+		it.drop.twins[it.index] = append(slices.Clip(it.drop.twins[it.index]), t)
+	}
 }
 
 // groups calls do with the items that wanted picks, in parts of about a chunk. If it picks one copy
 // of a unique-id, all copies come, in one part and side by side: they are read and judged together.
-func (d *maildrop) groups(wanted func(*item) bool, do func(part []*item) error) error {
-	part := make([]*item, 0, chunk)
+func (d *maildrop) groups(wanted func(item) bool, do func(part []item) error) error {
+	part := make([]item, 0, chunk)
 	done := make(map[string]bool) // unique-ids with copies, which hardly any maildrop has
-	for n := range d.items {
-		it := &d.items[n]
-		if !wanted(it) || done[it.UniqueID] {
+	for it := range d.all() {
+		if !wanted(it) || len(done) > 0 && done[it.UniqueID] {
 			continue
 		}
 		if copies, ok := d.copies[it.UniqueID]; ok {
 			done[it.UniqueID] = true
-			part = append(part, copies...)
+			part = slices.AppendSeq(part, d.items(copies))
 		} else {
 			part = append(part, it)
 		}
@@ -193,20 +204,9 @@ func (d *maildrop) groups(wanted func(*item) bool, do func(part []*item) error) 
 	return do(part)
 }
 
-// each yields pointers to items.
-func each(items []item) iter.Seq[*item] {
-	return func(yield func(*item) bool) {
-		for n := range items {
-			if !yield(&items[n]) {
-				return
-			}
-		}
-	}
-}
-
 // byID yields the items of each unique-id of a part.
-func byID(part []*item) iter.Seq[[]*item] {
-	return func(yield func([]*item) bool) {
+func byID(part []item) iter.Seq[[]item] {
+	return func(yield func([]item) bool) {
 		for len(part) > 0 {
 			n := 1
 			for n < len(part) && part[n].UniqueID == part[0].UniqueID {
@@ -220,50 +220,42 @@ func byID(part []*item) iter.Seq[[]*item] {
 	}
 }
 
-// doubtful returns the unique-ids whose headers prove nothing: another message with this id may
-// have the header of a delivered one. Either a copy was set aside, or the id is made of the header.
+// doubtful returns the unique-ids whose headers prove nothing: another message with this id may have
+// the header of a delivered one. Either a copy was set aside, or the id is made of the header.
 func (d *maildrop) doubtful() map[string]bool {
-	type sized struct {
-		id     string
-		octets int64
-	}
-	unchanged, sizes := make(map[string]bool), make(map[sized]bool) // copies that show no sign of a change
-	for _, i := range d.diff.Likely {
-		e := &d.listing[i]
-		unchanged[e.UniqueID], sizes[sized{e.UniqueID, e.Octets}] = true, true
-	}
 	ids := make(map[string]bool)
-	for key, a := range d.asides {
-		// A copy that shows no change can only be the one that was set aside if their octets are
-		// equal.
-		if !unchanged[key.UniqueID] || sizes[sized{key.UniqueID, a.Listed}] {
-			ids[key.UniqueID] = true
-		}
-	}
 	for _, i := range d.diff.Check {
 		if id := d.listing[i].UniqueID; isMade(id) {
 			ids[id] = true
 		}
 	}
+	if len(d.asides) == 0 {
+		return ids
+	}
+	type sized struct {
+		id     string
+		octets int64
+	}
+	// The copies that show no sign of a change.
+	unchanged, sizes := make(map[string]bool), make(map[sized]bool)
+	for _, i := range d.diff.Likely {
+		e := &d.listing[i]
+		unchanged[e.UniqueID], sizes[sized{e.UniqueID, e.Octets}] = true, true
+	}
+	for key, a := range d.asides {
+		// A copy that shows no change can only be the one that was set aside if their octets are equal.
+		if !unchanged[key.UniqueID] || sizes[sized{key.UniqueID, a.Listed}] {
+			ids[key.UniqueID] = true
+		}
+	}
 	return ids
 }
 
-// seen counts the messages that are recorded, and so not retrieved.
-func (d *maildrop) seen() int {
-	n := len(d.listing) - len(d.items)
-	for i := range d.items {
-		if d.items[i].fate == isSeen {
-			n++
-		}
-	}
-	return n
-}
-
-// recorded counts the messages that this session has delivered or recognised, and recorded.
-func (d *maildrop) recorded() int {
+// count counts the messages of a fate.
+func (d *maildrop) count(f fate) int {
 	n := 0
-	for i := range d.items {
-		if d.items[i].fate == isRecorded {
+	for i := range d.states {
+		if d.states[i].fate == f {
 			n++
 		}
 	}
@@ -276,28 +268,29 @@ func (d *maildrop) left(deleted int) []seen.Entry {
 		return d.listing
 	}
 	left := make([]seen.Entry, 0, len(d.listing)-deleted)
-	items := d.items
 	for i := range d.listing {
-		for len(items) > 0 && items[0].Number < d.listing[i].Number {
-			items = items[1:]
-		}
-		if len(items) == 0 || items[0].Number != d.listing[i].Number || !items[0].deleted {
+		if d.states[i].flags&isDeleted == 0 {
 			left = append(left, d.listing[i])
 		}
 	}
 	return left
 }
 
-// exposed reports whether the server has sent octets of a message that is not recorded. A server
-// that announces EXPIRE 0 may remove such a message at QUIT (R2449-5).
-func (d *maildrop) exposed() bool {
-	return slices.ContainsFunc(d.items, func(it item) bool {
-		return (it.shown || d.shown) && it.fate != isSeen && it.fate != isRecorded
+// exposed reports whether the server has sent octets of a message that is not safe: it has no record,
+// or only one that a look would have made. A server that announces EXPIRE 0 may remove such a message
+// at QUIT (R2449-5).
+func (d *maildrop) exposed(looks bool) bool {
+	if d.shown && d.states == nil { // the session ended before anything was looked up
+		return true
+	}
+	return slices.ContainsFunc(d.states, func(s state) bool {
+		safe := s.fate == isSeen || s.fate == isRecorded && !looks
+		return !safe && (d.shown || s.flags&isShown != 0)
 	})
 }
 
-// twin is a delivered message whose octets are known. Several listed messages may turn out to be
-// this message; the first that does takes it.
+// twin is a delivered message whose octets are known. Several listed messages may turn out to be this
+// message; the first that does takes it.
 type twin struct {
 	places []seen.Place
 	at     time.Time // of its delivery; zero: unknown
@@ -316,14 +309,7 @@ func (t *twins) add(sum seen.Sum, one *twin) {
 	t.bySum[sum] = append(t.bySum[sum], one)
 }
 
-// mayBe notes that the message may turn out to be one of t.
-func (it *item) mayBe(t *twins) {
-	if len(t.bySum) > 0 {
-		it.twins = append(slices.Clip(it.twins), t)
-	}
-}
-
-// take returns a message with these octets, which is nobody else's from now on; nil: there is none.
+// take returns a message with these octets, which nobody else gets from now on; nil: there is none.
 func (t *twins) take(sum seen.Sum) *twin {
 	all := t.bySum[sum]
 	if len(all) == 0 {

@@ -65,13 +65,14 @@ func (m *memory) change(edit func(*seen.Standing)) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.job.hard), recordTimeout)
 	defer cancel()
-	err := m.job.ledger.ChangeStanding(ctx, func(st *seen.Standing) { // a look may have changed it meanwhile
-		edit(st)
-		m.standing = *st
+	err := m.job.ledger.ChangeStanding(ctx, func(kept *seen.Standing) { // a look may have changed it meanwhile
+		edit(kept)
+		st = *kept
 	})
 	if err != nil {
 		return m.job.fail(PhaseRecord, err)
 	}
+	m.standing = st
 	return nil
 }
 
@@ -249,6 +250,23 @@ func (m *memory) pause() error {
 		wait(m.job.soft, left)
 	}
 	return m.admit()
+}
+
+// delayed reports whether a further session was refused as too early, and the run can wait for it. If
+// it cannot, the pace is remembered for a day: else the next run would come no further than this one.
+func (m *memory) delayed(err error) bool {
+	var refused *login.Error
+	if !errors.As(err, &refused) || codeOf(refused) != pop3.CodeLoginDelay {
+		return false
+	}
+	if held(m.standing, m.job.now()) < m.timeLeft() {
+		return true
+	}
+	if m.pace.fellBack != nil {
+		since := m.job.now().Add(lockstepForDoubt - lockstepFor)
+		_ = m.change(func(st *seen.Standing) { st.LockstepSince = since })
+	}
+	return false
 }
 
 // timeLeft returns how long a run may wait for its next session.

@@ -30,17 +30,17 @@ type outcomes struct {
 
 // planned tells what is to be retrieved, and counts what is left alone. A further session retrieves
 // what the first has counted.
-func (o *outcomes) planned(p *plan) {
+func (o *outcomes) planned(d *maildrop, p *plan) {
 	if !o.history.counted {
 		o.history.counted = true
 		o.job.count(func(r *Result) { r.New = len(p.retrieve) })
 	}
 	var octets int64
-	for _, it := range p.retrieve {
+	for it := range d.items(p.retrieve) {
 		octets += it.Octets
 	}
 	o.job.event(Event{Kind: Listed, Messages: len(p.retrieve), Octets: octets})
-	for _, it := range p.quarantined {
+	for it := range d.items(p.quarantined) {
 		o.countQuarantined(it)
 	}
 }
@@ -72,7 +72,7 @@ func isOfRecord(err error) bool {
 
 // deliveredAs notes messages that are durable at their target: it records them, and then tells of
 // them.
-func (o *outcomes) deliveredAs(items []*item, records []seen.Record) {
+func (o *outcomes) deliveredAs(items []item, records []seen.Record) {
 	now := o.job.now()
 	for i := range records {
 		records[i].DeliveredAt = now
@@ -85,7 +85,8 @@ func (o *outcomes) deliveredAs(items []*item, records []seen.Record) {
 		for i, it := range items {
 			r.Delivered++
 			r.Octets += records[i].Came.Octets
-			it.fate, it.settled = isRecorded, true
+			it.decide(isRecorded)
+			it.set(isSettled)
 		}
 	})
 	for i, it := range items {
@@ -94,20 +95,21 @@ func (o *outcomes) deliveredAs(items []*item, records []seen.Record) {
 }
 
 // recognised notes a message that turned out to be one that was delivered before.
-func (o *outcomes) recognised(it *item, record seen.Record) {
+func (o *outcomes) recognised(it item, record seen.Record) {
 	if err := o.job.record(seen.Changes{Records: slices.Values([]seen.Record{record})}); err != nil {
 		o.end(err)
 		return
 	}
 	o.job.count(func(r *Result) {
 		r.Recognised++
-		it.fate, it.settled = isRecorded, true
+		it.decide(isRecorded)
+		it.set(isSettled)
 	})
 	o.job.event(Event{Kind: Recognised, Number: it.Number, UniqueID: it.UniqueID, Octets: record.Came.Octets})
 }
 
 // asideOf is what becomes of a message that was not delivered.
-func (o *outcomes) asideOf(it *item, reason seen.Reason, cause error) seen.Aside {
+func (o *outcomes) asideOf(it item, reason seen.Reason, cause error) seen.Aside {
 	return seen.Aside{Key: it.Key, Reason: reason, Listed: it.Octets, Last: o.job.now(), Text: cause.Error()}
 }
 
@@ -126,11 +128,11 @@ func (o *outcomes) setAsideOrEnd(aside seen.Aside) {
 // refuse notes that server or target did not give or take one message. The next run tries it again,
 // unless it was refused for good as often as the account allows: then it is quarantined, which is
 // told once.
-func (o *outcomes) refuse(it *item, cause error) {
+func (o *outcomes) refuse(it item, cause error) {
 	now := o.job.now()
 	var before seen.Aside
-	if it.before != nil && !seen.Differ(it.before.Listed, it.Octets) { // else it was another message
-		before = *it.before
+	if it.before() != nil && !seen.Differ(it.before().Listed, it.Octets) { // else it was another message
+		before = *it.before()
 	}
 	told := Event{Kind: Refused, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Err: cause}
 	// A clock that was wrong must not silence it for years.
@@ -155,16 +157,16 @@ func (o *outcomes) refuse(it *item, cause error) {
 	} else {
 		o.job.count(func(r *Result) {
 			r.Failed++
-			it.settled = true
+			it.set(isSettled)
 		})
 	}
 	o.job.event(told)
 }
 
 // countQuarantined counts a message that is quarantined, once in a run.
-func (o *outcomes) countQuarantined(it *item) {
+func (o *outcomes) countQuarantined(it item) {
 	o.job.count(func(r *Result) {
-		it.settled = true
+		it.set(isSettled)
 		o.history.quarantined[it.Key] = true
 		r.Quarantined = len(o.history.quarantined)
 	})
@@ -197,12 +199,12 @@ func sameRefusal(text string, cause error) bool {
 }
 
 // skip notes the messages that are too large; each is told once.
-func (o *outcomes) skip(items []*item) error {
+func (o *outcomes) skip(d *maildrop, indexes []int32) error {
 	cause := fmt.Errorf("more than max_size allows (%d octets)", o.job.account.MaxSize)
-	var fresh []*item
+	var fresh []item
 	var asides []seen.Aside
-	for _, it := range items {
-		if it.reason() == seen.TooLarge && it.before.MaxSize == o.job.account.MaxSize && it.before.Listed == it.Octets {
+	for it := range d.items(indexes) {
+		if it.provedTooLarge(o.job.account.MaxSize) {
 			continue
 		}
 		aside := o.asideOf(it, seen.TooLarge, cause)
@@ -212,7 +214,7 @@ func (o *outcomes) skip(items []*item) error {
 			fresh = append(fresh, it)
 		}
 	}
-	o.job.count(func(r *Result) { r.Skipped = len(items) })
+	o.job.count(func(r *Result) { r.Skipped = len(indexes) })
 	if len(asides) == 0 {
 		return nil
 	}
@@ -227,7 +229,7 @@ func (o *outcomes) skip(items []*item) error {
 
 // provedTooLarge notes a message that is larger than LIST had announced and than the account
 // allows. It is told once, and not retrieved again until LIST or the limit changes.
-func (o *outcomes) provedTooLarge(it *item) error {
+func (o *outcomes) provedTooLarge(it item) error {
 	limit := o.job.account.MaxSize
 	cause := fmt.Errorf("more than max_size allows (%d octets), though LIST announced %d", limit, it.Octets)
 	aside := o.asideOf(it, seen.TooLarge, cause)
@@ -244,21 +246,21 @@ func (o *outcomes) provedTooLarge(it *item) error {
 
 // suspect has a further session look once more at a message, or if there is none in this run, the
 // next run. octets are those that came.
-func (o *outcomes) suspect(it *item, octets int64, why string) {
+func (o *outcomes) suspect(it item, octets int64, why string) {
 	o.history.suspects[it.Key] = &suspicion{octets: octets}
 	o.setAsideOrEnd(o.asideOf(it, seen.Suspect, errors.New(why)))
 }
 
 // lookFailed gives up, for this run, a message whose second look came to nothing. As it is refused
 // now it comes last next time, so that it cannot hold up the others.
-func (o *outcomes) lookFailed(it *item, err error) {
+func (o *outcomes) lookFailed(it item, err error) {
 	delete(o.history.suspects, it.Key)
 	o.refuse(it, fmt.Errorf("it may be cut, and a second look came to nothing: %w", err))
 }
 
 // brokeAt puts the message at which the session broke behind the others, in the next run. A server
 // that breaks at the same one each time would hold up all that come behind it for ever.
-func (o *outcomes) brokeAt(it *item, cause error) {
+func (o *outcomes) brokeAt(it item, cause error) {
 	switch {
 	case o.history.suspects[it.Key] != nil:
 		o.lookFailed(it, cause)
@@ -270,7 +272,7 @@ func (o *outcomes) brokeAt(it *item, cause error) {
 
 // quarantine sets a message that the server cuts aside for good. It is never delivered as if it
 // were whole, and never deleted.
-func (o *outcomes) quarantine(it *item, why string) {
+func (o *outcomes) quarantine(it item, why string) {
 	delete(o.history.suspects, it.Key)
 	cause := fmt.Errorf("the server cuts it: %s, also when it is retrieved alone", why)
 	o.setAsideOrEnd(o.asideOf(it, seen.Quarantined, cause))

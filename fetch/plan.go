@@ -8,67 +8,78 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// plan is what a run will do with the messages of a maildrop, as a value. It is computed without
-// any input or output, after all that can be learnt of the messages is noted in their items.
+// plan is what a run will do with the messages of a maildrop, as a value. It is computed without any
+// input or output, after all that can be learnt of the messages is noted. Its lists hold indexes of
+// the listing, because one of them may be the whole of a large maildrop.
 type plan struct {
-	retrieve    []*item // in the order in which RETR is sent
-	recognised  []*item // held by the target already: recorded, not retrieved
-	skip        []*item // larger than the account's limit
-	mark        []*item // left out of the first run: recorded as marked, not retrieved
-	quarantined []*item // left alone
+	retrieve    []int32 // in the order in which RETR is sent
+	recognised  []int32 // held by the target already: recorded, not retrieved
+	skip        []int32 // larger than the account's limit
+	mark        []int32 // left out of the first run: recorded as marked, not retrieved
+	quarantined []int32 // left alone
 	seen        int     // listed and recorded, so not retrieved
 }
 
 // makePlan decides what becomes of each listed message.
 func makePlan(d *maildrop, policy *Policy, h *history) *plan {
-	p := &plan{seen: d.seen(), retrieve: make([]*item, 0, len(d.diff.New))}
-	for n := range d.items {
-		it := &d.items[n]
+	p := &plan{seen: d.count(isSeen), retrieve: make([]int32, 0, len(d.diff.New))}
+	ranked := policy.Newest // the order of the listing will not do
+	for it := range d.all() {
 		switch {
-		case it.fate == isSeen:
-		case it.fate == isRecorded:
-			p.recognised = append(p.recognised, it)
-		case it.fate == isOld:
-			p.mark = append(p.mark, it)
-		case it.aside && it.reason() == seen.Quarantined && !policy.All:
-			p.quarantined = append(p.quarantined, it)
-		case policy.tooLarge(it.Octets), it.provedTooLarge(policy):
-			p.skip = append(p.skip, it)
-		case !h.settled[it.Key]:
-			p.retrieve = append(p.retrieve, it)
+		case it.fate() == isSeen:
+		case it.fate() == isRecorded:
+			p.recognised = append(p.recognised, it.index)
+		case it.fate() == isOld:
+			p.mark = append(p.mark, it.index)
+		case it.is(isAside) && it.reason() == seen.Quarantined && !policy.All:
+			p.quarantined = append(p.quarantined, it.index)
+		case policy.tooLarge(it.Octets), it.provedTooLarge(policy.MaxSize):
+			p.skip = append(p.skip, it.index)
+		case len(h.settled) == 0 || !h.settled[it.Key]:
+			p.retrieve = append(p.retrieve, it.index)
+			ranked = ranked || h.rank(it) != usual
 		}
 	}
-	// Messages that need a second look come first, on a new connection. What was refused before
-	// comes last, so that it holds up nothing else.
-	rank := func(it *item) int {
-		switch {
-		case h.suspects[it.Key] != nil:
-			return 0
-		case !it.aside:
-			return 1
-		}
-		return 2
+	if ranked {
+		slices.SortFunc(p.retrieve, func(a, b int32) int {
+			order := cmp.Compare(a, b)
+			if policy.Newest {
+				order = -order
+			}
+			return cmp.Or(cmp.Compare(h.rank(d.item(a)), h.rank(d.item(b))), order)
+		})
 	}
-	slices.SortFunc(p.retrieve, func(a, b *item) int {
-		order := cmp.Compare(a.Number, b.Number)
-		if policy.Newest {
-			order = -order
-		}
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), order)
-	})
 	return p
+}
+
+// The ranks of messages that are to be retrieved. Those that need a second look come first, on a new
+// connection. Those that were refused before come last, so that they hold up nothing else.
+const (
+	again = iota
+	usual
+	refusedBefore
+)
+
+func (h *history) rank(it item) int {
+	switch {
+	case len(h.suspects) > 0 && h.suspects[it.Key] != nil:
+		return again
+	case it.is(isAside):
+		return refusedBefore
+	}
+	return usual
 }
 
 // provedTooLarge reports whether an earlier run found the message larger than this limit though
 // LIST announced the octets that it announces now.
-func (it *item) provedTooLarge(policy *Policy) bool {
-	return it.reason() == seen.TooLarge && policy.MaxSize > 0 &&
-		it.before.MaxSize == policy.MaxSize && it.before.Listed == it.Octets
+func (it item) provedTooLarge(limit int64) bool {
+	return limit > 0 && it.reason() == seen.TooLarge &&
+		it.before().MaxSize == limit && it.before().Listed == it.Octets
 }
 
 // candidate is a listed message that might be deleted, with all that is known of it by then.
 type candidate struct {
-	item    *item
+	item    item
 	records recordsOf // of its unique-id, all copies, read back from the ledger
 	alike   int       // listed messages with its unique-id and digest, itself among them; those whose digest is unknown count
 }
@@ -93,11 +104,11 @@ func newRecordsOf(records []seen.Record) recordsOf {
 // retrieved in this session needs its record of kind Delivered. One that is known from earlier must
 // also be shown by its header digest to be that message: unique-ids get reused, and a wrong DELE
 // cannot be undone.
-func planDeletion(candidates []candidate, policy DeletePolicy, now time.Time) []*item {
+func planDeletion(candidates []candidate, policy DeletePolicy, now time.Time) []item {
 	if !policy.Enabled {
 		return nil
 	}
-	chosen := make([]*item, 0, len(candidates))
+	chosen := make([]item, 0, len(candidates))
 	for i := range candidates {
 		r := candidates[i].record()
 		if r != nil && r.Kind == seen.Delivered && !r.DeliveredAt.Add(policy.After).After(now) {
@@ -109,10 +120,10 @@ func planDeletion(candidates []candidate, policy DeletePolicy, now time.Time) []
 
 // record returns the record that is without doubt of the listed message, or nil.
 func (c *candidate) record() *seen.Record {
-	if c.item.fate == isRecorded {
+	if c.item.fate() == isRecorded {
 		return c.records.byKey[c.item.Key]
 	}
-	matches := c.records.byDigest[c.item.digest]
+	matches := c.records.byDigest[c.item.digest()]
 	if !c.item.identified() || len(matches) != 1 || c.alike != 1 {
 		return nil
 	}

@@ -16,12 +16,17 @@ func entry(number int, id string, copy int, octets int64) seen.Entry {
 }
 
 // itemOf makes an item whose header has the digest.
-func itemOf(e seen.Entry, digest byte) *item { return &item{Entry: &e, digest: seen.Digest{digest}} }
+func itemOf(e seen.Entry, digest byte) item {
+	it := newMaildrop([]seen.Entry{e}, seen.Diff{}, false).item(0)
+	it.drop.digests[0] = seen.Digest{digest}
+	return it
+}
 
-func numbers(items []*item) []int {
+// numbers returns the message-numbers of the messages at indexes of a listing 1, 2, 3, …
+func numbers(indexes []int32) []int {
 	var n []int
-	for _, it := range items {
-		n = append(n, it.Number)
+	for _, i := range indexes {
+		n = append(n, int(i)+1)
 	}
 	return n
 }
@@ -57,7 +62,7 @@ func TestMakePlan(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			d := newMaildrop(slices.Clone(listing), diff, test.policy.All)
 			for number, f := range test.fates {
-				d.at(number - 1).fate = f
+				d.states[number-1].fate = f
 			}
 			p := makePlan(d, &test.policy, newHistory())
 			if got := numbers(p.retrieve); !reflect.DeepEqual(got, test.retrieve) {
@@ -115,10 +120,14 @@ func TestPlanDeletion(t *testing.T) {
 	marked, stamped := rec, rec
 	marked.Kind, marked.Digest = seen.Marked, seen.Digest{}
 	stamped.DeletedAt = now
-	retrieved := func() *item { return &item{Entry: &x, fate: isRecorded} }
-	earlier := func(digest byte) *item {
+	retrieved := func() item {
+		it := itemOf(x, 0)
+		it.decide(isRecorded)
+		return it
+	}
+	earlier := func(digest byte) item {
 		it := itemOf(x, digest)
-		it.fate = isSeen
+		it.decide(isSeen)
 		return it
 	}
 	records := func(r ...seen.Record) recordsOf { return newRecordsOf(r) }
@@ -158,9 +167,9 @@ func TestPlanDeletionSafe(t *testing.T) {
 	chosen := 0
 	for round := range 20000 {
 		it := itemOf(entry(1, "x", r.IntN(2), int64(r.IntN(3))), byte(r.IntN(3)))
-		it.fate = isSeen
+		it.decide(isSeen)
 		if r.IntN(4) == 0 {
-			it.fate = isRecorded
+			it.decide(isRecorded)
 		}
 		var records []seen.Record
 		for copy := range r.IntN(3) {
@@ -181,8 +190,8 @@ func TestPlanDeletionSafe(t *testing.T) {
 		safe := false
 		for _, rec := range records {
 			ok := rec.Kind == seen.Delivered
-			byKey := it.fate == isRecorded && rec.Key == it.Key
-			byDigest := it.identified() && rec.Digest == it.digest
+			byKey := it.fate() == isRecorded && rec.Key == it.Key
+			byDigest := it.identified() && rec.Digest == it.digest()
 			safe = safe || ok && (byKey || byDigest)
 		}
 		if !safe {
@@ -199,13 +208,13 @@ func TestJudgeCopies(t *testing.T) {
 	marked := seen.Record{Key: seen.Key{UniqueID: "x"}, Kind: seen.Marked}
 	known := marked
 	known.Digest = seen.Digest{1}
-	listed := func(copies ...*item) []*item { return copies }
-	one := func(copy int, octets int64, digest byte) *item {
+	listed := func(copies ...item) []item { return copies }
+	one := func(copy int, octets int64, digest byte) item {
 		return itemOf(entry(copy+1, "x", copy, octets), digest)
 	}
 	for _, test := range []struct {
 		name    string
-		listed  []*item
+		listed  []item
 		records []seen.Record
 		doubt   bool
 		want    string // a letter for each copy: seen, new, or compared by its octets
@@ -231,9 +240,9 @@ func TestJudgeCopies(t *testing.T) {
 			got := ""
 			for _, it := range test.listed {
 				switch {
-				case it.fate == isSeen:
+				case it.fate() == isSeen:
 					got += "s"
-				case len(it.twins) > 0:
+				case len(it.twins()) > 0:
 					got += "c"
 				default:
 					got += "n"

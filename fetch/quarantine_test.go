@@ -173,7 +173,7 @@ func TestQuarantine_look(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if q := survey.Plan.Quarantined; len(survey.Plan.Retrieve) != 0 || len(q) != 1 || q[0].UniqueID != "b" || q[0].Reason != seen.Quarantined || q[0].Text == "" {
+	if q := survey.Plan.Quarantined; survey.Plan.Retrieve.Len() != 0 || len(q) != 1 || q[0].UniqueID != "b" || q[0].Reason != seen.Quarantined || q[0].Text == "" {
 		t.Errorf("Plan = %+v, want b quarantined, and nothing to do", survey.Plan)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/content"
@@ -13,7 +14,7 @@ import (
 
 // deliver streams m into the open batch. Its error is one of the session. An error of the target
 // ends the asking, and the rest of the message is read so that the session stays in step.
-func (t *transfer) deliver(it *item, m *pop3.Message) error {
+func (t *transfer) deliver(it item, m *pop3.Message) error {
 	b, err := t.batchFor(it)
 	if err == nil {
 		var d deliver.Delivery
@@ -25,13 +26,13 @@ func (t *transfer) deliver(it *item, m *pop3.Message) error {
 }
 
 // giveUp ends the asking because the target is broken, and reads the rest of m.
-func (t *transfer) giveUp(it *item, m *pop3.Message, err error) error {
+func (t *transfer) giveUp(it item, m *pop3.Message, err error) error {
 	t.outcomes.end(t.session.job.fail(PhaseDeliver, err))
 	t.room.release(it)
 	return t.drain(m)
 }
 
-func (t *transfer) envelope(it *item) deliver.Envelope {
+func (t *transfer) envelope(it item) deliver.Envelope {
 	a := t.session.job.account
 	return deliver.Envelope{
 		Token:    t.session.job.token(it.Entry),
@@ -44,7 +45,7 @@ func (t *transfer) envelope(it *item) deliver.Envelope {
 }
 
 // stream writes m to d. Only when io.EOF has shown that m is whole does d become part of the batch.
-func (t *transfer) stream(b *batch, d deliver.Delivery, it *item, m *pop3.Message) error {
+func (t *transfer) stream(b *batch, d deliver.Delivery, it item, m *pop3.Message) error {
 	t.content.Reset(it.Octets)
 	outline := &t.content.Outline
 	for {
@@ -76,7 +77,7 @@ func (t *transfer) stream(b *batch, d deliver.Delivery, it *item, m *pop3.Messag
 	// What is larger than announced may hold a part of the next reply, and where nothing is
 	// announced it may be cut. Both show when the next one is read.
 	t.unconfirmed = len(t.asked) > 0 && outline.Excess() > 0 || it.Octets <= 0
-	if len(it.twins) > 0 {
+	if len(it.twins()) > 0 {
 		t.compare(it)
 	}
 	return nil
@@ -85,11 +86,11 @@ func (t *transfer) stream(b *batch, d deliver.Delivery, it *item, m *pop3.Messag
 // compare looks whether the one message of the open batch was delivered before, which nothing but
 // its octets could show (no TOP, or copies of which one was refused). Then it is recorded and not
 // delivered again.
-func (t *transfer) compare(it *item) {
+func (t *transfer) compare(it item) {
 	record := t.open.records[0]
-	for _, known := range it.twins {
+	for _, known := range it.twins() {
 		one := known.take(record.Came)
-		if one == nil {
+		if one == nil || !t.sure(one) {
 			continue
 		}
 		record.Places = one.places
@@ -97,12 +98,6 @@ func (t *transfer) compare(it *item) {
 			record.DeliveredAt = t.session.job.now()
 		}
 		t.discard()
-		if one.file != "" { // it may have been renamed just before a power cut
-			if err := t.session.job.finder.Sync(t.session.job.hard, []string{one.file}); err != nil {
-				t.outcomes.end(t.session.job.fail(PhaseTarget, err))
-				return
-			}
-		}
 		t.outcomes.recognised(it, record)
 		return
 	}
@@ -111,8 +106,21 @@ func (t *transfer) compare(it *item) {
 	}
 }
 
+// sure makes sure that the file of a twin would survive a power cut, and reports whether it would. The
+// file may have been renamed just before a crash, or somebody may have taken it away since.
+func (t *transfer) sure(one *twin) bool {
+	if one.file == "" {
+		return true
+	}
+	err := t.session.job.finder.Sync(t.session.job.hard, []string{one.file})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.outcomes.end(t.session.job.fail(PhaseTarget, err))
+	}
+	return err == nil
+}
+
 // tooLarge gives up a message that is larger than LIST had announced and than the account allows.
-func (t *transfer) tooLarge(d deliver.Delivery, it *item, m *pop3.Message) error {
+func (t *transfer) tooLarge(d deliver.Delivery, it item, m *pop3.Message) error {
 	if err := d.Abort(); err != nil {
 		t.outcomes.end(t.session.job.fail(PhaseDeliver, err))
 	}
@@ -136,7 +144,7 @@ func (t *transfer) tooLarge(d deliver.Delivery, it *item, m *pop3.Message) error
 
 // makeSure reports whether the message that has just ended is whole. If not, d is aborted, and the
 // error ends the session.
-func (t *transfer) makeSure(d deliver.Delivery, it *item) (whole bool, err error) {
+func (t *transfer) makeSure(d deliver.Delivery, it item) (whole bool, err error) {
 	s := t.session
 	second := s.history.suspects[it.Key] != nil
 	why := t.content.Outline.Doubt(content.Setting{Pipelined: len(t.asked) > 0, Gap: t.gap, Shortfall: s.memory.shortfall})
@@ -171,7 +179,7 @@ func (t *transfer) makeSure(d deliver.Delivery, it *item) (whole bool, err error
 }
 
 // checkStep is session.checkStep while a delivery is open: nothing may be handed over meanwhile.
-func (t *transfer) checkStep(it *item) error {
+func (t *transfer) checkStep(it item) error {
 	idle := t.session.idle
 	t.session.idle = nil
 	defer func() { t.session.idle = idle }()
@@ -179,7 +187,7 @@ func (t *transfer) checkStep(it *item) error {
 }
 
 // believe notes what a message has shown that is whole against all appearances.
-func (t *transfer) believe(it *item) {
+func (t *transfer) believe(it item) {
 	s, outline := t.session, &t.content.Outline
 	before := s.history.suspects[it.Key]
 	delete(s.history.suspects, it.Key)

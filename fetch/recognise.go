@@ -29,11 +29,10 @@ func (s *session) recogniseFound() error {
 	if s.job.finder == nil {
 		return nil
 	}
-	wanted := make([]*item, 0, len(s.drop.diff.New))
-	for n := range s.drop.items {
-		it := &s.drop.items[n]
-		if it.fate == isNew && !(it.aside && (it.reason() == seen.Wanted || it.reason() == seen.Quarantined)) {
-			wanted = append(wanted, it)
+	wanted := make([]int32, 0, len(s.drop.diff.New))
+	for it := range s.drop.all() {
+		if it.fate() == isNew && !(it.is(isAside) && (it.reason() == seen.Wanted || it.reason() == seen.Quarantined)) {
+			wanted = append(wanted, it.index)
 		}
 	}
 	for part := range slices.Chunk(wanted, lookedForAtOnce) {
@@ -47,10 +46,10 @@ func (s *session) recogniseFound() error {
 		if len(places) == 0 {
 			continue
 		}
-		held := slices.DeleteFunc(part, func(it *item) bool { return len(places[s.job.token(it.Entry)]) == 0 })
+		held := slices.DeleteFunc(part, func(i int32) bool { return len(places[s.job.token(&s.drop.listing[i])]) == 0 })
 		s.drop.found = s.drop.found || len(held) > 0
-		for items := range slices.Chunk(held, chunk) {
-			if err := s.judgeFound(items, places); err != nil {
+		for some := range slices.Chunk(held, chunk) {
+			if err := s.judgeFound(slices.Collect(s.drop.items(some)), places); err != nil {
 				return err
 			}
 		}
@@ -58,10 +57,10 @@ func (s *session) recogniseFound() error {
 	return nil
 }
 
-func (s *session) tokens(items []*item) iter.Seq[deliver.Token] {
+func (s *session) tokens(indexes []int32) iter.Seq[deliver.Token] {
 	return func(yield func(deliver.Token) bool) {
-		for _, it := range items {
-			if !yield(s.job.token(it.Entry)) {
+		for _, i := range indexes {
+			if !yield(s.job.token(&s.drop.listing[i])) {
 				return
 			}
 		}
@@ -81,14 +80,14 @@ func (s *session) filedSince() time.Time {
 
 // foundFile is a message that the target holds though the ledger has no record of it.
 type foundFile struct {
-	item *item
+	item item
 	at   string // where Finder.Find found it
 	seen.Record
 }
 
 // judgeFound compares messages with the files that bear their tokens. A file is the listed message
 // only if their header digests are equal; then it is recorded.
-func (s *session) judgeFound(items []*item, places map[deliver.Token][]string) error {
+func (s *session) judgeFound(items []item, places map[deliver.Token][]string) error {
 	if err := s.askDigests(items); err != nil {
 		return err
 	}
@@ -105,13 +104,13 @@ func (s *session) judgeFound(items []*item, places map[deliver.Token][]string) e
 				return s.job.fail(PhaseTarget, err)
 			}
 			switch {
-			case !it.identified(), it.digest == f.Digest && len(it.twins) > 0:
+			case !it.identified(), it.digest() == f.Digest && len(it.twins()) > 0:
 				// No TOP, or a copy whose header is that of another one (C0041): the octets will
 				// tell.
 				t := new(twins)
 				t.add(f.Came, &twin{places: f.Places, file: f.at})
 				it.mayBe(t)
-			case it.digest == f.Digest:
+			case it.digest() == f.Digest:
 				f.item, f.Key, f.Listed = it, it.Key, it.Octets
 				match = &f
 			}
@@ -166,7 +165,7 @@ func (s *session) recognise(held []foundFile) error {
 	}
 	s.job.count(func(r *Result) { r.Recognised += len(held) })
 	for _, f := range held {
-		f.item.fate = isRecorded
+		f.item.decide(isRecorded)
 		s.job.event(Event{Kind: Recognised, Number: f.item.Number, UniqueID: f.UniqueID, Octets: f.Came.Octets})
 	}
 	return nil
@@ -211,7 +210,7 @@ func (s *session) recogniseRenamed() error {
 		return err
 	}
 	for _, m := range l.moves {
-		d.items[m.index].fate = isSeen
+		d.item(m.index).decide(isSeen)
 	}
 	s.job.warn(CodeNewUIDs, "the maildrop shows only new unique-ids; %d of its %d messages are known, and not retrieved again", len(l.moves), len(d.listing))
 	return nil
@@ -237,18 +236,14 @@ func (s *session) remaining() (any, left bool, err error) {
 // then a new one may well be all there is.
 func (s *session) findLikeness(left bool) (*likeness, error) {
 	d := s.drop
-	l := newLikeness(d.items)
+	l := newLikeness(d.listing)
 	l.octetsAlone = !left
 	if !s.hasTop() {
 		s.job.warn(CodeNewUIDsRetrieved, "the maildrop shows only new unique-ids, and its server has no TOP: its messages are retrieved to be compared with what was delivered")
 	}
-	index := func(it *item) int {
-		n, _ := find(d.listing, it.Number)
-		return n
-	}
-	err := s.headers(each(d.items), func(it *item, h *content.Header) {
+	err := s.headers(d.all(), func(it item, h *content.Header) {
 		id, _ := h.Value("message-id")
-		l.show(index(it), h.Digest(), id != "")
+		l.show(it.index, h.Digest(), id != "")
 	})
 	if err != nil {
 		return nil, err
@@ -256,7 +251,14 @@ func (s *session) findLikeness(left bool) (*likeness, error) {
 	if err := s.eachRemaining(l.count); err != nil {
 		return nil, err
 	}
-	err = s.measure(l.doubts(), func(it *item, sum seen.Sum) { l.measure(index(it), sum.SHA256) })
+	doubts := func(yield func(item) bool) {
+		for i := range l.doubts() {
+			if !yield(d.item(i)) {
+				return
+			}
+		}
+	}
+	err = s.measure(doubts, func(it item, sum seen.Sum) { l.measure(it.index, sum.SHA256) })
 	if err != nil {
 		return nil, err
 	}

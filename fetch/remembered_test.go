@@ -63,7 +63,7 @@ func TestLook_found(t *testing.T) {
 		t.Fatal(err)
 	}
 	survey, err := r.runner.Look(t.Context(), &r.account)
-	if err != nil || len(survey.Plan.Recognise) != 2 || len(survey.Plan.Retrieve) != 0 {
+	if err != nil || survey.Plan.Recognise.Len() != 2 || survey.Plan.Retrieve.Len() != 0 {
 		t.Errorf("Look() = %+v, %v, want 2 to be recognised", survey, err)
 	}
 	r.has()

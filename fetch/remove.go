@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -9,11 +10,12 @@ import (
 // (behaviour 28: deliver, record, only then DELE). It returns the messages whose DELE was accepted;
 // only the reply to QUIT makes that count. A refused DELE is told and not repeated in this session
 // (C0026).
-func (s *session) remove() (deleted []*item, err error) {
+func (s *session) remove() (deleted []item, err error) {
 	if !s.job.account.Delete.Enabled {
 		return nil, nil
 	}
-	err = s.drop.groups((*item).removable, func(part []*item) error {
+	undone, loses := 0, s.quitLoses()
+	err = s.drop.groups(item.removable, func(part []item) error {
 		if s.job.soft.Err() != nil { // what is left is deleted by the next run
 			return s.job.fail(PhaseDelete, fmt.Errorf("stopped with messages still to delete: %w", context.Cause(s.job.soft)))
 		}
@@ -21,21 +23,32 @@ func (s *session) remove() (deleted []*item, err error) {
 		if err != nil {
 			return err
 		}
-		accepted, err := s.sendDele(planDeletion(candidates, s.job.account.Delete, s.job.now()))
+		chosen := planDeletion(candidates, s.job.account.Delete, s.job.now())
+		if loses { // there will be no QUIT to carry it out
+			undone += len(chosen)
+			return nil
+		}
+		accepted, err := s.sendDele(chosen)
 		deleted = append(deleted, accepted...)
 		return err
 	})
+	if undone > 0 && err == nil {
+		err = s.job.fail(PhaseDelete, fmt.Errorf("%d delivered messages are not deleted: %w", undone, errNoQuit))
+	}
 	return deleted, err
 }
 
+// errNoQuit says why nothing is deleted where QUIT could lose mail (EXPIRE 0, R2449-5).
+var errNoQuit = errors.New("the server may remove at QUIT whatever it has sent (EXPIRE 0), and not all of that is safe here")
+
 // removable reports whether the message might be deleted: this session has recorded it, or has
 // found it to be a recorded one.
-func (it *item) removable() bool {
-	return it.fate == isRecorded || it.fate == isSeen && it.identified()
+func (it item) removable() bool {
+	return it.fate() == isRecorded || it.fate() == isSeen && it.identified()
 }
 
 // candidates reads back what the ledger says of messages.
-func (s *session) candidates(part []*item) ([]candidate, error) {
+func (s *session) candidates(part []item) ([]candidate, error) {
 	all, err := s.job.records(uniqueIDs(part))
 	if err != nil {
 		return nil, err
@@ -46,7 +59,7 @@ func (s *session) candidates(part []*item) ([]candidate, error) {
 		alike := likeIt(copies)
 		for _, it := range copies {
 			if it.removable() {
-				candidates = append(candidates, candidate{item: it, records: records, alike: alike(it.digest)})
+				candidates = append(candidates, candidate{item: it, records: records, alike: alike(it.digest())})
 			}
 		}
 	}
@@ -54,7 +67,7 @@ func (s *session) candidates(part []*item) ([]candidate, error) {
 }
 
 // sendDele marks messages as deleted, pipelined, and returns those whose DELE was accepted.
-func (s *session) sendDele(items []*item) ([]*item, error) {
+func (s *session) sendDele(items []item) ([]item, error) {
 	numbers := func(yield func(int) bool) {
 		for _, it := range items {
 			if s.job.hard.Err() != nil || !yield(it.Number) {
@@ -62,12 +75,12 @@ func (s *session) sendDele(items []*item) ([]*item, error) {
 			}
 		}
 	}
-	accepted := make([]*item, 0, len(items))
+	accepted := make([]item, 0, len(items))
 	next := 0
 	for n, err := range s.client.Dele(s.job.hard, numbers) {
 		switch {
 		case err == nil:
-			items[next].deleted = true
+			items[next].set(isDeleted)
 			accepted = append(accepted, items[next])
 		case isReply(err):
 			s.job.warn(CodeDeleteRefused, "message %d is delivered, but the server does not delete it: %w", n, err)

@@ -266,7 +266,7 @@ func TestNewUIDs(t *testing.T) {
 		rename(server)
 		server.Drop("").Add(c)
 		survey, err := r.runner.Look(t.Context(), &r.account)
-		if err != nil || len(survey.Plan.Retrieve) != 1 || survey.Plan.Retrieve[0].UniqueID != "c" {
+		if err != nil || survey.Plan.Retrieve.Len() != 1 || slices.Collect(survey.Plan.Retrieve.All())[0].UniqueID != "c" {
 			t.Fatalf("Look() = %+v, %v, want that c would be retrieved", survey, err)
 		}
 		r.has("a", "b")

@@ -98,7 +98,7 @@ func (r *run) session() (*maildrop, error) {
 	r.history.sessions++
 	s, err := open(r.job, r.memory, r.history)
 	if err != nil {
-		return new(maildrop), err
+		return newMaildrop(nil, seen.Diff{}, false), err
 	}
 	defer s.client.Close() //nolint:errcheck // after QUIT it is closed; else nothing is left to save
 	err = r.phases(s)
@@ -120,7 +120,7 @@ func (r *run) phases(s *session) error {
 	if err := cmp.Or(err, quitErr); err != nil {
 		return err
 	}
-	return cmp.Or(r.memory.settlePace(s.drop.recorded()), noRoom)
+	return cmp.Or(r.memory.settlePace(s.drop.count(isRecorded)), noRoom)
 }
 
 // study lists the maildrop, examines what unique-ids leave open, and plans. A look does just that.
@@ -160,11 +160,11 @@ func (r *run) carryOut(s *session, p *plan) (noRoom, err error) {
 		return nil, err
 	}
 	o := &outcomes{job: r.job, history: r.history}
-	o.planned(p)
+	o.planned(s.drop, p)
 	if err := s.mark(p.mark); err != nil {
 		return nil, err
 	}
-	if err := o.skip(p.skip); err != nil {
+	if err := o.skip(s.drop, p.skip); err != nil {
 		return nil, err
 	}
 	if len(p.retrieve) == 0 {

@@ -26,6 +26,7 @@ const (
 // history is what a run carries from one of its sessions to the next.
 type history struct {
 	sessions    int
+	delayed     bool                    // a further session was refused as too early, and waits once
 	counted     bool                    // Result.New is
 	unfinished  bool                    // the run has begun to deliver, and no session has finished since
 	suspects    map[seen.Key]*suspicion // messages that need a second look
@@ -73,7 +74,7 @@ type session struct {
 
 // open connects, asks for the capabilities and logs in.
 func open(j *job, m *memory, h *history) (*session, error) {
-	s := &session{job: j, memory: m, history: h, drop: &maildrop{}}
+	s := &session{job: j, memory: m, history: h, drop: new(maildrop)}
 	options := j.account.POP3
 	options.Idle = func() {
 		if s.idle != nil {
@@ -90,7 +91,9 @@ func open(j *job, m *memory, h *history) (*session, error) {
 	}
 	s.client = client
 	if err := s.logIn(); err != nil {
-		return nil, s.leave(err)
+		err = s.leave(err)
+		_ = s.client.Close() // QUIT may not have been possible
+		return nil, err
 	}
 	return s, nil
 }
@@ -189,18 +192,13 @@ func (s *session) noteExpiry() {
 //
 // A server that announces EXPIRE 0 may remove at QUIT what it has shown in this session. So if some
 // of that is not recorded, the session is closed without QUIT, and nothing is deleted (R2449-5).
-func (s *session) quit(deleted []*item) error {
+func (s *session) quit(deleted []item) error {
 	said, err := s.sayQuit()
 	if err != nil {
 		return err
 	}
-	if !said {
-		if len(deleted) > 0 {
-			s.job.warn(CodeNoQuit, "no message was deleted in this session: the server may remove at QUIT what it has sent (EXPIRE 0), and not all of that is delivered")
-		}
-		return nil
-	}
-	if s.drop.diff.Unchanged && len(deleted) == 0 && !s.history.unfinished {
+	unfinished := s.history.unfinished || s.job.ledger.Account().Unfinished
+	if !said || s.drop.diff.Unchanged && len(deleted) == 0 && !unfinished {
 		return nil
 	}
 	if err := s.finish(deleted); err != nil {
@@ -214,10 +212,16 @@ func (s *session) quit(deleted []*item) error {
 	return nil
 }
 
+// quitLoses reports whether QUIT could make the server remove a message that is not safe (EXPIRE 0).
+func (s *session) quitLoses() bool {
+	return s.expires && s.drop.exposed(s.memory.purpose != fetching)
+}
+
 // sayQuit sends QUIT, unless the server could remove what it has shown. It reports whether it did.
 func (s *session) sayQuit() (said bool, err error) {
-	if s.expires && s.drop.exposed() {
-		return false, s.client.Close()
+	if s.quitLoses() {
+		_ = s.client.Close()
+		return false, nil
 	}
 	if err := s.client.Quit(s.job.hard); err != nil {
 		return false, s.job.fail(PhaseQuit, err)
@@ -227,7 +231,7 @@ func (s *session) sayQuit() (said bool, err error) {
 
 // finish tells the ledger what the maildrop holds now. A run that was stopped while it deleted does
 // so too, because the listing was complete.
-func (s *session) finish(deleted []*item) error {
+func (s *session) finish(deleted []item) error {
 	limit := recordTimeout + time.Duration(len(s.drop.listing))*finishTimeout
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.job.hard), limit)
 	defer cancel()
@@ -248,7 +252,7 @@ func (s *session) finish(deleted []*item) error {
 // what became of them.
 func (s *session) leave(err error) error {
 	var suspect *suspectError
-	if errors.As(err, &suspect) || s.expires && s.drop.exposed() {
+	if errors.As(err, &suspect) || s.quitLoses() {
 		_ = s.client.Close() // not a word more is said to a server whose replies cannot be told apart
 		return err
 	}
@@ -264,6 +268,10 @@ func (h *history) adapt(err error, m *memory) bool {
 	}
 	if errors.Is(err, pop3.ErrUnexpected) {
 		m.expectNothing()
+		return true
+	}
+	if h.sessions > 1 && !h.delayed && m.delayed(err) {
+		h.delayed = true
 		return true
 	}
 	var suspect *suspectError
@@ -282,9 +290,9 @@ func (h *history) recallSuspects(d *maildrop) {
 
 // remember keeps what a session has settled for the sessions after it.
 func (h *history) remember(d *maildrop) {
-	for i := range d.items {
-		if d.items[i].settled {
-			h.settled[d.items[i].Key] = true
+	for it := range d.all() {
+		if it.is(isSettled) {
+			h.settled[it.Key] = true
 		}
 	}
 }

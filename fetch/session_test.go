@@ -386,7 +386,7 @@ func TestLook(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(survey.Listing) != 2 || len(survey.Plan.Retrieve) != 2 || len(survey.Plan.Delete) != 2 || survey.TLS != nil || !survey.Capabilities.Has("UIDL") {
+	if len(survey.Listing) != 2 || survey.Plan.Retrieve.Len() != 2 || survey.Plan.Delete.Len() != 2 || survey.TLS != nil || !survey.Capabilities.Has("UIDL") {
 		t.Errorf("Look() = %+v, want two listed, to be retrieved and to be deleted, and the capabilities", survey)
 	}
 	r.has(before...)

@@ -18,8 +18,8 @@ type transfer struct {
 	room       *room
 	committers *committers
 
-	queue   []*item // not asked for yet
-	asked   []*item // RETR is sent, in order
+	queue   []int32 // not asked for yet, by index
+	asked   []item  // RETR is sent, in order
 	open    *batch  // being filled, or nil
 	content content.Content
 	buffer  []byte
@@ -29,7 +29,7 @@ type transfer struct {
 	unconfirmed bool
 }
 
-func newTransfer(s *session, o *outcomes, queue []*item) *transfer {
+func newTransfer(s *session, o *outcomes, queue []int32) *transfer {
 	limit := s.job.account.Target.Limit()
 	room := newRoom(s.job.account.Target, limit)
 	return &transfer{
@@ -85,10 +85,10 @@ func (t *transfer) read() error {
 	defer func() { t.session.idle = nil }()
 	for len(t.queue) > 0 && !t.ended() {
 		busy := t.room.busy() // asked first, because a commit that ends meanwhile makes room
-		if !t.hasRoom(t.queue[0]) {
+		if !t.hasRoom(t.next()) {
 			t.handOver()
 			if !busy {
-				t.queue = t.room.passOver(t.queue)
+				t.queue = t.room.passOver(t.session.drop, t.queue)
 			} else if err := t.keepAliveUntil(t.room.freed); err != nil {
 				return err
 			}
@@ -106,8 +106,8 @@ func (t *transfer) read() error {
 // source yields the messages that Retr asks for next. It ends when there is no room, before and
 // after a message that must come alone, and when the asking is ended.
 func (t *transfer) source(yield func(int, int64) bool) {
-	for len(t.queue) > 0 && !t.ended() && t.hasRoom(t.queue[0]) {
-		it := t.queue[0]
+	for len(t.queue) > 0 && !t.ended() && t.hasRoom(t.next()) {
+		it := t.next()
 		alone := t.alone(it)
 		if alone && len(t.asked) > 0 {
 			return
@@ -121,13 +121,16 @@ func (t *transfer) source(yield func(int, int64) bool) {
 	}
 }
 
+// next returns the first message of the queue.
+func (t *transfer) next() item { return t.session.drop.item(t.queue[0]) }
+
 // ended reports whether no more is to be asked for.
 func (t *transfer) ended() bool {
 	return t.session.job.soft.Err() != nil || t.outcomes.failure() != nil
 }
 
 // hasRoom reports whether a message may be asked for now.
-func (t *transfer) hasRoom(it *item) bool {
+func (t *transfer) hasRoom(it item) bool {
 	if !t.room.fits(it.Entry) {
 		return false
 	}
@@ -140,7 +143,7 @@ func (t *transfer) hasRoom(it *item) bool {
 
 // alone reports whether a message is asked for with nothing outstanding, so that its end can be
 // made sure of.
-func (t *transfer) alone(it *item) bool {
+func (t *transfer) alone(it item) bool {
 	return t.session.memory.pace.lockstep || it.Octets <= 0 || t.session.history.suspects[it.Key] != nil
 }
 
@@ -185,7 +188,7 @@ func (t *transfer) receive(m *pop3.Message, err error) error {
 		t.room.release(it)
 		return nil
 	}
-	it.shown = true
+	it.set(isShown)
 	if t.outcomes.failure() != nil { // nothing can be kept; reading on keeps the session in step for QUIT
 		t.room.release(it)
 		return t.drain(m)
@@ -258,11 +261,11 @@ func (t *transfer) drain(m *pop3.Message) error {
 
 // batchFor returns the batch that a message belongs into, after it has handed over one that is full
 // or old. A message that may be known already has a batch of its own, which can be discarded.
-func (t *transfer) batchFor(it *item) (*batch, error) {
+func (t *transfer) batchFor(it item) (*batch, error) {
 	limit := t.committers.limit
 	if b := t.open; b != nil {
 		old := time.Since(b.begun) > batchAge && t.committers.idle()
-		if len(it.twins) > 0 || b.octets+it.Octets > limit.Octets || old {
+		if len(it.twins()) > 0 || b.octets+it.Octets > limit.Octets || old {
 			t.handOver()
 		}
 	}

@@ -66,7 +66,7 @@ func (w *wire) looks(title string) {
 	w.writeDialogue()
 	plan := survey.Plan
 	fmt.Fprintf(&w.text, "-- %d listed: %d to retrieve, %d to recognise, %d to mark, %d to delete\n",
-		len(survey.Listing), len(plan.Retrieve), len(plan.Recognise), len(plan.Mark), len(plan.Delete))
+		len(survey.Listing), plan.Retrieve.Len(), plan.Recognise.Len(), plan.Mark.Len(), plan.Delete.Len())
 	w.writeEvents()
 }
 

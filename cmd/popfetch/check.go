@@ -37,7 +37,7 @@ func (p *program) showCheck(survey *fetch.Survey) error {
 	if survey.TLS != nil {
 		protection = tls.VersionName(survey.TLS.Version) + " " + tls.CipherSuiteName(survey.TLS.CipherSuite)
 	}
-	fresh := len(survey.Plan.Retrieve) + len(survey.Plan.Skip)
+	fresh := survey.Plan.Retrieve.Len() + survey.Plan.Skip.Len()
 	if p.view.json {
 		return p.term.printJSON(checked{survey.Account, survey.Greeting, protection, escaped(survey.Capabilities), len(survey.Listing), fresh, octets})
 	}

@@ -10,18 +10,18 @@ import (
 // foretell prints the actions that a run would take.
 func (p *program) foretell(ctx context.Context, s *setting, accounts []fetch.Account) error {
 	return p.lookAt(ctx, s, (*fetch.Runner).Look, accounts, func(survey *fetch.Survey) error {
-		for _, e := range survey.Plan.Retrieve {
+		for e := range survey.Plan.Retrieve.All() {
 			if err := p.foretellOne(survey.Account, "retrieve", e); err != nil {
 				return err
 			}
 		}
 		for _, would := range []struct {
 			what    string
-			entries []seen.Entry
+			entries fetch.Entries
 		}{
 			{"skip", survey.Plan.Skip}, {"mark", survey.Plan.Mark}, {"recognise", survey.Plan.Recognise}, {"delete", survey.Plan.Delete},
 		} {
-			for _, e := range would.entries {
+			for e := range would.entries.All() {
 				if err := p.foretellOne(survey.Account, would.what, e); err != nil {
 					return err
 				}

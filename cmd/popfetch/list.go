@@ -23,10 +23,10 @@ type listed struct {
 
 func (p *program) showListing(survey *fetch.Survey) error {
 	states := make(map[int]string)
-	for _, e := range survey.Plan.Retrieve {
+	for e := range survey.Plan.Retrieve.All() {
 		states[e.Number] = "new"
 	}
-	for _, e := range survey.Plan.Skip {
+	for e := range survey.Plan.Skip.All() {
 		states[e.Number] = "too-large"
 	}
 	causes := make(map[int]string)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"iter"
 	"slices"
 	"time"
 
@@ -51,7 +52,7 @@ func (p *program) seenMark(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.mark(ctx, ledger, keys)
+	return p.mark(ctx, ledger, slices.Values(keys))
 }
 
 // configured returns an account that is configured but was never fetched. If it is not configured,
@@ -101,27 +102,48 @@ func (p *program) markListed(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		entries := slices.Concat(survey.Plan.Retrieve, survey.Plan.Skip, survey.Plan.Mark)
-		for _, m := range survey.Plan.Quarantined {
-			entries = append(entries, survey.Listing[m.Index])
+		entries := func(yield func(seen.Entry) bool) {
+			for _, some := range []fetch.Entries{survey.Plan.Retrieve, survey.Plan.Skip, survey.Plan.Mark} {
+				for e := range some.All() {
+					if !yield(e) {
+						return
+					}
+				}
+			}
+			for _, m := range survey.Plan.Quarantined {
+				if !yield(survey.Listing[m.Index]) {
+					return
+				}
+			}
 		}
+		err = p.mark(ctx, ledger, entries)
 		survey.Plan.Quarantined = nil // they are given up now
-		return p.mark(ctx, ledger, entries)
+		return err
 	})
 }
 
 // mark adds records of kind Marked. The caller has the lock of the account.
-func (p *program) mark(ctx context.Context, ledger seen.Ledger, entries []seen.Entry) error {
+func (p *program) mark(ctx context.Context, ledger seen.Ledger, entries iter.Seq[seen.Entry]) error {
 	marked := 0
-	for chunk := range slices.Chunk(entries, 1000) { // a maildrop may be huge, and a record is several times as large as an entry
-		records, err := unrecorded(ctx, ledger, chunk)
+	flush := func(part []seen.Entry) error {
+		records, err := unrecorded(ctx, ledger, part)
 		if err != nil {
 			return err
 		}
-		if err := ledger.Apply(ctx, seen.Changes{Records: slices.Values(records)}); err != nil {
-			return err
-		}
 		marked += len(records)
+		return ledger.Apply(ctx, seen.Changes{Records: slices.Values(records)})
+	}
+	part := make([]seen.Entry, 0, 1000) // a maildrop may be huge, and a record is several times an entry
+	for e := range entries {
+		if part = append(part, e); len(part) == cap(part) {
+			if err := flush(part); err != nil {
+				return err
+			}
+			part = part[:0]
+		}
+	}
+	if err := flush(part); err != nil {
+		return err
 	}
 	return p.report(done{Account: ledger.Account().Name, Marked: &marked}, "marked as seen")
 }
