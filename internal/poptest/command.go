@@ -4,6 +4,7 @@ import (
 	"crypto/md5" // APOP is made of it (RFC 1939 section 7).
 	"encoding/hex"
 	"errors"
+	"maps"
 	"strconv"
 	"strings"
 )
@@ -81,6 +82,9 @@ func (s *Session) capa() error {
 		}
 		lines.WriteString(capability + "\r\n")
 	}
+	if s.config.Expire0 {
+		lines.WriteString("EXPIRE 0\r\n")
+	}
 	return s.multiLine("capabilities follow", lines.String())
 }
 
@@ -96,6 +100,9 @@ func (s *Session) multiLine(text, lines string) error {
 // doQuit deletes before it answers, so that who has the reply may count on it.
 func (s *Session) doQuit() error {
 	if s.drop != nil && s.effect {
+		if s.config.Expire0 {
+			maps.Copy(s.deleted, s.shown)
+		}
 		s.drop.remove(s.deleted)
 	}
 	return s.ok("good bye")
@@ -143,7 +150,8 @@ func (s *Session) login(user string) error {
 	if !ok {
 		return s.refuse("[IN-USE] another session has the maildrop")
 	}
-	s.drop, s.messages, s.deleted = d, messages, make(map[*Message]bool)
+	s.drop, s.messages = d, messages
+	s.deleted, s.shown = make(map[*Message]bool), make(map[*Message]bool)
 	s.mu.Lock()
 	s.user = user
 	s.mu.Unlock()
@@ -232,6 +240,7 @@ func (s *Session) retr(argument string) error {
 	if err != nil {
 		return s.refuse(err.Error())
 	}
+	s.shown[m] = true
 	if err := s.ok("%d octets", m.octets()); err != nil {
 		return err
 	}
@@ -258,6 +267,7 @@ func (s *Session) top(argument string) error {
 	if err != nil {
 		return s.refuse(err.Error())
 	}
+	s.shown[m] = true
 	if err := s.ok("the top follows"); err != nil {
 		return err
 	}

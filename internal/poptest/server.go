@@ -41,6 +41,8 @@ type Config struct {
 	TLS *tls.Config
 	// Mechanisms is what AUTH knows.
 	Mechanisms map[string]Mechanism
+	// Expire0 announces EXPIRE 0, and makes QUIT remove also what RETR and TOP have shown (RFC 2449 section 6.7).
+	Expire0 bool
 	// Hook, if set, is asked about each command: the line without its end, or "" for the greeting. It is called by the
 	// goroutine of each session.
 	Hook func(s *Session, cmd string) Action

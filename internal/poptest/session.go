@@ -29,9 +29,10 @@ type Session struct {
 	drop     *Drop
 	messages []*Message
 	deleted  map[*Message]bool
-	name     string // of a positive USER
-	effect   bool   // whether the command at hand is to be carried out
-	asked    bool   // the reply to AUTH, made up by the hook, was a challenge
+	shown    map[*Message]bool // by RETR or TOP
+	name     string            // of a positive USER
+	effect   bool              // whether the command at hand is to be carried out
+	asked    bool              // the reply to AUTH, made up by the hook, was a challenge
 	quit     bool
 }
 
