@@ -17,7 +17,7 @@ type listed struct {
 	Number   int    `json:"number"`
 	UniqueID string `json:"unique_id"`
 	Octets   int64  `json:"octets"`
-	State    string `json:"state"` // seen, new, too-large or quarantined
+	State    string `json:"state"` // seen, new, too-large, left out or quarantined
 	Error    string `json:"error,omitempty"`
 }
 
@@ -28,6 +28,9 @@ func (p *program) showListing(survey *fetch.Survey) error {
 	}
 	for e := range survey.Plan.Skip.All() {
 		states[e.Number] = "too-large"
+	}
+	for _, e := range survey.Plan.Mark {
+		states[e.Number] = "left out" // by initial
 	}
 	causes := make(map[int]string)
 	for _, m := range survey.Plan.Quarantined {
