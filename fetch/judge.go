@@ -20,32 +20,49 @@ import (
 // move up when one before them is gone, and what is listed again was not deleted.
 func judgeCopies(listed []item, records []seen.Record, doubt bool) (present []seen.Record) {
 	m := newMatching(listed, records, doubt)
-	m.match(func(it item) any {
-		if !it.identified() {
-			return nil
-		}
-		return exactly{it.digest(), it.Key, it.Octets}
-	}, func(r *seen.Record) any { return exactly{r.Digest, r.Key, r.Listed} })
-	m.match(func(it item) any {
-		if !it.identified() {
-			return nil
-		}
-		return nearly{it.digest(), it.Octets}
-	}, func(r *seen.Record) any { return nearly{r.Digest, r.Listed} })
-	m.match(func(it item) any {
-		if !it.identified() {
-			return nil
-		}
-		return it.digest()
-	}, func(r *seen.Record) any { return r.Digest })
-	// What the operator marked has no digest; there the unique-id is all there is.
-	m.match(func(it item) any { return it.Key }, func(r *seen.Record) any {
-		if r.Kind != seen.Marked || r.Digest != (seen.Digest{}) {
-			return nil
-		}
-		return r.Key
-	})
+	for _, p := range passes {
+		m.match(p.markOf, p.markIn)
+	}
 	return m.present()
+}
+
+// pass pairs listed messages and records by what they have in common; nil fits nothing.
+type pass struct {
+	markOf func(item) any
+	markIn func(*seen.Record) any
+}
+
+// passes go from what leaves no doubt to what is enough where nothing fits better.
+var passes = []pass{
+	{
+		func(it item) any { return ifKnown(it, exactly{it.digest(), it.Key, it.Octets}) },
+		func(r *seen.Record) any { return exactly{r.Digest, r.Key, r.Listed} },
+	},
+	{
+		func(it item) any { return ifKnown(it, nearly{it.digest(), it.Octets}) },
+		func(r *seen.Record) any { return nearly{r.Digest, r.Listed} },
+	},
+	{
+		func(it item) any { return ifKnown(it, it.digest()) },
+		func(r *seen.Record) any { return r.Digest },
+	},
+	{ // What the operator marked has no digest; there the unique-id is all there is.
+		func(it item) any { return it.Key },
+		func(r *seen.Record) any {
+			if r.Kind != seen.Marked || r.Digest != (seen.Digest{}) {
+				return nil
+			}
+			return r.Key
+		},
+	},
+}
+
+// ifKnown returns mark, or nil where nothing is known of the header.
+func ifKnown(it item, mark any) any {
+	if !it.identified() {
+		return nil
+	}
+	return mark
 }
 
 // exactly and nearly are what a message and its record have in common.
@@ -84,7 +101,7 @@ func newMatching(listed []item, records []seen.Record, doubt bool) *matching {
 		matched: make([]bool, len(listed)), used: make([]bool, len(records))}
 }
 
-// match pairs what is not paired yet and has equal marks; a nil mark fits nothing.
+// match pairs what is not paired yet and has equal marks.
 func (m *matching) match(markOf func(item) any, markIn func(*seen.Record) any) {
 	free := make(map[any][]int, len(m.records)) // by mark, the records that are not used, in order
 	for i := range m.records {
