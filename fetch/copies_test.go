@@ -12,8 +12,8 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// C0041: while the headers of many copies of one unique-id are looked at, a signal and the account's deadline end
-// the run. It has changed nothing, and the next run does it all.
+// C0041: while the headers of many copies of one unique-id are looked at, a signal and the
+// account's deadline end the run. It has changed nothing, and the next run does it all.
 func TestCopies_ended(t *testing.T) {
 	t.Parallel()
 	const n = 300

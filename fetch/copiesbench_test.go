@@ -13,14 +13,15 @@ import (
 	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
-// BenchmarkCopies compares a maildrop whose messages all have one unique-id with one of different ids:
+// BenchmarkCopies compares a maildrop whose messages all have one unique-id with one of different
+// ids:
 //
 //	TMPDIR=/dev/shm go test ./fetch -run - -bench Copies -benchtime 3x
 //
-// Of each run it tells the seconds, the shortest of all rounds, and two ratios: as many copies, and five times as
-// many, to 20,000 different ones. The runs are: the first; one with one message more; and one that deletes them all. With
-// copies the latter two look at all headers. So do the runs of those with different ids, since each message has
-// another number of octets than before.
+// Of each run it tells the seconds, the shortest of all rounds, and two ratios: as many copies,
+// and five times as many, to 20,000 different ones. The runs are: the first; one with one message
+// more; and one that deletes them all. With copies the latter two look at all headers. So do the
+// runs of those with different ids, since each message has another number of octets than before.
 func BenchmarkCopies(b *testing.B) {
 	n := 20_000
 	if testing.Short() {

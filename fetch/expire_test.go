@@ -34,8 +34,8 @@ func leaves(t *testing.T, server *poptest.Server, quits int, want ...string) {
 	checkCount(t, server, "QUIT", quits)
 }
 
-// R2449-5: a run whose server has shown what is not recorded in the end says no QUIT. The next run brings
-// it, and says QUIT.
+// R2449-5: a run whose server has shown what is not recorded in the end says no QUIT. The next run
+// brings it, and says QUIT.
 func TestExpire_run(t *testing.T) {
 	t.Parallel()
 	large := sized("b", "b", strings.Repeat("x", 5000))
@@ -143,8 +143,8 @@ func uniqueIDs(messages []poptest.Message) []string {
 	return ids
 }
 
-// R2449-5: where all that the server has shown is recorded, QUIT is said and deletions count, and a person is
-// not warned. What the server refused to show it cannot remove.
+// R2449-5: where all that the server has shown is recorded, QUIT is said and deletions count, and
+// a person is not warned. What the server refused to show it cannot remove.
 func TestExpire_recorded(t *testing.T) {
 	t.Parallel()
 	messages := []poptest.Message{letter("a"), letter("b"), letter("c")}
@@ -164,7 +164,8 @@ func TestExpire_recorded(t *testing.T) {
 	server.CheckRules(t)
 }
 
-// R2449-5: deletions that cannot count, since QUIT is left out, are told of and done by a later run.
+// R2449-5: deletions that cannot count, since QUIT is left out, are told of and done by a later
+// run.
 func TestExpire_told(t *testing.T) {
 	t.Parallel()
 	server := newExpiring(t, letter("a"), letter("b"))
@@ -260,8 +261,8 @@ func TestExpire_lookSafe(t *testing.T) {
 	}
 }
 
-// R2449-5: a run that ends after the server has shown all headers, and before anything is compared with the
-// records, says no QUIT.
+// R2449-5: a run that ends after the server has shown all headers, and before anything is compared
+// with the records, says no QUIT.
 func TestExpire_notCompared(t *testing.T) {
 	t.Parallel()
 	server := newExpiring(t, letter("a"), letter("b"))

@@ -13,8 +13,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// Mail that was delivered and not recorded does not come again, though its reader has filed it in a Maildir++
-// folder since, and though the account has records of other mail.
+// Mail that was delivered and not recorded does not come again, though its reader has filed it in
+// a Maildir++ folder since, and though the account has records of other mail.
 func TestFiledMail_notRecorded(t *testing.T) {
 	t.Parallel()
 	five := func(t *testing.T) (*rig, *ending) {
@@ -103,8 +103,9 @@ func (s *sought) Find(ctx context.Context, tokens iter.Seq[deliver.Token], since
 	return s.Maildir.Find(ctx, tokens, since)
 }
 
-// For the sake of large Maildirs a folder is searched only if something was filed in it since the last finished
-// run. All are searched for an account without records, and after a run that was not finished.
+// For the sake of large Maildirs a folder is searched only if something was filed in it since the
+// last finished run. All are searched for an account without records, and after a run that was not
+// finished.
 func TestFiledMail_since(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)

@@ -7,8 +7,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// copiesOf makes n records of one unique-id, and the listing of their messages with one more before them. Where
-// alike, all headers are equal.
+// copiesOf makes n records of one unique-id, and the listing of their messages with one more
+// before them. Where alike, all headers are equal.
 func copiesOf(n int, alike bool) ([]*item, []seen.Record) {
 	digest := func(i int) (d seen.Digest) {
 		d[15] = 1

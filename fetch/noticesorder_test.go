@@ -85,7 +85,7 @@ func (n *loggedNotices) Begin(_ string, told fetch.Told) {
 	n.log.add(fmt.Sprintf("begin %q", told.Lines))
 }
 
-func (n *loggedNotices) End(_ string, before fetch.Told) fetch.Told {
+func (n *loggedNotices) End(string, fetch.Told) fetch.Told {
 	if n.log.last() != "end" { // it may come twice
 		n.log.add("end")
 	}
@@ -101,8 +101,8 @@ func (l *callLog) last() string {
 	return l.calls[len(l.calls)-1]
 }
 
-// What a person was told is kept after the run has told how it ended, and before another run of the account can
-// begin: under the account's lock.
+// What a person was told is kept after the run has told how it ended, and before another run of
+// the account can begin: under the account's lock.
 func TestNotices_order(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"))

@@ -11,8 +11,9 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// A refused log-in of Look and Check counts towards leaving the account alone only if it has sent the password,
-// or what it can be guessed from. Then the error says so. That of a run counts in any case.
+// A refused log-in of Look and Check counts towards leaving the account alone only if it has sent
+// the password, or what it can be guessed from. Then the error says so. That of a run counts in
+// any case.
 func TestBreaker_sent(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -44,8 +44,8 @@ type brokenApply struct{ seen.Ledger }
 
 func (brokenApply) Apply(context.Context, seen.Changes) error { return errBroken }
 
-// ending is when the last run of an account was finished, and whether one has begun to deliver since. It is kept
-// beside the store, also where that has no place for it.
+// ending is when the last run of an account was finished, and whether one has begun to deliver
+// since. It is kept beside the store, also where that has no place for it.
 type ending struct {
 	finished   time.Time
 	unfinished bool

@@ -13,7 +13,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// limitKept is a store whose ledgers keep Aside.MaxSize, also where the store itself has no place for it.
+// limitKept is a store whose ledgers keep Aside.MaxSize, also where the store itself has no place
+// for it.
 func limitKept(store seen.Store) seen.Store {
 	var mu sync.Mutex
 	limits := make(map[seen.Key]int64)
@@ -48,8 +49,8 @@ func (l *limitLedger) Diff(ctx context.Context, listing []seen.Entry, due time.T
 	return diff, err
 }
 
-// C0021, behaviour 12: a message that only RETR has shown to be larger than max_size is retrieved once, set
-// aside and told once. It is looked at again when the limit or LIST changes.
+// C0021, behaviour 12: a message that only RETR has shown to be larger than max_size is retrieved
+// once, set aside and told once. It is looked at again when the limit or LIST changes.
 func TestMaxSize_proved(t *testing.T) {
 	t.Parallel()
 	whole := sized("large", "large", strings.Repeat("x", 5000))
