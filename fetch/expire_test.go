@@ -55,7 +55,7 @@ func TestExpire_run(t *testing.T) {
 			spoil: func(r *rig, _ *poptest.Server) {
 				r.account.Target = filing(r, `[ "$POPFETCH_UID" = b ] && exit 75; `)
 			},
-			want: "3 listed, 3 new, 2 delivered, 1 failed",
+			want: "3 listed, 3 new, 2 delivered, 1 failed", fails: true,
 			mend: func(r *rig, _ *poptest.Server) { r.account.Target = filing(r, "") },
 			then: "3 listed, 1 new, 1 delivered, 3 deleted",
 		},
@@ -76,6 +76,7 @@ func TestExpire_run(t *testing.T) {
 			messages: []poptest.Message{letter("a"), large, letter("c")},
 			spoil:    func(r *rig, _ *poptest.Server) { r.account.MaxSize = 1000 },
 			want:     "3 listed, 3 new, 2 delivered, 1 skipped",
+			fails:    true,
 			mend:     func(r *rig, _ *poptest.Server) { r.account.MaxSize = 0 },
 			then:     "3 listed, 1 new, 1 delivered, 3 deleted",
 		},
@@ -172,8 +173,10 @@ func TestExpire_told(t *testing.T) {
 	r := newRig(t, server.Addr())
 	r.account.Delete.Enabled = true
 	r.account.Target = filing(r, `[ "$POPFETCH_UID" = b ] && exit 75; `)
-	r.runs("2 listed, 2 new, 1 delivered, 1 failed")
-	r.warned("no message was deleted in this session")
+	err := r.fails(fetch.PhaseDelete, "2 listed, 2 new, 1 delivered, 1 failed")
+	if !strings.Contains(err.Error(), "1 delivered messages are not deleted") {
+		t.Errorf("Run() = %v, want it to tell what is not deleted", err)
+	}
 	if told := r.told(fetch.Deleted); len(told) > 0 {
 		t.Errorf("told %+v as deleted, want nothing", told)
 	}

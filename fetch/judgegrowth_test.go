@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"encoding/binary"
+	"slices"
 	"testing"
 
 	"github.com/popfetch/popfetch/seen"
@@ -9,7 +10,7 @@ import (
 
 // copiesOf makes n records of one unique-id, and the listing of their messages with one more
 // before them. Where alike, all headers are equal.
-func copiesOf(n int, alike bool) ([]*item, []seen.Record) {
+func copiesOf(n int, alike bool) ([]item, []seen.Record) {
 	digest := func(i int) (d seen.Digest) {
 		d[15] = 1
 		if !alike {
@@ -18,10 +19,14 @@ func copiesOf(n int, alike bool) ([]*item, []seen.Record) {
 		return d
 	}
 	records := make([]seen.Record, n)
-	listed := make([]*item, n+1)
+	listing := make([]seen.Entry, n+1)
+	for i := range listing {
+		listing[i] = entry(i+1, "same", i, 100)
+	}
+	d := newMaildrop(listing, seen.Diff{}, false)
+	listed := slices.Collect(d.all())
 	for i := range listed {
-		e := entry(i+1, "same", i, 100)
-		listed[i] = &item{Entry: &e, digest: digest(n - i)} // in the reverse order of the records
+		d.digests[int32(i)] = digest(n - i) // in the reverse order of the records
 		if i < n {
 			records[i] = seen.Record{Key: seen.Key{UniqueID: "same", Copy: i}, Kind: seen.Delivered, Listed: 100, Digest: digest(i)}
 			records[i].Came.SHA256[0] = 1
@@ -39,7 +44,7 @@ func TestJudgeCopies_growth(t *testing.T) {
 				m := newMatching(listed, records, doubt)
 				for _, p := range passes {
 					m.match(
-						func(it *item) any { count++; return p.markOf(it) },
+						func(it item) any { count++; return p.markOf(it) },
 						func(r *seen.Record) any { count++; return p.markIn(r) })
 				}
 				return count
@@ -58,7 +63,7 @@ func TestJudgeCopies_many(t *testing.T) {
 		present := judgeCopies(listed, records, false)
 		fresh := 0
 		for _, it := range listed {
-			if it.fate != isSeen {
+			if it.fate() != isSeen {
 				fresh++
 			}
 		}

@@ -308,3 +308,41 @@ func TestLook_brokenPipelining(t *testing.T) {
 		t.Errorf("the next Look(): error %v, want it to pipeline again", err)
 	}
 }
+
+// Where a server breaks pipelining and refuses the next log-in as too early, the run waits for the
+// further session. If it cannot wait so long, the next run begins with one command at a time.
+func TestLockstep_loginDelay(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, announced string
+		want            []string // the outcomes of the runs
+	}{
+		{"R2449-4/waits", "LOGIN-DELAY 1", []string{"3 listed, 3 new, 3 delivered"}},
+		{"R2449-4/too long", "LOGIN-DELAY 900", []string{"", "3 listed, 3 new, 3 delivered"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			messages := []poptest.Message{letter("a"), letter("b"), letter("c")}
+			server := newServer(t, messages...)
+			server.Configure(announcing(test.announced))
+			logins := 0
+			hook(server, func(s *poptest.Session, cmd string) poptest.Action {
+				switch {
+				case strings.HasPrefix(cmd, "AUTH"):
+					if logins++; logins == 2 {
+						return poptest.Refuse("[LOGIN-DELAY] not yet")
+					}
+				case cmd == "LIST" && s.Number() == 1: // the one that pipelines
+					return poptest.Reply([]byte("1 100\r\n"))
+				}
+				return poptest.Action{}
+			})
+			r := newRig(t, server.Addr())
+			for _, want := range test.want {
+				checkOutcome(t, r.run(), want)
+				r.later(16 * time.Minute)
+			}
+			r.holds(messages...)
+		})
+	}
+}

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"iter"
 	"slices"
-	"time"
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/content"
@@ -29,6 +28,7 @@ func (s *session) recogniseFound() error {
 	if s.job.finder == nil {
 		return nil
 	}
+	known := s.job.ledger.Account()
 	wanted := make([]int32, 0, len(s.drop.diff.New))
 	for it := range s.drop.all() {
 		if it.fate() == isNew && !(it.is(isAside) && (it.reason() == seen.Wanted || it.reason() == seen.Quarantined)) {
@@ -36,8 +36,8 @@ func (s *session) recogniseFound() error {
 		}
 	}
 	for part := range slices.Chunk(wanted, lookedForAtOnce) {
-		places, err := s.job.finder.Find(s.job.soft, s.tokens(part), s.filedSince())
-		if errors.Is(err, deliver.ErrMissing) && !s.job.ledger.Account().Delivered {
+		places, err := s.job.finder.Find(s.job.soft, s.tokens(part), known.UnrecordedSince(s.job.now()))
+		if errors.Is(err, deliver.ErrMissing) && !known.Delivered {
 			return nil // a look at an account whose target a run would make
 		}
 		if err != nil {
@@ -65,17 +65,6 @@ func (s *session) tokens(indexes []int32) iter.Seq[deliver.Token] {
 			}
 		}
 	}
-}
-
-// filedSince returns since when somebody may have filed mail that has no record: since the last run
-// that was finished. Mail of a run that was not finished may be in any folder, and so may all mail
-// of an account that has no record.
-func (s *session) filedSince() time.Time {
-	known := s.job.ledger.Account()
-	if known.Unfinished || known.Records == 0 {
-		return time.Time{}
-	}
-	return known.FinishedAt
 }
 
 // foundFile is a message that the target holds though the ledger has no record of it.

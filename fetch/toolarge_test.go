@@ -1,53 +1,13 @@
 package fetch_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/poptest"
-	"github.com/popfetch/popfetch/seen"
 )
-
-// limitKept is a store whose ledgers keep Aside.MaxSize, also where the store itself has no place
-// for it.
-func limitKept(store seen.Store) seen.Store {
-	var mu sync.Mutex
-	limits := make(map[seen.Key]int64)
-	return wrapped{store, func(l seen.Ledger) seen.Ledger { return &limitLedger{l, &mu, limits} }}
-}
-
-type limitLedger struct {
-	seen.Ledger
-	mu     *sync.Mutex
-	limits map[seen.Key]int64
-}
-
-func (l *limitLedger) Apply(ctx context.Context, changes seen.Changes) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, a := range changes.Asides {
-		l.limits[a.Key] = a.MaxSize
-	}
-	return l.Ledger.Apply(ctx, changes)
-}
-
-func (l *limitLedger) Diff(ctx context.Context, listing []seen.Entry, due time.Time) (seen.Diff, error) {
-	diff, err := l.Ledger.Diff(ctx, listing, due)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i := range diff.Aside {
-		diff.Aside[i].MaxSize = l.limits[diff.Aside[i].Key]
-	}
-	for i := range diff.AllAside {
-		diff.AllAside[i].MaxSize = l.limits[diff.AllAside[i].Key]
-	}
-	return diff, err
-}
 
 // C0021, behaviour 12: a message that only RETR has shown to be larger than max_size is retrieved
 // once, set aside and told once. It is looked at again when the limit or LIST changes.
@@ -75,7 +35,6 @@ func TestMaxSize_proved(t *testing.T) {
 				server.Configure(without("PIPELINING"))
 			}
 			r := newRig(t, server.Addr())
-			r.runner.Store = limitKept(r.runner.Store)
 			r.account.MaxSize = 1000
 			retrieved := func(want int) {
 				t.Helper()
@@ -93,7 +52,7 @@ func TestMaxSize_proved(t *testing.T) {
 			server.Drop("").Add(letter("c"))
 			r.runs("4 listed, 1 new, 1 delivered, 1 skipped")
 			survey, err := r.runner.Look(t.Context(), &r.account)
-			if err != nil || len(survey.Plan.Skip) != 1 || len(survey.Plan.Retrieve) != 0 {
+			if err != nil || survey.Plan.Skip.Len() != 1 || survey.Plan.Retrieve.Len() != 0 {
 				t.Errorf("Look() = %+v, %v, want large to be skipped", survey, err)
 			}
 			retrieved(1)
@@ -121,7 +80,6 @@ func TestMaxSize_proved(t *testing.T) {
 		server := newServer(t, letter("a"), whole, letter("b"))
 		hook(server, on("LIST", poptest.Refuse("no such command")))
 		r := newRig(t, server.Addr())
-		r.runner.Store = limitKept(r.runner.Store)
 		r.account.MaxSize = 1000
 		r.runs("3 listed, 3 new, 2 delivered, 1 skipped")
 		r.runs("3 listed, 1 skipped")
@@ -138,7 +96,6 @@ func TestMaxSize_proved(t *testing.T) {
 		t.Parallel()
 		server := newServer(t, under("large", letter("a")), listed("50"))
 		r := newRig(t, server.Addr())
-		r.runner.Store = limitKept(r.runner.Store)
 		r.account.MaxSize = 1000
 		r.runs("2 listed, 2 new, 1 delivered, 1 skipped")
 		r.runs("2 listed, 1 skipped")
@@ -152,7 +109,6 @@ func TestMaxSize_proved(t *testing.T) {
 		another.Listed = "50"
 		server := newServer(t, listed("50"), another, letter("b"))
 		r := newRig(t, server.Addr())
-		r.runner.Store = limitKept(r.runner.Store)
 		r.account.MaxSize = 1000
 		r.runs("3 listed, 3 new, 1 delivered, 2 skipped")
 		r.runs("3 listed, 2 skipped")

@@ -154,8 +154,30 @@ type Account struct {
 	FinishedAt time.Time
 	// Unfinished says that a run has begun to deliver (see Ledger.Ready) and that none was finished since.
 	Unfinished bool
+	// LeftSince and LeftAt tell of runs that were not finished: since LeftSince they may have left mail
+	// at the target without records, and at LeftAt that was noticed last. LeftAt zero: there was none.
+	LeftSince, LeftAt time.Time
 	// Twin names another account with the same server and user that has records while this one has none; "" usually.
 	Twin string
+}
+
+// UnrecordedSince returns since when the target may hold mail of the account that has no record, as
+// far as is known at now. The zero time means that there may be such mail of any age. What a run left
+// is looked for as long as a message may be hidden from listings (GraceTime).
+func (a *Account) UnrecordedSince(now time.Time) time.Time {
+	switch {
+	case a.Unfinished || a.Records == 0:
+		return time.Time{}
+	case a.LeftWithin(now) && a.LeftSince.Before(a.FinishedAt):
+		return a.LeftSince
+	}
+	return a.FinishedAt
+}
+
+// LeftWithin reports whether a run that was not finished is to be reckoned with at now. A clock that
+// was wrong makes no difference.
+func (a *Account) LeftWithin(now time.Time) bool {
+	return !a.LeftAt.IsZero() && now.Sub(a.LeftAt).Abs() < GraceTime
 }
 
 // Diff is what the store knows of one complete listing. The slices hold indexes into the listing, in its order, but for AllAside.

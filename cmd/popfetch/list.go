@@ -29,7 +29,7 @@ func (p *program) showListing(survey *fetch.Survey) error {
 	for e := range survey.Plan.Skip.All() {
 		states[e.Number] = "too-large"
 	}
-	for _, e := range survey.Plan.Mark {
+	for e := range survey.Plan.Mark.All() {
 		states[e.Number] = "left out" // by initial
 	}
 	causes := make(map[int]string)

@@ -30,25 +30,27 @@ func TestMain(m *testing.M) {
 // TestScript runs the sessions in testdata/script. The first word of a file's name is the command
 // that the session is about. There are more commands than those of testscript:
 //
-//	status N program args...        the program must end with this exit status
-//	popserver NAME key=value...     a model server; $NAME, $NAME_tls, $NAME_ca: its addresses and authority
-//	    users=mrose,alice           one maildrop each, password tanstaaf
-//	    messages=3 octets=400       in each
-//	    exclusive=true              one session at a time
-//	    capa=none                   CAPA is refused
-//	    expire=0                    QUIT removes what RETR and TOP have shown, and EXPIRE 0 is announced
-//	    cert=wrong-name|...         a poptest.Variant
-//	popwhen NAME COMMAND ACTION     what it does with this command from now on: refuse TEXT, cut N, as-usual, reply TEXT (with
-//	                                Go's escapes)
-//	popadd NAME unique-id...        new mail in the first maildrop
-//	popremove NAME unique-id...     somebody else has deleted it
-//	poprename NAME                  all messages of the first maildrop get new unique-ids
-//	popuids NAME unique-id...       what the first maildrop must hold now
-//	popcount NAME N COMMAND         how often it must have got the command
-//	popconfig NAME line...          ~/.config/popfetch/config.toml: an account work of the first maildrop, in clear, from it to
-//	                                ~/Maildir, with these lines; the state is in ~/state
-//	expand FILE                     the variables in the file have their values from now on, and nobody else may read it
-//	maildir DIR N                   the Maildir must hold N messages, each once, and nothing in tmp
+//	status N program args...    the program must end with this exit status
+//	popserver NAME key=value... starts a model server; $NAME, $NAME_tls and $NAME_ca are its
+//	                            addresses and authority
+//	    users=mrose,alice       each has a maildrop; the password is tanstaaf
+//	    messages=3 octets=400   in each maildrop
+//	    exclusive=true          one session at a time
+//	    capa=none               CAPA is refused
+//	    expire=0                EXPIRE 0 is announced, and QUIT removes what was sent
+//	    cert=wrong-name|...     a poptest.Variant
+//	popwhen NAME COMMAND ACTION sets what the server does with the command from now on:
+//	                            refuse TEXT, cut N, as-usual, or reply TEXT (with Go's escapes)
+//	popadd NAME unique-id...    adds mail to the first maildrop
+//	popremove NAME unique-id... removes mail, as another client would
+//	poprename NAME              gives all messages of the first maildrop new unique-ids
+//	popuids NAME unique-id...   the first maildrop must have these messages now
+//	popcount NAME N COMMAND     the server must have got the command N times
+//	popconfig NAME line...      writes ~/.config/popfetch/config.toml with these lines: an account
+//	                            work for the first maildrop, without TLS and with the target
+//	                            ~/Maildir; the state is in ~/state
+//	expand FILE                 replaces the variables in the file; nobody else may read it
+//	maildir DIR N               the Maildir must hold N messages, each once, and nothing in tmp
 func TestScript(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{

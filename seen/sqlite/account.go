@@ -54,12 +54,17 @@ func (s *Store) enter(ctx context.Context, name, server, user string) (*ledger, 
 		return nil, err
 	}
 	known := l.id != 0 && l.account.Server == server && l.account.User == user
-	if known && state == notStaged {
+	if known && state == notStaged && !l.account.Unfinished {
 		l.entered = true
 		return l, nil
 	}
 	if err := l.clear(ctx, patience); err != nil {
 		return nil, err
+	}
+	if l.account.Unfinished {
+		if err := s.noteLeft(ctx, l); err != nil {
+			return nil, err
+		}
 	}
 	if l.id != 0 && !known {
 		if err := s.retire(ctx, l.id); err != nil {
@@ -74,6 +79,19 @@ func (s *Store) enter(ctx context.Context, name, server, user string) (*ledger, 
 	l, _, err = s.lookUp(ctx, name, server, user)
 	l.entered = true
 	return l, err
+}
+
+// noteLeft notes that a run which was not finished may have left mail without records.
+func (s *Store) noteLeft(ctx context.Context, l *ledger) error {
+	since, now := l.account.FinishedAt, s.now()
+	if l.account.LeftWithin(now) && l.account.LeftSince.Before(since) {
+		since = l.account.LeftSince
+	}
+	return s.update(ctx, patience, func(ctx context.Context, tx *sql.Conn) error {
+		_, err := tx.ExecContext(ctx, "UPDATE account SET left_since = ?, left_at = ? WHERE id = ?",
+			seen.Millis(since), seen.Millis(now), l.id)
+		return err
+	})
 }
 
 // note notes the server and user of an account. It comes after retire: else a run that is killed between the two would take the
@@ -184,13 +202,16 @@ func (s *Store) giveName(ctx context.Context, account int64, name string) error 
 }
 
 const selectAccount = `
-	SELECT id, name, server, user, since, delivered, records, listed > 0 OR digest IS NOT NULL OR finished_at > 0, finished_at, unfinished
+	SELECT id, name, server, user, since, delivered, records, listed > 0 OR digest IS NOT NULL OR finished_at > 0, finished_at, unfinished,
+		left_since, left_at
 	FROM account`
 
 func scanAccount(row interface{ Scan(...any) error }) (id int64, a seen.Account, err error) {
-	var since, finishedAt int64
-	err = row.Scan(&id, &a.Name, &a.Server, &a.User, &since, &a.Delivered, &a.Records, &a.Finished, &finishedAt, &a.Unfinished)
+	var since, finishedAt, leftSince, leftAt int64
+	err = row.Scan(&id, &a.Name, &a.Server, &a.User, &since, &a.Delivered, &a.Records, &a.Finished, &finishedAt, &a.Unfinished,
+		&leftSince, &leftAt)
 	a.Since, a.FinishedAt = seen.FromMillis(since), seen.FromMillis(finishedAt)
+	a.LeftSince, a.LeftAt = seen.FromMillis(leftSince), seen.FromMillis(leftAt)
 	return id, a, err
 }
 
