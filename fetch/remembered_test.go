@@ -2,12 +2,16 @@ package fetch_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch"
 )
 
 // A message that the server no longer lists is forgotten after 90 days, and not before. The test
@@ -111,3 +115,55 @@ func TestRecognise_byOctets(t *testing.T) {
 		t.Errorf("synced %q, want both messages", target.synced)
 	}
 }
+
+// A file that somebody took away after it was found is no reason to end the run: the message that was
+// retrieved to be compared is delivered.
+func TestRecognise_takenAway(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"))
+	server.Configure(without("TOP"))
+	r := newRig(t, server.Addr())
+	r.runs("1 listed, 1 new, 1 delivered")
+	r.runner.Store = openStore(t, t.TempDir())
+	r.account.Target = &takenMaildir{deliver.NewMaildir(r.maildir)}
+	r.runs("1 listed, 1 new, 1 delivered")
+}
+
+// takenMaildir is a Maildir whose messages are gone when they are to be synced.
+type takenMaildir struct{ *deliver.Maildir }
+
+func (takenMaildir) Sync(context.Context, []string) error {
+	return fmt.Errorf("message 1: %w", fs.ErrNotExist)
+}
+
+// Where nobody knows what became of a message, the run fails, and the message is not recorded.
+func TestUnknown(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"))
+	r := newRig(t, server.Addr())
+	r.account.Target = unknowing{deliver.NewMaildir(r.maildir)}
+	err := r.fails(fetch.PhaseDeliver, "1 listed, 1 new")
+	if !errors.Is(err, errBroken) {
+		t.Errorf("Run() = %v, want what the target says of the message", err)
+	}
+	r.has()
+}
+
+// unknowing is a target that commits its batches, and does not know what became of the messages.
+type unknowing struct{ *deliver.Maildir }
+
+func (u unknowing) Begin(ctx context.Context) (deliver.Batch, error) {
+	b, err := u.Maildir.Begin(ctx)
+	return unknownBatch{b}, err
+}
+
+type unknownBatch struct{ deliver.Batch }
+
+func (b unknownBatch) Create(ctx context.Context, env deliver.Envelope) (deliver.Delivery, error) {
+	d, err := b.Batch.Create(ctx, env)
+	return unknownDelivery{d}, err
+}
+
+type unknownDelivery struct{ deliver.Delivery }
+
+func (unknownDelivery) Verdict() deliver.Verdict { return deliver.Verdict{Err: errBroken} }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/seen"
-	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
 // fetch runs the accounts. With --once it makes one pass. Otherwise it runs each account at its
@@ -31,7 +30,7 @@ func (p *program) fetch(ctx context.Context) error {
 	if p.dryRun {
 		return p.foretell(ctx, s, accounts)
 	}
-	store, err := openStore(ctx, s.Config, sqlite.Open)
+	store, err := openStore(ctx, s.Config, toWrite)
 	if err != nil {
 		return err
 	}

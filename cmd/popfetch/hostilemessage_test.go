@@ -80,7 +80,7 @@ func messageCases() []*hostileCase {
 		hostile("behaviour 14/slow and alive", "behaviour.md C", `RETR 2 (pieces 1, pause 10ms)`, "0 all", withMail(head+x(200)+"\r\n"), limited(5*silence), until(patience), slowly),
 		hostile("V0004/vanished", "behaviour.md C", `RETR 2: -ERR message is gone`, "75 1 3", oneAtATime),
 		hostile("C0034/TOP is not wanted for what is new", "R9 of style.md", `TOP: -ERR`, "0 all"),
-		hostile("behaviour 12/larger than max_size, LIST lies", "fdm#155", `RETR 2: +OK|`+strings.Repeat(x(70)+"|", 100)+`.`, "0 1 3", largest(1000), then("0 all")),
+		hostile("behaviour 12/larger than max_size, LIST lies", "fdm#155", `RETR 2: +OK|`+strings.Repeat(x(70)+"|", 100)+`.`, "0 1 3", largest(1000), then("0 1 3")), // until the limit or LIST changes
 		hostile("behaviour 12/larger than max_size without end", "fdm#155", `RETR 2 (endless `+x(70)+`|): +OK`, "75 1", largest(1000), until(3*timeUnit), slowly),
 	}
 }

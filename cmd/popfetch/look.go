@@ -5,7 +5,6 @@ import (
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/seen"
-	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
 // look looks at the chosen accounts, and calls show with each result.
@@ -30,7 +29,7 @@ type lookFunc func(*fetch.Runner, context.Context, *fetch.Account) (*fetch.Surve
 // lookAt looks at the accounts, as many at once as a run would. It shows the results in the order
 // of the accounts. A fault of one account does not affect the others.
 func (p *program) lookAt(ctx context.Context, s *setting, at lookFunc, accounts []fetch.Account, show func(*fetch.Survey) error) error {
-	store, err := openStore(ctx, s.Config, sqlite.OpenExisting)
+	store, err := openStore(ctx, s.Config, toRead)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/popfetch/popfetch/seen"
-	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
 // seenForget removes records, so that the messages are retrieved again.
@@ -13,7 +12,7 @@ func (p *program) seenForget(ctx context.Context) error {
 	if len(p.words) == 0 || p.all == (len(p.words) > 1) {
 		return usagef("seen forget: name an account and its unique-ids, or one account and --all")
 	}
-	store, err := p.openState(ctx, sqlite.Open)
+	store, err := p.openState(ctx, toWrite)
 	if err != nil {
 		return err
 	}

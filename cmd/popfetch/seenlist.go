@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/seen"
-	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
 // record is one line of seen list --json. Its field names are part of the contract.
@@ -26,7 +25,7 @@ type record struct {
 }
 
 func (p *program) seenList(ctx context.Context) error {
-	store, err := p.openState(ctx, sqlite.OpenExisting)
+	store, err := p.openState(ctx, toRead)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/seen"
-	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
 // seenMark marks messages as seen that popfetch has not delivered: those that are named, or all
@@ -24,7 +23,7 @@ func (p *program) seenMark(ctx context.Context) error {
 	if p.all {
 		return p.markListed(ctx, name)
 	}
-	store, err := p.openState(ctx, sqlite.Open)
+	store, err := p.openState(ctx, toWrite)
 	if err != nil {
 		return err
 	}
@@ -85,7 +84,7 @@ func (p *program) markListed(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	store, err := openStore(ctx, s.Config, sqlite.Open)
+	store, err := openStore(ctx, s.Config, toWrite)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/popfetch/popfetch/seen"
-	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
 // seenRename moves an account's records to a new name.
@@ -13,7 +12,7 @@ func (p *program) seenRename(ctx context.Context) error {
 	if len(p.words) != 2 || p.words[0] == p.words[1] {
 		return usagef("seen rename: name the old and the new account")
 	}
-	store, err := p.openState(ctx, sqlite.Open)
+	store, err := p.openState(ctx, toWrite)
 	if err != nil {
 		return err
 	}

@@ -12,14 +12,22 @@ import (
 	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
-// opener opens the seen-table in a folder. It is sqlite.Open, or sqlite.OpenExisting for a command
-// that must create nothing.
-type opener func(ctx context.Context, dir string) (*sqlite.Store, error)
+// access says what a command does with the state. A command that only reads it makes nothing.
+type access bool
 
-// openStore opens the seen-table of a configuration.
-func openStore(ctx context.Context, cfg *config.Config, open opener) (*sqlite.Store, error) {
+const (
+	toRead  access = false
+	toWrite access = true
+)
+
+// openStore opens the state of a configuration. Only this function knows what kind of store it is.
+func openStore(ctx context.Context, cfg *config.Config, how access) (seen.Store, error) {
 	if cfg.StateDir == "" {
 		return nil, config.Errors{cfg.Mistake(nil, &cfg.StateDir, errors.New("there is no home folder, and so no default; write state_dir or give --state-dir"))}
+	}
+	open := sqlite.OpenExisting
+	if how == toWrite {
+		open = sqlite.Open
 	}
 	store, err := open(ctx, cfg.StateDir)
 	if err != nil {
@@ -30,7 +38,7 @@ func openStore(ctx context.Context, cfg *config.Config, open opener) (*sqlite.St
 
 // openState opens the seen-table without a valid account. Repairing the state must work on a
 // machine whose configuration is gone, and for accounts that it no longer has.
-func (p *program) openState(ctx context.Context, open opener) (*sqlite.Store, error) {
+func (p *program) openState(ctx context.Context, how access) (seen.Store, error) {
 	if p.dryRun && p.command != "list" {
 		return nil, usagef("--dry-run works only with fetching; seen %s always makes its changes", p.command)
 	}
@@ -47,7 +55,7 @@ func (p *program) openState(ctx context.Context, open opener) (*sqlite.Store, er
 	if err != nil {
 		return nil, err
 	}
-	return openStore(ctx, cfg, open)
+	return openStore(ctx, cfg, how)
 }
 
 // accountNamed finds an account of the store. A one-shot account is known by its long name.

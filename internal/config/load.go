@@ -228,6 +228,10 @@ func (r *reader) checkAccess(info fs.FileInfo) {
 	}
 }
 
+// IsReserved reports whether no account may have the name, because a command has it or may have it
+// one day.
+func IsReserved(name string) bool { return slices.Contains(reservedNames, name) }
+
 // reservedNames are the commands of today and of the future, and words that could be taken for
 // commands.
 var reservedNames = strings.Fields("check list status seen login config import verify completion " +
@@ -239,7 +243,7 @@ func checkName(parent, name string) error {
 	switch {
 	case name == "":
 		return fmt.Errorf("the %s has no name; write [%s.NAME]", parent, parent)
-	case slices.Contains(reservedNames, name):
+	case IsReserved(name):
 		return fmt.Errorf("the name of a command cannot be %s's; choose another name", a(parent))
 	case strings.HasPrefix(name, "-"):
 		return fmt.Errorf("%s's name cannot start with a hyphen; choose another name", a(parent))

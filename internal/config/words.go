@@ -38,6 +38,9 @@ func (v value) credential() (string, error) {
 	return s, err
 }
 
+// AuthWords are the values of auth: "auto", and a word for each way to log in.
+var AuthWords = []string{"auto", "plain", "login", "user", "apop", "external"}
+
 // mechanisms returns the ways to log in. An empty list means "auto".
 func (v value) mechanisms() ([]string, error) {
 	list, err := v.list()
@@ -45,8 +48,7 @@ func (v value) mechanisms() ([]string, error) {
 		return nil, err
 	}
 	for i, name := range list {
-		known := []string{"auto", "plain", "login", "user", "apop", "external"}
-		if _, err := (value{raw: name}).oneOf(known...); err != nil {
+		if _, err := (value{raw: name}).oneOf(AuthWords...); err != nil {
 			return nil, err
 		}
 		if name == "auto" && len(list) > 1 {

@@ -45,6 +45,15 @@ var table = []mechanism{
 	{name: Apop, begin: beginApop, byName: true},
 }
 
+// Mechanisms returns the names of all mechanisms, the strongest first.
+func Mechanisms() []Mechanism {
+	names := make([]Mechanism, len(table))
+	for i, m := range table {
+		names[i] = m.name
+	}
+	return names
+}
+
 // errNotOffered says that this server does not offer the mechanism, or that the account cannot use
 // it.
 var errNotOffered = errors.New("the server does not offer it")
