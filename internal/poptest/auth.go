@@ -10,18 +10,20 @@ import (
 	"strings"
 )
 
-// Mechanism is the server's side of a SASL mechanism. initial is the client's initial response, nil if there was none; ask
-// sends a challenge and returns the response to it. The result is the user who is logged in, or an error whose text is
-// the negative reply's. It must pass on an error of ask.
+// Mechanism is the server's side of a SASL mechanism. initial is the client's initial response, or
+// nil if there was none. ask sends a challenge and returns the client's response. Mechanism returns
+// the user who is logged in, or an error. The text of the error is the text of the negative reply.
+// Mechanism must pass on an error from ask.
 type Mechanism func(s *Session, initial []byte, ask func(challenge []byte) (response []byte, err error)) (user string, err error)
 
 var (
 	errCancelled = errors.New("the exchange is cancelled")
-	errBase64    = errors.New("that is no base64")
+	errBase64    = errors.New("this is not base64")
 	errWrong     = errors.New("[AUTH] wrong user name or password")
 )
 
-// auth answers AUTH (RFC 5034 section 4); without an argument it lists the mechanisms, as some servers do.
+// auth answers AUTH (RFC 5034 section 4). Without an argument it lists the mechanisms, as some
+// servers do.
 func (s *Session) auth(argument string) error {
 	if argument == "" {
 		names := slices.Sorted(maps.Keys(s.config.Mechanisms))
@@ -57,7 +59,7 @@ func (s *Session) auth(argument string) error {
 	return s.login(user)
 }
 
-// decode reads base64; "=" is an empty initial response (RFC 5034 section 4).
+// decode decodes base64. "=" is an empty initial response (RFC 5034 section 4).
 func decode(encoded string) ([]byte, error) {
 	if encoded == "=" {
 		return []byte{}, nil
@@ -69,7 +71,7 @@ func decode(encoded string) ([]byte, error) {
 	return octets, nil
 }
 
-// challenge sends a challenge and reads the line that answers it.
+// challenge sends a challenge and reads the client's response.
 func (s *Session) challenge(challenge []byte) ([]byte, error) {
 	if _, err := s.w.Write([]byte("+ " + base64.StdEncoding.EncodeToString(challenge) + "\r\n")); err != nil {
 		return nil, err
@@ -107,7 +109,8 @@ func (s *Server) plainMechanism(_ *Session, initial []byte, ask func([]byte) ([]
 	return s.checkPassword(string(fields[1]), string(fields[2]))
 }
 
-// loginMechanism is LOGIN, which no RFC describes: two questions, and the name may come first.
+// loginMechanism is LOGIN. No RFC describes it. The server asks for the name and the password. The
+// name may come as the initial response.
 func (s *Server) loginMechanism(_ *Session, initial []byte, ask func([]byte) ([]byte, error)) (string, error) {
 	name := initial
 	if name == nil {
@@ -130,7 +133,8 @@ func (s *Server) checkPassword(user, password string) (string, error) {
 	return user, nil
 }
 
-// externalMechanism is EXTERNAL (RFC 4422 appendix A): the common name of the client's certificate is the user.
+// externalMechanism is EXTERNAL (RFC 4422 appendix A). The user is the common name in the client's
+// certificate.
 func externalMechanism(s *Session, initial []byte, ask func([]byte) ([]byte, error)) (string, error) {
 	if initial == nil {
 		var err error

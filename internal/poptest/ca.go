@@ -28,7 +28,7 @@ type CA struct {
 	serial int64
 }
 
-// Certificate is a certificate with its key, as files and as a value.
+// Certificate is a certificate with its key, both as files and as a value.
 type Certificate struct {
 	CertFile, KeyFile string // PEM
 	TLS               tls.Certificate
@@ -37,20 +37,21 @@ type Certificate struct {
 // Variant is a kind of server certificate.
 type Variant string
 
-// The certificates a server may show. All but WrongName are for localhost, 127.0.0.1 and ::1.
+// These are the certificates that a server may show. All but WrongName are for localhost, 127.0.0.1
+// and ::1.
 const (
 	Valid         Variant = ""
 	WrongName     Variant = "wrong-name"     // for another host
-	Expired       Variant = "expired"        // until yesterday
-	NotYetValid   Variant = "not-yet-valid"  // from tomorrow
-	SelfSigned    Variant = "self-signed"    // by no authority
-	UnknownIssuer Variant = "unknown-issuer" // by an authority that nobody trusts
-	Incomplete    Variant = "incomplete"     // by an authority below ours, whose certificate is not sent
+	Expired       Variant = "expired"        // valid until yesterday
+	NotYetValid   Variant = "not-yet-valid"  // valid from tomorrow
+	SelfSigned    Variant = "self-signed"    // signed by its own key
+	UnknownIssuer Variant = "unknown-issuer" // signed by an authority that nobody trusts
+	Incomplete    Variant = "incomplete"     // signed by an intermediate authority whose certificate is missing
 )
 
 var variants = []Variant{WrongName, Expired, NotYetValid, SelfSigned, UnknownIssuer, Incomplete}
 
-// NewCA makes an authority, whose files lie in a folder of the test.
+// NewCA makes an authority. Its files are in a folder of the test.
 func NewCA(t TB) *CA {
 	t.Helper()
 	ca := &CA{t: t, dir: t.TempDir()}
@@ -71,7 +72,8 @@ func authority(name string) *x509.Certificate {
 	}
 }
 
-// other makes another authority, by itself or by ca.
+// other makes another authority. Its certificate is signed by the authority by, or by itself if by
+// is nil.
 func (ca *CA) other(name string, by *CA) *CA {
 	issued := ca.mustIssue(authority(name), by, "authority")
 	key, _ := issued.TLS.PrivateKey.(*ecdsa.PrivateKey)
@@ -81,19 +83,21 @@ func (ca *CA) other(name string, by *CA) *CA {
 // File returns the path of the authority's certificate (PEM).
 func (ca *CA) File() string { return filepath.Join(ca.dir, "ca.pem") }
 
-// Pool returns a pool with just this authority.
+// Pool returns a pool with only this authority.
 func (ca *CA) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.cert)
 	return pool
 }
 
-// ClientTLS returns a client's configuration that trusts this authority and expects the server to be host.
+// ClientTLS returns a client's configuration. It trusts this authority and expects host as the name
+// of the server.
 func (ca *CA) ClientTLS(host string) *tls.Config {
 	return &tls.Config{RootCAs: ca.Pool(), ServerName: host, MinVersion: tls.VersionTLS12}
 }
 
-// ServerTLS returns a server's configuration. It asks for a client certificate of this authority but needs none.
+// ServerTLS returns a server's configuration. The server asks for a client certificate of this
+// authority but does not require one.
 func (ca *CA) ServerTLS(variant Variant) *tls.Config {
 	return &tls.Config{
 		Certificates: []tls.Certificate{ca.Server(variant).TLS},
@@ -137,8 +141,9 @@ func (ca *CA) Client(name string) Certificate {
 	}, ca, "client")
 }
 
-// mustIssue ends the server's work on an error by a certificate that no handshake takes, since it may be called outside
-// the test's goroutine, where Fatalf is not allowed.
+// mustIssue issues a certificate. If this fails, the test fails, and the certificate returned is
+// one that no handshake accepts. It does not call Fatalf, because it may run outside the test's
+// goroutine.
 func (ca *CA) mustIssue(template *x509.Certificate, issuer *CA, name string) Certificate {
 	issued, err := ca.issue(template, issuer, name)
 	if err != nil {
@@ -147,7 +152,8 @@ func (ca *CA) mustIssue(template *x509.Certificate, issuer *CA, name string) Cer
 	return issued
 }
 
-// issue completes the template, has it signed by issuer (nil: by itself) and writes the files.
+// issue completes the template, signs it by issuer and writes the files. If issuer is nil, the
+// certificate is self-signed.
 func (ca *CA) issue(template *x509.Certificate, issuer *CA, name string) (Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

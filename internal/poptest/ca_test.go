@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// The files hold what the values hold: a pair that loads, signed by the authority of the file.
+// The files have the same content as the values. Certificate and key form a pair, which the
+// authority in the file has signed.
 func TestCA_files(t *testing.T) {
 	ca := NewCA(t)
 	authority, err := os.ReadFile(ca.File())

@@ -1,7 +1,7 @@
 package poptest
 
 import (
-	"crypto/md5" // APOP is made of it (RFC 1939 section 7).
+	"crypto/md5" // APOP needs it (RFC 1939 section 7).
 	"encoding/hex"
 	"errors"
 	"maps"
@@ -97,7 +97,7 @@ func (s *Session) multiLine(text, lines string) error {
 	return err
 }
 
-// doQuit deletes before it answers, so that who has the reply may count on it.
+// doQuit deletes before it answers. So a client that has the reply can rely on the deletion.
 func (s *Session) doQuit() error {
 	if s.drop != nil && s.effect {
 		if s.config.Expire0 {
@@ -108,7 +108,7 @@ func (s *Session) doQuit() error {
 	return s.ok("good bye")
 }
 
-// pass keeps the argument as it is: a password may hold blanks (RFC 1939 section 7).
+// pass keeps blanks in the argument, because a password may contain them (RFC 1939 section 7).
 func (s *Session) pass(password string) error {
 	if s.name == "" {
 		return s.refuse("USER comes first")
@@ -137,7 +137,7 @@ func (s *Session) apop(argument string) error {
 	return s.login(user)
 }
 
-// login opens the maildrop and answers.
+// login opens the maildrop and sends the reply.
 func (s *Session) login(user string) error {
 	d := s.server.find(user)
 	if d == nil {
@@ -190,7 +190,7 @@ func (s *Session) stat() error {
 	return s.ok("%d %d", count, octets)
 }
 
-// listed is what LIST says of the message.
+// listed returns the size of the message for LIST.
 func (m *Message) listed() string {
 	if m.Listed != "" {
 		return m.Listed
@@ -198,7 +198,7 @@ func (m *Message) listed() string {
 	return strconv.FormatInt(m.octets(), 10)
 }
 
-// listing answers LIST and UIDL, with an argument and without.
+// listing answers LIST and UIDL, with or without an argument.
 func (s *Session) listing(argument string, entry func(*Message) string) error {
 	if argument != "" {
 		m, err := s.message(argument)
@@ -222,7 +222,7 @@ func (s *Session) listing(argument string, entry func(*Message) string) error {
 	return body.Close()
 }
 
-// message returns the message that argument numbers.
+// message returns the message with the number in argument.
 func (s *Session) message(argument string) (*Message, error) {
 	n, err := strconv.Atoi(argument)
 	if err != nil || n < 1 || n > len(s.messages) {

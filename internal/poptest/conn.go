@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// maxCommand is the longest command, line end included (RFC 2449 section 4).
+// maxCommand is the length of the longest command, including the line end (RFC 2449 section 4).
 const maxCommand = 255
 
 var commandPattern = regexp.MustCompile(`^[\x20-\x7e]*\r\n$`)
 
-// checkCommand tells what is wrong with the octets of a command, nil if nothing is. A continuation is a line inside a
-// SASL exchange, which may be long (RFC 5034 section 4).
+// checkCommand returns an error if a client must not send these octets as a command. A continuation
+// is a line inside a SASL exchange. It may be long (RFC 5034 section 4).
 func checkCommand(line []byte, continuation bool) error {
 	if !commandPattern.Match(line) {
 		return fmt.Errorf("C0003: command %q, want only 0x20 to 0x7e and CRLF", clip(line))
@@ -45,7 +45,7 @@ type conn struct {
 	r      *bufio.Reader
 
 	mu       sync.Mutex
-	received []byte // every octet the client sent, as decrypted
+	received []byte // every octet from the client, decrypted
 }
 
 func newConn(tcp *net.TCPConn) *conn {
@@ -54,7 +54,7 @@ func newConn(tcp *net.TCPConn) *conn {
 	return c
 }
 
-// recorder reads the stream and remembers what it read.
+// recorder reads the stream and keeps a copy of all octets.
 type recorder struct{ c *conn }
 
 func (r recorder) Read(p []byte) (int, error) {
@@ -71,7 +71,8 @@ func (c *conn) recorded() []byte {
 	return append([]byte{}, c.received...)
 }
 
-// startTLS makes the handshake. Octets that came before it and are not read yet belong to it.
+// startTLS makes the handshake. Octets that were received but not yet read are part of the
+// handshake.
 func (c *conn) startTLS(config *tls.Config) error {
 	early, _ := c.r.Peek(c.r.Buffered())
 	c.mu.Lock()
@@ -86,7 +87,8 @@ func (c *conn) startTLS(config *tls.Config) error {
 	return nil
 }
 
-// earlyConn is a connection of which some octets have been read already.
+// earlyConn is a connection. Read returns the octets in early first, because they were received
+// before.
 type earlyConn struct {
 	net.Conn
 	early []byte
@@ -101,15 +103,17 @@ func (c *earlyConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// cut ends the connection as a dying server does: the client reads what was sent and then the end of the stream, without
-// a TLS close_notify. Closing outright would send RST when commands lie unread, and take sent octets with it; so the
-// client's octets are read and recorded until it goes away. They are returned.
+// cut ends the connection as a dying server does, and returns what the client sent since. The
+// client reads what was sent before, and then the end of the stream. Under TLS there is no
+// close_notify. Cut reads and records the client's octets until the client closes. If it closed the
+// connection with commands unread, the kernel would send RST, and the client could lose octets that
+// were sent before.
 func (c *conn) cut() []byte {
 	_ = c.tcp.CloseWrite()
 	return c.drain()
 }
 
-// close ends the connection politely, under TLS with a close_notify, and goes on as cut.
+// close ends the connection politely, under TLS with a close_notify. Then it does the same as cut.
 func (c *conn) close() []byte {
 	if secure, ok := c.stream.(*tls.Conn); ok {
 		_ = secure.CloseWrite()
@@ -117,9 +121,9 @@ func (c *conn) close() []byte {
 	return c.cut()
 }
 
-// drain reads until the client goes away or the connection is closed here.
+// drain reads until the client closes or the connection is closed here.
 func (c *conn) drain() []byte {
-	rest, _ := io.ReadAll(c.r) // Any end will do, an RST too.
+	rest, _ := io.ReadAll(c.r) // Every kind of end is fine, even an RST.
 	return rest
 }
 
@@ -129,7 +133,7 @@ func (c *conn) reset() {
 	_ = c.tcp.Close()
 }
 
-// isTimeout tells the deadline set at cleanup from an end made by the client.
+// isTimeout reports whether the deadline of the cleanup ended a read. Otherwise the client did.
 func isTimeout(err error) bool {
 	var netErr net.Error
 	return errors.As(err, &netErr) && netErr.Timeout()
@@ -145,5 +149,6 @@ func listen(t TB) *net.TCPListener {
 	return l
 }
 
-// lingering is how long a connection that is still open at cleanup may take to say what it has to say.
+// lingering is the time that a connection gets at cleanup. The client's last octets may still be on
+// their way.
 const lingering = 200 * time.Millisecond

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Delay starts a proxy before addr and returns the proxy's address. What is sent arrives oneWay later, in either direction,
-// the end of the stream too, as on a link of great length: there is no limit to what is under way. Opening a connection
-// takes no time.
+// Delay starts a proxy in front of the server at addr and returns the proxy's address. The proxy
+// delays everything by oneWay in each direction, also the end of the stream. It behaves like a long
+// link: the amount of data on its way has no limit. Opening a connection is not delayed.
 func Delay(t TB, addr string, oneWay time.Duration) string {
 	t.Helper()
 	d := &delayLine{listener: listen(t), addr: addr, oneWay: oneWay, open: make(map[net.Conn]bool)}
@@ -75,13 +75,14 @@ func (d *delayLine) relay(client *net.TCPConn) {
 	both.Wait()
 }
 
-// parcel is what was read at once, and when it is to arrive.
+// parcel has the octets of one read, and the time at which they are due. A parcel without octets is
+// the end of the stream.
 type parcel struct {
 	octets []byte
 	due    time.Time
 }
 
-// carry copies one direction until its end.
+// carry copies one direction until it ends.
 func (d *delayLine) carry(to, from *net.TCPConn) {
 	var (
 		mu     sync.Mutex
@@ -97,7 +98,7 @@ func (d *delayLine) carry(to, from *net.TCPConn) {
 		for {
 			n, err := from.Read(buffer)
 			mu.Lock()
-			// The end is a parcel without octets.
+			// The end of the stream is a parcel without octets.
 			if n > 0 {
 				queue = append(queue, parcel{append([]byte(nil), buffer[:n]...), time.Now().Add(d.oneWay)})
 			}
@@ -127,7 +128,7 @@ func (d *delayLine) carry(to, from *net.TCPConn) {
 			return
 		}
 		if _, err := to.Write(next.octets); err != nil {
-			// Nobody listens; the other end is to know it.
+			// Nobody reads this direction any more. Close the other end, so that it learns this.
 			mu.Lock()
 			closed = true
 			mu.Unlock()
@@ -137,7 +138,8 @@ func (d *delayLine) carry(to, from *net.TCPConn) {
 	}
 }
 
-// remember keeps a connection for close; false: there is nothing to be opened any more.
+// remember keeps a connection so that close can end it. It returns false if the proxy is already
+// closing.
 func (d *delayLine) remember(c net.Conn) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// echo starts a server that returns what it gets.
+// echo starts a server that sends back what it receives.
 func echo(t *testing.T) string {
 	l := listen(t)
 	t.Cleanup(func() { _ = l.Close() })
@@ -27,7 +27,8 @@ func echo(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// A round trip takes twice the way; what goes in one direction at once takes it once, however much it is.
+// A round trip takes twice the delay. Data sent at once in one direction takes the delay once, for
+// any amount.
 func TestDelay(t *testing.T) {
 	const oneWay = 100 * time.Millisecond
 	c := dial(t, Delay(t, echo(t), oneWay))
@@ -55,7 +56,7 @@ func TestDelay(t *testing.T) {
 	}
 }
 
-// When the client goes away, the server behind the line learns it.
+// If the client closes, the server behind the proxy learns it.
 func TestDelay_clientGone(t *testing.T) {
 	s := NewServer(t, rose)
 	c := dial(t, Delay(t, s.Addr(), 5*time.Millisecond))
@@ -64,7 +65,7 @@ func TestDelay_clientGone(t *testing.T) {
 	s.Wait()
 }
 
-// When nobody listens behind the line, the client learns that.
+// If no server listens behind the proxy, the client learns it.
 func TestDelay_refused(t *testing.T) {
 	l := listen(t)
 	_ = l.Close()

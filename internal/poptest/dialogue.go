@@ -11,44 +11,46 @@ import (
 	"time"
 )
 
-// Script is a server that plays a dialogue; its methods may be called at any time.
+// Script is a server that plays a dialogue. Its methods may be called at any time.
 type Script struct {
 	t        TB
 	listener *net.TCPListener
 	ca       *CA
 	plays    [][]step
-	played   chan struct{} // closed when no connection is left to be played
-	ended    chan struct{} // closed when nothing runs any more
+	played   chan struct{} // closed after the last connection was played
+	ended    chan struct{} // closed when serve has returned
 
 	mu     sync.Mutex
 	conns  []*conn
 	ending bool // the test is over
 }
 
-// Dialogue starts a server on loopback that plays script to the clients that connect, one after the other. Each line of
-// the script is one of
+// Dialogue starts a server on loopback. It plays the script to the clients that connect, one after
+// the other. The lines of a script are:
 //
 //	S: text        send text and CRLF
 //	S- text        send text without a line end
-//	C: text        expect exactly the line text, CRLF
-//	C~ regexp      expect a line that regexp matches whole
+//	C: text        expect exactly this line and CRLF
+//	C~ regexp      expect a line; regexp must match all of it
 //	cut            end the stream now (FIN; under TLS without close_notify)
 //	close          close politely (under TLS with close_notify)
 //	reset          end the connection by RST
 //	stall          never answer again; what the client sends is recorded
-//	chunk n        from here on send in pieces of n octets, each a write of its own; 0: no longer
+//	chunk n        from here on send n octets with each write; 0: no limit
 //	pause 50ms     wait
-//	tls            start TLS with a certificate for localhost, 127.0.0.1 and ::1; also: tls wrong-name, tls expired,
-//	               and the other names of a [Variant]
+//	tls            start TLS with a certificate for localhost, 127.0.0.1 and ::1; also: tls wrong-name,
+//	               tls expired, and the other names of a [Variant]
 //	lax            from here on commands may break C0003 and be longer than 255 octets
-//	-- connection  what follows is for the next connection
+//	-- connection  the lines that follow are for the next connection
 //	# text         a comment
 //
-// Blanks before a line are dropped, blanks at its end count. In text, Go's escapes stand for odd octets: \r, \t, \x00,
-// \\. Scripts thus can be written as indented raw strings.
+// Blanks before a line are dropped, blanks at its end are not. Text may contain Go's escapes, such
+// as \r, \t, \x00 and \\. So a script can be an indented raw string.
 //
-// After its last line the server waits for the client to close. What differs from the script fails the test with the
-// line's number: another line or none, a line after the last, a line that breaks C0003, a connection too many or too few.
+// After the last line the server waits until the client closes. If the client does anything else
+// than the script says, the test fails, and the message has the line's number. Such differences are
+// another line or none, a line after the last one, a line that breaks C0003, and too many or too
+// few connections.
 func Dialogue(t TB, script string) *Script {
 	t.Helper()
 	plays, err := parseScript(script)
@@ -62,7 +64,7 @@ func Dialogue(t TB, script string) *Script {
 	return s
 }
 
-// DialogueFile is [Dialogue] with the script in a file.
+// DialogueFile is like [Dialogue], with the script in a file.
 func DialogueFile(t TB, path string) *Script {
 	t.Helper()
 	script, err := os.ReadFile(path)
@@ -75,10 +77,10 @@ func DialogueFile(t TB, path string) *Script {
 // Addr returns host and port.
 func (s *Script) Addr() string { return s.listener.Addr().String() }
 
-// CA returns the authority whose certificates tls shows.
+// CA returns the authority of the certificates that the server shows after tls.
 func (s *Script) CA() *CA { return s.ca }
 
-// Received returns every octet the clients have sent so far; under TLS, as decrypted.
+// Received returns every octet that the clients have sent so far; under TLS, decrypted.
 func (s *Script) Received() []byte { return bytes.Join(s.Connections(), nil) }
 
 // Connections returns the octets received on each connection.
@@ -92,34 +94,37 @@ func (s *Script) Connections() [][]byte {
 	return all
 }
 
-// Wait returns when the script has been played to its end and the clients have gone.
+// Wait waits until the script was played to its end and the clients have closed. After 30 s the
+// test fails.
 func (s *Script) Wait() {
 	s.t.Helper()
 	select {
 	case <-s.played:
 	case <-time.After(30 * time.Second):
-		s.t.Errorf("dialogue: not played to its end within 30 s")
+		s.t.Errorf("dialogue: the script did not reach its end within 30 s")
 	}
 }
 
-// finish ends what is still open when the test is over.
+// finish ends everything that is still open at the end of the test.
 func (s *Script) finish() {
 	s.mu.Lock()
 	s.ending = true
 	for _, c := range s.conns {
-		// Not at once: what the client sent last may be on its way.
+		// Do not end them at once, because the client's last octets may be on their way.
 		_ = c.tcp.SetReadDeadline(time.Now().Add(lingering))
 	}
 	s.mu.Unlock()
 	_ = s.listener.SetDeadline(time.Now().Add(lingering))
 	<-s.played
-	// A connection too many is known to the kernel by now; a moment to take it from there.
+	// If the client opened too many connections, the kernel has them by now. Allow a moment to
+	// accept one.
 	_ = s.listener.SetDeadline(time.Now().Add(5 * time.Millisecond))
 	<-s.ended
 	_ = s.listener.Close()
 }
 
-// serve plays the connections in turn, and then waits for one too many until the test is over.
+// serve plays the connections one after the other. Then it watches for an unexpected connection
+// until the test ends.
 func (s *Script) serve() {
 	defer close(s.ended)
 	for i, steps := range s.plays {
@@ -136,7 +141,7 @@ func (s *Script) serve() {
 	}
 	close(s.played)
 	if _, err := s.accept(); err == nil {
-		s.t.Errorf("dialogue: a connection more than the %d of the script", len(s.plays))
+		s.t.Errorf("dialogue: the client opened more than the %d connections of the script", len(s.plays))
 	}
 }
 
@@ -161,7 +166,7 @@ type player struct {
 	conn   *conn
 	chunk  int
 	lax    bool
-	// continuation says that the server asked for a line of a SASL exchange.
+	// continuation is true if the server asked for a line of a SASL exchange.
 	continuation bool
 }
 
@@ -174,7 +179,7 @@ func (p *player) play(steps []step) error {
 			return fmt.Errorf("line %d: %w", st.line, err)
 		}
 	}
-	// Any end will do; for a client that never closes, finish sets a deadline.
+	// Every kind of end is fine. If a client never closes, the deadline in finish ends the read.
 	line, _ := p.conn.r.ReadBytes('\n')
 	if len(line) > 0 {
 		return fmt.Errorf("after the last line: got %q, want the end of the stream", clip(line))
@@ -182,7 +187,8 @@ func (p *player) play(steps []step) error {
 	return nil
 }
 
-// end plays a step that ends the connection, and returns what the client sent after it.
+// end plays a step that ends the connection, and returns what the client sent afterwards. over is
+// false if the step is another one.
 func (p *player) end(st step) (rest []byte, over bool) {
 	switch st.verb {
 	case "cut":
@@ -217,7 +223,8 @@ func (p *player) playStep(st step) error {
 	return nil
 }
 
-// send writes octets. A client may have closed already and be right; if a line of it is wanted later, that will show.
+// send writes octets. It ignores errors, because the client may have closed for a good reason. If
+// the script expects another line of the client, the test fails there.
 func (p *player) send(octets []byte) {
 	size := p.chunk
 	if size == 0 {
@@ -240,7 +247,7 @@ func (p *player) expect(st step) error {
 	}
 	switch {
 	case isTimeout(err):
-		return fmt.Errorf("got %q and then silence until the end of the test, want %q", clip(line), want)
+		return fmt.Errorf("got %q and nothing more until the end of the test, want %q", clip(line), want)
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("got %q and the end of the stream, want %q", clip(line), want)
 	case err != nil:
@@ -265,13 +272,14 @@ func (p *player) expect(st step) error {
 }
 
 func (p *player) startTLS(variant Variant) {
-	// A client that rejects the certificate ends the handshake and is right.
+	// If a client rejects the certificate, it ends the handshake. That is not a failure.
 	if err := p.conn.startTLS(p.script.ca.ServerTLS(variant)); err != nil {
 		p.script.t.Logf("dialogue: %v", err)
 	}
 }
 
-// checkRest looks at the whole lines among what the client sent after the script's last words.
+// checkRest checks what the client sent after the last line of the script. It ignores an incomplete
+// line at the end.
 func (p *player) checkRest(rest []byte) error {
 	if p.lax {
 		return nil

@@ -60,7 +60,7 @@ func TestDialogue(t *testing.T) {
 	}
 }
 
-// Each way of leaving the script fails the test with the line's number.
+// If the client leaves the script in any way, the test fails with the line's number.
 func TestDialogue_mismatch(t *testing.T) {
 	const script = "S: +OK\nC: QUIT\nS: +OK bye"
 	tests := []struct {
@@ -144,7 +144,7 @@ func TestDialogueFile(t *testing.T) {
 	}
 }
 
-// A connection that the script does not have fails the test.
+// A connection that is not in the script fails the test.
 func TestDialogue_oneTooMany(t *testing.T) {
 	tr := newTrial(t)
 	s := Dialogue(tr, "S: +OK")
@@ -159,7 +159,7 @@ func TestDialogue_oneTooMany(t *testing.T) {
 	}
 }
 
-// How a connection ends is what the client sees, also when its commands lie unread.
+// The client sees the end of the connection as the script says, even if commands are unread.
 func TestDialogue_ends(t *testing.T) {
 	for _, tt := range []struct {
 		directive string
@@ -194,7 +194,8 @@ func TestDialogue_ends(t *testing.T) {
 	}
 }
 
-// The handshake takes over in mid-stream, and a client's verdict on a bad certificate is its own.
+// The handshake begins in the middle of the stream. If the client rejects a bad certificate, the
+// test does not fail.
 func TestDialogue_TLS(t *testing.T) {
 	for _, tt := range []struct {
 		directive string
@@ -226,7 +227,7 @@ func TestDialogue_TLS(t *testing.T) {
 	}
 }
 
-// Each piece is a segment of its own: a client that reads in time gets them one by one.
+// Each piece is a segment of its own. A client that reads in time receives them one by one.
 func TestDialogue_chunk(t *testing.T) {
 	s := Dialogue(t, "chunk 3\nS: +OK ready\nchunk 0\nC: QUIT\nS: +OK bye")
 	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.Addr())

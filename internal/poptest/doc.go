@@ -1,21 +1,23 @@
-// Package poptest is POP3 servers for tests: scripted, modelled, and real.
+// Package poptest has POP3 servers for tests: scripted ones, a model server, and a real one.
 //
-// It covers RFC 1939 (POP3), RFC 2449 (CAPA, PIPELINING, response codes), RFC 2595 (STLS), RFC 5034 (AUTH) and RFC 6856
-// (UTF8) as far as a client's tests want them.
+// It covers RFC 1939 (POP3), RFC 2449 (CAPA, PIPELINING, response codes), RFC 2595 (STLS), RFC 5034
+// (AUTH) and RFC 6856 (UTF8), as far as tests of a client need them.
 //
-//   - [Dialogue] plays an exact dialogue, octet by octet, for what a server says in one session.
-//   - [NewServer] is a small server over memory, for what a client does over many sessions; it records every command,
-//     can be told to misbehave, and [Server.CheckRules] names each rule of the protocol that a client broke.
-//   - [Misdeeds] writes down in a few lines how that server misbehaves.
-//   - [StartDovecot] is the server that most mail providers run.
-//   - [Delay] puts a slow link before any of them, and [RealWorld] is mail to serve.
+//   - [Dialogue] plays an exact dialogue, octet by octet. It is for tests of one session.
+//   - [NewServer] starts a small server with its mail in memory. It is for tests of many sessions.
+//     It records every command and can misbehave. [Server.CheckRules] names each rule that a client
+//     broke.
+//   - [Misdeeds] makes that server misbehave, as a short script says.
+//   - [StartDovecot] starts Dovecot, the server that most mail providers run.
+//   - [Delay] puts a slow link in front of any of them.
+//   - [RealWorld] returns mail to serve.
 //
-// Everything listens on loopback, at a free port, and is stopped by the test's cleanup. Nothing is shared between two
-// servers, so tests may run in parallel.
+// All servers listen on loopback, at a free port. The test's cleanup stops them. Servers share
+// nothing, so tests may run in parallel.
 package poptest
 
-// TB is what this package needs of a [testing.TB]; it is an interface of its own so that a script command of a command
-// test can stand in for one.
+// TB has the methods of [testing.TB] that this package calls. It is an interface of its own so that
+// a command of a script test can implement it.
 type TB interface {
 	Helper()
 	Cleanup(func())

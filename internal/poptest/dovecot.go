@@ -16,22 +16,23 @@ import (
 	"time"
 )
 
-// DovecotOptions are for [StartDovecot]; nil means the zero value.
+// DovecotOptions are the options of [StartDovecot]. Nil means the zero value.
 type DovecotOptions struct {
-	// Users maps names to passwords; nil: mrose with tanstaaf.
+	// Users maps names to passwords. Nil means the user mrose with the password tanstaaf.
 	Users map[string]string
 	// Extra is added to the end of dovecot.conf.
 	Extra string
 }
 
-// Dovecot is a running Dovecot of a test's own: POP3 in clear text with STLS, and under implicit TLS; PLAIN, LOGIN, CRAM-MD5,
-// SCRAM-SHA-256, APOP and USER/PASS; a Maildir for each user. Its methods may be called concurrently.
+// Dovecot is a running Dovecot. It belongs to one test. It serves POP3 in clear text with STLS, and
+// POP3 under implicit TLS. It knows PLAIN, LOGIN, CRAM-MD5, SCRAM-SHA-256, APOP and USER/PASS. Each
+// user has a Maildir. The methods may be called concurrently.
 type Dovecot struct {
-	// User and Password are those of a user, of the only one if there is one.
+	// User and Password are those of one user. If there are several users, it is any of them.
 	User, Password string
 
 	t           TB
-	dir         string // short, since the paths of sockets must be
+	dir         string // a short path, because paths of sockets must be short
 	ca          *CA
 	plain       int
 	secure      int
@@ -41,8 +42,9 @@ type Dovecot struct {
 	certificate Certificate
 }
 
-// StartDovecot starts Dovecot in a private folder, as root or not. The test is skipped where Dovecot is not installed, or
-// fails if POPFETCH_TEST_DOVECOT=1 demands it. The log is shown when the test fails.
+// StartDovecot starts Dovecot in a folder of its own. It does not need root. If Dovecot is not
+// installed, the test is skipped. With POPFETCH_TEST_DOVECOT=1 the test fails instead. If the test
+// fails, it shows the log.
 func StartDovecot(t TB, options *DovecotOptions) *Dovecot {
 	t.Helper()
 	program := findDovecot()
@@ -64,7 +66,8 @@ func StartDovecot(t TB, options *DovecotOptions) *Dovecot {
 		break
 	}
 	d.certificate = d.ca.Server(Valid)
-	// The ports are free now; another process may take one before Dovecot does, so an early end gets another try.
+	// The ports are free now, but another process may take one before Dovecot does. So if Dovecot
+	// ends early, try again.
 	var err error
 	for range 3 {
 		if err = d.start(program, users, options.Extra); err == nil {
@@ -75,7 +78,8 @@ func StartDovecot(t TB, options *DovecotOptions) *Dovecot {
 	return nil
 }
 
-// findDovecot looks beyond PATH: Debian has the program in /usr/sbin, which a user's PATH may lack.
+// findDovecot returns the path of the program, or "". It also looks outside PATH: Debian has the
+// program in /usr/sbin, and a user's PATH may lack that.
 func findDovecot() string {
 	for _, name := range []string{"dovecot", "/usr/sbin/dovecot", "/usr/local/sbin/dovecot"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -94,7 +98,7 @@ func (d *Dovecot) TLSAddr() string { return net.JoinHostPort("127.0.0.1", strcon
 // CA returns the authority of the server's certificate.
 func (d *Dovecot) CA() *CA { return d.ca }
 
-// start makes the folder and runs Dovecot in it until it greets.
+// start makes the folder, runs Dovecot in it, and waits for its greeting.
 func (d *Dovecot) start(program string, users map[string]string, extra string) error {
 	dir, err := os.MkdirTemp(shortTempDir(), "poptest-")
 	if err != nil {
@@ -123,8 +127,9 @@ func (d *Dovecot) start(program string, users map[string]string, extra string) e
 	return nil
 }
 
-// shortTempDir is the folder for temporary files, unless the path of a socket below it would be too long (108 octets on
-// Linux). It is the place to have Dovecot's mail on a RAM disk.
+// shortTempDir returns a folder for temporary files. It is os.TempDir, unless this path is too
+// long: the path of a socket has at most 108 octets on Linux. A test can set TMPDIR to have
+// Dovecot's mail on a RAM disk.
 func shortTempDir() string {
 	if dir := os.TempDir(); len(dir) <= 40 {
 		return dir
@@ -132,8 +137,8 @@ func shortTempDir() string {
 	return "/tmp"
 }
 
-// run starts the program under a shell that ends it when this process closes its standard input: also when the process
-// is killed and no cleanup runs.
+// run starts the program under a shell. The shell ends it when this process closes the shell's
+// standard input. So Dovecot ends even if this process is killed and no cleanup runs.
 func (d *Dovecot) run(program string) error {
 	cmd := exec.CommandContext(context.Background(), "/bin/sh", "-c", `"$0" -F -c "$1" & cat >/dev/null; kill $!; wait`, program, d.path("dovecot.conf"))
 	stop, err := cmd.StdinPipe()
@@ -154,7 +159,7 @@ func (d *Dovecot) run(program string) error {
 	return nil
 }
 
-// awaitGreeting returns when Dovecot greets.
+// awaitGreeting waits until Dovecot greets, for at most 10 s.
 func (d *Dovecot) awaitGreeting() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -184,11 +189,11 @@ func (d *Dovecot) close() {
 	}
 }
 
-// log returns the end of what Dovecot logged and printed.
+// log returns the last lines of Dovecot's log and output.
 func (d *Dovecot) log() string {
 	var all strings.Builder
 	for _, name := range []string{"log", "output"} {
-		text, _ := os.ReadFile(d.path(name)) // What is not there is not shown.
+		text, _ := os.ReadFile(d.path(name)) // A missing file is not shown.
 		all.Write(text[max(0, len(text)-16<<10):])
 	}
 	return all.String()
@@ -209,18 +214,18 @@ func freePort() (int, error) {
 func (d *Dovecot) writeFiles(users map[string]string, extra string) error {
 	owner, err := user.Current()
 	if err != nil {
-		return fmt.Errorf("who runs this: %w", err)
+		return fmt.Errorf("looking up the current user: %w", err)
 	}
 	mail := owner
 	root := owner.Uid == "0"
-	if root { // Dovecot serves no mail of root.
+	if root { // Dovecot refuses to serve mail as root.
 		if mail, err = user.Lookup("nobody"); err != nil {
-			return fmt.Errorf("looking for a user without rights: %w", err)
+			return fmt.Errorf("looking up the user nobody: %w", err)
 		}
 	}
 	group, err := user.LookupGroupId(owner.Gid)
 	if err != nil {
-		return fmt.Errorf("looking for the group: %w", err)
+		return fmt.Errorf("looking up the group: %w", err)
 	}
 	if err := os.Chmod(d.dir, 0o755); err != nil {
 		return fmt.Errorf("opening the folder to Dovecot's users: %w", err)
@@ -250,8 +255,8 @@ func (d *Dovecot) writeFiles(users map[string]string, extra string) error {
 	return nil
 }
 
-// dovecotConf has no waiting after a wrong password (anvil's penalty is one too), room for many sessions, and login processes that serve more than one
-// connection, as busy sites set them.
+// dovecotConf has no delay after a wrong password; anvil's penalty is such a delay too. It allows
+// many sessions. Its login processes serve more than one connection, as busy sites configure them.
 var dovecotConf = template.Must(template.New("dovecot.conf").Parse(`
 base_dir = {{.Dir}}/run
 state_dir = {{.Dir}}/state

@@ -8,7 +8,7 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// A dialogue is for what happens in one session, down to the octet.
+// A dialogue is for tests of one session, where each octet counts.
 func ExampleDialogue() {
 	var t *testing.T // the test's own
 
@@ -28,11 +28,12 @@ func ExampleDialogue() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = client // ... and here goes the test
+	_ = client // ... the test goes here
 	server.Wait()
 }
 
-// The model server is for what happens over sessions: here, the second loses its connection in the middle.
+// The model server is for tests of several sessions. Here the second session loses its connection
+// in the middle.
 func ExampleNewServer() {
 	var t *testing.T // the test's own
 

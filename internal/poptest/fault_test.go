@@ -10,8 +10,8 @@ import (
 
 const roseSession = "USER mrose\r\nPASS tan staaf\r\nRETR 2\r\nDELE 2\r\nQUIT\r\n"
 
-// A cut after n octets leaves the client with exactly those, wherever it falls, and what was not answered not done: QUIT
-// deletes before it answers.
+// After a cut at any octet n, the client has received exactly n octets. Commands without a reply
+// were not carried out, except QUIT, which deletes before it answers.
 func TestServer_CutAfter(t *testing.T) {
 	c := dial(t, NewServer(t, rose).Addr())
 	c.send(roseSession)
@@ -42,8 +42,8 @@ func TestServer_CutAfter(t *testing.T) {
 	}
 }
 
-// Under TLS the octets before encryption count. (That the close_notify is missing crypto/tls does not tell: to it, an end
-// between two records is an end.)
+// Under TLS, octets are counted before encryption. The test cannot check that close_notify is
+// missing: crypto/tls reports an end between two records as a normal end.
 func TestServer_CutAfter_TLS(t *testing.T) {
 	s := NewServer(t, rose)
 	s.CutAfter(10)
@@ -57,7 +57,7 @@ func TestServer_CutAfter_TLS(t *testing.T) {
 func TestServer_Hook(t *testing.T) {
 	tests := []struct {
 		name    string
-		at      string // the command the hook acts on
+		at      string // the hook acts on this command
 		action  Action
 		want    string // end of what the client reads
 		deleted []string
@@ -141,7 +141,7 @@ func TestServer_Hook_reset(t *testing.T) {
 	}
 }
 
-// A delay holds back its own reply, not the ones before it.
+// A delay holds back the reply of its command, but not earlier replies.
 func TestServer_Hook_delay(t *testing.T) {
 	s := NewServer(t, rose)
 	hookAt(s, "STAT", Action{Delay: 300 * time.Millisecond})

@@ -15,11 +15,11 @@ import (
 // maildirs are the Maildirs of Dovecot's users.
 type maildirs struct {
 	dir      string
-	uid, gid int // of the files; -1: as they are made
+	uid, gid int // owner of the files; -1: do not change it
 	counter  atomic.Int64
 }
 
-// makeMaildirs makes an empty Maildir for each user, which belongs to owner where chown says so.
+// makeMaildirs makes an empty Maildir for each user. If chown is true, they belong to owner.
 func makeMaildirs(dir string, users map[string]string, owner *user.User, chown bool) (*maildirs, error) {
 	m := &maildirs{dir: dir, uid: -1, gid: -1}
 	if chown {
@@ -45,13 +45,13 @@ func makeMaildirs(dir string, users map[string]string, owner *user.User, chown b
 		return os.Chown(path, m.uid, m.gid)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("giving a Maildir away: %w", err)
+		return nil, fmt.Errorf("changing the owner of a Maildir: %w", err)
 	}
 	return m, nil
 }
 
-// deliver puts a message into new/. As Dovecot's own delivery does, it turns CRLF into LF and writes both sizes into the
-// name, so that LIST need not read the messages.
+// deliver puts a message into new/. Like Dovecot's own delivery, it turns CRLF into LF and writes
+// both sizes into the file name. So Dovecot can answer LIST without reading the messages.
 func (m *maildirs) deliver(user string, message []byte) error {
 	stored := bytes.ReplaceAll(message, []byte("\r\n"), []byte("\n"))
 	virtual := len(toCRLF(stored))
@@ -62,7 +62,7 @@ func (m *maildirs) deliver(user string, message []byte) error {
 		return fmt.Errorf("writing a message: %w", err)
 	}
 	if err := os.Chown(tmp, m.uid, m.gid); err != nil {
-		return fmt.Errorf("giving a message away: %w", err)
+		return fmt.Errorf("changing the owner of a message: %w", err)
 	}
 	if err := os.Rename(tmp, filepath.Join(m.dir, user, "Maildir", "new", name)); err != nil {
 		return fmt.Errorf("delivering a message: %w", err)
@@ -70,7 +70,7 @@ func (m *maildirs) deliver(user string, message []byte) error {
 	return nil
 }
 
-// messages reads a Maildir in the order of delivery.
+// messages returns the messages of a Maildir in the order of delivery.
 func (m *maildirs) messages(user string) ([][]byte, error) {
 	var paths []string
 	for _, sub := range []string{"new", "cur"} {
@@ -92,14 +92,14 @@ func (m *maildirs) messages(user string) ([][]byte, error) {
 	return all, nil
 }
 
-// toCRLF returns octets as Dovecot sends them: with a CR before each LF that has none.
+// toCRLF returns octets as Dovecot sends them: each LF without a CR gets one.
 func toCRLF(stored []byte) []byte {
 	lf := bytes.ReplaceAll(stored, []byte("\r\n"), []byte("\n"))
 	return bytes.ReplaceAll(lf, []byte("\n"), []byte("\r\n"))
 }
 
-// Deliver puts a message (with CRLF) into the user's maildrop. It is stored with LF, so a bare LF becomes CRLF; see
-// [Sample] for what else Dovecot may change.
+// Deliver puts a message (with CRLF) into the user's maildrop. It is stored with LF, so a bare LF
+// becomes CRLF. [Sample] says what else Dovecot may change.
 func (d *Dovecot) Deliver(user string, message []byte) {
 	d.t.Helper()
 	if err := d.maildirs.deliver(user, message); err != nil {
@@ -107,7 +107,8 @@ func (d *Dovecot) Deliver(user string, message []byte) {
 	}
 }
 
-// Fill puts n messages into the maildrop of d.User; message makes each, i counts from 0.
+// Fill puts n messages into the maildrop of d.User. It calls message with i from 0 to n-1 to make
+// each of them.
 func (d *Dovecot) Fill(n int, message func(i int) []byte) {
 	d.t.Helper()
 	for i := range n {
@@ -115,7 +116,7 @@ func (d *Dovecot) Fill(n int, message func(i int) []byte) {
 	}
 }
 
-// Messages returns what is in the user's maildrop, with CRLF, in the order of delivery.
+// Messages returns the messages in the user's maildrop, with CRLF, in the order of delivery.
 func (d *Dovecot) Messages(user string) [][]byte {
 	d.t.Helper()
 	all, err := d.maildirs.messages(user)

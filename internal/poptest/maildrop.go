@@ -5,22 +5,23 @@ import (
 	"sync"
 )
 
-// Maildrop is what a [Server] begins with for one user.
+// Maildrop describes the maildrop of one user when a [Server] starts.
 type Maildrop struct {
 	User, Password string
 	Messages       []Message
-	// Exclusive makes the server refuse a second login with [IN-USE] while a session has the maildrop.
+	// Exclusive makes the server refuse a login with [IN-USE] while another session has the
+	// maildrop.
 	Exclusive bool
 }
 
-// Drop is a maildrop of a running [Server]. Its methods may be called at any time; a session keeps the messages that were
-// there at its login.
+// Drop is a maildrop of a running [Server]. Its methods may be called at any time. An open session
+// keeps the messages that it found at its login.
 type Drop struct {
 	user, password string
 	exclusive      bool
 
 	mu       sync.Mutex
-	messages []*Message // what they point to never changes: sessions share it
+	messages []*Message // sessions share these messages, so they never change
 	sessions int
 	deleted  []string
 }
@@ -31,7 +32,7 @@ func newDrop(m Maildrop) *Drop {
 	return d
 }
 
-// Add puts messages behind those that are there.
+// Add appends messages to the maildrop.
 func (d *Drop) Add(messages ...Message) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -41,7 +42,7 @@ func (d *Drop) Add(messages ...Message) {
 	}
 }
 
-// Remove takes the messages with these unique-ids away, as another client would.
+// Remove removes the messages with these unique-ids, as another client would.
 func (d *Drop) Remove(uniqueIDs ...string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -50,8 +51,8 @@ func (d *Drop) Remove(uniqueIDs ...string) {
 	})
 }
 
-// SetUIDs gives each message the unique-id that f returns; i counts from 0. What a session that is open then deletes is no
-// longer there for it.
+// SetUIDs gives each message a new unique-id, which f returns. i counts from 0. If a session is
+// open at that time, its deletions have no effect.
 func (d *Drop) SetUIDs(f func(i int, old string) string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -64,7 +65,7 @@ func (d *Drop) SetUIDs(f func(i int, old string) string) {
 	d.messages = changed
 }
 
-// Messages returns what is in the maildrop.
+// Messages returns the messages in the maildrop.
 func (d *Drop) Messages() []Message {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -75,7 +76,7 @@ func (d *Drop) Messages() []Message {
 	return all
 }
 
-// UniqueIDs returns the unique-ids of what is in the maildrop.
+// UniqueIDs returns the unique-ids of the messages in the maildrop.
 func (d *Drop) UniqueIDs() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -86,7 +87,7 @@ func (d *Drop) UniqueIDs() []string {
 	return all
 }
 
-// open begins a session and returns what it will see; ok is false if the maildrop is in use.
+// open begins a session and returns its messages. ok is false if the maildrop is in use.
 func (d *Drop) open() (messages []*Message, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -104,7 +105,8 @@ func (d *Drop) close() {
 	d.sessions--
 }
 
-// remove does what QUIT does: it takes these very messages away, not others that have their unique-ids.
+// remove removes these messages at QUIT. It does not remove other messages with the same
+// unique-ids.
 func (d *Drop) remove(messages map[*Message]bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -8,22 +8,25 @@ import (
 	"strings"
 )
 
-// Message is a message in a maildrop. Its octets are Content, or what Write writes where Write is set.
+// Message is a message in a maildrop. If Write is set, it writes the message. Otherwise the message
+// is Content.
 type Message struct {
 	UniqueID string
 	Content  []byte
 
-	// Write writes the message, the same octets each time it is called, so that a message need not lie in memory; it may be
-	// called from several goroutines. Octets is how many that are; LIST announces it.
+	// Write writes the message, so that it need not be in memory. Each call must write the same
+	// octets. It may be called from several goroutines. Octets is the number of octets. LIST
+	// announces it.
 	Write  func(w io.Writer) error
 	Octets int64
 
-	// Listed, if not empty, is what LIST says instead of the octets; it need not be a number.
+	// Listed replaces the size that LIST returns, unless it is empty. It need not be a number.
 	Listed string
 }
 
-// Numbered makes n small messages of about the given octets each (at least their header), with the unique-ids id-1 to id-n.
-// They hold no memory but their descriptions. The message-number is in Subject and Message-ID.
+// Numbered makes n small messages of about the given octets each, but at least their header. Their
+// unique-ids are id-1 to id-n. The message-number is in Subject and Message-ID. The contents are
+// made when they are sent, so they need no memory.
 func Numbered(n int, octets int64) []Message {
 	messages := make([]Message, n)
 	for i := range messages {
@@ -46,7 +49,8 @@ func Numbered(n int, octets int64) []Message {
 
 const bodyLine = "All work and no play makes a dull maildrop, so this line is sent again.\r\n"
 
-// bodyOctets is what writeBody writes when asked for n: no part of a CRLF alone.
+// bodyOctets returns how many octets writeBody writes if asked for n. A body of one octet is not
+// possible, because it ends with CRLF.
 func bodyOctets(n int64) int64 {
 	if n > 0 && n < 2 {
 		return 2
@@ -54,7 +58,7 @@ func bodyOctets(n int64) int64 {
 	return n
 }
 
-// writeBody writes n octets of lines; the last is shortened to fit.
+// writeBody writes n octets of lines. It shortens the last line to fit.
 func writeBody(w io.Writer, n int64) error {
 	n = bodyOctets(n)
 	block := []byte(strings.Repeat(bodyLine, 400))
@@ -85,7 +89,7 @@ func (m *Message) write(w io.Writer) error {
 	return err
 }
 
-// octets is the size of the message as a client gets it.
+// octets returns the size of the message as a client receives it.
 func (m *Message) octets() int64 {
 	if m.Write != nil {
 		return m.Octets
@@ -93,7 +97,8 @@ func (m *Message) octets() int64 {
 	return int64(len(Wire(m.Content)))
 }
 
-// Wire returns content as a client gets it from RETR: a last line without CRLF has one. Nothing else changes.
+// Wire returns content as a client receives it from RETR. If the last line has no CRLF, Wire adds
+// it. Nothing else changes.
 func Wire(content []byte) []byte {
 	if len(content) == 0 || bytes.HasSuffix(content, []byte("\r\n")) {
 		return content
@@ -101,18 +106,18 @@ func Wire(content []byte) []byte {
 	return append(bytes.Clone(content), "\r\n"...)
 }
 
-// Stuff returns content as the body of a multi-line reply, the final CRLF and the terminating line included
-// (RFC 1939 section 3).
+// Stuff returns content as the body of a multi-line reply. This includes the final CRLF and the
+// terminating line (RFC 1939 section 3).
 func Stuff(content []byte) []byte {
 	var body bytes.Buffer
 	d := &dotWriter{w: &body}
-	_, _ = d.Write(content) // A bytes.Buffer takes everything.
+	_, _ = d.Write(content) // Writing to a bytes.Buffer cannot fail.
 	_ = d.Close()
 	return body.Bytes()
 }
 
-// dotWriter byte-stuffs what is written to it; Close writes the terminating line. A line begins after CRLF only: a dot
-// after a bare LF is content like any other.
+// dotWriter byte-stuffs everything that is written to it. Close writes the terminating line. Only
+// CRLF ends a line, so a dot after a bare LF is not stuffed.
 type dotWriter struct {
 	w      io.Writer
 	inLine bool // something was written since the last CRLF
@@ -149,15 +154,16 @@ func (d *dotWriter) Close() error {
 	return err
 }
 
-// errTopDone ends the writing of a message of which TOP wants no more.
+// errTopDone ends the writing of a message when TOP has all its lines.
 var errTopDone = errors.New("the lines that TOP wants are written")
 
-// topWriter lets the header, the blank line and the given number of body lines through, and then returns errTopDone.
+// topWriter passes on the header, the blank line and the given number of body lines. Then it
+// returns errTopDone.
 type topWriter struct {
 	w         io.Writer
-	lines     int64 // of the body, still to come
+	lines     int64 // lines of the body still to write
 	body      bool
-	blankLine bool // nothing but a CR since the last LF, in the header
+	blankLine bool // in the header: only CRs since the last LF
 }
 
 func (t *topWriter) Write(p []byte) (int, error) {

@@ -27,7 +27,7 @@ func TestStuff(t *testing.T) {
 			if got := string(Stuff([]byte(tt.content))); got != tt.want {
 				t.Errorf("Stuff(%q) = %q, want %q", tt.content, got, tt.want)
 			}
-			// The same when it comes octet by octet.
+			// The result is the same if the content is written octet by octet.
 			var single bytes.Buffer
 			d := &dotWriter{w: &single}
 			for i := range len(tt.content) {
@@ -70,7 +70,7 @@ func TestTopWriter(t *testing.T) {
 	}
 }
 
-// What LIST announces is what comes, for any size.
+// A message has the number of octets that LIST announces, for any size.
 func TestNumbered(t *testing.T) {
 	for octets := range int64(400) {
 		for i, m := range Numbered(2, octets) {

@@ -10,26 +10,28 @@ import (
 	"time"
 )
 
-// Misdeeds makes a [Config.Hook] of a script. Each line says what the server does with a command, which is the whole line
-// of the client or its first words; "greeting" stands for the greeting and * for anything. The first line that fits holds.
+// Misdeeds makes a [Config.Hook] from a script. Each line says how the server answers one command.
+// The line begins with the client's whole line or its first words. "greeting" means the greeting,
+// and * means anything. The first matching line counts.
 //
-//	STAT: +OK 3 9 and more       answer this and CRLF instead; | is a CRLF
+//	STAT: +OK 3 9 and more       answer this and CRLF instead; | means CRLF
 //	UIDL- +OK|1 a|2 b            answer this, without a line end
-//	RETR 2 (cut 60)              the true reply, with something done to it
-//	LIST (pieces 1): +OK|1 9|.   this reply, with something done to it
+//	RETR 2 (cut 60)              change the true reply
+//	LIST (pieces 1): +OK|1 9|.   change this reply
 //
-// What can be done, with commas between:
+// The changes in parentheses are separated by commas:
 //
-//	cut 60, reset 60, stall 60   after 60 octets end by FIN, by RST, or fall silent; without a number after the reply
+//	cut 60, reset 60, stall 60   after 60 octets send FIN, send RST, or fall silent; without a
+//	                             number: after the reply
 //	delay 50ms                   wait first
-//	pieces 1                     send in pieces of one octet
+//	pieces 1                     send one octet with each write
 //	pause 50ms                   wait after each piece
-//	endless x|                   behind the reply say this over and over; must be the last
-//	carried                      the command has its effect, though the reply is another
-//	void                         the command has none
+//	endless x|                   after the reply send this again and again; must be the last
+//	carried                      carry the command out, although the reply is replaced
+//	void                         do not carry the command out
 //	once                         only the first time
 //
-// Blanks before a line are dropped, those at its end count. Octets are escaped as in [Dialogue].
+// Blanks before a line are dropped, blanks at its end are not. The escapes are those of [Dialogue].
 func Misdeeds(t TB, script string) func(*Session, string) Action {
 	t.Helper()
 	var mu sync.Mutex
@@ -78,7 +80,7 @@ var misdeedPattern = regexp.MustCompile(`^([^():-]*?) *(?:\((.*?)\))?(?:([:-])(?
 func parseMisdeed(line string) (*misdeed, error) {
 	parts := misdeedPattern.FindStringSubmatch(line)
 	if parts == nil {
-		return nil, fmt.Errorf("want COMMAND (WHAT IS DONE): REPLY")
+		return nil, fmt.Errorf("want COMMAND (CHANGE, ...): REPLY")
 	}
 	m := &misdeed{command: parts[1]}
 	if m.command == "greeting" {
@@ -116,7 +118,7 @@ func parseMisdeed(line string) (*misdeed, error) {
 	return m, nil
 }
 
-// replyOf reads the octets of a reply: escapes, and | for CRLF.
+// replyOf returns the octets of a reply. It replaces escapes, and | by CRLF.
 func replyOf(text string) ([]byte, error) {
 	reply := []byte{}
 	for i, line := range strings.Split(text, "|") {
@@ -134,7 +136,7 @@ func replyOf(text string) ([]byte, error) {
 
 var ends = map[string]End{"cut": EndByCut, "reset": EndByReset, "stall": EndByStall}
 
-// do reads one thing that is done to a reply.
+// do reads one change in parentheses.
 func (m *misdeed) do(what string) (err error) {
 	word, value, valued := strings.Cut(what, " ")
 	a := &m.action
@@ -157,7 +159,7 @@ func (m *misdeed) do(what string) (err error) {
 	case what == "once":
 		m.once = true
 	default:
-		err = fmt.Errorf("no such thing")
+		err = fmt.Errorf("no such change")
 	}
 	return err
 }

@@ -2,7 +2,7 @@ package poptest
 
 import "strings"
 
-// oddHeaders is mail whose header programs have stumbled over.
+// oddHeaders returns mail with headers that have made programs fail.
 func oddHeaders() []Sample {
 	return []Sample{
 		{Name: "empty", Message: nil},
@@ -35,7 +35,7 @@ func oddHeaders() []Sample {
 	}
 }
 
-// oddBodies is mail whose body tries line ends, dots and lengths.
+// oddBodies returns mail with unusual line ends, dots and lengths in the body.
 func oddBodies() []Sample {
 	long := strings.Repeat("No line end for a megabyte. ", 1<<20/28+1)
 	return []Sample{
@@ -57,7 +57,7 @@ func oddBodies() []Sample {
 	}
 }
 
-// everyOctet is each octet once, in order; CR and LF are both bare in it.
+// everyOctet returns each octet once, in order. So CR and LF are both bare.
 func everyOctet() []byte {
 	all := make([]byte, 256)
 	for i := range all {

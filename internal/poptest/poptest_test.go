@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// client is the least that can talk to a POP3 server; it fails the test on errors of the connection.
+// client is a minimal POP3 client. It fails the test on errors of the connection.
 type client struct {
 	t testing.TB
 	c net.Conn
@@ -56,7 +56,7 @@ func (c *client) cmd(format string, args ...any) string {
 	return c.line()
 }
 
-// want sends a command and fails the test unless the status line begins with prefix.
+// want sends a command. It fails the test if the status line does not begin with prefix.
 func (c *client) want(prefix, format string, args ...any) string {
 	c.t.Helper()
 	got := c.cmd(format, args...)
@@ -87,7 +87,7 @@ func (c *client) body() []byte {
 	}
 }
 
-// rest reads to the end of the stream.
+// rest reads until the end of the stream.
 func (c *client) rest() (string, error) {
 	rest, err := io.ReadAll(c.r)
 	return string(rest), err
@@ -112,7 +112,8 @@ func (c *client) login(user, password string) {
 	c.want("+OK", "PASS %s", password)
 }
 
-// trial is a TB whose failures are kept instead of failing the test; finish runs its cleanups.
+// trial is a TB that keeps failures instead of failing the test. finish runs its cleanups and
+// returns the failures.
 type trial struct {
 	testing.TB
 	mu       sync.Mutex

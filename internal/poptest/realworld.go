@@ -10,16 +10,21 @@ import (
 // Sample is a message of [RealWorld].
 type Sample struct {
 	Name string
-	// Message is the content before dots are stuffed. Lines end in CRLF, save where that is the point of the sample.
+	// Message is the content before dots are stuffed. Lines end in CRLF, except in samples that are
+	// about line ends.
 	Message []byte
-	// Dovecot tells that a Dovecot Maildir serves the message as it is, save a CRLF added to a last line without one
-	// ([Wire]). Those it changes: an empty message becomes CRLF; a bare LF becomes CRLF and CR CR LF becomes CRLF, since a
-	// Maildir holds LF; and a dot that is the first octet is not stuffed (Dovecot 2.3), so that a client is out of step.
+	// Dovecot reports whether Dovecot serves the message from a Maildir without a change. Only a
+	// last line without CRLF gets one, as with [Wire]. Dovecot 2.3 changes other messages like
+	// this:
+	//
+	//  - An empty message becomes CRLF.
+	//  - A bare LF becomes CRLF, and CR CR LF becomes CRLF, because a Maildir has LF.
+	//  - A dot that is the first octet is not stuffed, so the client gets out of step.
 	Dovecot bool
 }
 
-// RealWorld returns messages as mailboxes hold them, the ordinary and the odd; all are made up. The slices are the
-// caller's own.
+// RealWorld returns messages such as mailboxes contain, usual and odd ones. All are made up. The
+// slices belong to the caller.
 func RealWorld() []Sample {
 	var all []Sample
 	for _, group := range [][]Sample{ordinary(), multipart(), oddHeaders(), oddBodies()} {
@@ -31,16 +36,17 @@ func RealWorld() []Sample {
 	return all
 }
 
-// servedByDovecot is what TestRealWorld_dovecot has found out.
+// servedByDovecot computes [Sample.Dovecot]. TestRealWorld_dovecot compares it with a real Dovecot.
 func servedByDovecot(message []byte) bool {
 	changed := len(message) == 0 || message[0] == '.' || bytes.Contains(message, []byte("\r\r\n"))
 	return !changed && bytes.Equal(toCRLF(message), message)
 }
 
-// crlf makes a message of text with LF.
+// crlf makes a message from text with LF.
 func crlf(text string) []byte { return []byte(strings.ReplaceAll(text, "\n", "\r\n")) }
 
-// header is a usual header about subject, with more lines put in, and the blank line.
+// header returns a usual header with this subject. It inserts the lines of more and ends with the
+// blank line.
 func header(subject, more string) string {
 	return fmt.Sprintf(`Received: from relay.example.net (relay.example.net [192.0.2.7])
 	by mx.example.org with ESMTPS id 4Xk2; Thu, 1 Oct 2026 08:15:01 +0200
@@ -53,7 +59,7 @@ Subject: %s
 `, strings.ReplaceAll(strings.ToLower(subject), " ", "."), subject, more)
 }
 
-// wrap64 is base64 in lines of 76.
+// wrap64 returns base64 in lines of 76 octets.
 func wrap64(octets []byte) string {
 	encoded := base64.StdEncoding.EncodeToString(octets)
 	var b strings.Builder
@@ -64,7 +70,7 @@ func wrap64(octets []byte) string {
 	return b.String() + encoded + "\n"
 }
 
-// noise is n octets without a pattern, the same each time.
+// noise returns n octets without a pattern. They are the same for each call.
 func noise(n int) []byte {
 	octets := make([]byte, n)
 	state := uint32(2463534242)
@@ -77,7 +83,7 @@ func noise(n int) []byte {
 	return octets
 }
 
-// ordinary is what most mail is like.
+// ordinary returns usual mail.
 func ordinary() []Sample {
 	return []Sample{
 		{Name: "plain", Message: crlf(header("Lunch on Friday", "") + "Hello Bob,\n\nshall we meet at noon?\n\nAda\n")},
@@ -114,7 +120,7 @@ func ordinary() []Sample {
 	}
 }
 
-// multipart is mail of several parts.
+// multipart returns mail with several parts.
 func multipart() []Sample {
 	mixed := "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"=_part\"\n"
 	alternative := "MIME-Version: 1.0\nContent-Type: multipart/alternative; boundary=\"=_part\"\n"
@@ -150,7 +156,7 @@ func multipart() []Sample {
 	}
 }
 
-// inOneLine replaces what would end a line, and NUL.
+// inOneLine replaces CR, LF and NUL.
 func inOneLine(octets []byte) []byte {
 	for i, octet := range octets {
 		if octet == '\r' || octet == '\n' || octet == 0 {

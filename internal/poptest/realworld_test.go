@@ -26,7 +26,7 @@ func TestRealWorld(t *testing.T) {
 	}
 }
 
-// Through the model server each sample comes as it is.
+// The model server sends each sample unchanged.
 func TestRealWorld_server(t *testing.T) {
 	samples := RealWorld()
 	var messages []Message
@@ -44,13 +44,14 @@ func TestRealWorld_server(t *testing.T) {
 	}
 }
 
-// Sample.Dovecot is true: what is said of the samples is what Dovecot does.
+// Sample.Dovecot says correctly which samples Dovecot sends unchanged.
 func TestRealWorld_dovecot(t *testing.T) {
 	d := StartDovecot(t, nil)
 	samples := RealWorld()
 	d.Fill(len(samples), func(i int) []byte { return samples[i].Message })
 	for i, s := range samples {
-		// A session each: after a sample that Dovecot spoils, the client is out of step.
+		// Each sample needs a session of its own. After a sample that Dovecot breaks, the client is
+		// out of step.
 		c := dial(t, d.Addr())
 		c.login(d.User, d.Password)
 		c.want("+OK", "RETR %d", i+1)

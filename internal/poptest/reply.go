@@ -7,22 +7,23 @@ import (
 	"time"
 )
 
-// errEnded says that the connection is to be ended; the replyWriter knows how.
+// errEnded means that the connection must end now. The replyWriter knows how.
 var errEnded = errors.New("the session ends here")
 
-// replyWriter is the way out of a session: it counts octets and stops at the one where the connection is to end.
+// replyWriter sends the replies of a session. It counts octets and stops at the octet where the
+// connection must end.
 type replyWriter struct {
 	w           *bufio.Writer
-	sessionLeft int64 // until EndByCut; -1: no end
-	replyLeft   int64 // until end; -1: no end
+	sessionLeft int64 // octets until EndByCut; -1: no end
+	replyLeft   int64 // octets until end; -1: no end
 	end         End
 	first       []byte // the first line of this reply
-	pieces      int    // octets of each write; 0: any
+	pieces      int    // octets of each write; 0: no limit
 	pause       time.Duration
-	closed      <-chan struct{} // ends a pause
+	closed      <-chan struct{} // when closed, ends a pause
 }
 
-// streamWriter writes to what the connection's stream is at the time.
+// streamWriter writes to the connection's current stream, which changes at STLS.
 type streamWriter struct{ c *conn }
 
 func (s streamWriter) Write(p []byte) (int, error) { return s.c.stream.Write(p) }
@@ -31,12 +32,12 @@ func newReplyWriter(c *conn, cutAfter int64, closed <-chan struct{}) *replyWrite
 	return &replyWriter{w: bufio.NewWriterSize(streamWriter{c}, 32<<10), sessionLeft: cutAfter, replyLeft: -1, closed: closed}
 }
 
-// newSilentWriter returns one that sends nothing.
+// newSilentWriter returns a replyWriter that sends nothing.
 func newSilentWriter() *replyWriter {
 	return &replyWriter{w: bufio.NewWriter(io.Discard), sessionLeft: -1, replyLeft: -1}
 }
 
-// begin makes ready for a reply to be ended by action.
+// begin prepares for a reply, which action may end.
 func (r *replyWriter) begin(action Action) {
 	r.first = nil
 	r.pieces, r.pause = action.Pieces, action.Pause
@@ -46,7 +47,7 @@ func (r *replyWriter) begin(action Action) {
 	}
 }
 
-// finish is to be called after a reply; it returns errEnded if the connection is to end now.
+// finish must be called after a reply. It returns errEnded if the connection must end now.
 func (r *replyWriter) finish() error {
 	if r.end != GoOn {
 		return errEnded
@@ -81,7 +82,7 @@ func (r *replyWriter) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// send writes p, in pieces if the action wants that.
+// send writes p, in pieces if the action has Pieces.
 func (r *replyWriter) send(p []byte) (int, error) {
 	if r.pieces <= 0 {
 		return r.w.Write(p)

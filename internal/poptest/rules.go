@@ -7,23 +7,26 @@ import (
 	"strings"
 )
 
-// CheckRules fails the test for each rule that a client broke in any session so far; it names the clause. It judges what was
-// sent by what the client was told, also where a [Hook] told lies:
+// CheckRules fails the test for each rule that a client broke in any session so far. The message
+// names the clause. The client is judged by the replies that it got, even if a [Config.Hook] made
+// them false:
 //
-//   - C0002 nothing is sent before the greeting, nor after a negative one
-//   - C0003 only 0x20 to 0x7e and CRLF; beyond them only user name and password after UTF8 (R6856-2)
-//   - C0004 one space between keyword and arguments, none at the end
-//   - C0008 no command of the TRANSACTION state before login, and none of login after it
-//   - C0010 no credentials twice by one mechanism, nor by a third one
-//   - C0012, C0030 QUIT has no argument and is the last command
-//   - C0015, C0027, R2449-1 STAT, NOOP, CAPA and STLS have none either
-//   - V0004, C0024, C0032, C0042 RETR, DELE, TOP and USER have theirs
-//   - C0026 a number is not referred to after its DELE, C0024 which is sent once
-//   - C0044, C0045, C0047 PASS comes right after a positive reply to USER, and has its own packet
-//   - R2449-7 at most 255 octets
-//   - R2595-1 nothing is pipelined behind STLS
-//   - R6856-1 UTF8 before login, no STLS after it
-//   - V0006 no RSET
+//   - C0002 The client sends nothing before the greeting, nor after a negative greeting.
+//   - C0003 Commands have only 0x20 to 0x7e and CRLF. User name and password may have other octets
+//     after UTF8 (R6856-2).
+//   - C0004 There is one space between keyword and arguments, and none at the end.
+//   - C0008 Commands of the TRANSACTION state come after login, and commands for login before it.
+//   - C0010 The client sends credentials once for each mechanism, by at most two mechanisms.
+//   - C0012, C0030 QUIT has no argument and is the last command.
+//   - C0015, C0027, R2449-1 STAT, NOOP, CAPA and STLS have no argument.
+//   - V0004, C0024, C0032, C0042 RETR, DELE, TOP and USER have all their arguments.
+//   - C0024 DELE is sent once for a message.
+//   - C0026 No command has the number of a message after its DELE.
+//   - C0044, C0045, C0047 PASS comes right after a positive reply to USER, and has its own packet.
+//   - R2449-7 A command has at most 255 octets.
+//   - R2595-1 Nothing is pipelined after STLS.
+//   - R6856-1 UTF8 comes before login, and STLS does not come after UTF8.
+//   - V0006 RSET is not sent.
 func (s *Server) CheckRules(t TB) {
 	t.Helper()
 	for _, session := range s.Sessions() {
@@ -33,7 +36,7 @@ func (s *Server) CheckRules(t TB) {
 	}
 }
 
-// breaches returns the rules broken in one session.
+// breaches returns the rules that were broken in one session.
 func breaches(exchanges []exchange) []string {
 	j := &judge{deleted: make(map[int]bool), tried: make(map[string]bool)}
 	for i, e := range exchanges {
@@ -49,7 +52,7 @@ func breaches(exchanges []exchange) []string {
 	return j.found
 }
 
-// judge follows one session.
+// judge judges the commands of one session, one after the other.
 type judge struct {
 	found []string
 
@@ -59,7 +62,7 @@ type judge struct {
 	utf8     bool
 	lastUser exchange // the last command, if it was USER
 	deleted  map[int]bool
-	tried    map[string]bool // mechanisms by which credentials were refused
+	tried    map[string]bool // mechanisms by which credentials were sent
 }
 
 func (j *judge) breach(clause, format string, args ...any) {
@@ -80,7 +83,7 @@ func (j *judge) continuation(e exchange) {
 	j.settleAuth(e)
 }
 
-// settleAuth follows AUTH to its final reply.
+// settleAuth updates loggedIn at the final reply to AUTH.
 func (j *judge) settleAuth(e exchange) {
 	if e.reply == "+" || strings.HasPrefix(e.reply, "+ ") {
 		return
@@ -114,7 +117,7 @@ func (j *judge) command(e exchange) {
 func (j *judge) octets(e exchange, keyword string) {
 	line := e.line
 	if j.utf8 && (keyword == "USER" || keyword == "PASS" || keyword == "APOP") {
-		line = bytes.Map(func(r rune) rune { // UTF-8 is as good as ASCII here.
+		line = bytes.Map(func(r rune) rune { // UTF-8 is allowed here.
 			if r >= 0x80 && r != '\uFFFD' {
 				return 'x'
 			}
@@ -150,7 +153,7 @@ func (j *judge) order(e exchange, keyword, text string) {
 		if keyword == "STLS" {
 			clause = "R2595-1"
 		}
-		j.breach(clause, "something was sent behind %s before its reply", keyword)
+		j.breach(clause, "something was sent after %s before its reply", keyword)
 	}
 	if keyword == "STLS" && j.utf8 {
 		j.breach("R6856-1", "STLS after UTF8")
@@ -162,10 +165,10 @@ func (j *judge) order(e exchange, keyword, text string) {
 	}
 }
 
-// blanks judges the separators. What follows USER and PASS is one argument, whose blanks are its own.
+// blanks judges the separators. The argument of USER and PASS may contain blanks.
 func (j *judge) blanks(keyword, argument, text string) {
 	if keyword == "" || strings.ContainsRune(text, '\t') && keyword != "USER" && keyword != "PASS" {
-		j.breach("C0004", "%q: a blank where none belongs", text)
+		j.breach("C0004", "%q: a blank at a wrong place", text)
 		return
 	}
 	if keyword == "USER" || keyword == "PASS" {
@@ -176,7 +179,7 @@ func (j *judge) blanks(keyword, argument, text string) {
 	}
 }
 
-// wantArguments is how many arguments a command has, and the clause that says so.
+// wantArguments has the number of arguments of each command, and the clause that demands it.
 var wantArguments = map[string]struct {
 	min, max int
 	clause   string
@@ -205,7 +208,7 @@ func (j *judge) arguments(keyword, argument, text string) {
 	}
 }
 
-// numbers judges what message-numbers are referred to.
+// numbers judges the message-numbers of a command.
 func (j *judge) numbers(keyword, argument, text string) {
 	clauses := map[string]string{"RETR": "V0004", "DELE": "C0024", "TOP": "C0032", "LIST": "V0003", "UIDL": "V0007"}
 	clause, has := clauses[keyword]
@@ -215,7 +218,7 @@ func (j *judge) numbers(keyword, argument, text string) {
 	for i, field := range strings.Fields(argument) {
 		n, err := strconv.Atoi(field)
 		if err != nil || n < 0 || i == 0 && n == 0 || strconv.Itoa(n) != field {
-			j.breach(clause, "%q: %q is not a number to send", text, field)
+			j.breach(clause, "%q: %q is not a valid message-number", text, field)
 		}
 	}
 	n, _ := strconv.Atoi(strings.Fields(argument + " -")[0])
@@ -230,7 +233,7 @@ func (j *judge) numbers(keyword, argument, text string) {
 	}
 }
 
-// login follows USER, PASS, APOP and AUTH.
+// login judges the mechanisms, and updates loggedIn.
 func (j *judge) login(e exchange, keyword, argument string) {
 	mechanism := keyword
 	switch keyword {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// talk makes exchanges of lines "command > reply", in which a "<" before the command marks that something was sent behind it
-// already, and a "~" a line of a SASL exchange. The first line is the greeting.
+// talk makes exchanges from lines "command > reply". The first line is the greeting. "<" before the
+// command means that the client had already sent more. "~" means a line of a SASL exchange.
 func talk(lines ...string) []exchange {
 	var all []exchange
 	for _, line := range lines {
@@ -111,7 +111,7 @@ func TestBreaches(t *testing.T) {
 	}
 }
 
-// What a real session does reaches the judge, with the session's number.
+// CheckRules judges real sessions, and its messages have the session's number.
 func TestServer_CheckRules(t *testing.T) {
 	s := NewServer(t, rose)
 	c := dial(t, s.Addr())
@@ -138,7 +138,8 @@ func TestServer_CheckRules(t *testing.T) {
 	}
 }
 
-// A client that speaks first is found out, with the greeting held back.
+// CheckRules reports a client that sends something before the greeting. The server delays the
+// greeting.
 func TestServer_CheckRules_beforeGreeting(t *testing.T) {
 	s := NewServer(t, rose)
 	gate := make(chan struct{})

@@ -14,14 +14,14 @@ type step struct {
 	line    int    // line number in the script, from 1
 	source  string // the line as written, for messages
 	verb    string // "S", "C", "C~", "cut", "close", "reset", "stall", "chunk", "pause", "tls", "lax"
-	octets  []byte // S: what is sent; C: the line expected, line end included
+	octets  []byte // S: the octets to send; C: the expected line, with its end
 	match   *regexp.Regexp
 	number  int
 	pause   time.Duration
 	variant Variant
 }
 
-// parseScript reads a script into the steps of each connection.
+// parseScript returns the steps of each connection of a script.
 func parseScript(script string) ([][]step, error) {
 	connections := [][]step{nil}
 	for i, source := range strings.Split(script, "\n") {
@@ -41,7 +41,7 @@ func parseScript(script string) ([][]step, error) {
 		last := len(connections) - 1
 		connections[last] = append(connections[last], s)
 	}
-	// A script may begin with the separator, for symmetry.
+	// A script may begin with the separator.
 	if len(connections) > 1 && len(connections[0]) == 0 {
 		connections = connections[1:]
 	}
@@ -92,7 +92,7 @@ func parseDirective(words []string) (step, error) {
 	return s, err
 }
 
-// unescape replaces Go's escapes; quotes need none.
+// unescape replaces Go's escapes. Quotes need no escape.
 func unescape(text string) ([]byte, error) {
 	var octets []byte
 	for len(text) > 0 {
@@ -102,7 +102,7 @@ func unescape(text string) ([]byte, error) {
 		}
 		switch {
 		case text[0] != '\\':
-			// As written, also where it is no UTF-8.
+			// Keep it as written, even if it is not UTF-8.
 			octets = append(octets, text[:len(text)-len(rest)]...)
 		case multibyte:
 			octets = append(octets, string(r)...)

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Server is a POP3 server over maildrops in memory. It keeps the rules of RFC 1939 (dots are stuffed, messages are deleted
-// at QUIT and at no other end, lines may be pipelined), records what its clients send, and misbehaves where
-// [Config.Hook] says so. Its methods may be called at any time.
+// Server is a POP3 server with its maildrops in memory. It obeys RFC 1939: it stuffs dots, deletes
+// messages only at QUIT, and accepts pipelined commands. It records what its clients send. It
+// misbehaves if [Config.Hook] says so. Its methods may be called at any time.
 type Server struct {
 	t      TB
 	ca     *CA
@@ -20,7 +20,7 @@ type Server struct {
 	secure *net.TCPListener
 	drops  []*Drop
 	closed chan struct{}
-	work   sync.WaitGroup // accepting and sessions
+	work   sync.WaitGroup // the goroutines of listeners and sessions
 
 	mu       sync.Mutex
 	config   Config
@@ -29,32 +29,35 @@ type Server struct {
 	ending   bool
 }
 
-// Config is how a [Server] behaves; each session has that of its beginning.
+// Config says how a [Server] behaves. A session uses the Config from when it began.
 type Config struct {
-	// Capabilities is what CAPA lists (STLS is left out under TLS); nil: CAPA is refused. Commands work whether listed or not.
+	// Capabilities is the reply to CAPA, without STLS under TLS. If nil, CAPA is refused. All
+	// commands work, whether they are listed or not.
 	Capabilities []string
-	// Greeting is the text behind +OK.
+	// Greeting is the text after +OK.
 	Greeting string
-	// Timestamp, with its angle brackets, ends the greeting and makes APOP possible; empty: APOP is refused.
+	// Timestamp ends the greeting and makes APOP possible. It includes the angle brackets. If
+	// empty, APOP is refused.
 	Timestamp string
-	// TLS is for implicit TLS and STLS; nil: STLS is refused.
+	// TLS is the configuration for implicit TLS and STLS. If nil, STLS is refused.
 	TLS *tls.Config
-	// Mechanisms is what AUTH knows.
+	// Mechanisms are the mechanisms of AUTH, by name.
 	Mechanisms map[string]Mechanism
-	// Expire0 announces EXPIRE 0, and makes QUIT remove also what RETR and TOP have shown (RFC 2449 section 6.7).
+	// Expire0 announces EXPIRE 0. Then QUIT also deletes the messages that RETR and TOP have shown
+	// (RFC 2449 section 6.7).
 	Expire0 bool
-	// Hook, if set, is asked about each command: the line without its end, or "" for the greeting. It is called by the
-	// goroutine of each session.
+	// Hook, if set, is called for each command. cmd is the line without its end, or "" for the
+	// greeting. Each session calls it from a goroutine of its own.
 	Hook func(s *Session, cmd string) Action
 }
 
-// DefaultCapabilities is what a new [Server] announces.
+// DefaultCapabilities returns the capabilities that a new [Server] announces.
 func DefaultCapabilities() []string {
 	return []string{"TOP", "UIDL", "USER", "SASL PLAIN LOGIN EXTERNAL", "STLS", "UTF8", "PIPELINING", "RESP-CODES",
 		"AUTH-RESP-CODE", "IMPLEMENTATION poptest"}
 }
 
-// NewServer starts a server with the given maildrops, one for each user. It runs until the end of the test.
+// NewServer starts a server with these maildrops, one for each user. It runs until the test ends.
 func NewServer(t TB, maildrops ...Maildrop) *Server {
 	t.Helper()
 	s := &Server{
@@ -84,16 +87,17 @@ func NewServer(t TB, maildrops ...Maildrop) *Server {
 	return s
 }
 
-// Addr returns host and port for sessions in clear text, which may use STLS.
+// Addr returns host and port for sessions in clear text. They may use STLS.
 func (s *Server) Addr() string { return s.plain.Addr().String() }
 
 // TLSAddr returns host and port for implicit TLS.
 func (s *Server) TLSAddr() string { return s.secure.Addr().String() }
 
-// CA returns the authority of the server's certificate, and of client certificates for EXTERNAL.
+// CA returns the authority of the server's certificate. The server also accepts client certificates
+// of this authority, for EXTERNAL.
 func (s *Server) CA() *CA { return s.ca }
 
-// Configure changes how the sessions behave that begin from now on.
+// Configure changes the behaviour of sessions that begin later.
 func (s *Server) Configure(change func(*Config)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,15 +105,15 @@ func (s *Server) Configure(change func(*Config)) {
 	change(&s.config)
 }
 
-// CutAfter makes the next connection end (as [Cut]) when n octets have been sent on it, the greeting included; under TLS they
-// are counted before encryption.
+// CutAfter makes the next connection end, as with [Cut], after n octets. The greeting counts. Under
+// TLS the octets are counted before encryption.
 func (s *Server) CutAfter(n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cutAfter = n
 }
 
-// Drop returns the maildrop of user, the first one for an empty name, nil if there is none.
+// Drop returns the maildrop of user, or nil if there is none. An empty name means the first one.
 func (s *Server) Drop(user string) *Drop {
 	if user == "" && len(s.drops) > 0 {
 		return s.drops[0]
@@ -126,14 +130,15 @@ func (s *Server) find(user string) *Drop {
 	return nil
 }
 
-// Sessions returns all sessions so far in the order in which they began.
+// Sessions returns all sessions so far, in the order in which they began.
 func (s *Server) Sessions() []*Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]*Session(nil), s.sessions...)
 }
 
-// Wait returns when no session is open: a client's end, and what it sent last, reach the server a little later.
+// Wait waits until no session is open. Call it before you look at the sessions, because the last
+// octets of a client reach the server a little later. After 30 s the test fails.
 func (s *Server) Wait() {
 	s.t.Helper()
 	limit := time.After(30 * time.Second)
@@ -147,7 +152,8 @@ func (s *Server) Wait() {
 	}
 }
 
-// Count returns how many commands of all sessions are, or begin with, the words of command: Count("RETR"), Count("RETR 3").
+// Count returns how many commands in all sessions begin with the given words. For example
+// Count("RETR") counts all RETR, and Count("RETR 3") counts those of message 3.
 func (s *Server) Count(command string) int {
 	count := 0
 	for _, session := range s.Sessions() {
@@ -171,7 +177,8 @@ func (s *Server) Logins() int {
 	return count
 }
 
-// RetrievedIDs returns how often each unique-id was sent whole in reply to RETR, over all sessions and maildrops.
+// RetrievedIDs returns how often each unique-id was sent completely in reply to RETR, in all
+// sessions and maildrops.
 func (s *Server) RetrievedIDs() map[string]int {
 	count := make(map[string]int)
 	for _, session := range s.Sessions() {
@@ -184,7 +191,7 @@ func (s *Server) RetrievedIDs() map[string]int {
 	return count
 }
 
-// DeletedIDs returns the unique-ids of what sessions deleted, in order, over all maildrops.
+// DeletedIDs returns the unique-ids that sessions deleted, in order, from all maildrops.
 func (s *Server) DeletedIDs() []string {
 	var all []string
 	for _, d := range s.drops {
@@ -195,7 +202,8 @@ func (s *Server) DeletedIDs() []string {
 	return all
 }
 
-// Received returns every octet that clients have sent, as decrypted: what a secret must not occur in.
+// Received returns every octet that clients have sent, decrypted. A test can check that it contains
+// no secret.
 func (s *Server) Received() []byte {
 	var all bytes.Buffer
 	for _, session := range s.Sessions() {
@@ -223,7 +231,7 @@ func (s *Server) accept(l *net.TCPListener, secure bool) {
 	}
 }
 
-// newSession returns nil when the server is being closed.
+// newSession begins a session. It returns nil if the server is closing.
 func (s *Server) newSession(tcp *net.TCPConn) *Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -56,7 +56,7 @@ func TestServer_session(t *testing.T) {
 	}
 }
 
-// Deletion needs QUIT.
+// Only QUIT deletes messages.
 func TestServer_noQuit(t *testing.T) {
 	s := NewServer(t, rose)
 	c := dial(t, s.Addr())
@@ -69,7 +69,7 @@ func TestServer_noQuit(t *testing.T) {
 	}
 }
 
-// A second session with an exclusive maildrop is refused until the first has ended.
+// While a session has an exclusive maildrop, a second session is refused.
 func TestServer_Exclusive(t *testing.T) {
 	s := NewServer(t, Maildrop{User: "u", Password: "p", Exclusive: true})
 	first := dial(t, s.Addr())
@@ -88,7 +88,7 @@ func TestServer_Exclusive(t *testing.T) {
 	}
 }
 
-// What the test does to a maildrop shows in the next session, not in an open one.
+// Changes that the test makes to a maildrop appear in the next session, not in an open one.
 func TestDrop(t *testing.T) {
 	s := NewServer(t, rose, Maildrop{User: "other", Password: "p"})
 	c := dial(t, s.Addr())
@@ -124,8 +124,8 @@ func TestServer_login(t *testing.T) {
 	tests := []struct {
 		name   string
 		secure bool
-		lines  []string // sent, each with the start of its reply behind " > "
-		user   string   // who is logged in then
+		lines  []string // each line is sent; after " > " is the start of its reply
+		user   string   // the user who is logged in afterwards
 	}{
 		{"USER", false, []string{"USER mrose > +OK", "PASS tanstaaf > +OK"}, "mrose"},
 		{"USER/wrong", false, []string{"USER mrose > +OK", "PASS x > -ERR [AUTH]", "STAT > -ERR"}, ""},

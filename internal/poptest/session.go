@@ -16,7 +16,7 @@ type Session struct {
 	config Config
 	conn   *conn
 	number int
-	over   chan struct{} // closed when the connection is
+	over   chan struct{} // closed when the connection is closed
 
 	mu        sync.Mutex
 	exchanges []exchange
@@ -24,45 +24,46 @@ type Session struct {
 	retrieved []string
 	secured   atomic.Bool
 
-	// What follows belongs to the goroutine of serve.
+	// Only the goroutine of serve may use the following fields.
 	w        *replyWriter
 	drop     *Drop
 	messages []*Message
 	deleted  map[*Message]bool
-	shown    map[*Message]bool // by RETR or TOP
-	name     string            // of a positive USER
-	effect   bool              // whether the command at hand is to be carried out
-	asked    bool              // the reply to AUTH, made up by the hook, was a challenge
+	shown    map[*Message]bool // sent by RETR or TOP
+	name     string            // name from a USER with a positive reply
+	effect   bool              // whether the current command is carried out
+	asked    bool              // the hook replied to AUTH with a challenge
 	quit     bool
 }
 
-// exchange is what one line of the client's led to.
+// exchange is one line of the client and the reply to it.
 type exchange struct {
-	line         []byte // as received, line end included
+	line         []byte // as received, with the line end
 	continuation bool   // a line of a SASL exchange
-	ahead        bool   // more octets lay behind it when it was answered
+	ahead        bool   // the client sent more octets before the reply
 	reply        string // the first line of the reply, without its end
 }
 
 func (e exchange) positive() bool { return strings.HasPrefix(e.reply, "+") }
 
-// command is the line without its end.
+// command returns the line without its end.
 func (e exchange) command() string { return string(bytes.TrimRight(e.line, "\r\n")) }
 
 // Number returns the session's place in [Server.Sessions], from 1.
 func (s *Session) Number() int { return s.number }
 
-// Secure tells whether the session runs under TLS now.
+// Secure reports whether the session is under TLS now.
 func (s *Session) Secure() bool { return s.secured.Load() }
 
-// User returns who logged in, empty if nobody did.
+// User returns the user who logged in, or "" if nobody did.
 func (s *Session) User() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.user
 }
 
-// Message returns the message with a number in this session, nil if there is none. Only [Config.Hook] may call it.
+// Message returns the message with this number in the session, or nil. Only [Config.Hook] may call
+// it.
 func (s *Session) Message(number int) *Message {
 	if number < 1 || number > len(s.messages) {
 		return nil
@@ -70,7 +71,8 @@ func (s *Session) Message(number int) *Message {
 	return s.messages[number-1]
 }
 
-// Commands returns the lines of the client without their ends, secrets and lines of SASL exchanges included.
+// Commands returns the client's lines without their ends. This includes secrets and lines of SASL
+// exchanges.
 func (s *Session) Commands() []string {
 	var all []string
 	for _, e := range s.record() {
@@ -81,7 +83,8 @@ func (s *Session) Commands() []string {
 	return all
 }
 
-// Transcript returns the session as lines "C: …" and "S: …", of replies only the first line, secrets included.
+// Transcript returns the session as lines "C: …" and "S: …". It has only the first line of each
+// reply. It includes secrets.
 func (s *Session) Transcript() string {
 	var b strings.Builder
 	for _, e := range s.record() {
@@ -93,21 +96,21 @@ func (s *Session) Transcript() string {
 	return b.String()
 }
 
-// record returns what was said so far; the first is the greeting, without a line.
+// record returns all exchanges so far. The first one is the greeting. It has no line.
 func (s *Session) record() []exchange {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]exchange(nil), s.exchanges...)
 }
 
-// open notes what the client sent; settle adds the reply when it is written.
+// open records a line of the client. settle adds the reply after it was written.
 func (s *Session) open(e exchange) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.exchanges = append(s.exchanges, e)
 }
 
-// settle notes the reply just written for what was opened last.
+// settle records the reply that was just written, for the line that was recorded last.
 func (s *Session) settle() {
 	first, _, _ := bytes.Cut(s.w.first, []byte("\r\n"))
 	s.w.first = nil
@@ -119,7 +122,7 @@ func (s *Session) settle() {
 // serve runs the session to its end.
 func (s *Session) serve(secure bool) {
 	defer close(s.over)
-	defer func() { s.w, s.conn.r = nil, nil }() // nobody asks for these later, and a server may see thousands of sessions
+	defer func() { s.w, s.conn.r = nil, nil }() // free the buffers: a server may have thousands of sessions
 	defer func() { _ = s.conn.tcp.Close() }()
 	defer func() {
 		if s.drop != nil {
@@ -139,7 +142,7 @@ func (s *Session) serve(secure bool) {
 	flushErr := s.w.w.Flush()
 	switch {
 	case err == nil && flushErr == nil:
-		// After QUIT a client has nothing to say; one that does not close is not waited for.
+		// After QUIT a client sends nothing. Do not wait for a client that does not close.
 		_ = s.conn.tcp.SetReadDeadline(time.Now().Add(lingering))
 		for line := range bytes.Lines(s.conn.close()) {
 			s.open(exchange{line: line})
@@ -153,14 +156,14 @@ func (s *Session) serve(secure bool) {
 	}
 }
 
-// ask asks the hook what to do, and makes the delay it wants.
+// ask calls the hook and waits for the delay of its action.
 func (s *Session) ask(cmd string) (Action, error) {
 	var action Action
 	if s.config.Hook != nil {
 		action = s.config.Hook(s, cmd)
 	}
 	if action.Delay > 0 {
-		if err := s.w.w.Flush(); err != nil { // Earlier replies do not wait.
+		if err := s.w.w.Flush(); err != nil { // The delay must not hold back earlier replies.
 			return action, err
 		}
 		select {
@@ -195,13 +198,13 @@ func (s *Session) greet() error {
 	return s.w.finish()
 }
 
-// sentAhead tells whether the client has sent something that nobody asked for yet.
+// sentAhead reports whether the client has sent something before the server asked for it.
 func (s *Session) sentAhead() bool {
 	if s.conn.r.Buffered() > 0 {
 		return true
 	}
 	if s.Secure() {
-		return false // A deadline that passes makes a TLS connection useless.
+		return false // A TLS connection is broken after a deadline has passed.
 	}
 	_ = s.conn.tcp.SetReadDeadline(time.Now().Add(time.Millisecond))
 	_, err := s.conn.r.Peek(1)
@@ -209,14 +212,14 @@ func (s *Session) sentAhead() bool {
 	return err == nil
 }
 
-// next answers one line.
+// next reads and answers one line.
 func (s *Session) next() error {
 	line, err := s.readLine()
 	if len(line) == 0 {
 		return err
 	}
 	s.open(exchange{line: line, ahead: s.conn.r.Buffered() > 0, continuation: s.asked})
-	if err != nil { // The end of the stream inside a command.
+	if err != nil { // The stream ended inside a command.
 		return err
 	}
 	cmd := strings.TrimRight(string(line), "\r\n")
@@ -228,14 +231,15 @@ func (s *Session) next() error {
 	s.settle()
 	keyword, _, _ := strings.Cut(cmd, " ")
 	s.asked = (s.asked || strings.EqualFold(keyword, "AUTH")) && isChallenge(action.Reply)
-	s.quit = strings.EqualFold(keyword, "QUIT") // It ends the session also when it fails (RFC 1939 section 6).
+	s.quit = strings.EqualFold(keyword, "QUIT") // QUIT ends the session even if it fails (RFC 1939 section 6).
 	if err != nil {
 		return err
 	}
 	return s.w.finish()
 }
 
-// readLine sends the replies that are ready if the client has no further line on its way before it gets them.
+// readLine reads a line. Before it blocks, it sends the replies that are ready. If the client has
+// already sent another line, the replies can wait.
 func (s *Session) readLine() ([]byte, error) {
 	if waiting, _ := s.conn.r.Peek(s.conn.r.Buffered()); !bytes.Contains(waiting, []byte("\n")) {
 		if err := s.w.w.Flush(); err != nil {
@@ -245,7 +249,7 @@ func (s *Session) readLine() ([]byte, error) {
 	return s.conn.r.ReadBytes('\n')
 }
 
-// answer carries a command out, or does what action says instead.
+// answer carries out a command, or does what action says instead.
 func (s *Session) answer(cmd string, action Action) error {
 	if !action.says() && s.asked {
 		return s.refuse("the exchange is over")
@@ -265,12 +269,12 @@ func (s *Session) answer(cmd string, action Action) error {
 	return s.say(action)
 }
 
-// isChallenge tells whether a reply asks for a line of a SASL exchange.
+// isChallenge reports whether a reply asks for a line of a SASL exchange.
 func isChallenge(reply []byte) bool {
 	return bytes.HasPrefix(reply, []byte("+ ")) || bytes.HasPrefix(reply, []byte("+\r\n"))
 }
 
-// say writes the words of an action.
+// say writes the reply of an action.
 func (s *Session) say(action Action) error {
 	if action.Refuse != "" {
 		return s.refuse(action.Refuse)
