@@ -38,8 +38,8 @@ type Script struct {
 //	stall          never answer again; what the client sends is recorded
 //	chunk n        from here on send n octets with each write; 0: no limit
 //	pause 50ms     wait
-//	tls            start TLS with a certificate for localhost, 127.0.0.1 and ::1; also: tls wrong-name,
-//	               tls expired, and the other names of a [Variant]
+//	tls            start TLS with a certificate for localhost, 127.0.0.1 and ::1;
+//	               also: tls wrong-name, tls expired, and the other names of a [Variant]
 //	lax            from here on commands may break C0003 and be longer than 255 octets
 //	-- connection  the lines that follow are for the next connection
 //	# text         a comment
