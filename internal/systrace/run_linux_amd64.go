@@ -16,10 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Run starts a program with its standard output and error in output, and returns its exit status, -1 if a signal ended
-// it, as after limit. Environment nil is that of the caller.
+// Run starts a program and calls watch for its system calls. Standard output and standard error of
+// the program go to output. If environment is nil, the program gets that of the caller. Run returns
+// the exit status, or -1 if a signal ended the program. After limit the program is killed.
 func Run(args, environment []string, output *os.File, limit time.Duration, watch Watch) (status int, err error) {
-	// The kernel takes orders about a traced program only from the thread that has started it.
+	// The kernel accepts ptrace requests only from the thread that started the program.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if environment == nil {
@@ -31,7 +32,7 @@ func Run(args, environment []string, output *os.File, limit time.Duration, watch
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
-	defer process.Release() //nolint:errcheck // it has been waited for
+	defer process.Release() //nolint:errcheck // run has waited for it
 	end := time.AfterFunc(limit, func() { _ = process.Kill() })
 	defer end.Stop()
 	t := &tracer{pid: process.Pid, process: process, watch: watch, open: make(map[int]*Call)}
@@ -43,7 +44,7 @@ type tracer struct {
 	process *os.Process
 	watch   Watch
 	memory  *os.File
-	open    map[int]*Call // by thread, the call that it is in; nil: one that nobody is told of
+	open    map[int]*Call // by thread: its current call; nil: none, or one without a shape
 }
 
 func (t *tracer) run() (status int, err error) {
@@ -51,8 +52,8 @@ func (t *tracer) run() (status int, err error) {
 	if err := t.wait(t.pid, &wait); err != nil {
 		return 0, err
 	}
-	if !wait.Stopped() { // it could not be started, or not be traced
-		return 0, fmt.Errorf("%w: it ended at once, %v", ErrUnsupported, wait)
+	if !wait.Stopped() { // the program did not start, or tracing is not allowed
+		return 0, fmt.Errorf("%w: the program ended at once, %v", ErrUnsupported, wait)
 	}
 	defer t.release()
 	const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_EXITKILL
@@ -71,7 +72,7 @@ func (t *tracer) run() (status int, err error) {
 		switch {
 		case wait.Exited() || wait.Signaled():
 			delete(t.open, thread)
-			if thread == t.pid { // the kernel tells of it when all its threads have ended
+			if thread == t.pid { // the kernel reports this one last, when all threads have ended
 				t.pid = 0
 				return wait.ExitStatus(), nil
 			}
@@ -79,7 +80,7 @@ func (t *tracer) run() (status int, err error) {
 			t.stopped(thread)
 		case wait.StopSignal() == unix.SIGTRAP && wait.TrapCause() > 0: // a thread was started
 			t.resume(thread, 0)
-		case wait.StopSignal() == unix.SIGSTOP && !t.knows(thread): // its first stop
+		case wait.StopSignal() == unix.SIGSTOP && !t.knows(thread): // the first stop of a new thread
 			t.open[thread] = nil
 			t.resume(thread, 0)
 		default:
@@ -88,7 +89,8 @@ func (t *tracer) run() (status int, err error) {
 	}
 }
 
-// release ends what is left after an error; nobody else may wait for it.
+// release kills the program after an error and waits for all its threads. Nobody else could wait
+// for them.
 func (t *tracer) release() {
 	if t.memory != nil {
 		_ = t.memory.Close()
@@ -110,8 +112,8 @@ func (t *tracer) knows(thread int) bool {
 	return known || thread == t.pid
 }
 
-// waitAny waits for a thread of the program. It has a process group of its own, so that nobody else's children are
-// waited for.
+// waitAny waits for any thread of the program. The program has a process group of its own, so
+// waitAny does not wait for other children of this process.
 func (t *tracer) waitAny(wait *unix.WaitStatus) (thread int, err error) {
 	for {
 		thread, err = unix.Wait4(-t.process.Pid, wait, unix.WALL, nil)
@@ -129,18 +131,19 @@ func (t *tracer) wait(pid int, wait *unix.WaitStatus) error {
 	}
 }
 
-// resume lets a thread run to the begin or end of its next call; it may have been killed meanwhile.
+// resume lets a thread run to the start or end of its next call. It ignores errors, because the
+// thread may have been killed.
 func (t *tracer) resume(thread int, signal syscall.Signal) {
 	_ = unix.PtraceSyscall(thread, int(signal))
 }
 
-// syscallInfo is struct ptrace_syscall_info of the kernel.
+// syscallInfo is the kernel's struct ptrace_syscall_info.
 type syscallInfo struct {
 	op    uint8
 	_     [3]uint8
 	arch  uint32
 	_, _  uint64    // instruction and stack pointer
-	entry [8]uint64 // number and arguments; or the result
+	entry [8]uint64 // at the start: number and arguments; at the end: the result
 }
 
 const (
@@ -148,7 +151,7 @@ const (
 	opExit  = 2
 )
 
-// stopped handles the begin or the end of a call.
+// stopped handles the start or the end of a call.
 func (t *tracer) stopped(thread int) {
 	var info syscallInfo
 	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_GET_SYSCALL_INFO, uintptr(thread), unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0)
@@ -185,7 +188,7 @@ func (t *tracer) stopped(thread int) {
 	t.resume(thread, 0)
 }
 
-// skip makes the kernel carry out no call.
+// skip makes the kernel carry out nothing in place of the call.
 func (t *tracer) skip(thread int) {
 	t.change(thread, func(r *unix.PtraceRegs) { r.Orig_rax = ^uint64(0) })
 }
@@ -198,11 +201,11 @@ func (t *tracer) change(thread int, change func(*unix.PtraceRegs)) {
 	var registers unix.PtraceRegs
 	if unix.PtraceGetRegs(thread, &registers) == nil {
 		change(&registers)
-		_ = unix.PtraceSetRegs(thread, &registers) // else it was killed
+		_ = unix.PtraceSetRegs(thread, &registers) // an error means that the thread was killed
 	}
 }
 
-// describe reads what the arguments of a call stand for.
+// describe reads the arguments of a call.
 func (t *tracer) describe(s shape, args []uint64) *Call {
 	c := &Call{Name: s.name, FD: -1}
 	if s.fd != none {
@@ -236,7 +239,7 @@ func (t *tracer) describe(s shape, args []uint64) *Call {
 	return c
 }
 
-// descriptor returns what a descriptor stands for.
+// descriptor returns the path of an open file, or "".
 func (t *tracer) descriptor(fd int) string {
 	path, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", t.pid, fd))
 	if err != nil {
@@ -245,7 +248,7 @@ func (t *tracer) descriptor(fd int) string {
 	return path
 }
 
-// position returns how far a descriptor has been read or written.
+// position returns the current offset of a descriptor.
 func (t *tracer) position(fd int) int64 {
 	info, err := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%d", t.pid, fd))
 	if err != nil {
@@ -259,7 +262,7 @@ func (t *tracer) position(fd int) int64 {
 	return position
 }
 
-// name reads a name and makes it absolute.
+// name reads a file name and makes it absolute.
 func (t *tracer) name(dir, path int, args []uint64) string {
 	name := t.string(args[path])
 	if filepath.IsAbs(name) {
@@ -267,14 +270,15 @@ func (t *tracer) name(dir, path int, args []uint64) string {
 	}
 	base := ""
 	if dir == none || int32(args[dir]) == unix.AT_FDCWD {
-		base, _ = os.Readlink(fmt.Sprintf("/proc/%d/cwd", t.pid)) // the program ends if it is gone
+		base, _ = os.Readlink(fmt.Sprintf("/proc/%d/cwd", t.pid)) // an error means that the program has ended
 	} else {
 		base = t.descriptor(int(int32(args[dir])))
 	}
 	return filepath.Join(base, name)
 }
 
-// string reads a string that ends with NUL; it may end shortly before memory does.
+// string reads a string that ends with NUL. It reads up to the next multiple of 256 each time,
+// because the memory after the string may not be readable.
 func (t *tracer) string(address uint64) string {
 	var text []byte
 	for len(text) < unix.PathMax {
@@ -289,6 +293,6 @@ func (t *tracer) string(address uint64) string {
 
 func (t *tracer) read(address, length uint64) []byte {
 	data := make([]byte, length)
-	n, _ := t.memory.ReadAt(data, int64(address)) // what cannot be read, the kernel will not read either
+	n, _ := t.memory.ReadAt(data, int64(address)) // the kernel cannot read the missing part either
 	return data[:n]
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Run is ErrUnsupported here.
+// Run returns ErrUnsupported on this system.
 func Run([]string, []string, *os.File, time.Duration, Watch) (status int, err error) {
 	return 0, ErrUnsupported
 }

@@ -4,17 +4,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// shape says where in the arguments of a call what Call tells is found; none is an argument that the call does not have.
+// shape has the positions of a call's arguments, for the fields of Call. none means that the call
+// has no such argument.
 type shape struct {
 	name       string
 	fd         int // a descriptor
-	dir, path  int // a name, and the descriptor of the folder that it is relative to
-	dir2, to   int
-	data       int // the address of what is written; the next argument is its length
+	dir, path  int // the first name, and the folder that it is relative to
+	dir2, to   int // the same for the second name
+	data       int // the address of the octets to write; the next argument is their number
 	offset     int
 	size       int
 	flags      int
-	appendsOff bool // it writes where the descriptor stands
+	appendsOff bool // it writes at the descriptor's current offset
 }
 
 const none = -1
@@ -53,7 +54,8 @@ func sizeShape(name string, size int) shape {
 	return s
 }
 
-// shapes are the calls that are told of: what changes files and folders or makes them durable, and what is sent.
+// shapes has the calls that Run reports, by number. These calls change files and folders, make them
+// durable, or send data.
 var shapes = map[uint64]shape{
 	unix.SYS_OPEN:      openShape("open", none, 0, 1),
 	unix.SYS_OPENAT:    openShape("openat", 0, 1, 2),

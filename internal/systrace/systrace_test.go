@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// childVariable makes the test binary do childWork in the folder that it names, and end.
+// childVariable makes the test binary run childWork in the folder that it names, and end.
 const childVariable = "POPFETCH_SYSTRACE_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -48,7 +48,7 @@ func childWork(dir string) error {
 		threads.Add(1)
 		go func() {
 			defer threads.Done()
-			runtime.LockOSThread() // and the thread ends with the goroutine
+			runtime.LockOSThread() // so the thread ends with the goroutine
 			err := os.WriteFile(filepath.Join(dir, fmt.Sprint("thread-", i)), nil, 0o600)
 			if err != nil {
 				fmt.Println(err)
@@ -59,7 +59,7 @@ func childWork(dir string) error {
 	return nil
 }
 
-// runChild runs childWork in a folder; watch is told of what concerns files in it.
+// runChild runs childWork in a folder. watch is called for calls about files in this folder.
 func runChild(t *testing.T, dir string, watch Watch) (status int) {
 	t.Helper()
 	self, err := os.Executable()
@@ -115,7 +115,8 @@ func TestRun_calls(t *testing.T) {
 	}
 }
 
-// Killed before a call, a program has not made it; killed after it, it has.
+// If a program is killed before a call, the call was not carried out. If it is killed after the
+// call, the call was carried out.
 func TestRun_kill(t *testing.T) {
 	for _, done := range []bool{false, true} {
 		for _, call := range []string{"mkdirat", "renameat", "write"} {
@@ -166,7 +167,7 @@ func TestRun_fail(t *testing.T) {
 	}
 }
 
-// A program that does not end is ended.
+// A program that does not end is killed after the limit.
 func TestRun_limit(t *testing.T) {
 	began := time.Now()
 	status, err := Run([]string{"/bin/sh", "-c", "kill -STOP $$; while :; do :; done"}, nil, os.Stderr, 300*time.Millisecond,
