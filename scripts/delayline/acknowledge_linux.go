@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// acknowledge has the kernel acknowledge now what it has received, if it has not yet.
+// acknowledge makes the kernel acknowledge the received octets now.
 func acknowledge(conn net.Conn) {
 	socket, ok := conn.(syscall.Conn)
 	if !ok {

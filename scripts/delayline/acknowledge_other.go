@@ -4,5 +4,5 @@ package main
 
 import "net"
 
-// acknowledge does nothing: other systems have no way to ask for it.
+// acknowledge does nothing, because other systems cannot be asked to acknowledge now.
 func acknowledge(net.Conn) {}

@@ -1,10 +1,10 @@
-// Command delayline stands between a client and a server on loopback and holds
-// back what either says, as a long line does. It takes nothing from the
-// throughput: what is on its way is kept, up to 64 MiB in each direction.
+// Command delayline is a proxy on loopback between a client and a server. It delays the octets in
+// each direction, as a long line does. It does not limit the throughput: it keeps up to 64 MiB of
+// data on its way in each direction.
 //
 //	delayline -listen 127.0.0.1:0 -to 127.0.0.1:110 -delay 25ms
 //
-// It prints the address that it listens on, and ends when its standard input does.
+// It prints the address that it listens on. It ends when its standard input ends.
 package main
 
 import (
@@ -18,9 +18,9 @@ import (
 )
 
 func main() {
-	address := flag.String("listen", "127.0.0.1:0", "its own `address`")
+	address := flag.String("listen", "127.0.0.1:0", "the `address` to listen on")
 	to := flag.String("to", "", "the server's `address`")
-	delay := flag.Duration("delay", 25*time.Millisecond, "what each direction takes: half a round trip")
+	delay := flag.Duration("delay", 25*time.Millisecond, "the delay of each direction: half a round trip")
 	flag.Parse()
 	if err := run(*address, *to, *delay, os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "delayline:", err)
@@ -48,7 +48,7 @@ func run(address, to string, delay time.Duration, stdin io.Reader, stdout io.Wri
 	return nil
 }
 
-// serve joins each connection that comes in with one of its own to the server.
+// serve accepts connections and opens one to the server for each.
 func serve(ctx context.Context, listener net.Listener, to string, delay time.Duration) {
 	for {
 		client, err := listener.Accept()
@@ -67,14 +67,13 @@ func serve(ctx context.Context, listener net.Listener, to string, delay time.Dur
 	}
 }
 
-// chunk is what was read at once, and when it is due at the other end.
+// chunk has the octets of one read, and the time at which they are due at the other end.
 type chunk struct {
 	octets []byte
 	due    time.Time
 }
 
-// carry takes what src says to dst, each octet delay later than it came, and the
-// end of src as well.
+// carry copies src to dst. Each octet, and the end of src, arrives after the delay.
 func carry(src, dst net.Conn, delay time.Duration) {
 	line := make(chan chunk, 2048)
 	go func() {
@@ -83,7 +82,8 @@ func carry(src, dst net.Conn, delay time.Duration) {
 			buffer := make([]byte, 32<<10)
 			n, err := src.Read(buffer)
 			line <- chunk{octets: buffer[:n], due: time.Now().Add(delay)}
-			// The other side could not acknowledge it before, and the kernel might take longer.
+			// On a real line, an acknowledgement arrives after a round trip. The kernel might wait
+			// longer.
 			time.AfterFunc(2*delay, func() { acknowledge(src) })
 			if err != nil {
 				return
@@ -92,7 +92,7 @@ func carry(src, dst net.Conn, delay time.Duration) {
 	}()
 	for c := range line {
 		time.Sleep(time.Until(c.due))
-		// After an error here the rest is read and dropped: the line must drain.
+		// After an error the other chunks are read and dropped, so that the reader can end.
 		_, _ = dst.Write(c.octets)
 	}
 	_ = dst.Close()

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// echo is a server that says back what it hears.
+// echo is a server that sends back everything that it receives.
 func echo(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -79,8 +79,8 @@ func TestRun_roundTrip(t *testing.T) {
 	}
 }
 
-// What is on its way does not hold up what follows: the whole takes one round
-// trip, where a line that waits for each piece would take a hundred.
+// Octets on their way do not delay the octets behind them. So everything takes one round trip. A
+// line that waited for each piece would take a hundred.
 func TestRun_throughput(t *testing.T) {
 	const delay = 100 * time.Millisecond
 	conn := start(t, echo(t), delay)
@@ -110,7 +110,7 @@ func TestRun_end(t *testing.T) {
 	}
 }
 
-// A server that ends the connection is seen to do so at the other end.
+// If the server closes, the client sees the end.
 func TestRun_serverCloses(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,13 +1,13 @@
-# Sourced by the scripts: saying things, and having what they need.
+# Sourced by the scripts: prints messages and installs packages.
 # shellcheck shell=bash
 
 # The folder of this checkout.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
-# say prints one line of the story on standard output.
+# say prints one line on standard output.
 say() { printf '%s\n' "$*"; }
 
-# die ends the script with one line on standard error.
+# die prints one line on standard error and ends the script with exit status 1.
 die() {
 	printf '%s: %s\n' "${0##*/}" "$*" >&2
 	exit 1
@@ -15,8 +15,8 @@ die() {
 
 missing_packages=()
 
-# need COMMAND PACKAGE WHY notes the Debian package if there is no such command.
-# COMMAND may also be an absolute path, for packages that bring no command.
+# need COMMAND PACKAGE WHY records the Debian package if the command is missing. COMMAND may be an
+# absolute path, for packages without a command.
 need() {
 	if ! command -v "$1" >/dev/null && [[ ! -e $1 ]]; then
 		say "missing: $2 ($3)"
@@ -24,13 +24,14 @@ need() {
 	fi
 }
 
-# need_compiler notes what cgo calls. The package gcc only recommends the header files.
+# need_compiler records what cgo needs. The package gcc only recommends the header files.
 need_compiler() {
-	need gcc gcc "popfetch keeps its records in SQLite, which is C"
+	need gcc gcc "compiles SQLite, in which popfetch keeps its records"
 	need /usr/include/stdio.h libc6-dev "C's header files, for SQLite"
 }
 
-# install_missing installs what need has noted, or says how to.
+# install_missing installs the packages that need has recorded. Without root it prints the command
+# instead.
 install_missing() {
 	((${#missing_packages[@]})) || return 0
 	local line="apt-get install --no-install-recommends ${missing_packages[*]}"
@@ -53,8 +54,8 @@ apt_install() {
 	rm -f "$log"
 }
 
-# without_services COMMAND... runs it while no package may start a service:
-# dovecot-core would open the POP3 port of this machine to the world.
+# without_services COMMAND... runs the command while no package may start a service. Otherwise
+# dovecot-core would open the POP3 port of this machine to everybody.
 without_services() {
 	local policy=/usr/sbin/policy-rc.d status=0
 	if [[ -e $policy ]]; then
@@ -62,7 +63,7 @@ without_services() {
 		return
 	fi
 	(
-		# Left behind, it would keep every later package from starting its service.
+		# If this file remained, no later package could start its service.
 		trap 'rm -f "$policy"' EXIT
 		printf '#!/bin/sh\nexit 101\n' >"$policy"
 		chmod 755 "$policy"
@@ -71,22 +72,22 @@ without_services() {
 	return "$status"
 }
 
-# need_go stops where there is no usable Go. From 1.21 on the go command fetches
-# the toolchain that go.mod names; Debian's package forbids that by
-# GOTOOLCHAIN=local, hence the export.
+# need_go ends the script if there is no usable Go. Since 1.21 the go command downloads the
+# toolchain that go.mod names. Debian's package sets GOTOOLCHAIN=local, which forbids that, so
+# need_go changes it.
 need_go() {
 	local have
-	command -v go >/dev/null || die "Go is missing; version 1.21 or later is enough: https://go.dev/doc/install"
+	command -v go >/dev/null || die "Go is missing. Install version 1.21 or later: https://go.dev/doc/install"
 	have=$(cd / && GOTOOLCHAIN=local go env GOVERSION)
-	at_least "${have#go}" 1.21 || die "$have is too old; version 1.21 or later is enough: https://go.dev/doc/install"
+	at_least "${have#go}" 1.21 || die "$have is too old. Install version 1.21 or later: https://go.dev/doc/install"
 	[[ ${GOTOOLCHAIN:-local} != local ]] || export GOTOOLCHAIN=auto
-	# A clone that belongs to somebody else has no version for git to tell.
+	# If the clone belongs to another user, git refuses to tell its version.
 	git -C "$root" rev-parse >/dev/null 2>&1 || export GOFLAGS="${GOFLAGS:-} -buildvcs=false"
 }
 
-# at_least VERSION MINIMUM compares dotted versions.
+# at_least VERSION MINIMUM compares versions such as 1.21.3.
 at_least() { [[ $(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]]; }
 
-# build_popfetch FILE builds the program from this checkout. It goes through C
-# for SQLite, which takes a minute or two the first time.
+# build_popfetch FILE builds the program from this checkout. The first time this takes a minute or
+# two, because it compiles SQLite.
 build_popfetch() { (cd "$root" && go build -o "$1" ./cmd/popfetch); }

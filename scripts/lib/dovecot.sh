@@ -1,24 +1,24 @@
-# Sourced by demo, e2e and bench: a real POP3 server on loopback that belongs to
-# the script alone. It runs as whoever runs the script, in a folder of its own.
+# Sourced by demo, e2e and bench: a real POP3 server on loopback for one script. It runs as the user
+# who runs the script, in a folder of its own.
 # shellcheck shell=bash
 
 dovecot_pid=''
 dovecot_dir=''
 
-# need_dovecot notes what this file uses (see need in common.sh).
+# need_dovecot records the packages that this file needs (see need in common.sh).
 need_dovecot() {
 	need /usr/sbin/dovecot dovecot-core "the POP3 server to fetch from"
 	need /usr/lib/dovecot/pop3 dovecot-pop3d "its POP3 part"
 	need openssl openssl "makes the server's certificate"
 }
 
-# dovecot_start starts the server in a folder of its own, dovecot_dir. Users are
-# added by dovecot_user. It sets dovecot_ca, pop3_port (plain and STLS) and
-# pop3s_port. End it by dovecot_stop, which removes the folder too.
+# dovecot_start starts the server in a folder of its own and sets dovecot_dir to it. It sets
+# dovecot_ca, pop3_port (plain and STLS) and pop3s_port too. dovecot_user adds users. dovecot_stop
+# ends the server and removes the folder.
 dovecot_start() {
 	dovecot_dir=$(mktemp -d)
 	dovecot_ca=$dovecot_dir/ca.pem
-	# Dovecot serves no mail as root, so others must get through this folder.
+	# Dovecot refuses to serve mail as root, so other users must be able to enter this folder.
 	chmod 711 "$dovecot_dir"
 	mkdir -m 711 "$dovecot_dir/home"
 	: >"$dovecot_dir/passwd"
@@ -33,14 +33,14 @@ dovecot_start() {
 		dovecot_pid=$!
 		dovecot_wait && return 0
 		dovecot_end
-		say "Dovecot does not greet on port $pop3_port (attempt $try)"
+		say "Dovecot does not answer on port $pop3_port (attempt $try)"
 	done
 	cat "$dovecot_dir/stderr" "$dovecot_dir/log" >&2
 	die "Dovecot does not start"
 }
 
-# dovecot_wait returns once the server greets, and fails when it has ended or
-# does not greet within ten seconds.
+# dovecot_wait waits until the server greets. It fails if the server has ended or does not greet
+# within ten seconds.
 dovecot_wait() {
 	local deadline=$((SECONDS + 10))
 	while ((SECONDS < deadline)) && kill -0 "$dovecot_pid" 2>/dev/null; do
@@ -50,7 +50,7 @@ dovecot_wait() {
 	return 1
 }
 
-# dovecot_greets looks at the greeting, for another program may have that port.
+# dovecot_greets checks the greeting, because another program may have the port.
 dovecot_greets() {
 	local greeting=''
 	{ exec 9<>"/dev/tcp/127.0.0.1/$pop3_port"; } 2>/dev/null || return 1
@@ -59,7 +59,7 @@ dovecot_greets() {
 	[[ $greeting == '+OK popfetch test server'* ]]
 }
 
-# dovecot_stop ends the server, if there is one, and removes its folder.
+# dovecot_stop ends the server, if it runs, and removes its folder.
 dovecot_stop() {
 	dovecot_end
 	[[ -z $dovecot_dir ]] || rm -rf "$dovecot_dir"
@@ -73,28 +73,28 @@ dovecot_end() {
 	dovecot_pid=''
 }
 
-# dovecot_user NAME PASSWORD adds a user, whose maildrop is the Maildir
-# $dovecot_dir/home/NAME. The password is kept in clear, as APOP wants it.
+# dovecot_user NAME PASSWORD adds a user. The user's maildrop is the Maildir $dovecot_dir/home/NAME.
+# The password is stored in clear text, because APOP needs it.
 dovecot_user() {
 	printf '%s:{PLAIN}%s\n' "$1" "$2" >>"$dovecot_dir/passwd"
 	dovecot_empty "$1"
 }
 
-# dovecot_empty NAME makes the maildrop empty, and forgets its unique-ids.
+# dovecot_empty NAME empties the maildrop. The server also forgets the unique-ids.
 dovecot_empty() {
 	rm -rf "${dovecot_dir:?}/home/$1"
 	mkdir -p "$dovecot_dir/home/$1"/{cur,new,tmp}
 	dovecot_give "$1"
 }
 
-# dovecot_fill NAME FOLDER puts each file of FOLDER into the maildrop, by links
-# where possible. The server lists them in the order of their names.
+# dovecot_fill NAME FOLDER puts each file of FOLDER into the maildrop, with hard links if possible.
+# The server lists the messages in the order of their file names.
 dovecot_fill() {
 	cp -al "$2/." "$dovecot_dir/home/$1/new" 2>/dev/null || cp -a "$2/." "$dovecot_dir/home/$1/new"
 	dovecot_give "$1"
 }
 
-# dovecot_give makes the user's files those of whom the server reads mail as.
+# dovecot_give NAME gives the user's files to the user as whom the server reads mail.
 dovecot_give() { ((EUID != 0)) || chown -R nobody:nogroup "$dovecot_dir/home/$1"; }
 
 # dovecot_left NAME prints how many messages are in the maildrop.
@@ -106,7 +106,8 @@ dovecot_certificate() {
 		-keyout "$dovecot_dir/key.pem" -out "$dovecot_ca" 2>/dev/null
 }
 
-# dovecot_config prints the configuration: only what differs from the defaults, and $dovecot_more.
+# dovecot_config prints the configuration. It has only the differences from the defaults, and
+# $dovecot_more.
 dovecot_config() {
 	local owner group
 	owner=$(id -un) group=$(id -gn)
@@ -155,9 +156,9 @@ ${dovecot_more:-}
 END
 }
 
-# dovecot_config_users lets all run as whoever calls. For root that is only the
-# authentication, which must get into our folder: the log-in processes refuse to
-# be root, and take the users that the package has made.
+# dovecot_config_users makes Dovecot's processes run as the caller. If the caller is root, this is
+# true only for the authentication, which must be able to enter our folder. The log-in processes
+# refuse to run as root, so they run as the users that the package has made.
 dovecot_config_users() {
 	local user
 	user=$(id -un)

@@ -1,4 +1,4 @@
-# Sourced by bench: the maildrops of its cases, and what is done and checked before and after a run.
+# Sourced by bench: makes the maildrops of its cases, prepares each run, and checks its result.
 # shellcheck shell=bash disable=SC2154,SC2034
 
 # drop COUNT OCTETS fills alice's maildrop, and keeps the messages in $work/messages.
@@ -12,7 +12,8 @@ drop() {
 	fill
 }
 
-# drop_mixed fills it with 2,000 messages of 154 MB, as mail is: most small, most octets in few.
+# drop_mixed fills the maildrop with 2,000 messages of 154 MB in total. As in real mail, most
+# messages are small, and a few messages have most of the octets.
 drop_mixed() {
 	rm -rf "$work/messages"
 	make_messages "$work/messages" 1600 8192
@@ -28,15 +29,16 @@ fill() {
 	refill
 }
 
-# refill makes the maildrop as it was, and has Dovecot make its index, which is not to be measured.
+# refill restores the maildrop. It also makes Dovecot create its index, so that this is not
+# measured.
 refill() {
 	dovecot_empty alice
 	dovecot_fill alice "$work/messages"
-	(($(dovecot_left alice) == messages)) || die "the maildrop is not what it should be"
+	(($(dovecot_left alice) == messages)) || die "the maildrop does not have $messages messages"
 	"$work/popfetch" check --server "127.0.0.1:$pop3_port" --tls none --user alice --password-command 'echo tanstaaf' --state-dir "$work/check" >/dev/null
 }
 
-# make_large FOLDER COUNT OCTETS writes messages with an attachment, as make_messages does.
+# make_large FOLDER COUNT OCTETS writes messages with an attachment, like make_messages.
 make_large() {
 	mkdir -p "$1"
 	local i name
@@ -50,20 +52,22 @@ make_large() {
 	done
 }
 
-# anew removes what earlier runs have left.
+# anew removes the results of earlier runs.
 anew() {
 	rm -rf "$home"/{Maildir,state,uidls,ids,cache,oldmail-*}
 	mkdir -p "$home/Maildir"/{cur,new,tmp}
 }
 
-# anew_but_state leaves an empty seen-table, as there is one from the second run of one's life on.
+# anew_but_state is like anew, but there is an empty seen-table. Every run but a user's first one
+# finds a seen-table.
 anew_but_state() {
 	anew
 	configure "$1"
 	[[ -z $(popfetch_of "$1") ]] || "$(popfetch_of "$1")" seen forget nobody --all --config "$home/config" >/dev/null 2>&1 || true
 }
 
-# meet PROGRAM keeps the state of a popfetch that has found the maildrop empty once: it has a seen-table, and has met the server.
+# meet PROGRAM runs popfetch once on the empty maildrop and keeps its state. Such a state has a
+# seen-table and knows the server.
 meet() {
 	local program
 	for program in $(contenders "$1"); do
@@ -76,39 +80,42 @@ meet() {
 	done
 }
 
-# anew_but_met is anew for one that has met the server, as from the second run of one's life on.
+# anew_but_met is like anew, but the program knows the server, as in every run but a user's first
+# one.
 anew_but_met() {
 	anew
 	[[ -z $(popfetch_of "$1") ]] || cp -a "$place/met-$1/state" "$home"
 }
 
-# met_and_refill puts back what a run has deleted.
+# met_and_refill is like anew_but_met. It also restores the messages that a run has deleted.
 met_and_refill() {
 	anew_but_met "$1"
 	refill
 }
 
-# all_came fails where the Maildir does not hold just the messages of $work/sums. fetchmail, fdm and getmail change lines.
+# all_came PROGRAM fails if the Maildir has other messages than $work/sums. For fetchmail, fdm and
+# getmail it only counts them, because these programs change lines.
 all_came() {
 	case $1 in
 	fetchmail | fdm | getmail) (($(new_in "$home/Maildir") == messages)) ;;
 	*) sums "$home/Maildir" | cmp -s - "$work/sums" ;;
-	esac || die "$1 did not deliver what the server has"
+	esac || die "$1 did not deliver the server's messages"
 }
 
 all_came_and_left() {
 	all_came "$1"
-	(($(dovecot_left alice) == 0)) || die "$1 did not delete what it was to delete"
+	(($(dovecot_left alice) == 0)) || die "$1 did not delete all messages"
 }
 
-# came_by_mda counts, since procmail may quote lines.
-came_by_mda() { (($(new_in "$home/Maildir") == messages)) || die "$1 did not deliver what the server has"; }
+# came_by_mda PROGRAM only counts messages, because procmail may quote lines.
+came_by_mda() { (($(new_in "$home/Maildir") == messages)) || die "$1 did not deliver the server's messages"; }
 
-nothing_came() { (($(new_in "$home/Maildir") == 0)) || die "$1 delivered what was seen"; }
+nothing_came() { (($(new_in "$home/Maildir") == 0)) || die "$1 delivered messages that it had seen"; }
 
-one_came() { (($(new_in "$home/Maildir") == 1)) || die "$1 did not deliver the one that is new"; }
+one_came() { (($(new_in "$home/Maildir") == 1)) || die "$1 did not deliver the one new message"; }
 
-# remembered sees to it that the program has seen the messages 1 to $seen of listserver, and has had a run since.
+# remembered PROGRAM prepares a program that has seen the messages 1 to $seen of listserver and has
+# run once since.
 remembered() {
 	[[ ! -e $home/seen.$seen ]] || return 0
 	rm -rf "$home"
@@ -123,17 +130,18 @@ remembered() {
 	touch "$home/seen.$seen"
 }
 
-# remembered_again is remembered, and what a run has changed since is put back.
+# remembered_again PROGRAM is like remembered, but it also undoes the changes of later runs.
 remembered_again() {
 	remembered "$1"
 	rm -rf "$home"
 	cp -a "$home.seen" "$home"
-	# A copied table is looked through for damage by whoever opens it first.
+	# The first popfetch that opens a copied table checks it for damage. This is not to be measured.
 	[[ -z $(popfetch_of "$1") ]] || "$(popfetch_of "$1")" seen list "$user" --config "$home/config" >/dev/null
 	touch "$home/seen.$seen"
 }
 
-# helper_start COMMAND... starts what prints the address that it listens on and ends with its standard input, and sets port.
+# helper_start COMMAND... starts a helper and sets port to the port that it listens on. The helper
+# must print its address and end when its standard input ends.
 helper_start() {
 	local address
 	exec {helper_in}> >(exec "$@" >"$work/helper")
@@ -151,23 +159,24 @@ helper_stop() {
 	rm -f "$work/helper"
 }
 
-# list_start FLAGS... starts a listserver, always at the same port, since the records are those of a server.
+# list_start FLAGS... starts a listserver. It always has the same port, because records belong to
+# one server.
 list_start() { helper_start "$work/listserver" -listen "127.0.0.1:$((pop3_port + 7))" "$@"; }
 
-# line_start DELAY puts a delay line in front of Dovecot, always at the same port too.
+# line_start DELAY starts a delay line in front of Dovecot. It always has the same port too.
 line_start() { helper_start "$work/delayline" -listen "127.0.0.1:$((pop3_port + 8))" -to "127.0.0.1:$pop3_port" -delay "$1"; }
 
-# bare_procmail prints what delivering by procmail takes without any fetching.
+# bare_procmail prints how long procmail alone takes for all messages, without any fetching.
 bare_procmail() {
 	local began
 	home=$work/ram/bare
 	anew
 	began=$EPOCHREALTIME
-	printf '%s\0' "$work/messages"/* | xargs -0 -n 1 sh -c "$(mda_command) <\"\$0\"" # which forks in a fraction of bash's time
+	printf '%s\0' "$work/messages"/* | xargs -0 -n 1 sh -c "$(mda_command) <\"\$0\"" # sh forks much faster than bash
 	awk "BEGIN { printf \"sh -c procmail alone, %d times: %.3g s\n\", $messages, $EPOCHREALTIME - $began }"
 }
 
-# The accounts of the case of that name, user1 and so on, all at once.
+# The case accounts has the users user1, user2 and so on. All accounts are fetched in one run.
 
 config_many_popfetch() {
 	local user
@@ -214,4 +223,4 @@ many_met() {
 	[[ -z $(popfetch_of "$1") ]] || cp -a "$place/met-$1/state" "$home"
 }
 
-many_came() { (($(find "$home/Maildir" -type f | wc -l) == messages)) || die "$1 did not deliver what the server has"; }
+many_came() { (($(find "$home/Maildir" -type f | wc -l) == messages)) || die "$1 did not deliver the server's messages"; }

@@ -1,11 +1,10 @@
-# Sourced by e2e and bench: maildrops of made-up messages, always the same ones.
+# Sourced by e2e and bench: maildrops of made-up messages. They are the same in each run.
 # shellcheck shell=bash
 
-# make_messages FOLDER COUNT OCTETS writes COUNT messages of at least OCTETS
-# octets, no two alike, with what tends to break on its way: lines of dots, 8-bit
-# octets, lone CRs, empty bodies, long lines. Line ends are LF, as in a
-# Maildir. The names tell the sizes (S= as here, W= with CRLF), which spares
-# Dovecot reading all of them for a LIST.
+# make_messages FOLDER COUNT OCTETS writes COUNT different messages of at least OCTETS octets. They
+# have content that programs often break: lines of dots, 8-bit octets, lone CRs, empty bodies, long
+# lines. Line ends are LF, as in a Maildir. The file names have the sizes (S= as here, W= with
+# CRLF), so Dovecot can answer LIST without reading the messages.
 make_messages() {
 	mkdir -p "$1"
 	LC_ALL=C awk -v folder="$1" -v count="$2" -v octets="$3" '
@@ -38,9 +37,9 @@ make_messages() {
 		}'
 }
 
-# sums FOLDER... prints the SHA-256 of each file's octets, in order: two maildrops
-# hold the same messages, none twice and none cut, if and only if these are equal.
+# sums FOLDER... prints the SHA-256 of each file, sorted. Two maildrops have the same messages,
+# without duplicates or truncated ones, if and only if their sums are equal.
 sums() { find "$@" -type f -print0 | xargs -0 -r sha256sum -- | cut -c 1-64 | sort; }
 
-# new_in MAILDIR prints how many messages it holds.
+# new_in MAILDIR prints the number of messages in the Maildir.
 new_in() { { find "$1/new" "$1/cur" -type f 2>/dev/null || true; } | wc -l; }

@@ -1,10 +1,11 @@
-# Draws two plots side by side as SVG: seconds against round trip, and seconds against known unique-ids. Reads the lines of
-# measure: case, program, seconds, separated by tabs; the cases are "rtt 50", in ms, and "known 10", in thousands.
+# Draws two plots side by side as SVG: seconds by round trip, and seconds by known unique-ids. It
+# reads lines of measure: case, program and seconds, separated by tabs. The cases are "rtt 50", in
+# ms, and "known 10", in thousands.
 BEGIN {
 	FS = "\t"
 	count_programs = split("popfetch mpop fetchmail fdm getmail", programs, " ")
 	split("#d55e00 #0072b2 #009e73 #aa4499 #806600", colours, " ")
-	split("none|none|8 3|2 3|9 3 2 3", dashes, "|") # two lines that take the same way are both seen
+	split("none|none|8 3|2 3|9 3 2 3", dashes, "|") # so that two lines at the same place are both visible
 	title["rtt"] = "500 new messages of 4 KiB"; along["rtt"] = "round trip, ms"
 	title["known"] = "nothing new"; along["known"] = "known unique-ids, logarithmic"
 }
@@ -39,7 +40,7 @@ function label(x, y, style, text) { printf "<text x=\"%.1f\" y=\"%.1f\" %s>%s</t
 function style_of(p) {
 	return sprintf("stroke=\"%s\" stroke-width=\"%s\" stroke-dasharray=\"%s\"", colours[p], p == 1 ? 3 : 1.8, dashes[p])
 }
-# limits sets low and high: 1, 2 or 5 times a power of ten around all that is to be drawn.
+# limits sets low and high: 1, 2 or 5 times a power of ten, around all values of the plot.
 function limits(    decade, i) {
 	low = high = 0
 	for (decade = floor(log10(fastest[panel])); !high; decade++)
@@ -72,8 +73,8 @@ function curve(p,    n, x, y, path) {
 	}
 	if (path != "") printf "<polyline points=\"%s\" fill=\"none\" %s/>\n", path, style_of(p)
 }
-# names writes each name at the end of its curve, or above that where other curves go on; from the top down, one that has no room
-# is put lower.
+# names writes each name at the end of its curve. If other curves go on there, the name is above the
+# curve's end. It goes from the top down. A name without room is moved down.
 function names(    p, best, n, x, y, below, done, anchor) {
 	for (;;) {
 		best = 0

@@ -1,17 +1,18 @@
-# Sourced by bench: shows what the processors do while a program runs, by samples of all of them.
+# Sourced by bench: shows what all processors do while a program runs. perf takes samples of them.
 # shellcheck shell=bash disable=SC2154,SC2034
 
 samples_a_second=1999
 
-# profile_head PROGRAM... prints what the columns are.
+# profile_head PROGRAM... prints the headings of the columns.
 profile_head() {
 	printf '%-10s %-10s %-11s' case who what
 	printf ' %9s' "$@"
 	printf '\n'
 }
 
-# profile CASE PROGRAM... runs the programs in turn, $rounds times each, and prints who had the processors, and what for, in seconds of one
-# run. What there is no sample of counts as idle: of an idle processor many are missing. The variables of measure say what a run is.
+# profile CASE PROGRAM... runs the programs in turn, $rounds times each. It prints which program
+# used the processors, and for what, in seconds for one run. Time without a sample counts as idle,
+# because many samples of an idle processor are missing. The variables of measure define a run.
 profile() {
 	local case=$1 program round
 	shift
@@ -28,8 +29,9 @@ profile() {
 	wrap=()
 }
 
-# profile_samples PROGRAM makes lines "program who what seconds". A processor in the kernel is there for the system call that it is in,
-# which includes the way through loopback to the other side, or for a page fault; "interrupt" is what comes uncalled.
+# profile_samples PROGRAM prints lines "program who what seconds". If a processor is in the kernel,
+# the time counts for the system call, or for a page fault. A system call includes the way through
+# loopback to the other side. "interrupt" is all other time in the kernel.
 profile_samples() {
 	awk -v program="$1" -v rate="$samples_a_second" -v processors="$(nproc)" '
 		function who() {
@@ -44,7 +46,7 @@ profile_samples() {
 			if (leaf ~ /sha256/) return "SHA-256"
 			if (leaf ~ /^(internal\/)?runtime|^gcWriteBarrier|^aeshash/) return "Go runtime"
 			if (leaf ~ /[.\/[]|^vdso|^(index|indexbyte|count|memeq|cmp)body$/) return "itself"
-			return "C library" # SQLite most of all
+			return "C library" # mostly SQLite
 		}
 		NF == 0 { if (comm && comm != "swapper") { ticks[who() "\t" what()]++; busy++ } comm = ""; next }
 		!comm { comm = $1; last = $NF + 0; if (!first) first = last; leaf = call = ""; kernel = 0; next }
@@ -58,7 +60,8 @@ profile_samples() {
 		}'
 }
 
-# profile_rows CASE PROGRAM... prints for each who all that it had, and of that what was a fiftieth of a second or more, and the rest.
+# profile_rows CASE PROGRAM... prints rows for each program or server. The first row is all its
+# time. The other rows are the uses that took 0.02 s or more, and the rest.
 profile_rows() {
 	local case=$1
 	shift

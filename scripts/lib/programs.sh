@@ -1,14 +1,15 @@
-# Sourced by bench: popfetch and its neighbours, each configured to do the same. For a program P, config_P prints its
-# configuration and start_P sets command to what runs it. They take what differs from case to case from variables:
+# Sourced by bench: popfetch and its neighbours, all configured for the same work. For a program P,
+# config_P prints its configuration, and start_P sets command to the command that runs it. These
+# variables differ from case to case:
 #
-#   home    the folder of its configuration, its state and its Maildir, home/Maildir
-#   port    the server's
+#   home    the folder with its configuration, its state, and its Maildir, home/Maildir
+#   port    the server's port
 #   user    alice, whose password is tanstaaf
 #   auth    plain or user
-#   tls     none or starttls, which trusts dovecot_ca
-#   mda     procmail, which delivers into that Maildir, or ""
+#   tls     none, or starttls, which trusts dovecot_ca
+#   mda     procmail, which delivers into that Maildir; or ""
 #   remove  never or delivered
-#   extra   more lines for popfetch
+#   extra   more lines for popfetch's configuration
 # shellcheck shell=bash disable=SC2154,SC2034
 
 mda_command() { echo "procmail DEFAULT=$home/Maildir/ /dev/null"; }
@@ -36,7 +37,7 @@ END
 
 config_earlier() { config_popfetch; }
 
-# popfetch_of PROGRAM prints which popfetch a program is, nothing for its neighbours.
+# popfetch_of PROGRAM prints the path of the popfetch that it runs, or nothing for a neighbour.
 popfetch_of() {
 	case $1 in
 	popfetch | many_popfetch) echo "$work/popfetch" ;;
@@ -44,7 +45,8 @@ popfetch_of() {
 	esac
 }
 
-# contenders PROGRAM... prints the programs that are measured: with an earlier popfetch, just that one and popfetch.
+# contenders PROGRAM... prints the programs to measure. With an earlier popfetch, these are only
+# popfetch and the earlier one.
 contenders() {
 	[[ -z $earlier ]] || set -- "$1" "${1/popfetch/earlier}"
 	echo "$@"
@@ -77,7 +79,7 @@ END
 
 start_mpop() { command=(mpop --file="$home/config" --quiet); }
 
-# fetchmail knows no Maildir: people who want one have procmail write it.
+# fetchmail cannot write a Maildir. People who want one let procmail write it.
 config_fetchmail() {
 	cat <<END
 poll 127.0.0.1 service $port protocol pop3 uidl timeout 60
@@ -90,7 +92,7 @@ start_fetchmail() {
 	command=(fetchmail --fetchmailrc "$home/config" --idfile "$home/ids" --pidfile "$home/pid" --nosyslog --silent)
 }
 
-# Run by root, fdm fetches as a user of its own, who must get at the cache.
+# If root runs fdm, it fetches as another user, who must have access to the cache.
 config_fdm() {
 	chmod 711 "$place" "$home"
 	mkdir -p "$home/cache"
@@ -107,8 +109,9 @@ END
 
 start_fdm() { command=(env HOME="$home" fdm -q -f "$home/config" fetch); }
 
-# getmail delivers by a process for each message, and misses the end of one that is too quick for it, which it then waits for in
-# vain: often where it writes the Maildir itself, and seldom with procmail. The time limit of its sockets is that of this wait too.
+# getmail starts a process for each message. If this process ends too quickly, getmail misses its
+# end and waits for it in vain. This is frequent if getmail writes the Maildir itself, and rare with
+# procmail. The timeout for its sockets also limits this wait.
 config_getmail() {
 	cat <<END
 [retriever]
@@ -131,10 +134,10 @@ received = false
 END
 }
 
-# Its temporary files keep what procmail says.
+# getmail's temporary files contain procmail's output.
 start_getmail() { command=(env TMPDIR="$home" getmail --getmaildir="$home" --rcfile="$home/config" --quiet); }
 
-# remember_PROGRAM COUNT writes down that it has seen the messages 1 to COUNT of listserver.
+# remember_PROGRAM COUNT makes the program's record of the messages 1 to COUNT of listserver.
 remember_popfetch() { remember_by "$work/popfetch"; }
 
 remember_earlier() { remember_by "$work/earlier"; }

@@ -1,16 +1,17 @@
-# Sourced by bench: counts what a program asks of the disk and of the server, by its system calls.
+# Sourced by bench: counts a program's syncs and its waits for the server, from its system calls.
 # shellcheck shell=bash disable=SC2154,SC2034
 
 trace_row='%-12s %-10s %8s %8s %10s %8s %8s\n'
 
-# trace_head prints what the columns are.
+# trace_head prints the headings of the columns.
 trace_head() {
 	# shellcheck disable=SC2059
 	printf "$trace_row" case program messages fsync fdatasync syncfs turns
 }
 
-# trace CASE PROGRAM... runs each program once and prints a row for it. The variables of measure say what a run is, and half_trip
-# how many seconds the delay line takes: what is on its way already comes sooner than that, so it is no turn.
+# trace CASE PROGRAM... runs each program once and prints a row for it. The variables of measure
+# define a run. half_trip is the delay of the delay line in seconds. A shorter wait is no turn,
+# because the data was already on its way.
 trace() {
 	local case=$1 program counts calls='connect,read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg,?poll,ppoll,?select,pselect6'
 	shift
@@ -18,14 +19,15 @@ trace() {
 	for program; do
 		run_once "$program" || die "$case: $program failed"
 		read -ra counts < <(trace_counts)
-		((counts[3])) || die "$case: the trace of $program shows no turn, though it logged in"
+		((counts[3])) || die "$case: the trace of $program shows no turn, but there must be some for the log-in"
 		# shellcheck disable=SC2059
 		printf "$trace_row" "$case" "$program" "$messages" "${counts[@]}"
 	done
 	wrap=()
 }
 
-# trace_anew forgets the trace of the run before, and makes it as if the program had run before, but never seen a message.
+# trace_anew PROGRAM removes the trace of the run before. The program then seems to have run before,
+# but never to have seen a message.
 trace_anew() {
 	trace_forget
 	anew_but_state "$1"
@@ -41,13 +43,18 @@ trace_forget() {
 	mkdir "$work/trace"
 }
 
-# trace_counts prints the successful calls of fsync, fdatasync and syncfs, and the turns.
+# trace_counts prints the number of successful calls of fsync, fdatasync and syncfs, and the turns.
 trace_counts() {
 	find "$work/trace" -type f -exec cat {} + | trace_events | LC_ALL=C sort -s -k 1,1n | trace_turns
 }
 
-# trace_events makes lines "time event socket" of the calls: "is" of a socket that is the server's, "sent" at the start of a write,
-# "wants" at the start of each call that may wait for data, "got" at the end of one that brought some; and the syncs that succeeded.
+# trace_events prints lines "time event socket", and lines for the syncs that succeeded. The events
+# are:
+#
+#  is      the socket is connected to the server
+#  sent    a write started
+#  wants   a call that may wait for data started
+#  got     such a call ended with data
 trace_events() {
 	awk -v server="sin_port=htons($port)" '
 		function socket() { return match($0, /socket:\[[0-9]+\]/) ? substr($0, RSTART, RLENGTH) : "" }
@@ -67,8 +74,9 @@ trace_events() {
 		call ~ /^(read|recv)/ && result > 0 { printf "%.6f got %s\n", began + took, socket() }'
 }
 
-# trace_turns counts them. A wait begins with the first call that wants data, or with what is sent after it; where nothing was sent
-# since the turn before, the server is slow and that is none. A program that comes late for data waits less, or not at all.
+# trace_turns counts the turns. A wait begins with the first call that wants data, or with the last
+# write after it. If the program has sent nothing since the turn before, the wait is no turn: the
+# server is slow. A program that asks late for data waits less, or not at all.
 trace_turns() {
 	awk -v half="$half_trip" '
 		$2 == "is" { server[$3] = 1 }

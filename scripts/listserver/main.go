@@ -1,10 +1,12 @@
-// Command listserver is a POP3 server for the benchmark: a maildrop of any size in memory, whose listings are made once
-// and sent as they are. It costs a client nothing but the client's own work.
+// Command listserver is a POP3 server for the benchmark. It has a maildrop of any size in memory.
+// It makes its listings once and sends them as they are. So a benchmark measures only the client's
+// work.
 //
 //	listserver -listen 127.0.0.1:0 -count 200000 [-without 100000-100999]
 //
-// It prints the address that it listens on, lets everybody in, and ends when its standard input does. Message n of all has the
-// unique-id "0000000n5f3a1c2b" in hexadecimal; those of -without are not there.
+// It prints the address that it listens on. It accepts every log-in. It ends when its standard
+// input ends. Message n has the unique-id "0000000n5f3a1c2b", with n in hexadecimal. The messages
+// of -without are not in the maildrop, and the others keep their unique-ids.
 package main
 
 import (
@@ -23,9 +25,9 @@ import (
 const body = "From: sender@example.org\r\nSubject: one of many\r\n\r\nNothing to be said.\r\n"
 
 func main() {
-	address := flag.String("listen", "127.0.0.1:0", "its own `address`")
-	count := flag.Int("count", 10000, "how many `messages` there are")
-	without := flag.String("without", "", "the `numbers` a-b of those that are not")
+	address := flag.String("listen", "127.0.0.1:0", "the `address` to listen on")
+	count := flag.Int("count", 10000, "the number of `messages`")
+	without := flag.String("without", "", "the `numbers` a-b of the messages to leave out")
 	flag.Parse()
 	if err := run(*address, *count, *without, os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "listserver:", err)
@@ -63,7 +65,7 @@ func run(address string, count int, without string, stdin io.Reader, stdout io.W
 	return nil
 }
 
-// drop is a maildrop, as its replies.
+// drop has the replies of a maildrop.
 type drop struct{ stat, list, uidl []byte }
 
 func newDrop(count int, without string) (*drop, error) {
@@ -90,7 +92,8 @@ func newDrop(count int, without string) (*drop, error) {
 	return &drop{fmt.Appendf(nil, "+OK %d %d\r\n", n, n*len(body)), list.Bytes(), uidl.Bytes()}, nil
 }
 
-// serve answers the commands of one client, those that come in one packet in one packet.
+// serve answers the commands of one client. If several commands arrive together, their replies are
+// sent together.
 func (d *drop) serve(conn net.Conn) {
 	defer conn.Close()
 	in, out := bufio.NewReader(conn), bufio.NewWriterSize(conn, 64<<10)
@@ -137,7 +140,7 @@ func (d *drop) reply(command string) []byte {
 	return []byte("-ERR what?\r\n")
 }
 
-// one returns the line of a listing for one message.
+// one returns the reply to a listing of one message.
 func one(whole []byte, number string) []byte {
 	if _, err := strconv.Atoi(number); err == nil {
 		if _, rest, found := bytes.Cut(whole, []byte("\n"+number+" ")); found {

@@ -6,21 +6,23 @@ import (
 	"slices"
 )
 
-// An arrow says that a file mentions what another file of its package defines: something at the top level, or a method.
+// An arrow means that a file uses something that another file of its package defines: a method or
+// something at the top level.
 type arrow struct {
 	from, to string
-	names    []string // what is mentioned, sorted
+	names    []string // the names that are used, sorted
 }
 
-// A drawing has the files of a package from top to bottom.
+// A drawing is an order of the files of a package from top to bottom, with the arrows between them.
 type drawing struct {
 	order  []string
-	arrows []arrow // by from and to
-	up     []arrow // those of them that run from a lower file to a higher one
-	floors int     // files on the longest way down
+	arrows []arrow // sorted by from and to
+	up     []arrow // the arrows that run from a lower file to a higher one
+	floors int     // number of files on the longest way down
 }
 
-// draw orders the files so that few arrows run up. Which fields a file uses is not drawn; it has to mention their type.
+// draw orders the files so that few arrows run up. The use of a field is no arrow, but a file that
+// uses a field usually uses the type too.
 func draw(s *source) drawing {
 	names := make(map[[2]string][]string)
 	for ident, object := range s.info.Uses {
@@ -58,10 +60,14 @@ func isDefined(object types.Object, pkg *types.Package) bool {
 	return object.Parent() == pkg.Scope()
 }
 
-// arrange looks for the order with the fewest arrows up, which is too much work to do for certain. First it takes away
-// files one by one: one that nothing mentions goes to the top, else one that mentions nothing to the bottom, else that
-// with most arrows out and fewest in to the top (Eades, Lin and Smyth, 1993). Then it moves files, one at a time, to where
-// fewest arrows run up, until no move is of use.
+// arrange looks for an order with few arrows up. To find the best order for certain would take too
+// long. First arrange removes the files one by one (Eades, Lin and Smyth, 1993):
+//
+//   - A file that no other file uses goes to the top.
+//   - Otherwise, a file that uses no other file goes to the bottom.
+//   - Otherwise, the file with most arrows out and fewest in goes to the top.
+//
+// Then it moves one file at a time, as long as a move leaves fewer arrows up.
 func arrange(files []string, arrows []arrow) []string {
 	rest := slices.Clone(files)
 	var top, bottom []string
@@ -81,7 +87,7 @@ func arrange(files []string, arrows []arrow) []string {
 	return order
 }
 
-// next returns which of the files is to be taken away, and whether it goes to the bottom.
+// next returns the file to remove next, and whether it goes to the bottom.
 func next(files []string, arrows []arrow) (at int, down bool) {
 	in, out := make(map[string]int), make(map[string]int)
 	for _, a := range arrows {
@@ -106,7 +112,7 @@ func next(files []string, arrows []arrow) (at int, down bool) {
 	return at, false
 }
 
-// improve makes the first move of a file that leaves fewer arrows up, and reports whether there is one.
+// improve makes the first move that leaves fewer arrows up. It reports whether there is one.
 func improve(order []string, arrows []arrow) bool {
 	best := len(ups(order, arrows))
 	for from := range order {
@@ -137,7 +143,7 @@ func ups(order []string, arrows []arrow) []arrow {
 	return up
 }
 
-// look finds in an ordered drawing the arrows that run up, and counts the floors by those that run down.
+// look finds the arrows that run up. It counts the floors by the arrows that run down.
 func (d *drawing) look() {
 	d.up = ups(d.order, d.arrows)
 	isUp := make(map[[2]string]bool)

@@ -5,7 +5,7 @@ import (
 	"path"
 )
 
-// The limits of the packages in limited, by the last part of their path. Each is the most that is allowed.
+// These are the limits of the packages in limited. Each is the highest allowed value.
 const (
 	mostFiles         = 20
 	mostFileLines     = 350
@@ -14,9 +14,10 @@ const (
 	mostUp            = 9
 )
 
+// limited has the packages with limits, by the last part of their path.
 var limited = map[string]bool{"fetch": true}
 
-// beyond returns a line for each limit that the package breaks.
+// beyond returns a line for each limit that the package exceeds.
 func beyond(m measures) []string {
 	if !limited[path.Base(m.path)] {
 		return nil

@@ -25,17 +25,17 @@ type source struct {
 	info  *types.Info
 }
 
-// listed is what go list tells of a package.
+// listed is the output of go list for one package.
 type listed struct {
 	ImportPath string
 	Dir        string
 	GoFiles    []string
 	CgoFiles   []string
 	Export     string // the file with its compiled declarations
-	DepOnly    bool   // no pattern names it
+	DepOnly    bool   // the package is only a dependency
 }
 
-// load returns the packages that the patterns name, as seen from the folder dir.
+// load returns the packages that match the patterns in the folder dir.
 func load(dir string, patterns []string) ([]*source, error) {
 	arguments := append([]string{"list", "-export", "-deps", "-json=ImportPath,Dir,GoFiles,CgoFiles,Export,DepOnly", "--"}, patterns...)
 	var stderr bytes.Buffer

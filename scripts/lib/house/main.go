@@ -1,11 +1,12 @@
-// Command house measures how the code is built: for each package its size, its longest file and function, its widest
-// type, the engines that others embed, and the arrows between its files.
+// Command house measures the structure of the code. For each package it prints the size, the
+// longest file and function, the largest types, embedded engines, and the arrows between its files.
 //
 //	house [-up PACKAGE] [PATTERN...]
 //
-// Tests do not count, nor do files for another system. An arrow runs from a file to another one of the same package where it
-// mentions something at the top level of that one, or a method. The files are put in an order in which few arrows run back up; -up
-// lists those that do. It ends with 1 where a package is beyond its limits.
+// It ignores tests and files for other systems. An arrow runs from a file to another one of the
+// same package if it uses a method of the other one, or something at its top level. The command
+// puts the files in an order in which few arrows run back up. -up lists the arrows that do. The
+// exit status is 1 if a package is beyond its limits.
 package main
 
 import (

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// sourceOf type-checks files that import nothing; each is a name and its text.
+// sourceOf type-checks files that import nothing. texts has the name and the content of each file.
 func sourceOf(t *testing.T, texts ...string) *source {
 	t.Helper()
 	fset := token.NewFileSet()
@@ -56,7 +56,7 @@ func TestDraw_arrows(t *testing.T) {
 func TestArrange(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		name, arrows string // "ab" runs from a to b
+		name, arrows string // "ab" means an arrow from a to b
 		up, floors   int
 	}{
 		{"none", "", 0, 1},
@@ -143,7 +143,8 @@ func TestBeyond(t *testing.T) {
 	}
 }
 
-// TestRun measures a module that go list knows, with an import, a test and a type with a field too many.
+// TestRun measures a module in which one package imports another. There is a test file, and in the
+// end a type with a field too many.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

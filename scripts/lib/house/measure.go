@@ -6,25 +6,26 @@ import (
 	"slices"
 )
 
-// engineMethods is from how many methods on a struct counts as an engine: it does a job, and is more than a value.
+// engineMethods is the number of methods from which a struct counts as an engine. Such a struct
+// does work, and is not only a value.
 const engineMethods = 5
 
-// A count says how often something was found in what has this name.
+// A count is a name and a number that belongs to it.
 type count struct {
 	name string
 	n    int
 }
 
-// measures is what is measured of one package.
+// measures has the measures of one package.
 type measures struct {
 	path     string
 	files    int
 	lines    int
-	file     count    // the longest
-	function count    // the longest, from "func" to the last brace
-	fields   count    // the struct type that has most; an embedded one counts as one
-	methods  count    // the type that has most
-	engines  []string // "outer embeds inner", where inner is a struct of the same package with engineMethods or more
+	file     count    // the longest file
+	function count    // the longest function, from "func" to the last brace
+	fields   count    // the struct with most fields; an embedded struct is one field
+	methods  count    // the type with most methods
+	engines  []string // "outer embeds inner": inner is an engine of the same package
 	drawing  drawing
 }
 
@@ -54,7 +55,7 @@ func measure(s *source) measures {
 	return m
 }
 
-// raise keeps the largest, and of equal ones the first.
+// raise keeps the larger count. If both are equal, it keeps the first one.
 func (c *count) raise(name string, n int) {
 	if n > c.n {
 		*c = count{name, n}
