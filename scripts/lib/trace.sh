@@ -51,10 +51,10 @@ trace_counts() {
 # trace_events prints lines "time event socket", and lines for the syncs that succeeded. The events
 # are:
 #
-#  is      the socket is connected to the server
-#  sent    a write started
-#  wants   a call that may wait for data started
-#  got     such a call ended with data
+#   is      the socket is connected to the server
+#   sent    a write started
+#   wants   a call that may wait for data started
+#   got     such a call ended with data
 trace_events() {
 	awk -v server="sin_port=htons($port)" '
 		function socket() { return match($0, /socket:\[[0-9]+\]/) ? substr($0, RSTART, RLENGTH) : "" }
