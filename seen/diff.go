@@ -10,8 +10,9 @@ import (
 
 // Compare is Ledger.Diff for every store.
 //
-// Nearly always a maildrop is what it was, or that and some new messages. So Conclude keeps digests of what it left, and where a
-// listing begins with just that, only the rest is looked up; see section for what has lost some.
+// A maildrop is nearly always unchanged, or has only gained some messages at its end. So Conclude
+// keeps digests of the listing that a run left. Where the new listing begins with that one, Compare
+// looks up only the entries behind it. For a maildrop that has lost messages, see section.
 func Compare(ctx context.Context, reader Reader, listing []Entry, due time.Time, tuning Tuning) (Diff, error) {
 	c := comparison{reader: reader, listing: listing, due: Millis(due), tuning: tuning}
 	if err := c.run(ctx); err != nil {
@@ -47,7 +48,8 @@ func (c *comparison) run(ctx context.Context) error {
 	same := last.isPrefixOf(c.listing, c.tuning.SectionSize)
 	c.diff.Unchanged = same && last.Listed == len(c.listing)
 	c.diff.rest = rest{few: true, most: len(c.listing) / c.tuning.LookupCost, first: last.Records+len(asides) == 0}
-	scattered := len(c.listing) < last.Records/c.tuning.LookupCost // most of what is known is listed no more
+	// Most of the recorded messages are no longer listed.
+	scattered := len(c.listing) < last.Records/c.tuning.LookupCost
 	var done bool
 	switch {
 	case last.hasDue(c.due):
@@ -64,21 +66,24 @@ func (c *comparison) run(ctx context.Context) error {
 		return err
 	}
 	if last.hasDue(c.due) {
-		// If nothing is due in the end, that was of a message that is gone by now: Finish finds out anew which delivery is the earliest.
+		// If no message turns out to be due, the one that was due is gone. Finish then has to find
+		// the earliest delivery again.
 		defer func() { c.diff.Unchanged = c.diff.Unchanged && len(c.diff.Due) > 0 }()
 	}
 	order := indexes(0, len(c.listing))
 	c.sort(order)
 	if scattered {
-		c.diff.rest.few = same // or what is gone is not known
+		// Otherwise nobody knows which messages are gone.
+		c.diff.rest.few = same
 		return c.compare(order, &table{asides: asides, rows: c.reader.Of(ctx, c.uniqueIDs(order))})
 	}
 	return c.compare(order, &table{asides: asides, rows: c.reader.Between(ctx, Range{})})
 }
 
-// runTail compares a listing whose first entries are what the last finished run left. Of these only the ones whose
-// unique-id is listed behind them too, or has copies, or was set aside, are looked at; the others are seen. It is not done if
-// that leaves too much to look up.
+// runTail compares a listing that begins with the entries that the last finished run left. Most of
+// these entries count as seen without a look-up. It looks up the entries behind them, and every
+// entry whose unique-id is among those, has copies, or was set aside. It reports false if that
+// would be too many look-ups.
 func (c *comparison) runTail(ctx context.Context, asides []aside, listed int) (done bool, err error) {
 	if len(c.listing)-listed > c.diff.rest.most {
 		return false, nil
@@ -102,7 +107,8 @@ func (c *comparison) runTail(ctx context.Context, asides []aside, listed int) (d
 	return true, c.compare(order, &table{asides: asides, rows: c.reader.Of(ctx, c.uniqueIDs(order))})
 }
 
-// doubtful returns the unique-ids of which more than one copy is recorded, or that were set aside, nil if these are too many to be looked up.
+// doubtful returns the unique-ids that have more than one recorded copy, and those that were set
+// aside. It returns nil if there are too many of them to look up.
 func (c *comparison) doubtful(ctx context.Context, asides []aside) (map[string]bool, error) {
 	most := c.diff.rest.most
 	ids, err := c.reader.Copies(ctx, most+1)
@@ -115,7 +121,8 @@ func (c *comparison) doubtful(ctx context.Context, asides []aside) (map[string]b
 	return ids, nil
 }
 
-// sort puts indexes into the order of the table: by unique-id, and in the order of the listing among copies.
+// sort puts indexes into the order of the table: by unique-id, and copies in the order of the
+// listing.
 func (c *comparison) sort(order []int) {
 	slices.SortFunc(order, func(a, b int) int {
 		if order := strings.Compare(c.listing[a].UniqueID, c.listing[b].UniqueID); order != 0 {
@@ -136,7 +143,7 @@ func (c *comparison) uniqueIDs(order []int) []string {
 	return ids
 }
 
-// compare goes through the entries that order names, sorted, and through the table side by side.
+// compare merges the entries at the sorted indexes in order with the table.
 func (c *comparison) compare(order []int, t *table) error {
 	for {
 		k, err := t.next()
@@ -158,7 +165,8 @@ func (c *comparison) compare(order []int, t *table) error {
 	return nil
 }
 
-// judge numbers the listed copies of one unique-id, which are the first in order, notes what is known of them, and returns the others.
+// judge numbers the listed copies of one unique-id, which come first in order. It adds each of them
+// to the Diff, and returns the other indexes.
 func (c *comparison) judge(order []int, k *known) (others []int) {
 	listed := 1
 	for listed < len(order) && c.listing[order[listed]].UniqueID == k.uniqueID {
@@ -183,7 +191,7 @@ func (c *comparison) judge(order []int, k *known) (others []int) {
 				c.diff.Likely = append(c.diff.Likely, i)
 			}
 			c.diff.Seen++
-			if r.isDue(c.due) { // it will hardly be left
+			if r.isDue(c.due) { // it will probably be deleted
 				c.diff.Due = append(c.diff.Due, i)
 				c.diff.rest.lookAt(e.UniqueID)
 			} else {
@@ -194,7 +202,7 @@ func (c *comparison) judge(order []int, k *known) (others []int) {
 	return order[listed:]
 }
 
-// delivery returns when the message was delivered, 0 if it is not known.
+// delivery returns when the message was delivered; 0: unknown.
 func (r *Row) delivery() int64 {
 	if r.Kind != Delivered {
 		return 0
@@ -202,7 +210,7 @@ func (r *Row) delivery() int64 {
 	return r.DeliveredAt
 }
 
-// earliest is the earlier of two times, of which 0 is none.
+// earliest returns the earlier of two times; 0 stands for no time.
 func earliest(a, b int64) int64 {
 	if a == 0 || b != 0 && b < a {
 		return b
@@ -210,13 +218,17 @@ func earliest(a, b int64) int64 {
 	return a
 }
 
-// rest is what Diff tells Finish, so that not all has to be compared twice.
+// rest is what Diff passes to Finish, so that Finish need not compare everything again.
 type rest struct {
-	few    bool     // each listed id that is not in ids has just one row, seen without doubt; ids has all that the last listing had, too
-	ids    []string // what is to be looked at again: not seen without doubt, due, or listed no more
-	most   int      // more than so many are not few
-	first  bool     // nothing at all was known
-	oldest int64    // no message with one of the other ids was delivered earlier; 0: none was delivered
+	// Each listed id that is not in ids has exactly one row, and its message is seen without doubt.
+	// Each id that the last listing had and this one lacks is in ids.
+	few bool
+	// The ids that Finish looks at again: not seen without doubt, due, or no longer listed.
+	ids   []string
+	most  int  // with more ids than this, few is false
+	first bool // nothing at all was known
+	// No message with one of the other ids was delivered before this time; 0: none was delivered.
+	oldest int64
 
 	sections bool // see Effort
 }
@@ -227,7 +239,8 @@ func (r *rest) lookAt(id string) {
 	}
 }
 
-// isDue says that the message was delivered at or before the time due; 0 asks for none.
+// isDue reports whether the message was delivered at or before the time due. If due is 0, nothing
+// is.
 func (r *Row) isDue(due int64) bool {
 	return due != 0 && r.delivery() != 0 && r.delivery() <= due
 }
@@ -236,14 +249,14 @@ func (f *Finished) hasDue(due int64) bool {
 	return due != 0 && f.Oldest != 0 && f.Oldest <= due
 }
 
-// Effort tells tests how a Diff was found, and what is left for Finish to look at.
+// Effort tells tests how a Diff was made, and how much is left for Finish to look at.
 type Effort struct {
 	Sections bool     // it was compared section by section
-	Few      bool     // Finish need look at a few unique-ids only
-	IDs      []string // those of them that Diff has found
+	Few      bool     // Finish needs to look only at a few unique-ids
+	IDs      []string // those of them that Diff has noted
 }
 
-// Effort tells tests how the Diff was found.
+// Effort tells tests how the Diff was made.
 func (d *Diff) Effort() Effort {
 	return Effort{Sections: d.rest.sections, Few: d.rest.few, IDs: d.rest.ids}
 }

@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// GraceTime is how long a message must have been absent from every complete listing before it is forgotten. Servers that
-// list only some of their messages, or hide them for a while, bring ids back.
+// GraceTime is how long a message must have been absent from every complete listing before it is
+// forgotten. Some servers list only a part of their messages, or hide some for a while. Their ids
+// come back.
 const GraceTime = 90 * 24 * time.Hour
 
-// Conclusion is what Ledger.Finish is told.
+// Conclusion holds the arguments of Ledger.Finish.
 type Conclusion struct {
 	Diff    Diff
 	Left    []Entry
@@ -19,9 +20,12 @@ type Conclusion struct {
 	At      time.Time
 }
 
-// Conclude is Ledger.Finish for every store. It calls change for each row that is to be changed, those of deleted messages first, and
-// returns what the store is to note last (Records aside). A store may make the changes at once or some time later, but in this order, and
-// before the first one it takes away the Digest that it holds.
+// Conclude is Ledger.Finish for every store. It calls change for each row to be changed, those of
+// deleted messages first. It returns what the store has to note last, after all changes; the store
+// counts Records itself.
+//
+// A store may make the changes at once or later, but in this order. Before the first change it
+// removes the Digest that it holds.
 func Conclude(ctx context.Context, reader Reader, run Conclusion, tuning Tuning, change func(RowChange) error) (Finished, error) {
 	f := finish{reader: reader, left: run.Left, at: Millis(run.At), deleted: slices.SortedFunc(slices.Values(run.Deleted), Key.Compare), change: change}
 	if err := f.run(ctx, run.Diff.rest); err != nil {
@@ -36,14 +40,16 @@ func Conclude(ctx context.Context, reader Reader, run Conclusion, tuning Tuning,
 
 // finish is the work of one Conclude.
 type finish struct {
-	reader   Reader
-	left     []Entry
-	deleted  []Key // in the order of the table
-	at       int64
-	complete bool  // everything left, as far as it was looked at, is seen without doubt or set aside
+	reader  Reader
+	left    []Entry
+	deleted []Key // in the order of the table
+	at      int64
+	// All that is left, as far as finish looked at it, is seen without doubt or set aside.
+	complete bool
 	oldest   int64 // the earliest delivery of what is left; 0: none
 
-	looked struct{ records, absent int } // how many records merge has looked at, and how many of them were absent
+	// How many records merge has looked at, and how many of these are absent.
+	looked struct{ records, absent int }
 
 	change func(RowChange) error
 }
@@ -65,7 +71,8 @@ func (f *finish) run(ctx context.Context, rest rest) error {
 	return f.mergeAll(ctx, asides)
 }
 
-// mergeRest looks only at what may have changed, if that is little and counting shows that there is nothing else.
+// mergeRest looks only at the rows that may have changed. It reports false if these are too many,
+// or if the number of records shows that others have changed too.
 func (f *finish) mergeRest(ctx context.Context, rest rest, asides []aside) (done bool, err error) {
 	if rest.first && len(f.deleted)+len(asides) == 0 {
 		return f.countFirst(ctx)
@@ -107,7 +114,8 @@ func (f *finish) mergeRest(ctx context.Context, rest rest, asides []aside) (done
 	return last.Records-f.looked.records == len(f.left)-len(order)+absent-f.looked.absent, nil
 }
 
-// countFirst looks at nothing: where nothing was known before the run, and it has recorded as many messages as there are, these are them.
+// countFirst skips the merge after a first run. If nothing was known before and there are as many
+// records as messages left, then every message is recorded.
 func (f *finish) countFirst(ctx context.Context) (done bool, err error) {
 	last, err := f.reader.Finished(ctx)
 	if err != nil || last.Records != len(f.left) {
@@ -118,13 +126,14 @@ func (f *finish) countFirst(ctx context.Context) (done bool, err error) {
 	return true, err
 }
 
-// mergeAll looks at everything that is left and everything that is known.
+// mergeAll compares everything that is left with everything that is known.
 func (f *finish) mergeAll(ctx context.Context, asides []aside) error {
 	f.oldest = 0
 	return f.merge(indexes(0, len(f.left)), &table{asides: asides, rows: f.reader.Between(ctx, Range{})})
 }
 
-// merge goes through what is left, as far as order names it, and what is known side by side, both by unique-id and copy.
+// merge compares the entries at the indexes in order with the table t. It goes through both by
+// unique-id and copy.
 func (f *finish) merge(order []int, t *table) error {
 	slices.SortFunc(order, func(a, b int) int { return f.left[a].Key.Compare(f.left[b].Key) })
 	f.complete = true
@@ -151,8 +160,8 @@ func (f *finish) merge(order []int, t *table) error {
 	}
 }
 
-// note brings the rows of one unique-id up to date with the copies of it that are left, and looks whether the next Diff
-// would have doubts about them.
+// note brings the rows of one unique-id up to date with the copies that are left. It also checks
+// whether the next Diff would be in doubt about them.
 func (f *finish) note(k *known, copies []int) error {
 	isLeft := func(ordinal int) bool {
 		_, found := slices.BinarySearchFunc(copies, ordinal, func(i, ordinal int) int { return f.left[i].Copy - ordinal })
@@ -165,7 +174,7 @@ func (f *finish) note(k *known, copies []int) error {
 			f.looked.absent++
 		}
 		if _, found := slices.BinarySearchFunc(f.deleted, r.Key, Key.Compare); found {
-			r.DeletedAt = f.at // as change has been told
+			r.DeletedAt = f.at // change was already told so
 		}
 		if err := f.noteRow(false, r.Key, &r.AbsentAt, isLeft(r.Copy)); err != nil {
 			return err
@@ -190,7 +199,7 @@ func (f *finish) note(k *known, copies []int) error {
 	return nil
 }
 
-// noteRow notes of a record or an aside whether its message is left, and since when not.
+// noteRow notes whether the message of a record or an aside is left, and if not, since when.
 func (f *finish) noteRow(aside bool, key Key, absentAt *int64, isLeft bool) error {
 	switch {
 	case isLeft && *absentAt != 0:

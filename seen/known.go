@@ -2,13 +2,14 @@ package seen
 
 import "slices"
 
-// known is what the store holds of one unique-id.
+// known is what the store holds about one unique-id.
 type known struct {
 	uniqueID string
 	records  []Row
 	asides   []aside
-	current  int // how many of both were in the last finished listing, or have come since
-	ever     int // how many there are of both
+	// How many records and asides were in the last finished listing, or were added since.
+	current int
+	ever    int // how many records and asides there are
 }
 
 // aside is an Aside whose AbsentAt is changed by Conclude.
@@ -25,7 +26,7 @@ func asidesOf(stored []Aside) []aside {
 	return asides
 }
 
-// verdict is what is known of one listed message.
+// verdict is what the store knows of one listed message.
 type verdict int
 
 const (
@@ -36,19 +37,24 @@ const (
 	isAside
 )
 
-// judge tells what is known of a message by its key and octets, where listed messages have its unique-id. The record or
-// aside of that key is returned with isSeen, isLikely and isAside.
+// judge returns the verdict on the message with this ordinal and these octets; listed is how many
+// messages have its unique-id. With isSeen and isLikely it returns the record of the message, and
+// with isAside its aside.
 //
-// Where an id has, or had, several messages, the ordinal alone does not name one: when a copy is gone the others move up.
-// So as soon as the number of copies is not that of the last finished listing, nothing but the header tells them apart (C0041).
-// An id whose message was deleted with the server's consent, or whose octets changed beyond what servers are known to be
-// off by, may name another message now (C0040). But a single message that was hidden for a while is still the same one.
+// If several messages have or had one id, the ordinal does not identify a message: when a copy is
+// gone, the others move up. So when the number of copies differs from that of the last finished
+// listing, only the header can tell them apart (C0041).
+//
+// An id may name another message than before (C0040) if its message was deleted with the server's
+// consent. The same holds if its octets have changed by more than servers are known to be wrong by.
+// But a single message that was hidden for a while is still the same one.
 func (k *known) judge(ordinal, listed int, octets int64) (verdict, *Row, *aside) {
 	r := k.record(ordinal)
 	a := k.aside(ordinal)
 	switch {
 	case len(k.records) == 0 && (a == nil || a.Reason == Quarantined && Differ(a.Listed, octets)):
-		return isNew, nil, nil // what is quarantined holds up no other message that came to its unique-id
+		// A quarantined message must not block another one that has got its unique-id.
+		return isNew, nil, nil
 	case len(k.records) == 0:
 		return isAside, nil, a
 	case listed != k.current && max(listed, k.ever) > 1:
@@ -57,18 +63,20 @@ func (k *known) judge(ordinal, listed int, octets int64) (verdict, *Row, *aside)
 		return isAside, nil, a
 	case r == nil || a != nil:
 		return isCheck, nil, nil
-	case k.ever > 1 && r.Listed != octets: // one copy may have gone and another come
+	case k.ever > 1 && r.Listed != octets: // one copy may be gone and another have come
 		return isCheck, nil, nil
 	case r.DeletedAt != 0 || r.AbsentAt != 0 && k.current > 0 || Differ(r.Listed, octets):
 		return isCheck, nil, nil
-	case k.ever > 1 || r.AbsentAt != 0: // one may have gone and another of equal octets have come
+	// One message may be gone, and another one of the same size have come.
+	case k.ever > 1 || r.AbsentAt != 0:
 		return isLikely, r, nil
 	}
 	return isSeen, r, nil
 }
 
-// Differ says that two sizes, as LIST announced them, can hardly be those of one message. Servers count line ends differently
-// and change header fields such as Status between sessions, so some difference means nothing; zero is unknown.
+// Differ reports whether two sizes, as LIST announced them, can hardly belong to one message. Zero
+// is unknown and never differs. Servers count line ends differently, and change header fields such
+// as Status between sessions. So a small difference means nothing.
 func Differ(a, b int64) bool {
 	return a > 0 && b > 0 && max(a, b)-min(a, b) > 16+a/16
 }
@@ -104,17 +112,19 @@ func (k *known) count() {
 	}
 }
 
-// table reads what is known of an account, unique-id by unique-id in ascending order of their octets.
+// table reads what is known of an account, one unique-id at a time, in ascending order of their
+// octets.
 type table struct {
 	rows   Rows
-	head   Row // the first row of the next unique-id, if there is more
+	head   Row // the first row of the next unique-id, if more
 	more   bool
 	begun  bool
-	asides []aside // those not yet taken
-	known  known   // what next returned, whose memory is used again
+	asides []aside // those not returned yet
+	known  known   // the last result of next; its memory is reused
 }
 
-// next returns what is known of the next unique-id, nil after the last. It is valid until the next call.
+// next returns what is known of the next unique-id, or nil after the last. The result is valid
+// until the next call.
 func (t *table) next() (*known, error) {
 	if !t.begun {
 		t.begun = true
@@ -147,7 +157,7 @@ func (t *table) next() (*known, error) {
 	return k, nil
 }
 
-// advance makes the next row the head.
+// advance reads the next row into head.
 func (t *table) advance() (err error) {
 	t.more, err = t.rows.Next(&t.head)
 	return err

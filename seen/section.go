@@ -10,16 +10,19 @@ import (
 	"sort"
 )
 
-// section stands for some entries, one behind the other, of the listing that the last finished run left. Where the digest is
-// what it was, so are they. Where it is not, and listings are in ascending order, as those of most servers are, no more than
-// what lies between the last entry of the section before and this one's has to be compared.
+// section stands for some consecutive entries of the listing that the last finished run left. As
+// long as the digest is equal, these entries are unchanged.
+//
+// If the digest differs, only a part of the table has to be compared: the ids between the last
+// entry of the section before and the last entry of this one. That needs listings in ascending
+// order, which most servers send.
 type section struct {
-	digest [16]byte // of unique-ids and octets in their order, from SHA-256
+	digest [16]byte // from SHA-256, of unique-ids and octets in their order
 	last   []byte   // the unique-id of the last entry
 }
 
-// packSections makes Finished.Digest of a listing: of each section the digest, and the last unique-id with its length
-// before it.
+// packSections makes Finished.Digest of a listing. For each section it holds the digest, then the
+// length of the last unique-id, then that id.
 func packSections(listing []Entry, size int) []byte {
 	packed := []byte{}
 	d := newDigester()
@@ -32,7 +35,8 @@ func packSections(listing []Entry, size int) []byte {
 	return packed
 }
 
-// unpackSections returns none, or fewer, of what is damaged; what they would cover is compared then.
+// unpackSections returns the sections that packed holds. From damaged octets it returns fewer
+// sections or none; the entries of the missing ones are then compared.
 func unpackSections(packed []byte) []section {
 	sections := make([]section, 0, len(packed)/(len(section{}.digest)+2))
 	for len(packed) > len(section{}.digest) {
@@ -51,8 +55,9 @@ func unpackSections(packed []byte) []section {
 
 // digester makes the digests of sections.
 type digester struct {
-	hash   hash.Hash
-	buffer []byte // handed to hash when it is nearly full, because many small pieces take longer
+	hash hash.Hash
+	// Written to hash when it is nearly full, because many small writes take longer.
+	buffer []byte
 }
 
 const digestBuffer = 8 << 10
@@ -76,7 +81,7 @@ func (d *digester) sum(entries []Entry) [16]byte {
 	return [16]byte(d.buffer)
 }
 
-// isPrefixOf says that the listing begins with what was left.
+// isPrefixOf reports whether the listing begins with the entries that were left.
 func (f *Finished) isPrefixOf(listing []Entry, sectionSize int) bool {
 	if f.Digest == nil || f.Listed > len(listing) {
 		return false
@@ -92,8 +97,9 @@ func (f *Finished) isPrefixOf(listing []Entry, sectionSize int) bool {
 	return len(sections) == 0
 }
 
-// runSections compares a listing in ascending order section by section: what is in one that is as it was left is seen, unless it
-// is doubtful. It is not done if the order is another one, or too much is doubtful.
+// runSections compares a listing in ascending order section by section. The entries of an unchanged
+// section are seen, unless one of them is doubtful. It reports false if the listing is not in
+// ascending order, or if too many ids are doubtful.
 func (c *comparison) runSections(ctx context.Context, asides []aside, sections []section) (done bool, err error) {
 	if len(sections) == 0 ||
 		!isAscending(sections, func(s *section) string { return string(s.last) }) || !isAscending(c.listing, func(e *Entry) string { return e.UniqueID }) {
@@ -124,7 +130,7 @@ func (c *comparison) runSections(ctx context.Context, asides []aside, sections [
 	return true, c.compare(indexes(from, len(c.listing)), &table{asides: asides, rows: c.reader.Between(ctx, between)})
 }
 
-// skip takes entries for seen that are as they were left.
+// skip counts unchanged entries as seen.
 func (c *comparison) skip(from, to int) {
 	for i := from; i < to; i++ {
 		c.listing[i].Copy = 0
@@ -132,7 +138,7 @@ func (c *comparison) skip(from, to int) {
 	c.diff.Seen += to - from
 }
 
-// isAscending says that each element has a greater id than the one before.
+// isAscending reports whether each element has a greater id than the one before.
 func isAscending[E any](all []E, id func(*E) string) bool {
 	for i := 1; i < len(all); i++ {
 		if id(&all[i-1]) >= id(&all[i]) {
@@ -142,7 +148,7 @@ func isAscending[E any](all []E, id func(*E) string) bool {
 	return true
 }
 
-// countUpTo returns how many elements have no greater id than last.
+// countUpTo returns how many elements have an id that is not greater than last.
 func countUpTo[E any](last []byte, ascending []E, id func(*E) string) int {
 	return sort.Search(len(ascending), func(i int) bool { return id(&ascending[i]) > string(last) })
 }

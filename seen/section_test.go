@@ -2,7 +2,7 @@ package seen
 
 import "testing"
 
-// What is damaged gives sections as far as it is whole.
+// Of damaged octets, the sections before the damage are still read.
 func TestUnpackSections(t *testing.T) {
 	packed := packSections([]Entry{{Key: Key{UniqueID: "a"}}, {Key: Key{UniqueID: "b"}}, {Key: Key{UniqueID: "c"}}}, 2)
 	all := unpackSections(packed)

@@ -53,7 +53,7 @@ func all(t testing.TB, l seen.Ledger) []seen.Record {
 	return records
 }
 
-// runApply has one step of a run do all that it can, with few messages and with many.
+// runApply applies changes of every kind in one step, n of most kinds.
 func runApply(t *testing.T, harness Harness, n int) {
 	l := enter(t, harness.Open(t, t.TempDir(), seen.DefaultTuning))
 	old, moved, fresh, refused := entries("old", n), entries("moved", n), entries("fresh", n), entries("refused", n)
@@ -70,7 +70,7 @@ func runApply(t *testing.T, harness Harness, n int) {
 	var moves []seen.Move
 	var asides []seen.Aside
 	for i := range moved {
-		to := seen.Entry{Octets: 1005, Key: old[i].Key} // that of a record that gives way
+		to := seen.Entry{Octets: 1005, Key: old[i].Key} // a key whose record is replaced
 		if i%2 == 0 {
 			to.UniqueID = "to-" + moved[i].UniqueID
 		}
@@ -95,7 +95,7 @@ func runApply(t *testing.T, harness Harness, n int) {
 	}
 }
 
-// runApplyRefused has a step fail at its end: nothing of it may be left.
+// runApplyRefused applies steps whose last change is an error. Nothing of such a step may be left.
 func runApplyRefused(t *testing.T, harness Harness, n int) {
 	listing := entries("a", n)
 	bad := recordOf(listing[n-1])
@@ -133,7 +133,8 @@ func runApplyRefused(t *testing.T, harness Harness, n int) {
 	}
 }
 
-// runApplyCancelled has the context end while a step is being written: nothing of it may be left.
+// runApplyCancelled cancels the context while a step is being written. Nothing of the step may be
+// left.
 func runApplyCancelled(t *testing.T, harness Harness) {
 	l := enter(t, harness.Open(t, t.TempDir(), seen.DefaultTuning))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -159,7 +160,7 @@ func runApplyCancelled(t *testing.T, harness Harness) {
 	mustApply(t, again, seen.Changes{Records: slices.Values(recordsOf(entries("a", 1)))})
 }
 
-// runPlaces has messages with no, one and several places, as they came and changed.
+// runPlaces records messages with no, one and several places, unchanged and changed.
 func runPlaces(t *testing.T, harness Harness) {
 	l := enter(t, harness.Open(t, t.TempDir(), seen.DefaultTuning))
 	came, other := seen.Sum{Octets: 7, SHA256: [32]byte{7}}, seen.Sum{Octets: 8, SHA256: [32]byte{8}}
@@ -177,7 +178,7 @@ func runPlaces(t *testing.T, harness Harness) {
 		r.Came, r.Places = came, places
 		want = append(want, r)
 	}
-	for range 2 { // the second time each replaces itself
+	for range 2 { // the second time each record replaces itself
 		mustApply(t, l, seen.Changes{Records: slices.Values(want)})
 		if got := all(t, l); !reflect.DeepEqual(got, want) {
 			t.Errorf("All() = %+v, want %+v", got, want)

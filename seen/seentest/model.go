@@ -13,11 +13,12 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// model is the seen-table of one account as plainly as it can be written: maps, no order, no digest, no SQL.
+// model is the seen-table of one account, written as plainly as possible: maps, no order, no
+// digest, no SQL.
 type model struct {
 	records map[seen.Key]*seen.Record
 	asides  map[seen.Key]*seen.Aside
-	absent  map[seen.Key]time.Time // of keys that the last finished listing lacked
+	absent  map[seen.Key]time.Time // since when the last finished listing lacked a key
 }
 
 func newModel() *model {
@@ -86,7 +87,8 @@ func (m *model) commit(records []seen.Record) {
 	}
 }
 
-// setAside shares absent with the record of the key, if there is one; the test therefore never does that.
+// setAside uses the entry of absent that the record of the same key would use. So the test never
+// sets a recorded key aside.
 func (m *model) setAside(asides []seen.Aside) {
 	for _, a := range asides {
 		m.asides[a.Key] = &a
@@ -138,8 +140,9 @@ func (m *model) finish(left []seen.Entry, deleted []seen.Key, at time.Time) {
 	}
 }
 
-// runModel lets runs of a random maildrop happen, some of which break off, and compares each Diff, by look-ups, by merge and by the
-// digests, with that of the model. It sees to it that the listings are in ascending order, if they shall be.
+// runModel simulates runs over a random maildrop, some of which break off. It makes each Diff by
+// look-ups, by merge and by digests, and compares it with that of the model. With ascending, most
+// listings are in ascending order.
 func runModel(t *testing.T, harness Harness, random *rand.Rand, runs int, ascending bool) {
 	place := t.TempDir()
 	ways := map[string]seen.Ledger{}
@@ -194,7 +197,8 @@ func runModel(t *testing.T, harness Harness, random *rand.Rand, runs int, ascend
 	}
 }
 
-// changed is the maildrop some time later: some messages gone, some come, some of other octets, some copies, or as it was.
+// changed returns the maildrop some time later. Some messages are gone, new or copied, or have
+// other octets; or nothing has changed.
 func changed(random *rand.Rand, maildrop []seen.Entry, run int, ascending bool) []seen.Entry {
 	if random.IntN(3) == 0 {
 		return maildrop
@@ -229,7 +233,7 @@ func changed(random *rand.Rand, maildrop []seen.Entry, run int, ascending bool) 
 	return next
 }
 
-// randomRun does what a run may do after Diff, to ledger and model alike.
+// randomRun does what a run may do after Diff, both to the ledger and to the model.
 type randomRun struct {
 	t       *testing.T
 	random  *rand.Rand
@@ -269,7 +273,7 @@ func (r *randomRun) do(d seen.Diff, inspect func() (string, int64)) {
 	}
 	known, oldest := finish(d)
 	r.model.finish(left, deleted, r.at)
-	wantKnown, wantOldest := finish(seen.Diff{}) // which looks at everything
+	wantKnown, wantOldest := finish(seen.Diff{}) // looks at everything
 	if known != wantKnown {
 		r.t.Fatalf("Finish() with %+v left\n%s\nwithout it\n%s", d.Effort(), known, wantKnown)
 	}
@@ -278,7 +282,8 @@ func (r *randomRun) do(d seen.Diff, inspect func() (string, int64)) {
 	}
 }
 
-// deliver delivers most of what the run has to retrieve, and sets some of the others aside.
+// deliver delivers most of the messages that the run has to retrieve, and sets some of the others
+// aside.
 func (r *randomRun) deliver(d seen.Diff) {
 	r.t.Helper()
 	retrieve := slices.Concat(d.New, d.Check)

@@ -1,4 +1,4 @@
-// Package seentest is the suite of tests that every seen.Store passes.
+// Package seentest is the test suite that every seen.Store passes.
 package seentest
 
 import (
@@ -12,11 +12,13 @@ import (
 
 // Harness is what the suite needs of a store.
 type Harness struct {
-	// Open opens the store in a folder, which is empty at first, and has it closed when the test ends. Several may be open at once.
+	// Open opens the store in a folder, which is empty at first, and closes it when the test ends.
+	// Several stores may be open at once.
 	Open func(t testing.TB, folder string, tuning seen.Tuning) seen.Store
-	// Inspect returns all that the store in a folder holds of an account, as text, but for Finished.Oldest, which it returns apart.
+	// Inspect returns, as text, all that the store in a folder holds of an account. It returns
+	// Finished.Oldest separately.
 	Inspect func(t testing.TB, folder, account string) (known string, oldest int64)
-	// Many is more rows than the store writes in one transaction.
+	// Many is a number of rows that is too large for one transaction of the store.
 	Many int
 }
 
@@ -35,7 +37,7 @@ func Run(t *testing.T, harness Harness) {
 	t.Run("places", func(t *testing.T) { runPlaces(t, harness) })
 }
 
-// now is when the tests happen.
+// now is the time at which the tests happen.
 var now = time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
 
 // account is the account that the suite uses.
@@ -50,14 +52,14 @@ func enter(t testing.TB, s seen.Store) seen.Ledger {
 	return l
 }
 
-// recordOf is what a run records for a delivered message.
+// recordOf returns what a run records for a delivered message.
 func recordOf(e seen.Entry) seen.Record {
 	came := seen.Sum{Octets: e.Octets - 10, SHA256: [32]byte{3, 4, byte(e.Number)}}
 	return seen.Record{Key: e.Key, Kind: seen.Delivered, Listed: e.Octets, Digest: seen.Digest{1, 2, byte(e.Number)}, Came: came,
 		Places: []seen.Place{{Name: fmt.Sprintf("new/%d", e.Number), Sum: came}}, DeliveredAt: now}
 }
 
-// summary is a Diff in one line, for comparison.
+// summary returns a Diff as one line, for comparison.
 func summary(d seen.Diff) string {
 	var aside []int
 	for _, m := range d.Aside {

@@ -26,7 +26,7 @@ func (s *Store) look(ctx context.Context, name, server, user string) (*ledger, e
 	return l, err
 }
 
-// lookUp reads one account, and how far staging is.
+// lookUp reads one account, and how far its staging is.
 func (s *Store) lookUp(ctx context.Context, name, server, user string) (l *ledger, state int, err error) {
 	l = &ledger{store: s}
 	err = s.view(ctx, func(tx *sql.Conn) (err error) {
@@ -39,7 +39,7 @@ func (s *Store) lookUp(ctx context.Context, name, server, user string) (l *ledge
 	return l, state, err
 }
 
-// Enter writes only if it has to.
+// Enter writes only if something has changed.
 func (s *Store) Enter(ctx context.Context, name, server, user string) (seen.Ledger, error) {
 	l, err := s.enter(ctx, name, server, user)
 	if err != nil {
@@ -81,7 +81,7 @@ func (s *Store) enter(ctx context.Context, name, server, user string) (*ledger, 
 	return l, err
 }
 
-// noteLeft notes that a run which was not finished may have left mail without records.
+// noteLeft notes that an unfinished run may have left mail without records.
 func (s *Store) noteLeft(ctx context.Context, l *ledger) error {
 	since, now := l.account.FinishedAt, s.now()
 	if l.account.LeftWithin(now) && l.account.LeftSince.Before(since) {
@@ -94,8 +94,8 @@ func (s *Store) noteLeft(ctx context.Context, l *ledger) error {
 	})
 }
 
-// note notes the server and user of an account. It comes after retire: else a run that is killed between the two would take the
-// records of one maildrop for those of another.
+// note notes the server and user of an account. It is called after retire. In the other order, a
+// run killed between the two would take the records of one maildrop for those of another.
 func (s *Store) note(ctx context.Context, name, server, user string) error {
 	return s.update(ctx, patience, func(ctx context.Context, tx *sql.Conn) error {
 		_, err := tx.ExecContext(ctx, `
@@ -106,7 +106,8 @@ func (s *Store) note(ctx context.Context, name, server, user string) error {
 	})
 }
 
-// retire has every record count as one of a deleted message, and everything that was refused as not tried yet.
+// retire makes every record count as one of a deleted message, and resets everything that was
+// refused.
 func (s *Store) retire(ctx context.Context, account int64) error {
 	stamp := fmt.Sprintf("UPDATE seen SET deleted_at = %d WHERE %s AND deleted_at = 0", seen.Millis(s.now()), keyRange)
 	if err := s.inParts(ctx, patience, "seen", account, execAll([]string{stamp})); err != nil {
@@ -150,7 +151,7 @@ func (s *Store) Accounts(ctx context.Context) ([]seen.Account, error) {
 	return all, nil
 }
 
-// Rename changes one row, after it has removed what the name had that gives way.
+// Rename changes one row. Before, it removes an account without records that has the new name.
 func (s *Store) Rename(ctx context.Context, from, to string) error {
 	if err := s.rename(ctx, from, to); err != nil {
 		return fmt.Errorf("renaming account %q to %q: %w", from, to, err)
@@ -178,7 +179,8 @@ func (s *Store) rename(ctx context.Context, from, to string) error {
 	return s.giveName(ctx, old.id, to)
 }
 
-// giveName gives an account a name, of which another account without records may have been.
+// giveName gives an account a name. Another account without records may have the name; it is
+// removed.
 func (s *Store) giveName(ctx context.Context, account int64, name string) error {
 	target, _, err := s.lookUp(ctx, name, "", "")
 	if err != nil {
@@ -215,7 +217,7 @@ func scanAccount(row interface{ Scan(...any) error }) (id int64, a seen.Account,
 	return id, a, err
 }
 
-// lookup returns the id 0 for an account that is not known.
+// lookup returns the id 0 for an unknown account.
 func lookup(ctx context.Context, q querier, name, server, user string) (id int64, a seen.Account, err error) {
 	id, a, err = scanAccount(q.QueryRowContext(ctx, selectAccount+" WHERE name = ?", name))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -227,7 +229,8 @@ func lookup(ctx context.Context, q querier, name, server, user string) (id int64
 	return id, a, findTwin(ctx, q, &a)
 }
 
-// findTwin looks for the account that this one was before somebody renamed it in the configuration.
+// findTwin looks for an account with the same server and user. This account may be that one,
+// renamed in the configuration.
 func findTwin(ctx context.Context, q querier, a *seen.Account) error {
 	if a.Records > 0 {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// part is some of the changes that are applied together.
+// part is a group of changes that are applied together.
 type part struct {
 	replace []string
 	moves   []seen.Move
@@ -21,11 +21,11 @@ type part struct {
 
 func (p *part) rows() int { return len(p.replace) + len(p.moves) + len(p.records) + len(p.asides) }
 
-// parts cuts changes into parts of so many rows, in the order in which they are carried out.
+// parts splits changes into parts of so many rows, in the order in which they are carried out.
 func parts(c seen.Changes, rows int) iter.Seq[*part] {
 	return func(yield func(*part) bool) {
 		p, stopped := &part{}, false
-		// add returns false when no more is wanted.
+		// add returns false when the caller wants no more parts.
 		add := func(put func(*part)) bool {
 			put(p)
 			if p.rows() >= rows {
@@ -63,7 +63,7 @@ func parts(c seen.Changes, rows int) iter.Seq[*part] {
 // errMany says that a part needs more than one transaction.
 var errMany = errors.New("too many rows for one transaction")
 
-// Apply writes in one transaction. Only what is too much for one is staged.
+// Apply writes in one transaction. Changes are staged only if they are too many for one.
 func (l *ledger) Apply(ctx context.Context, changes seen.Changes) error {
 	if err := l.apply(ctx, changes); err != nil {
 		return fmt.Errorf("recording messages: %w", err)
@@ -109,7 +109,7 @@ func (l *ledger) apply(ctx context.Context, changes seen.Changes) error {
 	return l.carryOut(ctx)
 }
 
-// applyAtOnce carries out a part that is all there is.
+// applyAtOnce applies a part that holds all the changes, in one transaction.
 func (l *ledger) applyAtOnce(ctx context.Context, p *part) error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -127,7 +127,8 @@ func (l *ledger) applyAtOnce(ctx context.Context, p *part) error {
 	})
 }
 
-// remove removes what is to be replaced, unless that is a great deal.
+// remove removes the records of the ids in p.replace. It returns errMany if these are too many
+// rows.
 func (l *ledger) remove(ctx context.Context, tx *sql.Conn, p *part) error {
 	rows := p.rows() - len(p.replace)
 	for chunk := range slices.Chunk(p.replace, lookupChunk) {
@@ -166,7 +167,8 @@ func move(ctx context.Context, tx *sql.Conn, account int64, moves []seen.Move) e
 	return execAll(stagedMoves.statements())(ctx, tx, []any{account, from.id, from.copy, to.id, to.copy})
 }
 
-// stage writes a part into the staged tables. After an error nothing is staged, or what is staged counts for nothing.
+// stage writes a part into the staged tables. After an error nothing is staged, or the staged rows
+// do not count.
 func (l *ledger) stage(ctx context.Context, p *part, first bool) error {
 	s := l.store
 	if first {
@@ -179,12 +181,12 @@ func (l *ledger) stage(ctx context.Context, p *part, first bool) error {
 		err = s.update(ctx, forever, func(ctx context.Context, tx *sql.Conn) error { return s.stage(ctx, tx, l.id, p) })
 	}
 	if err != nil && ctx.Err() == nil {
-		_ = s.drop(ctx, patience, l.id) // else the next Enter does it
+		_ = s.drop(ctx, patience, l.id) // if it fails, the next Enter does it
 	}
 	return err
 }
 
-// carryOut makes what is staged count, and carries it out.
+// carryOut makes the staged changes count, and carries them out.
 func (l *ledger) carryOut(ctx context.Context) error {
 	err := l.store.update(ctx, forever, func(ctx context.Context, tx *sql.Conn) error { return completeStaged(ctx, tx, l.id) })
 	if err != nil {
@@ -193,7 +195,7 @@ func (l *ledger) carryOut(ctx context.Context) error {
 	return l.store.settle(ctx, forever, l.id)
 }
 
-// clear carries out, or drops, what an earlier step or run has left staged.
+// clear carries out, or drops, what an earlier step or run left staged.
 func (l *ledger) clear(ctx context.Context, wait waiting) error {
 	var state int
 	err := l.store.view(ctx, func(tx *sql.Conn) (err error) {

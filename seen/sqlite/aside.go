@@ -8,12 +8,12 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// putAside notes an aside in the table aside, or in one of the same columns.
+// putAside inserts an aside into the table aside, or into another one with these columns.
 const putAside = `
 	INSERT INTO %s (account, unique_id, copy, reason, listed, count, since, last, text, told_at, max_size)
 	VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)`
 
-// onAside is what an aside does that has the key of another.
+// onAside says how an aside changes an existing one with the same key.
 var onAside = fmt.Sprintf(`
 	ON CONFLICT DO UPDATE SET count = count + excluded.count, listed = excluded.listed, last = excluded.last,
 		text = excluded.text, told_at = iif(excluded.told_at = 0, told_at, excluded.told_at), absent_at = 0, max_size = excluded.max_size,
@@ -42,7 +42,7 @@ func (s *Store) setAside(ctx context.Context, tx *sql.Conn, table string, accoun
 	return nil
 }
 
-// Asides reads them all.
+// Asides reads all asides of the account.
 func (l *ledger) Asides(ctx context.Context) (asides []seen.Aside, err error) {
 	err = l.view(ctx, func(q querier) (err error) {
 		asides, err = readAsides(ctx, q, l.id)
@@ -76,7 +76,8 @@ func readAsides(ctx context.Context, q querier, account int64) ([]seen.Aside, er
 	return all, rows.Err()
 }
 
-// tryAfresh lets what server or target refused, however often, be tried as if it never was.
+// tryAfresh resets messages that server or target refused, so that they are retried as if they were
+// new.
 func tryAfresh(ctx context.Context, tx *sql.Conn, where string, args []any) (int, error) {
 	result, err := tx.ExecContext(ctx, fmt.Sprintf("UPDATE aside SET reason = %d, count = 0, text = '', told_at = 0%s AND reason IN (%d, %d)",
 		seen.Refused, where, seen.Refused, seen.Quarantined), args...)

@@ -35,8 +35,8 @@ func TestStore_Forget(t *testing.T) {
 	wantDiff(t, account, listing, "new [], check [], seen 4, aside []")
 }
 
-// What was refused or quarantined is tried as if it never was: when the operator says so, and when the account gets another
-// maildrop, whose unique-ids mean other messages.
+// Refused and quarantined messages are retried as if they were new in two cases: the operator says
+// so, or the account gets another maildrop, whose unique-ids mean other messages.
 func TestStore_quarantine(t *testing.T) {
 	listing := listingOf("a", "b", "c")
 	begin := func(t *testing.T) (*Store, *ledger) {
@@ -96,7 +96,7 @@ func TestStore_SetAside(t *testing.T) {
 			seen.Aside{Key: key, Reason: seen.Refused, Listed: 5, Count: 1, Since: now, Last: now, Text: "first", ToldAt: now}},
 		{seen.Aside{Key: key, Reason: seen.Refused, Listed: 5, Count: 1, Last: now.Add(time.Hour), Text: "second", ToldAt: now.Add(time.Hour)},
 			seen.Aside{Key: key, Reason: seen.Refused, Listed: 5, Count: 2, Since: now, Last: now.Add(time.Hour), Text: "second", ToldAt: now.Add(time.Hour)}},
-		{seen.Aside{Key: key, Reason: seen.Refused, Listed: 5, Last: now.Add(time.Hour), Text: "for now"}, // it counts for nothing
+		{seen.Aside{Key: key, Reason: seen.Refused, Listed: 5, Last: now.Add(time.Hour), Text: "for now"}, // it has no Count
 			seen.Aside{Key: key, Reason: seen.Refused, Listed: 5, Count: 2, Since: now, Last: now.Add(time.Hour), Text: "for now", ToldAt: now.Add(time.Hour)}},
 		{seen.Aside{Key: key, Reason: seen.TooLarge, Listed: 6},
 			seen.Aside{Key: key, Reason: seen.TooLarge, Listed: 6, Count: 2, Since: now, Last: now, ToldAt: now.Add(time.Hour)}},

@@ -11,7 +11,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// benchSize is how many unique-ids the benchmarks have: POPFETCH_BENCH_IDS, or 1,000,000, or 10,000 with -short.
+// benchSize is how many unique-ids the benchmarks use: POPFETCH_BENCH_IDS, or 1,000,000, or 10,000
+// with -short.
 func benchSize(b *testing.B) int {
 	b.Helper()
 	if text := os.Getenv("POPFETCH_BENCH_IDS"); text != "" {
@@ -27,7 +28,7 @@ func benchSize(b *testing.B) int {
 	return 1_000_000
 }
 
-// benchListing makes ids of Dovecot's form; in an order that is not that of the table if shuffled.
+// benchListing makes ids as Dovecot does. With shuffled, their order is not that of the table.
 func benchListing(size int, shuffled bool) []seen.Entry {
 	listing := make([]seen.Entry, size)
 	for i := range listing {
@@ -40,12 +41,13 @@ func benchListing(size int, shuffled bool) []seen.Entry {
 	return listing
 }
 
-// benchStore has every entry recorded and the run finished.
+// benchStore makes a store in which every entry is recorded and the run is finished.
 func benchStore(b testing.TB, listing []seen.Entry) (*Store, *ledger) {
 	b.Helper()
 	s := open(b)
 	account := enter(b, s)
-	// Committed in the order of the table, which is many times faster than in any other for so many at once.
+	// The records are applied in the order of the table: for so many at once, any other order is
+	// many times slower.
 	sorted := slices.SortedFunc(slices.Values(listing), func(a, b seen.Entry) int { return a.Key.Compare(b.Key) })
 	for chunk := range slices.Chunk(sorted, 50_000) {
 		deliverAll(b, account, chunk)
@@ -54,7 +56,8 @@ func benchStore(b testing.TB, listing []seen.Entry) (*Store, *ledger) {
 	return s, account
 }
 
-// A listing in which nothing is new costs no memory for each of its entries, and a record costs a constant amount of it.
+// If nothing in a listing is new, Diff needs no memory for its entries. Each new record needs a
+// constant amount.
 func TestAllocations(t *testing.T) {
 	measure := func(size int) float64 {
 		listing := benchListing(size, false)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A table that was looked through is not looked through again for a day, unless somebody else has changed it.
+// A table that was checked is not checked again for a day, unless somebody else has changed it.
 func TestOpen_checked(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -34,7 +34,7 @@ func TestOpen_checked(t *testing.T) {
 			}
 			note := filepath.Join(dir, checkedName)
 			c := readChecked(note)
-			c.until -= 60 // so that another look shows
+			c.until -= 60 // so that a new check shows
 			test.after(&c)
 			write(t, note, fmt.Appendf(nil, checkedFormat, c.until, c.device, c.inode, c.octets, c.change, c.boot))
 			s = openIn(t, dir)
@@ -53,7 +53,7 @@ func TestOpen_checked(t *testing.T) {
 	}
 }
 
-// A process that was killed leaves its log, and then the note says nothing.
+// A killed process leaves its log, and then the note is not valid.
 func TestOpen_checkedAndKilled(t *testing.T) {
 	dir := t.TempDir()
 	s := openIn(t, dir)
@@ -77,7 +77,7 @@ func TestOpen_checkedAndKilled(t *testing.T) {
 	}
 }
 
-// A note that cannot be read, or leads elsewhere, costs nothing but time.
+// A note that cannot be read, or is a link to another file, costs only the time of a new check.
 func TestOpen_checkedOddly(t *testing.T) {
 	dir := t.TempDir()
 	s := openIn(t, dir)

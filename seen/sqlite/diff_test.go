@@ -63,9 +63,11 @@ func TestDiff(t *testing.T) {
 	})
 }
 
-// A maildrop of 200,000 messages must fit into memory many times; so Diff and Finish may have little for each message.
+// The memory for a maildrop of 200,000 messages must be small, so Diff and Finish may use only
+// little for each message.
 func TestDiff_memory(t *testing.T) {
-	const messages, most = 20_000, 100 // octets for each, those that are free again among them
+	// Octets for each message, including those that are free again.
+	const messages, most = 20_000, 100
 	account := enter(t, open(t))
 	ids := make([]string, messages)
 	for i := range ids {
@@ -91,7 +93,8 @@ func TestDiff_memory(t *testing.T) {
 	}
 }
 
-// Each message that is set aside comes with all that is known of it, also where only the end of the listing is looked up.
+// Diff returns each aside with everything that is known of it, also if it looks up only the end of
+// the listing.
 func TestDiff_aside(t *testing.T) {
 	account := enter(t, open(t))
 	ids := make([]string, 50)
@@ -120,7 +123,7 @@ func TestDiff_aside(t *testing.T) {
 	}
 }
 
-// A cancelled run learns nothing wrong.
+// A cancelled Diff returns an error and no result.
 func TestDiff_cancelled(t *testing.T) {
 	account := enter(t, open(t))
 	ctx, cancel := context.WithCancel(t.Context())

@@ -12,7 +12,7 @@ import (
 	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
-// A run of one account: what is new is delivered, recorded, and known the next time.
+// A run of one account: new messages are delivered and recorded, and the next run knows them.
 func Example() {
 	dir, err := os.MkdirTemp("", "seen")
 	if err != nil {
@@ -39,14 +39,14 @@ func Example() {
 func run(ctx context.Context, store seen.Store) error {
 	unlock, err := store.Lock("work")
 	if err != nil {
-		return err // errors.Is(err, seen.ErrLocked): another run is at it
+		return err // errors.Is(err, seen.ErrLocked): another run has the account
 	}
-	defer unlock() //nolint:errcheck // the lock goes with the process
+	defer unlock() //nolint:errcheck //nolint:errcheck // the lock ends with the process
 	ledger, err := store.Enter(ctx, "work", "pop.example.org:995", "alice")
 	if err != nil {
 		return err
 	}
-	listing := []seen.Entry{ // what UIDL and LIST told
+	listing := []seen.Entry{ // from UIDL and LIST
 		{Number: 1, Octets: 1200, Key: seen.Key{UniqueID: "whqtswO00WBw418f9t5JxYwZ"}},
 		{Number: 2, Octets: 3400, Key: seen.Key{UniqueID: "QhdPYR:00WBw1Ph7x7"}},
 	}
@@ -56,7 +56,8 @@ func run(ctx context.Context, store seen.Store) error {
 	}
 	fmt.Printf("%d new, %d seen\n", len(diff.New), diff.Seen)
 	for _, i := range diff.New {
-		// Here the message is retrieved and delivered, and survives a power cut, before it is recorded.
+		// Here the message is retrieved and delivered. It must survive a power cut before it is
+		// recorded.
 		record := seen.Record{Key: listing[i].Key, Kind: seen.Delivered, Listed: listing[i].Octets, DeliveredAt: time.Now()}
 		if err := ledger.Apply(ctx, seen.Changes{Records: slices.Values([]seen.Record{record})}); err != nil {
 			return err

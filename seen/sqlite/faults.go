@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// place is what is known of where a state folder lies.
+// place describes the file system of a state folder.
 type place struct {
-	shared bool  // other machines may have it too, or memory maps are not to be relied on
+	shared bool  // other machines may use it too, or memory maps are unreliable
 	free   int64 // octets
 }
 
@@ -24,14 +24,16 @@ var (
 	errDamaged = errors.New("the database is damaged")
 )
 
-// mendDamage says what to do about a table that cannot be read. Nothing of it is done by itself: the operator may have a
-// backup, and what begins anew delivers to a program what it has had already.
-const mendDamage = "it is left as it is; move it and the files beside it (-wal, -shm, -journal) elsewhere, and put a backup in its " +
-	"place; without one, a Maildir's messages are recognised, but an mda gets again what the server still has (see popfetch seen mark)"
+// mendDamage says what to do about a table that cannot be read. Popfetch does nothing by itself.
+// The operator may have a backup, and a fresh table would make it deliver old messages to a program
+// again.
+const mendDamage = "it is left as it is; move it and the files beside it (-wal, -shm, -journal) elsewhere, " +
+	"and put a backup in its place; without a backup, the messages in a Maildir are recognised, " +
+	"but an mda gets all messages again that are still on the server (see popfetch seen mark)"
 
 const mendMode = "it and its folder must belong to the user that popfetch runs as, on a disk that is not read-only"
 
-// explain adds to an error of SQLite which file is at fault and what would mend it.
+// explain adds to an error of SQLite which file is at fault and how to mend it.
 func (s *Store) explain(err error) error {
 	var fault sqlite3.Error
 	switch {
@@ -57,8 +59,8 @@ func (s *Store) explain(err error) error {
 	return err
 }
 
-// regular refuses what is not a file of its own: SQLite would follow a symbolic link, and keep its log where that leads, while the
-// locks of the accounts are here.
+// regular refuses a path that is not a plain file, or is empty. SQLite would follow a symbolic link
+// and keep its log where the link leads, while the locks of the accounts are here.
 func regular(path string) (fs.FileInfo, error) {
 	info, err := os.Lstat(path)
 	switch {
@@ -67,15 +69,15 @@ func regular(path string) (fs.FileInfo, error) {
 	case info.Mode().Type() == fs.ModeSymlink:
 		return nil, fmt.Errorf("%s is a symbolic link: %w; set state_dir to the folder that it leads to", path, errForeign)
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no file: %w; move it to another folder, or name another state_dir", path, errForeign)
+		return nil, fmt.Errorf("%s is not a file: %w; move it to another folder, or name another state_dir", path, errForeign)
 	case info.Size() == 0:
 		return nil, fmt.Errorf("%s is empty, so its records are lost: %w; %s", path, errDamaged, mendDamage)
 	}
 	return info, nil
 }
 
-// writable refuses a file that can only be read, which SQLite opens without complaint. To open it here would not do: closing it
-// again would end the locks that another Store of this process has.
+// writable refuses a read-only file, which SQLite opens without complaint. It does not open the
+// file to find out: closing it again would release the locks of another Store in this process.
 func writable(path string) error {
 	if err := unix.Faccessat(unix.AT_FDCWD, path, unix.W_OK, unix.AT_EACCESS); err != nil {
 		return fmt.Errorf("%s cannot be written: %w; %s", path, err, mendMode)
@@ -83,27 +85,30 @@ func writable(path string) error {
 	return nil
 }
 
-// present makes sure that the table still is where others look for it: records that go into a file that was removed are lost.
+// present makes sure that the database is still the file at its path. Records written into a
+// removed file would be lost.
 func (s *Store) present() error {
 	if s.file == nil {
 		return nil
 	}
 	switch info, err := os.Lstat(s.path); {
 	case err != nil:
-		return fmt.Errorf("the state folder went away: %w", err)
+		return fmt.Errorf("the state folder or its table is gone: %w", err)
 	case !os.SameFile(info, s.file):
-		return fmt.Errorf("%s is another file than it was when this run began; begin a new one", s.path)
+		return fmt.Errorf("%s was replaced after this run began; start a new run", s.path)
 	}
 	return nil
 }
 
-// spareOctets is what must be free for a run to begin to deliver, besides what each record takes: the write-ahead log.
+// Before a run begins to deliver, spareOctets must be free for the write-ahead log, and
+// recordOctets for each record.
 const (
 	spareOctets  = 1 << 20
 	recordOctets = 1 << 10
 )
 
-// Ready looks for room and writes to the table, since neither a quota nor a broken disk shows before.
+// Ready checks the free space. It also writes to the table, because only a write shows a quota or a
+// broken disk.
 func (l *ledger) Ready(ctx context.Context, messages int) error {
 	s := l.store
 	place, err := s.lookAt(s.dir)
@@ -111,7 +116,7 @@ func (l *ledger) Ready(ctx context.Context, messages int) error {
 		return fmt.Errorf("looking for room in %s: %w", s.dir, err)
 	}
 	if need := int64(spareOctets) + int64(messages)*recordOctets; place.free < need {
-		return fmt.Errorf("%s has room for %d octets, and to record %d messages takes %d: %w; make room there, or name another state_dir",
+		return fmt.Errorf("%s has room for %d octets, but to record %d messages needs %d: %w; make room there, or name another state_dir",
 			filepath.Clean(s.dir), place.free, messages, need, unix.ENOSPC)
 	}
 	err = l.update(ctx, patience, func(ctx context.Context, tx *sql.Conn) error {

@@ -13,10 +13,10 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// sharedPlace is a place that other machines may have too.
+// sharedPlace is a place that other machines may use too.
 var sharedPlace = place{shared: true, free: math.MaxInt64}
 
-// onShared opens a store as on a file system that other machines may have too.
+// onShared opens a store as if on a file system that other machines may use too.
 func onShared(t *testing.T, dir string) *Store {
 	t.Helper()
 	s, err := openAt(t.Context(), dir, func(string) (place, error) { return sharedPlace, nil })
@@ -31,8 +31,8 @@ func onShared(t *testing.T, dir string) *Store {
 	return s
 }
 
-// On a network file system there is no write-ahead log, whose index is a memory map; also if the table had one before, on
-// another disk.
+// On a network file system there is no write-ahead log, because its index is a memory map. That
+// also holds if the table had such a log before, on another disk.
 func TestOpen_shared(t *testing.T) {
 	dir := t.TempDir()
 	local, err := Open(t.Context(), dir)
@@ -58,7 +58,7 @@ func TestOpen_shared(t *testing.T) {
 	}
 }
 
-// A place without locks is told as that.
+// If the file system has no locks, the error says so.
 func TestLock_noLocks(t *testing.T) {
 	err := lockFault("/mail/x.lock", syscall.ENOLCK)
 	if !errors.Is(err, syscall.ENOLCK) || !strings.Contains(err.Error(), "state_dir") || !strings.Contains(err.Error(), "/mail/x.lock") {
@@ -69,7 +69,8 @@ func TestLock_noLocks(t *testing.T) {
 	}
 }
 
-// A table that cannot be written is refused when it is opened, not when the first messages are delivered (behaviour 32).
+// A table that cannot be written is refused when it is opened, not when the first messages are
+// delivered (behaviour 32).
 func TestOpen_readOnlyDisk(t *testing.T) {
 	dir := t.TempDir()
 	s, err := Open(t.Context(), dir)
@@ -104,7 +105,7 @@ func readOnly(t *testing.T, dir string) {
 	}
 }
 
-// The same for a table that is protected by itself, in a folder that can be written.
+// The same holds for a table that is itself read-only, in a writable folder.
 func TestOpen_readOnlyFile(t *testing.T) {
 	dir := t.TempDir()
 	s, err := Open(t.Context(), dir)
@@ -121,7 +122,7 @@ func TestOpen_readOnlyFile(t *testing.T) {
 	}
 }
 
-// A table that was removed, or put into another's place, takes no record: it would be lost.
+// A table that was removed or replaced takes no record, because the record would be lost.
 func TestCommit_vanished(t *testing.T) {
 	for name, change := range map[string]func(t *testing.T, path string){
 		"removed": func(t *testing.T, path string) {
@@ -170,7 +171,7 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// It is a write that shows whether one can write: a quota is in no statfs.
+// Only a write shows whether writing works: statfs does not report a quota.
 func TestReady_writes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "disk")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -204,7 +205,7 @@ func TestReady_writes(t *testing.T) {
 	}
 }
 
-// A look at what is not there makes nothing, and knows nothing.
+// A look at a missing table creates nothing and finds nothing.
 func TestOpenExisting(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	look, err := OpenExisting(t.Context(), dir)
@@ -241,8 +242,8 @@ func TestOpenExisting(t *testing.T) {
 	}
 }
 
-// What has been waited for in vain is hardly waited for again by each step of the run that this ends; but what is free by then
-// is had, since something may have been delivered meanwhile.
+// If a wait was in vain, the run ends, and its other steps hardly wait again. But they still use a
+// table that is free by then, since something may have been delivered meanwhile.
 func TestVain(t *testing.T) {
 	s := open(t)
 	enter(t, s)

@@ -10,8 +10,9 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// Finish reads the rows of the account in chunks, each by itself, and writes what seen.Conclude changes part by part. Between two parts
-// it neither reads nor writes, so that no other account waits long. When one transaction is enough it is the only one.
+// Finish reads the rows of the account in chunks, and writes the changes of seen.Conclude in parts.
+// Between two parts it holds no transaction, so that no other account waits long. If one
+// transaction is enough, there is only one.
 func (l *ledger) Finish(ctx context.Context, diff seen.Diff, left []seen.Entry, deleted []seen.Key, at time.Time) error {
 	f := finishing{ledger: l, at: at, pace: l.store.pace()}
 	r := &reader{account: l.id, read: func(ctx context.Context, do func(querier) error) error {
@@ -34,7 +35,7 @@ func (l *ledger) Finish(ctx context.Context, diff seen.Diff, left []seen.Entry, 
 	return nil
 }
 
-// finishing is the writing of one Finish.
+// finishing does the writing of one Finish.
 type finishing struct {
 	ledger  *ledger
 	at      time.Time
@@ -43,12 +44,13 @@ type finishing struct {
 	begun   bool
 }
 
-// write makes the changes that have come together, and notes at the end what the run left.
+// write makes the changes collected so far. With end, it also notes what the run left.
 func (f *finishing) write(ctx context.Context, end *seen.Finished) error {
 	began := time.Now()
 	err := f.ledger.update(ctx, patience, func(ctx context.Context, tx *sql.Conn) error {
 		if !f.begun && end == nil {
-			// Until all changes are made it would be untrue. Where nothing was listed it says nothing but that a run was finished.
+			// Until all changes are made, the digest would be wrong. If nothing was listed, it only
+			// says that a run was finished, so it stays.
 			if _, err := tx.ExecContext(ctx, "UPDATE account SET digest = NULL WHERE id = ? AND listed > 0", f.ledger.id); err != nil {
 				return err
 			}
@@ -71,7 +73,7 @@ func (f *finishing) write(ctx context.Context, end *seen.Finished) error {
 	return err
 }
 
-// note comes last, because the changes take the digest away.
+// note writes the digest after all changes, because changes remove it.
 func (f *finishing) note(ctx context.Context, tx *sql.Conn, end *seen.Finished) error {
 	result, err := tx.ExecContext(ctx, "UPDATE account SET listed = ?, digest = ?, oldest = ?, unfinished = 0, finished_at = ? WHERE id = ?",
 		end.Listed, end.Digest, end.Oldest, seen.Millis(f.at), f.ledger.id)
@@ -84,7 +86,7 @@ func (f *finishing) note(ctx context.Context, tx *sql.Conn, end *seen.Finished) 
 	return nil
 }
 
-// What is done to a row: the first of each is for seen, the second for aside.
+// Statements that change a row: the first of each pair is for seen, the second for aside.
 var (
 	markRow = [2]string{
 		"UPDATE seen SET absent_at = ?4 WHERE account = ?1 AND unique_id = ?2 AND copy = ?3",

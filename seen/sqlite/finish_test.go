@@ -9,7 +9,7 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// A message that was deleted, and whose id is listed again, may be another one (C0040).
+// If the id of a deleted message is listed again, it may name another message (C0040).
 func TestFinish_deleted(t *testing.T) {
 	s := open(t)
 	account := enter(t, s)
@@ -29,7 +29,7 @@ func TestFinish_deleted(t *testing.T) {
 	wantDiff(t, account, listingOf("a", "b"), "new [], check [], seen 2, aside []")
 }
 
-// The story that conformance.md tells of two messages with one id.
+// The example that conformance.md gives of two messages with one id.
 func TestFinish_copies(t *testing.T) {
 	twice := func(t *testing.T) (*ledger, []seen.Entry) {
 		s := open(t)
@@ -63,7 +63,7 @@ func TestFinish_copies(t *testing.T) {
 		mustSetAside(t, account, seen.Aside{Key: listing[1].Key, Reason: seen.Refused, Listed: 1000})
 		wantDiff(t, account, listing, "new [], check [], seen 1, aside [1]")
 		mustFinish(t, account, listing[1:], listing[0].Key)
-		// What is listed now has the key of the deleted message, but is the other one.
+		// The listed message has the key of the deleted one, but is the other one.
 		wantDiff(t, account, listingOf("x"), "new [], check [0], seen 0, aside []")
 	})
 	t.Run("C0041/crash after the first", func(t *testing.T) {
@@ -98,7 +98,7 @@ func TestFinish_grace(t *testing.T) {
 	deliverAll(t, account, listing[:2])
 	mustSetAside(t, account, seen.Aside{Key: listing[2].Key, Reason: seen.Refused})
 	here := listing[:1]
-	const grace = 90 * 24 * time.Hour // spelled out, so that a change of GraceTime fails here
+	const grace = 90 * 24 * time.Hour // written out, so that a change of GraceTime fails here
 	for _, step := range []struct {
 		after   time.Duration
 		records int
@@ -123,7 +123,8 @@ func TestFinish_grace(t *testing.T) {
 	}
 }
 
-// Of a first run nothing needs to be compared; what it has left out shows all the same.
+// After a first run nothing needs to be compared. Messages that the run has left out are noticed
+// all the same.
 func TestFinish_first(t *testing.T) {
 	for _, test := range []struct {
 		name             string
@@ -166,7 +167,8 @@ func TestFinish_first(t *testing.T) {
 	}
 }
 
-// A run that broke off has recorded a message that is gone when the next one lists: the listing does not tell that it was ever there.
+// A run that broke off has recorded a message. The message is gone in the next listing, so that
+// listing does not show that it ever existed.
 func TestFinish_goneUnlisted(t *testing.T) {
 	s := open(t)
 	s.tuning.LookupCost = 1
@@ -192,7 +194,8 @@ func TestFinish_goneUnlisted(t *testing.T) {
 	}
 }
 
-// A server that shows an empty maildrop once must not make popfetch forget, nor take the messages for others (behaviour 44).
+// If a server once shows an empty maildrop, popfetch must neither forget the messages nor take them
+// for others (behaviour 44).
 func TestFinish_hiddenForAWhile(t *testing.T) {
 	s := open(t)
 	account := enter(t, s)
@@ -218,7 +221,8 @@ func TestFinish_unknownAccount(t *testing.T) {
 	}
 }
 
-// The digest that spares the look-ups must go with whatever makes a message it covers doubtful.
+// The digest spares look-ups. It must be removed with every change that makes one of its messages
+// doubtful.
 func TestFinish_digestGoes(t *testing.T) {
 	ids := []string{"a", "b", "c"}
 	sql := func(query string) func(*testing.T, *Store, *ledger) {
@@ -283,7 +287,7 @@ func TestFinish_digestGoes(t *testing.T) {
 	}
 }
 
-// Finish must not keep a digest over what the next Diff could not call seen.
+// Finish must not keep a digest over messages that the next Diff could not call seen.
 func TestFinish_doubtful(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -322,7 +326,8 @@ func TestFinish_doubtful(t *testing.T) {
 	}
 }
 
-// What was due and is deleted is not the earliest that is left: else every later listing would be compared with the whole table.
+// A message that was due and is deleted no longer counts as the earliest. Otherwise every later
+// listing would be compared with the whole table.
 func TestFinish_oldest(t *testing.T) {
 	s := open(t)
 	s.tuning.LookupCost = 1

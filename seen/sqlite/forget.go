@@ -9,7 +9,7 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// Forget makes asides of records.
+// Forget turns records into asides.
 func (l *ledger) Forget(ctx context.Context, uniqueIDs ...string) (forgotten int, err error) {
 	if len(uniqueIDs) == 0 {
 		forgotten, err = l.forgetAll(ctx)
@@ -61,7 +61,7 @@ func (l *ledger) forgetAll(ctx context.Context) (forgotten int, err error) {
 	return forgotten, err
 }
 
-// forget removes records, and returns how many.
+// forget removes records and returns their number.
 func (l *ledger) forget(ctx context.Context, tx *sql.Conn, where string, args []any) (int, error) {
 	now := seen.Millis(l.store.now())
 	_, err := tx.ExecContext(ctx, fmt.Sprintf(`

@@ -17,7 +17,8 @@ func pack(r seen.Row) string {
 	return fmt.Sprintf("-1 %d %d %d %d %d %d %d %s", r.Copy, r.Kind, r.Listed, r.DeliveredAt, r.AbsentAt, r.DeletedAt, len(r.UniqueID), r.UniqueID)
 }
 
-// FuzzUnpack reads rows of a database that somebody has damaged: an error at most, and what is read is what was written.
+// FuzzUnpack reads rows of a damaged database. unpack may return an error; if it does not, the row
+// is the one that was written.
 func FuzzUnpack(f *testing.F) {
 	one, plain := seen.Row{Key: seen.Key{UniqueID: "a b", Copy: 1}, Kind: seen.Delivered, Listed: 9, DeliveredAt: 1}, seen.Row{Kind: seen.Marked, Listed: 9, DeliveredAt: 1}
 	for _, chunk := range []string{"", pack(one), pack(one) + pack(plain), "0 0 5 abc", "-1 0 0 0 0 0 0 -1 a", "0 0 99999999999999999999 a", "1 2 3", "-1 0 10 0 0 0 0 0 ", "0 0 3 \x00\xff "} {
@@ -32,7 +33,7 @@ func FuzzUnpack(f *testing.F) {
 				t.Errorf("unpack() of %+v = %+v, %q, %v", r, again, left, err)
 			}
 		}
-		number &^= 1 << 62 // times are not that late
+		number &^= 1 << 62 // no time is that late
 		want := seen.Row{Key: seen.Key{UniqueID: id, Copy: copies}, Kind: seen.Kind(number), Listed: number, DeliveredAt: -number, AbsentAt: number / 2, DeletedAt: 1}
 		if got, rest, err := unpack(pack(want) + chunk); err != nil || got != want || rest != chunk {
 			t.Errorf("unpack() of %+v and %q = %+v, %q, %v", want, chunk, got, rest, err)

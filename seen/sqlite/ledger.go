@@ -11,19 +11,20 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// ledger is the part of the store that one account has.
+// ledger is the part of the store that belongs to one account.
 type ledger struct {
 	store   *Store
 	id      int64 // of the account; 0: the store does not know it
 	account seen.Account
-	entered bool         // else it only looks
-	mu      sync.RWMutex // held while changes are staged, and by others that are applied meanwhile
+	entered bool         // by Enter; else it may only read
+	mu      sync.RWMutex // locked while changes are staged, read-locked while others are applied
 }
 
-// Account returns what look or enter has read.
+// Account returns the account as look or enter has read it.
 func (l *ledger) Account() seen.Account { return l.account }
 
-// view runs do in a transaction that sees one state of the table, in which nothing is left to be carried out.
+// view runs do in a transaction that sees one state of the table. It first carries out any changes
+// that are staged and complete.
 func (l *ledger) view(ctx context.Context, do func(querier) error) error {
 	return l.settled(ctx, patience, func() error {
 		return l.store.view(ctx, func(tx *sql.Conn) error {
@@ -47,7 +48,7 @@ func (l *ledger) update(ctx context.Context, wait waiting, do func(context.Conte
 	})
 }
 
-// check returns errStaged if an earlier step was not carried out whole.
+// check returns errStaged if an earlier step is not carried out to its end.
 func (l *ledger) check(ctx context.Context, q querier) error {
 	state, err := stagedState(ctx, q, l.id)
 	if err == nil && state == complete {
@@ -56,7 +57,8 @@ func (l *ledger) check(ctx context.Context, q querier) error {
 	return err
 }
 
-// settled carries out what is left of an earlier step, if do says so, and then does it again. A ledger that only looks may not do that.
+// settled calls do. If do returns errStaged, it carries out the rest of the earlier step and calls
+// do again. A ledger that may only read returns seen.ErrUnsettled instead.
 func (l *ledger) settled(ctx context.Context, wait waiting, do func() error) error {
 	for {
 		err := do()

@@ -15,7 +15,7 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// lockInterval is how often a lock is asked for.
+// lockInterval is the pause between two attempts to lock.
 const lockInterval = 10 * time.Millisecond
 
 // Lock locks a file of the account, in the state folder.
@@ -27,7 +27,8 @@ func (s *Store) Lock(name string) (unlock func() error, err error) {
 	return unlock, nil
 }
 
-// lockName gives a file name for any account name: what is readable and harmless of it, and a digest to tell it from others.
+// lockName makes a file name from any account name. It has the harmless characters of the name, to
+// be readable, and a digest, to be unique.
 func lockName(account string) string {
 	const longest = 40
 	readable := []byte(account[:min(len(account), longest)])
@@ -42,15 +43,18 @@ func lockName(account string) string {
 	return fmt.Sprintf("account-%s-%x.lock", readable, digest[:8])
 }
 
-// flock locks a file, which it makes if missing; where another has it, it waits up to the limit. The file is never removed: a
-// process that waits for it, or opens it at that moment, would lock a file that is no longer there. The kernel ends the lock
-// with the process, however that dies.
+// flock locks a file, and creates it if it is missing. If another process holds the lock, flock
+// waits up to the limit.
+//
+// The file is never removed: a process that waits for it, or opens it at that moment, would lock a
+// file that no longer has a name. The kernel ends the lock with the process, however that dies.
 func flock(ctx context.Context, path string, limit time.Duration) (unlock func() error, err error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600) // os adds O_CLOEXEC: an MDA must not inherit it
+	// os adds O_CLOEXEC, so that no MDA inherits the lock.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	// flock(2) itself would wait for ever, and no signal would end it.
+	// A blocking flock(2) would wait without limit, and no signal would end it.
 	for began := time.Now(); ; time.Sleep(lockInterval) {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if again := errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EINTR); !again || time.Since(began) >= limit || ctx.Err() != nil {
@@ -62,18 +66,19 @@ func flock(ctx context.Context, path string, limit time.Duration) (unlock func()
 		return nil, lockFault(path, err)
 	}
 	return sync.OnceValue(func() error {
-		// A child that is just being started holds the file until it calls exec, so closing it alone might not unlock it.
+		// A child process that is just being started holds the file until it calls exec. So closing
+		// the file might not unlock it.
 		return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
 	}), nil
 }
 
-// lockFault tells what an error of flock means.
+// lockFault turns an error of flock into one that says what it means.
 func lockFault(path string, err error) error {
 	switch {
 	case errors.Is(err, unix.EWOULDBLOCK):
 		return seen.ErrLocked
 	case errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EOPNOTSUPP):
-		return fmt.Errorf("the file system of %s has no locks, without which two runs could deliver twice: %w; set state_dir to a folder on a local disk", path, err)
+		return fmt.Errorf("the file system of %s has no locks, so two runs could deliver the same message: %w; set state_dir to a folder on a local disk", path, err)
 	}
 	return &os.PathError{Op: "flock", Path: path, Err: err}
 }

@@ -48,7 +48,7 @@ func TestStore_Lock(t *testing.T) {
 	}
 }
 
-// Where a name leads is not for the configuration to choose, and no name is too long for a file.
+// No account name leads to a file elsewhere, and none is too long for a file name.
 func TestStore_Lock_names(t *testing.T) {
 	s := open(t)
 	names := []string{"", ".", "..", "../../etc/passwd", "a/b", "a_b", "a\x00b", "-rf", strings.Repeat("é", 500),
@@ -59,7 +59,7 @@ func TestStore_Lock_names(t *testing.T) {
 			t.Errorf("Lock(%q) = %v", name, err)
 			continue
 		}
-		defer unlock() //nolint:errcheck // the lock goes with the process
+		defer unlock() //nolint:errcheck //nolint:errcheck // the lock ends with the process
 	}
 	files, err := filepath.Glob(filepath.Join(s.dir, "account-*.lock"))
 	if err != nil || len(files) != len(names) {
@@ -67,7 +67,7 @@ func TestStore_Lock_names(t *testing.T) {
 	}
 }
 
-// A link in place of the lock is not followed, so that nothing elsewhere is made.
+// A symbolic link in place of the lock is not followed, so that no file is created elsewhere.
 func TestStore_Lock_link(t *testing.T) {
 	s := open(t)
 	elsewhere := filepath.Join(t.TempDir(), "file")
@@ -82,12 +82,13 @@ func TestStore_Lock_link(t *testing.T) {
 	}
 }
 
-// Who waits for a process that hangs is told so in the end, and what to do; a signal ends the waiting (behaviour 33).
+// If another process hangs, the wait for it ends with an error that says what to do. A signal ends
+// the wait at once (behaviour 33).
 func TestStore_busy(t *testing.T) {
 	const enough = 200 * time.Millisecond
 	for _, test := range []struct {
 		name string
-		hold func(*testing.T, *Store) (letGo func() error) // as a process does that hangs
+		hold func(*testing.T, *Store) (letGo func() error) // as a hanging process would
 		want func(context.Context, *Store) error
 	}{
 		{"a transaction", hold, func(ctx context.Context, s *Store) error {

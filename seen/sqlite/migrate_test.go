@@ -11,7 +11,7 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// oldTable makes a database of schema 4 with so many records more than its file has.
+// oldTable makes a database of schema 4 with so many more records than its file has.
 func oldTable(t *testing.T, records int) (dir string) {
 	t.Helper()
 	file, err := os.ReadFile("testdata/v4.sql")
@@ -31,7 +31,7 @@ func oldTable(t *testing.T, records int) (dir string) {
 	return dir
 }
 
-// All that an old table knows is known after its migration, each record with its place.
+// After its migration, an old table still has everything it had, and each record has its place.
 func TestMigrate_places(t *testing.T) {
 	const records = 10_000
 	s := openIn(t, oldTable(t, records))
@@ -54,7 +54,7 @@ func TestMigrate_places(t *testing.T) {
 	}
 }
 
-// An account is unfinished from the moment when a run begins to deliver until one is finished.
+// An account is unfinished from the moment when a run begins to deliver until a run is finished.
 func TestAccount_Unfinished(t *testing.T) {
 	s := open(t)
 	l := enter(t, s)

@@ -1,25 +1,29 @@
 package sqlite
 
-// applicationID marks a database file as ours ("popf"), so that another program's is never taken for an empty one.
+// applicationID marks a database file as ours ("popf"), so that the file of another program is
+// never taken for an empty one of ours.
 const applicationID = 0x706f7066
 
-// migrations bring a database from version i (PRAGMA user_version) to version i+1. One that was released is never edited.
+// migrations bring a database from version i (PRAGMA user_version) to version i+1. A released
+// migration is never edited.
 //
-// Times are milliseconds since 1970; 0 stands for none. Unique-ids are BLOBs, which SQLite compares octet by octet as Go
-// compares strings, so that a listing and the table can be merged in one order. What the merge does not need is in detail,
-// which keeps the rows of seen small.
+// Times are milliseconds since 1970; 0 stands for none. Unique-ids are BLOBs. SQLite compares these
+// octet by octet, as Go compares strings, so a listing and the table can be merged in one order.
+// The merge reads only seen; everything else is in detail, which keeps the rows of seen small.
 //
-// account.digest, sections as section.go packs them, covers the first account.listed entries of the listing that the last finished
-// run left; while it stands, each of these is seen without doubt or set aside. The triggers take it away with whatever could make
-// that untrue.
+// account.digest holds sections as section.go packs them. They cover the first account.listed
+// entries of the listing that the last finished run left. As long as the digest exists, each of
+// these is seen without doubt or set aside. The triggers remove it with every change that could
+// make that untrue.
 //
-// detail.octets and detail.sha256 are those of the message as it came. place has the places that it was delivered to; octets and sha256 are
-// NULL there if it was delivered as it came.
+// detail.octets and detail.sha256 are those of the message as it came. place holds the places that
+// it was delivered to. octets and sha256 are NULL there if it was delivered as it came.
 //
-// The staged tables hold what Apply writes in several transactions, see staging; account.staged says how far that is.
+// The staged tables hold what Apply writes in several transactions, see staging. account.staged
+// says how far that is.
 //
-// account.records counts the rows of seen; what adds rows counts them itself, since a trigger for each row would cost half of what
-// adding it costs.
+// account.records is the number of rows in seen. The code that adds rows counts them, because a
+// trigger would make adding a row half as expensive again.
 var migrations = []string{`
 CREATE TABLE account (
 	id        INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -19,8 +19,8 @@ func remaining(t *testing.T, account *ledger) []string {
 	return ids
 }
 
-// What was deleted with the server's consent is not in the maildrop any more; what is only absent may be, and so may everything
-// of an account whose server has changed (C0040).
+// A message that was deleted with the server's consent is no longer in the maildrop. An absent one
+// may still be there, and so may all messages of an account whose server has changed (C0040).
 func TestStore_Remaining(t *testing.T) {
 	s := open(t)
 	account := enter(t, s)
@@ -46,7 +46,7 @@ func TestStore_Remaining(t *testing.T) {
 	}
 }
 
-// A record goes to its new key with all that it tells, and nothing is left at the old one.
+// A record moves to its new key with all its values, and nothing is left at the old one.
 func TestStore_Move(t *testing.T) {
 	s := open(t)
 	account := enter(t, s)
@@ -54,7 +54,8 @@ func TestStore_Move(t *testing.T) {
 	mustDiff(t, account, listing)
 	deliverAll(t, account, listing)
 	mustFinish(t, account, listing)
-	if _, err := s.Enter(t.Context(), "work", "elsewhere:995", "mrose"); err != nil { // so that all count as deleted
+	// So that all records count as deleted.
+	if _, err := s.Enter(t.Context(), "work", "elsewhere:995", "mrose"); err != nil {
 		t.Fatalf("Enter() = %v", err)
 	}
 	before := all(t, account)
@@ -84,7 +85,7 @@ func TestStore_Move(t *testing.T) {
 	}
 }
 
-// A move that cannot be is none, and takes the others with it.
+// A move that is not possible is an error, and none of the other moves is made.
 func TestStore_Move_refused(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -111,7 +112,8 @@ func TestStore_Move_refused(t *testing.T) {
 	}
 }
 
-// An account counts as finished once a run of it was, though the maildrop was empty or everything is forgotten since.
+// An account counts as finished once a run of it was finished, even if the maildrop was empty or
+// all records are forgotten since.
 func TestAccount_Finished(t *testing.T) {
 	s := open(t)
 	account := enter(t, s)

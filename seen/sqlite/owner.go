@@ -12,8 +12,9 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// checkFolder refuses, to root, a state folder that belongs to another user, or would be made in a folder of theirs (as by
-// sudo, which may leave HOME as it was): who owns the folder could put links into it, and could not use what root makes there.
+// checkFolder refuses, if root runs popfetch, a state folder that belongs to another user, or would
+// be created in one that does. That happens with sudo, which may leave HOME as it was. The owner of
+// the folder could put links into it, and could not use the files that root creates there.
 func checkFolder(dir string) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -24,14 +25,15 @@ func checkFolder(dir string) error {
 		dir = filepath.Dir(dir)
 		err = unix.Stat(dir, &stat)
 	}
-	if err != nil || stat.Uid == 0 { // what cannot be looked at cannot be made either
+	if err != nil || stat.Uid == 0 { // a folder that cannot be looked at cannot be created either
 		return nil
 	}
 	return fmt.Errorf("%s belongs to user %d: %w; run popfetch as that user, or name a folder of root's", dir, stat.Uid, seen.ErrOwner)
 }
 
-// checkFiles refuses what somebody else has put beside the table, or in its place, where they can: files of other users, and
-// links, which SQLite would follow. (For the table itself see regular; the locks are opened with O_NOFOLLOW.)
+// checkFiles refuses files that another user may have put beside the table or in its place: files
+// of other users, and symbolic links, which SQLite would follow. A link in place of the table
+// itself is refused by regular. The locks are opened with O_NOFOLLOW.
 func checkFiles(dir string) error {
 	for _, name := range []string{fileName, fileName + "-wal", fileName + "-shm", fileName + "-journal", checkedName} {
 		path := filepath.Join(dir, name)

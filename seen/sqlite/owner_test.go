@@ -9,7 +9,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// A table that is a link, or another user's, is not opened, and what the link leads to stays as it is.
+// A table that is a symbolic link, or belongs to another user, is not opened. The file that the
+// link leads to stays unchanged.
 func TestOpen_foreign(t *testing.T) {
 	for _, name := range []string{"seen.db", "seen.db-wal", "seen.db-shm", "seen.db-journal", "seen.db-checked", "open.lock"} {
 		t.Run("link/"+name, func(t *testing.T) {

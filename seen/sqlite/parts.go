@@ -7,21 +7,22 @@ import (
 	"time"
 )
 
-// What writes many rows does so in several transactions, so that no other account waits long for its own. None writes more than
-// partRows rows, and fewer where that takes longer than partTime. Between two of them there is a pause, in which another process
-// that asks from time to time finds the table free.
+// A step that writes many rows does so in several transactions, so that no other account waits long
+// for its own. A transaction writes at most partRows rows, and fewer if they take longer than
+// partTime. Between two transactions there is a pause of partPause, in which another process that
+// keeps asking finds the table free.
 const (
 	partRows  = 2048
 	partTime  = 250 * time.Millisecond
 	partPause = 10 * time.Millisecond
 )
 
-// pace tells how many rows the next transaction may write.
+// pace decides how many rows the next transaction may write.
 type pace struct{ rows, most int }
 
 func (s *Store) pace() *pace { return &pace{rows: s.partRows, most: s.partRows} }
 
-// took says how long the last transaction took.
+// took adapts the pace to the time that the last transaction took.
 func (p *pace) took(d time.Duration) {
 	switch {
 	case d > partTime:
@@ -37,11 +38,12 @@ type position struct {
 	copy int
 }
 
-// keyRange picks the rows of an account behind one position, up to and with another, by the arguments ?1 to ?5.
+// keyRange selects the rows of an account after one position, up to and including another. Its
+// arguments are ?1 to ?5.
 const keyRange = " account = ?1 AND (unique_id, copy) > (?2, ?3) AND (unique_id, copy) <= (?4, ?5)"
 
-// inParts calls do for all rows that an account has in a table, some of them each time, in a transaction of its own. args are those of
-// keyRange.
+// inParts calls do for all rows that an account has in a table, a part of them at a time, each time
+// in a transaction of its own. args are those of keyRange.
 func (s *Store) inParts(ctx context.Context, wait waiting, table string, account int64, do func(ctx context.Context, tx *sql.Conn, args []any) error) error {
 	pace, from := s.pace(), position{id: []byte{}, copy: -1}
 	for more := true; more; {
@@ -66,7 +68,7 @@ func (s *Store) inParts(ctx context.Context, wait waiting, table string, account
 	return nil
 }
 
-// endOfPart returns the position of the last of so many rows; not found: there are none.
+// endOfPart returns the position of the last of the next rows, or found = false if there are none.
 func endOfPart(ctx context.Context, tx *sql.Conn, table string, account int64, from position, rows int) (to position, found bool, err error) {
 	behind := "SELECT unique_id, copy FROM " + table + " WHERE account = ? AND (unique_id, copy) > (?, ?) ORDER BY unique_id, copy LIMIT 1 OFFSET ?"
 	last := "SELECT unique_id, copy FROM " + table + " WHERE account = ? AND (unique_id, copy) > (?, ?) ORDER BY unique_id DESC, copy DESC LIMIT 1"

@@ -22,7 +22,8 @@ func crowd(prefix string, n int) []seen.Entry {
 	return listingOf(ids...)
 }
 
-// largest has the store tell how many rows its largest transaction changed, those by triggers among them.
+// largest makes the store note how many rows its largest transaction changed, including those
+// changed by triggers.
 func largest(t *testing.T, s *Store) *atomic.Int64 {
 	t.Helper()
 	var most, before atomic.Int64
@@ -41,7 +42,7 @@ func largest(t *testing.T, s *Store) *atomic.Int64 {
 	return &most
 }
 
-// steps are what writes the rows of a whole account.
+// steps are the steps that write the rows of a whole account.
 var steps = map[string]func(ctx context.Context, l *ledger, listing []seen.Entry) error{
 	"mark": func(ctx context.Context, l *ledger, listing []seen.Entry) error {
 		return l.Apply(ctx, seen.Changes{Records: func(yield func(seen.Record) bool) {
@@ -95,8 +96,8 @@ var steps = map[string]func(ctx context.Context, l *ledger, listing []seen.Entry
 	},
 }
 
-// What one account writes never holds up another for long, however much it is: no transaction is large, with a write-ahead log and
-// without.
+// However much one account writes, no other one waits long: no transaction is large, with a
+// write-ahead log or without.
 func TestParts(t *testing.T) {
 	const messages = 3*partRows + 5
 	for _, journal := range []string{"wal", "delete"} {
@@ -126,7 +127,8 @@ func TestParts(t *testing.T) {
 	}
 }
 
-// An account's record is made while another account, in another process, writes very much.
+// An account's record is written while another account, in another process, writes a great many
+// rows.
 func TestApply_besides(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it writes very many records")
@@ -162,7 +164,8 @@ func TestApply_besides(t *testing.T) {
 	}
 }
 
-// What is delivered waits for its record as long as its context lives, though others have waited in vain.
+// The record of a delivered message waits as long as its context lives, even if others have waited
+// in vain.
 func TestApply_waits(t *testing.T) {
 	s := open(t)
 	enter(t, s)
@@ -170,7 +173,7 @@ func TestApply_waits(t *testing.T) {
 	account := enter(t, waiting)
 	letGo := hold(t, s)
 	at := time.Now()
-	waiting.vain.Store(&at) // with which all others hardly wait
+	waiting.vain.Store(&at) // after this all others hardly wait
 	done := make(chan error)
 	go func() { done <- commit(t.Context(), account, recordOf(listingOf("a")[0])) }()
 	if err := account.Ready(t.Context(), 1); !errors.Is(err, seen.ErrBusy) {
@@ -189,7 +192,7 @@ func TestApply_waits(t *testing.T) {
 	}
 }
 
-// Without a write-ahead log a commit waits for those who read, longer than SQLite waits by itself.
+// Without a write-ahead log, a commit waits for readers longer than SQLite itself waits.
 func TestApply_waitsForReaders(t *testing.T) {
 	s := onShared(t, t.TempDir())
 	account := enter(t, s)

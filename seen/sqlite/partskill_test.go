@@ -19,7 +19,7 @@ import (
 // killedRows is how many rows a transaction of stepAndDie writes.
 const killedRows = 3
 
-// stepAndDie does a step, and is killed after so many transactions.
+// stepAndDie does a step, and kills itself after so many transactions.
 func stepAndDie(s *Store) error {
 	ctx := context.Background()
 	s.partRows = killedRows
@@ -44,10 +44,10 @@ func stepAndDie(s *Store) error {
 	return nil
 }
 
-// atOnce are the steps that are done whole or not at all.
+// atOnce names the steps that must be done completely or not at all.
 var atOnce = map[string]bool{"mark": true, "move": true, "replace": true}
 
-// contents is all that is known of an account, as text.
+// contents returns all that is known of an account, as text.
 func contents(t *testing.T, l *ledger) string {
 	t.Helper()
 	known, _ := dump(t, l)
@@ -58,8 +58,8 @@ func contents(t *testing.T, l *ledger) string {
 	return fmt.Sprintf("%s\n%d places", known, places)
 }
 
-// A process that is killed between two transactions of a step has done all of it or nothing; Finish has done a part, which the next
-// Finish completes.
+// If a process is killed between two transactions, its step is done completely or not at all. Only
+// Finish may be done in part, and the next Finish completes it.
 func TestStep_killed(t *testing.T) {
 	for _, journal := range []string{"wal", "delete"} {
 		for _, name := range slices.Sorted(maps.Keys(steps)) {
@@ -71,7 +71,8 @@ func TestStep_killed(t *testing.T) {
 	}
 }
 
-// killStep kills a step after its first transaction, after its second, and so on, until it ends before that.
+// killStep kills a step after its first transaction, after its second, and so on, until the step
+// ends first.
 func killStep(t *testing.T, name string, shared bool) {
 	lookAt := lookAtPlace
 	if shared {
@@ -133,7 +134,7 @@ func killStep(t *testing.T, name string, shared bool) {
 		case atOnce[name]:
 			t.Errorf("killed after %d transactions, it has done a part:\n%s\nwant nothing:\n%s\nor all:\n%s", n, got, before, after)
 		}
-		if !atOnce[name] { // doing it again does the rest
+		if !atOnce[name] { // a second call completes it
 			if err := steps[name](t.Context(), l, listing); err != nil {
 				t.Fatal(err)
 			}

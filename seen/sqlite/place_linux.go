@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// shared are the file systems that other machines may write to at the same time, or whose memory maps are not to be relied
-// on. unix has no names for the last ones.
+// shared are the file systems that other machines may write to at the same time, or whose memory
+// maps are unreliable. The package unix has no names for the last four.
 var shared = map[uint32]bool{
 	unix.NFS_SUPER_MAGIC: true, unix.SMB_SUPER_MAGIC: true, unix.CIFS_SUPER_MAGIC: true, unix.SMB2_SUPER_MAGIC: true,
 	unix.FUSE_SUPER_MAGIC: true, unix.V9FS_MAGIC: true, unix.AFS_SUPER_MAGIC: true, unix.AFS_FS_MAGIC: true,
@@ -18,7 +18,8 @@ var shared = map[uint32]bool{
 	0x786f4256: true, // VirtualBox' shared folders
 }
 
-// lookAtPlace tells of what kind the file system of a folder is, and its free octets, the most there can be where it does not say.
+// lookAtPlace returns the kind of a folder's file system and its free octets. If the file system
+// does not know them, free is the largest number.
 func lookAtPlace(dir string) (place, error) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(dir, &stat); err != nil {

@@ -4,5 +4,5 @@ package sqlite
 
 import "math"
 
-// lookAtPlace knows nothing: that takes calls which differ on each system.
+// lookAtPlace returns a place about which nothing is known: the calls differ on each system.
 func lookAtPlace(string) (place, error) { return place{free: math.MaxInt64}, nil }

@@ -15,7 +15,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// The test binary runs itself again as another popfetch, which does what this variable says in the folder its argument names.
+// The test binary starts itself as another popfetch. This variable says what that process does, in
+// the folder that its argument names.
 const roleVariable = "POPFETCH_SEEN_TEST_ROLE"
 
 func TestMain(m *testing.M) {
@@ -65,7 +66,7 @@ func commitForEver(s *Store) error {
 	}
 }
 
-// start starts another popfetch, which is killed at the end of the test if it lives then.
+// start starts another popfetch, which is killed at the end of the test if it is still alive.
 func start(t *testing.T, role, dir string, env ...string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
 	program, err := os.Executable()
@@ -119,7 +120,8 @@ func TestStore_Lock_processes(t *testing.T) {
 	}
 }
 
-// A process that is killed between or in its commits leaves every batch whole or not at all, and all it was told of.
+// A process is killed between its commits or in one. Each batch is then there completely or not at
+// all, and all reported batches are there.
 func TestStore_Commit_killed(t *testing.T) {
 	for _, after := range []int{1, 2, 5, 13, 34} {
 		t.Run(fmt.Sprint("after ", after), func(t *testing.T) {

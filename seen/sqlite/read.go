@@ -12,13 +12,14 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// selectRecord yields a row for each place of a record, or one with NULL for a record without any.
+// selectRecord yields a row for each place of a record. A record without places has one row, with
+// NULL for the place.
 const selectRecord = `
 	SELECT seen.unique_id, seen.copy, kind, listed, delivered_at, deleted_at, absent_at, detail.octets, digest, detail.sha256,
 		target, name, place.octets, place.sha256
 	FROM seen JOIN detail ON detail.id = seen.detail LEFT JOIN place ON place.detail = detail.id`
 
-// scanRecord reads a record with its first place, or another place of the record before.
+// scanRecord reads one row of selectRecord: a record with one of its places, or with none.
 func scanRecord(rows *sql.Rows) (seen.Record, error) {
 	var r seen.Record
 	var digest, sum, placeSum sql.RawBytes
@@ -41,7 +42,7 @@ func scanRecord(rows *sql.Rows) (seen.Record, error) {
 	return r, err
 }
 
-// Records looks the unique-ids up.
+// Records looks up the unique-ids.
 func (l *ledger) Records(ctx context.Context, uniqueIDs []string) ([]seen.Record, error) {
 	var found []seen.Record
 	ids := slices.Compact(slices.Sorted(slices.Values(uniqueIDs)))
@@ -73,7 +74,7 @@ func (l *ledger) Remaining(ctx context.Context) iter.Seq2[seen.Record, error] {
 	return l.each(ctx, " WHERE account = ? AND (absent_at = 0 OR deleted_at = 0)")
 }
 
-// each yields the records of the account that where picks, in one transaction.
+// each yields the records of the account that where selects, in one transaction.
 func (l *ledger) each(ctx context.Context, where string) iter.Seq2[seen.Record, error] {
 	return func(yield func(seen.Record, error) bool) {
 		err := l.view(ctx, func(q querier) error {
@@ -93,7 +94,7 @@ func (l *ledger) each(ctx context.Context, where string) iter.Seq2[seen.Record, 
 	}
 }
 
-// errEnough ends a view whose caller has seen enough.
+// errEnough ends a view whose caller wants no more records.
 var errEnough = errors.New("enough")
 
 func queryRecords(ctx context.Context, q querier, where string, args []any) iter.Seq2[seen.Record, error] {
@@ -104,7 +105,7 @@ func queryRecords(ctx context.Context, q querier, where string, args []any) iter
 			return
 		}
 		defer rows.Close()
-		var last seen.Record // not yielded yet, if there is one
+		var last seen.Record // the record being put together, if more
 		more := false
 		for rows.Next() {
 			r, err := scanRecord(rows)
@@ -131,7 +132,7 @@ func queryRecords(ctx context.Context, q querier, where string, args []any) iter
 // lookupChunk is how many unique-ids one query names.
 const lookupChunk = 256
 
-// whereIDs makes the condition that picks the rows of some unique-ids.
+// whereIDs makes the condition that selects the rows of some unique-ids.
 func whereIDs(account int64, ids []string) (where string, args []any) {
 	args = make([]any, 0, 1+len(ids))
 	args = append(args, account)

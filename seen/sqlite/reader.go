@@ -8,7 +8,7 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// Finished reads what the last Finish noted in the row of the account. Account 0 is one that is not known.
+// Finished reads what the last Finish noted in the row of the account. Account 0 is an unknown one.
 func (r *reader) Finished(ctx context.Context) (f seen.Finished, err error) {
 	if r.account == 0 {
 		return f, nil
@@ -23,7 +23,7 @@ func (r *reader) Finished(ctx context.Context) (f seen.Finished, err error) {
 	return f, err
 }
 
-// Asides reads all of them.
+// Asides reads all asides.
 func (r *reader) Asides(ctx context.Context) (asides []seen.Aside, err error) {
 	err = r.read(ctx, func(q querier) (err error) {
 		asides, err = readAsides(ctx, q, r.account)
@@ -32,12 +32,12 @@ func (r *reader) Asides(ctx context.Context) (asides []seen.Aside, err error) {
 	return asides, err
 }
 
-// Copies reads an index that has the further copies alone.
+// Copies reads an index that holds only the rows with a copy above 0.
 func (r *reader) Copies(ctx context.Context, limit int) (map[string]bool, error) {
 	return r.ids(ctx, "SELECT DISTINCT unique_id FROM seen WHERE account = ? AND copy > 0 LIMIT ?", r.account, limit)
 }
 
-// Expired reads an index that has the absent records alone.
+// Expired reads an index that holds only the absent records.
 func (r *reader) Expired(ctx context.Context, before int64, limit int) (map[string]bool, error) {
 	return r.ids(ctx, "SELECT DISTINCT unique_id FROM seen WHERE account = ? AND absent_at > 0 AND absent_at < ? LIMIT ?", r.account, before, limit)
 }

@@ -10,17 +10,18 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// rowsAtOnce is how many records one statement adds; more would gain little.
+// rowsAtOnce is how many records one statement adds. A larger number would save little time.
 const rowsAtOnce = 64
 
-// insertion is what adds so many records: first their details, then the place of each, if that is the usual one, and their rows. The
-// first detail gets the id ?1, and so on.
+// insertion holds the statements that add a fixed number of records. The first adds their details,
+// which get the ids from ?1 on. The second adds the place of each, if all have the usual one. The
+// third adds their rows.
 type insertion struct {
 	records               int
 	details, places, rows string
 }
 
-// recordTable is what adds records to the table seen or to staged_record.
+// recordTable holds the statements that add records to the table seen or to staged_record.
 type recordTable struct {
 	name       string
 	one, many  insertion
@@ -32,7 +33,7 @@ var (
 	stagedTable = newRecordTable("staged_record")
 )
 
-// onConflict is what a record does that has the key of another.
+// onConflict says how a record changes an existing one with the same key.
 const onConflict = `
 	ON CONFLICT DO UPDATE SET kind = excluded.kind, listed = excluded.listed, delivered_at = excluded.delivered_at,
 		deleted_at = excluded.deleted_at, absent_at = 0, detail = excluded.detail`
@@ -45,7 +46,7 @@ func newRecordTable(name string) *recordTable {
 	}
 }
 
-// Each value that need not be handed over for each row is worth it.
+// Values that are equal for all rows are passed only once, which saves noticeable time.
 func newInsertion(insertRow string, n int) insertion {
 	var details, places, rows []string
 	for i := range n {
@@ -61,7 +62,7 @@ func newInsertion(insertRow string, n int) insertion {
 	}
 }
 
-// insert adds records, or replaces those of the same keys, in the transaction tx.
+// insert adds records, or replaces those with the same keys, in the transaction tx.
 func insert(ctx context.Context, tx *sql.Conn, account int64, records []seen.Record) error {
 	if len(records) == 0 {
 		return nil
@@ -70,7 +71,8 @@ func insert(ctx context.Context, tx *sql.Conn, account int64, records []seen.Rec
 	if err != nil {
 		return err
 	}
-	var asides bool // hardly any account has any, and looking for each message costs
+	// Hardly any account has asides, and looking for one for each message takes time.
+	var asides bool
 	if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM aside WHERE account = ?)", account).Scan(&asides); err != nil {
 		return err
 	}
@@ -88,9 +90,10 @@ func insert(ctx context.Context, tx *sql.Conn, account int64, records []seen.Rec
 	return err
 }
 
-// insert adds records to the table, and returns how many keys are new.
+// insert adds records to the table, and returns the number of new keys.
 func (t *recordTable) insert(ctx context.Context, tx *sql.Conn, account int64, records []seen.Record) (added int, err error) {
-	var last int64 // of the ids in detail; nobody else writes while the transaction lasts
+	// The last id in detail. Nobody else writes during the transaction.
+	var last int64
 	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM detail").Scan(&last); err != nil {
 		return 0, err
 	}
@@ -108,7 +111,8 @@ func (t *recordTable) insert(ctx context.Context, tx *sql.Conn, account int64, r
 	return added, nil
 }
 
-// insertSome adds as many records as in does, whose details get the ids from first on, and returns how many keys are new.
+// insertSome adds one group of records with the statements in. Their details get the ids from first
+// on. It returns the number of new keys.
 func (t *recordTable) insertSome(ctx context.Context, tx *sql.Conn, in *insertion, account, first int64, records []seen.Record) (added int, err error) {
 	const perDetail, perRow = 3, 6
 	details := make([]any, 0, 1+perDetail*len(records))
@@ -137,7 +141,7 @@ func (t *recordTable) insertSome(ctx context.Context, tx *sql.Conn, in *insertio
 	if err != nil || int(n) == len(records) {
 		return int(n), err
 	}
-	// What is there already takes the new details; those just added keep theirs.
+	// A record that exists already gets the new details; records that were just added keep theirs.
 	id := first
 	for row := range slices.Chunk(rows[2:], perRow) {
 		if _, err := tx.ExecContext(ctx, t.replaceRow, slices.Concat([]any{id, account}, row)...); err != nil {
@@ -148,12 +152,12 @@ func (t *recordTable) insertSome(ctx context.Context, tx *sql.Conn, in *insertio
 	return int(n), nil
 }
 
-// isUsual says that a message went to the account's own target, as it came, and nowhere else.
+// isUsual reports whether a message went to the account's own target, unchanged, and nowhere else.
 func isUsual(r *seen.Record) bool {
 	return len(r.Places) == 1 && r.Places[0].Target == "" && r.Places[0].Sum == r.Came
 }
 
-// insertPlaces adds the places of records, whose details have the ids from first on.
+// insertPlaces adds the places of records whose details have the ids from first on.
 func (in *insertion) insertPlaces(ctx context.Context, tx *sql.Conn, first int64, records []seen.Record) error {
 	names := make([]any, 0, 1+len(records))
 	names = append(names, first)

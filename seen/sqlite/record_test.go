@@ -36,7 +36,7 @@ func all(t *testing.T, account *ledger) []seen.Record {
 	return records
 }
 
-// Everything that is recorded comes back as it was, in the order of the octets of the unique-ids.
+// Records come back unchanged, in the order of the octets of their unique-ids.
 func TestStore_Commit_roundTrip(t *testing.T) {
 	s := open(t)
 	account := enter(t, s)
@@ -77,7 +77,8 @@ func TestStore_Commit_roundTrip(t *testing.T) {
 	}
 }
 
-// Any octets may be in a unique-id, also those that separate the fields of a packed row, and many may be asked for at once.
+// A unique-id may hold any octets, even those that separate the fields of a packed row. Many ids
+// may be read at once.
 func TestStore_Diff_anyOctets(t *testing.T) {
 	s := open(t)
 	account := enter(t, s)
@@ -105,7 +106,7 @@ func TestStore_Diff_anyOctets(t *testing.T) {
 	}
 }
 
-// A row says the same when it is read with many others, whatever its kind.
+// A row is read unchanged together with many others, whatever its kind.
 func TestRows_anyKind(t *testing.T) {
 	s := open(t)
 	account := enter(t, s)
@@ -152,7 +153,7 @@ func TestStore_Commit_replaces(t *testing.T) {
 	}
 }
 
-// A batch is recorded whole or not at all.
+// A batch is recorded completely or not at all.
 func TestStore_Commit_refused(t *testing.T) {
 	s := open(t)
 	account := enter(t, s)
@@ -190,7 +191,7 @@ func TestStore_Commit_accounts(t *testing.T) {
 	wantDiff(t, first, listing, "new [], check [], seen 1, aside []")
 }
 
-// Whoever reads all records may write meanwhile, and stop at any time.
+// A caller that reads all records may write meanwhile, and stop at any time.
 func TestStore_All_whileWriting(t *testing.T) {
 	s := open(t)
 	account := enter(t, s)
@@ -219,7 +220,8 @@ func TestStore_All_whileWriting(t *testing.T) {
 	}
 }
 
-// Records are added many at a time; where one of a group replaces an older one, all are right, and counted right.
+// Records are added many at a time. If one of a group replaces an older one, all are correct, and
+// so is their number.
 func TestStore_Commit_manyAndSomeAgain(t *testing.T) {
 	s := open(t)
 	account := enter(t, s)

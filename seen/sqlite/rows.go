@@ -28,10 +28,14 @@ type rows struct {
 	last   seen.Key
 }
 
-// packed makes one text of many rows: numbers, the length of the unique-id the last of them, each with a space behind it, and the
-// unique-id. Handing rows over one by one takes half as long again, with several small pieces of memory for each; and while
-// they are handed over, Finish could not change them. Writing and reading the numbers is most of the work, so that a plain row, as nearly
-// all are, has but three: kind and time of delivery in one, then the octets. A kind that does not fit there is none of ours, or a later one.
+// packed turns many rows into one text. Each row is a list of numbers, the last of which is the
+// length of the unique-id, and then the unique-id. A space follows each number.
+//
+// Reading rows one by one takes half as long again, and allocates several small objects for each.
+// Besides, Finish could not change rows while it reads them. Writing and parsing the numbers is
+// most of the work. So a plain row, as nearly all are, has only three numbers: kind and time of
+// delivery in one, the octets, and the length. A kind that does not fit into two bits is invalid,
+// or of a later version.
 const packed = `
 	SELECT coalesce(group_concat(iif(copy = 0 AND absent_at = 0 AND deleted_at = 0 AND delivered_at >= 0 AND kind BETWEEN 0 AND 3,
 		concat_ws(' ', delivered_at * 4 + kind, listed, length(unique_id), unique_id),
@@ -41,16 +45,18 @@ const packed = `
 // mergeChunk is how many rows are read at once.
 const mergeChunk = 1024
 
-// Between reads the records in a range, each chunk by queries of its own. Rows that it has passed may be changed meanwhile.
+// Between reads each chunk by queries of its own. So the rows that it has passed may be changed
+// meanwhile.
 func (r *reader) Between(ctx context.Context, ids seen.Range) seen.Rows {
 	const (
 		mark = "SELECT unique_id, copy FROM seen WHERE account = ? AND (unique_id, copy) > (?, ?) ORDER BY unique_id, copy LIMIT 1 OFFSET ?"
-		// In the order of the primary key, as it is read; to ask for that order takes half as long again. Next makes sure of it.
+		// The rows come in the order of the primary key, as they are read. ORDER BY would take half
+		// as long again; Next checks the order.
 		rest = packed + "seen NOT INDEXED WHERE account = ? AND (unique_id, copy) > (?, ?)"
 		upTo = rest + " AND (unique_id, copy) <= (?, ?)"
 	)
 	t := &rows{last: seen.Key{Copy: -1}}
-	id, copies, ended := []byte{}, -1, false // of the last row that was read
+	id, copies, ended := []byte{}, -1, false // id and copies are the key of the last row that was read
 	if ids.After != nil {
 		id, copies = ids.After, math.MaxInt
 	}
@@ -101,7 +107,7 @@ func (r *reader) Of(ctx context.Context, ids []string) seen.Rows {
 	return t
 }
 
-// Next takes the next row off the chunk.
+// Next reads the next row from the chunk.
 func (t *rows) Next(row *seen.Row) (bool, error) {
 	if t.chunk == "" {
 		var err error
@@ -120,7 +126,7 @@ func (t *rows) Next(row *seen.Row) (bool, error) {
 	return true, nil
 }
 
-// unpack takes the first row off a chunk. Its unique-id shares the chunk's memory.
+// unpack reads the first row of a chunk. Its unique-id shares the chunk's memory.
 func unpack(chunk string) (r seen.Row, rest string, err error) {
 	u := unpacking{rest: chunk}
 	if first := u.number(); first >= 0 {
@@ -136,7 +142,7 @@ func unpack(chunk string) (r seen.Row, rest string, err error) {
 	return r, u.rest, nil
 }
 
-// unpacking reads what packed has made.
+// unpacking reads the text that packed made.
 type unpacking struct {
 	rest string
 	err  error

@@ -11,8 +11,9 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// recognise refuses a database that is not ours, is of a later version or is damaged. It has a connection of its own, because
-// setting the journal mode of the one that writes changes the file.
+// recognise refuses a database that is not ours, is of a later version or is damaged. It has a
+// connection of its own, because the writing connection sets the journal mode, which changes the
+// file.
 func (s *Store) recognise(ctx context.Context) (err error) {
 	db, err := sql.Open("sqlite3", dsn(s.path, "mode=rw&_query_only=1"))
 	if err != nil {
@@ -34,7 +35,8 @@ func (s *Store) recognise(ctx context.Context) (err error) {
 	return nil
 }
 
-// versionOf returns the version of a database, and refuses one that is not ours or of a later version.
+// versionOf returns the version of a database. It refuses one that is not ours or of a later
+// version.
 func versionOf(ctx context.Context, db *sql.DB) (version int, err error) {
 	var app int
 	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&app); err != nil {
@@ -52,11 +54,12 @@ func versionOf(ctx context.Context, db *sql.DB) (version int, err error) {
 	return version, nil
 }
 
-// checkedPages is how large a database may be, in pages of 4 KiB, to be looked through: ten million records, which takes some seconds.
+// checkedPages is the size of the largest database that is checked for damage, in pages of 4 KiB.
+// That is ten million records, which takes some seconds.
 const checkedPages = 1 << 18
 
-// check looks for damage. Damage that shows only when the first messages are recorded would have them delivered again by
-// every run (behaviour 32).
+// check looks for damage. If damage showed only when the first messages are recorded, every run
+// would deliver them again (behaviour 32).
 func check(ctx context.Context, db *sql.DB) error {
 	var pages int
 	if err := db.QueryRowContext(ctx, "PRAGMA page_count").Scan(&pages); err != nil || pages > checkedPages {
@@ -72,8 +75,8 @@ func check(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// migrate brings the database to the present version, each step in a transaction of its own. Open's lock keeps other
-// processes from doing it at the same time.
+// migrate brings the database to the present version, each step in a transaction of its own. The
+// lock of Open keeps other processes from migrating at the same time.
 func migrate(ctx context.Context, conn *sql.Conn) error {
 	var version int
 	if err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {

@@ -13,14 +13,14 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// Each old schema file holds the account "work" as its version left it after a finished run: "a", two copies of "x", and
-// "large" set aside.
+// Each old schema file holds the account "work" as its version left it after a finished run: "a",
+// two copies of "x", and "large" set aside.
 func TestOpen_oldSchemas(t *testing.T) {
 	files, err := filepath.Glob("testdata/v*.sql")
 	if err != nil || len(files) != len(migrations) {
 		t.Fatalf("%d schema files, %v, want one for each of %d versions", len(files), err, len(migrations))
 	}
-	const sections = "testdata/v4.sql" // since this version digests are of sections
+	const sections = "testdata/v4.sql" // from this version on, digests are of sections
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			dump, err := os.ReadFile(file)
@@ -48,8 +48,8 @@ func TestOpen_oldSchemas(t *testing.T) {
 	}
 }
 
-// That a run over an empty maildrop was finished stays known: else the first messages would be taken for those that a first run leaves
-// out (initial).
+// After a migration it is still known that a run over an empty maildrop was finished. Otherwise the
+// next messages would be taken for those that a first run leaves out (initial).
 func TestOpen_oldSchemaEmpty(t *testing.T) {
 	for _, file := range []string{"testdata/v1.sql", "testdata/v2.sql", "testdata/v3.sql"} {
 		dump, err := os.ReadFile(file)
@@ -74,7 +74,7 @@ func TestOpen_oldSchemaEmpty(t *testing.T) {
 	}
 }
 
-// schemaOf is what the database is made of, by name.
+// schemaOf returns the statements that made the database, by name.
 func schemaOf(t *testing.T, s *Store) map[string]string {
 	t.Helper()
 	rows, err := s.read.QueryContext(t.Context(), "SELECT name, coalesce(sql, '') FROM sqlite_schema")
@@ -96,7 +96,7 @@ func schemaOf(t *testing.T, s *Store) map[string]string {
 	return schema
 }
 
-// A migration that fails leaves the version before it, whole.
+// If a migration fails, the database of the version before stays intact.
 func TestMigrate_fails(t *testing.T) {
 	s := open(t)
 	before := schemaOf(t, s)

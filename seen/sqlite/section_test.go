@@ -18,7 +18,7 @@ func ascendingListing() []seen.Entry {
 	return listingOf(ids...)
 }
 
-// What has vanished from the middle, and what has changed there, is found by looking at its sections alone.
+// Messages that vanished from the middle or changed there are found by reading only their sections.
 func TestDiff_sections(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -75,7 +75,7 @@ func TestDiff_sections(t *testing.T) {
 	}
 }
 
-// A section that is as it was left is not read from the table.
+// An unchanged section is not read from the table.
 func TestDiff_sectionsUnread(t *testing.T) {
 	s := open(t)
 	s.tuning.SectionSize = 10
@@ -83,7 +83,7 @@ func TestDiff_sectionsUnread(t *testing.T) {
 	listing := ascendingListing()
 	deliverAll(t, account, listing)
 	mustFinish(t, account, listing)
-	// Behind the back of the triggers, so that only who reads the row sees it.
+	// The triggers do not run, so only a reader of the row notices this change.
 	_, err := s.write.ExecContext(t.Context(), "DROP TRIGGER seen_changed; UPDATE seen SET deleted_at = 1 WHERE unique_id IN (CAST('id-15' AS BLOB), CAST('id-35' AS BLOB))")
 	if err != nil {
 		t.Fatal(err)
@@ -91,15 +91,16 @@ func TestDiff_sectionsUnread(t *testing.T) {
 	wantDiff(t, account, slices.Delete(slices.Clone(listing), 37, 38), "new [], check [35], seen 38, aside []")
 }
 
-// A record of a run that broke off, and one of a section of the last listing that is listed elsewhere, may be where nothing is looked at.
-// Counting shows that they are gone.
+// A record may be where Diff does not look: it was made by a run that broke off, or its message is
+// now listed in another section. The number of records shows that it is gone.
 func TestFinish_sections(t *testing.T) {
 	ascending := ascendingListing()
-	behind := slices.Insert(slices.Delete(slices.Clone(ascending), 15, 16), 38, ascending[15]) // id-15 is in the last section
+	// id-15 is in the last section.
+	behind := slices.Insert(slices.Delete(slices.Clone(ascending), 15, 16), 38, ascending[15])
 	for _, test := range []struct {
 		name    string
 		left    []seen.Entry // of the run before
-		more    []seen.Entry // recorded by one that broke off
+		more    []seen.Entry // recorded by a run that broke off
 		listing []seen.Entry
 		gone    string
 	}{
@@ -129,7 +130,8 @@ func TestFinish_sections(t *testing.T) {
 	}
 }
 
-// When the message that was delivered earliest is gone, a run finds that out when it would have been due, and not each one from then on.
+// When the earliest delivered message is gone, only one run reads the whole table to find that out:
+// the first one for which that message would have been due.
 func TestDiff_sectionsOldest(t *testing.T) {
 	s := open(t)
 	s.tuning.SectionSize = 10

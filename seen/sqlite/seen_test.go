@@ -10,7 +10,7 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// now is when the tests happen.
+// now is the time at which the tests happen.
 var now = time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
 
 func open(t testing.TB) *Store {
@@ -33,7 +33,7 @@ func openIn(t testing.TB, dir string) *Store {
 	return s
 }
 
-// hold begins a transaction as another process would hold it, and returns what ends it.
+// hold begins a transaction as another process would, and returns a function that ends it.
 func hold(t *testing.T, s *Store) (letGo func() error) {
 	t.Helper()
 	if _, err := s.write.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
@@ -45,7 +45,7 @@ func hold(t *testing.T, s *Store) (letGo func() error) {
 	}
 }
 
-// enter makes the account "work".
+// enter enters the account "work".
 func enter(t testing.TB, s *Store) *ledger {
 	t.Helper()
 	return enterAs(t, s, "work", "pop.example.org:995", "alice")
@@ -60,7 +60,7 @@ func enterAs(t testing.TB, s *Store, name, server, user string) *ledger {
 	return l
 }
 
-// look is what is known of an account.
+// look returns what is known of an account.
 func look(t testing.TB, s *Store, name, server, user string) (seen.Account, error) {
 	t.Helper()
 	l, err := s.Look(t.Context(), name, server, user)
@@ -79,7 +79,7 @@ func listingOf(ids ...string) []seen.Entry {
 	return listing
 }
 
-// recordOf is what a run commits for a delivered message.
+// recordOf returns what a run records for a delivered message.
 func recordOf(e seen.Entry) seen.Record {
 	came := seen.Sum{Octets: e.Octets - 10, SHA256: [32]byte{3, 4, byte(e.Number)}}
 	return seen.Record{Key: e.Key, Kind: seen.Delivered, Listed: e.Octets, Digest: seen.Digest{1, 2, byte(e.Number)}, Came: came,
@@ -120,7 +120,7 @@ func mustFinish(t testing.TB, l *ledger, left []seen.Entry, deleted ...seen.Key)
 	}
 }
 
-// deliverAll commits every entry of a listing that Diff has numbered.
+// deliverAll records every entry of a listing that Diff has numbered.
 func deliverAll(t testing.TB, l *ledger, listing []seen.Entry) {
 	t.Helper()
 	records := make([]seen.Record, len(listing))
@@ -130,7 +130,7 @@ func deliverAll(t testing.TB, l *ledger, listing []seen.Entry) {
 	mustCommit(t, l, records...)
 }
 
-// summary is a Diff in one line, for comparison.
+// summary returns a Diff as one line, for comparison.
 func summary(d seen.Diff) string {
 	var aside []int
 	for _, m := range d.Aside {

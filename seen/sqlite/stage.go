@@ -9,22 +9,24 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// Changes that are too many for one transaction are staged: written into tables of their own, part by part. One small
-// transaction then says that they are complete. From then on they count, and are carried out part by part. A run that is
-// killed before leaves nothing but staged rows, which the next Enter drops; one that is killed later leaves it to the next
-// Enter to carry them out.
+// Changes that are too many for one transaction are staged: they are written into tables of their
+// own, part by part. One small transaction then marks them as complete. From then on they count,
+// and are carried out part by part.
+//
+// A run that is killed before that transaction leaves staged rows, which the next Enter drops. If
+// the run is killed later, the next Enter carries the changes out.
 //
 // The values of account.staged:
 const (
 	notStaged = 0
-	staging   = 1 // what is staged counts for nothing
-	complete  = 2 // it is to be carried out
+	staging   = 1 // the staged changes do not count
+	complete  = 2 // the staged changes are to be carried out
 )
 
-// errStaged says that staged changes have to be carried out before anything else can be done.
+// errStaged says that staged changes have to be carried out before anything else.
 var errStaged = errors.New("staged changes are to be carried out")
 
-// stagedState reads account.staged; an account that is not known has nothing staged.
+// stagedState reads account.staged. An unknown account has nothing staged.
 func stagedState(ctx context.Context, q querier, account int64) (state int, err error) {
 	err = q.QueryRowContext(ctx, "SELECT staged FROM account WHERE id = ?", account).Scan(&state)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -57,7 +59,8 @@ func (s *Store) stage(ctx context.Context, tx *sql.Conn, account int64, p *part)
 	return s.setAside(ctx, tx, "staged_aside", account, p.asides)
 }
 
-// stageMove refuses what Changes.Moves says is an error, so that nothing can go wrong when it is carried out.
+// stageMove stages a move, and refuses the moves that Changes.Moves calls an error. So carrying it
+// out cannot fail.
 func stageMove(ctx context.Context, tx *sql.Conn, account int64, m seen.Move) error {
 	const query = `
 		INSERT INTO staged_move (account, unique_id, copy, to_id, to_copy, listed) SELECT ?1, ?2, ?3, ?4, ?5, ?6
@@ -75,13 +78,13 @@ func stageMove(ctx context.Context, tx *sql.Conn, account int64, m seen.Move) er
 	return nil
 }
 
-// stagedRows is a table of staged rows, and how those in a keyRange are carried out.
+// stagedRows is a table of staged rows, with the statements that carry out those in a keyRange.
 type stagedRows struct {
 	name     string
 	carryOut []string
 }
 
-// statements carry rows out, and end their being staged.
+// statements returns the statements that carry rows out and then remove them from the staged table.
 func (r *stagedRows) statements() []string {
 	return append(r.carryOut[:len(r.carryOut):len(r.carryOut)], "DELETE FROM "+r.name+" WHERE"+keyRange)
 }
@@ -90,7 +93,7 @@ var (
 	stagedRemovals = stagedRows{"staged_removal", []string{
 		"DELETE FROM seen WHERE account = ?1 AND (unique_id, copy) IN (SELECT unique_id, copy FROM staged_removal WHERE" + keyRange + ")",
 	}}
-	// A key that has got a record meanwhile, which no run does, keeps it.
+	// If a key has got a record meanwhile, it keeps that record. No run does that.
 	stagedMoves = stagedRows{"staged_move", []string{`
 		UPDATE OR IGNORE seen SET unique_id = m.to_id, copy = m.to_copy, listed = m.listed, deleted_at = 0, absent_at = 0
 		FROM (SELECT * FROM staged_move WHERE` + keyRange + `) AS m
@@ -110,10 +113,11 @@ var (
 		`INSERT INTO aside (account, unique_id, copy, reason, listed, count, since, last, text, told_at, max_size)
 		SELECT account, unique_id, copy, reason, listed, count, since, last, text, told_at, max_size FROM staged_aside WHERE` + keyRange + onAside,
 	}}
-	allStaged = []*stagedRows{&stagedRemovals, &stagedMoves, &stagedRecords, &stagedAsides} // in the order of seen.Changes
+	// In the order of seen.Changes.
+	allStaged = []*stagedRows{&stagedRemovals, &stagedMoves, &stagedRecords, &stagedAsides}
 )
 
-// completeStaged makes what is staged count.
+// completeStaged makes the staged changes count.
 func completeStaged(ctx context.Context, tx *sql.Conn, account int64) error {
 	result, err := tx.ExecContext(ctx, "UPDATE account SET staged = ? WHERE id = ? AND staged = ?", complete, account, staging)
 	if err != nil {
@@ -125,7 +129,8 @@ func completeStaged(ctx context.Context, tx *sql.Conn, account int64) error {
 	return nil
 }
 
-// settle carries out what is staged and complete. Two that do it at the same time are not in each other's way.
+// settle carries out the changes that are staged and complete. Two processes may do it at the same
+// time.
 func (s *Store) settle(ctx context.Context, wait waiting, account int64) error {
 	for _, rows := range allStaged {
 		if err := s.inParts(ctx, wait, rows.name, account, execAll(rows.statements())); err != nil {
@@ -135,7 +140,7 @@ func (s *Store) settle(ctx context.Context, wait waiting, account int64) error {
 	return s.endStaging(ctx, wait, account)
 }
 
-// drop removes what is staged and not complete.
+// drop removes the changes that are staged and not complete.
 func (s *Store) drop(ctx context.Context, wait waiting, account int64) error {
 	for _, rows := range allStaged {
 		statements := []string{"DELETE FROM " + rows.name + " WHERE" + keyRange}
@@ -160,7 +165,7 @@ func execAll(statements []string) func(context.Context, *sql.Conn, []any) error 
 	}
 }
 
-// endStaging says that nothing is staged, if that is so.
+// endStaging notes that nothing is staged, if the staged tables are empty.
 func (s *Store) endStaging(ctx context.Context, wait waiting, account int64) error {
 	return s.update(ctx, wait, func(ctx context.Context, tx *sql.Conn) error {
 		_, err := tx.ExecContext(ctx, `

@@ -22,14 +22,15 @@ func (l *ledger) Standing(ctx context.Context) (seen.Standing, error) {
 	return st, nil
 }
 
-// ChangeStanding writes only if there is something to change.
+// ChangeStanding writes only if something has changed.
 func (l *ledger) ChangeStanding(ctx context.Context, change func(*seen.Standing)) error {
 	st, err := l.Standing(ctx)
 	if err != nil {
 		return err
 	}
 	before := st
-	if change(&st); st.Equal(before) { // as nearly always; then no transaction is needed
+	// Nearly always nothing has changed, and no transaction is needed.
+	if change(&st); st.Equal(before) {
 		return nil
 	}
 	err = l.store.update(ctx, patience, func(ctx context.Context, tx *sql.Conn) error {

@@ -1,10 +1,12 @@
 // Package sqlite keeps a seen.Store in an SQLite database, the seen-table.
 //
-// When a method that writes returns nil, what it wrote survives a power cut (write-ahead log, synchronous=FULL). No transaction
-// writes very much, so that no account keeps another from recording what it has delivered; see parts.go.
+// When a method that writes returns nil, its changes survive a power cut (write-ahead log,
+// synchronous=FULL). No transaction writes very much, so that no account keeps another one waiting
+// for its records; see parts.go.
 //
-// The folder must be on a file system with working flock. On one that other machines may share (NFS, SMB, FUSE) the table has a
-// rollback journal instead of a write-ahead log, and serves one machine only.
+// The folder must be on a file system with working flock. On a file system that other machines may
+// share (NFS, SMB, FUSE) the table has a rollback journal instead of a write-ahead log, and only
+// one machine can use it.
 package sqlite
 
 import (
@@ -27,7 +29,8 @@ import (
 
 const (
 	fileName = "seen.db"
-	// busyTimeout is how long, in milliseconds, SQLite waits by itself, deaf to everything; see retry.
+	// busyTimeout is how long SQLite itself waits for a lock, in milliseconds. Nothing can
+	// interrupt that wait; see retry.
 	busyTimeout = "500"
 	// readers is how many transactions may read at the same time, besides the one that writes.
 	readers = 4
@@ -36,26 +39,31 @@ const (
 // Store is a seen.Store in one SQLite database, the seen-table.
 type Store struct {
 	dir, path string
-	file      fs.FileInfo   // the database, as it was when it was opened; nil: it is in memory
-	writing   chan struct{} // holds something while a transaction writes
-	write     *sql.Conn     // the one connection for them; nil: nothing can be written
+	file      fs.FileInfo   // the database file when it was opened; nil: it is in memory
+	writing   chan struct{} // holds a value while a transaction writes
+	write     *sql.Conn     // the one connection that writes; nil: nothing can be written
 	read      *sql.DB
 	pools     []*sql.DB // those of write and read
 	now       func() time.Time
 	lookAt    func(dir string) (place, error)
-	vain      atomic.Pointer[time.Time] // when somebody last waited for another process in vain
-	whole     int64                     // until when the database counts as whole, in seconds since 1970; see checked
-	tuning    seen.Tuning
-	partRows  int             // how many rows a transaction writes at the most, see parts
-	wrote     func(*sql.Conn) // for tests: called after each transaction that wrote; nil usually
+	// When somebody last waited for another process in vain.
+	vain atomic.Pointer[time.Time]
+	// Until when the database counts as undamaged, in seconds since 1970; see checked.
+	whole    int64
+	tuning   seen.Tuning
+	partRows int             // the most rows that a transaction writes, see parts
+	wrote    func(*sql.Conn) // for tests: called after each transaction that wrote; usually nil
 }
 
 var _ seen.Store = (*Store)(nil)
 
-// Open opens the seen-table in the folder dir and makes both if they are missing, the folder with mode 0700 and every
-// file with 0600. What is another user's is seen.ErrOwner. A table of a later version is seen.ErrNewerSchema; one that is damaged or
-// foreign is an error too, and both are left as they are: what a person moves aside cannot be lost, and what nobody has
-// looked at is not begun anew. A table that cannot be written is an error here, before anything is fetched.
+// Open opens the seen-table in the folder dir. It creates both if they are missing, the folder with
+// mode 0700 and every file with 0600.
+//
+// A folder or file of another user is seen.ErrOwner, and a table of a later version is
+// seen.ErrNewerSchema. A damaged or foreign table is an error too. Such tables are left unchanged:
+// a person can move them elsewhere, and nothing is lost meanwhile. A table that cannot be written
+// is an error here, before anything is fetched.
 func Open(ctx context.Context, dir string) (*Store, error) { return openAt(ctx, dir, lookAtPlace) }
 
 func openAt(ctx context.Context, dir string, lookAt func(string) (place, error)) (*Store, error) {
@@ -74,7 +82,7 @@ func openAt(ctx context.Context, dir string, lookAt func(string) (place, error))
 	}
 	s := newStore(dir, lookAt)
 	s.path = filepath.Join(dir, fileName)
-	// Two processes that make or migrate the same table must not meet half-way.
+	// Two processes must not create or migrate the same table at the same time.
 	unlock, err := flock(ctx, filepath.Join(dir, "open.lock"), time.Duration(patience))
 	if errors.Is(err, seen.ErrLocked) {
 		err = seen.ErrBusy
@@ -109,8 +117,9 @@ func newStore(dir string, lookAt func(string) (place, error)) *Store {
 	return &Store{dir: dir, writing: make(chan struct{}, 1), now: time.Now, lookAt: lookAt, tuning: seen.DefaultTuning, partRows: partRows}
 }
 
-// OpenExisting is Open for a command that only looks: it makes neither folder nor table. Where there is none, the store knows nothing,
-// and methods that write fail; where there is one, a look may have to keep what the server says about log-ins.
+// OpenExisting is Open for a command that only looks: it creates neither folder nor table. If there
+// is no table, the store is empty, and methods that write fail. If there is one, it can be written,
+// because a look may have to note what the server says about log-ins.
 func OpenExisting(ctx context.Context, dir string) (*Store, error) {
 	if _, err := os.Lstat(filepath.Join(dir, fileName)); !errors.Is(err, fs.ErrNotExist) {
 		return Open(ctx, dir)
@@ -140,9 +149,12 @@ func (s *Store) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The write-ahead log needs memory that all processes share, which a network file system does not give to those of other
-	// machines. Without these ways of syncing a power cut could take a commit back: one that was not synced, or one whose
-	// journal was removed and comes back. With mode=rw SQLite makes no file: it would be 0644.
+	// The write-ahead log needs memory that all processes share. A network file system cannot share
+	// memory between machines.
+	//
+	// With a weaker synchronous setting, a power cut could undo a commit: one that was not synced,
+	// or one whose removed journal comes back. With mode=rw SQLite creates no file; it would have
+	// mode 0644.
 	journal := "WAL&_synchronous=FULL"
 	if place.shared {
 		journal = "DELETE&_synchronous=EXTRA"
@@ -170,25 +182,26 @@ func (s *Store) pool(dsn string, size int) (*sql.DB, error) {
 	return db, nil
 }
 
-// dsn names a database file and its options; the path may hold any character.
+// dsn makes the data source name of a database file and its options. The path may hold any
+// character.
 func dsn(path, options string) string {
 	file := url.URL{Scheme: "file", Path: path, RawQuery: "_busy_timeout=" + busyTimeout + "&" + options}
 	return file.String()
 }
 
-// create makes an empty database, unless there is one. It gets its name only when it is marked as ours: so an empty file
-// with that name is damage, not a beginning.
+// create makes an empty database, unless one exists. The file gets its name only after it is marked
+// as ours. So an empty file with that name is damage, not a new database.
 func create(ctx context.Context, path string) error {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	// A log without its database is of no use, and SQLite would replay it into the new one.
+	// A log without its database is useless, and SQLite would replay it into the new one.
 	for _, leftover := range []string{path + "-wal", path + "-shm", path + ".new"} {
 		if err := os.Remove(leftover); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	// SQLite would make it 0644; the files beside it get the mode of this one.
+	// SQLite would create the file with mode 0644. The files beside it get its mode.
 	f, err := os.OpenFile(path+".new", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -204,7 +217,8 @@ func create(ctx context.Context, path string) error {
 	if err := errors.Join(err, db.Close()); err != nil {
 		return err
 	}
-	// Before it has its name, since whoever finds it relies on its folder; that may have been made by a run that was killed.
+	// The folders are synced before the file gets its name, because whoever finds the file relies
+	// on them. A killed run may have created them.
 	dir := filepath.Dir(path)
 	if err := syncUp(dir); err != nil {
 		return err
@@ -215,8 +229,8 @@ func create(ctx context.Context, path string) error {
 	return syncDir(dir)
 }
 
-// syncUp makes a folder and those above it durable. One that we may not read, or whose file system syncs no folders, is
-// passed by.
+// syncUp syncs the folders above dir. It skips a folder that we may not read, or whose file system
+// does not sync folders.
 func syncUp(dir string) error {
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {

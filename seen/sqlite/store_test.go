@@ -25,7 +25,7 @@ func TestOpen_modes(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Lock() = %v", err)
 	}
-	defer unlock() //nolint:errcheck // the lock goes with the process
+	defer unlock() //nolint:errcheck //nolint:errcheck // the lock ends with the process
 	want := map[string]fs.FileMode{".": 0o700 | fs.ModeDir, "seen.db": 0o600, "seen.db-wal": 0o600, "seen.db-shm": 0o600,
 		"open.lock": 0o600, lockName("work"): 0o600}
 	got := map[string]fs.FileMode{}
@@ -50,7 +50,7 @@ func TestOpen_modes(t *testing.T) {
 	}
 }
 
-// A folder that exists stays as its owner made it.
+// The mode of an existing folder stays as it is.
 func TestOpen_existingFolder(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o750); err != nil {
@@ -63,7 +63,7 @@ func TestOpen_existingFolder(t *testing.T) {
 	}
 }
 
-// Characters that mean something in a URI must not lead to another file.
+// Characters with a meaning in a URI must not lead to another file.
 func TestOpen_oddPath(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a b?mode=memory&c#d%41é\xff")
 	s := openIn(t, dir)
@@ -142,7 +142,7 @@ func TestOpen_refuses(t *testing.T) {
 			if err := os.Mkdir(path, 0o700); err != nil {
 				t.Fatal(err)
 			}
-		}, "is no file", errForeign},
+		}, "is not a file", errForeign},
 		{"a symbolic link", func(t *testing.T, path string) {
 			write(t, path+".elsewhere", database)
 			if err := os.Symlink(path+".elsewhere", path); err != nil {
@@ -178,7 +178,8 @@ func TestOpen_refuses(t *testing.T) {
 	}
 }
 
-// Damage behind the first pages is found before anything is fetched, not when the first message is recorded.
+// Damage behind the first pages is found before anything is fetched, not when the first message is
+// recorded.
 func TestOpen_damagedInside(t *testing.T) {
 	dir := t.TempDir()
 	s, err := Open(t.Context(), dir)
@@ -228,7 +229,8 @@ func TestOpen_readOnlyFolder(t *testing.T) {
 	}
 }
 
-// What a crash left of the making of a database, or of one that was removed, must not get into a new one.
+// Files that a crash left while a database was made, or that belong to a removed one, must not get
+// into a new one.
 func TestOpen_leftovers(t *testing.T) {
 	dir := t.TempDir()
 	s := openIn(t, dir)
@@ -247,7 +249,8 @@ func TestOpen_leftovers(t *testing.T) {
 	}
 }
 
-// Many goroutines and two stores on one folder, as two processes would have: nobody meets a locked database.
+// Many goroutines use two stores on one folder, as two processes would. None of them meets a locked
+// database.
 func TestStore_concurrent(t *testing.T) {
 	dir := t.TempDir()
 	stores := []*Store{openIn(t, dir), openIn(t, dir)}
@@ -308,7 +311,7 @@ func write(t *testing.T, path string, content []byte) {
 	}
 }
 
-// execIn changes a database behind the store's back.
+// execIn changes a database without the store.
 func execIn(t *testing.T, path, statements string) {
 	t.Helper()
 	db, err := sql.Open("sqlite3", dsn(path, "_synchronous=OFF"))

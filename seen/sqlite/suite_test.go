@@ -14,7 +14,7 @@ func TestStore_suite(t *testing.T) {
 	t.Run("in parts", func(t *testing.T) { runSuite(t, 3) })
 }
 
-// runSuite runs it with transactions of so many rows.
+// runSuite runs the suite with transactions of so many rows.
 func runSuite(t *testing.T, rows int) {
 	seentest.Run(t, seentest.Harness{
 		Many: rows + 10,
@@ -39,7 +39,7 @@ func dump(t *testing.T, l *ledger) (text string, oldest int64) {
 	return inspect(t, l.store.read, l.account.Name)
 }
 
-// inspect returns what is stored of an account, but for account.oldest as text.
+// inspect returns all that is stored of an account as text, but account.oldest separately.
 func inspect(t testing.TB, db *sql.DB, account string) (text string, oldest int64) {
 	t.Helper()
 	err := db.QueryRowContext(t.Context(), `

@@ -13,11 +13,12 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// waiting says for how long a transaction waits for others.
+// waiting says how long a transaction waits for others.
 type waiting time.Duration
 
 const (
-	// patience is how long most transactions, and the opening of the table, wait. No write of ours takes as long.
+	// patience is how long most transactions, and the opening of the table, wait. None of our
+	// writes takes that long.
 	patience = waiting(30 * time.Second)
 	// forever lasts as long as the context does.
 	forever = waiting(-1)
@@ -29,8 +30,9 @@ func (w waiting) isOver(ctx context.Context, began time.Time) bool {
 
 // update runs do in a transaction that holds the write lock from its beginning, and commits it.
 //
-// The context of do cannot be cancelled, for with any other the driver starts a goroutine for each statement: waking them took a
-// fifth of the time of recording. What takes long looks at ctx by itself.
+// The context passed to do cannot be cancelled. With any other context the driver starts a
+// goroutine for each statement, which took a fifth of the time of recording. A do that takes long
+// checks ctx itself.
 func (s *Store) update(ctx context.Context, wait waiting, do func(context.Context, *sql.Conn) error) error {
 	if s.write == nil {
 		return fmt.Errorf("there is no %s", filepath.Join(s.dir, fileName))
@@ -57,12 +59,13 @@ func (s *Store) view(ctx context.Context, do func(*sql.Conn) error) error {
 	if err != nil {
 		return s.explain(err)
 	}
-	defer conn.Close() //nolint:errcheck // it goes back to the others
+	defer conn.Close() //nolint:errcheck //nolint:errcheck // it goes back to the pool
 	return s.attempt(ctx, conn, patience, beginRead, do)
 }
 
-// attempt is transact, but hardly waits where another has just waited in vain: a run that ends because of that still has
-// this and that to note, and must not take minutes. What waits forever does so all the same.
+// attempt is transact, but it hardly waits if another call has just waited in vain. A run that ends
+// because of that still has to note several things, and must not take minutes. A caller that waits
+// forever still does so.
 func (s *Store) attempt(ctx context.Context, conn *sql.Conn, wait waiting, begin beginning, do func(*sql.Conn) error) error {
 	const remembered = time.Minute
 	if at := s.vain.Load(); at != nil && time.Since(*at) < remembered && wait != forever {
@@ -79,8 +82,8 @@ func (s *Store) attempt(ctx context.Context, conn *sql.Conn, wait waiting, begin
 	return err
 }
 
-// transact runs do between begin and COMMIT on a connection that nobody else uses meanwhile. It does without sql.Tx, which starts
-// a goroutine for each transaction.
+// transact runs do between begin and COMMIT on a connection that nobody else uses meanwhile. It
+// does not use sql.Tx, which starts a goroutine for each transaction.
 func transact(ctx context.Context, conn *sql.Conn, wait waiting, begin beginning, do func(*sql.Conn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -92,13 +95,14 @@ func transact(ctx context.Context, conn *sql.Conn, wait waiting, begin beginning
 	committed := false
 	defer func() {
 		if !committed {
-			_, _ = conn.ExecContext(whole, "ROLLBACK") // some errors have done it already
+			_, _ = conn.ExecContext(whole, "ROLLBACK") // some errors have rolled back already
 		}
 	}()
 	if err := do(conn); err != nil {
 		return err
 	}
-	// Without a write-ahead log it waits for those who read. The transaction stays as it is when it is refused.
+	// Without a write-ahead log, COMMIT waits for readers. If it is refused, the transaction stays
+	// open.
 	err := retry(ctx, wait, func() error {
 		_, err := conn.ExecContext(whole, "COMMIT")
 		return err
@@ -107,7 +111,7 @@ func transact(ctx context.Context, conn *sql.Conn, wait waiting, begin beginning
 	return err
 }
 
-// beginning begins a transaction. One that is refused has done nothing.
+// beginning begins a transaction. If it fails, it has no effect.
 type beginning func(ctx context.Context, conn *sql.Conn) error
 
 func beginWrite(ctx context.Context, conn *sql.Conn) error {
@@ -115,7 +119,8 @@ func beginWrite(ctx context.Context, conn *sql.Conn) error {
 	return err
 }
 
-// beginRead also reads something: only then is it sure that nobody keeps it from reading.
+// beginRead begins a transaction and reads something. Only then is it certain that nobody blocks
+// its reads.
 func beginRead(ctx context.Context, conn *sql.Conn) error {
 	if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil {
 		return err
@@ -128,7 +133,7 @@ func beginRead(ctx context.Context, conn *sql.Conn) error {
 	return err
 }
 
-// retry tries something until no transaction of another process is in its way, and once in any case.
+// retry calls try until no transaction of another process blocks it, at least once.
 func retry(ctx context.Context, wait waiting, try func() error) error {
 	for began := time.Now(); ; {
 		err := try()
@@ -142,7 +147,7 @@ func retry(ctx context.Context, wait waiting, try func() error) error {
 	}
 }
 
-// querier is what reads: a transaction, or the connections as they are.
+// querier reads: it is a transaction or a pool of connections.
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
