@@ -69,22 +69,24 @@ type DeletePolicy struct {
 // nothing.
 type InitialPolicy struct {
 	Limited bool
-	Within  time.Duration // what arrived within that time is retrieved nevertheless; zero: nothing is
+	// What arrived within that time is retrieved all the same; zero: nothing is.
+	Within time.Duration
 }
 
-// NewUIDs says what a run does when a maildrop that is known suddenly shows only new unique-ids, as
-// after a move to another server (C0040).
+// NewUIDs says what a run does when a known maildrop suddenly shows only new unique-ids, as after a
+// move to another server (C0040).
 type NewUIDs int
 
 // The zero value recognises messages.
 const (
-	NewUIDsMatch NewUIDs = iota // known messages are recognised by their header, and keep their records under the new ids
-	NewUIDsFetch                // all are new
-	NewUIDsStop                 // the run ends with ErrNewUIDs
+	// Known messages are recognised by their headers, and their records move to the new ids.
+	NewUIDsMatch NewUIDs = iota
+	NewUIDsFetch         // all are new
+	NewUIDsStop          // the run ends with ErrNewUIDs
 )
 
-// ErrNewUIDs says that the server has changed all its unique-ids, and that the account is not to be
-// fetched then.
+// ErrNewUIDs says that the server has changed all its unique-ids, and that the policy is to stop
+// then.
 var ErrNewUIDs = errors.New("the maildrop shows only new unique-ids")
 
 // Result is the outcome of one account.
@@ -103,7 +105,7 @@ type Result struct {
 	Octets      int64 // delivered
 	Err         error // what ended the run early; a *Error
 
-	// NotBefore is when the server wants the next log-in at the earliest, by what it announces
-	// (LOGIN-DELAY) or by what it refused. Zero: at any time, as far as is known.
+	// NotBefore is the earliest time at which the server accepts the next log-in. It is known from
+	// LOGIN-DELAY, or from a refused log-in. Zero: at any time, as far as is known.
 	NotBefore time.Time
 }

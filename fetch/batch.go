@@ -15,17 +15,17 @@ import (
 )
 
 const (
-	// earlyBatch is how many messages are committed early when no other commit is running; else the
-	// batch grows until one ends.
+	// earlyBatch is how many messages are committed early when no other commit is running.
+	// Otherwise the batch grows until that commit ends.
 	earlyBatch = 64
 	// batchAge is how old a batch that is not full may become.
 	batchAge = 500 * time.Millisecond
-	// commitGrace is how much longer than the session the targets may take to make durable what
-	// arrived whole.
+	// commitGrace is how long the targets may continue after the end of the session, to make
+	// durable the messages that arrived completely.
 	commitGrace = time.Second
 )
 
-// batch is a deliver.Batch with what will be recorded of its messages.
+// batch is a deliver.Batch together with the future records of its messages.
 type batch struct {
 	deliver.Batch
 	begun      time.Time
@@ -46,7 +46,7 @@ func newBatch(opened deliver.Batch, limit deliver.Limit) *batch {
 	}
 }
 
-// add puts a whole message, whose header has the digest, into the batch.
+// add puts a complete message into the batch; digest is that of its header.
 func (b *batch) add(it item, d deliver.Delivery, digest seen.Digest) {
 	receipt := d.Receipt()
 	places := make([]seen.Place, len(receipt.Places))
@@ -74,7 +74,8 @@ type committers struct {
 	room     *room
 	limit    deliver.Limit
 	guard    func()
-	late     context.Context // ends a little after the session: what is whole is committed also when that is cut
+	// Ends a little after the session, so that complete messages are committed even if it is cut.
+	late context.Context
 
 	full       chan *batch // handing over never waits
 	started    int
@@ -93,8 +94,9 @@ func (c *committers) handOver(b *batch) {
 	}
 	c.unfinished.Add(1)
 	c.full <- b
-	// One committer is enough for a disk that is as fast as the server: two would only get in each
-	// other's way. Where each waits for the disk, or for a program, more of them share the wait.
+	// One committer is enough if the disk is as fast as the server: two would only get in each
+	// other's way. If a commit waits long for the disk or a program, several committers wait at the
+	// same time.
 	needed := c.started == 0 || len(c.full) > 1 || c.limit.Messages == 1
 	if needed && c.started < max(1, c.limit.Batches) {
 		c.started++
@@ -121,15 +123,16 @@ func (c *committers) finished() <-chan struct{} {
 	return done
 }
 
-// commit makes a batch durable, then records it, then tells of it. This order is what the program
-// promises. What was refused is noted one by one. A message whose outcome is unknown is neither
+// commit makes a batch durable, then records it, then reports it. This order is the promise of the
+// program. Refused messages are noted one by one. A message whose outcome is unknown is neither
 // recorded nor refused: the next run asks the target for it, or delivers it again.
 func (c *committers) commit(b *batch) {
 	defer func() {
 		c.unfinished.Add(-1)
 		c.room.release(b.items...)
 	}()
-	if isOfRecord(c.outcomes.failure()) { // it could not be recorded, and would be delivered again
+	// The batch could not be recorded, and would be delivered again.
+	if isOfRecord(c.outcomes.failure()) {
 		_ = b.Discard()
 		return
 	}
@@ -161,28 +164,30 @@ func (c *committers) commit(b *batch) {
 }
 
 const (
-	// A RETR is sent only while less than this is asked for or held and not yet durable, so that
-	// the reader never stops with a reply outstanding.
+	// A RETR is sent only while fewer octets than this are asked for or held, and not yet durable.
+	// So the reader never stops with a reply outstanding.
 	roomOctets   = 64 << 20
-	roomMessages = 64   // of a target that takes one message at a time
-	mostRoom     = 4000 // of one that takes many: what fills the window, and what waits for the disk
+	roomMessages = 64 // of a target that takes one message at a time
+	// Of a target that takes many. It covers the window, and the messages that wait for the disk.
+	mostRoom = 4000
 
-	// fileOctets is what a file takes besides its octets, roughly: it fills up a block, and has a
+	// fileOctets is roughly what a file takes besides its octets: it fills up a block, and has a
 	// name.
 	fileOctets = 4 << 10
-	// believable is what LIST may announce of a message that there is. Beyond, it is a slip of the
-	// server (C0021), which must not keep the message from coming (behaviour 12).
+	// believable is the largest size in LIST that may be true. A larger one is an error of the
+	// server (C0021), and must not prevent the message from being retrieved (behaviour 12).
 	believable = 16 << 30
 )
 
-// room bounds what is on its way: by memory, and by the space that the target has. Its methods may
-// be called by several goroutines, but for those that look at the target's space.
+// room limits the messages on their way: by memory, and by the free space of the target. Several
+// goroutines may call its methods, but only one those that look at the free space.
 type room struct {
 	target deliver.Target
 	most   int // how many messages may be asked for or held
 
-	left   int64   // how many octets the target has space for, as far as is known, besides what is asked for
-	passed holding // what the target has no space for; see passOver
+	// How many octets the target has free, as far as is known, besides those asked for.
+	left   int64
+	passed holding // messages that the target has no space for; see passOver
 
 	mu    sync.Mutex
 	held  holding       // asked for or held, and not yet durable
@@ -244,9 +249,9 @@ func needed(e *seen.Entry) int64 {
 	return e.Octets + fileOctets
 }
 
-// space reports whether the target has space for e besides what is on its way. The target is asked
-// when what it said last is used up: what a program has taken leaves the spool again, and others
-// make room or take it.
+// space reports whether the target has space for e besides the messages on their way. When the
+// space that the target last reported is used up, it is asked again. The free space may have
+// changed: a program takes messages out of the spool, and others use or free space.
 func (r *room) space(ctx context.Context, e *seen.Entry) (bool, error) {
 	if needed(e) <= r.left {
 		return true, nil
@@ -261,9 +266,9 @@ func (r *room) space(ctx context.Context, e *seen.Entry) (bool, error) {
 	return needed(e) <= r.left, nil
 }
 
-// passOver returns the queue without what there is no space for, once nothing is on its way any
-// more. One huge message does not keep the others from coming; the run ends with an error
-// (behaviour 29).
+// passOver removes from the queue all messages that there is no space for. It is called once
+// nothing is on its way any more. One huge message does not block the others; the run ends with an
+// error (behaviour 29).
 func (r *room) passOver(d *maildrop, queue []int32) []int32 {
 	return slices.DeleteFunc(queue, func(i int32) bool {
 		it := d.item(i)
@@ -276,11 +281,12 @@ func (r *room) passOver(d *maildrop, queue []int32) []int32 {
 	})
 }
 
-// shortage is the error of a transfer that has passed messages over, nil if it has not.
+// shortage is the error of a transfer that has passed messages over, or nil.
 func (r *room) shortage() error {
 	if r.passed.messages == 0 {
 		return nil
 	}
-	return fmt.Errorf("no room for %d of the new messages, of %d octets, where %d are free for mail: %w; make room, or fetch into another place",
+	return fmt.Errorf("no room for %d of the new messages, of %d octets, where %d are free for mail: %w; "+
+		"make room, or fetch into another place",
 		r.passed.messages, r.passed.octets, max(0, r.left), syscall.ENOSPC)
 }

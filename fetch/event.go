@@ -32,11 +32,11 @@ const (
 	Recognised  Kind = "recognised"  // the target held the message already; it is recorded now
 	Delivered   Kind = "delivered"   // durable at its target, and recorded
 	Refused     Kind = "refused"     // not delivered; tried again in the next run
-	Quarantined Kind = "quarantined" // not delivered, and not tried again until the operator says so; told once
+	Quarantined Kind = "quarantined" // not delivered, not retried before the operator says so
 	Skipped     Kind = "skipped"     // larger than max_size; told once
 	Deleted     Kind = "deleted"     // confirmed by the reply to QUIT
 	Warning     Kind = "warning"     // Err says what is odd; the run goes on
-	Finished    Kind = "finished"    // Messages and Octets were delivered; Err says what ended the run early
+	Finished    Kind = "finished"    // ended; Messages and Octets were delivered
 )
 
 // Event is one thing that happened in a run. Runner reports events one at a time, after the fact.
@@ -50,7 +50,7 @@ type Event struct {
 	Octets   int64
 	Messages int
 	Err      error
-	// Repeated says of a Refused that a run told the same of this message within the last day: a
+	// Repeated says that a run has reported the same refusal of this message within the last day. A
 	// person need not be told again.
 	Repeated bool
 }
@@ -86,9 +86,9 @@ func (e *Error) Error() string { return fmt.Sprintf("%s: %s: %v", e.Account, e.P
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Code names what a warning or an error is about. It stays the same from version to version and as
-// long as the trouble lasts: it holds no address, no number that changes from run to run, and
-// nothing that a server says.
+// Code names the subject of a warning or an error. It stays the same from version to version, and
+// as long as the trouble lasts. So it holds no address, no number that changes from run to run, and
+// no text of a server.
 type Code string
 
 // CodeHeld is the code of a run that came too early for the server.
@@ -96,49 +96,49 @@ const CodeHeld Code = "login/held"
 
 // The codes of warnings.
 const (
-	CodeClearText        Code = "clear-text"           // password and mail cross the network in clear
+	CodeClearText        Code = "clear-text"           // password and mail are sent in clear
 	CodeDeleteRefused    Code = "delete-refused"       // the server does not delete a message
-	CodeExpire           Code = "expire"               // the server removes messages before the account would
-	CodeInitialDates     Code = "initial-dates"        // initial is left aside: nothing tells how old the messages are
-	CodeInitialKnown     Code = "initial-known"        // initial is left aside: another account has the same maildrop
-	CodeInitialTarget    Code = "initial-target"       // initial is left aside: the target holds messages of the maildrop
-	CodeNewUIDs          Code = "new-unique-ids"       // the maildrop shows only new unique-ids, and they are matched
+	CodeExpire           Code = "expire"               // the server removes messages earlier than the account
+	CodeInitialDates     Code = "initial-dates"        // no initial: the age of the messages is unknown
+	CodeInitialKnown     Code = "initial-known"        // no initial: another account has this maildrop
+	CodeInitialTarget    Code = "initial-target"       // no initial: the target holds mail of this maildrop
+	CodeNewUIDs          Code = "new-unique-ids"       // all unique-ids are new; messages are matched
 	CodeNewUIDsStop      Code = "new-unique-ids-stop"  // a look: a run would end because of them
-	CodeNewUIDsRetrieved Code = "new-unique-ids-whole" // without TOP messages are retrieved to be compared
-	CodeNoSizes          Code = "no-sizes"             // the server does not tell the sizes of messages
+	CodeNewUIDsRetrieved Code = "new-unique-ids-whole" // no TOP: messages are retrieved for comparison
+	CodeNoSizes          Code = "no-sizes"             // the server does not report sizes
 	CodePipeliningBroken Code = "pipelining-broken"    // the server gets one command at a time
-	CodeRenamedAccount   Code = "renamed-account"      // another account has the same server and user, and this one is new
+	CodeRenamedAccount   Code = "renamed-account"      // new, but another has this server and user
 	CodeShared           Code = "shared"               // other accounts have the same maildrop
-	CodeSizeChanged      Code = "size-changed"         // a message has other octets than the one of its unique-id; has a Number
+	CodeSizeChanged      Code = "size-changed"         // not the octets recorded for its unique-id; has a Number
 	CodeUnlock           Code = "unlock"               // the account's lock could not be given back
-	CodeUnrecognisedMail Code = "unrecognised-mail"    // a first run, and the target holds mail of unknown origin
-	CodeUnusable         Code = "unusable"             // messages are listed in a way that nothing can be done with them
+	CodeUnrecognisedMail Code = "unrecognised-mail"    // first run, but the target holds unknown mail
+	CodeUnusable         Code = "unusable"             // listed in a way that popfetch cannot use
 )
 
-// Told is what a person was told and lasts, in the words of a Notices, and since when. The zero
-// value is nothing.
+// Told is what a person was told about lasting trouble, in the form that a Notices uses, and since
+// when. The zero value is nothing.
 type Told struct {
 	Lines string
 	At    time.Time
 }
 
-// Notices decides what a person is told, and how often, of what lasts from run to run. A Runner
-// keeps what Notices wants to know later. The calls for one account come one at a time, those for
-// several accounts do not.
+// Notices decides what a person is told, and how often, about trouble that lasts from run to run. A
+// Runner keeps what Notices wants to know later. The calls for one account come one at a time;
+// calls for several accounts may overlap.
 type Notices interface {
-	// Begin hands over what earlier runs left. It comes before the first event of a run that may be
-	// a repetition. A run that cannot read what was left has no Begin.
+	// Begin passes what earlier runs left. It is called before the first event of a run that may be
+	// a repetition. If a run cannot read what was left, Begin is not called.
 	Begin(account string, told Told)
-	// End returns what later runs are to know. It comes after the Finished event, within the change
-	// of the account's standing, and under the account's lock if the run has it. before is what is
-	// kept now: a run that did not get the lock may have changed it since Begin. It may be called
-	// twice.
+	// End returns what later runs need to know. It is called after the Finished event, while the
+	// account's standing is changed, and under the account's lock if the run has it. before is what
+	// is kept now. A run that did not get the lock may have changed it since Begin. End may be
+	// called twice.
 	End(account string, before Told) Told
 }
 
-// CodeOf returns the code of an error. That is the phase in which it ended a run and what is known
-// of the cause, separated by slashes: "open/econnrefused", "login/refused/pass/auth". What has a
-// cause of no known type is named by its phase alone.
+// CodeOf returns the code of an error. It is made of the phase in which the error ended a run, and
+// what is known of the cause, separated by slashes: "open/econnrefused", "login/refused/pass/auth".
+// If the cause is of no known type, the code is the phase alone.
 func CodeOf(err error) Code {
 	if err == nil {
 		return ""
@@ -159,9 +159,9 @@ func CodeOf(err error) Code {
 	return Code(strings.Join(words, "/"))
 }
 
-// loginWord names what a failed log-in means for the next one, and reports whether that says it
-// all. An account that is left alone since its last log-in was refused is in the same trouble as
-// one whose log-in was refused and that is left alone now.
+// loginWord names what a failed log-in means for the next one. It also reports whether nothing
+// needs to be added. An account that is left alone because of a refused log-in has the same trouble
+// as one whose log-in was refused just now.
 func loginWord(err error) (word []string, final bool) {
 	var failed *login.Error
 	switch {
@@ -185,7 +185,7 @@ func loginWord(err error) (word []string, final bool) {
 }
 
 // protocolWords name the command that a server has refused or not understood, and the response
-// code, which must be one of the RFCs: any other may be new in each reply.
+// code. Only codes of the RFCs count: others may be new in each reply.
 func protocolWords(err error) []string {
 	var protocol *pop3.ProtocolError
 	if errors.As(err, &protocol) {
@@ -209,7 +209,7 @@ func commandWord(command string) string {
 	return strings.ToLower(command)
 }
 
-// certificateWords name what is wrong with a server's certificate.
+// certificateWords name the fault of a server's certificate.
 func certificateWords(err error) []string {
 	var host x509.HostnameError
 	var authority x509.UnknownAuthorityError
@@ -228,7 +228,7 @@ func certificateWords(err error) []string {
 	return nil
 }
 
-// systemWords name what the system says. The errors of several addresses may come in any order.
+// systemWords name the errors of the system. Those of several addresses may come in any order.
 func systemWords(err error) []string {
 	var dns *net.DNSError
 	var timeout net.Error
@@ -248,7 +248,7 @@ func systemWords(err error) []string {
 
 // errnos returns the names of all error numbers that err wraps.
 func errnos(err error) []string {
-	switch e := err.(type) { //nolint:errorlint // errors.As would find the first one alone
+	switch e := err.(type) { //nolint:errorlint // errors.As would find only the first one
 	case syscall.Errno:
 		return []string{strings.ToLower(unix.ErrnoName(e))}
 	case interface{ Unwrap() error }:
@@ -291,7 +291,7 @@ var knownErrors = []struct {
 	{seen.ErrOwner, "foreign"},
 }
 
-// knownWords name the errors that have no type of their own, and what a target has said of a
+// knownWords name the errors that have no type of their own, and what a target has said about a
 // message.
 func knownWords(err error) []string {
 	var words []string

@@ -13,24 +13,23 @@ import (
 )
 
 const (
-	// emptyOctets is what LIST may announce for a message without octets: servers count a line end
-	// that is not there.
+	// emptyOctets is what LIST may announce for an empty message: some servers count a line end.
 	emptyOctets = 2
-	// endedAtOnce is why nothing behind a message can be believed (behaviour 38).
+	// endedAtOnce says why nothing after such a message can be believed (behaviour 38).
 	endedAtOnce = "it ended at once, though LIST announced octets"
-	// mostSilent is how many messages may show nothing before a run does without TOP. A server that
-	// shows nothing of any must not cost a session for each.
+	// mostSilent is how many messages may show nothing before a run stops using TOP. If a server
+	// shows nothing of any message, not each of them may cost a session.
 	mostSilent = 3
 )
 
-// hasTop reports whether the server may know TOP. One that refuses CAPA may.
+// hasTop reports whether the server may know TOP. A server that refuses CAPA may know it.
 func (s *session) hasTop() bool {
 	caps := s.client.Capabilities()
 	return (caps == nil || caps.Has("TOP")) && len(s.history.silent) < mostSilent
 }
 
-// askHeaders asks TOP for the headers of messages, pipelined, and lets take see each. A message
-// whose TOP is refused, and each message of a server without TOP, is left out. listed gives the
+// askHeaders asks TOP for the headers of messages, pipelined, and calls take with each. It leaves
+// out a message whose TOP is refused, and all messages if the server has no TOP. listed returns the
 // entry of a message.
 func askHeaders[M any](s *session, messages iter.Seq[M], listed func(M) *seen.Entry, take func(M, *content.Header)) error {
 	if !s.hasTop() {
@@ -94,9 +93,9 @@ func (s *session) askDigests(items []item) error {
 	return s.headers(unknown, func(it item, h *content.Header) { it.drop.digests[it.index] = h.Digest() })
 }
 
-// silence notes that a message ended at once, so that what follows may be its own lines. Its error
-// ends the session. A further one of this run does not ask TOP for it, and after the second time
-// does not look at it by RETR either.
+// silence notes that a message ended at once, so that its own lines may follow as replies. Its
+// error ends the session. The next session of this run does not ask TOP for the message. After the
+// second time, it does not look at it by RETR either.
 func (s *session) silence(e *seen.Entry) error {
 	s.history.silent[e.Number]++
 	if e.UniqueID != "" {
@@ -105,11 +104,10 @@ func (s *session) silence(e *seen.Entry) error {
 	return &suspectError{e.Number, endedAtOnce}
 }
 
-// checkStep reports, by an error, that the session is out of step: after a message nothing may come
-// but the replies to what is asked now. NOOP's own could be forged by who wrote the message, and
-// the octets behind it be still on their way. The unique-id, which only the server knows, cannot. A
-// server that refuses UIDL for one message is asked NOOP again; one that refuses both shows
-// nothing.
+// checkStep returns an error if the session is out of step. After a message, only replies to new
+// commands may come. The sender of a message could forge the reply to NOOP, and octets behind the
+// message may still be on their way. Only the server knows the unique-id, so UIDL is asked. If it
+// refuses UIDL for one message, NOOP is asked again; if it refuses both, nothing is proved.
 func (s *session) checkStep(e *seen.Entry) error {
 	noop := s.client.Noop(s.job.hard)
 	if noop != nil && !isReply(noop) {
@@ -131,8 +129,8 @@ func (s *session) checkStep(e *seen.Entry) error {
 	return err
 }
 
-// measure retrieves messages and lets take see the sums of their octets; nothing else is kept of
-// them. One that is refused is left out.
+// measure retrieves messages and calls take with the sums of their octets; it keeps nothing else.
+// It leaves out a message that is refused.
 func (s *session) measure(items iter.Seq[item], take func(item, seen.Sum)) error {
 	var asked []item
 	messages := func(yield func(int, int64) bool) {
@@ -207,13 +205,13 @@ func uniqueIDs(items []item) []string {
 	return ids
 }
 
-// judgeCopies judges the copies of one unique-id, unless that would be too dear for what may be
-// found. It tells of a message that has clearly other octets than the recorded one.
+// judgeCopies judges the copies of one unique-id, unless that would cost too much. It warns of a
+// message that clearly has other octets than the recorded one.
 func (s *session) judgeCopies(copies []item, records []seen.Record, doubt bool) (present []seen.Record) {
 	onlyLikely := !slices.ContainsFunc(copies, func(it item) bool { return it.is(isCheck | isDue) })
 	unknown := slices.ContainsFunc(copies, func(it item) bool { return !it.identified() })
 	if onlyLikely && unknown && !doubt {
-		return nil // to retrieve them in each run would be too dear
+		return nil // retrieving them in each run would cost too much
 	}
 	present = judgeCopies(copies, records, doubt)
 	if len(copies) == 1 && !doubt {
@@ -222,9 +220,9 @@ func (s *session) judgeCopies(copies []item, records []seen.Record, doubt bool) 
 	return present
 }
 
-// warnOfOtherSize tells of a message that has clearly other octets than the one that was delivered
-// under its unique-id and is on the server still (C0040). It is told once: either its record is
-// renewed now, or it is retrieved and gets one of its own.
+// warnOfOtherSize warns of a message that clearly has other octets than the one that was delivered
+// under its unique-id and is still on the server (C0040). It warns once: either the record is
+// renewed now, or the message is retrieved and gets its own record.
 func (s *session) warnOfOtherSize(it item, records []seen.Record) {
 	if len(records) != 1 || !records[0].DeletedAt.IsZero() || !seen.Differ(records[0].Listed, it.Octets) {
 		return
@@ -233,14 +231,16 @@ func (s *session) warnOfOtherSize(it item, records []seen.Record) {
 	if it.fate() == isSeen {
 		what = "by its header it is the same message"
 	}
-	s.job.event(Event{Kind: Warning, Code: CodeSizeChanged, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets,
-		Err: fmt.Errorf("message %d has the unique-id of one of %d octets that was delivered, and %d octets; %s",
-			it.Number, records[0].Listed, it.Octets, what)})
+	err := fmt.Errorf("message %d has the unique-id of one of %d octets that was delivered, and %d octets; %s",
+		it.Number, records[0].Listed, it.Octets, what)
+	s.job.event(Event{
+		Kind: Warning, Code: CodeSizeChanged, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Err: err,
+	})
 }
 
-// leaveOutOld finds out which messages a first run leaves out, as Policy.Initial says. Of an
-// account that only seems to be new, because it was renamed or its state was lost, it leaves out
-// nothing: what would be taken for old might never have been retrieved.
+// leaveOutOld finds the messages that a first run leaves out, as Policy.Initial says. An account
+// may only seem to be new, because it was renamed or its state was lost. Then nothing is left out:
+// messages that look old might never have been retrieved.
 func (s *session) leaveOutOld() error {
 	policy, known := s.job.account.Initial, s.job.ledger.Account()
 	if !policy.Limited || known.Records > 0 || known.Finished || s.history.counted || len(s.drop.diff.New) == 0 {
@@ -254,20 +254,21 @@ func (s *session) leaveOutOld() error {
 		s.job.warn(CodeInitialTarget, "initial is left aside, since the target holds messages of this maildrop already")
 		return nil
 	case policy.Within > 0 && !s.hasTop():
-		s.job.warn(CodeInitialDates, "the server has no TOP, or shows nothing of some messages by it, and nothing else could tell how old its messages are: initial is left aside")
+		s.job.warn(CodeInitialDates, "the server has no TOP, or shows nothing of some messages by it, "+
+			"and nothing else could tell how old its messages are: initial is left aside")
 		return nil
 	}
 	cutoff := s.job.now().Add(-policy.Within)
 	return s.headers(s.fresh(policy.Within == 0), func(it item, h *content.Header) {
 		if policy.Within == 0 || h.ArrivedBefore(cutoff) {
 			it.decide(isOld)
-			it.drop.digests[it.index] = h.Digest() // by which it is known under another unique-id (C0040)
+			it.drop.digests[it.index] = h.Digest() // known by it under another unique-id (C0040)
 		}
 	})
 }
 
-// fresh yields the messages that nothing is known of. With old, all of them are to be left out,
-// also those whose header the server does not show.
+// fresh yields the messages that nothing is known about. With old, all of them are to be left out,
+// even those whose header the server does not show.
 func (s *session) fresh(old bool) iter.Seq[item] {
 	d := s.drop
 	if old {
@@ -287,8 +288,8 @@ func (s *session) fresh(old bool) iter.Seq[item] {
 	}
 }
 
-// mark records the messages that a first run leaves out, all at once. Else the run after one that
-// broke off would not be a first one any more, and retrieve the others.
+// mark records the messages that a first run leaves out, all at once. Otherwise, if that run broke
+// off, the next one would not be a first run and would retrieve the others.
 func (s *session) mark(indexes []int32) error {
 	if len(indexes) == 0 {
 		return nil
@@ -305,17 +306,16 @@ func (s *session) mark(indexes []int32) error {
 		return s.job.fail(PhaseRecord, err)
 	}
 	for it := range s.drop.items(indexes) {
-		it.set(isSettled) // a further session of this run is no first one
+		it.set(isSettled) // a further session of this run is not a first one
 	}
 	s.job.count(func(r *Result) { r.Marked = len(indexes) })
 	s.job.event(Event{Kind: Marked, Messages: len(indexes)})
 	return nil
 }
 
-// hintOfStrangers tells, before the first run of an account retrieves everything, of a target that
-// holds mail of unknown origin: perhaps another program has fetched this very maildrop into it, or
-// the state is gone and the server has changed. Mail that popfetch has delivered for other accounts
-// is nothing strange.
+// hintOfStrangers warns, before the first run of an account retrieves everything, if the target
+// holds mail of unknown origin. Perhaps another program has fetched this maildrop into it, or the
+// state is lost and the server has changed. Mail that popfetch delivered for others is known.
 func (s *session) hintOfStrangers(p *plan, store seen.Store) error {
 	a, known := s.job.account, s.job.ledger.Account()
 	if s.job.finder == nil || s.history.counted || known.Records > 0 || known.Finished || known.Twin != "" ||
@@ -341,7 +341,9 @@ func (s *session) hintOfStrangers(p *plan, store seen.Store) error {
 		}
 	}
 	if own+others > 0 {
-		s.job.warn(CodeUnrecognisedMail, `first run of this account, but its target already holds %d messages that were not recognised; all %d on the server will be fetched, possibly again. To fetch only new mail, stop and run: popfetch seen mark --all %s`,
+		s.job.warn(CodeUnrecognisedMail, "first run of this account, but its target already holds %d messages "+
+			"that were not recognised; all %d on the server will be fetched, possibly again. "+
+			"To fetch only new mail, stop and run: popfetch seen mark --all %s",
 			own+others, len(p.retrieve), a.Name)
 	}
 	return nil

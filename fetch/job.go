@@ -13,26 +13,27 @@ import (
 )
 
 const (
-	// stopGrace is how long a stopped run may take to finish what it has asked for before its
+	// stopGrace is how long a stopped run may take to receive what it has asked for. After that its
 	// session is cut.
 	stopGrace = 6 * time.Second
-	// recordTimeout is how much longer than the session the seen-table may take to record what is
-	// already delivered. A session that is not cut waits as long as it takes.
+	// recordTimeout is how long the seen-table may take, after the end of a session that is cut, to
+	// record delivered messages. A session that is not cut waits as long as recording takes.
 	recordTimeout = 30 * time.Second
 	// chunk bounds how many messages are looked up, synced or recorded in one step outside of the
 	// transfer.
 	chunk = 500
 )
 
-// job is what every part of one run needs: the account, what is recorded of it, the clock, the
-// times at which the run must end, and the way to tell what happens.
+// job is what every part of one run needs: the account, its ledger, the clock, the times at which
+// the run must end, and a way to report events.
 type job struct {
 	account *Account
 	ledger  seen.Ledger
 	finder  deliver.Finder // nil: the target cannot be asked what it holds
 	now     func() time.Time
 
-	// soft ends the asking: no further message is retrieved or deleted. hard cuts the session.
+	// When soft ends, no further message is retrieved or deleted. When hard ends, the session is
+	// cut.
 	soft, hard context.Context
 	cancel     []func()
 
@@ -74,7 +75,7 @@ func (j *job) until(ctx context.Context, cancel context.CancelFunc) context.Cont
 	return ctx
 }
 
-// end lets go of the contexts.
+// end releases the contexts.
 func (j *job) end() {
 	for _, cancel := range j.cancel {
 		cancel()
@@ -108,7 +109,7 @@ func (j *job) event(e Event) {
 	j.observe(e)
 }
 
-// warn tells what is odd, once in a run.
+// warn reports a warning, once in a run.
 func (j *job) warn(code Code, format string, args ...any) {
 	err := fmt.Errorf(format, args...)
 	if !j.warned[err.Error()] {
@@ -124,8 +125,8 @@ func (j *job) count(change func(*Result)) {
 	change(&j.result)
 }
 
-// record makes changes durable, also when the run is being stopped: what is delivered gets
-// recorded.
+// record makes changes durable, even while the run is being stopped, because delivered messages
+// must get their records.
 func (j *job) record(changes seen.Changes) error {
 	ctx, cancel := outlasting(j.hard, recordTimeout)
 	defer cancel()
@@ -135,7 +136,7 @@ func (j *job) record(changes seen.Changes) error {
 	return nil
 }
 
-// records reads back the records of the unique-ids, and groups them by these.
+// records reads the records of the unique-ids, and groups them by unique-id.
 func (j *job) records(ids []string) (map[string][]seen.Record, error) {
 	all, err := j.ledger.Records(j.soft, ids)
 	if err != nil {
@@ -154,7 +155,7 @@ func (j *job) token(e *seen.Entry) deliver.Token {
 
 // isReply reports whether err is a negative reply, after which the session is usable.
 func isReply(err error) bool {
-	if err == nil { // nearly always, and then it costs nothing
+	if err == nil { // nearly always, so it must be cheap
 		return false
 	}
 	var reply *pop3.ReplyError

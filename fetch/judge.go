@@ -12,12 +12,13 @@ import (
 
 // judgeCopies decides which of the listed copies of one unique-id are the messages of its records,
 // by the digests of their headers. Each record stands for one copy at most (C0041). It sets the
-// fate of the items, and the twins of those that only their octets can tell.
+// fate of the items. It also sets the twins of those that only their octets can identify.
 //
-// With doubt, another message may have the header of a delivered one; then only the octets tell.
+// With doubt, another message may have the header of a delivered one. Then only the octets identify
+// a message.
 //
-// It returns the records as the listing shows them now, or nil where it changes nothing: copies
-// move up when one before them is gone, and what is listed again was not deleted.
+// It returns the records as the listing shows them now, or nil if they stay as they are. Copies
+// move up when one before them is gone, and a listed message counts as not deleted.
 func judgeCopies(listed []item, records []seen.Record, doubt bool) (present []seen.Record) {
 	m := newMatching(listed, records, doubt)
 	for _, p := range passes {
@@ -26,13 +27,14 @@ func judgeCopies(listed []item, records []seen.Record, doubt bool) (present []se
 	return m.present()
 }
 
-// pass pairs listed messages and records by what they have in common; nil fits nothing.
+// pass pairs listed messages with records that have an equal mark; a nil mark pairs with nothing.
 type pass struct {
 	markOf func(item) any
 	markIn func(*seen.Record) any
 }
 
-// passes go from what leaves no doubt to what is enough where nothing fits better.
+// passes are in order of certainty. The first ones leave no doubt; the last ones are used for what
+// is still unpaired.
 var passes = []pass{
 	{
 		func(it item) any { return ifKnown(it, exactly{it.digest(), it.Key, it.Octets}) },
@@ -46,7 +48,7 @@ var passes = []pass{
 		func(it item) any { return ifKnown(it, it.digest()) },
 		func(r *seen.Record) any { return r.Digest },
 	},
-	{ // What the operator marked has no digest; there the unique-id is all there is.
+	{ // Messages marked by the operator have no digest, only the unique-id.
 		func(it item) any { return it.Key },
 		func(r *seen.Record) any {
 			if r.Kind != seen.Marked || r.Digest != (seen.Digest{}) {
@@ -57,7 +59,7 @@ var passes = []pass{
 	},
 }
 
-// ifKnown returns mark, or nil where nothing is known of the header.
+// ifKnown returns mark, or nil if nothing is known of the header.
 func ifKnown(it item, mark any) any {
 	if !it.identified() {
 		return nil
@@ -78,8 +80,8 @@ type (
 	}
 )
 
-// matching pairs listed copies with records. It looks both up by what they have in common, so that
-// its time grows with their number and not with its square.
+// matching pairs listed copies with records. It looks both up by their marks in maps, so that its
+// time grows with their number and not with the square of that.
 type matching struct {
 	listed  []item
 	records []seen.Record
@@ -101,9 +103,10 @@ func newMatching(listed []item, records []seen.Record, doubt bool) *matching {
 		matched: make([]bool, len(listed)), used: make([]bool, len(records))}
 }
 
-// match pairs what is not paired yet and has equal marks.
+// match pairs the unpaired messages and records that have equal marks.
 func (m *matching) match(markOf func(item) any, markIn func(*seen.Record) any) {
-	free := make(map[any][]int, len(m.records)) // by mark, the records that are not used, in order
+	// By mark, the records that are not used, in order.
+	free := make(map[any][]int, len(m.records))
 	for i := range m.records {
 		if mark := markIn(&m.records[i]); !m.used[i] && mark != nil {
 			free[mark] = append(free[mark], i)
@@ -116,7 +119,8 @@ func (m *matching) match(markOf func(item) any, markIn func(*seen.Record) any) {
 		}
 		i := free[mark][0]
 		m.matched[n] = true
-		if m.doubt && m.records[i].Kind == seen.Delivered { // nor is it said which of several copies is this one
+		// Nor does the header say which of several copies is this one.
+		if m.doubt && m.records[i].Kind == seen.Delivered {
 			it.mayBe(m.twins)
 			continue
 		}
@@ -125,7 +129,7 @@ func (m *matching) match(markOf func(item) any, markIn func(*seen.Record) any) {
 	}
 }
 
-// pair says that the message of a record is listed as it.
+// pair notes that the message of a record is listed as it.
 func (m *matching) pair(it item, record int) {
 	r := m.records[record]
 	m.used[record] = true
@@ -168,7 +172,7 @@ func twinsOf(records []seen.Record) *twins {
 }
 
 // likeIt counts the listed copies of one unique-id that may be the message of a record by its
-// digest: those with that digest, and those whose digest is unknown.
+// digest. These are the copies with that digest, and those whose digest is unknown.
 func likeIt(copies []item) func(seen.Digest) int {
 	counts := make(map[seen.Digest]int, len(copies))
 	for _, it := range copies {
@@ -182,29 +186,30 @@ func likeIt(copies []item) func(seen.Digest) int {
 	}
 }
 
-// likeness finds out which records are those of the listed messages, by what is shown of these: the
-// digests of their headers, and where that leaves a doubt their octets. A message that is in doubt
-// even then is new. It does no input or output, and holds little of each message, since they may be
-// many.
+// likeness finds the records of the listed messages. It compares the digests of their headers, and
+// their octets if the digests leave a doubt. A message that is still in doubt then is new. It does
+// no input or output, and keeps little for each message, since there may be many.
 type likeness struct {
 	listing []seen.Entry
 	digests []seen.Digest // by index; zero: unknown
-	named   []bool        // by index: the header has a Message-ID, without which different messages may have equal digests
-	order   []int32       // the indexes by digest; nil: to be sorted
-	fits    []fit         // by index, of the first of those with one digest
-	sums    []measured
-	sorted  bool // sums are
-	moves   []move
+	// By index: the header has a Message-ID. Without one, different messages may have equal
+	// digests.
+	named  []bool
+	order  []int32 // the indexes by digest; nil: to be sorted
+	fits   []fit   // by index, of the first of those with one digest
+	sums   []measured
+	sorted bool // sums are
+	moves  []move
 
 	octetsAlone bool // no header settles anything
 }
 
-// fit is what was found of the records that have the digest of a listed message.
+// fit is how the records that have the digest of a listed message fit it.
 type fit uint8
 
 const (
 	noRecord fit = iota
-	oneFits      // the only one of its digest, as the message is, and of octets that may be the message's
+	oneFits      // exactly one record and one message have the digest, and their octets are close
 	unsure
 )
 
@@ -250,8 +255,7 @@ func (l *likeness) first(digest seen.Digest) (index int, more, ok bool) {
 	return int(l.order[at]), at+1 < len(l.order) && l.digests[l.order[at+1]] == digest, true
 }
 
-// count notes that there is a record with its digest; all of them are counted before doubts is
-// called.
+// count notes a record with its digest. All records are counted before doubts is called.
 func (l *likeness) count(r seen.Record) {
 	switch i, more, ok := l.first(r.Digest); {
 	case !ok:
@@ -262,8 +266,8 @@ func (l *likeness) count(r seen.Record) {
 	}
 }
 
-// doubts yields the indexes of the messages that only their octets can tell from others: those without a digest,
-// and those whose digest is that of a record without settling it.
+// doubts yields the indexes of the messages that can only be identified by their octets. These have
+// no digest, or a digest that a record shares without being clearly theirs.
 func (l *likeness) doubts() iter.Seq[int32] {
 	return func(yield func(int32) bool) {
 		for i := range l.listing {
@@ -280,8 +284,8 @@ func (l *likeness) measure(index int32, sha256 [32]byte) {
 	l.sums = append(l.sums, measured{sha256: sha256, index: index})
 }
 
-// assign gives the record its message, if there is one. No message is given twice: of several with
-// the same octets there are as many known as there are records.
+// assign gives the record its message, if there is one. No message is given twice: if several have
+// the same octets, as many are known as there are records.
 func (l *likeness) assign(r seen.Record) {
 	if i, _, ok := l.first(r.Digest); ok && l.fits[i] == oneFits {
 		l.give(r, int32(i))
@@ -308,7 +312,7 @@ func (l *likeness) give(r seen.Record, index int32) {
 	l.moves = append(l.moves, move{r.Key, index})
 }
 
-// each yields the moves as the store takes them.
+// each yields the moves in the form that the store takes.
 func (l *likeness) each(yield func(seen.Move) bool) {
 	for _, m := range l.moves {
 		if !yield(seen.Move{From: m.from, To: l.listing[m.index]}) {

@@ -13,11 +13,12 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// octetsMark begins a unique-id that is made of LIST's octets alone. The message is larger than the
-// account's limit, so that nobody looks at its header. See content.Header.UniqueID for the others.
+// octetsMark begins a unique-id that is made only of the octets in LIST. Such a message is larger
+// than the account's limit, so nobody looks at its header. For the others see
+// content.Header.UniqueID.
 const octetsMark = " octets:"
 
-// mostMade bounds how many unique-ids are made, as the octets of a unique-id listing are bounded.
+// mostMade limits how many unique-ids are made, as the octets of a unique-id listing are limited.
 const mostMade = 1 << 20
 
 // isMade reports whether popfetch has made the unique-id.
@@ -27,7 +28,8 @@ func isMade(uniqueID string) bool { return strings.HasPrefix(uniqueID, " ") }
 // compares them with the ledger and makes the maildrop.
 func (s *session) list() error {
 	j := joining{expected: max(2*s.job.ledger.Account().Records, atLeastExpected)}
-	told, err := s.client.EachListing(s.job.soft, pop3.ListingLines{Drop: j.drop, Scan: j.scan, UID: j.uniqueID})
+	lines := pop3.ListingLines{Drop: j.drop, Scan: j.scan, UID: j.uniqueID}
+	told, err := s.client.EachListing(s.job.soft, lines)
 	if err != nil {
 		return s.job.fail(PhaseList, err)
 	}
@@ -58,8 +60,8 @@ func (s *session) list() error {
 	return nil
 }
 
-// lackOfIDs is what a refusal of UIDL means for the account: nil, if its messages are to be told
-// apart by their headers.
+// lackOfIDs returns what a refusal of UIDL means for the account: nil if its messages are to be
+// told apart by their headers, else an error.
 func (s *session) lackOfIDs(l *pop3.Listings, messages int) error {
 	var refusal *pop3.ReplyError
 	errors.As(l.UIDErr, &refusal)
@@ -67,18 +69,21 @@ func (s *session) lackOfIDs(l *pop3.Listings, messages int) error {
 	case refusal.Code == pop3.CodeSysTemp, refusal.Code == pop3.CodeInUse, refusal.Code == pop3.CodeLoginDelay:
 		return fmt.Errorf("the server does not tell the unique-ids now: %w", l.UIDErr)
 	case !s.job.account.UIDLFallback:
-		return fmt.Errorf(`the server has no unique-ids, without which seen and new messages cannot be told apart (uidl = "fallback" does it by their headers): %w`, l.UIDErr)
+		return fmt.Errorf("the server has no unique-ids, without which seen and new messages cannot be told apart "+
+			`(uidl = "fallback" does it by their headers): %w`, l.UIDErr)
 	case l.ScanErr != nil:
-		return fmt.Errorf("the server lists neither unique-ids nor sizes, so that nothing is known of its messages: %w", errors.Join(l.UIDErr, l.ScanErr))
+		return fmt.Errorf("the server lists neither unique-ids nor sizes, so that nothing is known of its messages: %w",
+			errors.Join(l.UIDErr, l.ScanErr))
 	case messages > mostMade:
-		return fmt.Errorf("the server has no unique-ids, and %d messages are too many to be told apart by their headers: %w", messages, l.UIDErr)
+		return fmt.Errorf("the server has no unique-ids, and %d messages are too many "+
+			"to be told apart by their headers: %w", messages, l.UIDErr)
 	}
 	return nil
 }
 
-// makeIDs gives the messages of a server without UIDL unique-ids made of their headers. Where TOP
-// does not show a header the whole message is retrieved for it, so that the message keeps its id
-// when TOP comes or goes. What gets none is left out.
+// makeIDs gives the messages of a server without UIDL unique-ids made of their headers. If TOP does
+// not show a header, the whole message is retrieved instead. So the message keeps its id when TOP
+// comes or goes. A message that gets no id is left out.
 func (s *session) makeIDs(told *pop3.Listings, j *joining) error {
 	j.sort()
 	if err := s.lackOfIDs(told, len(j.listed)); err != nil {
@@ -104,7 +109,7 @@ func (s *session) makeIDs(told *pop3.Listings, j *joining) error {
 	return nil
 }
 
-// retrieveHeaders is makeIDs' work on the messages that have no id yet.
+// retrieveHeaders retrieves the messages that have no id yet, and makes their ids.
 func (s *session) retrieveHeaders(listed []seen.Entry) error {
 	var asked []*seen.Entry
 	messages := func(yield func(int, int64) bool) {
@@ -149,27 +154,29 @@ func (s *session) retrieveHeaders(listed []seen.Entry) error {
 	return nil
 }
 
-// cannotIdentify tells of a message that cannot be set aside, for want of an id.
+// cannotIdentify warns of a message that cannot be set aside, because it has no id.
 func (s *session) cannotIdentify(e *seen.Entry, err error) {
 	s.job.count(func(r *Result) { r.Failed++ })
 	s.job.event(Event{Kind: Refused, Number: e.Number, Octets: e.Octets, Err: err})
 }
 
-// joining makes entries of the lines of LIST and UIDL while they are read, those of LIST first. In
-// memory side by side, the listings of a large maildrop would take more than what becomes of them.
+// joining makes entries from the lines of LIST and UIDL while they are read, those of LIST first.
+// If both listings were kept until their ends, those of a large maildrop would take more memory
+// than the entries.
 type joining struct {
 	listed   []seen.Entry // a line of LIST each, without a unique-id until that is read
 	unsorted bool         // listed is not in ascending order
-	next     int          // where the next line of UIDL belongs, if it comes in that order too
-	strange  []seen.Entry // lines of UIDL that LIST has none for
-	expected int          // more entries than that are not believed before they are there
+	next     int          // where the next line of UIDL belongs if UIDL is ordered, too
+	strange  []seen.Entry // lines of UIDL without a line of LIST
+	expected int          // room for more entries is made only when they arrive
 }
 
-// atLeastExpected is what STAT is believed of an account of which less is known.
+// atLeastExpected is how many entries STAT is believed about, if the account is not known to have
+// more.
 const atLeastExpected = 1 << 16
 
-// drop makes room for as many entries as STAT tells of, because those that grow are moved about in
-// memory, and looked at by the collector, again and again.
+// drop makes room for as many entries as STAT announces. A growing slice would be copied, and
+// scanned by the garbage collector, again and again.
 func (j *joining) drop(d pop3.DropListing) {
 	j.listed = make([]seen.Entry, 0, min(d.Messages, j.expected))
 }
@@ -179,12 +186,13 @@ func (j *joining) scan(l pop3.ScanListing) {
 		j.unsorted = true
 	}
 	if len(j.listed) == cap(j.listed) {
-		j.listed = slices.Grow(j.listed, max(len(j.listed), 64)) // append by itself copies a large slice four times as often
+		// append by itself would copy a large slice four times as often.
+		j.listed = slices.Grow(j.listed, max(len(j.listed), 64))
 	}
 	j.listed = append(j.listed, seen.Entry{Number: l.Number, Octets: l.Octets})
 }
 
-// sort puts the lines of LIST, all of which have been read, into ascending order.
+// sort sorts the lines of LIST, all of which have been read.
 func (j *joining) sort() {
 	if j.unsorted {
 		sortByNumber(j.listed)

@@ -12,8 +12,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// Survey is what a look at an account has shown. A look delivers, deletes and records nothing. It
-// keeps what the log-in came to, and it may retrieve messages to identify them.
+// Survey is the result of a look at an account. A look delivers, deletes and records nothing. It
+// may retrieve messages to identify them, and it notes the result of the log-in.
 type Survey struct {
 	Account      string
 	Greeting     string
@@ -55,18 +55,18 @@ func (e Entries) All() iter.Seq[seen.Entry] {
 	}
 }
 
-// Look logs in, lists and plans as a run does, and quits. It counts among the accounts at work.
+// Look logs in, lists and plans as a run does, and quits. It counts as one of the accounts at work.
 func (r *Runner) Look(ctx context.Context, account *Account) (*Survey, error) {
 	return r.look(ctx, account, looking)
 }
 
-// Check is Look also for an account that is left alone because its log-ins were refused. One that
-// succeeds ends that.
+// Check is Look, but it also logs in to an account that is left alone because its log-ins were
+// refused. If the log-in succeeds, the account is no longer left alone.
 func (r *Runner) Check(ctx context.Context, account *Account) (*Survey, error) {
 	return r.look(ctx, account, checking)
 }
 
-// look goes through the phases of a run up to its plan, over a ledger that drops what is written.
+// look goes through the phases of a run up to its plan, with a ledger that ignores all writes.
 func (r *Runner) look(ctx context.Context, account *Account, purpose purpose) (*Survey, error) {
 	leave, err := r.enter(ctx)
 	if err != nil {
@@ -114,7 +114,7 @@ func surveyOnce(j *job, m *memory, h *history) (*Survey, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer s.client.Close() //nolint:errcheck // after QUIT it is closed; else nothing is left to save
+	defer s.client.Close() //nolint:errcheck // nothing is left to save
 	p, err := s.study()
 	if err != nil {
 		return nil, s.leave(err)
@@ -139,7 +139,7 @@ func surveyOnce(j *job, m *memory, h *history) (*Survey, error) {
 	return survey, nil
 }
 
-// exported makes a plan fit for those who asked for the look.
+// exported makes a Plan for the caller of the look.
 func (s *session) exported(p *plan) Plan {
 	all := Plan{
 		Retrieve:  s.entries(p.retrieve),
@@ -157,7 +157,7 @@ func (s *session) exported(p *plan) Plan {
 func (s *session) entries(indexes []int32) Entries { return Entries{s.drop.listing, indexes} }
 
 // foresee returns the messages that a run with this plan would delete: those that may be deleted
-// now, and those that it would have delivered by then.
+// now, and those that it would deliver before.
 func (s *session) foresee(p *plan) (Entries, error) {
 	policy := s.job.account.Delete
 	if !policy.Enabled {
@@ -181,9 +181,9 @@ func (s *session) foresee(p *plan) (Entries, error) {
 	return s.entries(slices.Compact(chosen)), nil
 }
 
-// readOnly passes on what a look reads of a ledger, and drops what a look would write. The
-// account's standing is the exception: a refused log-in counts, whoever tried it. It spells every
-// method out, so that a new one does not write by mistake.
+// readOnly passes on what a look reads of a ledger, and ignores what a look would write. The
+// account's standing is the exception: every refused log-in counts. Each method is written out, so
+// that a new one does not write by mistake.
 type readOnly struct{ ledger seen.Ledger }
 
 func (r readOnly) Account() seen.Account { return r.ledger.Account() }
@@ -222,7 +222,7 @@ func (readOnly) Forget(context.Context, ...string) (int, error) { return 0, nil 
 
 func (readOnly) Ready(context.Context, int) error { return nil }
 
-// readOnlyFinder is a target that is asked what it holds, and that syncs nothing.
+// readOnlyFinder is a target that can be asked what it holds, but syncs nothing.
 type readOnlyFinder struct{ deliver.Finder }
 
 // Sync does nothing.

@@ -8,11 +8,12 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// maxLikely bounds how many Likely messages (see seen.Diff) are compared with their records. More of
-// them are believed: a whole maildrop was hidden for a while, or has one unique-id for all.
+// maxLikely limits how many Likely messages (see seen.Diff) are compared with their records. If
+// there are more, they are believed. Then a whole maildrop was hidden for a while, or all its
+// messages have one unique-id.
 const maxLikely = 1000
 
-// fate is what is to become of a listed message, as far as is known.
+// fate is what will happen to a listed message, as far as is known.
 type fate uint8
 
 const (
@@ -23,7 +24,7 @@ const (
 )
 
 // state is what a session keeps of every listed message. A maildrop may hold millions of them, so
-// what is learnt of few messages is in maps of the maildrop.
+// facts about few messages are in maps of the maildrop.
 type state struct {
 	fate  fate
 	flags flags
@@ -33,16 +34,18 @@ type state struct {
 type flags uint8
 
 const (
-	isAside   flags = 1 << iota // an earlier run has set this message aside, which the ledger does not doubt
-	isCheck                     // only its digest can tell whether it is the message of a record
-	isDue                       // it was delivered long enough ago to be deleted
-	isLikely                    // nothing shows that it is another message than the recorded one
-	isShown                     // the server has sent octets of it in this session
-	isSettled                   // delivered, refused or quarantined: a further session of the run leaves it alone
-	isDeleted                   // the server has accepted DELE for it
+	// An earlier run has set this message aside, and the ledger does not doubt that.
+	isAside  flags = 1 << iota
+	isCheck        // only its digest can tell whether it is the message of a record
+	isDue          // it was delivered long enough ago to be deleted
+	isLikely       // nothing shows that it is another message than the recorded one
+	isShown        // the server has sent octets of it in this session
+	// Delivered, refused or quarantined: a further session of the run leaves it alone.
+	isSettled
+	isDeleted // the server has accepted DELE for it
 )
 
-// maildrop is what one session found listed, and all that it has learnt of the messages since.
+// maildrop is the listing of one session, and all that the session has learnt of its messages.
 type maildrop struct {
 	listing []seen.Entry // ascending message-numbers
 	diff    seen.Diff
@@ -56,15 +59,15 @@ type maildrop struct {
 	twins   map[int32][]*twins       // by index, messages that one may turn out to be
 }
 
-// item is one listed message. It is a handle: what a session learns of the message is kept in the
-// maildrop, and every copy of the item shows it.
+// item is one listed message. It is a handle: the facts about the message are in the maildrop, so
+// every copy of the item shows them.
 type item struct {
 	*seen.Entry
 	drop  *maildrop
 	index int32
 }
 
-// newMaildrop notes what the ledger says of a listing. With all, every message is new.
+// newMaildrop notes what the ledger says about a listing. With all, every message is new.
 func newMaildrop(listing []seen.Entry, diff seen.Diff, all bool) *maildrop {
 	d := &maildrop{
 		listing: listing,
@@ -150,9 +153,10 @@ func (it item) digest() seen.Digest { return it.drop.digests[it.index] }
 // identified reports whether the digest of the header is known.
 func (it item) identified() bool { return it.digest() != seen.Digest{} }
 
-// before returns what was set aside under the key of the message, perhaps another message; or nil.
+// before returns what was set aside under the key of the message, or nil. That may be another
+// message.
 func (it item) before() *seen.Aside {
-	if len(it.drop.asides) == 0 { // nearly always, and then it costs nothing
+	if len(it.drop.asides) == 0 { // nearly always, so it must be cheap
 		return nil
 	}
 	return it.drop.asides[it.Key]
@@ -176,8 +180,9 @@ func (it item) mayBe(t *twins) {
 	}
 }
 
-// groups calls do with the items that wanted picks, in parts of about a chunk. If it picks one copy
-// of a unique-id, all copies come, in one part and side by side: they are read and judged together.
+// groups calls do with the items that wanted selects, in parts of about chunk items. If it selects
+// one copy of a unique-id, all copies come, in one part and side by side. So they are read and
+// judged together.
 func (d *maildrop) groups(wanted func(item) bool, do func(part []item) error) error {
 	part := make([]item, 0, chunk)
 	done := make(map[string]bool) // unique-ids with copies, which hardly any maildrop has
@@ -220,8 +225,8 @@ func byID(part []item) iter.Seq[[]item] {
 	}
 }
 
-// doubtful returns the unique-ids whose headers prove nothing: another message with this id may have
-// the header of a delivered one. Either a copy was set aside, or the id is made of the header.
+// doubtful returns the unique-ids whose headers prove nothing: another message with this id may
+// have the header of a delivered one. Either a copy was set aside, or the id is made of the header.
 func (d *maildrop) doubtful() map[string]bool {
 	ids := make(map[string]bool)
 	for _, i := range d.diff.Check {
@@ -243,7 +248,7 @@ func (d *maildrop) doubtful() map[string]bool {
 		unchanged[e.UniqueID], sizes[sized{e.UniqueID, e.Octets}] = true, true
 	}
 	for key, a := range d.asides {
-		// A copy that shows no change can only be the one that was set aside if their octets are equal.
+		// An unchanged copy can only be the one that was set aside if their octets are equal.
 		if !unchanged[key.UniqueID] || sizes[sized{key.UniqueID, a.Listed}] {
 			ids[key.UniqueID] = true
 		}
@@ -276,9 +281,9 @@ func (d *maildrop) left(deleted int) []seen.Entry {
 	return left
 }
 
-// exposed reports whether the server has sent octets of a message that is not safe: it has no record,
-// or only one that a look would have made. A server that announces EXPIRE 0 may remove such a message
-// at QUIT (R2449-5).
+// exposed reports whether the server has sent octets of a message that is not safe. Such a message
+// has no record, or only one that a look would have made. A server that announces EXPIRE 0 may
+// remove it at QUIT (R2449-5).
 func (d *maildrop) exposed(looks bool) bool {
 	if d.shown && d.states == nil { // the session ended before anything was looked up
 		return true
@@ -289,15 +294,15 @@ func (d *maildrop) exposed(looks bool) bool {
 	})
 }
 
-// twin is a delivered message whose octets are known. Several listed messages may turn out to be this
-// message; the first that does takes it.
+// twin is a delivered message whose octets are known. Several listed messages may turn out to be
+// this message; the first that does takes it.
 type twin struct {
 	places []seen.Place
 	at     time.Time // of its delivery; zero: unknown
 	file   string    // where the target holds it without a record; "": it has a record
 }
 
-// twins are messages that were delivered, to be found by their octets.
+// twins are delivered messages, looked up by their octets.
 type twins struct {
 	bySum map[seen.Sum][]*twin
 }
@@ -309,7 +314,7 @@ func (t *twins) add(sum seen.Sum, one *twin) {
 	t.bySum[sum] = append(t.bySum[sum], one)
 }
 
-// take returns a message with these octets, which nobody else gets from now on; nil: there is none.
+// take returns a message with these octets, or nil. Nobody else gets that message from now on.
 func (t *twins) take(sum seen.Sum) *twin {
 	all := t.bySum[sum]
 	if len(all) == 0 {

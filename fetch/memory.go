@@ -11,8 +11,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// memory is what earlier runs found out about the server, and what this one adds to it. It is read
-// once a run and changed in one place; the ledger keeps it as the account's standing.
+// memory is what earlier runs found out about the server, and what this one adds. It is read once a
+// run and changed in one place. The ledger keeps it as the account's standing.
 type memory struct {
 	job      *job
 	standing seen.Standing // as the ledger has it, as far as this run knows
@@ -29,15 +29,16 @@ type purpose uint8
 
 const (
 	fetching purpose = iota // a run
-	looking                 // a look, which keeps nothing but what log-ins came to
-	checking                // a look for somebody who wants to know whether the log-in works
+	looking                 // a look, which keeps only the results of log-ins
+	checking                // a look for a person who wants to know whether the log-in works
 )
 
 // recall reads the standing. A look may come before the first run, or before the first one with
-// another server or user; then nothing is remembered.
+// another server or user. Then nothing is known.
 func recall(j *job, purpose purpose) (*memory, error) {
 	known := j.ledger.Account()
-	m := &memory{job: j, purpose: purpose, kept: !known.Since.IsZero() && known.Server == j.account.Server && known.User == j.account.User}
+	m := &memory{job: j, purpose: purpose}
+	m.kept = !known.Since.IsZero() && known.Server == j.account.Server && known.User == j.account.User
 	if !m.kept {
 		return m, nil
 	}
@@ -53,8 +54,8 @@ func recall(j *job, purpose purpose) (*memory, error) {
 	return m, nil
 }
 
-// change keeps what was found out about the server, also when the run is being stopped. Where
-// nothing changes the table is not touched.
+// change keeps what was found out about the server, even while the run is being stopped. If nothing
+// changes, the table is not touched.
 func (m *memory) change(edit func(*seen.Standing)) error {
 	if !m.kept {
 		return nil
@@ -65,7 +66,7 @@ func (m *memory) change(edit func(*seen.Standing)) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.job.hard), recordTimeout)
 	defer cancel()
-	err := m.job.ledger.ChangeStanding(ctx, func(kept *seen.Standing) { // a look may have changed it meanwhile
+	err := m.job.ledger.ChangeStanding(ctx, func(kept *seen.Standing) { // a look may have changed it
 		edit(kept)
 		st = *kept
 	})
@@ -76,7 +77,7 @@ func (m *memory) change(edit func(*seen.Standing)) error {
 	return nil
 }
 
-// admit returns a *login.Error if the account must not log in yet. Nothing is sent then, since
+// admit returns a *login.Error if the account must not log in yet. Then nothing is sent, since
 // servers count each attempt.
 func (m *memory) admit() error {
 	left := held(m.standing, m.job.now())
@@ -90,9 +91,9 @@ func (m *memory) admit() error {
 	return m.job.fail(PhaseLogin, &login.Error{Fault: login.Held, Err: err})
 }
 
-// leaveAlone is admit for an account that is left alone because of refusals. Only another password
-// gets past it, and somebody who checks the account. The password is asked for, as by any run: a
-// changed one is to count at once.
+// leaveAlone is admit for an account that is left alone because of refusals. A changed password
+// ends that, and so does a check of the account. It asks for the password as any run does, so that
+// a changed one counts at once.
 func (m *memory) leaveAlone() error {
 	if m.purpose == checking {
 		return nil
@@ -120,15 +121,15 @@ func (m *memory) untilWhen() string {
 		m.standing.Refusals, m.standing.NotBefore.Local().Format("2006-01-02 15:04"), check)
 }
 
-// forgive ends what refusals have brought about.
+// forgive resets everything that refusals have caused.
 func forgive(st *seen.Standing) {
 	if st.Refusals > 0 {
 		st.Refusals, st.Credential, st.NotBefore, st.Reason = 0, nil, time.Time{}, ""
 	}
 }
 
-// notBefore returns until when a refused LOGIN-DELAY keeps the account away. That it is left alone
-// because of its password does not count: the password may change.
+// notBefore returns until when a refused LOGIN-DELAY keeps the account away. Refused passwords do
+// not count here, because the password may change.
 func (m *memory) notBefore() time.Time {
 	if m.standing.Refusals >= maxRefusals || held(m.standing, m.job.now()) <= 0 {
 		return time.Time{}
@@ -136,8 +137,8 @@ func (m *memory) notBefore() time.Time {
 	return m.standing.NotBefore
 }
 
-// noteLogin keeps what a log-in came to for the runs to come, and returns its error with what
-// follows from it. caps are the server's capabilities.
+// noteLogin notes the result of a log-in for later runs. It returns the error of the log-in,
+// extended by its consequences. caps are the server's capabilities.
 func (m *memory) noteLogin(err error, caps pop3.Capabilities) error {
 	if err == nil {
 		return m.welcome(caps)
@@ -154,8 +155,8 @@ func (m *memory) noteLogin(err error, caps pop3.Capabilities) error {
 	return m.job.fail(PhaseLogin, err)
 }
 
-// welcome notes a log-in that succeeded, and what the server announced before it. Without the
-// latter the next run takes one turn more.
+// welcome notes a successful log-in, and what the server announced before it. Without the
+// announcement the next run needs one round trip more.
 func (m *memory) welcome(caps pop3.Capabilities) error {
 	if err := m.change(forgive); err != nil || m.purpose != fetching {
 		return err
@@ -169,7 +170,7 @@ func (m *memory) welcome(caps pop3.Capabilities) error {
 }
 
 // expected returns what the server announced to an earlier run, as far as the log-in depends on it;
-// nil: nothing is known. Then CAPA need not be a turn of its own.
+// nil: unknown. If it is known, CAPA needs no round trip of its own.
 func (m *memory) expected() pop3.Capabilities {
 	if !m.pipelines() {
 		return nil
@@ -177,8 +178,8 @@ func (m *memory) expected() pop3.Capabilities {
 	return login.Expected(m.announced, m.job.account.POP3.TLS)
 }
 
-// expectNothing forgets what the server announced, because it is not as it was. If that cannot be
-// noted, a later run finds it out again.
+// expectNothing forgets what the server announced, because it has changed. If that cannot be noted,
+// a later run finds it out again.
 func (m *memory) expectNothing() {
 	m.announced = ""
 	_ = m.change(func(st *seen.Standing) { st.Announced = "" })
@@ -193,8 +194,8 @@ func codeOf(refused *login.Error) pop3.ResponseCode {
 	return reply.Code
 }
 
-// countRefusal counts a refused log-in. Servers count what was sent to them, whoever sent it; so
-// looks count too, if they have sent the password, and say so.
+// countRefusal counts a refused log-in. Servers count every password sent to them. So looks count
+// too, if they have sent it, and say so.
 func (m *memory) countRefusal(refused *login.Error) error {
 	if m.purpose != fetching && !refused.Sent {
 		return refused
@@ -223,8 +224,8 @@ func (m *memory) countRefusal(refused *login.Error) error {
 	return &counted
 }
 
-// postpone has no log-in of the account before the time that the server wants, which has just
-// refused one as too soon. Of two such times the later one stands.
+// postpone prevents log-ins before the time that the server wants; it has just refused one as too
+// early. Of two such times the later one counts.
 func (m *memory) postpone(refused *login.Error, caps pop3.Capabilities) error {
 	delay := announcedDelay(caps)
 	if delay == 0 {
@@ -243,8 +244,8 @@ func (m *memory) postpone(refused *login.Error, caps pop3.Capabilities) error {
 	return refused
 }
 
-// pause waits until a further session of this run may log in. It returns the error of admit where
-// that takes longer than the run may last.
+// pause waits until a further session of this run may log in. If that takes longer than the run may
+// last, it returns the error of admit.
 func (m *memory) pause() error {
 	if left := held(m.standing, m.job.now()); left > 0 && left < m.timeLeft() {
 		wait(m.job.soft, left)
@@ -252,8 +253,9 @@ func (m *memory) pause() error {
 	return m.admit()
 }
 
-// delayed reports whether a further session was refused as too early, and the run can wait for it. If
-// it cannot, the pace is remembered for a day: else the next run would come no further than this one.
+// delayed reports whether a further session was refused as too early, and the run can wait for it.
+// If it cannot, it notes the pace for a day. Otherwise the next run would get no further than this
+// one.
 func (m *memory) delayed(err error) bool {
 	var refused *login.Error
 	if !errors.As(err, &refused) || codeOf(refused) != pop3.CodeLoginDelay {
@@ -278,11 +280,10 @@ func (m *memory) timeLeft() time.Duration {
 }
 
 // Some servers announce PIPELINING and break it (behaviour 39, R2449-3): the session gets out of
-// step, or ends. Then the run goes on with one command at a time, and if that goes well the
-// pipelining was to blame, which is remembered. For how long depends on what was seen. A reply that
-// is none, or a message that came otherwise when asked for alone, happens on no sound server. But a
-// session that ends between two replies may also be the network's fault, or a server that was
-// restarted. That is remembered for a day, and for weeks only if it happens again.
+// step, or ends. Then the run goes on with one command at a time. If that works, pipelining was the
+// cause, which is remembered for some weeks. If a session ended between two replies, the cause may
+// also be the network or a restart. That is remembered for a day, and for weeks if it happens again.
+// No sound server sends an invalid reply, or a message that differs when asked for alone.
 const (
 	lockstepFor      = 4 * 7 * 24 * time.Hour
 	lockstepForDoubt = 24 * time.Hour
@@ -305,8 +306,7 @@ func newPace(st seen.Standing, now time.Time) pace {
 // pipelines reports whether commands are pipelined in this run.
 func (m *memory) pipelines() bool { return !m.pace.lockstep && m.job.account.POP3.Window != 1 }
 
-// fallBack makes the run go on one command at a time, if err may come from pipelining, and reports
-// whether it does. It does so once.
+// fallBack is blame if err may come from pipelining, and reports whether it is. It is so only once.
 func (m *memory) fallBack(err error) bool {
 	if !errors.Is(err, pop3.ErrPipelining) || !m.pipelines() {
 		return false
@@ -315,16 +315,15 @@ func (m *memory) fallBack(err error) bool {
 	return true
 }
 
-// blame makes the run go on one command at a time: the evidence shows that the server breaks
-// pipelining.
+// blame makes the run go on with one command at a time: evidence shows broken pipelining.
 func (m *memory) blame(evidence error) {
 	if m.pipelines() {
 		m.pace.lockstep, m.pace.fellBack = true, evidence
 	}
 }
 
-// settlePace remembers, after a session that went well and retrieved so many messages, what it has
-// shown of the server's pipelining.
+// settlePace is called after a successful session that retrieved so many messages. It remembers
+// what the session has shown about the server's pipelining.
 func (m *memory) settlePace(retrieved int) error {
 	p := &m.pace
 	since := time.Time{}
@@ -334,7 +333,8 @@ func (m *memory) settlePace(retrieved int) error {
 		if mayBeNetwork(p.fellBack) && !p.brokenBefore {
 			since = since.Add(lockstepForDoubt - lockstepFor)
 		}
-		m.job.warn(CodePipeliningBroken, "the server announces PIPELINING and breaks it, so that it gets one command at a time until %s: %w",
+		m.job.warn(CodePipeliningBroken, "the server announces PIPELINING and breaks it, "+
+			"so that it gets one command at a time until %s: %w",
 			since.Add(lockstepFor).Format(time.DateOnly), p.fellBack)
 		p.fellBack, p.brokenBefore = nil, true
 	case !p.brokenBefore || !m.pipelines() || retrieved < 2:

@@ -13,23 +13,23 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// tellAgain is when a person is told once more of what lasts: cron makes a mail of every line, and
-// may run popfetch every five minutes. It is a little less than a day, so that a daily run tells it
-// each time.
+// tellAgain is when a person is told again about lasting trouble. cron sends a mail for every line,
+// and may run popfetch every five minutes. It is a little less than a day, so that a daily run
+// reports it each time.
 const tellAgain = 23 * time.Hour
 
-// outcomes notes what became of each message of a transfer, in the ledger and in the result, and
-// keeps the error that ends the transfer. Its methods may be called by several goroutines.
+// outcomes notes what became of each message of a transfer, in the ledger and in the result. It
+// keeps the error that ends the transfer. Several goroutines may call its methods.
 type outcomes struct {
 	job     *job
 	history *history
 
 	mu    sync.Mutex
-	fatal error // ends the asking: the target or the ledger is broken
+	fatal error // no more is asked for: the target or the ledger is broken
 }
 
-// planned tells what is to be retrieved, and counts what is left alone. A further session retrieves
-// what the first has counted.
+// planned reports what is to be retrieved, and counts what is left alone. A further session
+// retrieves what the first has counted.
 func (o *outcomes) planned(d *maildrop, p *plan) {
 	if !o.history.counted {
 		o.history.counted = true
@@ -45,14 +45,15 @@ func (o *outcomes) planned(d *maildrop, p *plan) {
 	}
 }
 
-// end ends the asking because of err, a *Error.
+// end stops the asking because of err, a *Error.
 func (o *outcomes) end(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
 	case o.fatal == nil:
 		o.fatal = err
-	case isOfRecord(err): // nothing may be delivered any more, whatever went wrong before
+	// Nothing more may be delivered, whatever went wrong before.
+	case isOfRecord(err):
 		o.fatal = o.job.fail(PhaseRecord, errors.Join(errors.Unwrap(err), o.fatal))
 	}
 }
@@ -64,14 +65,14 @@ func (o *outcomes) failure() error {
 	return o.fatal
 }
 
-// isOfRecord reports whether the ledger has failed: what is delivered now would be delivered again.
+// isOfRecord reports whether the ledger has failed. Then a message that is delivered now would be
+// delivered again.
 func isOfRecord(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Phase == PhaseRecord
 }
 
-// deliveredAs notes messages that are durable at their target: it records them, and then tells of
-// them.
+// deliveredAs records messages that are durable at their target, and then reports them.
 func (o *outcomes) deliveredAs(items []item, records []seen.Record) {
 	now := o.job.now()
 	for i := range records {
@@ -90,13 +91,16 @@ func (o *outcomes) deliveredAs(items []item, records []seen.Record) {
 		}
 	})
 	for i, it := range items {
-		o.job.event(Event{Kind: Delivered, Number: it.Number, UniqueID: it.UniqueID, Octets: records[i].Came.Octets})
+		o.job.event(Event{
+			Kind: Delivered, Number: it.Number, UniqueID: it.UniqueID, Octets: records[i].Came.Octets,
+		})
 	}
 }
 
-// recognised notes a message that turned out to be one that was delivered before.
+// recognised notes a message that was delivered before.
 func (o *outcomes) recognised(it item, record seen.Record) {
-	if err := o.job.record(seen.Changes{Records: slices.Values([]seen.Record{record})}); err != nil {
+	err := o.job.record(seen.Changes{Records: slices.Values([]seen.Record{record})})
+	if err != nil {
 		o.end(err)
 		return
 	}
@@ -105,12 +109,16 @@ func (o *outcomes) recognised(it item, record seen.Record) {
 		it.decide(isRecorded)
 		it.set(isSettled)
 	})
-	o.job.event(Event{Kind: Recognised, Number: it.Number, UniqueID: it.UniqueID, Octets: record.Came.Octets})
+	o.job.event(Event{
+		Kind: Recognised, Number: it.Number, UniqueID: it.UniqueID, Octets: record.Came.Octets,
+	})
 }
 
-// asideOf is what becomes of a message that was not delivered.
+// asideOf makes the Aside of a message that was not delivered.
 func (o *outcomes) asideOf(it item, reason seen.Reason, cause error) seen.Aside {
-	return seen.Aside{Key: it.Key, Reason: reason, Listed: it.Octets, Last: o.job.now(), Text: cause.Error()}
+	return seen.Aside{
+		Key: it.Key, Reason: reason, Listed: it.Octets, Last: o.job.now(), Text: cause.Error(),
+	}
 }
 
 // setAside notes messages that were not delivered.
@@ -118,32 +126,36 @@ func (o *outcomes) setAside(asides ...seen.Aside) error {
 	return o.job.record(seen.Changes{Asides: asides})
 }
 
-// setAsideOrEnd is setAside where an error ends the asking.
+// setAsideOrEnd is setAside, but an error ends the asking.
 func (o *outcomes) setAsideOrEnd(aside seen.Aside) {
 	if err := o.setAside(aside); err != nil {
 		o.end(err)
 	}
 }
 
-// refuse notes that server or target did not give or take one message. The next run tries it again,
-// unless it was refused for good as often as the account allows: then it is quarantined, which is
-// told once.
+// refuse notes that the server or the target has refused one message. The next run tries it again.
+// If it was refused for good as often as the account allows, it is quarantined, which is reported
+// once.
 func (o *outcomes) refuse(it item, cause error) {
 	now := o.job.now()
 	var before seen.Aside
-	if it.before() != nil && !seen.Differ(it.before().Listed, it.Octets) { // else it was another message
+	// Otherwise it was another message.
+	if it.before() != nil && !seen.Differ(it.before().Listed, it.Octets) {
 		before = *it.before()
 	}
-	told := Event{Kind: Refused, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Err: cause}
-	// A clock that was wrong must not silence it for years.
+	told := Event{
+		Kind: Refused, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Err: cause,
+	}
+	// A wrong clock must not silence it for years.
 	told.Repeated = sameRefusal(before.Text, cause) && now.Sub(before.ToldAt).Abs() < tellAgain
-	// A program that the stop has ended has refused nothing.
+	// If a stop has ended the program, the program has refused nothing.
 	if o.job.soft.Err() == nil {
 		aside := o.asideOf(it, seen.Refused, cause)
 		if isForGood(cause) {
 			aside.Count = 1
 		}
-		if limit := o.job.account.QuarantineAfter; aside.Count > 0 && limit > 0 && before.Count+aside.Count >= limit {
+		limit := o.job.account.QuarantineAfter
+		if aside.Count > 0 && limit > 0 && before.Count+aside.Count >= limit {
 			aside.Reason = seen.Quarantined
 			told.Kind, told.Repeated = Quarantined, false
 		}
@@ -172,8 +184,8 @@ func (o *outcomes) countQuarantined(it item) {
 	})
 }
 
-// isForGood reports whether a refusal counts. One for now, or a session that broke, says nothing of
-// the message.
+// isForGood reports whether a refusal counts. A refusal for now, or a session that broke, says
+// nothing about the message.
 func isForGood(cause error) bool {
 	var target *deliver.Error
 	var reply *pop3.ReplyError
@@ -186,8 +198,8 @@ func isForGood(cause error) bool {
 	return false
 }
 
-// sameRefusal reports whether cause is what text, written down by an earlier run, tells. What a
-// program prints is not compared: it may name times and processes, and would differ each time.
+// sameRefusal reports whether cause has the text that an earlier run noted. The output of a program
+// is not compared: it may name times and processes, and would differ each time.
 func sameRefusal(text string, cause error) bool {
 	var target *deliver.Error
 	if errors.As(cause, &target) {
@@ -198,7 +210,7 @@ func sameRefusal(text string, cause error) bool {
 	return text == cause.Error()
 }
 
-// skip notes the messages that are too large; each is told once.
+// skip notes the messages that are too large, and reports each once.
 func (o *outcomes) skip(d *maildrop, indexes []int32) error {
 	cause := fmt.Errorf("more than max_size allows (%d octets)", o.job.account.MaxSize)
 	var fresh []item
@@ -222,16 +234,19 @@ func (o *outcomes) skip(d *maildrop, indexes []int32) error {
 		return err
 	}
 	for _, it := range fresh {
-		o.job.event(Event{Kind: Skipped, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Err: cause})
+		o.job.event(Event{
+			Kind: Skipped, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Err: cause,
+		})
 	}
 	return nil
 }
 
 // provedTooLarge notes a message that is larger than LIST had announced and than the account
-// allows. It is told once, and not retrieved again until LIST or the limit changes.
+// allows. It is reported once, and not retrieved again until LIST or the limit changes.
 func (o *outcomes) provedTooLarge(it item) error {
 	limit := o.job.account.MaxSize
-	cause := fmt.Errorf("more than max_size allows (%d octets), though LIST announced %d", limit, it.Octets)
+	cause := fmt.Errorf("more than max_size allows (%d octets), though LIST announced %d",
+		limit, it.Octets)
 	aside := o.asideOf(it, seen.TooLarge, cause)
 	aside.MaxSize = limit
 	if err := o.setAside(aside); err != nil {
@@ -239,27 +254,29 @@ func (o *outcomes) provedTooLarge(it item) error {
 	}
 	o.job.count(func(r *Result) { r.Skipped++ })
 	if it.reason() != seen.TooLarge {
-		o.job.event(Event{Kind: Skipped, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Err: cause})
+		o.job.event(Event{
+			Kind: Skipped, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Err: cause,
+		})
 	}
 	return nil
 }
 
-// suspect has a further session look once more at a message, or if there is none in this run, the
-// next run. octets are those that came.
+// suspect notes a message for a second look, in a further session or in the next run. octets is how
+// many came.
 func (o *outcomes) suspect(it item, octets int64, why string) {
 	o.history.suspects[it.Key] = &suspicion{octets: octets}
 	o.setAsideOrEnd(o.asideOf(it, seen.Suspect, errors.New(why)))
 }
 
-// lookFailed gives up, for this run, a message whose second look came to nothing. As it is refused
-// now it comes last next time, so that it cannot hold up the others.
+// lookFailed gives up, for this run, a message whose second look failed. It counts as refused, so
+// it comes last in the next run and cannot hold up the others.
 func (o *outcomes) lookFailed(it item, err error) {
 	delete(o.history.suspects, it.Key)
 	o.refuse(it, fmt.Errorf("it may be cut, and a second look came to nothing: %w", err))
 }
 
-// brokeAt puts the message at which the session broke behind the others, in the next run. A server
-// that breaks at the same one each time would hold up all that come behind it for ever.
+// brokeAt makes the message at which the session broke the last one in the next run. A server that
+// breaks at the same message each time would hold up all messages after it.
 func (o *outcomes) brokeAt(it item, cause error) {
 	switch {
 	case o.history.suspects[it.Key] != nil:
@@ -271,11 +288,13 @@ func (o *outcomes) brokeAt(it item, cause error) {
 }
 
 // quarantine sets a message that the server cuts aside for good. It is never delivered as if it
-// were whole, and never deleted.
+// were complete, and never deleted.
 func (o *outcomes) quarantine(it item, why string) {
 	delete(o.history.suspects, it.Key)
 	cause := fmt.Errorf("the server cuts it: %s, also when it is retrieved alone", why)
 	o.setAsideOrEnd(o.asideOf(it, seen.Quarantined, cause))
 	o.countQuarantined(it)
-	o.job.event(Event{Kind: Quarantined, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Err: cause})
+	o.job.event(Event{
+		Kind: Quarantined, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Err: cause,
+	})
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// plan is what a run will do with the messages of a maildrop, as a value. It is computed without any
-// input or output, after all that can be learnt of the messages is noted. Its lists hold indexes of
-// the listing, because one of them may be the whole of a large maildrop.
+// plan is what a run will do with the messages of a maildrop, as a value. It is computed without
+// any input or output, after everything has been learnt about the messages. Its lists hold indexes
+// of the listing, because one of them may be the whole of a large maildrop.
 type plan struct {
 	retrieve    []int32 // in the order in which RETR is sent
 	recognised  []int32 // held by the target already: recorded, not retrieved
@@ -23,7 +23,7 @@ type plan struct {
 // makePlan decides what becomes of each listed message.
 func makePlan(d *maildrop, policy *Policy, h *history) *plan {
 	p := &plan{seen: d.count(isSeen), retrieve: make([]int32, 0, len(d.diff.New))}
-	ranked := policy.Newest // the order of the listing will not do
+	ranked := policy.Newest // the order of the listing is not enough
 	for it := range d.all() {
 		switch {
 		case it.fate() == isSeen:
@@ -52,8 +52,8 @@ func makePlan(d *maildrop, policy *Policy, h *history) *plan {
 	return p
 }
 
-// The ranks of messages that are to be retrieved. Those that need a second look come first, on a new
-// connection. Those that were refused before come last, so that they hold up nothing else.
+// The ranks of messages that are to be retrieved. Messages that need a second look come first, on a
+// new connection. Messages that were refused before come last, so that they hold up nothing else.
 const (
 	again = iota
 	usual
@@ -70,21 +70,22 @@ func (h *history) rank(it item) int {
 	return usual
 }
 
-// provedTooLarge reports whether an earlier run found the message larger than this limit though
-// LIST announced the octets that it announces now.
+// provedTooLarge reports whether an earlier run found the message larger than this limit, and LIST
+// still announces the same octets.
 func (it item) provedTooLarge(limit int64) bool {
 	return limit > 0 && it.reason() == seen.TooLarge &&
 		it.before().MaxSize == limit && it.before().Listed == it.Octets
 }
 
-// candidate is a listed message that might be deleted, with all that is known of it by then.
+// candidate is a listed message that might be deleted, with all that is known of it.
 type candidate struct {
 	item    item
 	records recordsOf // of its unique-id, all copies, read back from the ledger
-	alike   int       // listed messages with its unique-id and digest, itself among them; those whose digest is unknown count
+	// Listed messages with its unique-id and digest, itself included; an unknown digest counts.
+	alike int
 }
 
-// recordsOf are the records of one unique-id, to be found by key and by digest.
+// recordsOf are the records of one unique-id, by key and by digest.
 type recordsOf struct {
 	byKey    map[seen.Key]*seen.Record
 	byDigest map[seen.Digest][]*seen.Record
@@ -100,10 +101,10 @@ func newRecordsOf(records []seen.Record) recordsOf {
 	return r
 }
 
-// planDeletion picks the candidates that may be deleted now. The records decide. A message that was
-// retrieved in this session needs its record of kind Delivered. One that is known from earlier must
-// also be shown by its header digest to be that message: unique-ids get reused, and a wrong DELE
-// cannot be undone.
+// planDeletion selects the candidates that may be deleted now. The records decide. A message that
+// was retrieved in this session needs a record of kind Delivered. For an older record, the header
+// digest must also show that it is this message. Unique-ids get reused, and a wrong DELE cannot be
+// undone.
 func planDeletion(candidates []candidate, policy DeletePolicy, now time.Time) []item {
 	if !policy.Enabled {
 		return nil
@@ -118,7 +119,7 @@ func planDeletion(candidates []candidate, policy DeletePolicy, now time.Time) []
 	return chosen
 }
 
-// record returns the record that is without doubt of the listed message, or nil.
+// record returns the record that certainly belongs to the listed message, or nil.
 func (c *candidate) record() *seen.Record {
 	if c.item.fate() == isRecorded {
 		return c.records.byKey[c.item.Key]

@@ -12,8 +12,9 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// deliver streams m into the open batch. Its error is one of the session. An error of the target
-// ends the asking, and the rest of the message is read so that the session stays in step.
+// deliver streams m into the open batch. It returns an error only if the session has failed. An
+// error of the target ends the asking; the rest of the message is read so that the session stays in
+// step.
 func (t *transfer) deliver(it item, m *pop3.Message) error {
 	b, err := t.batchFor(it)
 	if err == nil {
@@ -44,7 +45,7 @@ func (t *transfer) envelope(it item) deliver.Envelope {
 	}
 }
 
-// stream writes m to d. Only when io.EOF has shown that m is whole does d become part of the batch.
+// stream writes m to d. d becomes part of the batch only when io.EOF has shown that m is complete.
 func (t *transfer) stream(b *batch, d deliver.Delivery, it item, m *pop3.Message) error {
 	t.content.Reset(it.Octets)
 	outline := &t.content.Outline
@@ -62,7 +63,8 @@ func (t *transfer) stream(b *batch, d deliver.Delivery, it item, m *pop3.Message
 		}
 		if err != nil {
 			t.outcomes.brokeAt(it, err)
-			return t.session.job.fail(PhaseRetrieve, errors.Join(fmt.Errorf("message %d: %w", it.Number, err), d.Abort()))
+			err = fmt.Errorf("message %d: %w", it.Number, err)
+			return t.session.job.fail(PhaseRetrieve, errors.Join(err, d.Abort()))
 		}
 	}
 	if whole, err := t.makeSure(d, it); !whole {
@@ -74,8 +76,8 @@ func (t *transfer) stream(b *batch, d deliver.Delivery, it item, m *pop3.Message
 		return nil
 	}
 	b.add(it, d, t.content.Header.Digest())
-	// What is larger than announced may hold a part of the next reply, and where nothing is
-	// announced it may be cut. Both show when the next one is read.
+	// A message that is larger than announced may hold a part of the next reply. If nothing was
+	// announced, the message may be cut. Both show when the next reply is read.
 	t.unconfirmed = len(t.asked) > 0 && outline.Excess() > 0 || it.Octets <= 0
 	if len(it.twins()) > 0 {
 		t.compare(it)
@@ -83,9 +85,9 @@ func (t *transfer) stream(b *batch, d deliver.Delivery, it item, m *pop3.Message
 	return nil
 }
 
-// compare looks whether the one message of the open batch was delivered before, which nothing but
-// its octets could show (no TOP, or copies of which one was refused). Then it is recorded and not
-// delivered again.
+// compare checks whether the one message of the open batch was delivered before, if only its octets
+// can show that (no TOP, or copies of which one was refused). If so, the message is recorded and
+// not delivered again.
 func (t *transfer) compare(it item) {
 	record := t.open.records[0]
 	for _, known := range it.twins() {
@@ -106,8 +108,8 @@ func (t *transfer) compare(it item) {
 	}
 }
 
-// sure makes sure that the file of a twin would survive a power cut, and reports whether it would. The
-// file may have been renamed just before a crash, or somebody may have taken it away since.
+// sure syncs the file of a twin, and reports whether it would survive a power cut. The file may
+// have been renamed just before a crash, or somebody may have removed it since.
 func (t *transfer) sure(one *twin) bool {
 	if one.file == "" {
 		return true
@@ -132,18 +134,18 @@ func (t *transfer) tooLarge(d deliver.Delivery, it item, m *pop3.Message) error 
 }
 
 // Behaviour 38. Some servers do not stuff a dot that is the first octet of a message (Dovecot 2.3,
-// Courier, Twisted): such a message ends at once, and what its sender wrote behind the dot is read
-// as replies. Others cut a message and send a stray reply (Inbucket), or mix the replies to
-// pipelined commands (WildDuck).
+// Courier, Twisted). Such a message ends at once, and the text after the dot is read as replies.
+// Others cut a message and send a stray reply (Inbucket), or mix the replies to pipelined commands
+// (WildDuck).
 //
-// In a pipelined session nothing tells octets that nobody asked for from the next reply. But a
-// message that is not what LIST announced is noticed at its own end, before anything behind it is
-// read. If nothing else is outstanding then, the session is asked whether it is in step. Otherwise
-// it is dropped: what came before is committed, and of what comes behind nothing is even read. A
-// further session looks at the suspect message once more, alone.
+// In a pipelined session, octets that nobody asked for look like the next reply. But a message that
+// is not as LIST announced is noticed at its own end, before anything behind it is read. If nothing
+// else is outstanding, checkStep then asks whether the session is in step. Otherwise the session is
+// dropped: earlier messages are committed, and nothing after this one is read. A further session
+// retrieves the suspect message once more, alone.
 
-// makeSure reports whether the message that has just ended is whole. If not, d is aborted, and the
-// error ends the session.
+// makeSure reports whether the message that has just ended is complete. If not, d is aborted, and
+// the error ends the session.
 func (t *transfer) makeSure(d deliver.Delivery, it item) (whole bool, err error) {
 	s := t.session
 	second := s.history.suspects[it.Key] != nil
@@ -173,12 +175,12 @@ func (t *transfer) makeSure(d deliver.Delivery, it item) (whole bool, err error)
 		t.outcomes.lookFailed(it, err)
 	}
 	if err != nil && !isOutOfStep(err) && !isReply(err) {
-		return false, s.job.fail(PhaseRetrieve, err) // the network's
+		return false, s.job.fail(PhaseRetrieve, err) // the network's fault
 	}
 	return false, s.job.fail(PhaseRetrieve, &suspectError{it.Number, why})
 }
 
-// checkStep is session.checkStep while a delivery is open: nothing may be handed over meanwhile.
+// checkStep is session.checkStep while a delivery is open. No batch may be handed over meanwhile.
 func (t *transfer) checkStep(it item) error {
 	idle := t.session.idle
 	t.session.idle = nil
@@ -186,13 +188,13 @@ func (t *transfer) checkStep(it item) error {
 	return t.session.checkStep(it.Entry)
 }
 
-// believe notes what a message has shown that is whole against all appearances.
+// believe notes what was odd about a message that is complete all the same.
 func (t *transfer) believe(it item) {
 	s, outline := t.session, &t.content.Outline
 	before := s.history.suspects[it.Key]
 	delete(s.history.suspects, it.Key)
 	if before != nil && before.octets >= 0 && before.octets != outline.Octets {
-		// With other commands outstanding it came otherwise.
+		// It was different with other commands outstanding.
 		s.memory.blame(fmt.Errorf("message %d had %d octets, and %d when asked for alone", it.Number, before.octets, outline.Octets))
 	}
 	if share := outline.Shortfall(); outline.Octets > 0 && share > s.memory.shortfall {

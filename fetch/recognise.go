@@ -16,14 +16,14 @@ import (
 
 const (
 	// lookedForAtOnce is how many messages the target is asked for at once. Each time it reads the
-	// names of all its files, and what it finds is held until it is recorded.
+	// names of all its files, and the results are held until they are recorded.
 	lookedForAtOnce = 8192
 	copySize        = 64 << 10
 )
 
 // recogniseFound looks for files of the messages that have no record. A crash, a lost seen.db or
-// another state folder leaves messages at the target that the ledger knows nothing of. What is
-// found is recorded part by part, since it may be a whole maildrop.
+// another state folder may leave messages at the target that the ledger does not know. The results
+// are recorded part by part, since they may be a whole maildrop.
 func (s *session) recogniseFound() error {
 	if s.job.finder == nil {
 		return nil
@@ -38,7 +38,8 @@ func (s *session) recogniseFound() error {
 	for part := range slices.Chunk(wanted, lookedForAtOnce) {
 		places, err := s.job.finder.Find(s.job.soft, s.tokens(part), known.UnrecordedSince(s.job.now()))
 		if errors.Is(err, deliver.ErrMissing) && !known.Delivered {
-			return nil // a look at an account whose target a run would make
+			// This is a look, and a run would create the target of the account.
+			return nil
 		}
 		if err != nil {
 			return s.job.fail(PhaseTarget, err)
@@ -46,7 +47,9 @@ func (s *session) recogniseFound() error {
 		if len(places) == 0 {
 			continue
 		}
-		held := slices.DeleteFunc(part, func(i int32) bool { return len(places[s.job.token(&s.drop.listing[i])]) == 0 })
+		held := slices.DeleteFunc(part, func(i int32) bool {
+			return len(places[s.job.token(&s.drop.listing[i])]) == 0
+		})
 		s.drop.found = s.drop.found || len(held) > 0
 		for some := range slices.Chunk(held, chunk) {
 			if err := s.judgeFound(slices.Collect(s.drop.items(some)), places); err != nil {
@@ -67,14 +70,14 @@ func (s *session) tokens(indexes []int32) iter.Seq[deliver.Token] {
 	}
 }
 
-// foundFile is a message that the target holds though the ledger has no record of it.
+// foundFile is a message that the target holds although the ledger has no record of it.
 type foundFile struct {
 	item item
 	at   string // where Finder.Find found it
 	seen.Record
 }
 
-// judgeFound compares messages with the files that bear their tokens. A file is the listed message
+// judgeFound compares messages with the files that have their tokens. A file is the listed message
 // only if their header digests are equal; then it is recorded.
 func (s *session) judgeFound(items []item, places map[deliver.Token][]string) error {
 	if err := s.askDigests(items); err != nil {
@@ -94,8 +97,8 @@ func (s *session) judgeFound(items []item, places map[deliver.Token][]string) er
 			}
 			switch {
 			case !it.identified(), it.digest() == f.Digest && len(it.twins()) > 0:
-				// No TOP, or a copy whose header is that of another one (C0041): the octets will
-				// tell.
+				// No TOP, or a copy whose header is that of another one (C0041): only the octets
+				// identify it.
 				t := new(twins)
 				t.add(f.Came, &twin{places: f.Places, file: f.at})
 				it.mayBe(t)
@@ -111,8 +114,8 @@ func (s *session) judgeFound(items []item, places map[deliver.Token][]string) er
 	return s.recognise(held)
 }
 
-// readBack reads a message that the target holds, through buffer, and tells what a record of it
-// would say.
+// readBack reads a message that the target holds, through buffer, and returns what a record of it
+// would hold.
 func (s *session) readBack(place string, buffer []byte) (foundFile, error) {
 	file, err := s.job.finder.Open(s.job.soft, place)
 	if err != nil {
@@ -121,7 +124,8 @@ func (s *session) readBack(place string, buffer []byte) (foundFile, error) {
 	defer file.Close() //nolint:errcheck // it was only read
 	var h content.Header
 	hash := sha256.New()
-	octets, err := io.CopyBuffer(io.MultiWriter(&h, hash), struct{ io.Reader }{file}, buffer) // a file would bring a buffer of its own
+	// A plain file would use a buffer of its own.
+	octets, err := io.CopyBuffer(io.MultiWriter(&h, hash), struct{ io.Reader }{file}, buffer)
 	if err != nil {
 		return foundFile{}, fmt.Errorf("reading %s back: %w", place, err)
 	}
@@ -134,7 +138,7 @@ func (s *session) readBack(place string, buffer []byte) (foundFile, error) {
 	}}, nil
 }
 
-// recognise makes sure of the messages that the target was found to hold, and records them.
+// recognise syncs the messages that the target was found to hold, and records them.
 func (s *session) recognise(held []foundFile) error {
 	if len(held) == 0 {
 		return nil
@@ -155,17 +159,20 @@ func (s *session) recognise(held []foundFile) error {
 	s.job.count(func(r *Result) { r.Recognised += len(held) })
 	for _, f := range held {
 		f.item.decide(isRecorded)
-		s.job.event(Event{Kind: Recognised, Number: f.item.Number, UniqueID: f.UniqueID, Octets: f.Came.Octets})
+		s.job.event(Event{
+			Kind: Recognised, Number: f.item.Number, UniqueID: f.UniqueID, Octets: f.Came.Octets,
+		})
 	}
 	return nil
 }
 
-// recogniseRenamed looks whether all unique-ids have changed, and recognises the known messages
-// under the new ones. Their records move all at once: a run that breaks off before leaves the next
-// one the same work, and none of it half done.
+// recogniseRenamed checks whether all unique-ids have changed, and recognises the known messages
+// under the new ones. Their records move all at once. If a run breaks off before, the next one
+// starts again, and nothing is half done.
 func (s *session) recogniseRenamed() error {
 	d, policy := s.drop, s.job.account.NewUIDs
-	if len(d.diff.New) == 0 || len(d.diff.New) < len(d.listing) || s.job.ledger.Account().Records == 0 || policy == NewUIDsFetch {
+	if len(d.diff.New) == 0 || len(d.diff.New) < len(d.listing) ||
+		s.job.ledger.Account().Records == 0 || policy == NewUIDsFetch {
 		return nil
 	}
 	remaining, left, err := s.remaining()
@@ -173,7 +180,8 @@ func (s *session) recogniseRenamed() error {
 		return err
 	}
 	if policy == NewUIDsStop && left {
-		err := fmt.Errorf(`%w, none of those of the last run; set new_uids = "match" to recognise its messages by their headers, or "fetch" to retrieve all of them`, ErrNewUIDs)
+		err := fmt.Errorf(`%w, none of those of the last run; set new_uids = "match" to recognise `+
+			`its messages by their headers, or "fetch" to retrieve all of them`, ErrNewUIDs)
 		if s.memory.purpose != fetching {
 			s.job.warn(CodeNewUIDsStop, "%w", err)
 			return nil
@@ -187,7 +195,7 @@ func (s *session) recogniseRenamed() error {
 	if err != nil || len(l.moves) == 0 {
 		return err
 	}
-	// A reply too many would have shifted what was shown from one message to the next.
+	// One extra reply would have shifted the headers from one message to the next.
 	if err := s.checkStep(&d.listing[len(d.listing)-1]); err != nil && !isReply(err) {
 		if isOutOfStep(err) {
 			s.memory.blame(err)
@@ -201,11 +209,12 @@ func (s *session) recogniseRenamed() error {
 	for _, m := range l.moves {
 		d.item(m.index).decide(isSeen)
 	}
-	s.job.warn(CodeNewUIDs, "the maildrop shows only new unique-ids; %d of its %d messages are known, and not retrieved again", len(l.moves), len(d.listing))
+	s.job.warn(CodeNewUIDs, "the maildrop shows only new unique-ids; "+
+		"%d of its %d messages are known, and not retrieved again", len(l.moves), len(d.listing))
 	return nil
 }
 
-// remaining reports whether there are records of messages that may be listed still, and whether the
+// remaining reports whether there are records of messages that may still be listed, and whether the
 // last finished run left any.
 func (s *session) remaining() (any, left bool, err error) {
 	for r, err := range s.job.ledger.Remaining(s.job.soft) {
@@ -220,15 +229,16 @@ func (s *session) remaining() (any, left bool, err error) {
 	return any, left, nil
 }
 
-// findLikeness asks the server for what likeness needs: the headers, and where they do not settle
-// it the whole messages. They settle nothing where the last run left none of the recorded messages:
-// then a new one may well be all there is.
+// findLikeness asks the server for what likeness needs: the headers, and the whole messages if the
+// headers leave a doubt. If the last run left none of the recorded messages, headers prove nothing,
+// because all listed messages may be new.
 func (s *session) findLikeness(left bool) (*likeness, error) {
 	d := s.drop
 	l := newLikeness(d.listing)
 	l.octetsAlone = !left
 	if !s.hasTop() {
-		s.job.warn(CodeNewUIDsRetrieved, "the maildrop shows only new unique-ids, and its server has no TOP: its messages are retrieved to be compared with what was delivered")
+		s.job.warn(CodeNewUIDsRetrieved, "the maildrop shows only new unique-ids, and its server has no TOP: "+
+			"its messages are retrieved to be compared with what was delivered")
 	}
 	err := s.headers(d.all(), func(it item, h *content.Header) {
 		id, _ := h.Value("message-id")

@@ -6,17 +6,17 @@ import (
 	"fmt"
 )
 
-// remove sends DELE for what the account's policy and the records allow, after the transfer
-// (behaviour 28: deliver, record, only then DELE). It returns the messages whose DELE was accepted;
-// only the reply to QUIT makes that count. A refused DELE is told and not repeated in this session
-// (C0026).
+// remove sends DELE for the messages that the account's policy and the records allow, after the
+// transfer (behaviour 28: deliver, record, only then DELE). It returns the messages whose DELE was
+// accepted; only the reply to QUIT confirms that. A refused DELE is reported, and not repeated in
+// this session (C0026).
 func (s *session) remove() (deleted []item, err error) {
 	if !s.job.account.Delete.Enabled {
 		return nil, nil
 	}
 	undone, loses := 0, s.quitLoses()
 	err = s.drop.groups(item.removable, func(part []item) error {
-		if s.job.soft.Err() != nil { // what is left is deleted by the next run
+		if s.job.soft.Err() != nil { // the next run deletes them
 			return s.job.fail(PhaseDelete, fmt.Errorf("stopped with messages still to delete: %w", context.Cause(s.job.soft)))
 		}
 		candidates, err := s.candidates(part)
@@ -24,7 +24,7 @@ func (s *session) remove() (deleted []item, err error) {
 			return err
 		}
 		chosen := planDeletion(candidates, s.job.account.Delete, s.job.now())
-		if loses { // there will be no QUIT to carry it out
+		if loses { // no QUIT will carry it out
 			undone += len(chosen)
 			return nil
 		}
@@ -38,7 +38,7 @@ func (s *session) remove() (deleted []item, err error) {
 	return deleted, err
 }
 
-// errNoQuit says why nothing is deleted where QUIT could lose mail (EXPIRE 0, R2449-5).
+// errNoQuit says why nothing is deleted if QUIT could lose mail (EXPIRE 0, R2449-5).
 var errNoQuit = errors.New("the server may remove at QUIT whatever it has sent (EXPIRE 0), and not all of that is safe here")
 
 // removable reports whether the message might be deleted: this session has recorded it, or has
@@ -47,7 +47,7 @@ func (it item) removable() bool {
 	return it.fate() == isRecorded || it.fate() == isSeen && it.identified()
 }
 
-// candidates reads back what the ledger says of messages.
+// candidates reads what the ledger has about the messages.
 func (s *session) candidates(part []item) ([]candidate, error) {
 	all, err := s.job.records(uniqueIDs(part))
 	if err != nil {

@@ -26,7 +26,7 @@ type run struct {
 	history *history
 }
 
-// do runs the account. It holds the account's lock until it has told how the run ended, and has
+// do runs the account. It holds the account's lock until it has reported how the run ended, and has
 // kept what was told.
 func (r *run) do() Result {
 	r.job.event(Event{Kind: Started})
@@ -45,8 +45,8 @@ func (r *run) do() Result {
 }
 
 // locked does the run while the account is locked. Usually one session is enough. If a message may
-// be cut, or pipelining got the session out of step, the server's replies cannot be believed any
-// more; then a further session goes on.
+// be cut, or pipelining got the session out of step, the replies cannot be believed any more. Then
+// a further session goes on.
 func (r *run) locked() (err error) {
 	r.job.ledger, err = r.store.Enter(r.job.soft, r.job.account.stateName(), r.job.account.Server, r.job.account.User)
 	if err != nil {
@@ -74,17 +74,19 @@ func (r *run) locked() (err error) {
 	}
 }
 
-// prepare makes the target ready, before the server is troubled, and tells what is odd about the
-// account.
+// prepare makes the target ready before the server is contacted, and warns about the account.
 func (r *run) prepare() error {
 	a, known := r.job.account, r.job.ledger.Account()
-	oneShot := strings.Contains(known.Twin, " ") // only accounts that are made of options have blanks in their names
+	// Only accounts made of options have blanks in their names.
+	oneShot := strings.Contains(known.Twin, " ")
 	if known.Twin != "" && !oneShot && a.State == "" && !slices.Contains(a.Shared, known.Twin) {
-		r.job.warn(CodeRenamedAccount, "nothing is known of this account, but account %q has the same server and user; if this is that account renamed, stop and run: popfetch seen rename %s %s",
+		r.job.warn(CodeRenamedAccount, "nothing is known of this account, but account %q has the same server and user; "+
+			"if this is that account renamed, stop and run: popfetch seen rename %s %s",
 			known.Twin, known.Twin, a.Name)
 	}
 	if len(a.Shared) > 0 {
-		r.job.warn(CodeShared, "it shares its maildrop (server and user) with %s: they will find it in use by each other, and what one deletes the others cannot fetch",
+		r.job.warn(CodeShared, "it shares its maildrop (server and user) with %s: they will find it in use by each other, "+
+			"and what one deletes the others cannot fetch",
 			strings.Join(a.Shared, ", "))
 	}
 	if err := a.Target.Prepare(r.job.soft, !known.Delivered); err != nil {
@@ -100,7 +102,7 @@ func (r *run) session() (*maildrop, error) {
 	if err != nil {
 		return newMaildrop(nil, seen.Diff{}, false), err
 	}
-	defer s.client.Close() //nolint:errcheck // after QUIT it is closed; else nothing is left to save
+	defer s.client.Close() //nolint:errcheck // nothing is left to save
 	err = r.phases(s)
 	return s.drop, err
 }
@@ -123,7 +125,8 @@ func (r *run) phases(s *session) error {
 	return cmp.Or(r.memory.settlePace(s.drop.count(isRecorded)), noRoom)
 }
 
-// study lists the maildrop, examines what unique-ids leave open, and plans. A look does just that.
+// study lists the maildrop, examines the messages that unique-ids do not identify, and plans. A
+// look does only this.
 func (s *session) study() (*plan, error) {
 	if err := s.list(); err != nil {
 		return nil, err
@@ -177,7 +180,7 @@ func (r *run) carryOut(s *session, p *plan) (noRoom, err error) {
 	return newTransfer(s, o, p.retrieve).run()
 }
 
-// beginNotices hands over what earlier runs have told a person.
+// beginNotices passes on what earlier runs have told a person.
 func (r *run) beginNotices() {
 	if r.notices != nil && r.memory != nil {
 		r.notices.Begin(r.job.account.Name, told(r.memory.standing))
@@ -198,8 +201,8 @@ func (r *run) remind() {
 	r.beginNotices()
 }
 
-// finished tells how the run ended, and keeps what was told for later runs. If that cannot be kept,
-// later runs tell it again.
+// finished reports how the run ended, and keeps what was told for later runs. If that cannot be
+// kept, later runs tell it again.
 func (r *run) finished(err error) Result {
 	r.job.result.Err = err
 	if r.memory != nil {

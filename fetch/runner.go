@@ -26,10 +26,10 @@ type Runner struct {
 	Observe   func(Event)      // if set, is told each event, one at a time
 	Notices   Notices          // if set, remembers from run to run what a person was told
 	Now       func() time.Time // nil: time.Now
-	KeepAlive time.Duration    // how long a session may lie idle before NOOP is sent; zero means one minute
-	// Crash, if set, is told a panic of one of the goroutines that a Runner starts, in that
-	// goroutine. It ends the program: whatever the goroutine held stays locked. Nil: the panic goes
-	// its way.
+	KeepAlive time.Duration    // idle time before NOOP is sent; zero means one minute
+	// Crash, if set, is called with the panic of a goroutine that a Runner starts, in that
+	// goroutine. It must end the program, because whatever the goroutine held stays locked. Nil:
+	// the panic takes its usual way.
 	Crash func(panicked any)
 
 	once  sync.Once
@@ -91,9 +91,9 @@ func (r *Runner) guard() {
 	}
 }
 
-// Run runs each account once and returns their results in the order of accounts. One account's
-// trouble is never another's. When ctx is cancelled, each session retrieves no more, commits and
-// records what it has, and quits; after 6 seconds it is cut.
+// Run runs each account once and returns their results in the order of accounts. A failure of one
+// account does not affect the others. When ctx is cancelled, each session retrieves no more,
+// commits and records what it has, and quits. After 6 seconds it is cut.
 func (r *Runner) Run(ctx context.Context, accounts []Account) []Result {
 	results := make([]Result, len(accounts))
 	var wg sync.WaitGroup
@@ -121,7 +121,7 @@ func (r *Runner) runOne(ctx context.Context, account *Account) Result {
 	return one.do()
 }
 
-// Poll runs each account that has an Interval at once and then again and again, until ctx is
+// Poll runs each account that has an Interval at once, and then again and again until ctx is
 // cancelled; nextPoll says when. It calls done, if not nil, with each result, from several
 // goroutines.
 func (r *Runner) Poll(ctx context.Context, accounts []Account, done func(Result)) {

@@ -11,9 +11,9 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// Servers lock accounts after some wrong passwords, and cron would send one for ever. So an account
-// whose log-in was refused three times in a row, over all runs, is left alone for a time that grows
-// with each further refusal.
+// Servers lock accounts after some wrong passwords, and cron would send one without end. So after
+// three refused log-ins in a row, over all runs, an account is left alone for a time. That time
+// grows with each further refusal.
 const (
 	maxRefusals = 3
 	firstRest   = 15 * time.Minute
@@ -29,19 +29,19 @@ func rest(refusals int) time.Duration {
 }
 
 const (
-	// longestHold bounds how long an account is left alone, whatever asks for it. A server that
-	// asks for a year must not end the fetching of mail unnoticed.
+	// longestHold limits how long an account is left alone, whatever the reason. A server that asks
+	// for a year must not stop the fetching of mail unnoticed.
 	longestHold = 24 * time.Hour
-	// longestPause is how long a run without a deadline waits between two of its sessions. It holds
-	// one of Runner.Jobs.
+	// longestPause is how long a run without a deadline may wait between two of its sessions. The
+	// wait occupies one of Runner.Jobs.
 	longestPause = 5 * time.Minute
-	// refusedDelay is how long a server is left alone that refuses a log-in by [LOGIN-DELAY] and
-	// does not announce what it wants.
+	// refusedDelay is how long a server is left alone after it has refused a log-in by
+	// [LOGIN-DELAY] without announcing a time.
 	refusedDelay = 5 * time.Minute
 )
 
-// held returns how long the account must not log in yet; zero or less: it may now. A time that is
-// further away than anything sets it was noted while the clock was wrong, and does not count.
+// held returns how long the account must not log in yet; zero or less: it may now. A time later
+// than any that popfetch sets was noted while the clock was wrong, and does not count.
 func held(st seen.Standing, now time.Time) time.Duration {
 	left := st.NotBefore.Sub(now)
 	if left > 2*longestHold {
@@ -50,8 +50,9 @@ func held(st seen.Standing, now time.Time) time.Duration {
 	return left
 }
 
-// announcedDelay is what LOGIN-DELAY announces (RFC 2449 section 6.5); zero: nothing. It is obeyed
-// only when a log-in was refused by it (R2449-4), but a resident popfetch polls no more often.
+// announcedDelay returns what LOGIN-DELAY announces (RFC 2449 section 6.5); zero: nothing. It is
+// obeyed only after a log-in was refused by it (R2449-4). But a resident popfetch polls no more
+// often.
 func announcedDelay(caps pop3.Capabilities) time.Duration {
 	params := caps["LOGIN-DELAY"]
 	if len(params) == 0 {
@@ -59,12 +60,12 @@ func announcedDelay(caps pop3.Capabilities) time.Duration {
 	}
 	seconds, err := strconv.ParseUint(params[0], 10, 31)
 	if err != nil {
-		return 0 // a server that does not say how long says nothing
+		return 0 // a value without a time says nothing
 	}
 	return time.Duration(seconds) * time.Second
 }
 
-// inWords rounds up: who comes back after that time is not too early.
+// inWords rounds up, so that a person who waits for that time is not too early.
 func inWords(d time.Duration) string {
 	switch {
 	case d <= 10*time.Minute:
@@ -76,18 +77,18 @@ func inWords(d time.Duration) string {
 	}
 }
 
-// longestBackOff bounds the time between two runs of Poll that come to nothing, unless the
-// account's Interval is longer.
+// longestBackOff limits the time between two fruitless runs of Poll, unless the account's Interval
+// is longer.
 const longestBackOff = 30 * time.Minute
 
-// nextPoll returns how long Poll waits after a run: the interval, more after so many runs in a row
-// that came to nothing, and more where the server wants it.
+// nextPoll returns how long Poll waits after a run. It is the interval, longer after several
+// fruitless runs in a row, and longer if the server wants that.
 func nextPoll(interval time.Duration, failures int, result Result, now time.Time) time.Duration {
 	return max(backOff(interval, failures), result.NotBefore.Sub(now))
 }
 
-// isFruitless reports whether the server was troubled for nothing: it is down, in use, needs
-// mending, or refuses the log-in.
+// isFruitless reports whether the run troubled the server for nothing: it is down, in use, needs
+// repair, or refuses the log-in.
 func isFruitless(result Result) bool {
 	var run *Error
 	if !errors.As(result.Err, &run) || result.Delivered > 0 {
@@ -95,12 +96,12 @@ func isFruitless(result Result) bool {
 	}
 	var refused *login.Error
 	if errors.As(run, &refused) && (refused.Fault == login.Held || !refused.Until.IsZero()) {
-		return false // it was not even asked; and a changed password is to be noticed soon
+		return false // the server was not asked; and a changed password is to count soon
 	}
 	return run.Phase != PhaseLock && run.Phase != PhaseState && run.Phase != PhaseTarget
 }
 
-// backOff is the interval, and twice as long after each further failure in a row.
+// backOff returns the interval, doubled for each further failure in a row.
 func backOff(interval time.Duration, failures int) time.Duration {
 	pause := interval
 	for ; failures > 1 && pause < longestBackOff; failures-- {

@@ -16,24 +16,25 @@ import (
 )
 
 const (
-	// finishTimeout is what each listed message adds to recordTimeout at the end of a session: all
-	// of them may have been deleted.
+	// finishTimeout is added to recordTimeout for each listed message at the end of a session,
+	// because all of them may have been deleted.
 	finishTimeout = time.Millisecond
-	// maxFurther bounds the sessions that a run opens after its first.
+	// maxFurther limits the sessions that a run opens after its first.
 	maxFurther = 10
 )
 
 // history is what a run carries from one of its sessions to the next.
 type history struct {
-	sessions    int
-	delayed     bool                    // a further session was refused as too early, and waits once
-	counted     bool                    // Result.New is
-	unfinished  bool                    // the run has begun to deliver, and no session has finished since
+	sessions int
+	delayed  bool // a further session was refused as too early, and waits once
+	counted  bool // Result.New is
+	// The run has begun to deliver, and no session has finished since.
+	unfinished  bool
 	suspects    map[seen.Key]*suspicion // messages that need a second look
-	settled     map[seen.Key]bool       // messages that an earlier session has delivered, refused or quarantined
+	settled     map[seen.Key]bool       // delivered, refused or quarantined by an earlier session
 	quarantined map[seen.Key]bool       // messages that are quarantined, each counted once
 	silent      map[int]int             // by message-number, how often a look at it showed nothing
-	notBefore   time.Time               // when the server wants the next log-in, by what it announces
+	notBefore   time.Time               // the earliest next log-in that the server announces
 }
 
 func newHistory() *history {
@@ -106,8 +107,8 @@ func (s *session) logIn() error {
 			return err
 		}
 		if s.client.Capabilities().Has("UTF8") {
-			// Without it Courier replaces mail with raw 8-bit headers by a notice (RFC 6856 section
-			// 2).
+			// Without UTF8, Courier replaces mail with raw 8-bit headers by a notice (RFC 6856
+			// section 2).
 			if err := s.client.UTF8(s.job.soft); err != nil && !isReply(err) {
 				return s.job.fail(PhaseOpen, err)
 			}
@@ -138,7 +139,7 @@ func (s *session) logIn() error {
 	return nil
 }
 
-// askCapabilities sends CAPA. A server that refuses it is as good as any of 1996.
+// askCapabilities sends CAPA. A server that refuses it is treated as one from 1996, without any.
 func (s *session) askCapabilities() error {
 	if _, err := s.client.Capa(s.job.soft); err != nil && !isReply(err) {
 		return s.job.fail(PhaseOpen, err)
@@ -146,9 +147,9 @@ func (s *session) askCapabilities() error {
 	return nil
 }
 
-// mayChangeAtLogin reports whether capabilities are to be asked again after the log-in. Some
-// servers announce only then what they have (RFC 2449 section 5), and USER says that a value is the
-// user's own (sections 6.5 and 6.7).
+// mayChangeAtLogin reports whether to ask for capabilities again after the log-in. Some servers
+// announce them only then (RFC 2449 section 5). USER says that a value depends on the user
+// (sections 6.5 and 6.7).
 func mayChangeAtLogin(caps pop3.Capabilities) bool {
 	ownValue := func(params []string) bool {
 		return slices.ContainsFunc(params, func(p string) bool { return strings.EqualFold(p, "USER") })
@@ -157,7 +158,7 @@ func mayChangeAtLogin(caps pop3.Capabilities) bool {
 		ownValue(caps["LOGIN-DELAY"]) || ownValue(caps["EXPIRE"]))
 }
 
-// warnOfClearText tells that somebody may listen (RFC 8314 section 3).
+// warnOfClearText warns that others may read along (RFC 8314 section 3).
 func (s *session) warnOfClearText() {
 	host, _, err := net.SplitHostPort(s.job.account.Server)
 	if err != nil || s.job.account.POP3.TLS != pop3.TLSNone {
@@ -169,8 +170,8 @@ func (s *session) warnOfClearText() {
 }
 
 // noteExpiry reads EXPIRE (RFC 2449 section 6.7): after how many days the server removes messages
-// by itself. At 0 it may remove at QUIT what it has shown. Gmail announces that for everyone and
-// keeps the mail; so nobody is warned, but QUIT is left out where something would be lost (see
+// by itself. With 0 it may remove at QUIT what it has shown. Gmail announces 0 for everyone and
+// keeps the mail. So there is no warning, but QUIT is left out if something would be lost (see
 // quit).
 func (s *session) noteExpiry() {
 	expire := s.client.Capabilities()["EXPIRE"]
@@ -187,8 +188,7 @@ func (s *session) noteExpiry() {
 	}
 }
 
-// quit ends the session after the deletions. Only a positive reply to QUIT makes them count as
-// done.
+// quit ends the session after the deletions. Only a positive reply to QUIT confirms them.
 //
 // A server that announces EXPIRE 0 may remove at QUIT what it has shown in this session. So if some
 // of that is not recorded, the session is closed without QUIT, and nothing is deleted (R2449-5).
@@ -212,7 +212,7 @@ func (s *session) quit(deleted []item) error {
 	return nil
 }
 
-// quitLoses reports whether QUIT could make the server remove a message that is not safe (EXPIRE 0).
+// quitLoses reports whether QUIT could remove a message that is not safe (EXPIRE 0).
 func (s *session) quitLoses() bool {
 	return s.expires && s.drop.exposed(s.memory.purpose != fetching)
 }
@@ -229,8 +229,8 @@ func (s *session) sayQuit() (said bool, err error) {
 	return true, nil
 }
 
-// finish tells the ledger what the maildrop holds now. A run that was stopped while it deleted does
-// so too, because the listing was complete.
+// finish tells the ledger what the maildrop holds now. So does a run that was stopped while it
+// deleted, because its listing was complete.
 func (s *session) finish(deleted []item) error {
 	limit := recordTimeout + time.Duration(len(s.drop.listing))*finishTimeout
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.job.hard), limit)
@@ -240,28 +240,28 @@ func (s *session) finish(deleted []item) error {
 		keys[i] = it.Key
 	}
 	diff := s.drop.diff
-	if s.job.account.All { // what was seen has new records too
+	if s.job.account.All { // seen messages have new records too
 		diff = seen.Diff{}
 	}
 	return s.job.ledger.Finish(ctx, diff, s.drop.left(len(deleted)), keys, s.job.now())
 }
 
-// leave ends a session that has met err, and returns err. If the session is in step it sends QUIT,
-// so that the server frees the maildrop at once. Messages that were marked by DELE are safe by
-// then, so QUIT may carry the deletions out. Their records are not stamped; the next listing shows
-// what became of them.
+// leave ends a session after err, and returns err. If the session is in step it sends QUIT, so that
+// the server frees the maildrop at once. Messages that were marked by DELE are safe by then, so
+// QUIT may carry the deletions out. Their records are not stamped; the next listing shows what
+// became of them.
 func (s *session) leave(err error) error {
 	var suspect *suspectError
 	if errors.As(err, &suspect) || s.quitLoses() {
-		_ = s.client.Close() // not a word more is said to a server whose replies cannot be told apart
+		_ = s.client.Close() // replies cannot be told apart, so nothing more is sent
 		return err
 	}
-	_ = s.client.Quit(s.job.hard) // err is what matters
+	_ = s.client.Quit(s.job.hard) // err is more important
 	return err
 }
 
-// adapt changes what the run does, so that a further session can do what the one that ended with
-// err has left. It reports whether there is to be one.
+// adapt changes how the run goes on, so that a further session can do what is left after err. It
+// reports whether there is to be one.
 func (h *history) adapt(err error, m *memory) bool {
 	if err == nil || m.job.soft.Err() != nil || h.sessions > maxFurther {
 		return false
@@ -278,7 +278,7 @@ func (h *history) adapt(err error, m *memory) bool {
 	return m.fallBack(err) || errors.As(err, &suspect)
 }
 
-// recallSuspects notes the messages of which earlier runs say that they may be cut.
+// recallSuspects notes the messages that earlier runs found suspect.
 func (h *history) recallSuspects(d *maildrop) {
 	for n := range d.diff.Aside {
 		key := d.diff.Aside[n].Key
@@ -288,7 +288,7 @@ func (h *history) recallSuspects(d *maildrop) {
 	}
 }
 
-// remember keeps what a session has settled for the sessions after it.
+// remember keeps which messages are settled, for later sessions of the run.
 func (h *history) remember(d *maildrop) {
 	for it := range d.all() {
 		if it.is(isSettled) {

@@ -11,7 +11,7 @@ import (
 )
 
 // transfer retrieves the planned messages and streams them into batches, which committers make
-// durable and record. One goroutine, the reader, does all but that; it owns the session.
+// durable and record. One goroutine, the reader, does everything else; it owns the session.
 type transfer struct {
 	session    *session
 	outcomes   *outcomes
@@ -23,9 +23,10 @@ type transfer struct {
 	open    *batch  // being filled, or nil
 	content content.Content
 	buffer  []byte
-	gap     bool // a reply was negative, and the replies that were due together with it are not all read
-	// unconfirmed says that the last message of the open batch is whole only if the next reply is
-	// one.
+	// A reply was negative, and not all replies that were due with it are read.
+	gap bool
+	// unconfirmed says that only a valid next reply proves the last message of the open batch
+	// complete.
 	unconfirmed bool
 }
 
@@ -43,11 +44,11 @@ func newTransfer(s *session, o *outcomes, queue []int32) *transfer {
 	}
 }
 
-// run asks for the queue, and returns when all that arrived whole is durable and recorded, or has
+// run asks for the queue. It returns when all complete messages are durable and recorded, or have
 // failed. noRoom says that the target had no space for some messages; the others are delivered.
 //
-// A transfer waits for the committers also where nothing is to be deleted: a server may delete at
-// QUIT what was retrieved (RFC 2449 section 6.7).
+// A transfer waits for the committers even if nothing is to be deleted: a server may delete at QUIT
+// what was retrieved (RFC 2449 section 6.7).
 func (t *transfer) run() (noRoom, err error) {
 	late, cancel := outlasting(t.session.job.hard, commitGrace)
 	defer cancel()
@@ -58,9 +59,9 @@ func (t *transfer) run() (noRoom, err error) {
 	if err == nil {
 		err = t.keepAliveUntil(finished)
 	}
-	<-finished // also after an error: whatever is delivered gets recorded
+	<-finished // also after an error: delivered messages get recorded
 	switch fatal := t.outcomes.failure(); {
-	case fatal != nil: // a broken disk is what a person must mend first
+	case fatal != nil: // a person must mend a broken disk first
 		return nil, fatal
 	case err != nil:
 		return nil, err
@@ -74,8 +75,8 @@ func (t *transfer) run() (noRoom, err error) {
 	return nil, nil
 }
 
-// read retrieves until the queue is empty or the asking is ended. Where there is no room, what is
-// outstanding is read, and the session lies idle until there is.
+// read retrieves until the queue is empty or the asking ends. If there is no room, it reads the
+// outstanding replies, and the session lies idle until there is room.
 func (t *transfer) read() error {
 	t.session.idle = func() {
 		if !t.unconfirmed && t.committers.idle() {
@@ -84,7 +85,8 @@ func (t *transfer) read() error {
 	}
 	defer func() { t.session.idle = nil }()
 	for len(t.queue) > 0 && !t.ended() {
-		busy := t.room.busy() // asked first, because a commit that ends meanwhile makes room
+		// Asked first, because a commit that ends meanwhile makes room.
+		busy := t.room.busy()
 		if !t.hasRoom(t.next()) {
 			t.handOver()
 			if !busy {
@@ -104,7 +106,7 @@ func (t *transfer) read() error {
 }
 
 // source yields the messages that Retr asks for next. It ends when there is no room, before and
-// after a message that must come alone, and when the asking is ended.
+// after a message that must come alone, and when the asking ends.
 func (t *transfer) source(yield func(int, int64) bool) {
 	for len(t.queue) > 0 && !t.ended() && t.hasRoom(t.next()) {
 		it := t.next()
@@ -142,13 +144,13 @@ func (t *transfer) hasRoom(it item) bool {
 }
 
 // alone reports whether a message is asked for with nothing outstanding, so that its end can be
-// made sure of.
+// verified.
 func (t *transfer) alone(it item) bool {
 	return t.session.memory.pace.lockstep || it.Octets <= 0 || t.session.history.suspects[it.Key] != nil
 }
 
-// keepAliveUntil waits for done or the end of the run, and sends NOOP meanwhile (C0027): the
-// session lies idle, and servers log an idle client out.
+// keepAliveUntil waits for done or the end of the run, and sends NOOP meanwhile (C0027), because
+// servers log an idle client out.
 func (t *transfer) keepAliveUntil(done <-chan struct{}) error {
 	s := t.session
 	tick := time.NewTicker(s.job.keepAlive)
@@ -167,10 +169,10 @@ func (t *transfer) keepAliveUntil(done <-chan struct{}) error {
 	}
 }
 
-// receive takes one reply to RETR. Its error ends the session; what is wrong with one message does
-// not.
+// receive takes one reply to RETR. An error ends the session; a fault of one message is no error.
 func (t *transfer) receive(m *pop3.Message, err error) error {
-	if err != nil && !isReply(err) { // perhaps after the last message: octets came that nobody asked for
+	// This may be after the last message: octets came that nobody asked for.
+	if err != nil && !isReply(err) {
 		return t.lose(err)
 	}
 	t.unconfirmed = false
@@ -189,7 +191,8 @@ func (t *transfer) receive(m *pop3.Message, err error) error {
 		return nil
 	}
 	it.set(isShown)
-	if t.outcomes.failure() != nil { // nothing can be kept; reading on keeps the session in step for QUIT
+	// Nothing can be kept. Reading on keeps the session in step for QUIT.
+	if t.outcomes.failure() != nil {
 		t.room.release(it)
 		return t.drain(m)
 	}
@@ -226,9 +229,9 @@ func (t *transfer) handOver() {
 	}
 }
 
-// handOverIfFull hands the open batch over if it is full, or large enough and would not have to
-// wait. So batches are small, and soon durable, where the disk is fast, and where it is slow many
-// messages share one wait for it.
+// handOverIfFull hands the open batch over if it is full, or large enough and no commit is running.
+// So batches are small, and soon durable, if the disk is fast. If it is slow, many messages share
+// one wait for it.
 func (t *transfer) handOverIfFull() {
 	b := t.open
 	if b == nil {
@@ -251,7 +254,7 @@ func (t *transfer) discard() {
 	t.room.release(b.items...)
 }
 
-// drain reads the rest of a message that nobody wants, so that the session stays in step.
+// drain reads the rest of an unwanted message, so that the session stays in step.
 func (t *transfer) drain(m *pop3.Message) error {
 	if _, err := io.Copy(io.Discard, m); err != nil {
 		return t.session.job.fail(PhaseRetrieve, err)
@@ -259,8 +262,8 @@ func (t *transfer) drain(m *pop3.Message) error {
 	return nil
 }
 
-// batchFor returns the batch that a message belongs into, after it has handed over one that is full
-// or old. A message that may be known already has a batch of its own, which can be discarded.
+// batchFor returns the batch for a message. Before, it hands over a batch that is full or old. A
+// message that may be known already gets a batch of its own, which can be discarded.
 func (t *transfer) batchFor(it item) (*batch, error) {
 	limit := t.committers.limit
 	if b := t.open; b != nil {

@@ -30,7 +30,7 @@ type checked struct {
 func checkedOf(info fs.FileInfo, until int64) checked {
 	c := checked{until: until, octets: info.Size(), change: info.ModTime().UnixNano(), boot: boot()}
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		c.device, c.inode = uint64(stat.Dev), stat.Ino //nolint:gosec,unconvert //nolint:gosec,unconvert // the type differs from system to system
+		c.device, c.inode = uint64(stat.Dev), stat.Ino //nolint:gosec,unconvert // the type differs from system to system
 	}
 	return c
 }
@@ -54,7 +54,7 @@ func readChecked(path string) (c checked) {
 	if err != nil {
 		return checked{}
 	}
-	defer f.Close()                      //nolint:errcheck //nolint:errcheck // it was only read
+	defer f.Close()                      //nolint:errcheck // it was only read
 	lines := bufio.NewReaderSize(f, 512) // without it Fscanf reads octet by octet
 	if _, err := fmt.Fscanf(lines, checkedFormat, &c.until, &c.device, &c.inode, &c.octets, &c.change, &c.boot); err != nil {
 		return checked{}
@@ -95,7 +95,7 @@ func (s *Store) leaveChecked() {
 	if err != nil {
 		return
 	}
-	defer f.Close() //nolint:errcheck //nolint:errcheck // an incomplete note is not valid
+	defer f.Close() //nolint:errcheck // an incomplete note is not valid
 	c := checkedOf(info, s.whole)
 	_, _ = fmt.Fprintf(f, checkedFormat, c.until, c.device, c.inode, c.octets, c.change, c.boot)
 }

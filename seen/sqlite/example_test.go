@@ -41,7 +41,7 @@ func run(ctx context.Context, store seen.Store) error {
 	if err != nil {
 		return err // errors.Is(err, seen.ErrLocked): another run has the account
 	}
-	defer unlock() //nolint:errcheck //nolint:errcheck // the lock ends with the process
+	defer unlock() //nolint:errcheck // the lock ends with the process
 	ledger, err := store.Enter(ctx, "work", "pop.example.org:995", "alice")
 	if err != nil {
 		return err

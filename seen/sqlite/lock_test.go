@@ -59,7 +59,7 @@ func TestStore_Lock_names(t *testing.T) {
 			t.Errorf("Lock(%q) = %v", name, err)
 			continue
 		}
-		defer unlock() //nolint:errcheck //nolint:errcheck // the lock ends with the process
+		defer unlock() //nolint:errcheck // the lock ends with the process
 	}
 	files, err := filepath.Glob(filepath.Join(s.dir, "account-*.lock"))
 	if err != nil || len(files) != len(names) {

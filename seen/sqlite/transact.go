@@ -59,7 +59,7 @@ func (s *Store) view(ctx context.Context, do func(*sql.Conn) error) error {
 	if err != nil {
 		return s.explain(err)
 	}
-	defer conn.Close() //nolint:errcheck //nolint:errcheck // it goes back to the pool
+	defer conn.Close() //nolint:errcheck // it goes back to the pool
 	return s.attempt(ctx, conn, patience, beginRead, do)
 }
 
