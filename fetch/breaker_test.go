@@ -14,7 +14,8 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// guarded is a rig whose clock stands still and whose account knows whether its password has changed.
+// guarded makes a rig whose clock stands still and whose account knows whether its password has
+// changed.
 func guarded(t *testing.T, server *poptest.Server, password *string) *rig {
 	t.Helper()
 	r := newRig(t, server.Addr())
@@ -59,7 +60,8 @@ func newGuardedServer(t *testing.T) *poptest.Server {
 	return server
 }
 
-// After three refused log-ins in a row, over all runs, an account is left alone for a growing time, up to a day.
+// After three refused log-ins in a row, over all runs, an account is left alone for a growing time,
+// up to a day.
 func TestBreaker(t *testing.T) {
 	t.Parallel()
 	server := newGuardedServer(t)
@@ -95,7 +97,7 @@ func TestBreaker(t *testing.T) {
 	server.CheckRules(t)
 }
 
-// A changed password counts at once, and starts from nothing; so does a log-in that succeeds.
+// A changed password counts at once, and starts a new count. So does a successful log-in.
 func TestBreaker_password(t *testing.T) {
 	t.Parallel()
 	server := newGuardedServer(t)
@@ -123,7 +125,7 @@ func TestBreaker_password(t *testing.T) {
 		_ = r.refused(server)
 	}
 	_ = r.leftAlone(server)
-	// Where the password cannot be had, that is what the run says.
+	// If the password is not available, the run says so.
 	locked := errors.New("the password store is locked")
 	c := credentials()
 	c.Password = func(context.Context) (string, error) { return "", locked }
@@ -157,7 +159,8 @@ func TestBreaker_secret(t *testing.T) {
 	}
 }
 
-// A mechanism that the server announces and cannot do is refused like a wrong password, and mended by naming another.
+// A mechanism that the server announces but cannot use is refused like a wrong password. Naming
+// another mechanism ends the wait.
 func TestBreaker_mechanism(t *testing.T) {
 	t.Parallel()
 	server := newGuardedServer(t)
@@ -172,7 +175,7 @@ func TestBreaker_mechanism(t *testing.T) {
 	r.runs("1 listed, 1 new, 1 delivered")
 }
 
-// Check logs in whatever was refused before, and its success ends the wait. Servers count what they
+// Check logs in whatever was refused before, and a success ends the wait. Servers count what they
 // refuse, so the refusals of Check and Look count too, and both say so. Look waits as a run does.
 func TestBreaker_check(t *testing.T) {
 	t.Parallel()

@@ -12,8 +12,9 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// What the server can do is what CAPA last said in the session: it is asked again after the log-in where something that is needed
-// was not announced before, or may be the user's own, and then the old list is dropped (R2449-1, R2449-2).
+// The server's abilities are those of the last CAPA in the session. CAPA is asked again after the
+// log-in if a needed capability was not announced before, or may depend on the user. The old list
+// is then dropped (R2449-1, R2449-2).
 func TestCapabilities(t *testing.T) {
 	t.Parallel()
 	all := []string{"TOP", "UIDL", "PIPELINING"}
@@ -50,7 +51,7 @@ func TestCapabilities(t *testing.T) {
 					case cmd != "CAPA":
 						return poptest.Action{}
 					case tls && !s.Secure():
-						// None of it holds under TLS (R2595-2).
+						// Under TLS none of these is announced (R2595-2).
 						return poptest.Reply(capaReply("STLS", "PIPELINING", "UIDL", "TOP", "LOGIN-DELAY 900", "EXPIRE 1"))
 					case s.User() != "":
 						lines = test.after
@@ -96,8 +97,8 @@ func TestCapabilities(t *testing.T) {
 	}
 }
 
-// A link that is slow but alive is not cut (behaviour 14): each octet of a message restarts the limit. A status line or a line of
-// a listing that drips is ended, because it is never finished.
+// A slow but live link is not cut (behaviour 14): each octet of a message restarts the time limit.
+// A status line or a line of a listing that arrives octet by octet is cut at the limit.
 func TestTrickle(t *testing.T) {
 	t.Parallel()
 	drip := func(text string) string {

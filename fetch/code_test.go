@@ -19,7 +19,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// Errors have one code if a person would call them the same: details that change from run to run do not count.
+// Errors have one code if a person would call them the same: details that change from run to run do
+// not count.
 func TestCodeOf(t *testing.T) {
 	in := func(phase Phase, err error) error { return &Error{Account: "work", Phase: phase, Err: err} }
 	dial := func(port int, errno syscall.Errno) error {

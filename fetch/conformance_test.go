@@ -17,7 +17,8 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// silence is a time limit that is reached where the server falls silent, and is long for a healthy one on a busy machine.
+// silence is a time limit that is soon reached if the server falls silent, but is long for a
+// healthy server on a busy machine.
 const silence = 400 * time.Millisecond
 
 // TestDialogue plays whole sessions of popfetch, byte for byte.
@@ -140,7 +141,8 @@ func TestGreeting(t *testing.T) {
 	})
 }
 
-// A command that gets no reply ends the run after the time limit; what was delivered by then stays so.
+// If a command gets no reply, the run ends after the time limit. Messages delivered by then stay
+// delivered.
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -20,7 +20,8 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// What is delivered is what the server sent, octet for octet, but for CRLF that became LF (C0023, behaviour 10).
+// A message is delivered as the server sent it, octet for octet, but CRLF becomes LF (C0023,
+// behaviour 10).
 func TestContent(t *testing.T) {
 	t.Parallel()
 	samples := poptest.RealWorld()
@@ -100,7 +101,8 @@ func TestContent_segments(t *testing.T) {
 	}
 }
 
-// A thousand messages in one session, with replies delayed at random (C0013), pipelined only where that is announced (R2449-3).
+// A thousand messages in one session, with replies delayed at random (C0013), pipelined only where
+// that is announced (R2449-3).
 func TestMany(t *testing.T) {
 	t.Parallel()
 	for _, pipelining := range []bool{true, false} {
@@ -167,8 +169,8 @@ func TestRetr_refused(t *testing.T) {
 	}
 }
 
-// Memory does not grow with a message: the heap is looked at while the message is on its way. It is no parallel test, since
-// others would show in it.
+// Memory does not grow with a message: the test measures the heap while the message is arriving. It
+// is not parallel, since other tests would affect the heap.
 func TestMemory(t *testing.T) {
 	const octets = 24 << 20
 	block := bytes.Repeat([]byte(strings.Repeat("x", 60)+"\r\n.\r\n"), 1000)
@@ -203,8 +205,8 @@ func TestMemory(t *testing.T) {
 	})
 }
 
-// Octets that nobody asked for end the session: it is out of step, and nothing more is sent, neither DELE nor QUIT
-// (behaviour 9, C0013).
+// Octets that nobody asked for end the session. It is out of step, so nothing more is sent, neither
+// DELE nor QUIT (behaviour 9, C0013).
 func TestRetr_stray(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

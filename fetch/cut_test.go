@@ -11,8 +11,9 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// TestCut ends a small session after each octet that the server sends (C0006, behaviour 15). What is in new/ then is whole,
-// what is recorded is in new/, and the next run brings what is missing, each message once.
+// TestCut ends a small session after each octet that the server sends (C0006, behaviour 15). Then
+// each file in new/ is complete, and each record has its file in new/. The next run brings the
+// missing messages, each once.
 func TestCut(t *testing.T) {
 	t.Parallel()
 	t.Run("C0006/at each octet", func(t *testing.T) { cutEverywhere(t, fetch.DeletePolicy{Enabled: true}, 1) })

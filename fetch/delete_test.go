@@ -16,7 +16,8 @@ import (
 
 const day = 24 * time.Hour
 
-// When DELE arrives, its message is in new/ and has a record, and all of them have (C0024, behaviour 28).
+// When DELE arrives, its message is in new/ and has a record, and so do all other messages of the
+// run (C0024, behaviour 28).
 func TestDelete_order(t *testing.T) {
 	t.Parallel()
 	for _, pipelining := range []bool{true, false} {
@@ -53,7 +54,8 @@ func TestDelete_order(t *testing.T) {
 	}
 }
 
-// A refused DELE costs that deletion only, is told, and is tried again by the next run (C0026).
+// If DELE is refused, only that deletion fails. It is reported, and the next run tries it again
+// (C0026).
 func TestDelete_refused(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"), letter("b"), letter("c"))
@@ -70,8 +72,8 @@ func TestDelete_refused(t *testing.T) {
 	server.CheckRules(t)
 }
 
-// Where the reply to QUIT does not come or is negative, nothing counts as deleted; what is still listed then is deleted
-// by the next run, and not retrieved again (C0030).
+// If the reply to QUIT is missing or negative, nothing counts as deleted. The next run deletes the
+// messages that are still listed, and does not retrieve them again (C0030).
 func TestDelete_QUIT(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -123,7 +125,8 @@ func TestDelete_QUIT(t *testing.T) {
 	})
 }
 
-// A session out of step in the midst of DELE is closed without QUIT and RSET, which removes nothing (V0006).
+// If a session gets out of step during DELE, it is closed without QUIT and RSET, which removes
+// nothing (V0006).
 func TestDelete_out_of_step(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -158,7 +161,7 @@ func TestDelete_out_of_step(t *testing.T) {
 	}
 }
 
-// A message is deleted when it was delivered long enough ago, and not when it was only marked as seen.
+// A message is deleted if it was delivered long enough ago, but not if it was only marked as seen.
 func TestDelete_policy(t *testing.T) {
 	t.Parallel()
 	t.Run("C0024/30 days", func(t *testing.T) {
@@ -224,8 +227,9 @@ func TestDelete_policy(t *testing.T) {
 	})
 }
 
-// TestRandom lets a server refuse, cut and renumber at random over many runs. The rules hold in each session (C0013, C0026,
-// V0004, V0006), nothing is deleted that is not in new/, and in the end each message is there once.
+// TestRandom makes a server refuse, cut and renumber at random over many runs. The rules hold in
+// each session (C0013, C0026, V0004, V0006), and only messages in new/ are deleted. In the end each
+// message is there once.
 func TestRandom(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(6) {
@@ -285,7 +289,7 @@ func TestRandom(t *testing.T) {
 	}
 }
 
-// hashOf makes the trouble of a command depend on nothing but its session and its words.
+// hashOf makes the fault of a command depend only on its session and its words.
 func hashOf(session int, cmd string) uint64 {
 	h := fnv.New64a()
 	_, _ = fmt.Fprint(h, session, cmd) // a hash takes everything

@@ -80,8 +80,8 @@ func (d *fullDelivery) Close() error {
 	return d.Delivery.Close()
 }
 
-// A full disk ends the asking at once; what is whole by then is delivered and recorded, QUIT is said, and the next run brings
-// the rest (behaviour 29).
+// A full disk ends the asking at once. Messages complete by then are delivered and recorded, QUIT
+// is sent, and the next run brings the others (behaviour 29).
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	for at, errno := range map[string]syscall.Errno{"create": syscall.EROFS, "write": syscall.ENOSPC, "close": syscall.EDQUOT, "commit": syscall.EIO} {
@@ -167,7 +167,8 @@ func smallDisk(t *testing.T, options string) string {
 	return dir
 }
 
-// What does not fit is not asked for; what does comes, and is deleted on the server; the disk is not filled up.
+// A message that does not fit is not asked for. One that fits is retrieved, and deleted on the
+// server. The disk does not get full.
 func TestRoom(t *testing.T) {
 	messages := poptest.Numbered(10, 50_000)
 	messages[3] = poptest.Numbered(4, 3_000_000)[3]
@@ -215,7 +216,7 @@ func (r *roomy) Room(context.Context) (int64, error) {
 	return r.room(), nil
 }
 
-// The room of a spool comes back as each message leaves it, so that all come one after the other.
+// Each message that leaves a spool frees its space, so that all messages come one after the other.
 func TestRoom_spool(t *testing.T) {
 	t.Parallel()
 	messages := poptest.Numbered(30, 10_000)
@@ -230,7 +231,7 @@ func TestRoom_spool(t *testing.T) {
 	server.CheckRules(t)
 }
 
-// A maildrop of which nothing fits is not asked for message by message.
+// If no message of a maildrop fits, none of them is asked for.
 func TestRoom_none(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, poptest.Numbered(500, 1000)...)
@@ -244,7 +245,7 @@ func TestRoom_none(t *testing.T) {
 	checkCount(t, server, "RETR", 0)
 }
 
-// A Maildir that cannot be written is told before the server is troubled.
+// A Maildir that cannot be written is reported before the server is contacted.
 func TestReadOnly(t *testing.T) {
 	server := newServer(t, letter("a"))
 	r := newRig(t, server.Addr())
@@ -268,7 +269,8 @@ func TestReadOnly(t *testing.T) {
 	r.runs("2 listed, 1 new, 1 delivered")
 }
 
-// A Maildir that goes away while messages arrive takes none of them: no further one is asked for, and the run says what is missing.
+// If a Maildir disappears while messages arrive, no further one is asked for, and the run says what
+// is missing.
 func TestMissing_meanwhile(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, poptest.Numbered(2500, 500)...)
@@ -306,8 +308,8 @@ func TestMissing_meanwhile(t *testing.T) {
 	}
 }
 
-// A state folder that goes away while messages arrive takes no record: the run ends, nothing is deleted, and once it is back the
-// Maildir's messages are recognised.
+// If the state folder disappears while messages arrive, nothing can be recorded. The run ends and
+// deletes nothing. Once the folder is back, the messages in the Maildir are recognised.
 func TestStateVanished(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, poptest.Numbered(20, 500)...)
@@ -337,7 +339,8 @@ func TestStateVanished(t *testing.T) {
 	}
 }
 
-// A disk without room for records takes no message, since it would be delivered again by each run (behaviour 32).
+// If the disk has no room for records, no message is retrieved, since each run would deliver it
+// again (behaviour 32).
 func TestStateFull(t *testing.T) {
 	server := newServer(t, letter("a"))
 	r := newRig(t, server.Addr())
@@ -358,7 +361,8 @@ func TestStateFull(t *testing.T) {
 	r.runs("1 listed, 1 new, 1 delivered")
 }
 
-// A Maildir that is gone though mail was delivered into it is a disk that is not mounted, and is not made anew.
+// If mail was delivered into a Maildir that is missing now, its disk is not mounted. The Maildir is
+// not created again.
 func TestMissing(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"))
@@ -380,7 +384,7 @@ func TestMissing(t *testing.T) {
 	r.runs("2 listed, 1 new, 1 delivered")
 }
 
-// C0021, behaviour 12: a size that no message has keeps none from coming.
+// C0021, behaviour 12: an impossible size in LIST does not keep any message from being retrieved.
 func TestRoom_unbelievable(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"), letter("b"))

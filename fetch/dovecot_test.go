@@ -14,8 +14,8 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// TestDovecot fetches from a real Dovecot in every way that popfetch can connect and log in, keeps, and then deletes; each
-// message must come octet for octet.
+// TestDovecot fetches from a real Dovecot in every way that popfetch can connect and log in, keeps,
+// and then deletes; each message must come octet for octet.
 func TestDovecot(t *testing.T) {
 	t.Parallel()
 	server := poptest.StartDovecot(t, nil)

@@ -15,10 +15,10 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// overrun is by how much a run may exceed its limits.
+// overrun is how much longer than its limits a run may take.
 const overrun = 2 * time.Second
 
-// drips are replies that come octet by octet, for ever or nearly so.
+// drips are replies that come octet by octet, without end or nearly so.
 var drips = []struct {
 	name, misdeed string
 	phase         fetch.Phase
@@ -37,7 +37,8 @@ var drips = []struct {
 	{"C0030/reply to QUIT", "QUIT (pieces 1, pause 10ms, endless x)- +OK ", fetch.PhaseQuit},
 }
 
-// What only drips is ended by the time limits, but for a message, and by the deadline if that comes first (behaviour 14).
+// A reply that drips is cut by the time limits, or by the deadline if that comes first
+// (behaviour 14). Messages are the exception.
 func TestDrip(t *testing.T) {
 	t.Parallel()
 	for i, test := range drips {
@@ -76,8 +77,8 @@ func TestDrip(t *testing.T) {
 	}
 }
 
-// A message that trickles is not cut, since the link is alive; without an end it is ended by the deadline alone. What came
-// whole before it is kept.
+// A message that trickles is not cut, since the link is alive. If it has no end, only the deadline
+// ends it. Messages that were complete before are kept.
 func TestDrip_message(t *testing.T) {
 	t.Parallel()
 	for _, pipelining := range []bool{true, false} {
@@ -108,7 +109,8 @@ func TestDrip_message(t *testing.T) {
 	}
 }
 
-// A deadline ends a run also while a program is at work for it: one that gives the password, or an MDA.
+// A deadline ends a run even while a program works for it: one that provides the password, or an
+// MDA.
 func TestDeadline_programs(t *testing.T) {
 	t.Parallel()
 	t.Run("MDA", func(t *testing.T) {

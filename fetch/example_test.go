@@ -13,7 +13,8 @@ import (
 	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
-// Fetch the new messages of one account into a Maildir, over TLS, and delete on the server what was delivered a month ago.
+// Fetch the new messages of one account into a Maildir, over TLS, and delete on the server what was
+// delivered a month ago.
 func ExampleRunner_Run() {
 	ctx := context.Background()
 	store, err := sqlite.Open(ctx, "/home/alice/.local/state/popfetch")

@@ -11,8 +11,9 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// A server that announced PIPELINING and the mechanism in an earlier run is asked for both together with the log-in, which saves a turn;
-// whatever else has become of it since, nothing but a run may be lost by that.
+// If an earlier run has seen PIPELINING and the mechanism announced, CAPA and the log-in are sent
+// together, which saves a round trip. If the server has changed since, at most this one run may
+// fail.
 func TestExpected(t *testing.T) {
 	t.Parallel()
 	announces := func(lines ...string) func(*poptest.Session, string) poptest.Action {
@@ -117,7 +118,8 @@ func inSessions(from, to int, do func(*poptest.Session, string) poptest.Action) 
 	}
 }
 
-// A server that has UTF8 now is told so before anything is retrieved: without it some deliver a notice in the place of the mail.
+// If a server now has UTF8, popfetch sends UTF8 before it retrieves anything. Without it some
+// servers deliver a notice instead of the mail.
 func TestExpected_newUTF8(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"))
@@ -135,7 +137,7 @@ func TestExpected_newUTF8(t *testing.T) {
 	server.CheckRules(t)
 }
 
-// A look shows what is, and leaves nothing behind.
+// A look shows the present state, and changes nothing.
 func TestExpected_look(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"))
@@ -159,7 +161,8 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-// loggedInAtOnce tells whether CAPA and a log-in were sent before a reply was read, since it was last asked.
+// loggedInAtOnce reports whether CAPA and a log-in were sent before a reply was read, since its
+// last call.
 func (r *rig) loggedInAtOnce() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

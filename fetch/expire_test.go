@@ -34,8 +34,8 @@ func leaves(t *testing.T, server *poptest.Server, quits int, want ...string) {
 	checkCount(t, server, "QUIT", quits)
 }
 
-// R2449-5: a run whose server has shown what is not recorded in the end says no QUIT. The next run
-// brings it, and says QUIT.
+// R2449-5: if the server has shown a message that is not recorded in the end, the run sends no
+// QUIT. The next run retrieves the message and sends QUIT.
 func TestExpire_run(t *testing.T) {
 	t.Parallel()
 	large := sized("b", "b", strings.Repeat("x", 5000))
@@ -144,8 +144,8 @@ func uniqueIDs(messages []poptest.Message) []string {
 	return ids
 }
 
-// R2449-5: where all that the server has shown is recorded, QUIT is said and deletions count, and
-// a person is not warned. What the server refused to show it cannot remove.
+// R2449-5: if everything that the server has shown is recorded, QUIT is sent, deletions count, and
+// there is no warning. The server cannot remove a message that it refused to show.
 func TestExpire_recorded(t *testing.T) {
 	t.Parallel()
 	messages := []poptest.Message{letter("a"), letter("b"), letter("c")}
@@ -165,7 +165,7 @@ func TestExpire_recorded(t *testing.T) {
 	server.CheckRules(t)
 }
 
-// R2449-5: deletions that cannot count, since QUIT is left out, are told of and done by a later
+// R2449-5: if QUIT is left out, the deletions cannot count. They are reported and done by a later
 // run.
 func TestExpire_told(t *testing.T) {
 	t.Parallel()
@@ -188,7 +188,7 @@ var seeing = []struct {
 	look func(*fetch.Runner, context.Context, *fetch.Account) (*fetch.Survey, error)
 }{{"Look", (*fetch.Runner).Look}, {"Check", (*fetch.Runner).Check}}
 
-// R2449-5: octets that are read only to identify messages let a look say no QUIT.
+// R2449-5: a look sends no QUIT if it has read octets to identify messages.
 func TestExpire_look(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -93,7 +93,7 @@ func TestUIDL(t *testing.T) {
 		checkCount(t, server, "RETR", 2)
 		r.holds(a, b)
 	})
-	// The id does not depend on whether TOP was there when it was made.
+	// The id does not depend on whether the server had TOP when it was made.
 	t.Run("C0037/without TOP", func(t *testing.T) {
 		r, server := start(t, a, b)
 		r.runs("2 listed, 2 new, 2 delivered")
@@ -151,7 +151,8 @@ func TestUIDL(t *testing.T) {
 		_ = r.fails(fetch.PhaseIdentify, "")
 		r.holds()
 	})
-	// What comes behind a torso is perhaps its own lines, so that a further session does without it (behaviour 38).
+	// The octets behind a torso may be lines of the message, so a further session does without it
+	// (behaviour 38).
 	for _, asked := range []string{"TOP", "RETR"} {
 		t.Run("C0037/a torso, shown by "+asked, func(t *testing.T) {
 			r, server := start(t, a, b, c)
@@ -196,7 +197,7 @@ func TestUIDL(t *testing.T) {
 		hook(server, refusing("UIDL", "LIST"))
 		_ = r.fails(fetch.PhaseList, "")
 	})
-	// To take that for a server without UIDL would change all ids.
+	// If this counted as a server without UIDL, all ids would change.
 	t.Run("C0037/not now", func(t *testing.T) {
 		r, server := start(t, a)
 		hook(server, on("UIDL", poptest.Refuse("[SYS/TEMP] try later")))
@@ -228,8 +229,9 @@ func TestUIDL(t *testing.T) {
 	})
 }
 
-// TestUIDL_copies is messages with equal headers on a server without UIDL: they are told apart as copies of one unique-id are
-// (C0041), and by their octets wherever something has changed, since the digest of the header tells nothing more.
+// TestUIDL_copies has messages with equal headers on a server without UIDL. They are told apart
+// like copies of one unique-id (C0041). If something has changed, only their octets tell them
+// apart, since the digest of the header adds nothing.
 func TestUIDL_copies(t *testing.T) {
 	t.Parallel()
 	one, two, three := sized("1", "same", "1"), sized("2", "same", "2"), sized("3", "same", "3")

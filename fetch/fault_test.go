@@ -19,14 +19,15 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// faultLimit bounds a run: a lock that is not let go is waited for, for half a minute.
+// faultLimit bounds a run, which may wait for half a minute for a lock that is not released.
 const faultLimit = 90 * time.Second
 
-// faultMessages is how many messages each of these runs brings: more than are synced one by one where syncfs will do.
+// faultMessages is how many messages each of these runs brings. There are too many to sync one by
+// one if syncfs works.
 const faultMessages = 20
 
-// faultCalls are the system calls that fail, each with the errors that it fails with by turns. The quick ones are those that a dozen
-// cases are picked of.
+// faultCalls are the system calls that fail, each with the errors that it returns in turn. The
+// dozen cases of TestFaults are taken from the quick ones.
 var faultCalls = []struct {
 	name  string
 	call  uint64
@@ -65,11 +66,13 @@ type faultCase struct {
 	fault
 }
 
-// TestTortureFaults makes each system call of a run fail, one at a time. A quick part of it, TestFaults, always runs.
+// TestTortureFaults makes each system call of a run fail, one at a time. A quick part of it,
+// TestFaults, always runs.
 //
-// The exit status of the run is right if it is 0 only where everything was done, all messages delivered and deleted; if not, if it
-// is the one that interface.md has for what failed: 75 for the connection, 78 or 74 for the configuration, 73 or 74 for Maildir
-// and state, and 75 for a lock. Then a second run, in which nothing fails, must end with 0, every message in the Maildir once.
+// The exit status of the run is right if it is 0 only where everything was done, all messages
+// delivered and deleted; if not, if it is the one that interface.md has for what failed: 75 for the
+// connection, 78 or 74 for the configuration, 73 or 74 for Maildir and state, and 75 for a lock.
+// Then a second run, in which nothing fails, must end with 0, every message in the Maildir once.
 func TestTortureFaults(t *testing.T) {
 	if os.Getenv("POPFETCH_TEST_TORTURE") == "" {
 		t.Skip("POPFETCH_TEST_TORTURE is not set")
@@ -181,8 +184,8 @@ func (f *faults) one(t *testing.T, i int, c faultCase) {
 	r.finish()
 }
 
-// isBeyond tells whether a call has failed without which there is no program yet, or no program any more: nothing of popfetch's can
-// be said then. The messages must be safe all the same.
+// isBeyond reports whether a call has failed without which the program has not started yet, or has
+// already ended. Then popfetch cannot report anything. The messages must be safe all the same.
 func isBeyond(run faultRun) bool {
 	if run.status == 127 {
 		return strings.Contains(run.said, "error while loading shared libraries")
@@ -191,7 +194,7 @@ func isBeyond(run faultRun) bool {
 		strings.HasPrefix(run.said, "runtime: unexpected error while checking standard file descriptor"))
 }
 
-// statusFault tells what is wrong with the status of a run, or with what it said; "" if nothing is.
+// statusFault returns what is wrong with the exit status of a run or its output; "" if nothing is.
 func (r *killRig) statusFault(run faultRun) string {
 	left := len(r.server.Drop("mrose").UniqueIDs())
 	delivered := len(r.delivered())

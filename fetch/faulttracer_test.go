@@ -15,7 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fault is a system call that fails: the nth of its kind, counted over all threads, which strace cannot do.
+// fault is a system call that fails: the nth of its kind, counted over all threads, which strace
+// cannot do.
 type fault struct {
 	call  uint64 // its number; it is not made
 	nth   int    // from 1; 0: none fails
@@ -30,7 +31,8 @@ type faultRun struct {
 	hit    string         // what the call that failed was about: a path, a socket; empty if it was not reached
 }
 
-// faultTracer makes one system call of a program fail. All of it must happen in one thread, since ptrace is bound to it.
+// faultTracer makes one system call of a program fail. All of it must happen in one thread, since
+// ptrace is bound to it.
 type faultTracer struct {
 	fault
 	pid     int
@@ -159,7 +161,8 @@ func (tr *faultTracer) stopped(tid int) error {
 	return syscall.PtraceSetRegs(tid, &regs)
 }
 
-// subject tells what a call is about: the path of its first argument that is a path or a descriptor.
+// subject tells what a call is about: the path of its first argument that is a path or a
+// descriptor.
 func (tr *faultTracer) subject(regs *syscall.PtraceRegs) string {
 	switch regs.Orig_rax {
 	case unix.SYS_OPENAT, unix.SYS_UNLINKAT, unix.SYS_MKDIRAT, unix.SYS_RENAMEAT, unix.SYS_RENAMEAT2, unix.SYS_NEWFSTATAT, unix.SYS_FACCESSAT2:

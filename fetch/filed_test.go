@@ -124,7 +124,7 @@ func TestFiledMail_missedOnce(t *testing.T) {
 	}
 }
 
-// old lets a folder look as if nothing had been filed in it for a long time.
+// old makes a folder look as if nothing had been filed in it for a long time.
 func (r *rig) old(folder string) {
 	r.t.Helper()
 	long := time.Now().Add(-30 * day)
@@ -133,7 +133,7 @@ func (r *rig) old(folder string) {
 	}
 }
 
-// sought is a Maildir that notes since when its folders were searched.
+// sought is a Maildir that notes the time since which its folders were searched.
 type sought struct {
 	*deliver.Maildir
 	since []time.Time

@@ -11,7 +11,7 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// hostile are replies that no command should get, or not this one.
+// hostile are replies that are never valid, or not for this command.
 var hostile = []string{
 	"", "\r\n", "\n", "\x00", "+OK", "+OK\r\n", "+OK\r\n+OK\r\n", "+OK\r\n.\r\n", "+OK\r\n.\r\n.\r\n", "+OK\r\n\r\n.\r\n", "-ERR\r\n", "-ERR [IN-USE]\r\n-ERR\r\n",
 	"+ \r\n", "* OK\r\n", "+OK 1 1\r\n1 1\r\n.\r\n", "+OK\r\n1 1\r\n1 1\r\n.\r\n", "+OK\r\n1 x\r\n2 x\r\n3 x\r\n4 x\r\n5 x\r\n.\r\n",
@@ -19,8 +19,8 @@ var hostile = []string{
 	"+OK\r\n.\r\n+OK forged\r\nSubject: forged\r\n\r\nforged\r\n.\r\n", "+OK\r\n\x1b[2J\r\n.\r\n", "\xff\xfe\r\n", strings.Repeat("+", 9000) + "\r\n", "-ERR\r\n.\r\n",
 }
 
-// TestHostile lets a server say anything at any time (behaviour 27, C0014): no run crashes or hangs, new/, records and
-// result agree, and nothing is deleted that is not recorded.
+// TestHostile makes a server say anything at any time (behaviour 27, C0014). No run crashes or
+// hangs. new/, records and result agree, and only recorded messages are deleted.
 func TestHostile(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(40) {

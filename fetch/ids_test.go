@@ -18,7 +18,7 @@ func sized(id, subject, body string) poptest.Message {
 	return m
 }
 
-// TestReuse is what becomes of a unique-id that comes back with another message (C0040), with and without TOP.
+// TestReuse tests a unique-id that comes back with another message (C0040), with and without TOP.
 func TestReuse(t *testing.T) {
 	t.Parallel()
 	first, equal, longer := sized("x", "one", "1"), sized("x", "two", "2"), sized("x", "three", strings.Repeat("and more ", 20))
@@ -100,7 +100,7 @@ func TestReuse(t *testing.T) {
 		}
 		r.warnedOnce("it is the same message")
 	})
-	// A little more or less is what servers do (behaviour 41), and STAT is but a hint (C0017).
+	// Servers often announce slightly other sizes (behaviour 41), and STAT is only a hint (C0017).
 	t.Run("C0017/little things are not told", func(t *testing.T) {
 		t.Parallel()
 		server := newServer(t, first)
@@ -114,7 +114,8 @@ func TestReuse(t *testing.T) {
 			t.Errorf("warned of %v, want nothing", told)
 		}
 	})
-	// A listing that lacks ids is no reason to forget them: Gmail and others list a part (behaviour 16, 44).
+	// An id that is missing from a listing is not forgotten: Gmail and others list only a part
+	// (behaviour 16, 44).
 	t.Run("C0040/absent for a while", func(t *testing.T) {
 		t.Parallel()
 		server := newServer(t, first, letter("b"))
@@ -148,8 +149,9 @@ func (r *rig) warnedOnce(text string) {
 	}
 }
 
-// TestComeback is an id that is absent from one listing or more and comes back (behaviour 16 and 44), with its message or with
-// another of equal octets, while messages are kept, and where they are deleted a month after their delivery.
+// TestComeback tests an id that is absent from one or more listings and comes back (behaviour 16
+// and 44), with its message or with another of equal octets. It does so with messages that are
+// kept, and with messages that are deleted a month after their delivery.
 func TestComeback(t *testing.T) {
 	t.Parallel()
 	same, other := sized("x", "one", "1"), sized("x", "two", "2")
@@ -165,7 +167,8 @@ func TestComeback(t *testing.T) {
 				{"the same, at once", same, 0, "2 listed", "2 listed"},
 				{"the same, absent once", same, 1, "2 listed", "2 listed"},
 				{"the same, absent twice", same, 2, "2 listed", "2 listed"},
-				// Where nothing changes but the message, the unique-id is believed; to ask TOP of all in each run would cost too much.
+				// If only the message changes, its unique-id is believed. To ask TOP of all in each
+				// run would cost too much.
 				{"another, at once", other, 0, "2 listed", "2 listed"},
 				{"another, absent once", other, 1, "2 listed, 1 new, 1 delivered", "2 listed"},
 			} {
@@ -280,7 +283,7 @@ func TestCopies(t *testing.T) {
 		r.runs("2 listed, 2 new, 2 delivered, 2 deleted")
 		r.holds(first, second)
 	})
-	// What an earlier session delivered is not deleted where headers do not tell the copies apart.
+	// A message from an earlier session is not deleted if headers do not tell the copies apart.
 	t.Run("C0041/alike, deleted later", func(t *testing.T) {
 		first, second := sized("x", "one", "1"), sized("x", "one", "2")
 		r, server := start(t, first, second)
@@ -292,7 +295,8 @@ func TestCopies(t *testing.T) {
 			t.Errorf("the maildrop holds %d messages, want both", left)
 		}
 	})
-	// The file of the first is found by the token that the second now has; only its octets tell that it is another.
+	// The file of the first is found by the token that the second now has. Only its octets show
+	// that it is another message.
 	t.Run("C0041/alike, one refused, the other gone", func(t *testing.T) {
 		first, second := sized("x", "one", "1"), sized("x", "one", "2")
 		r, server := start(t, first, second)
@@ -316,7 +320,7 @@ func TestCopies(t *testing.T) {
 		r.runs("25 listed, 25 deleted")
 		r.holds(all...)
 	})
-	// Octets and number are as before, and yet one has gone and another come.
+	// Octets and number are unchanged, and yet one is gone and another has come.
 	t.Run("C0041/one is exchanged for another of equal octets", func(t *testing.T) {
 		six := sized("x", "six", "3")
 		r, server := start(t, one, two)
@@ -399,7 +403,8 @@ func TestCopies(t *testing.T) {
 			}
 		})
 	}
-	// Maildrops that have one id for all are believed as they are listed, rather than asked for in each run.
+	// A maildrop with one id for all messages is believed as listed. Asking for the headers in each
+	// run would cost too much.
 	t.Run("C0041/very many", func(t *testing.T) {
 		var all []poptest.Message
 		for i := range 1001 {
@@ -424,7 +429,7 @@ func TestCopies(t *testing.T) {
 	})
 }
 
-// Unique-ids of two accounts do not meet, and none of them becomes a path.
+// Unique-ids of two accounts do not affect each other, and none of them becomes a path.
 func TestOddIDs(t *testing.T) {
 	t.Parallel()
 	t.Run("C0039/two accounts", func(t *testing.T) {

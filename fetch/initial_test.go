@@ -145,7 +145,7 @@ func TestInitial(t *testing.T) {
 		r.runs("2 listed, 2 new, 2 delivered")
 	})
 
-	// What might be taken for old was perhaps never retrieved.
+	// A message that looks old may never have been retrieved.
 	t.Run("not where the target holds messages of the maildrop", func(t *testing.T) {
 		r, server := start(t, a)
 		r.account.Initial = fetch.InitialPolicy{}
@@ -194,7 +194,8 @@ func TestInitial(t *testing.T) {
 	})
 }
 
-// TestHintOfStrangers is what a user reads who has fetched by another program into the same Maildir before.
+// TestHintOfStrangers shows the warning for a user who has fetched into the same Maildir by another
+// program before.
 func TestHintOfStrangers(t *testing.T) {
 	t.Parallel()
 	const hint = "first run of this account, but its target already holds"
@@ -283,7 +284,7 @@ func TestHintOfStrangers(t *testing.T) {
 	})
 }
 
-// What a first run left out and --all has retrieved becomes due like everything else.
+// A message that a first run left out and --all has retrieved becomes due like all others.
 func TestInitial_allAndDelete(t *testing.T) {
 	t.Parallel()
 	var messages []poptest.Message

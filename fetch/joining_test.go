@@ -6,7 +6,8 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// behaviour 12: what STAT tells takes no memory beyond what is known of the account, until there are as many lines.
+// behaviour 12: a large number in STAT uses no memory, beyond what is known of the account, before
+// so many lines arrive.
 func TestJoining_drop(t *testing.T) {
 	for messages, want := range map[int]int{0: 0, 7: 7, 1 << 30: 10} {
 		j := joining{expected: 10}

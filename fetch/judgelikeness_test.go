@@ -11,7 +11,7 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// shownMessage is what a server would show of a message, where it has what the message needs to be told from others.
+// shownMessage is what a server would show of a message, as far as the test needs it.
 type shownMessage struct {
 	digest byte // 0: TOP is refused
 	named  bool
@@ -19,7 +19,8 @@ type shownMessage struct {
 	sha256 byte // 0: RETR is refused
 }
 
-// recognise runs likeness as a session does, and returns the record of each message, "-" for none, and what was retrieved.
+// recognise runs likeness as a session does, and returns the record of each message, "-" for none,
+// and what was retrieved.
 func recognise(messages []shownMessage, records []seen.Record) (moves string, retrieved []int) {
 	listing := make([]seen.Entry, len(messages))
 	for i, m := range messages {
@@ -98,8 +99,8 @@ func TestLikeness(t *testing.T) {
 	}
 }
 
-// TestLikeness_safe draws messages at random: a record is given to a message only if that is the one that has its digest and a
-// Message-ID, or all its octets; and never twice.
+// TestLikeness_safe makes messages at random. A record is given to a message only if that is the
+// one with its digest and a Message-ID, or the one with all its octets. No record is given twice.
 func TestLikeness_safe(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	given := 0
@@ -134,7 +135,7 @@ func TestLikeness_safe(t *testing.T) {
 	}
 }
 
-// Many messages take no more than their number's time, also where nothing tells them apart.
+// The time grows in proportion to the number of messages, even if nothing tells them apart.
 func TestLikeness_many(t *testing.T) {
 	const many = 50_000
 	messages, records := make([]shownMessage, many), make([]seen.Record, many)

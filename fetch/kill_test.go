@@ -24,7 +24,8 @@ const (
 	killsAtOnce   = 8   // in one subtest, one after the other
 )
 
-// killPlaces are folders on a disk, where files are synced by syncfs, and in memory, where each is synced alone.
+// killPlaces are folders on a disk, where files are synced by syncfs, and in memory, where each is
+// synced alone.
 func killPlaces(t *testing.T) []string {
 	shm, err := os.MkdirTemp("/dev/shm", "popfetch-kill-")
 	if err != nil {
@@ -61,7 +62,8 @@ func (k *kills) newRig(t *testing.T, i int, delete bool) *killRig {
 	return r
 }
 
-// behaviour 15, 28, 31, 33: kill -9 at any moment, and a run after it: nothing is lost, twice, cut or deleted unsafely.
+// behaviour 15, 28, 31, 33: kill -9 at any moment, and a run after it: nothing is lost, twice, cut
+// or deleted unsafely.
 func TestKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts the program some 500 times")
@@ -114,7 +116,8 @@ func TestTortureKillRandom(t *testing.T) {
 	k.tally.report(t, "KillRandom")
 }
 
-// atMoments kills so many times at random moments, which follow from the seed, and some runs once more.
+// atMoments kills so many times at random moments, which follow from the seed, and some runs once
+// more.
 func (k *kills) atMoments(t *testing.T, seed, count int, newRig func(t *testing.T, seed int, delete bool) *killRig) {
 	end := seed + count
 	for first := seed; first < end; first += killsAtOnce {
@@ -131,7 +134,8 @@ func (k *kills) atMoments(t *testing.T, seed, count int, newRig func(t *testing.
 				}
 				r.countKill("random moments")
 				r.checkKilled()
-				// In half of the cases the run after it is killed too, while it looks what there is or soon afterwards.
+				// In half of the cases the run after it is killed too, while it looks what there is
+				// or soon afterwards.
 				if again := rng.Int64N(24 << 10); seed%4 > 1 && r.killAt(again, delay) {
 					r.countKill("random moments of the run after a kill")
 					r.checkKilled()
@@ -202,7 +206,7 @@ var systemCalls = []systemCall{
 	{"syncing the record", "fsync", "state/seen.db-wal", 3, 4},
 }
 
-// is tells whether it is this call on a file below dir.
+// is reports whether it is this call on a file below dir.
 func (s *systemCall) is(c *systrace.Call, dir string) bool {
 	return c.Name == s.call && (s.path == "" || strings.HasPrefix(c.Path, filepath.Join(dir, s.path)))
 }
@@ -234,8 +238,8 @@ func (k *kills) atSystemCalls(t *testing.T) {
 	}
 }
 
-// inLaterRuns kills the second run: while it identifies and records what the first has left without a record (step 2),
-// and while it forgets what has been absent for long (step 11).
+// inLaterRuns kills the second run: while it identifies and records what the first has left without
+// a record (step 2), and while it forgets what has been absent for long (step 11).
 func (k *kills) inLaterRuns(t *testing.T) {
 	for i, delete := range []bool{false, true} {
 		t.Run(fmt.Sprintf("identifying, delete %t", delete), func(t *testing.T) {

@@ -12,7 +12,8 @@ import (
 	"github.com/popfetch/popfetch/internal/systrace"
 )
 
-// callCase is a maildrop, a target and a state in which a run is killed at every one of its system calls.
+// callCase is a maildrop, a target and a state in which a run is killed at every one of its system
+// calls.
 type callCase struct {
 	name          string
 	maxDeliveries int // of an MDA; 0: a Maildir
@@ -57,8 +58,9 @@ func backlog(r *killRig) {
 	r.add("mrose", messages[callMessages/2:]...)
 }
 
-// behaviour 15, 28, 31, 33: kill -9 at each system call that touches a file or the connection, before it and after it, and
-// a run after that: nothing is lost, cut or deleted unsafely, nothing twice in a Maildir.
+// behaviour 15, 28, 31, 33: kill -9 at each system call that touches a file or the connection,
+// before it and after it, and a run after that: nothing is lost, cut or deleted unsafely, nothing
+// twice in a Maildir.
 func TestTortureKillAtEverySyscall(t *testing.T) {
 	needTorture(t)
 	killAtCalls(t, "KillAtEverySyscall", 1)
@@ -96,7 +98,8 @@ func killAtCalls(t *testing.T, name string, step int) {
 	}
 }
 
-// killInCase kills at every step-th call, first before each and then after each, and now and then the run after it too.
+// killInCase kills at every step-th call, first before each and then after each, and now and then
+// the run after it too.
 func (k *kills) killInCase(t *testing.T, c callCase, i, step int) {
 	r := k.newCallRig(t, c, i)
 	snapshot := r.snapshot()
@@ -124,7 +127,8 @@ func (k *kills) killInCase(t *testing.T, c callCase, i, step int) {
 	}
 }
 
-// touches tells whether a call is one at which the program is killed: all but what only ends the use of a file.
+// touches reports whether a call is one at which the program is killed: all but what only ends the
+// use of a file.
 func touches(c *systrace.Call) bool { return c.Name != "close" && c.Name != "flock" }
 
 func (k *kills) newCallRig(t *testing.T, c callCase, i int) *killRig {

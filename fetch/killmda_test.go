@@ -9,11 +9,12 @@ import (
 	"testing"
 )
 
-// mdaScript takes a message in one step: what it writes has its name only when it is whole. While it runs it shares the
-// lock, so that the test can wait for one that has outlived popfetch.
+// mdaScript takes a message in one step: its file gets its name only when it is complete. While it
+// runs it shares the lock, so that the test can wait for one that has outlived popfetch.
 const mdaScript = `exec 9>'%[1]s/lock'; flock -s 9; cat >'%[1]s/'$$ && mv '%[1]s/'$$ '%[1]s/mda/'$POPFETCH_UID.$$`
 
-// behaviour 29, 30, 33: an MDA gets every message, and after a kill at most those again that were with it.
+// behaviour 29, 30, 33: an MDA gets every message. After a kill it gets again at most the messages
+// that were with it.
 func TestKill_mda(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts the program and its MDA some thousand times")

@@ -21,8 +21,8 @@ import (
 // lastID is the last unique-id of killMessages(maildropMessages).
 const lastID = "uid-140"
 
-// killMessages makes n different messages, one in forty of more than 64 KiB; their lines hold leading dots, NUL and
-// 8-bit octets.
+// killMessages makes n different messages, one in forty of more than 64 KiB; their lines hold
+// leading dots, NUL and 8-bit octets.
 func killMessages(n int) []poptest.Message {
 	rng := rand.New(rand.NewPCG(1, 2))
 	messages := make([]poptest.Message, n)
@@ -93,7 +93,8 @@ func newKillRig(t *testing.T, program, place string, tally *killTally, messages 
 	if err != nil {
 		t.Fatal(err)
 	}
-	// An MDA may outlive all of this and write once more; the folder of the test is removed later anyway.
+	// An MDA may outlive all of this and write once more; the folder of the test is removed later
+	// anyway.
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	r := &killRig{
 		t: t, program: program, dir: dir, tally: tally,
@@ -145,7 +146,8 @@ func (r *killRig) setHook(hook func(s *poptest.Session, cmd string) poptest.Acti
 	r.hook = hook
 }
 
-// argument returns the message that a command with this keyword names by its number, false if it is another command.
+// argument returns the message that a command with this keyword names by its number, false if it is
+// another command.
 func (r *killRig) argument(user, cmd, keyword string) (poptest.Message, bool) {
 	argument, ok := strings.CutPrefix(cmd, keyword+" ")
 	n, err := strconv.Atoi(argument)
@@ -159,7 +161,8 @@ func (r *killRig) argument(user, cmd, keyword string) (poptest.Message, bool) {
 	return messages[n-1], true
 }
 
-// checkSafe counts a DELE of what is not, at this moment, in its place and recorded (behaviour 28).
+// checkSafe counts each DELE of a message that is not in its place and recorded at this moment
+// (behaviour 28).
 func (r *killRig) checkSafe(user string, deleted poptest.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -178,7 +181,8 @@ func (r *killRig) checkSafe(user string, deleted poptest.Message) {
 	}
 }
 
-// recorded returns the users and unique-ids ("mrose/uid-001") of which the state folder has records.
+// recorded returns the users and unique-ids ("mrose/uid-001") of which the state folder has
+// records.
 func (r *killRig) recorded(state string) map[string]bool {
 	ctx := context.Background()
 	store, err := sqlite.Open(ctx, state)
@@ -247,7 +251,8 @@ func (r *killRig) readFolder(folder string) map[string]string {
 	return files
 }
 
-// finish makes a run to its end, then checks that every message has come once and that the server holds what it should.
+// finish makes a run to its end, then checks that every message has come once and that the server
+// holds what it should.
 func (r *killRig) finish() {
 	r.t.Helper()
 	r.runs(0)
@@ -284,8 +289,8 @@ func (r *killRig) checkKilled() {
 	r.check("after the kill: ", r.outcome(r.delivered()))
 }
 
-// outcome counts what must not have happened by now. To a program those messages may come twice that were on their way to it
-// when it was killed.
+// outcome counts faults so far. A message that was on its way to a program when it was killed may
+// come twice.
 func (r *killRig) outcome(delivered map[string]int) (o killOutcome) {
 	for content, n := range delivered {
 		switch want := r.want[content]; {

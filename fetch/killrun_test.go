@@ -123,8 +123,8 @@ func (r *killRig) runs(want int) {
 	r.server.Wait()
 }
 
-// killAt lets the server's octets through, kills the run a while after the given number has passed, and tells whether it
-// still ran.
+// killAt lets the server's octets through, and kills the run a while after the given number has
+// passed. It reports whether the run was still alive.
 func (r *killRig) killAt(octets int64, delay time.Duration) bool {
 	r.t.Helper()
 	reached := r.valve.arm(octets)
@@ -133,7 +133,8 @@ func (r *killRig) killAt(octets int64, delay time.Duration) bool {
 	case <-reached:
 	case <-p.done:
 	}
-	// What the program does with the octets takes a while that nothing outside can see; the delay falls somewhere into it.
+	// The program's work on the octets takes a time that cannot be seen from outside. The delay
+	// ends somewhere in it.
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
@@ -143,8 +144,8 @@ func (r *killRig) killAt(octets int64, delay time.Duration) bool {
 	return r.ended(p)
 }
 
-// killOn kills the run when the server gets a command that begins with the words of cmd (empty: when it greets), which it
-// then answers by action.
+// killOn kills the run when the server gets a command that begins with the words of cmd (empty:
+// when it greets), which it then answers by action.
 func (r *killRig) killOn(cmd string, action poptest.Action) bool {
 	r.t.Helper()
 	r.setHook(func(_ *poptest.Session, got string) poptest.Action {
@@ -159,8 +160,8 @@ func (r *killRig) killOn(cmd string, action poptest.Action) bool {
 	return r.ended(p)
 }
 
-// killUnrecorded kills the run when one batch more is in new than the given number of records: then somebody else has begun to
-// write to the seen-table, and does not end.
+// killUnrecorded kills the run when new holds one batch more than the given number of records. By
+// then somebody else holds a write transaction on the seen-table, and does not end it.
 func (r *killRig) killUnrecorded(recorded int) bool {
 	r.t.Helper()
 	release := sync.OnceValue(r.holdRecords) // two accounts may be at work
@@ -187,7 +188,7 @@ func (r *killRig) killUnrecorded(recorded int) bool {
 	return killed
 }
 
-// await returns when what it waits for has come, or p has ended.
+// await returns when come reports true, or p has ended.
 func (r *killRig) await(p *killProcess, come func() bool) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -219,7 +220,7 @@ func (r *killRig) holdRecords() (release func()) {
 	}
 }
 
-// ended kills the run, if it goes on, and tells whether a kill ended it.
+// ended kills the run, if it goes on, and reports whether a kill ended it.
 func (r *killRig) ended(p *killProcess) (killed bool) {
 	p.kill()
 	r.valve.arm(-1)
@@ -228,7 +229,8 @@ func (r *killRig) ended(p *killProcess) (killed bool) {
 	return r.killed(p.status())
 }
 
-// killed tells whether an exit status is that of a killed run. What was with an MDA then may come to it again.
+// killed reports whether an exit status is that of a killed run. What was with an MDA then may come
+// to it again.
 func (r *killRig) killed(status int) bool {
 	if status != -1 {
 		return false
@@ -237,7 +239,7 @@ func (r *killRig) killed(status int) bool {
 	return true
 }
 
-// execute changes the seen-table behind the program's back.
+// execute changes the seen-table without the program.
 func (r *killRig) execute(statement string, arguments ...any) {
 	r.t.Helper()
 	db, err := sql.Open("sqlite3", "file:"+filepath.Join(r.state, "seen.db")+"?_busy_timeout=5000")

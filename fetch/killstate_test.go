@@ -18,7 +18,8 @@ type killWay struct {
 	kill func(k *kills, r *killRig) bool
 }
 
-// killWays leave all kinds of messages: durable and without a record, recorded, in tmp, and not asked for.
+// killWays leave all kinds of messages: durable and without a record, recorded, in tmp, and not
+// asked for.
 var killWays = []killWay{
 	{"a batch without a record", func(_ *kills, r *killRig) bool { return r.killUnrecorded(0) }},
 	{"some recorded, some not", func(_ *kills, r *killRig) bool { return r.killUnrecorded(batchMessages) }},
@@ -93,7 +94,8 @@ var killStates = []killState{
 			r.t.Fatal(err)
 		}
 		r.add("mrose", rest...)
-		// As many messages and octets as the first 20 had, so that the ways to kill, which count them, hold.
+		// As many messages and octets as the first 20 had, so that the ways to kill, which count
+		// them, hold.
 		r.add("mrose", killMessage("large", 30, 200<<10))
 		for i := range 20 {
 			r.add("mrose", killMessage(fmt.Sprintf("more-%d", i), uint64(40+i), 500))
@@ -121,7 +123,8 @@ var killStates = []killState{
 	{"Maildir not mounted", bothModes, nil, unmounted},
 }
 
-// behaviour 33 and style 2.6: what may happen between a crash and the next run loses and doubles nothing in a Maildir.
+// behaviour 33 and style 2.6: what may happen between a crash and the next run loses and doubles
+// nothing in a Maildir.
 func TestKill_state(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts the program some 300 times")
@@ -168,7 +171,8 @@ func (r *killRig) removeState() {
 	clear(r.safe)
 }
 
-// addSecondAccount gives alice other messages under the same unique-ids, and one that mrose has too.
+// addSecondAccount gives alice other messages under the same unique-ids, and one that mrose has
+// too.
 func addSecondAccount(k *kills, r *killRig) {
 	r.users = append(r.users, "alice")
 	for i := range k.messages {
@@ -196,7 +200,8 @@ func acceptTwins(_ *kills, r *killRig) {
 	r.finish()
 }
 
-// reuseIDs puts new messages into the maildrop under the unique-ids of the old ones, every other one with equal octets.
+// reuseIDs puts new messages into the maildrop under the unique-ids of the old ones, every other
+// one with equal octets.
 func (r *killRig) reuseIDs(old []poptest.Message) {
 	if left := r.server.Drop("mrose").UniqueIDs(); len(left) > 0 {
 		r.t.Errorf("%s: %d messages are left, want none", r.label, len(left))
@@ -207,8 +212,8 @@ func (r *killRig) reuseIDs(old []poptest.Message) {
 	clear(r.safe)
 }
 
-// copyMaildir makes an unfinished copy of the Maildir, in which some files are cut short and some missing, and uses it
-// from now on.
+// copyMaildir makes an unfinished copy of the Maildir, in which some files are cut short and some
+// missing, and uses it from now on.
 func (r *killRig) copyMaildir() {
 	to := filepath.Join(r.dir, "copy")
 	for _, folder := range []string{"tmp", "new", "cur"} {
@@ -234,8 +239,9 @@ func (r *killRig) copyMaildir() {
 	clear(r.safe)
 }
 
-// unmounted takes the Maildir away for a run. Once something was recorded, that run retrieves nothing and fails; before,
-// it must take the place for a new Maildir, and what was on its way comes twice.
+// unmounted takes the Maildir away for a run. If something was recorded, that run retrieves nothing
+// and fails. Otherwise it takes the place for a new Maildir, and the messages on their way come
+// twice.
 func unmounted(_ *kills, r *killRig) {
 	away := filepath.Join(r.dir, "away")
 	if err := os.Rename(r.maildir, away); err != nil {
@@ -266,8 +272,8 @@ func unmounted(_ *kills, r *killRig) {
 	}
 }
 
-// failRecord lets each of the first writes and syncs of the record fail: the run ends without DELE of what is not
-// recorded, and the next one sorts it out (R12).
+// failRecord makes each of the first writes and syncs of the record fail. The run ends without DELE
+// of unrecorded messages, and the next one recovers (R12).
 func (k *kills) failRecord(t *testing.T) {
 	if hindrance := canTrace(t); hindrance != "" {
 		t.Skip(hindrance)

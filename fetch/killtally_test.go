@@ -11,10 +11,11 @@ import (
 	"testing"
 )
 
-// killOutcome counts what must not happen, and the messages that came to an MDA again because a kill has caught them there.
+// killOutcome counts what must not happen, and the messages that came to an MDA again because a
+// kill has caught them there.
 type killOutcome struct{ lost, twice, cut, unsafe, again int }
 
-// killTally counts kills and what came of them.
+// killTally counts kills and their outcomes.
 type killTally struct {
 	mu      sync.Mutex
 	kills   int
@@ -107,8 +108,8 @@ func (k *killTally) String() string {
 	return b.String()
 }
 
-// countKill finds out at which steps the kill of the last run has caught messages, by what the server was told and what
-// lies on the disk.
+// countKill finds the steps at which the kill of the last run has caught messages, from the
+// commands that the server got and the files on the disk.
 func (r *killRig) countKill(point string) {
 	sessions := r.server.Sessions()
 	var commands []string
@@ -135,7 +136,8 @@ func (r *killRig) countKill(point string) {
 	r.tally.count(point, within, slices.Collect(maps.Keys(caught))...)
 }
 
-// lookAtFiles tells at which steps messages are of which RETR was the last that the server heard.
+// lookAtFiles finds the steps of the messages for which RETR was the last command that the server
+// got.
 func (r *killRig) lookAtFiles(caught map[int]bool) {
 	onDisk := 0
 	for _, content := range r.readFolder(filepath.Join(r.maildir, "tmp")) {
@@ -163,7 +165,8 @@ func (r *killRig) lookAtFiles(caught map[int]bool) {
 	}
 }
 
-// recordedAside is recorded on a copy of the state, since opening the state itself would mend what the kill has left.
+// recordedAside is recorded on a copy of the state, since opening the state itself would repair
+// what the kill has left.
 func (r *killRig) recordedAside() map[string]bool {
 	files, err := filepath.Glob(filepath.Join(r.state, "seen.db*"))
 	if err != nil || len(files) == 0 {

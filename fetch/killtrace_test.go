@@ -11,7 +11,7 @@ import (
 	"github.com/popfetch/popfetch/internal/systrace"
 )
 
-// canTrace tells why a program cannot be traced here, empty if it can.
+// canTrace returns why a program cannot be traced here, empty if it can.
 func canTrace(t *testing.T) (hindrance string) {
 	t.Helper()
 	_, err := systrace.Run([]string{"/bin/true"}, nil, nil, 10*time.Second, func(*systrace.Call, bool) systrace.Verdict { return systrace.Verdict{} })
@@ -21,8 +21,8 @@ func canTrace(t *testing.T) (hindrance string) {
 	return ""
 }
 
-// runTraced makes a run of which watch is told the system calls that concern files of the rig and sockets. It returns
-// the exit status, -1 after a kill, and what the run has printed.
+// runTraced makes a run, and calls watch for the system calls that concern files of the rig and
+// sockets. It returns the exit status, -1 after a kill, and the output of the run.
 func (r *killRig) runTraced(watch systrace.Watch) (status int, printed string) {
 	r.t.Helper()
 	output, err := os.OpenFile(filepath.Join(r.dir, "output"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -47,8 +47,8 @@ func (r *killRig) runTraced(watch systrace.Watch) (status int, printed string) {
 
 func isSocket(c *systrace.Call) bool { return strings.HasPrefix(c.Path, "socket:") }
 
-// killBefore kills a run before the n-th of the calls that match, which is not carried out, and tells whether there were
-// so many.
+// killBefore kills a run before the n-th of the calls that match, which is not carried out. It
+// reports whether there were so many.
 func (r *killRig) killBefore(n int, match func(*systrace.Call) bool) bool {
 	r.t.Helper()
 	return r.killAtCall(n, false, match)

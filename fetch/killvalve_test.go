@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// killValve is a link to a server that lets a number of the server's octets through, tells it, and holds back the rest
-// until the client goes away.
+// killValve is a link to a server that lets a number of the server's octets through, tells it, and
+// holds back the rest until the client goes away.
 type killValve struct {
 	t      *testing.T
 	listen net.Listener
@@ -142,8 +142,8 @@ func (o *killOffsets) largest() int {
 	return largest
 }
 
-// pick chooses how many octets pass before a kill, and how long it waits then. Moments of one kind of reply are even;
-// the kinds are weighted, because most octets are those of few large messages.
+// pick chooses how many octets pass before a kill, and how long it waits then. Moments of one kind
+// of reply are even; the kinds are weighted, because most octets are those of few large messages.
 func (o *killOffsets) pick(rng *rand.Rand, delete bool) (octets int64, delay time.Duration) {
 	between := func(from, to int64) int64 { return from + rng.Int64N(max(to-from, 1)) }
 	switch kind := rng.IntN(20); {

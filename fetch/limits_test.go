@@ -17,7 +17,7 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// Messages larger than MaxSize are left on the server and told once, also where LIST lied.
+// Messages larger than MaxSize stay on the server and are reported once, even if LIST was wrong.
 func TestMaxSize(t *testing.T) {
 	t.Parallel()
 	large := sized("large", "large", strings.Repeat("x", 5000))
@@ -64,7 +64,8 @@ func TestMaxSize(t *testing.T) {
 	})
 }
 
-// The verdict of an MDA is on one message: others go on, a refused one is tried again by the next run (behaviour 29).
+// An MDA's verdict is about one message. Others go on, and the next run tries the refused one again
+// (behaviour 29).
 func TestMDA(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, verdict string }{
@@ -133,7 +134,8 @@ func TestMDA(t *testing.T) {
 	})
 }
 
-// While a slow MDA holds the session up, NOOP keeps it alive, and a refused one does no harm (C0027, C0029).
+// While a slow MDA holds up the session, NOOP keeps it alive, and a refused NOOP does no harm
+// (C0027, C0029).
 func TestKeepAlive(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -11,8 +11,8 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// TestListing gives odd replies to STAT, LIST and UIDL over a maildrop of the messages a, b and c. Each account deletes what
-// is delivered, so that a wrong number would show.
+// TestListing gives odd replies to STAT, LIST and UIDL over a maildrop of the messages a, b and c.
+// Each account deletes what is delivered, so that a wrong number would show.
 func TestListing(t *testing.T) {
 	t.Parallel()
 	type replies map[string]string
@@ -79,8 +79,8 @@ func TestListing(t *testing.T) {
 	}
 }
 
-// What leaves no doubt that numbers and messages do not belong together, or that there is no telling them apart, ends
-// the run before any RETR or DELE.
+// Some listings prove that numbers and messages do not belong together, or cannot be told apart.
+// They end the run before any RETR or DELE.
 func TestListing_fatal(t *testing.T) {
 	t.Parallel()
 	isProtocol := func(err error) bool {
@@ -127,7 +127,8 @@ func TestListing_fatal(t *testing.T) {
 	}
 }
 
-// TestNumbers shows that a run sends the listing commands without an argument, and those for one message with it.
+// TestNumbers shows that a run sends the listing commands without an argument, and those for one
+// message with it.
 func TestNumbers(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"), letter("b"))
@@ -159,7 +160,8 @@ func TestNumbers(t *testing.T) {
 	server.CheckRules(t)
 }
 
-// The replies to TOP may be longer than asked for; a server marks nothing as seen by it that matters (C0034).
+// The replies to TOP may be longer than asked for. It does not matter that servers may mark
+// messages as seen (C0034).
 func TestTop(t *testing.T) {
 	t.Parallel()
 	whole := letter("a")

@@ -11,8 +11,8 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// pipelined tells whether the client has sent a command before the reply to the one before was there, and forgets what it
-// has sent so far.
+// pipelined reports whether the client has sent a command before the reply to the one before had
+// arrived. It forgets the commands so far.
 func (r *rig) pipelined() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -29,7 +29,8 @@ func (r *rig) pipelined() bool {
 	return false
 }
 
-// mixing sends, as WildDuck does now and then, the reply to the next of two pipelined commands before the end of the last.
+// mixing sends, as WildDuck does now and then, the reply to the next of two pipelined commands
+// before the end of the last.
 func mixing(messages []poptest.Message, from, to int) func(*poptest.Session, string) poptest.Action {
 	return func(s *poptest.Session, cmd string) poptest.Action {
 		number, err := strconv.Atoi(strings.TrimPrefix(cmd, "RETR "))
@@ -47,8 +48,8 @@ func mixing(messages []poptest.Message, from, to int) func(*poptest.Session, str
 	}
 }
 
-// A server that announces PIPELINING and mixes the replies up gets one command at a time, in the same run, for four weeks
-// (behaviour 39, R2449-3). No message is delivered with a reply in it.
+// A server that announces PIPELINING and mixes the replies up gets one command at a time, in the
+// same run, for four weeks (behaviour 39, R2449-3). No message is delivered with a reply in it.
 func TestLockstep_mixed(t *testing.T) {
 	t.Parallel()
 	messages := many("a", 10, func(_, octets int) string { return strconv.Itoa(octets) })
@@ -110,7 +111,8 @@ func TestLockstep_mixed(t *testing.T) {
 	}
 }
 
-// lockstepUntil checks that the account's server gets one command at a time for so long from now, and no longer.
+// lockstepUntil checks that the account's server gets one command at a time for so long from now,
+// and no longer.
 func (r *rig) lockstepUntil(d time.Duration) {
 	r.t.Helper()
 	for _, step := range []struct {
@@ -128,7 +130,7 @@ func (r *rig) lockstepUntil(d time.Duration) {
 	}
 }
 
-// droppingInput answers, in the first session, what comes first of a burst only.
+// droppingInput answers, in the first session, only the first command of a burst.
 func droppingInput(command string, action poptest.Action, sessions ...int) func(*poptest.Session, string) poptest.Action {
 	return func(s *poptest.Session, cmd string) poptest.Action {
 		for _, n := range sessions {
@@ -140,8 +142,9 @@ func droppingInput(command string, action poptest.Action, sessions ...int) func(
 	}
 }
 
-// A session that ends between two replies, as where a server drops what it gets behind a command, may be the network's fault. So
-// this is believed for a day, and for four weeks only when it happens again (behaviour 8, R2449-3).
+// If a session ends between two replies, the server may drop commands sent after another one, but
+// the cause may also be the network. So this is remembered for a day, and for four weeks only when
+// it happens again (behaviour 8, R2449-3).
 func TestLockstep_dropped(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -200,7 +203,8 @@ func TestLockstep_dropped(t *testing.T) {
 	})
 }
 
-// A plain network failure is not taken for broken pipelining: nothing is tried again in the run, nothing remembered.
+// A plain network failure is not taken for broken pipelining: nothing is tried again in the run,
+// nothing remembered.
 func TestLockstep_network(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -242,7 +246,7 @@ func TestLockstep_network(t *testing.T) {
 	}
 }
 
-// What was found out while the clock was wrong does not last until it is right.
+// A finding of a time when the clock was wrong does not last until it is right.
 func TestLockstep_wrongClock(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"), letter("b"), letter("c"))
@@ -258,7 +262,8 @@ func TestLockstep_wrongClock(t *testing.T) {
 	}
 }
 
-// What goes wrong one command at a time too is not the pipelining's fault, and a run falls back once.
+// If an error also comes with one command at a time, pipelining is not the cause. A run falls back
+// only once.
 func TestLockstep_inVain(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"), letter("b"), letter("c"))
@@ -287,7 +292,8 @@ func TestLockstep_never(t *testing.T) {
 	}
 }
 
-// What only looks falls back as a run does, and remembers nothing: a person who checks an account is told what a run would find.
+// A look falls back as a run does, and remembers nothing. A person who checks an account sees what
+// a run would find.
 func TestLook_brokenPipelining(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, poptest.Numbered(3, 100)...)

@@ -16,7 +16,7 @@ import (
 // plainLine is AUTH PLAIN with user and secret.
 var plainLine = "AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00"+user+"\x00"+secret))
 
-// shows tells whether the octets hold the secret, as it is or in base64.
+// shows reports whether the octets hold the secret, as it is or in base64.
 func shows(octets []byte, secret string) bool {
 	if bytes.Contains(octets, []byte(secret)) {
 		return true
@@ -38,7 +38,8 @@ func checkFault(t *testing.T, err error, want login.Fault) {
 	}
 }
 
-// A log-in that fails ends the run in the phase of that name, with QUIT and without a second connection (C0010, C0012).
+// A log-in that fails ends the run in the phase of that name, with QUIT and without a second
+// connection (C0010, C0012).
 func TestLogin(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -69,7 +70,8 @@ func TestLogin(t *testing.T) {
 	}
 }
 
-// Before a log-in has succeeded nothing of the TRANSACTION state is sent, and QUIT ends the session (C0008).
+// Before a successful log-in no command of the TRANSACTION state is sent, and QUIT ends the session
+// (C0008).
 func TestLogin_nothing_before(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"))

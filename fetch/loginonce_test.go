@@ -13,8 +13,8 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// refusal is how a server answers a log-in, and what that means where it announces AUTH-RESP-CODE and where it does not
-// (R3206-1); zero: it says nothing of the credentials.
+// refusal is how a server answers a log-in, and what the answer means with and without
+// AUTH-RESP-CODE (R3206-1); zero: it says nothing about the credentials.
 type refusal struct {
 	name              string
 	action            poptest.Action
@@ -22,8 +22,8 @@ type refusal struct {
 	final             bool // no other mechanism may be tried
 }
 
-// TestLogin_once is C0010, C0045 and behaviour 19 over all mechanisms, replies and their moments: one wrong password is one
-// attempt, whatever the server says to it.
+// TestLogin_once is C0010, C0045 and behaviour 19 over all mechanisms, replies and their moments:
+// one wrong password is one attempt, whatever the server says to it.
 func TestLogin_once(t *testing.T) {
 	t.Parallel()
 	refusals := []refusal{

@@ -12,7 +12,8 @@ import (
 	"github.com/popfetch/popfetch/seen/sqlite"
 )
 
-// Of two times before which an account is not to log in the later one stands, unless a wrong clock noted it.
+// If there are two times before which an account must not log in, the later one counts, unless it
+// was noted by a wrong clock.
 func TestMemory_postpone(t *testing.T) {
 	store, err := sqlite.Open(t.Context(), t.TempDir())
 	if err != nil {

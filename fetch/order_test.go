@@ -13,7 +13,8 @@ import (
 	"github.com/popfetch/popfetch/internal/systrace"
 )
 
-// tracedCall is one call of a trace: it began as event from and ended as event to, 0: a kill came before that.
+// tracedCall is one call of a trace: it began as event from and ended as event to, 0: a kill came
+// before that.
 type tracedCall struct {
 	*systrace.Call
 	from, to int
@@ -32,7 +33,7 @@ func (tr *callTrace) run(r *killRig) {
 	tr.runKilled(r, -1)
 }
 
-// runKilled is run, with a kill before the n-th call from 0; it tells whether there were so many.
+// runKilled is run, with a kill before the n-th call from 0; it reports whether there were so many.
 func (tr *callTrace) runKilled(r *killRig, n int) (killed bool) {
 	tr.t.Helper()
 	killed = tr.runKilledAt(r, func(*systrace.Call) bool {
@@ -45,7 +46,8 @@ func (tr *callTrace) runKilled(r *killRig, n int) (killed bool) {
 	return killed
 }
 
-// runKilledAt is run, with a kill before the first call that matches; it tells whether there was one.
+// runKilledAt is run, with a kill before the first call that matches; it reports whether there was
+// one.
 func (tr *callTrace) runKilledAt(r *killRig, match func(*systrace.Call) bool) (killed bool) {
 	tr.t.Helper()
 	begun := make(map[*systrace.Call]int)
@@ -88,7 +90,8 @@ func holding(calls []tracedCall, text string) []tracedCall {
 	return found
 }
 
-// firstAfter returns the first of calls that began after the event; the test fails if there is none.
+// firstAfter returns the first of calls that began after the event; the test fails if there is
+// none.
 func (tr *callTrace) firstAfter(event int, what string, calls []tracedCall) tracedCall {
 	tr.t.Helper()
 	for _, c := range calls {
@@ -100,7 +103,8 @@ func (tr *callTrace) firstAfter(event int, what string, calls []tracedCall) trac
 	return tracedCall{}
 }
 
-// behaviour 28, R16: for every message the order is sync of its file, rename, sync of new, record, DELE, QUIT.
+// behaviour 28, R16: for every message the order is sync of its file, rename, sync of new, record,
+// DELE, QUIT.
 func TestSyncOrder(t *testing.T) {
 	if hindrance := canTrace(t); hindrance != "" {
 		t.Skip(hindrance)

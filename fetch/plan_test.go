@@ -160,8 +160,8 @@ func TestPlanDeletion(t *testing.T) {
 	}
 }
 
-// TestPlanDeletionSafe draws candidates at random: what is chosen was retrieved in this session and has its record, or has
-// a record of kind Delivered whose digest TOP has just shown.
+// TestPlanDeletionSafe draws candidates at random: what is chosen was retrieved in this session and
+// has its record, or has a record of kind Delivered whose digest TOP has just shown.
 func TestPlanDeletionSafe(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	chosen := 0

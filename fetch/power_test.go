@@ -27,12 +27,13 @@ type powerCase struct {
 	effort  powerEffort
 	onDisk  bool // where syncfs is used for many files
 	earlier func(r *killRig)
-	// killed lets the run that is looked at be preceded by one that is killed, before each call that is made until a server is
-	// spoken to.
+	// killed puts a killed run before the observed one: it is killed before each call that it makes
+	// until it has contacted a server.
 	killed bool
 	// killedAt, if set, has a run before it that is killed before the first call that matches.
 	killedAt func(*systrace.Call) bool
-	// mda delivers to a program, which knows of nothing: the state alone keeps messages from coming again. By QUIT it must.
+	// mda delivers to a program that remembers nothing: only the state prevents duplicates. It must
+	// do so by QUIT.
 	mda bool
 }
 
@@ -68,8 +69,8 @@ func syncsNew(c *systrace.Call) bool {
 
 func fewMessages(r *killRig) { r.add("mrose", killMessages(5)...) }
 
-// Beside kill -9: when the power fails at any moment of a run, with whatever was not synced there or not, the next run finds
-// the promise kept (behaviour 28, 31, 33).
+// Unlike kill -9, the power fails at any moment of a run, and unsynced changes may be there or not.
+// The next run finds the promise kept (behaviour 28, 31, 33).
 func TestTorturePowerLoss(t *testing.T) {
 	needTorture(t)
 	k := newPowerKills(t)
@@ -115,7 +116,8 @@ const (
 	maildirBelow = "Maildir/inbox"
 )
 
-// powerRig is a rig whose runs are looked at, and which then makes runs in this process on disks as power cuts leave them.
+// powerRig is a rig whose runs are observed. It then makes runs in this process on disks as power
+// cuts leave them.
 type powerRig struct {
 	*killRig
 	place string // of the disks
@@ -131,7 +133,7 @@ func (k *kills) failPower(t *testing.T, c powerCase, step int) {
 	}
 	r := k.newRig(t, place, true)
 	r.label = "what was before"
-	// A folder for each, so that syncing the one does nothing for the other.
+	// Each has a folder of its own, so that syncing one does nothing for the other.
 	r.state, r.maildir = filepath.Join(r.dir, stateBelow), filepath.Join(r.dir, maildirBelow)
 	if c.mda {
 		r.delete = false
@@ -149,8 +151,8 @@ func (k *kills) failPower(t *testing.T, c powerCase, step int) {
 	}
 }
 
-// failRuns lets the power fail in a run, before which another one is killed at its n-th call; -1: none. It tells whether the
-// server was not spoken to before the kill.
+// failRuns lets the power fail in a run, before which another one is killed at its n-th call; -1:
+// none. It reports whether that one was killed before it contacted the server.
 func (p *powerRig) failRuns(c powerCase, n int) (early bool) {
 	drops := make(map[string][]poptest.Message)
 	for _, user := range p.users {
@@ -194,7 +196,8 @@ func (p *powerRig) checkModel(d *disk) {
 	}
 }
 
-// try lays out a disk as the power cut may have left it, unless an equal one was tried, and makes a run on it.
+// try lays out a disk as the power cut may have left it, unless an equal one was tried, and makes a
+// run on it.
 func (p *powerRig) try(cut *powerCut, fates map[*diskOp]fate, killed int) {
 	tree := cut.disk.after(fates)
 	key := fingerprint(tree, cut.left)
@@ -236,7 +239,7 @@ func count(fates map[*diskOp]fate) (there int) {
 	return there
 }
 
-// fingerprint tells disks and maildrops apart. What lies in tmp does not matter to anybody.
+// fingerprint identifies a disk and its maildrops. Files in tmp do not matter.
 func fingerprint(tree map[string][]byte, left map[string][]poptest.Message) (key [sha256.Size]byte) {
 	hash := sha256.New()
 	for _, path := range slices.Sorted(maps.Keys(tree)) {

@@ -22,8 +22,8 @@ type powerCut struct {
 	left  map[string][]poptest.Message // by user, what the server still holds
 }
 
-// eachCut goes through a trace of runs that began with this disk and these maildrops, and tells of each moment after which
-// the disk or a maildrop is another.
+// eachCut goes through a trace of runs that began with this disk and these maildrops, and tells of
+// each moment after which the disk or a maildrop is another.
 func (tr *callTrace) eachCut(d *disk, drops map[string][]poptest.Message, cut func(*powerCut)) {
 	type half struct {
 		call  tracedCall
@@ -86,7 +86,7 @@ var (
 	deleteWord = regexp.MustCompile(`DELE (\d+)\r\n`)
 )
 
-// hears takes in what is sent, and tells whether it is QUIT.
+// hears takes in what is sent, and reports whether it is QUIT.
 func (p *powerServer) hears(c tracedCall) bool {
 	text := string(c.Data)
 	if m := plainLogin.FindStringSubmatch(text); m != nil {

@@ -13,14 +13,16 @@ import (
 	"github.com/popfetch/popfetch/internal/systrace"
 )
 
-// disk is a model of a file system in which a program worked until the power failed. What is durable by then is there;
-// of all the rest each write, creation, removal and rename is there or not, whatever came before or after it, save that a
-// rename is one step, as journalling file systems have it.
+// disk is a model of a file system in which a program worked until the power failed. What is
+// durable by then is there; of all the rest each write, creation, removal and rename is there or
+// not, whatever came before or after it, save that a rename is one step, as journalling file
+// systems have it.
 //
-// The rules are POSIX's, which are harsher than those of any file system with a journal: syncing a file makes its octets
-// durable and not its name (ext4, XFS and Btrfs would keep that too); syncing a folder makes the entries of that folder
-// durable, and nothing of what they stand for; a rename is durable when the folder that it leads to was synced. popfetch,
-// and SQLite with synchronous=FULL, do with these.
+// The rules are POSIX's, which are harsher than those of any file system with a journal: syncing a
+// file makes its octets durable and not its name (ext4, XFS and Btrfs would keep that too); syncing
+// a folder makes the entries of that folder durable, and nothing of what they stand for; a rename
+// is durable when the folder that it leads to was synced. popfetch, and SQLite with
+// synchronous=FULL, do with these.
 //
 // Left out are locks and SQLite's -shm, which nothing durable depends on.
 type disk struct {
@@ -61,7 +63,7 @@ type diskOp struct {
 	done, durable bool
 }
 
-// isData tells whether the change is one of a file's octets, and not of a name.
+// isData reports whether the change is one of a file's octets, and not of a name.
 func (o *diskOp) isData() bool { return o.kind == opWrite || o.kind == opSize }
 
 // newDisk takes what lies in dir as durable.
@@ -207,8 +209,8 @@ const (
 	zeroed // of a write, the place and no octets
 )
 
-// after returns what the disk holds when each change that is not durable has had its fate: by path the octets of files, nil
-// for folders.
+// after returns what the disk holds when each change that is not durable has had its fate: by path
+// the octets of files, nil for folders.
 func (d *disk) after(fates map[*diskOp]fate) map[string][]byte {
 	entries := make(map[*diskNode]map[string]*diskNode)
 	of := func(folder *diskNode) map[string]*diskNode {

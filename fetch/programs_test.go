@@ -14,7 +14,8 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// refusals are what a program does with a message that it does not take, and hangs are how it does not end by itself.
+// refusals are the ways in which a program refuses a message; hangs are the ways in which it does
+// not end by itself.
 var refusals = []string{
 	"exit 1", "exit 75", "exit 255", "kill -9 $$", "kill -TERM $$", "kill -SEGV $$",
 	"exec /no/such/program", "exec /dev/null", "exec '%[1]s/rubbish'", "eval if", "set -u; echo $unset",
@@ -27,8 +28,9 @@ var hangs = []string{
 	"exec sleep 600", "kill -STOP $$", "yes", "yes >&2", "while :; do :; done", "trap '' TERM; sleep 600; sleep 600", "sleep 600 & sleep 600 & wait",
 }
 
-// Whatever the program does with some messages, the others are delivered once, nothing that it has not taken is deleted, and it
-// gets what it refused as soon as it behaves (behaviours 29 and 30).
+// Whatever the program does with some messages, the others are delivered once, and only messages
+// that it has taken are deleted. It gets the refused ones as soon as it behaves (behaviours 29 and
+// 30).
 func TestTorture_programs(t *testing.T) {
 	if os.Getenv("POPFETCH_TEST_TORTURE") == "" {
 		t.Skip("it takes a minute; set POPFETCH_TEST_TORTURE=1")

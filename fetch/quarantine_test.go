@@ -16,8 +16,8 @@ func poison(script string) *deliver.MDA {
 	return &deliver.MDA{Command: `cat >/dev/null; [ "$POPFETCH_UID" != b ] || { ` + script + `; }`}
 }
 
-// A message that is refused for good is set aside after so many runs, told once, and troubles nobody any more; a refusal for
-// now is no sign of that. The others go on (behaviour 29).
+// A message that is refused for good is quarantined after so many runs, reported once, and then
+// left alone. Refusals for now do not count. The others go on (behaviour 29).
 func TestQuarantine(t *testing.T) {
 	const after = 3
 	for _, test := range []struct {
@@ -78,7 +78,8 @@ func TestQuarantine(t *testing.T) {
 	}
 }
 
-// A message at which the session breaks each time holds up none but itself: the next run takes the others first (behaviour 18).
+// A message at which the session breaks each time holds up only itself: the next run takes the
+// others first (behaviour 18).
 func TestBroken_last(t *testing.T) {
 	for name, action := range map[string]poptest.Action{
 		"before the reply": poptest.Cut(0), "in the message": poptest.Cut(30), "reset": poptest.Reset(0), "silence": poptest.Stall(30),
@@ -108,7 +109,8 @@ func TestBroken_last(t *testing.T) {
 	}
 }
 
-// What is quarantined is tried again when the operator says so, whichever way, and delivered if it is taken then.
+// A quarantined message is retried when the operator says so, in either way, and is delivered if it
+// is then accepted.
 func TestQuarantine_ends(t *testing.T) {
 	forget := func(ids ...string) func(*rig) {
 		return func(r *rig) {
@@ -178,7 +180,8 @@ func TestQuarantine_look(t *testing.T) {
 	}
 }
 
-// Of two copies the refused one is quarantined alone, and is not deleted for the other's record (C0041).
+// Of two copies the refused one is quarantined alone. It is not deleted because of the other's
+// record (C0041).
 func TestQuarantine_copies(t *testing.T) {
 	t.Parallel()
 	first, second := sized("x", "one", "1"), sized("x", "one", "2")
@@ -202,7 +205,8 @@ func TestQuarantine_copies(t *testing.T) {
 	t.Error("the quarantined copy was deleted")
 }
 
-// The same refusal is told once a day, another one at once, whatever an MDA prints beside it (peers.md item 61).
+// The same refusal is reported once a day and another one at once, whatever else an MDA prints
+// (peers.md item 61).
 func TestRefused_toldOnce(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("b"))

@@ -30,7 +30,7 @@ func left(t *testing.T, server *poptest.Server, want int) {
 	}
 }
 
-// Alike header, other copy gone, refused AGAIN: deleted undelivered.
+// Equal headers, the other copy gone, refused AGAIN: it was deleted undelivered.
 func TestDelete_refusedTwice(t *testing.T) {
 	first, second := sized("x", "one", "1"), sized("x", "one", "2")
 	server := newServer(t, first, second)
@@ -173,7 +173,7 @@ func TestCopies_swapped(t *testing.T) {
 	r.holds(one, two, three)
 }
 
-// No TOP and delete = 30d: never deleted.
+// Without TOP and with delete = 30d, nothing was ever deleted.
 func TestDelete_noTop30d(t *testing.T) {
 	server := newServer(t, letter("a"))
 	server.Configure(without("TOP"))
@@ -189,7 +189,7 @@ func TestDelete_noTop30d(t *testing.T) {
 	left(t, server, 0)
 }
 
-// The store cannot record; an MDA gets all of them again with each run.
+// If the store cannot record, an MDA got all messages again in each run.
 func TestMDA_unrecorded(t *testing.T) {
 	server := newServer(t, poptest.Numbered(40, 300)...)
 	r := newRig(t, server.Addr())
@@ -212,7 +212,7 @@ func TestMDA_unrecorded(t *testing.T) {
 	}
 }
 
-// Max_size without LIST octets: told again with each run.
+// With max_size and without octets in LIST, the message was reported again in each run.
 func TestSkip_toldOnce(t *testing.T) {
 	server := newServer(t, sized("a", "a", strings.Repeat("x", 900)))
 	hook(server, on("LIST", poptest.Refuse("no")))
@@ -226,7 +226,7 @@ func TestSkip_toldOnce(t *testing.T) {
 	}
 }
 
-// Deadline passed before DELE: no error though the deletion asked for was not done.
+// The deadline passed before DELE, and the run reported no error though the deletion was not done.
 func TestDelete_deadline(t *testing.T) {
 	server := newServer(t, letter("a"))
 	hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
@@ -330,7 +330,7 @@ func TestTarget_zeroLimit(t *testing.T) {
 	}
 }
 
-// After --all with one refused, each run asks TOP and looks through the whole table.
+// After --all with one refused, each run asked TOP and read the whole table.
 func TestAll_refused(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, poptest.Numbered(50, 300)...)
@@ -347,7 +347,8 @@ func TestAll_refused(t *testing.T) {
 	checkCount(t, server, "TOP", 1)
 }
 
-// A 2 MiB message without header fields: its header digest hangs on how the octets arrive; a lost QUIT doubles it.
+// A 2 MiB message without header fields: its header digest depended on how the octets arrived, and
+// a lost QUIT doubled it.
 func TestDigest_hugeHeader(t *testing.T) {
 	m := poptest.Message{UniqueID: "a", Content: append(bytes.Repeat([]byte("y"), 2<<20), "\r\n"...)}
 	server := newServer(t, m)

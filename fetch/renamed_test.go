@@ -38,7 +38,8 @@ func noTop(server *poptest.Server) {
 	hook(server, on("TOP", poptest.Refuse("no such command")))
 }
 
-// TestNewUIDs changes all unique-ids at once (C0040, behaviour 5) in each mode of new_uids, with and without TOP.
+// TestNewUIDs changes all unique-ids at once (C0040, behaviour 5) in each mode of new_uids, with
+// and without TOP.
 func TestNewUIDs(t *testing.T) {
 	t.Parallel()
 	start := func(t *testing.T, messages ...poptest.Message) (*rig, *poptest.Server) {
@@ -91,7 +92,8 @@ func TestNewUIDs(t *testing.T) {
 		r.runs("3 listed")
 		r.holds(a, b, c)
 	})
-	// A new server is empty at first, and the mail comes later: what listings lacked is known nevertheless.
+	// A new server is empty at first, and the mail comes later. Messages that listings lacked are
+	// still known.
 	t.Run("C0040/match after an empty listing", func(t *testing.T) {
 		r, server := start(t, a, b)
 		r.runs("2 listed, 2 new, 2 delivered")
@@ -134,7 +136,7 @@ func TestNewUIDs(t *testing.T) {
 		r.has("new-0", "new-1")
 		r.holds(a, b)
 	})
-	// Whatever the header says, only one of two is known.
+	// Their headers are equal, but only one of the two is known.
 	t.Run("C0040/headers alike, one is new", func(t *testing.T) {
 		known, fresh := sized("x", "one", "1"), sized("y", "one", "2")
 		r, server := start(t, known)
@@ -155,7 +157,7 @@ func TestNewUIDs(t *testing.T) {
 		r.holds(one, two, three)
 		r.runs("2 listed")
 	})
-	// Copies are counted, also where nothing at all tells them apart.
+	// Copies are counted, even if nothing tells them apart.
 	t.Run("C0041/equal in all octets", func(t *testing.T) {
 		r, server := start(t, under("x", a), under("y", a))
 		r.runs("2 listed, 2 new, 2 delivered")
@@ -164,7 +166,8 @@ func TestNewUIDs(t *testing.T) {
 		r.has("1", "2", "3")
 		r.holds(a, a, a)
 	})
-	// Without Message-ID and Date the headers of quite different messages are alike: what came is another alarm.
+	// Without Message-ID and Date, quite different messages have equal headers: this is another
+	// alarm.
 	t.Run("C0040/no Message-ID", func(t *testing.T) {
 		alarm := func(id, body string) poptest.Message {
 			return poptest.Message{UniqueID: id, Content: []byte("From: printer\r\nSubject: alarm\r\n\r\n" + body + "\r\n")}
@@ -230,7 +233,8 @@ func TestNewUIDs(t *testing.T) {
 		r.runs("3 listed")
 		r.holds(a, b, c)
 	})
-	// Where everything that was delivered is gone from the maildrop, as it is to be, new mail is nothing to stop at, or to ask TOP of.
+	// If all delivered messages are deleted as they should be, new mail neither stops the run nor
+	// needs TOP.
 	t.Run("C0040/all were deleted", func(t *testing.T) {
 		r, server := start(t, a, b)
 		r.account.Delete.Enabled = true
@@ -243,7 +247,7 @@ func TestNewUIDs(t *testing.T) {
 		r.runs("1 listed, 1 new, 1 delivered, 1 deleted")
 		checkCount(t, server, "TOP", 0)
 	})
-	// A change of some ids is none of all: those are new messages, by all that is known.
+	// If only some ids have changed, these messages count as new.
 	t.Run("C0040/half of them", func(t *testing.T) {
 		r, server := start(t, a, b)
 		r.runs("2 listed, 2 new, 2 delivered")
@@ -278,7 +282,8 @@ func TestNewUIDs(t *testing.T) {
 		r.account.NewUIDs = fetch.NewUIDsMatch
 		r.runs("3 listed, 1 new, 1 delivered")
 	})
-	// What comes behind a torso is not compared with anything (behaviour 38): further sessions go on without it.
+	// The octets behind a torso are compared with nothing (behaviour 38). Further sessions go on
+	// without the torso.
 	for _, always := range []bool{false, true} {
 		t.Run(fmt.Sprintf("C0040/a torso among those in doubt, always %v", always), func(t *testing.T) {
 			one, two := sized("x", "one", "1"), sized("y", "one", "2")
@@ -303,8 +308,9 @@ func TestNewUIDs(t *testing.T) {
 	}
 }
 
-// TestNewUIDs_random changes ids, order and content of random maildrops with many headers alike, with TOP and without, and lets
-// sessions break off: nothing is lost, and nothing comes more often than it was sent.
+// TestNewUIDs_random changes ids, order and content of random maildrops with many equal headers,
+// with TOP and without. It also makes sessions break off. No message is lost, and none comes more
+// often than it was sent.
 func TestNewUIDs_random(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(12) {

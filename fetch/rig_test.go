@@ -28,7 +28,8 @@ const (
 	patience = 20 * time.Second
 )
 
-// rig is one account as a run has it: a real store, a real Maildir, a real client. Its fields may be changed between runs.
+// rig is one account as a run has it: a real store, a real Maildir, a real client. Its fields may
+// be changed between runs.
 type rig struct {
 	t       *testing.T
 	runner  *fetch.Runner
@@ -118,7 +119,7 @@ func (r *rig) run() fetch.Result {
 	return r.runner.Run(r.t.Context(), []fetch.Account{r.account})[0]
 }
 
-// runs is run, which must come to the given outcome without error.
+// runs is run with a check that it comes to the given outcome without error.
 func (r *rig) runs(want string) {
 	r.t.Helper()
 	result := r.run()
@@ -128,7 +129,7 @@ func (r *rig) runs(want string) {
 	checkOutcome(r.t, result, want)
 }
 
-// fails is run, which must end early in the given phase, and come to the given outcome by then.
+// fails is run with a check that it ends early in the given phase, with the given outcome by then.
 func (r *rig) fails(phase fetch.Phase, want string) error {
 	r.t.Helper()
 	result := r.run()
@@ -314,7 +315,7 @@ func newServer(t *testing.T, messages ...poptest.Message) *poptest.Server {
 	return poptest.NewServer(t, poptest.Maildrop{User: user, Password: secret, Messages: messages})
 }
 
-// hook sets what the server is to misdo.
+// hook sets the faults of the server.
 func hook(server *poptest.Server, f func(s *poptest.Session, cmd string) poptest.Action) {
 	server.Configure(func(c *poptest.Config) { c.Hook = f })
 }

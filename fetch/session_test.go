@@ -19,8 +19,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// One account's trouble is never another's (behaviour 35): between two that are in trouble the third is fetched in full,
-// also where they have to take turns.
+// A failure of one account does not affect the others (behaviour 35). Between two failing ones, the
+// third is fetched completely, even if they take turns.
 func TestRunner_independent(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -93,7 +93,8 @@ func TestRunner_independent(t *testing.T) {
 	}
 }
 
-// Two runs of one account at a time: the second is told so and does nothing; nothing comes twice (behaviour 34).
+// If two runs of one account overlap, the second reports that and does nothing; no message comes
+// twice (behaviour 34).
 func TestRunner_locked(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"), letter("b"))
@@ -154,7 +155,8 @@ func TestRunner_concurrent(t *testing.T) {
 	calls.Wait()
 }
 
-// Poll runs an account again after its interval, until it is stopped; one without an interval is left alone.
+// Poll runs an account again after its interval, until it is stopped. It does not run an account
+// without an interval.
 func TestRunner_poll(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"))
@@ -183,7 +185,7 @@ func TestRunner_poll(t *testing.T) {
 	r.holds(letter("a"), letter("b"))
 }
 
-// Where runs come to nothing the server is asked ever more seldom, until one goes well.
+// After fruitless runs Poll waits longer and longer, until one succeeds.
 func TestRunner_poll_backs_off(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
@@ -212,8 +214,8 @@ func TestRunner_poll_backs_off(t *testing.T) {
 	}
 }
 
-// Poll waits as long as the server's LOGIN-DELAY, and so never comes too early; and it notices a changed password at once
-// where the account is left alone.
+// Poll waits as long as the server's LOGIN-DELAY, so it is never too early. A changed password
+// counts at once for an account that is left alone.
 func TestRunner_poll_waits(t *testing.T) {
 	t.Parallel()
 	t.Run("R2449-4/LOGIN-DELAY", func(t *testing.T) {
@@ -266,7 +268,8 @@ func TestRunner_poll_waits(t *testing.T) {
 	})
 }
 
-// An account that looks like a renamed one is pointed out (interface.md); what the target holds is recognised by its token.
+// A run warns of an account that looks like a renamed one (interface.md). Messages at the target
+// are recognised by their tokens.
 func TestRenamed(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"), letter("b"))
@@ -280,7 +283,8 @@ func TestRenamed(t *testing.T) {
 	r.runs("2 listed")
 }
 
-// The seen-table is expendable where the target is a Maildir: what it holds is recognised, and not retrieved again.
+// With a Maildir the seen-table may be lost: the messages in the Maildir are recognised, and not
+// retrieved again.
 func TestRecognised(t *testing.T) {
 	t.Parallel()
 	for _, top := range []bool{true, false} {
@@ -315,7 +319,7 @@ func TestRecognised(t *testing.T) {
 	}
 }
 
-// With All a run retrieves what is seen too.
+// With All a run also retrieves seen messages.
 func TestAll(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"), letter("b"))
@@ -345,7 +349,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// Each run tells its events in their order, with what it came to.
+// Each run reports its events in their order, with its results.
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"), letter("b"))
@@ -371,7 +375,7 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// Look tells what a run would do, and changes nothing.
+// Look reports what a run would do, and changes nothing.
 func TestLook(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"), letter("b"), letter("c"))
@@ -398,7 +402,7 @@ func TestLook(t *testing.T) {
 	server.CheckRules(t)
 }
 
-// What an operator should know is told at each run, and does not end it.
+// Each run warns of what an operator should know, and goes on.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -440,7 +444,8 @@ func TestWarnings(t *testing.T) {
 	})
 }
 
-// Where the server is silent between two messages, what has arrived is made durable meanwhile and not only when a batch is full.
+// If the server is silent between two messages, the messages so far are made durable meanwhile, not
+// only when a batch is full.
 func TestIdle(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"), letter("b"), letter("c"))

@@ -31,8 +31,8 @@ func (r *rig) held(server *poptest.Server, want string) {
 	}
 }
 
-// A server's LOGIN-DELAY that is only announced refuses no run, and makes Poll wait (R2449-4). When the
-// server refuses a log-in by it, it is remembered and obeyed across runs.
+// If LOGIN-DELAY is only announced, no run is refused, but Poll waits (R2449-4). If the server
+// refuses a log-in by it, it is remembered and obeyed across runs.
 func TestLoginDelay(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -92,7 +92,7 @@ func TestLoginDelay(t *testing.T) {
 	}
 }
 
-// stopClock lets time pass for the runner by later alone.
+// stopClock stops the runner's clock, so that only later lets time pass.
 func (r *rig) stopClock() {
 	start := time.Now()
 	r.runner.Now = func() time.Time {
@@ -129,7 +129,7 @@ func TestLoginDelay_look(t *testing.T) {
 	r.runs("1 listed")
 }
 
-// A time that was noted by a wrong clock holds nothing up.
+// A time that was noted by a wrong clock delays nothing.
 func TestStanding_wrongClock(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"))

@@ -14,8 +14,9 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// A stop (SIGTERM ends ctx) ends the asking: what is asked for arrives, is delivered and recorded, QUIT is said, nothing is
-// deleted, and the next run brings the rest (behaviour 33).
+// A stop (SIGTERM ends ctx) ends the asking. Messages already asked for arrive and are delivered
+// and recorded. QUIT is sent, nothing is deleted, and the next run brings the others
+// (behaviour 33).
 func TestStop(t *testing.T) {
 	t.Parallel()
 	for _, pipelining := range []bool{true, false} {
@@ -98,7 +99,8 @@ func TestStop(t *testing.T) {
 	})
 }
 
-// The deadline of a run ends it however slowly the server trickles; what is whole by then is delivered and recorded.
+// The deadline ends a run, however slowly the server sends. Messages complete by then are delivered
+// and recorded.
 func TestDeadline(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"), letter("b"), letter("c"))
@@ -124,7 +126,8 @@ func TestDeadline(t *testing.T) {
 	server.CheckRules(t)
 }
 
-// A server that falls silent after a stop is given six seconds; what was whole is delivered and recorded even then.
+// A server that falls silent after a stop is given six seconds. Complete messages are delivered and
+// recorded even then.
 func TestStop_grace(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it waits for six seconds")
@@ -158,7 +161,8 @@ func TestStop_grace(t *testing.T) {
 	r.holds(letter("a"), letter("b"), letter("c"))
 }
 
-// Where the records cannot be written the run ends without DELE; the next one finds what is at the target (R12).
+// If the records cannot be written, the run ends without DELE. The next one finds the messages at
+// the target (R12).
 func TestRecord_fails(t *testing.T) {
 	t.Parallel()
 	messages := []poptest.Message{letter("a"), letter("b"), letter("c")}
@@ -185,7 +189,7 @@ func TestRecord_fails(t *testing.T) {
 	server.CheckRules(t)
 }
 
-// A password that does not come ends with the run, which says nothing of the password (C0045).
+// A wait for a password ends with the run, and no message contains the password (C0045).
 func TestStop_password(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"))
@@ -208,7 +212,7 @@ func TestStop_password(t *testing.T) {
 	checkCount(t, server, "QUIT", 1)
 }
 
-// A deadline is kept by what holds on to life, too: a stubborn MDA.
+// A deadline ends a run even if its MDA ignores SIGTERM.
 func TestDeadline_stubbornMDA(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"))

@@ -13,7 +13,7 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// many makes n letters, of which LIST says what listed makes of their octets.
+// many makes n letters. For each, LIST announces what listed makes of its octets.
 func many(prefix string, n int, listed func(i, octets int) string) []poptest.Message {
 	messages := make([]poptest.Message, n)
 	for i := range messages {
@@ -25,8 +25,8 @@ func many(prefix string, n int, listed func(i, octets int) string) []poptest.Mes
 	return messages
 }
 
-// LIST is a hint where it is too large too: the messages are whole, and a maildrop full of them costs one second look, that of a
-// later run none (behaviours 12 and 38, C0021).
+// A size in LIST may be too large: the messages are still whole. A maildrop full of them costs one
+// second look, and none in a later run (behaviours 12 and 38, C0021).
 func TestSuspect_listTooLarge(t *testing.T) {
 	t.Parallel()
 	exact := func(_, octets int) string { return strconv.Itoa(octets) }
@@ -78,8 +78,8 @@ func TestSuspect_listTooLarge(t *testing.T) {
 	}
 }
 
-// What came before a suspect message is recorded, what came after it is not even read (behaviour 38): the run that meets it
-// cannot connect again. The next one begins with the second look.
+// Messages before a suspect one are recorded, and those after it are not even read (behaviour 38).
+// The run that meets it cannot connect again. The next one begins with the second look.
 func TestSuspect_order(t *testing.T) {
 	t.Parallel()
 	for _, whole := range []bool{true, false} {
@@ -121,8 +121,8 @@ func TestSuspect_order(t *testing.T) {
 	}
 }
 
-// Inbucket cuts a message at a line of 64 KiB, ends it properly and sends a stray -ERR, so that each reply behind it would
-// be taken for the next one (behaviour 39).
+// Inbucket cuts a message at a line of 64 KiB, ends it properly and sends a stray -ERR. So each
+// reply behind it would be taken for the next one (behaviour 39).
 func TestSuspect_strayReply(t *testing.T) {
 	t.Parallel()
 	line := "Subject: long\r\n\r\n" + strings.Repeat("x", 70_000) + "\r\n"
@@ -150,8 +150,8 @@ func TestSuspect_strayReply(t *testing.T) {
 	}
 }
 
-// A reply that nobody asked for shifts all that follow: what comes for one message is the one before. Where LIST tells sizes it
-// does not get past the next message, be that larger or smaller (behaviours 9 and 38).
+// An extra reply shifts all that follow, so each message is taken for the next one. If LIST tells
+// sizes, that is noticed at the next message, be it larger or smaller (behaviours 9 and 38).
 func TestSuspect_shifted(t *testing.T) {
 	t.Parallel()
 	for _, stray := range []string{"-ERR what\r\n", "+OK what\r\n", "+OK\r\n.\r\n", "what\r\n"} {
@@ -182,8 +182,8 @@ func TestSuspect_shifted(t *testing.T) {
 	}
 }
 
-// A second look that comes to nothing holds up the others neither in this run nor in the next one, and what it was about is
-// not lost.
+// If a second look fails, it holds up no other message, neither in this run nor in the next one.
+// The suspect message is not lost.
 func TestSuspect_lookFails(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -220,7 +220,8 @@ func TestSuspect_lookFails(t *testing.T) {
 	}
 }
 
-// While NOOP is not answered the message is neither whole nor cut, and is not committed with those before it.
+// Until NOOP is answered, the message is neither whole nor cut, and is not committed with those
+// before it.
 func TestSuspect_slowNoop(t *testing.T) {
 	t.Parallel()
 	for _, cut := range []bool{false, true} {
@@ -251,8 +252,8 @@ func TestSuspect_slowNoop(t *testing.T) {
 	}
 }
 
-// A server that refuses both NOOP and UIDL for one message shows nothing of its step. It keeps to what it is asked, so nothing
-// is quarantined for it.
+// A server that refuses both NOOP and UIDL for one message does not show whether it is in step. It
+// does as it is asked, so nothing is quarantined.
 func TestSuspect_nothingShown(t *testing.T) {
 	t.Parallel()
 	messages := []poptest.Message{letter("a"), letter("b"), letter("c")}
@@ -272,7 +273,8 @@ func TestSuspect_nothingShown(t *testing.T) {
 	r.holds(messages...)
 }
 
-// Whoever can send a hundred torsos costs a run a bounded number of sessions, and each run gets further (behaviour 7).
+// A sender of a hundred torsos costs a run a limited number of sessions, and each run gets further
+// (behaviour 7).
 func TestSuspect_manyTorsos(t *testing.T) {
 	t.Parallel()
 	var messages []poptest.Message
@@ -336,7 +338,8 @@ func TestSuspect_loginDelay(t *testing.T) {
 	})
 }
 
-// Under --all too, a further session of a run retrieves nothing that the sessions before it have delivered or quarantined.
+// Under --all too, a further session does not retrieve what earlier sessions of the run have
+// delivered or quarantined.
 func TestSuspect_all(t *testing.T) {
 	t.Parallel()
 	messages := many("a", 6, func(i, octets int) string {

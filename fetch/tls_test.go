@@ -24,7 +24,8 @@ func (r *rig) under(mode pop3.TLSMode, config *tls.Config) *rig {
 	return r
 }
 
-// Sessions under TLS: the order of the first commands (C0007), and what is forgotten when TLS begins (R2595-2).
+// Sessions under TLS: the order of the first commands (C0007), and what is forgotten when TLS
+// begins (R2595-2).
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	t.Run("R8314-1/implicit", func(t *testing.T) {
@@ -118,7 +119,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// Where TLS cannot be had the run ends, and nothing of the credentials was sent, nor anything else behind the fault.
+// If TLS is not possible the run ends. No credentials are sent, and nothing is sent after the
+// fault.
 func TestTLS_refused(t *testing.T) {
 	t.Parallel()
 	const capa, stls = "S: +OK ready\nC: CAPA\nS: +OK\nS: STLS\nS: USER\nS: .\n", "C: STLS\n"

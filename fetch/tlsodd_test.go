@@ -11,8 +11,8 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// Where TLS is asked for nothing but CAPA and STLS goes out in clear, whatever the server says instead of what it should
-// (R2595-1, R8314-1, behaviours 20 to 23): it may be somebody between.
+// With TLS wanted, only CAPA and STLS are sent in clear, whatever the server replies (R2595-1,
+// R8314-1, behaviours 20 to 23). The replies may come from an attacker in between.
 func TestTLS_oddReplies(t *testing.T) {
 	t.Parallel()
 	odd := append(slices.Clone(hostile),

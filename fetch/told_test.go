@@ -51,8 +51,8 @@ func (n *noter) checkOrder(want ...string) {
 	n.met = nil
 }
 
-// What was told is handed over before anything that may be a repetition, and written under the
-// account's lock. A run that does not get the lock writes it all the same, and a look does not.
+// Begin is called before anything that may be a repetition, and the result of End is written under
+// the account's lock. A run that does not get the lock writes it all the same, and a look does not.
 func TestNotices(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"))

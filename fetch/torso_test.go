@@ -9,8 +9,9 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// A Dovecot 2.3 ends a message at its first line if that is a dot, and its sender's forged replies follow. Neither the
-// torso nor what pretends to be the next message is delivered, and no neighbour is lost (behaviour 38).
+// A Dovecot 2.3 ends a message at its first line if that is a dot, and its sender's forged replies
+// follow. Neither the torso nor the forged next message is delivered, and no neighbour is lost
+// (behaviour 38).
 func TestTorso_dovecot(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -47,12 +48,13 @@ func TestTorso_dovecot(t *testing.T) {
 	}
 }
 
-// unstuffed is the reply to RETR of a server that does not stuff a dot that is the first octet of a message.
+// unstuffed is the reply to RETR of a server that does not stuff a dot that is the first octet of a
+// message.
 func unstuffed(content string) poptest.Action {
 	return poptest.Action{Reply: []byte("+OK\r\n" + content + ".\r\n")}
 }
 
-// forgeries are what may stand behind a first line that is a dot. Each is read as replies.
+// forgeries are texts behind a first line that is a dot. Each is read as replies.
 var forgeries = []struct{ name, tail string }{
 	{"a message", "+OK 30 octets\r\nSubject: forged\r\n\r\nx\r\n.\r\n"},
 	{"two messages", strings.Repeat("+OK 30 octets\r\nSubject: forged\r\n\r\nx\r\n.\r\n", 2)},
@@ -66,8 +68,8 @@ var forgeries = []struct{ name, tail string }{
 	{"a reply that is longer than a line may be", "+OK " + strings.Repeat("x", 9000) + "\r\n"},
 }
 
-// TestTorso shows that a torso costs its neighbours nothing, whatever its sender wrote behind the dot and however the octets
-// come, and that it is neither delivered nor deleted nor asked for again.
+// TestTorso shows that a torso harms no neighbour, whatever its sender wrote behind the dot, and
+// however the octets arrive. The torso is neither delivered nor deleted nor asked for again.
 func TestTorso(t *testing.T) {
 	t.Parallel()
 	for _, forgery := range forgeries {
@@ -105,7 +107,7 @@ func TestTorso(t *testing.T) {
 	}
 }
 
-// isQuarantined checks what is set aside: that, as quarantined.
+// isQuarantined checks that exactly these ids are set aside, as quarantined.
 func (r *rig) isQuarantined(ids ...string) {
 	r.t.Helper()
 	ledger, err := r.runner.Store.Look(r.t.Context(), r.account.Name, r.account.Server, r.account.User)
@@ -128,8 +130,8 @@ func (r *rig) isQuarantined(ids ...string) {
 	}
 }
 
-// A slow link hides what is behind a forged reply to NOOP until that reply has been believed. But who wrote the message does not
-// know its unique-id.
+// On a slow link, the octets behind a forged reply to NOOP arrive only after that reply was
+// believed. But the sender of the message does not know its unique-id.
 func TestTorso_slowLink(t *testing.T) {
 	t.Parallel()
 	const login = "S: +OK\nC: CAPA\nS: +OK\nS: UIDL\nS: TOP\nS: PIPELINING\nS: USER\nS: .\nC: USER mrose\nS: +OK\nC: PASS tanstaaf\nS: +OK\n" +
@@ -156,7 +158,7 @@ func TestTorso_slowLink(t *testing.T) {
 	}
 }
 
-// Without sizes an empty message cannot be told from a torso by itself.
+// Without sizes, an empty message looks like a torso.
 func TestTorso_noSizes(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, letter("a"), poptest.Message{UniqueID: "torso"}, letter("c"), poptest.Message{UniqueID: "whole"})

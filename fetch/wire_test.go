@@ -180,8 +180,9 @@ func goldenDifference(got, want string) string {
 	return fmt.Sprintf("line %d, behind\n%s\ngot\n%s\nwant\n%s", i+1, strings.Join(gotLines[max(0, i-5):i], "\n"), at(gotLines), at(wantLines))
 }
 
-// TestWire holds the order of commands, the outcome and the events of typical runs. Where a change is
-// meant, POPFETCH_GOLDEN=write makes it write the golden files; git diff then shows what is otherwise.
+// TestWire checks the order of commands, the outcome and the events of typical runs. With
+// POPFETCH_GOLDEN=write it writes the golden files, for a change that is intended. git diff then
+// shows the difference.
 func TestWire(t *testing.T) {
 	t.Parallel()
 	for _, scenes := range []map[string]func(t *testing.T) *wire{firstRuns, laterRuns, oddRuns, furtherSessions, moreSessions} {

@@ -8,7 +8,8 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// suspect is a message that LIST announces as much larger than it is, so that it takes a session of its own.
+// suspect is a message that LIST announces as much larger than it is, so that it takes a session of
+// its own.
 func suspect(id string) poptest.Message {
 	m := letter(id)
 	m.Listed = "999"
@@ -25,12 +26,13 @@ func (w *wire) before(n int, do func(drop *poptest.Drop)) {
 	})
 }
 
-// breaking answers RETR n in the mth session by what is no reply.
+// breaking answers RETR n in the mth session by something that is not a reply.
 func (w *wire) breaking(n string, m int) {
 	hook(w.server, inSessions(m, m, on("RETR "+n, poptest.Reply([]byte("what?\r\n")))))
 }
 
-// moreSessions are runs in which a further session meets what the first one has done or found out.
+// moreSessions are runs in which a further session depends on what the first one has done or found
+// out.
 var moreSessions = map[string]func(t *testing.T) *wire{
 	"further-refused": func(t *testing.T) *wire {
 		w := newWire(t, letter("a"), suspect("b"), letter("c"))
