@@ -22,7 +22,7 @@ const (
 	keptOutput = 4 << 10
 )
 
-// keptOutput is how many octets of a program's output are kept. Later output is dropped.
+// Exit codes that say nothing about the message itself, so that they are temporary.
 const (
 	exitTempFail  = 75  // EX_TEMPFAIL of sysexits.h
 	exitCannotRun = 126 // the shell's
