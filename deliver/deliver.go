@@ -72,8 +72,8 @@ func AsFinder(target Target) (Finder, bool) {
 	return finder, ok
 }
 
-// Batch is a group of messages that becomes durable and visible together. It is not safe for
-// concurrent use.
+// Batch is a group of messages that share the waits for the disk. Each has its own Verdict. A Batch
+// is not safe for concurrent use.
 type Batch interface {
 	// Create starts one message. One Delivery is open at a time.
 	Create(ctx context.Context, env Envelope) (Delivery, error)

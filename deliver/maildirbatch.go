@@ -67,8 +67,8 @@ func (b *maildirBatch) path(folder, name string) string {
 	return filepath.Join(b.maildir.path, folder, name)
 }
 
-// Create does no I/O. A message gets its file when it outgrows the buffer for small messages, or in
-// Commit.
+// Create does no I/O. A message gets its file when it outgrows the buffer for small messages, when
+// too many small ones are in memory, or in Commit.
 func (b *maildirBatch) Create(ctx context.Context, env Envelope) (Delivery, error) {
 	switch {
 	case b.finished:

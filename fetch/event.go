@@ -24,7 +24,7 @@ import (
 // Kind says what an Event tells.
 type Kind string
 
-// The kinds of events, in the order in which a run has them.
+// The kinds of events, roughly in the order of a run. Recognised and Skipped may come before Listed.
 const (
 	Started     Kind = "started"     // the account's run begins
 	Listed      Kind = "listed"      // Messages and Octets are to be retrieved

@@ -19,8 +19,8 @@ const (
 	// recordTimeout is how long the seen-table may take, after the end of a session that is cut, to
 	// record delivered messages. A session that is not cut waits as long as recording takes.
 	recordTimeout = 30 * time.Second
-	// chunk bounds how many messages are looked up, synced or recorded in one step outside of the
-	// transfer.
+	// chunk is how many messages outside of the transfer are looked up in the seen-table, synced, or
+	// deleted in one step. What is recorded all at once, the store writes in parts of its own.
 	chunk = 500
 )
 
@@ -32,8 +32,8 @@ type job struct {
 	finder  deliver.Finder // nil: the target cannot be asked what it holds
 	now     func() time.Time
 
-	// When soft ends, no further message is retrieved or deleted. When hard ends, the session is
-	// cut.
+	// When soft ends, no further message is retrieved, and no further chunk of messages is deleted.
+	// When hard ends, the session is cut.
 	soft, hard context.Context
 	cancel     []func()
 

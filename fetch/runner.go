@@ -92,8 +92,9 @@ func (r *Runner) guard() {
 }
 
 // Run runs each account once and returns their results in the order of accounts. A failure of one
-// account does not affect the others. When ctx is cancelled, each session retrieves no more,
-// commits and records what it has, and quits. After 6 seconds it is cut.
+// account does not affect the others. When ctx is cancelled, a session that has not begun
+// to retrieve ends. Any other receives what it has asked for, commits and records it, and quits;
+// after 6 seconds it is cut.
 func (r *Runner) Run(ctx context.Context, accounts []Account) []Result {
 	results := make([]Result, len(accounts))
 	var wg sync.WaitGroup

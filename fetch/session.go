@@ -62,7 +62,7 @@ func (e *suspectError) Error() string {
 }
 
 // session is one connection: a logged-in client, and what it has found listed. Its methods stand in
-// the files of the phases: listing, examine, recognise, remove.
+// the files of its phases: listing, examine, recognise, remove, and study in run.go.
 type session struct {
 	job     *job
 	memory  *memory
@@ -247,9 +247,7 @@ func (s *session) finish(deleted []item) error {
 }
 
 // leave ends a session after err, and returns err. If the session is in step it sends QUIT, so that
-// the server frees the maildrop at once. Messages that were marked by DELE are safe by then, so
-// QUIT may carry the deletions out. Their records are not stamped; the next listing shows what
-// became of them.
+// the server frees the maildrop at once. No message has been marked by DELE yet.
 func (s *session) leave(err error) error {
 	var suspect *suspectError
 	if errors.As(err, &suspect) || s.quitLoses() {

@@ -9,12 +9,13 @@
 // every store shares: Compare and Conclude. It reads and writes no file. Package seen/sqlite keeps
 // a store in an SQLite database.
 //
-// A run of one account uses a store in this order:
+// A run of one account uses a store in this order. Changes that deliver nothing may be applied before
+// Ready; a run that delivers nothing leaves Ready out:
 //
 //	unlock, err := store.Lock(name)                         // one run of an account at a time, among all processes
 //	ledger, err := store.Enter(ctx, name, server, user)
 //	diff, err := ledger.Diff(ctx, listing, due)             // which messages of the complete listing are new?
-//	err = ledger.Ready(ctx, len(diff.New))                  // before the first message is delivered
+//	err = ledger.Ready(ctx, messages)                       // before the first message is delivered
 //	err = ledger.Apply(ctx, seen.Changes{Records: records}) // for each group of messages that is durable at the target
 //	err = ledger.Finish(ctx, diff, left, deleted, at)       // after the positive reply to QUIT
 //
@@ -82,7 +83,7 @@ type Kind int
 // The kinds of a Record. Only Delivered ones are ever Due.
 const (
 	Delivered Kind = 1 // popfetch delivered it
-	Marked    Kind = 2 // the operator said so
+	Marked    Kind = 2 // not delivered: the operator said so, or the first run left it out
 )
 
 // Digest identifies a message by its header; the zero Digest is unknown.

@@ -37,7 +37,7 @@ type Store interface {
 }
 
 // Ledger is the part of a store that belongs to one account. The caller of a method that writes
-// holds the account's lock.
+// holds the account's lock. Only ChangeStanding may be called without it, and without Enter.
 //
 // An error of such a method does not mean that nothing was written, because a disk can bring back a
 // write that it reported as failed. Only the next Diff shows what was written.

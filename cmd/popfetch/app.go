@@ -53,7 +53,7 @@ func newApp(term *terminal) *cli.App {
 		ErrWriter:       term.err,
 		ExitErrHandler:  func(*cli.Context, error) {}, // main alone prints the error and exits
 		Commands: []*cli.Command{
-			command("check", "[ACCOUNT...]", "look, log in, report; retrieves and changes nothing", (*program).check),
+			command("check", "[ACCOUNT...]", "look, log in, report; delivers and deletes nothing", (*program).check),
 			command("list", "[ACCOUNT...]", "list what is on the server: number, unique-id, octets, seen or new", (*program).list),
 			seenCommand,
 			command("config", "", "show the configuration in force, secrets masked", (*program).config,

@@ -12,7 +12,7 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// check logs in and reports. It retrieves and changes nothing.
+// check logs in and reports. It delivers and deletes nothing.
 func (p *program) check(ctx context.Context) error {
 	return p.look(ctx, (*fetch.Runner).Check, p.showCheck)
 }

@@ -16,7 +16,7 @@ type ledger struct {
 	store   *Store
 	id      int64 // of the account; 0: the store does not know it
 	account seen.Account
-	entered bool         // by Enter; else it may only read
+	entered bool         // by Enter; else only ChangeStanding may write
 	mu      sync.RWMutex // locked while changes are staged, read-locked while others are applied
 }
 
