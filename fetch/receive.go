@@ -121,16 +121,19 @@ func (t *transfer) sure(one *twin) bool {
 	return err == nil
 }
 
-// tooLarge gives up a message that is larger than LIST had announced and than the account allows.
+// tooLarge gives up a message that is larger than LIST had announced and than the account allows. It
+// is noted as too large only when it has ended: the next run gets a message that broke off
+// (behaviour 15), and perhaps from a server that is sound by then.
 func (t *transfer) tooLarge(d deliver.Delivery, it item, m *pop3.Message) error {
 	if err := d.Abort(); err != nil {
 		t.outcomes.end(t.session.job.fail(PhaseDeliver, err))
 	}
 	defer t.room.release(it)
-	if err := t.outcomes.provedTooLarge(it); err != nil {
-		return err
+	if err := t.drain(m); err != nil {
+		t.outcomes.brokeAt(it, err)
+		return fmt.Errorf("message %d: %w", it.Number, err)
 	}
-	return t.drain(m)
+	return t.outcomes.provedTooLarge(it)
 }
 
 // Behaviour 38. Some servers do not stuff a dot that is the first octet of a message (Dovecot 2.3,

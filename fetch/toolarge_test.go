@@ -92,6 +92,20 @@ func TestMaxSize_proved(t *testing.T) {
 			t.Errorf("told %d times as skipped, want once", len(told))
 		}
 	})
+	t.Run("behaviour 15/it breaks off", func(t *testing.T) {
+		t.Parallel()
+		server := newServer(t, letter("a"), listed("50"), letter("b"))
+		hook(server, poptest.Misdeeds(t, "RETR 2 (once, cut 3000)"))
+		r := newRig(t, server.Addr())
+		r.account.MaxSize = 1000
+		r.fails(fetch.PhaseRetrieve, "3 listed, 3 new, 1 delivered")
+		if told := r.told(fetch.Skipped); len(told) != 0 {
+			t.Errorf("told as skipped, though it did not end: %+v", told)
+		}
+		r.runs("3 listed, 2 new, 1 delivered, 1 skipped")
+		r.runs("3 listed, 1 skipped")
+		checkCount(t, server, "RETR 2", 2)
+	})
 	t.Run("C0021/a delivered copy", func(t *testing.T) {
 		t.Parallel()
 		server := newServer(t, under("large", letter("a")), listed("50"))
