@@ -98,7 +98,7 @@ func TestMaxSize_proved(t *testing.T) {
 		hook(server, poptest.Misdeeds(t, "RETR 2 (once, cut 3000)"))
 		r := newRig(t, server.Addr())
 		r.account.MaxSize = 1000
-		r.fails(fetch.PhaseRetrieve, "3 listed, 3 new, 1 delivered")
+		_ = r.fails(fetch.PhaseRetrieve, "3 listed, 3 new, 1 delivered")
 		if told := r.told(fetch.Skipped); len(told) != 0 {
 			t.Errorf("told as skipped, though it did not end: %+v", told)
 		}
