@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -183,6 +185,44 @@ func TestApply_waits(t *testing.T) {
 	case err := <-done:
 		t.Fatalf("Apply() = %v, want it to wait", err)
 	default:
+	}
+	if err := letGo(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Apply() = %v when the other let go", err)
+	}
+}
+
+// If the table is locked and nothing is written, its owner hangs, or the system failed to give a
+// lock back (TestTortureFaults found that with fcntl). Then even the record of a delivered message
+// does not wait for ever, and the next record does not wait again.
+func TestApply_stalls(t *testing.T) {
+	s := open(t)
+	enter(t, s)
+	waiting := openIn(t, s.dir)
+	account := enter(t, waiting)
+	waiting.stall = 700 * time.Millisecond
+	letGo := hold(t, s)
+	for range 2 {
+		if err := commit(t.Context(), account, recordOf(listingOf("a")[0])); !errors.Is(err, seen.ErrBusy) {
+			t.Errorf("Apply() = %v, want %v", err, seen.ErrBusy)
+		}
+		waiting.stall = time.Hour // the second does not wait
+	}
+
+	waiting.stall = 700 * time.Millisecond
+	done := make(chan error)
+	go func() { done <- commit(t.Context(), account, recordOf(listingOf("b")[0])) }()
+	for began := time.Now(); time.Since(began) < 4*waiting.stall; { // others write
+		if err := os.Chtimes(filepath.Join(s.dir, fileName+"-wal"), time.Time{}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-done:
+			t.Fatalf("Apply() = %v while others write, want it to wait", err)
+		case <-time.After(waiting.stall / 10):
+		}
 	}
 	if err := letGo(); err != nil {
 		t.Fatal(err)

@@ -83,7 +83,7 @@ func migrate(ctx context.Context, conn *sql.Conn) error {
 		return err
 	}
 	for ; version < len(migrations); version++ {
-		err := transact(ctx, conn, patience, beginWrite, func(tx *sql.Conn) error {
+		err := transact(ctx, conn, patience.over(ctx), beginWrite, func(tx *sql.Conn) error {
 			if _, err := tx.ExecContext(ctx, migrations[version]); err != nil {
 				return err
 			}

@@ -47,7 +47,9 @@ type Store struct {
 	now       func() time.Time
 	lookAt    func(dir string) (place, error)
 	// When somebody last waited for another process in vain.
-	vain atomic.Pointer[time.Time]
+	vain    atomic.Pointer[time.Time]
+	stall   time.Duration // see the constant
+	stalled atomic.Pointer[lastWrite]
 	// Until when the database counts as undamaged, in seconds since 1970; see checked.
 	whole    int64
 	tuning   seen.Tuning
@@ -114,7 +116,7 @@ func openAt(ctx context.Context, dir string, lookAt func(string) (place, error))
 }
 
 func newStore(dir string, lookAt func(string) (place, error)) *Store {
-	return &Store{dir: dir, writing: make(chan struct{}, 1), now: time.Now, lookAt: lookAt, tuning: seen.DefaultTuning, partRows: partRows}
+	return &Store{dir: dir, writing: make(chan struct{}, 1), now: time.Now, lookAt: lookAt, stall: stall, tuning: seen.DefaultTuning, partRows: partRows}
 }
 
 // OpenExisting is Open for a command that only looks: it creates neither folder nor table. If there

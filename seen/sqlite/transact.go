@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -20,12 +21,56 @@ const (
 	// patience is how long most transactions, and the opening of the table, wait. None of our
 	// writes takes that long.
 	patience = waiting(30 * time.Second)
-	// forever lasts as long as the context does.
+	// forever lasts as long as the context does and others write, see stall.
 	forever = waiting(-1)
+	// stall is how long forever waits while nothing at all is written. No transaction of ours takes
+	// a second, so its owner hangs. Or nobody owns the lock any more: SQLite ignores errors of the
+	// system call that gives a lock back.
+	stall = time.Minute
 )
 
-func (w waiting) isOver(ctx context.Context, began time.Time) bool {
-	return ctx.Err() != nil || w != forever && time.Since(began) >= time.Duration(w)
+// over returns a function that reports whether a wait that begins at its first call is over.
+func (w waiting) over(ctx context.Context) func() bool {
+	var began time.Time
+	return func() bool {
+		if began.IsZero() {
+			began = time.Now()
+		}
+		return ctx.Err() != nil || time.Since(began) >= time.Duration(w)
+	}
+}
+
+// overIfStalled is waiting.over for forever.
+func (s *Store) overIfStalled(ctx context.Context) func() bool {
+	var written lastWrite
+	var since time.Time
+	return func() bool {
+		if now := s.lastWrite(); since.IsZero() || now != written {
+			written, since = now, time.Now()
+		}
+		stalled := s.stalled.Load()
+		if stalled != nil && *stalled == written { // another has waited long enough
+			return true
+		}
+		if time.Since(since) < s.stall {
+			return ctx.Err() != nil
+		}
+		s.stalled.Store(&written)
+		return true
+	}
+}
+
+// lastWrite tells when the database and the files beside it were written.
+type lastWrite [3]time.Time
+
+// lastWrite opens no file, since closing it again would release the locks of SQLite.
+func (s *Store) lastWrite() (at lastWrite) {
+	for i, suffix := range []string{"", "-wal", "-journal"} {
+		if info, err := os.Stat(s.path + suffix); err == nil {
+			at[i] = info.ModTime()
+		}
+	}
+	return at
 }
 
 // update runs do in a transaction that holds the write lock from its beginning, and commits it.
@@ -65,31 +110,36 @@ func (s *Store) view(ctx context.Context, do func(*sql.Conn) error) error {
 
 // attempt is transact, but it hardly waits if another call has just waited in vain. A run that ends
 // because of that still has to note several things, and must not take minutes. A caller that waits
-// forever still does so.
+// forever still does so, unless nothing was written since.
 func (s *Store) attempt(ctx context.Context, conn *sql.Conn, wait waiting, begin beginning, do func(*sql.Conn) error) error {
 	const remembered = time.Minute
 	if at := s.vain.Load(); at != nil && time.Since(*at) < remembered && wait != forever {
 		wait = 0
 	}
-	err := s.explain(transact(ctx, conn, wait, begin, do))
+	over := wait.over(ctx)
+	if wait == forever {
+		over = s.overIfStalled(ctx)
+	}
+	err := s.explain(transact(ctx, conn, over, begin, do))
 	var fault sqlite3.Error
 	if ctx.Err() == nil && errors.Is(err, seen.ErrBusy) || errors.As(err, &fault) && fault.Code == sqlite3.ErrProtocol {
 		now := time.Now()
 		s.vain.Store(&now)
 	} else if err == nil {
 		s.vain.Store(nil)
+		s.stalled.Store(nil)
 	}
 	return err
 }
 
 // transact runs do between begin and COMMIT on a connection that nobody else uses meanwhile. It
 // does not use sql.Tx, which starts a goroutine for each transaction.
-func transact(ctx context.Context, conn *sql.Conn, wait waiting, begin beginning, do func(*sql.Conn) error) error {
+func transact(ctx context.Context, conn *sql.Conn, over func() bool, begin beginning, do func(*sql.Conn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	whole := context.WithoutCancel(ctx)
-	if err := retry(ctx, wait, func() error { return begin(whole, conn) }); err != nil {
+	if err := retry(over, func() error { return begin(whole, conn) }); err != nil {
 		return err
 	}
 	committed := false
@@ -103,7 +153,7 @@ func transact(ctx context.Context, conn *sql.Conn, wait waiting, begin beginning
 	}
 	// Without a write-ahead log, COMMIT waits for readers. If it is refused, the transaction stays
 	// open.
-	err := retry(ctx, wait, func() error {
+	err := retry(over, func() error {
 		_, err := conn.ExecContext(whole, "COMMIT")
 		return err
 	})
@@ -134,14 +184,14 @@ func beginRead(ctx context.Context, conn *sql.Conn) error {
 }
 
 // retry calls try until no transaction of another process blocks it, at least once.
-func retry(ctx context.Context, wait waiting, try func() error) error {
-	for began := time.Now(); ; {
+func retry(over func() bool, try func() error) error {
+	for {
 		err := try()
 		var refused sqlite3.Error
 		if !errors.As(err, &refused) || refused.Code != sqlite3.ErrBusy {
 			return err
 		}
-		if wait.isOver(ctx, began) {
+		if over() {
 			return fmt.Errorf("%w: %w", seen.ErrBusy, err)
 		}
 	}
