@@ -48,8 +48,9 @@ type Ledger interface {
 	// message. For due see Diff.Due; the zero time asks for none. Diff writes nothing.
 	Diff(ctx context.Context, listing []Entry, due time.Time) (Diff, error)
 	// Apply carries out changes: all of them or nothing, whatever happens. Delivered messages must
-	// be durable at their target before. Apply waits for other writers as long as ctx lives, so
-	// that delivered messages get their records.
+	// be durable at their target before. Apply waits for other writers while ctx lives and they
+	// write, so that delivered messages get their records. If none writes for a minute, it returns
+	// ErrBusy.
 	Apply(ctx context.Context, changes Changes) error
 	// Finish ends a run; it is called after the positive reply to QUIT. It stamps the records of
 	// deleted messages, and notes which messages the listing lacks. It forgets messages that were
