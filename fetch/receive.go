@@ -129,9 +129,9 @@ func (t *transfer) tooLarge(d deliver.Delivery, it item, m *pop3.Message) error 
 		t.outcomes.end(t.session.job.fail(PhaseDeliver, err))
 	}
 	defer t.room.release(it)
-	if err := t.drain(m); err != nil {
+	if _, err := io.Copy(io.Discard, m); err != nil {
 		t.outcomes.brokeAt(it, err)
-		return fmt.Errorf("message %d: %w", it.Number, err)
+		return t.session.job.fail(PhaseRetrieve, fmt.Errorf("message %d: %w", it.Number, err))
 	}
 	return t.outcomes.provedTooLarge(it)
 }

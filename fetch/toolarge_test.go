@@ -98,7 +98,10 @@ func TestMaxSize_proved(t *testing.T) {
 		hook(server, poptest.Misdeeds(t, "RETR 2 (once, cut 3000)"))
 		r := newRig(t, server.Addr())
 		r.account.MaxSize = 1000
-		_ = r.fails(fetch.PhaseRetrieve, "3 listed, 3 new, 1 delivered")
+		err := r.fails(fetch.PhaseRetrieve, "3 listed, 3 new, 1 delivered")
+		if !strings.HasPrefix(err.Error(), "work: retrieve: message 2: ") {
+			t.Errorf("Run() = %v, want it to begin with the account and the phase", err)
+		}
 		if told := r.told(fetch.Skipped); len(told) != 0 {
 			t.Errorf("told as skipped, though it did not end: %+v", told)
 		}
