@@ -2,26 +2,12 @@ package main
 
 import (
 	"context"
-	"runtime/debug"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/popfetch/popfetch/internal/config"
 )
-
-// version is set in a release build. Other builds print the version of the module that Go reports.
-var version string
-
-func versionText() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
-}
 
 // newApp describes the command line to the cli package: the commands, their options and their help.
 func newApp(term *terminal) *cli.App {

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"runtime/debug"
+	"strings"
+)
+
+// version is set in a release build. Other builds print what Go recorded about them.
+var version string
+
+func versionText() string {
+	if version != "" {
+		return version
+	}
+	info, _ := debug.ReadBuildInfo()
+	return describeBuild(info)
+}
+
+// describeBuild returns the version of the module and the commit. Go makes a version such as
+// v0.0.0-20261130022631-9423488dede7 for a commit without a tag; that says less than the commit
+// itself. info may be nil.
+func describeBuild(info *debug.BuildInfo) string {
+	if info == nil {
+		return "unknown"
+	}
+	setting := make(map[string]string)
+	for _, s := range info.Settings {
+		setting[s.Key] = s.Value
+	}
+	revision := setting["vcs.revision"]
+	commit := revision[:min(len(revision), 12)]
+	if commit == "" {
+		return describeModule(info.Main.Version)
+	}
+	text := "unreleased"
+	if module, _, _ := strings.Cut(info.Main.Version, "+dirty"); module != "" && module != "(devel)" && !strings.Contains(module, commit) {
+		text = module
+	}
+	text += ", commit " + commit
+	if date, _, found := strings.Cut(setting["vcs.time"], "T"); found {
+		text += " of " + date
+	}
+	if setting["vcs.modified"] == "true" {
+		text += ", with changes"
+	}
+	return text
+}
+
+func describeModule(version string) string {
+	if version == "" || version == "(devel)" {
+		return "unknown (built without git, or with -buildvcs=false)"
+	}
+	return version
+}

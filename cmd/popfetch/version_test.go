@@ -1,0 +1,58 @@
+package main
+
+import (
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"testing"
+)
+
+func TestDescribeBuild(t *testing.T) {
+	t.Parallel()
+	clone := func(module, modified string) *debug.BuildInfo {
+		return &debug.BuildInfo{Main: debug.Module{Version: module}, Settings: []debug.BuildSetting{
+			{Key: "vcs.revision", Value: "9423488dede7ad4edc6597445134596b877db2a9"},
+			{Key: "vcs.time", Value: "2026-11-30T02:26:31Z"},
+			{Key: "vcs.modified", Value: modified},
+		}}
+	}
+	for _, test := range []struct {
+		name string
+		info *debug.BuildInfo
+		want string
+	}{
+		{"clone", clone("v0.0.0-20261130022631-9423488dede7", "false"), "unreleased, commit 9423488dede7 of 2026-11-30"},
+		{"changed clone", clone("v0.0.0-20261130022631-9423488dede7+dirty", "true"), "unreleased, commit 9423488dede7 of 2026-11-30, with changes"},
+		{"clone without a version", clone("(devel)", "false"), "unreleased, commit 9423488dede7 of 2026-11-30"},
+		{"tag", clone("v1.2.3", "false"), "v1.2.3, commit 9423488dede7 of 2026-11-30"},
+		{"module", &debug.BuildInfo{Main: debug.Module{Version: "v1.2.3"}}, "v1.2.3"},
+		{"no git", &debug.BuildInfo{Main: debug.Module{Version: "(devel)"}}, "unknown (built without git, or with -buildvcs=false)"},
+		{"no record", nil, "unknown"},
+	} {
+		if got := describeBuild(test.info); got != test.want {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
+// A program that is built as README says tells the commit that it was built from.
+func TestVersion_ofAClone(t *testing.T) {
+	t.Parallel()
+	clone := filepath.Join(t.TempDir(), "popfetch")
+	run := func(name string, args ...string) string {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+		if err != nil {
+			t.Skipf("this machine cannot build a clone: %s: %v: %s", name, err, out)
+		}
+		return string(out)
+	}
+	run("git", "clone", "-q", "../..", clone)
+	commit := strings.TrimSpace(run("git", "-C", clone, "rev-parse", "HEAD"))
+	program := filepath.Join(clone, "popfetch")
+	run("go", "build", "-C", clone, "-buildvcs=true", "-o", program, "./cmd/popfetch")
+	if got := run(program, "--version"); !strings.Contains(got, "commit "+commit[:12]+" of ") {
+		t.Errorf("popfetch --version = %q, want commit %s", got, commit[:12])
+	}
+}
