@@ -220,6 +220,8 @@ func (readOnly) Finish(context.Context, seen.Diff, []seen.Entry, []seen.Key, tim
 
 func (readOnly) Forget(context.Context, ...string) (int, error) { return 0, nil }
 
+func (readOnly) TryAgain(context.Context, ...seen.Reason) (int, error) { return 0, nil }
+
 func (readOnly) Ready(context.Context, int) error { return nil }
 
 // readOnlyFinder is a target that can be asked what it holds, but syncs nothing.

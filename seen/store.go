@@ -80,6 +80,10 @@ type Ledger interface {
 	// returns how many records and asides it has changed, and ignores unknown unique-ids. If it
 	// fails, it may have forgotten some of them.
 	Forget(ctx context.Context, uniqueIDs ...string) (int, error)
+	// TryAgain has the messages that were set aside for one of the reasons retried as if they were
+	// new, and returns how many they are. It changes no record. If it fails, it may have done so for
+	// some of them.
+	TryAgain(ctx context.Context, reasons ...Reason) (int, error)
 	// Standing returns the account's standing; that of an unknown account is good.
 	Standing(ctx context.Context) (Standing, error)
 	// ChangeStanding calls change to edit the standing of a known account, and keeps the result.

@@ -23,7 +23,9 @@ func newApp(term *terminal) *cli.App {
 	seenCommand.Subcommands = []*cli.Command{
 		command("list", "[ACCOUNT...]", "list the records", (*program).seenList),
 		command("mark", "ACCOUNT [UNIQUE-ID...]", "count messages as seen; with --all all that the server lists now", (*program).seenMark),
-		command("forget", "ACCOUNT [UNIQUE-ID...]", "forget records, so that the messages are retrieved again; with --all every record", (*program).seenForget),
+		command("forget", "ACCOUNT [UNIQUE-ID...]", "forget records, so that the messages are retrieved again; with --all every record", (*program).seenForget,
+			&cli.BoolFlag{Name: "quarantined", Usage: "only what is quarantined: try it again, and forget no record", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "too-large", Usage: "only what was left as too large: look at it again, and forget no record", DisableDefaultText: true}),
 		command("rename", "OLD NEW", "give an account's records to its new name", (*program).seenRename),
 	}
 	return &cli.App{

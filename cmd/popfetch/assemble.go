@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -89,15 +88,13 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 	case p.delete:
 		account.Delete = fetch.DeletePolicy{Enabled: true}
 	}
-	var place string
 	if a.Maildir != "" {
-		account.Target, place = deliver.NewMaildir(a.Maildir), "maildir "+a.Maildir
+		account.Target = deliver.NewMaildir(a.Maildir)
 	} else {
 		account.Target = &deliver.MDA{Command: a.MDA, Timeout: a.MDATimeout, Deliveries: a.MaxDeliveries}
-		place = "mda " + a.MDA
 	}
-	if s.oneShot { // the state depends on server, user and target together
-		account.State = fmt.Sprintf("%s at %s to %s", a.User, a.Server, place)
+	if s.oneShot {
+		account.State = stateName(a)
 	}
 	return account, nil
 }

@@ -52,7 +52,7 @@ func (p *program) fetch(ctx context.Context) error {
 	runner.Notices = told
 	var outcome error
 	if p.once {
-		outcome = p.outcome(runner.Run(ctx, accounts))
+		outcome = p.outcome(s, runner.Run(ctx, accounts))
 	} else {
 		outcome = poll(ctx, runner, accounts)
 	}
@@ -81,14 +81,14 @@ func poll(ctx context.Context, runner *fetch.Runner, accounts []fetch.Account) e
 }
 
 // outcome makes one error of all results. On a terminal it also prints one line for each account.
-func (p *program) outcome(results []fetch.Result) error {
+func (p *program) outcome(s *setting, results []fetch.Result) error {
 	var statuses []int
 	fresh := 0
 	for _, r := range results {
 		statuses = append(statuses, resultStatuses(r)...)
 		fresh += r.New
 		if p.term.talks && !p.view.quiet && (r.Err == nil || r.Listed > 0) {
-			p.term.errorf("%s", summary(r))
+			p.term.errorf("%s%s", summary(r), s.waiting(r.Account, r.Quarantined))
 		}
 	}
 	switch {

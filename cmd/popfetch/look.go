@@ -70,6 +70,7 @@ func (p *program) lookWith(ctx context.Context, s *setting, store seen.Store, at
 		}
 		broken = show(found.survey)
 		if len(found.survey.Plan.Quarantined) > 0 { // show may have settled that
+			p.term.errorf("%s: %d quarantined%s", found.survey.Account, len(found.survey.Plan.Quarantined), s.waiting(found.survey.Account, len(found.survey.Plan.Quarantined)))
 			statuses = append(statuses, exitQuarantined)
 		}
 	}

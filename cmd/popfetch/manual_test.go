@@ -64,10 +64,7 @@ func compare(t *testing.T, what string, page, program []string) {
 
 func TestManual_options(t *testing.T) {
 	app := newApp(newTerminal())
-	flags := append(slices.Clone(app.Flags), cli.HelpFlag, cli.VersionFlag)
-	for _, command := range app.Commands {
-		flags = append(flags, command.Flags...)
-	}
+	flags := append(allFlags(app.Commands), cli.HelpFlag, cli.VersionFlag)
 	program := make(map[string]bool)
 	for _, flag := range flags {
 		for _, name := range flag.Names() {

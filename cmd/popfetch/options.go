@@ -6,6 +6,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/seen"
 )
 
 // options is the command line after parsing.
@@ -24,6 +25,8 @@ type options struct {
 	delete    bool
 	failEmpty bool
 	checkOnly bool // config --check
+
+	asides []seen.Reason // seen forget: --quarantined and --too-large
 }
 
 // source says where configuration and state come from.
@@ -55,6 +58,12 @@ func optionsOf(c *cli.Context) options {
 		delete:    c.Bool("delete"),
 		failEmpty: c.Bool("fail-empty"),
 		checkOnly: c.Bool("check"),
+	}
+	if c.Bool("quarantined") {
+		o.asides = append(o.asides, seen.Quarantined)
+	}
+	if c.Bool("too-large") {
+		o.asides = append(o.asides, seen.TooLarge)
 	}
 	if c.IsSet("jobs") {
 		jobs := c.Int("jobs")

@@ -73,8 +73,8 @@ func (r *reporter) tell(e fetch.Event) {
 			r.term.errorf("%s: %v", e.Account, e.Err)
 		}
 	case fetch.Quarantined:
-		r.term.errorf("%s: message %d (unique-id %s) is quarantined; it is not tried again unless popfetch seen forget names it: %v",
-			e.Account, e.Number, tellID(e.UniqueID), e.Err)
+		r.term.errorf("%s: message %d (unique-id %s) is quarantined; it is not tried again unless %s says so: %v",
+			e.Account, e.Number, tellID(e.UniqueID), r.setting.tryAgain(e.Account), e.Err)
 	case fetch.Refused, fetch.Skipped:
 		if e.Kind == fetch.Refused || !quiet {
 			r.term.errorf("%s: message %d (unique-id %s) is %s: %v", e.Account, e.Number, tellID(e.UniqueID), e.Kind, e.Err)

@@ -7,10 +7,17 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// seenForget removes records, so that the messages are retrieved again.
+// seenForget removes records, so that the messages are retrieved again. With --quarantined and
+// --too-large it only forgets why messages are left alone.
 func (p *program) seenForget(ctx context.Context) error {
-	if len(p.words) == 0 || p.all == (len(p.words) > 1) {
-		return usagef("seen forget: name an account and its unique-ids, or one account and --all")
+	ways := 0
+	for _, given := range []bool{len(p.words) > 1, p.all, len(p.asides) > 0} {
+		if given {
+			ways++
+		}
+	}
+	if len(p.words) == 0 || ways != 1 {
+		return usagef("seen forget: name an account and its unique-ids, or one account and --all, --quarantined or --too-large")
 	}
 	store, err := p.openState(ctx, toWrite)
 	if err != nil {
@@ -33,6 +40,13 @@ func (p *program) seenForget(ctx context.Context) error {
 	ledger, err := store.Enter(ctx, account.Name, account.Server, account.User)
 	if err != nil {
 		return err
+	}
+	if len(p.asides) > 0 {
+		n, err := ledger.TryAgain(ctx, p.asides...)
+		if err != nil {
+			return err
+		}
+		return p.report(done{Account: account.Name, Forgotten: &n}, "to be tried again")
 	}
 	if err := allKnown(ctx, ledger, ids); err != nil {
 		return err

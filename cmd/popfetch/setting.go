@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"strings"
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
@@ -109,6 +110,44 @@ func (p *program) readFile() (*config.Config, error) {
 		return nil, fmt.Errorf("%w, or do without one: popfetch --once --server HOST --user NAME --maildir DIR", err)
 	}
 	return cfg, err
+}
+
+// tryAgain returns the command that has an account's quarantined messages tried again.
+func (s *setting) tryAgain(name string) string {
+	state, where := name, ""
+	if s.oneShot {
+		state, where = stateName(&s.accounts[0]), " --state-dir "+shellWord(s.StateDir)
+	}
+	return "popfetch seen forget " + shellWord(state) + " --quarantined" + where
+}
+
+// waiting tells of so many quarantined messages, behind other words. Of none it says nothing.
+func (s *setting) waiting(name string, quarantined int) string {
+	if quarantined == 0 {
+		return ""
+	}
+	return "; " + s.tryAgain(name) + " has what is quarantined tried again"
+}
+
+// stateName is the name of the state of an account that is made from options: it depends on server,
+// user and target together.
+func stateName(a *config.Account) string {
+	place := "mda " + a.MDA
+	if a.Maildir != "" {
+		place = "maildir " + a.Maildir
+	}
+	return fmt.Sprintf("%s at %s to %s", a.User, a.Server, place)
+}
+
+// shellWord quotes a word for a shell, if it needs that.
+func shellWord(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("@%+=:,./_-", r)
+	}
+	if word != "" && strings.TrimFunc(word, plain) == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // accountOf returns the chosen account whose run ended with err, or an empty account.

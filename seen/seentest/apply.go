@@ -160,6 +160,47 @@ func runApplyCancelled(t *testing.T, harness Harness) {
 	mustApply(t, again, seen.Changes{Records: slices.Values(recordsOf(entries("a", 1)))})
 }
 
+// runTryAgain has messages retried that were set aside for some reasons. Those that were set aside
+// for other reasons, and all records, stay as they are.
+func runTryAgain(t *testing.T, harness Harness) {
+	for name, test := range map[string]struct {
+		reasons []seen.Reason
+		want    []seen.Reason // of the messages set aside as refused, quarantined, too large and suspect
+	}{
+		"quarantined": {[]seen.Reason{seen.Quarantined}, []seen.Reason{seen.Refused, seen.Refused, seen.TooLarge, seen.Suspect}},
+		"too large":   {[]seen.Reason{seen.TooLarge}, []seen.Reason{seen.Refused, seen.Quarantined, seen.Refused, seen.Suspect}},
+		"both":        {[]seen.Reason{seen.TooLarge, seen.Quarantined}, []seen.Reason{seen.Refused, seen.Refused, seen.Refused, seen.Suspect}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := enter(t, harness.Open(t, t.TempDir(), seen.DefaultTuning))
+			delivered, aside := entries("delivered", 3), entries("aside", 4)
+			var asides []seen.Aside
+			for i, reason := range []seen.Reason{seen.Refused, seen.Quarantined, seen.TooLarge, seen.Suspect} {
+				asides = append(asides, seen.Aside{Key: aside[i].Key, Reason: reason, Listed: 1000, Count: 3, Last: now, Text: "no", ToldAt: now, MaxSize: 5})
+			}
+			mustApply(t, l, seen.Changes{Records: slices.Values(recordsOf(delivered)), Asides: asides})
+			records := all(t, l)
+			if n, err := l.TryAgain(t.Context(), test.reasons...); err != nil || n != len(test.reasons) {
+				t.Errorf("TryAgain() = %d, %v, want %d", n, err, len(test.reasons))
+			}
+			if got := all(t, l); !reflect.DeepEqual(got, records) {
+				t.Errorf("All() = %+v, want %+v as before", got, records)
+			}
+			got, err := l.Asides(t.Context())
+			if err != nil || len(got) != len(asides) {
+				t.Fatalf("Asides() = %+v, %v, want %d", got, err, len(asides))
+			}
+			for i, a := range got {
+				again := slices.Contains(test.reasons, asides[i].Reason)
+				fresh := a.Count == 0 && a.Text == "" && a.ToldAt.IsZero() && a.MaxSize == 0
+				if a.Reason != test.want[i] || fresh != again {
+					t.Errorf("%s is %+v, want reason %d, as if it were new: %v", a.UniqueID, a, test.want[i], again)
+				}
+			}
+		})
+	}
+}
+
 // runPlaces records messages with no, one and several places, unchanged and changed.
 func runPlaces(t *testing.T, harness Harness) {
 	l := enter(t, harness.Open(t, t.TempDir(), seen.DefaultTuning))

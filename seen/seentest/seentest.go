@@ -34,6 +34,7 @@ func Run(t *testing.T, harness Harness) {
 		t.Run(fmt.Sprint("apply refused/", n), func(t *testing.T) { runApplyRefused(t, harness, n) })
 	}
 	t.Run("apply cancelled", func(t *testing.T) { runApplyCancelled(t, harness) })
+	t.Run("try again", func(t *testing.T) { runTryAgain(t, harness) })
 	t.Run("places", func(t *testing.T) { runPlaces(t, harness) })
 }
 

@@ -114,7 +114,7 @@ func (s *Store) retire(ctx context.Context, account int64) error {
 		return err
 	}
 	return s.inParts(ctx, patience, "aside", account, func(ctx context.Context, tx *sql.Conn, args []any) error {
-		_, err := tryAfresh(ctx, tx, " WHERE"+keyRange, args)
+		_, err := tryAfresh(ctx, tx, " WHERE"+keyRange, args, refused...)
 		return err
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 
 	"github.com/popfetch/popfetch/seen"
 )
@@ -76,11 +77,15 @@ func readAsides(ctx context.Context, q querier, account int64) ([]seen.Aside, er
 	return all, rows.Err()
 }
 
-// tryAfresh resets messages that server or target refused, so that they are retried as if they were
-// new.
-func tryAfresh(ctx context.Context, tx *sql.Conn, where string, args []any) (int, error) {
-	result, err := tx.ExecContext(ctx, fmt.Sprintf("UPDATE aside SET reason = %d, count = 0, text = '', told_at = 0%s AND reason IN (%d, %d)",
-		seen.Refused, where, seen.Refused, seen.Quarantined), args...)
+// tryAfresh resets messages that were set aside for one of the reasons, so that they are retried as
+// if they were new.
+func tryAfresh(ctx context.Context, tx *sql.Conn, where string, args []any, reasons ...seen.Reason) (int, error) {
+	numbers := make([]string, len(reasons))
+	for i, reason := range reasons {
+		numbers[i] = fmt.Sprintf("%d", reason)
+	}
+	result, err := tx.ExecContext(ctx, fmt.Sprintf("UPDATE aside SET reason = %d, count = 0, text = '', told_at = 0, max_size = 0%s AND reason IN (%s)",
+		seen.Refused, where, strings.Join(numbers, ", ")), args...)
 	if err != nil {
 		return 0, err
 	}

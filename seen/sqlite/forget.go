@@ -9,6 +9,9 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
+// refused are the reasons for which server or target did not take a message.
+var refused = []seen.Reason{seen.Refused, seen.Quarantined}
+
 // Forget turns records into asides.
 func (l *ledger) Forget(ctx context.Context, uniqueIDs ...string) (forgotten int, err error) {
 	if len(uniqueIDs) == 0 {
@@ -26,12 +29,12 @@ func (l *ledger) forgetSome(ctx context.Context, ids []string) (forgotten int, e
 	for chunk := range slices.Chunk(ids, lookupChunk) {
 		where, args := whereIDs(l.id, chunk)
 		err := l.update(ctx, patience, func(ctx context.Context, tx *sql.Conn) error {
-			refused, err := tryAfresh(ctx, tx, where, args)
+			again, err := tryAfresh(ctx, tx, where, args, refused...)
 			if err != nil {
 				return err
 			}
 			records, err := l.forget(ctx, tx, where, args)
-			forgotten += refused + records
+			forgotten += again + records
 			return err
 		})
 		if err != nil {
@@ -50,7 +53,7 @@ func (l *ledger) forgetAll(ctx context.Context) (forgotten int, err error) {
 		return err
 	}
 	err = l.store.inParts(ctx, patience, "aside", l.id, func(ctx context.Context, tx *sql.Conn, args []any) error {
-		return count(tryAfresh(ctx, tx, " WHERE"+keyRange, args))
+		return count(tryAfresh(ctx, tx, " WHERE"+keyRange, args, refused...))
 	})
 	if err != nil {
 		return 0, err
@@ -59,6 +62,19 @@ func (l *ledger) forgetAll(ctx context.Context) (forgotten int, err error) {
 		return count(l.forget(ctx, tx, " WHERE"+keyRange, args))
 	})
 	return forgotten, err
+}
+
+// TryAgain resets asides, and leaves the table of records alone.
+func (l *ledger) TryAgain(ctx context.Context, reasons ...seen.Reason) (n int, err error) {
+	err = l.store.inParts(ctx, patience, "aside", l.id, func(ctx context.Context, tx *sql.Conn, args []any) error {
+		some, err := tryAfresh(ctx, tx, " WHERE"+keyRange, args, reasons...)
+		n += some
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("forgetting what was set aside: %w", err)
+	}
+	return n, nil
 }
 
 // forget removes records and returns their number.

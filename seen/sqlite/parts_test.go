@@ -92,6 +92,20 @@ var steps = map[string]func(ctx context.Context, l *ledger, listing []seen.Entry
 		_, err := l.Forget(ctx)
 		return err
 	},
+	"try again": func(ctx context.Context, l *ledger, listing []seen.Entry) error {
+		c := seen.Changes{}
+		for _, e := range listing {
+			c.Asides = append(c.Asides, seen.Aside{Key: seen.Key{UniqueID: "more-" + e.UniqueID}, Reason: seen.Quarantined, Count: 1})
+		}
+		if err := l.Apply(ctx, c); err != nil {
+			return err
+		}
+		n, err := l.TryAgain(ctx, seen.Quarantined)
+		if n != len(listing) {
+			return fmt.Errorf("%d are tried again, want %d: %w", n, len(listing), err)
+		}
+		return err
+	},
 	"another server": func(ctx context.Context, l *ledger, _ []seen.Entry) error {
 		_, err := l.store.Enter(ctx, l.account.Name, "elsewhere:995", l.account.User)
 		return err
