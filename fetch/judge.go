@@ -209,7 +209,7 @@ type fit uint8
 
 const (
 	noRecord fit = iota
-	oneFits      // exactly one record and one message have the digest, and their octets are close
+	oneFits      // exactly one record and one message have the digest, and the header has a Message-ID
 	unsure
 )
 
@@ -255,11 +255,13 @@ func (l *likeness) first(digest seen.Digest) (index int, more, ok bool) {
 	return int(l.order[at]), at+1 < len(l.order) && l.digests[l.order[at+1]] == digest, true
 }
 
-// count notes a record with its digest. All records are counted before doubts is called.
+// count notes a record with its digest. All records are counted before doubts is called. The octets
+// are not compared: a new server may add header lines, encode a message in another way, or count
+// octets in another way, so the size of every message may have changed.
 func (l *likeness) count(r seen.Record) {
 	switch i, more, ok := l.first(r.Digest); {
 	case !ok:
-	case l.octetsAlone || more || l.fits[i] != noRecord || !l.named[i] || seen.Differ(r.Listed, l.listing[i].Octets):
+	case l.octetsAlone || more || l.fits[i] != noRecord || !l.named[i]:
 		l.fits[i] = unsure
 	default:
 		l.fits[i] = oneFits

@@ -180,13 +180,33 @@ func TestNewUIDs(t *testing.T) {
 		rename(server)
 		r.runs("1 listed")
 	})
+	// The new server adds header lines, and stores the text in another way.
 	t.Run("C0040/clearly other octets", func(t *testing.T) {
-		short, long := sized("x", "one", "1"), sized("y", "one", strings.Repeat("and more ", 30))
+		moved := func(m poptest.Message) poptest.Message {
+			added := "Received: from old.example.org by new.example.org;\r\n" + strings.Repeat("X-Moved: by a program that moves mail\r\n", 40)
+			m.Content = append([]byte(added), append(m.Content, strings.Repeat("and more ", 200)+"\r\n"...)...)
+			return m
+		}
+		r, server := start(t, a, b, c)
+		r.runs("3 listed, 3 new, 3 delivered")
+		list(server, under("1", moved(c)), under("2", moved(a)), letter("d"), under("3", moved(b)))
+		r.runs("4 listed, 1 new, 1 delivered")
+		r.has("1", "2", "3", "d")
+		checkCount(t, server, "RETR", 4)
+		r.account.Delete.Enabled = true
+		r.runs("4 listed, 4 deleted")
+		r.holds(a, b, c, letter("d"))
+	})
+	// Two listed messages have the header of one record, or the other way round: the octets decide.
+	t.Run("C0040/clearly other octets, not one on each side", func(t *testing.T) {
+		short, long, longer := sized("x", "one", "1"), sized("y", "one", strings.Repeat("and more ", 30)), sized("z", "one", strings.Repeat("and more ", 60))
 		r, server := start(t, short)
 		r.runs("1 listed, 1 new, 1 delivered")
-		list(server, long)
+		list(server, under("1", long), under("2", short))
+		r.runs("2 listed, 1 new, 1 delivered")
+		list(server, under("3", longer))
 		r.runs("1 listed, 1 new, 1 delivered")
-		r.holds(short, long)
+		r.holds(short, long, longer)
 	})
 	// A run that breaks off before everything is recognised has changed nothing.
 	for _, cut := range []string{"TOP 2", "RETR 3"} {
@@ -354,8 +374,12 @@ func runNewUIDs(t *testing.T, seed uint64) {
 		}
 		drop = slices.DeleteFunc(drop, func(poptest.Message) bool { return random.IntN(8) == 0 })
 		for i := range random.IntN(6) {
-			body := strings.Repeat("and more ", 40*random.IntN(3)) // of clearly other octets, where the header is the same
-			m := sized(fmt.Sprintf("%d+%d", round, i), fmt.Sprint("about ", random.IntN(8)), body)
+			about, body := random.IntN(8), random.IntN(3)
+			m := sized(fmt.Sprintf("%d+%d", round, i), fmt.Sprint("about ", about), strings.Repeat("and more ", 40*(about%3)))
+			if random.IntN(2) == 0 { // without a Message-ID, messages with equal headers may differ
+				text := fmt.Sprintf("Subject: about %d\r\n\r\n%s\r\n", about, strings.Repeat("and more ", 40*body))
+				m.Content = []byte(text)
+			}
 			all, drop = append(all, m), append(drop, m)
 		}
 		list(server, drop...)
