@@ -133,15 +133,19 @@ const (
 	Quarantined Reason = 4
 	// Suspect messages may have arrived only in part. They are to be retrieved once more, alone.
 	Suspect Reason = 5
+	// The session ended while a Breaking message was retrieved. It is retried when all else is done.
+	Breaking Reason = 6
 )
 
 // Aside is a message that is, or was, listed but neither delivered nor marked.
 type Aside struct {
 	Key
 	Reason Reason
-	Listed int64     // octets as LIST announced them; 0: unknown
-	Count  int       // refusals that count so far
-	Since  time.Time // when it was first set aside
+	Listed int64 // octets as LIST announced them; 0: unknown
+	Count  int   // refusals that count so far
+	// Since is when it was first set aside for this reason. Refused and Quarantined count as one.
+	// Zero: the operator said since that it is to be retried as if it were new.
+	Since  time.Time
 	Last   time.Time // when it was last set aside
 	Text   string    // last error, escaped
 	ToldAt time.Time // when a person was last told about it; zero: never
@@ -248,8 +252,9 @@ type Changes struct {
 	// removes the Aside of its key. Nil: none.
 	Records iter.Seq[Record]
 	// Asides are noted. If a message is set aside already, the new Count is added to the old one,
-	// Since stays, and a zero ToldAt keeps the old time. A Wanted message that is now Refused or
-	// Suspect stays Wanted, because the target may still hold it. A zero Since or Last means now.
+	// Since stays if the reason does, and a zero ToldAt keeps the old time. A Wanted message that is
+	// now Refused, Suspect or Breaking stays Wanted, because the target may still hold it. A zero
+	// Since or Last means now.
 	// AbsentAt is ignored.
 	Asides []Aside
 }

@@ -15,6 +15,13 @@ type Standing struct {
 	// LockstepSince is when the server was found to break pipelining, so that it gets one command
 	// at a time; zero: never.
 	LockstepSince time.Time
+	// ThroughAt is when a message was last delivered while others were Refused; zero: never. It
+	// tells a message that is refused from a target or server that refuses all.
+	ThroughAt time.Time
+	// HostSessions is how many sessions the server's host allowed at HostAt, when it refused
+	// another one; zero: that never happened.
+	HostSessions int
+	HostAt       time.Time
 	// Shortfall is the largest share of the octets announced by LIST that a whole message lacked,
 	// in thousandths.
 	Shortfall int
@@ -31,6 +38,8 @@ type Standing struct {
 func (st Standing) Equal(other Standing) bool {
 	return st.Refusals == other.Refusals && string(st.Credential) == string(other.Credential) &&
 		Millis(st.NotBefore) == Millis(other.NotBefore) && st.Reason == other.Reason &&
-		Millis(st.LockstepSince) == Millis(other.LockstepSince) && st.Shortfall == other.Shortfall &&
+		Millis(st.LockstepSince) == Millis(other.LockstepSince) &&
+		Millis(st.ThroughAt) == Millis(other.ThroughAt) &&
+		st.HostSessions == other.HostSessions && Millis(st.HostAt) == Millis(other.HostAt) && st.Shortfall == other.Shortfall &&
 		st.Announced == other.Announced && st.Told == other.Told && Millis(st.ToldAt) == Millis(other.ToldAt)
 }

@@ -18,7 +18,10 @@ const putAside = `
 var onAside = fmt.Sprintf(`
 	ON CONFLICT DO UPDATE SET count = count + excluded.count, listed = excluded.listed, last = excluded.last,
 		text = excluded.text, told_at = iif(excluded.told_at = 0, told_at, excluded.told_at), absent_at = 0, max_size = excluded.max_size,
-		reason = iif(reason = %d AND excluded.reason IN (%d, %d), reason, excluded.reason)`, seen.Wanted, seen.Refused, seen.Suspect)
+		since = iif(since = 0 OR reason NOT IN (%[1]d, excluded.reason) AND (reason NOT IN (%[2]d, %[3]d) OR excluded.reason NOT IN (%[2]d, %[3]d)),
+			excluded.since, since),
+		reason = iif(reason = %[1]d AND excluded.reason IN (%[2]d, %[4]d, %[5]d), reason, excluded.reason)`,
+	seen.Wanted, seen.Refused, seen.Quarantined, seen.Suspect, seen.Breaking)
 
 // setAside notes messages that were not delivered.
 func (s *Store) setAside(ctx context.Context, tx *sql.Conn, table string, account int64, asides []seen.Aside) error {
@@ -84,7 +87,7 @@ func tryAfresh(ctx context.Context, tx *sql.Conn, where string, args []any, reas
 	for i, reason := range reasons {
 		numbers[i] = fmt.Sprintf("%d", reason)
 	}
-	result, err := tx.ExecContext(ctx, fmt.Sprintf("UPDATE aside SET reason = %d, count = 0, text = '', told_at = 0, max_size = 0%s AND reason IN (%s)",
+	result, err := tx.ExecContext(ctx, fmt.Sprintf("UPDATE aside SET reason = %d, count = 0, since = 0, text = '', told_at = 0, max_size = 0%s AND reason IN (%s)",
 		seen.Refused, where, strings.Join(numbers, ", ")), args...)
 	if err != nil {
 		return 0, err

@@ -53,7 +53,7 @@ func TestStore_quarantine(t *testing.T) {
 	afresh := func(t *testing.T, account *ledger, want ...seen.Reason) {
 		t.Helper()
 		for i, m := range mustDiff(t, account, listing).Aside {
-			if fresh := m.Count == 0 && m.Text == "" && m.ToldAt.IsZero(); m.Reason != want[i] || !fresh {
+			if fresh := m.Count == 0 && m.Text == "" && m.ToldAt.IsZero() && m.Since.IsZero() == (want[i] == seen.Refused); m.Reason != want[i] || !fresh {
 				t.Errorf("%s is %+v, want reason %v, never refused", m.UniqueID, m.Aside, want[i])
 			}
 		}
@@ -100,6 +100,13 @@ func TestStore_SetAside(t *testing.T) {
 			seen.Aside{Key: key, Reason: seen.Refused, Listed: 5, Count: 2, Since: now, Last: now.Add(time.Hour), Text: "for now", ToldAt: now.Add(time.Hour)}},
 		{seen.Aside{Key: key, Reason: seen.TooLarge, Listed: 6},
 			seen.Aside{Key: key, Reason: seen.TooLarge, Listed: 6, Count: 2, Since: now, Last: now, ToldAt: now.Add(time.Hour)}},
+		// Another reason begins another time. Refused and Quarantined are one.
+		{seen.Aside{Key: key, Reason: seen.Breaking, Last: now.Add(2 * time.Hour)},
+			seen.Aside{Key: key, Reason: seen.Breaking, Count: 2, Since: now.Add(2 * time.Hour), Last: now.Add(2 * time.Hour), ToldAt: now.Add(time.Hour)}},
+		{seen.Aside{Key: key, Reason: seen.Refused, Last: now.Add(3 * time.Hour)},
+			seen.Aside{Key: key, Reason: seen.Refused, Count: 2, Since: now.Add(3 * time.Hour), Last: now.Add(3 * time.Hour), ToldAt: now.Add(time.Hour)}},
+		{seen.Aside{Key: key, Reason: seen.Quarantined, Last: now.Add(4 * time.Hour)},
+			seen.Aside{Key: key, Reason: seen.Quarantined, Count: 2, Since: now.Add(3 * time.Hour), Last: now.Add(4 * time.Hour), ToldAt: now.Add(time.Hour)}},
 	}
 	for _, step := range steps {
 		mustSetAside(t, account, step.set)

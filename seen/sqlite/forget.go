@@ -10,7 +10,7 @@ import (
 )
 
 // refused are the reasons for which server or target did not take a message.
-var refused = []seen.Reason{seen.Refused, seen.Quarantined}
+var refused = []seen.Reason{seen.Refused, seen.Quarantined, seen.Breaking}
 
 // Forget turns records into asides.
 func (l *ledger) Forget(ctx context.Context, uniqueIDs ...string) (forgotten int, err error) {

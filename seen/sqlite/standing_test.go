@@ -14,7 +14,8 @@ func TestStore_Standing(t *testing.T) {
 		t.Errorf("Standing() of no account = %+v, %v, want a good one", st, err)
 	}
 	want := seen.Standing{
-		Refusals: 2, Credential: []byte("c"), NotBefore: now.Add(time.Hour), Reason: "r", LockstepSince: now, Shortfall: 7, Told: "t", ToldAt: now.Add(1),
+		Refusals: 2, Credential: []byte("c"), NotBefore: now.Add(time.Hour), Reason: "r", LockstepSince: now, Shortfall: 7,
+		ThroughAt: now.Add(2 * time.Hour), HostSessions: 2, HostAt: now.Add(3 * time.Hour), Told: "t", ToldAt: now.Add(1),
 	}
 	if err := account.ChangeStanding(t.Context(), func(st *seen.Standing) { *st = want }); err != nil {
 		t.Fatal(err)
