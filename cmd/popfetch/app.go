@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -11,21 +12,26 @@ import (
 
 // newApp describes the command line to the cli package: the commands, their options and their help.
 func newApp(term *terminal) *cli.App {
-	cli.VersionFlag = &cli.BoolFlag{Name: "version", Usage: "print the version", DisableDefaultText: true} // -v is --verbose
+	cli.VersionFlag = &cli.BoolFlag{Name: "version", Usage: "print the version"} // -v is --verbose
+	cli.HelpPrinter = printHelp
 	command := func(name, args, text string, do func(*program, context.Context) error, own ...cli.Flag) *cli.Command {
 		return &cli.Command{
 			Name: name, ArgsUsage: args, Usage: text, Action: action(term, do), OnUsageError: refuseUsage,
-			Flags: append(globalFlags(), own...), HideHelpCommand: true, CustomHelpTemplate: commandHelp,
+			Flags: withGlobal(own), HideHelpCommand: true,
 		}
 	}
 	seenCommand := command("seen", "", "look into and mend the seen table", nil)
 	seenCommand.Action = refuseWithoutSubcommand
 	seenCommand.Subcommands = []*cli.Command{
-		command("list", "[ACCOUNT...]", "list the records", (*program).seenList),
-		command("mark", "ACCOUNT [UNIQUE-ID...]", "count messages as seen; with --all all that the server lists now", (*program).seenMark),
-		command("forget", "ACCOUNT [UNIQUE-ID...]", "forget records, so that the messages are retrieved again; with --all every record", (*program).seenForget,
-			&cli.BoolFlag{Name: "quarantined", Usage: "only what is quarantined: try it again, and forget no record", DisableDefaultText: true},
-			&cli.BoolFlag{Name: "too-large", Usage: "only what was left as too large: look at it again, and forget no record", DisableDefaultText: true}),
+		command("list", "[ACCOUNT...]", "list the records", (*program).seenList,
+			own("json", "one JSON object for each record")),
+		command("mark", "ACCOUNT [UNIQUE-ID...]", "count messages as seen, so that they are not retrieved", (*program).seenMark,
+			own("all", "all messages that the server lists now"), own("json", "one JSON object with the number of messages")),
+		command("forget", "ACCOUNT [UNIQUE-ID...]", "forget records, so that the messages are retrieved again", (*program).seenForget,
+			own("all", "every record of the account"),
+			own("quarantined", "only what is quarantined: try it again, and forget no record"),
+			own("too-large", "only what was left as too large: look at it again, and forget no record"),
+			own("json", "one JSON object with the number of records")),
 		command("rename", "OLD NEW", "give an account's records to its new name", (*program).seenRename),
 	}
 	return &cli.App{
@@ -33,7 +39,7 @@ func newApp(term *terminal) *cli.App {
 		Usage:           "fetch mail from POP3 accounts into a Maildir or an MDA, each message exactly once",
 		UsageText:       "popfetch [--once] [options] [ACCOUNT...]\npopfetch COMMAND [options] [ACCOUNT...]",
 		Version:         versionText(),
-		Flags:           globalFlags(),
+		Flags:           append(globalFlags(), cli.HelpFlag), // the cli package leaves it out beside a command called help
 		Action:          action(term, (*program).fetch),
 		OnUsageError:    refuseUsage,
 		HideHelpCommand: true,
@@ -41,13 +47,33 @@ func newApp(term *terminal) *cli.App {
 		ErrWriter:       term.err,
 		ExitErrHandler:  func(*cli.Context, error) {}, // main alone prints the error and exits
 		Commands: []*cli.Command{
-			command("check", "[ACCOUNT...]", "look, log in, report; delivers and deletes nothing", (*program).check),
-			command("list", "[ACCOUNT...]", "list what is on the server: number, unique-id, octets, seen or new", (*program).list),
+			command("check", "[ACCOUNT...]", "look, log in, report; delivers and deletes nothing", (*program).check,
+				own("json", "one JSON object for each account")),
+			command("list", "[ACCOUNT...]", "list what is on the server: number, unique-id, octets, seen or new", (*program).list,
+				own("json", "one JSON object for each message")),
 			seenCommand,
-			command("config", "", "show the configuration in force, secrets masked", (*program).config,
-				&cli.BoolFlag{Name: "check", Usage: "only report whether it is valid", DisableDefaultText: true}),
+			command("config", "[ACCOUNT...]", "show the configuration in force, secrets masked", (*program).config,
+				own("check", "only report whether it is valid")),
+			command("help", "[COMMAND]", "show the usage of popfetch, or of a command", (*program).help),
+			command("version", "", "print the version", (*program).version),
+			command("completion", "bash|zsh|fish", "print a script that completes command lines in a shell", (*program).completion),
 		},
 	}
+}
+
+// own makes an option of one command. It has no category, and so the help of the command shows it.
+func own(name, usage string) cli.Flag { return &cli.BoolFlag{Name: name, Usage: usage} }
+
+// withGlobal adds the global options to those of a command. One of these may have the name of a
+// global one, and then says what that means to the command.
+func withGlobal(own []cli.Flag) []cli.Flag {
+	flags := slices.Clone(own)
+	for _, flag := range globalFlags() {
+		if flagNamed(flag.Names()[0], own) == nil {
+			flags = append(flags, flag)
+		}
+	}
+	return flags
 }
 
 // action reads the command line into a program, and runs a command with it.
@@ -74,35 +100,35 @@ func refuseWithoutSubcommand(c *cli.Context) error {
 	return usagef("%s: name one of %s", c.Command.Name, strings.Join(names, ", "))
 }
 
-// commandHelp is the help of a command. The global options are left out: popfetch --help shows
-// them.
-const commandHelp = `NAME:
-   {{.HelpName}} - {{.Usage}}
-
-USAGE:
-   {{.HelpName}} [options]{{if .ArgsUsage}} {{.ArgsUsage}}{{end}}
-{{if .VisibleCommands}}
-COMMANDS:{{range .VisibleCommands}}
-   {{.Name}}{{"\t"}}{{.Usage}}{{end}}
-{{end}}
-OPTIONS:
-   {{range .VisibleFlags}}{{.}}
-   {{end}}
-`
+// The categories of the global options are headings of the help.
+const (
+	ofRun      = "What a run does"
+	ofOutput   = "What is shown"
+	ofFiles    = "Configuration and state"
+	ofOneShot  = "Without a configuration file"
+	ofNoAction = "Instead of all that"
+)
 
 // globalFlags are the options that every command takes.
 func globalFlags() []cli.Flag {
+	is := func(category, name, short, usage string) cli.Flag {
+		flag := &cli.BoolFlag{Category: category, Name: name, Usage: usage}
+		if short != "" {
+			flag.Aliases = []string{short}
+		}
+		return flag
+	}
 	return append([]cli.Flag{
-		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "read the configuration in `FILE`"},
-		&cli.BoolFlag{Name: "once", Usage: "one pass over the accounts, then exit", DisableDefaultText: true},
-		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "say what would be retrieved, recognised, skipped and deleted; do none of it", DisableDefaultText: true},
-		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "errors alone", DisableDefaultText: true},
-		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "each message too; -vv the protocol, secrets masked", DisableDefaultText: true},
-		&cli.BoolFlag{Name: "json", Usage: "one JSON object a line on standard output", DisableDefaultText: true},
-		&cli.BoolFlag{Name: "all", Usage: "retrieve what is already seen too", DisableDefaultText: true},
-		&cli.BoolFlag{Name: "keep", Usage: "delete nothing on the server, whatever the accounts say", DisableDefaultText: true},
-		&cli.BoolFlag{Name: "delete", Usage: "delete each delivered message on the server, whatever the accounts say", DisableDefaultText: true},
-		&cli.BoolFlag{Name: "fail-empty", Usage: "exit with 1 where nothing was new", DisableDefaultText: true},
+		is(ofRun, "once", "", "one pass over the accounts, then exit"),
+		is(ofRun, "dry-run", "n", "say what would be retrieved, recognised, skipped and deleted; do none of it"),
+		is(ofRun, "all", "", "retrieve what is already seen too"),
+		is(ofRun, "keep", "", "delete nothing on the server, whatever the accounts say"),
+		is(ofRun, "delete", "", "delete each delivered message on the server, whatever the accounts say"),
+		is(ofRun, "fail-empty", "", "exit with 1 where nothing was new"),
+		is(ofOutput, "quiet", "q", "errors alone"),
+		is(ofOutput, "verbose", "v", "each message too; -vv the protocol, secrets masked"),
+		is(ofOutput, "json", "", "one JSON object a line on standard output"),
+		&cli.StringFlag{Category: ofFiles, Name: "config", Aliases: []string{"c"}, Usage: "read the configuration in `FILE`"},
 	}, keyFlags()...)
 }
 
@@ -110,14 +136,18 @@ func globalFlags() []cli.Flag {
 func keyFlags() []cli.Flag {
 	var flags []cli.Flag
 	for _, o := range config.Options() {
+		category := ofFiles
+		if o.OneShot {
+			category = ofOneShot
+		}
 		var aliases []string
 		if o.Short != "" {
 			aliases = []string{o.Short}
 		}
 		if o.Number {
-			flags = append(flags, &cli.IntFlag{Name: o.Name, Aliases: aliases, Usage: o.Usage, DefaultText: "as configured"})
+			flags = append(flags, &cli.IntFlag{Category: category, Name: o.Name, Aliases: aliases, Usage: o.Usage})
 		} else {
-			flags = append(flags, &cli.StringFlag{Name: o.Name, Aliases: aliases, Usage: o.Usage})
+			flags = append(flags, &cli.StringFlag{Category: category, Name: o.Name, Aliases: aliases, Usage: o.Usage})
 		}
 	}
 	return flags

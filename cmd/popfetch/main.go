@@ -22,7 +22,10 @@ func main() {
 func run(ctx context.Context, args []string, term *terminal) int {
 	defer (&program{term: term}).guard()
 	app := newApp(term)
-	err := app.RunContext(ctx, arrange(app, args))
+	args, err := arrange(app, args)
+	if err == nil {
+		err = app.RunContext(ctx, args)
+	}
 	if caught, ok := signalOf(ctx); ok && !errors.Is(err, errEnded) {
 		err = errors.Join(err, caught)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -11,7 +12,7 @@ import (
 
 // options is the command line after parsing.
 type options struct {
-	command  string   // "popfetch" if none is named; the second word of a command of two words
+	command  string   // as it is written: "seen list"; "" if none is named
 	commands []string // all commands that exist
 	words    []string // the words behind the command: names of accounts, unique-ids
 	source   source
@@ -46,7 +47,7 @@ type view struct {
 // optionsOf returns the command line that the cli package has parsed.
 func optionsOf(c *cli.Context) options {
 	o := options{
-		command: c.Command.Name,
+		command: strings.TrimPrefix(strings.TrimPrefix(c.Command.HelpName, c.App.Name), " "),
 		words:   c.Args().Slice(),
 		source:  source{stateDir: c.String("state-dir"), oneShot: make(map[string]string)},
 		view:    view{verbosity: c.Count("verbose"), quiet: c.Bool("quiet"), json: c.Bool("json")},

@@ -76,6 +76,9 @@ func (p *program) markListed(ctx context.Context, name string) error {
 	if p.dryRun {
 		return usagef("--dry-run works only with fetching; popfetch list %s shows what would be marked", name)
 	}
+	if err := p.refuseServer(); err != nil {
+		return err
+	}
 	s, err := p.load()
 	if err != nil {
 		return err

@@ -61,7 +61,7 @@ func (p *program) read() (*setting, error) {
 
 // orCommand adds the nearest command to an error about unknown names.
 func (p *program) orCommand(err error) error {
-	if p.command != "popfetch" || len(p.words) == 0 {
+	if p.command != "" || len(p.words) == 0 {
 		return err
 	}
 	if near := config.Nearest(p.words[0], p.commands); len(near) > 0 {
@@ -94,9 +94,6 @@ func (p *program) makeConfig() (*config.Config, error) {
 
 // readFile reads the configuration file.
 func (p *program) readFile() (*config.Config, error) {
-	if _, oneShot := p.source.oneShot["server"]; oneShot {
-		return nil, usagef("%s: --server works only with fetching; the records are found by --state-dir alone", p.command)
-	}
 	for _, o := range config.Options() {
 		if _, given := p.source.oneShot[o.Key]; given {
 			return nil, usagef("--%s works only with --server, which replaces a configuration file", o.Name)

@@ -39,8 +39,11 @@ func openStore(ctx context.Context, cfg *config.Config, how access) (seen.Store,
 // openState opens the seen-table without a valid account. Repairing the state must work on a
 // machine whose configuration is gone, and for accounts that it no longer has.
 func (p *program) openState(ctx context.Context, how access) (seen.Store, error) {
-	if p.dryRun && p.command != "list" {
-		return nil, usagef("--dry-run works only with fetching; seen %s always makes its changes", p.command)
+	if err := p.refuseServer(); err != nil {
+		return nil, err
+	}
+	if p.dryRun && how == toWrite {
+		return nil, usagef("--dry-run works only with fetching; %s always makes its changes", p.command)
 	}
 	cfg := new(config.Config)
 	var err error
@@ -56,6 +59,15 @@ func (p *program) openState(ctx context.Context, how access) (seen.Store, error)
 		return nil, err
 	}
 	return openStore(ctx, cfg, how)
+}
+
+// refuseServer returns an error if --server is given to a command that works with the records of
+// named accounts.
+func (p *program) refuseServer() error {
+	if _, given := p.source.oneShot["server"]; given {
+		return usagef("%s takes no --server: an account is named as its records are, and popfetch seen list shows how; --state-dir says where they are", p.command)
+	}
+	return nil
 }
 
 // accountNamed finds an account of the store. A one-shot account is known by its long name.

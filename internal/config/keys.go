@@ -33,20 +33,20 @@ var accountKeys = table[Account]{
 	{
 		name: "server", example: `"pop.example.org"`,
 		field:   fill(func(a *Account) *string { return &a.Server }, address),
-		usage:   "use no configuration file, but fetch from `HOST[:PORT]`",
+		usage:   "fetch from `HOST[:PORT]`; the configuration file is not read",
 		aliases: []string{"host", "hostname", "port"},
 	},
 	{
 		name: "tls", preset: "implicit",
 		field:   fill(func(a *Account) *string { return &a.TLS }, oneOf("implicit", "starttls", "none")),
-		usage:   "without a file: `MODE` is implicit, starttls or none",
+		usage:   "`MODE` is implicit, starttls or none",
 		aliases: []string{"ssl"},
 	},
 	{
 		name:     "tls_ca",
 		field:    fill(func(a *Account) *string { return &a.TLSCA }, text(value.path)),
 		needless: []func(*draft[Account]) string{withoutTLS, besideFingerprint},
-		usage:    "without a file: trust the certificates in `FILE` too",
+		usage:    "trust the certificates in `FILE` too",
 	},
 	{
 		name:     "tls_server_name",
@@ -57,7 +57,7 @@ var accountKeys = table[Account]{
 		name:     "tls_fingerprint",
 		field:    fill(func(a *Account) *[]string { return &a.TLSFingerprint }, pins),
 		needless: []func(*draft[Account]) string{withoutTLS},
-		usage:    "without a file: trust only the certificate or key of this `SHA256`",
+		usage:    "trust only the certificate or key of this `SHA256`",
 	},
 	{
 		name:     "tls_cert",
@@ -74,7 +74,7 @@ var accountKeys = table[Account]{
 	{
 		name: "user", example: `"alice@example.org"`,
 		field:   fill(func(a *Account) *string { return &a.User }, text(value.printable)),
-		usage:   "without a file: log in as `NAME`",
+		usage:   "log in as `NAME`",
 		aliases: []string{"username"},
 	},
 	{
@@ -88,13 +88,13 @@ var accountKeys = table[Account]{
 		name: "password_file", group: passwordGroup,
 		field:    fill(func(a *Account) *string { return &a.Password.File }, text(value.path)),
 		needless: []func(*draft[Account]) string{besideExternal},
-		usage:    "without a file: the password is the first line of `FILE`",
+		usage:    "the password is the first line of `FILE`",
 	},
 	{
 		name: "password_command", group: passwordGroup,
 		field:    fill(func(a *Account) *string { return &a.Password.Command }, text(value.command)),
 		needless: []func(*draft[Account]) string{besideExternal},
-		usage:    "without a file: the password is what `COMMAND` prints",
+		usage:    "the password is what `COMMAND` prints",
 	},
 	{
 		name: "password_credential", group: passwordGroup,
@@ -105,18 +105,18 @@ var accountKeys = table[Account]{
 		name:  "auth",
 		field: fill(func(a *Account) *[]string { return &a.Auth }, mechanisms),
 		check: externalNeedsCertificate,
-		usage: "without a file: log in by this `MECHANISM`",
+		usage: "log in by this `MECHANISM`",
 	},
 	{
 		name: "maildir", example: `"~/Maildir"`, group: targetGroup,
 		field:   fill(func(a *Account) *string { return &a.Maildir }, text(value.path)),
-		usage:   "without a file: deliver into the Maildir `DIR`",
+		usage:   "deliver into the Maildir `DIR`",
 		aliases: []string{"folder"},
 	},
 	{
 		name: "mda", group: targetGroup,
 		field: fill(func(a *Account) *string { return &a.MDA }, text(value.command)),
-		usage: "without a file: pipe each message to `COMMAND`",
+		usage: "pipe each message to `COMMAND`",
 	},
 	{
 		name: "mda_timeout", preset: "5m", of: mda,
