@@ -108,6 +108,7 @@ func TestCodeOf_stable(t *testing.T) {
 		{PhaseLogin, &login.Error{Fault: login.Held, Err: errors.New("3 s left")}, CodeHeld},
 		{PhaseList, &pop3.ProtocolError{Command: "STAT"}, "list/stat/out-of-step"},
 		{PhaseIdentify, fmt.Errorf("%w, none of them", ErrNewUIDs), "identify/new-unique-ids"},
+		{PhaseList, fmt.Errorf("%w: %w", ErrNoIDsNow, &pop3.ReplyError{Command: "UIDL"}), "list/uidl/refused/for-now"},
 		{PhaseRetrieve, io.ErrUnexpectedEOF, "retrieve/broke-off"},
 		{PhaseRetrieve, fmt.Errorf("no octet within 5s: %w", os.ErrDeadlineExceeded), "retrieve/timed-out"},
 		{PhaseRetrieve, fmt.Errorf("cut: %w", errDeadline), "retrieve/deadline"},

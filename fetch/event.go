@@ -275,6 +275,7 @@ var knownErrors = []struct {
 	{errNoQuit, "no-quit"},
 	{pop3.ErrUnexpected, "not-as-it-was"},
 	{ErrNewUIDs, "new-unique-ids"},
+	{ErrNoIDsNow, "for-now"},
 	{pop3.ErrState, "state"},
 	{pop3.ErrClosed, "closed"},
 	{pop3.ErrInsecure, "no-tls"},

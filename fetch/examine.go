@@ -113,7 +113,7 @@ func (s *session) checkStep(e *seen.Entry) error {
 	if noop != nil && !isReply(noop) {
 		return noop
 	}
-	listed, err := s.client.UIDLNumber(s.job.hard, e.Number)
+	has, err := s.client.HasUID(s.job.hard, expectedUID(e))
 	switch {
 	case isReply(err):
 		if err = s.client.Noop(s.job.hard); err != nil && !isReply(err) {
@@ -123,7 +123,7 @@ func (s *session) checkStep(e *seen.Entry) error {
 			return errOutOfStep
 		}
 		return err
-	case err == nil && listed.UniqueID != e.UniqueID && !isMade(e.UniqueID):
+	case err == nil && !has:
 		return errOutOfStep
 	}
 	return err

@@ -21,8 +21,20 @@ const octetsMark = " octets:"
 // mostMade limits how many unique-ids are made, as the octets of a unique-id listing are limited.
 const mostMade = 1 << 20
 
+// ErrNoIDsNow says that the server has refused UIDL, though it has told unique-ids before. So it has
+// not lost them, and a later run may get them.
+var ErrNoIDsNow = errors.New("the server does not tell the unique-ids now, though it did before")
+
 // isMade reports whether popfetch has made the unique-id.
 func isMade(uniqueID string) bool { return strings.HasPrefix(uniqueID, " ") }
+
+// expectedUID is what the server lists of e if it has unique-ids; an empty one is any.
+func expectedUID(e *seen.Entry) pop3.UniqueIDListing {
+	if isMade(e.UniqueID) {
+		return pop3.UniqueIDListing{Number: e.Number}
+	}
+	return pop3.UniqueIDListing{Number: e.Number, UniqueID: e.UniqueID}
+}
 
 // list reads the listings, once and before any DELE, since some servers renumber after it. It
 // compares them with the ledger and makes the maildrop.
@@ -61,16 +73,17 @@ func (s *session) list() error {
 }
 
 // lackOfIDs returns what a refusal of UIDL means for the account: nil if its messages are to be
-// told apart by their headers, else an error.
+// told apart by their headers, or if there are none. Else it returns an error.
 func (s *session) lackOfIDs(l *pop3.Listings, messages int) error {
 	var refusal *pop3.ReplyError
 	errors.As(l.UIDErr, &refusal)
 	switch {
 	case refusal.Code == pop3.CodeSysTemp, refusal.Code == pop3.CodeInUse, refusal.Code == pop3.CodeLoginDelay:
 		return fmt.Errorf("the server does not tell the unique-ids now: %w", l.UIDErr)
+	case l.ScanErr == nil && messages == 0 && l.Malformed == 0:
+		return nil
 	case !s.job.account.UIDLFallback:
-		return fmt.Errorf("the server has no unique-ids, without which seen and new messages cannot be told apart "+
-			`(uidl = "fallback" does it by their headers): %w`, l.UIDErr)
+		return s.noIDs(refusal)
 	case l.ScanErr != nil:
 		return fmt.Errorf("the server lists neither unique-ids nor sizes, so that nothing is known of its messages: %w",
 			errors.Join(l.UIDErr, l.ScanErr))
@@ -79,6 +92,34 @@ func (s *session) lackOfIDs(l *pop3.Listings, messages int) error {
 			"to be told apart by their headers: %w", messages, l.UIDErr)
 	}
 	return nil
+}
+
+// noIDs returns the error of an account that needs unique-ids and got none.
+func (s *session) noIDs(refusal *pop3.ReplyError) error {
+	had, err := s.hadIDs()
+	switch {
+	case err != nil:
+		return err
+	case had && refusal.Code != pop3.CodeSysPerm:
+		return fmt.Errorf(`%w; if that lasts, uidl = "fallback" tells messages apart by their headers: %w`, ErrNoIDsNow, refusal)
+	}
+	return fmt.Errorf("the server has no unique-ids, without which seen and new messages cannot be told apart "+
+		`(uidl = "fallback" does it by their headers): %w`, refusal)
+}
+
+// hadIDs reports whether this server has told unique-ids before. The records of another server
+// count as deleted, and are older than the account is with this one.
+func (s *session) hadIDs() (bool, error) {
+	since := s.job.ledger.Account().Since
+	for r, err := range s.job.ledger.All(s.job.soft) {
+		if err != nil {
+			return false, err
+		}
+		if !isMade(r.UniqueID) && (r.DeletedAt.IsZero() || !r.DeliveredAt.Before(since)) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // makeIDs gives the messages of a server without UIDL unique-ids made of their headers. If TOP does

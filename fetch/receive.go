@@ -157,7 +157,8 @@ func (t *transfer) makeSure(d deliver.Delivery, it item) (whole bool, err error)
 		return true, nil
 	}
 	if len(t.asked) == 0 {
-		if err = t.checkStep(it); err == nil {
+		err = t.checkStep(it)
+		if err == nil || isReply(err) && second && s.history.overstated(it, &t.content.Outline) {
 			t.believe(it)
 			return true, nil
 		}
@@ -181,6 +182,23 @@ func (t *transfer) makeSure(d deliver.Delivery, it item) (whole bool, err error)
 		return false, s.job.fail(PhaseRetrieve, err) // the network's fault
 	}
 	return false, s.job.fail(PhaseRetrieve, &suspectError{it.Number, why})
+}
+
+// overstated reports whether LIST announces too much for this message by the same factor as for
+// another one, after a second look at each has proved nothing: the server refuses NOOP and UIDL. It
+// notes this message for the next one. A cut would hardly leave the same share of two messages.
+func (h *history) overstated(it item, outline *content.Outline) bool {
+	before, now := h.suspects[it.Key].octets, outline.Extent()
+	if !now.Overstated() || before >= 0 && before != now.Came {
+		return false
+	}
+	for key, other := range h.unproved {
+		if key != it.Key && now.SameFactor(other) {
+			return true
+		}
+	}
+	h.unproved[it.Key] = now
+	return false
 }
 
 // checkStep is session.checkStep while a delivery is open. No batch may be handed over meanwhile.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -30,11 +31,12 @@ type history struct {
 	counted  bool // Result.New is
 	// The run has begun to deliver, and no session has finished since.
 	unfinished  bool
-	suspects    map[seen.Key]*suspicion // messages that need a second look
-	settled     map[seen.Key]bool       // delivered, refused or quarantined by an earlier session
-	quarantined map[seen.Key]bool       // messages that are quarantined, each counted once
-	silent      map[int]int             // by message-number, how often a look at it showed nothing
-	notBefore   time.Time               // the earliest next log-in that the server announces
+	suspects    map[seen.Key]*suspicion     // messages that need a second look
+	settled     map[seen.Key]bool           // delivered, refused or quarantined by an earlier session
+	quarantined map[seen.Key]bool           // messages that are quarantined, each counted once
+	unproved    map[seen.Key]content.Extent // messages whose second look proved nothing
+	silent      map[int]int                 // by message-number, how often a look at it showed nothing
+	notBefore   time.Time                   // the earliest next log-in that the server announces
 }
 
 func newHistory() *history {
@@ -42,6 +44,7 @@ func newHistory() *history {
 		suspects:    make(map[seen.Key]*suspicion),
 		settled:     make(map[seen.Key]bool),
 		quarantined: make(map[seen.Key]bool),
+		unproved:    make(map[seen.Key]content.Extent),
 		silent:      make(map[int]int),
 	}
 }

@@ -32,7 +32,7 @@ func (c *Client) Capa(ctx context.Context) (Capabilities, error) {
 
 // readCapabilities reads the reply to CAPA.
 func (c *Client) readCapabilities() (Capabilities, error) {
-	if _, err := c.readStatus("CAPA"); err != nil {
+	if _, err := c.readStatusOfLines("CAPA"); err != nil {
 		return nil, err
 	}
 	capabilities := Capabilities{}

@@ -98,6 +98,9 @@ type Client struct {
 	replied    int   // complete replies since no command was unanswered
 	lost       error // why the session is out of step; nil if it is in step
 
+	// Lines that may stand before the next status line and say nothing; see passesOver.
+	dotDue, blankDue bool
+
 	greeting     string
 	timestamp    string // "" after STLS, and if the greeting has no valid one
 	capabilities Capabilities

@@ -1,6 +1,7 @@
 package pop3
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -73,7 +74,11 @@ func checkNumber(keyword string, n int) error {
 // earlier reply was then misread. For example, some servers do not stuff the dot at the start of a
 // message, which ends the reply there.
 func (c *Client) checkQuiet(keyword string) error {
-	if stray := c.reader.buffered(); c.unanswered == 0 && len(stray) > 0 {
+	stray := c.reader.buffered()
+	if c.dotDue && bytes.HasPrefix([]byte(".\r\n"), stray) {
+		return nil
+	}
+	if c.unanswered == 0 && len(stray) > 0 {
 		return c.lose(protocolError(keyword, stray, "nothing while no reply is due"))
 	}
 	return nil
@@ -126,6 +131,14 @@ func (c *Client) readStatus(keyword string) (reply, error) {
 	return r, r.asError(keyword)
 }
 
+// readStatusOfLines is readStatus for a command whose positive reply has several lines. Some servers
+// end a refusal of it by a line with a dot, as if it had several lines too.
+func (c *Client) readStatusOfLines(keyword string) (reply, error) {
+	r, err := c.readStatus(keyword)
+	c.dotDue = isRefusal(err)
+	return r, err
+}
+
 // answered counts the reply to one command as complete.
 func (c *Client) answered() {
 	c.unanswered--
@@ -151,6 +164,10 @@ func (c *Client) blamePipelining(err error) error {
 // out of step. A negative reply is not an error here.
 func (c *Client) readReply(keyword string) (reply, error) {
 	line, err := c.readLine(keyword, maxStatusLine)
+	for err == nil && c.passesOver(line) {
+		line, err = c.readLine(keyword, maxStatusLine)
+	}
+	c.dotDue, c.blankDue = false, false
 	if err != nil {
 		return reply{}, err
 	}
@@ -161,6 +178,14 @@ func (c *Client) readReply(keyword string) (reply, error) {
 	return c.concealIn(r), nil
 }
 
+// passesOver reports whether a line before a status line says nothing, and may stand there once. No
+// other line may: a message may have ended too early, and its own lines may follow (behaviour 38).
+func (c *Client) passesOver(line []byte) bool {
+	dot, blank := c.dotDue && string(line) == ".", c.blankDue && len(line) == 0
+	c.dotDue, c.blankDue = c.dotDue && !dot, c.blankDue && !blank
+	return dot || blank
+}
+
 // readLine reads a line, which is valid until the next read. An error leaves the session out of
 // step.
 func (c *Client) readLine(keyword string, limit int) ([]byte, error) {
@@ -169,15 +194,21 @@ func (c *Client) readLine(keyword string, limit int) ([]byte, error) {
 	case errors.Is(err, errLineTooLong):
 		want := fmt.Sprintf("a line of at most %d octets", limit)
 		return nil, c.lose(protocolError(keyword, c.conceal(c.reader.buffered()[:limit]), want))
-	case err != nil && keyword == "":
-		return nil, c.lose(err)
 	case err != nil:
-		return nil, c.lose(fmt.Errorf("%s: %w", keyword, err))
+		return nil, c.lose(keywordError(keyword, err))
 	}
 	if c.opts.Trace != nil {
 		c.opts.Trace(false, c.traced(line))
 	}
 	return line, nil
+}
+
+// keywordError names the command whose reply could not be read; "" is the greeting.
+func keywordError(keyword string, err error) error {
+	if keyword == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", keyword, err)
 }
 
 // traced returns a line of the server as the trace shows it.

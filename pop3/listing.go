@@ -45,7 +45,7 @@ type Listings struct {
 	UIDs    []UniqueIDListing
 	UIDErr  error // nil or *ReplyError
 	// Malformed counts the lines of LIST and UIDL that could not be read. Examples are a line
-	// without a number, with the number 0, or without a usable unique-id.
+	// without a number, with the number 0, or without a usable unique-id. Empty lines do not count.
 	Malformed int
 }
 
@@ -101,50 +101,6 @@ func (c *Client) list(ctx context.Context, keyword string, read func() error) er
 		return err
 	}
 	return read()
-}
-
-// ListNumber sends LIST for one message. The reply has one line (C0019). A refusal is a
-// *ReplyError.
-func (c *Client) ListNumber(ctx context.Context, n int) (ScanListing, error) {
-	text, end, err := c.listNumber(ctx, "LIST", n)
-	if err != nil {
-		return ScanListing{}, err
-	}
-	defer end()
-	listing, ok := parseScanListing(text)
-	if !ok || listing.Number != n {
-		return ScanListing{}, c.lose(protocolError("LIST", text, "a scan listing of message "+strconv.Itoa(n)))
-	}
-	return listing, nil
-}
-
-// UIDLNumber sends UIDL for one message. The reply has one line (C0036). A refusal is a
-// *ReplyError.
-func (c *Client) UIDLNumber(ctx context.Context, n int) (UniqueIDListing, error) {
-	text, end, err := c.listNumber(ctx, "UIDL", n)
-	if err != nil {
-		return UniqueIDListing{}, err
-	}
-	defer end()
-	number, id, ok := parseUniqueIDListing(text)
-	if !ok || number != n {
-		return UniqueIDListing{}, c.lose(protocolError("UIDL", text, "a unique-id listing of message "+strconv.Itoa(n)))
-	}
-	return UniqueIDListing{Number: number, UniqueID: string(id)}, nil
-}
-
-func (c *Client) listNumber(ctx context.Context, keyword string, n int) (text []byte, end func(), err error) {
-	if end, err = c.begin(ctx, keyword, stateTransaction); err != nil {
-		return nil, nil, err
-	}
-	if err = checkNumber(keyword, n); err == nil {
-		text, err = c.roundTrip(command{keyword: keyword, args: strconv.Itoa(n)})
-	}
-	if err != nil {
-		end()
-		return nil, nil, err
-	}
-	return text, end, nil
 }
 
 // Listings sends STAT, LIST and UIDL, in one packet if the server announces PIPELINING. If the
@@ -231,15 +187,14 @@ func (c *Client) readDrop() (DropListing, error) {
 
 // readScan reads the reply to LIST.
 func (c *Client) readScan(l *Listings, each func(ScanListing)) error {
-	if _, err := c.readStatus("LIST"); err != nil {
+	if _, err := c.readListStatus("LIST"); err != nil {
 		return err
 	}
 	check := listingCheck{keyword: "LIST"}
 	return c.readLines("LIST", func(line []byte) error {
 		listing, ok := parseScanListing(line)
 		if !ok {
-			l.Malformed++
-			return check.octets(max(len(line), leastUnread), line)
+			return l.unread(&check, line)
 		}
 		if err := check.number(listing.Number, line); err != nil {
 			return err
@@ -251,7 +206,7 @@ func (c *Client) readScan(l *Listings, each func(ScanListing)) error {
 
 // readUIDs reads the reply to UIDL.
 func (c *Client) readUIDs(l *Listings, each func(UniqueIDListing)) error {
-	if _, err := c.readStatus("UIDL"); err != nil {
+	if _, err := c.readListStatus("UIDL"); err != nil {
 		return err
 	}
 	check := listingCheck{keyword: "UIDL"}
@@ -259,8 +214,7 @@ func (c *Client) readUIDs(l *Listings, each func(UniqueIDListing)) error {
 	return c.readLines("UIDL", func(line []byte) error {
 		number, id, ok := parseUniqueIDListing(line)
 		if !ok {
-			l.Malformed++
-			return check.octets(max(len(line), leastUnread), line)
+			return l.unread(&check, line)
 		}
 		if err := cmp.Or(check.number(number, line), check.octets(len(id), line)); err != nil {
 			return err
@@ -268,6 +222,21 @@ func (c *Client) readUIDs(l *Listings, each func(UniqueIDListing)) error {
 		each(UniqueIDListing{Number: number, UniqueID: ids.keep(id)})
 		return nil
 	})
+}
+
+// readListStatus reads the status line of a listing. Some servers send an empty line before it.
+func (c *Client) readListStatus(keyword string) (reply, error) {
+	c.blankDue = true
+	return c.readStatusOfLines(keyword)
+}
+
+// unread takes a line that is no listing. An empty one says nothing, so it does not count as
+// malformed.
+func (l *Listings) unread(check *listingCheck, line []byte) error {
+	if len(line) > 0 {
+		l.Malformed++
+	}
+	return check.octets(max(len(line), leastUnread), line)
 }
 
 // listingPace is how many octets of a listing must come within each ReplyTimeout. Without it, a

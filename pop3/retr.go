@@ -217,7 +217,7 @@ func (c *Client) pipeline(ctx context.Context, keyword, suffix string, requests 
 			return
 		}
 		a := answer{request: w.oldest()}
-		_, a.err = c.readStatus(keyword)
+		a.err = c.readAnswer(keyword)
 		goOn := each(a)
 		w.pop()
 		var refused *ReplyError
@@ -231,6 +231,16 @@ func (c *Client) pipeline(ctx context.Context, keyword, suffix string, requests 
 			return
 		}
 	}
+}
+
+// readAnswer reads the status line of a command of a pipeline.
+func (c *Client) readAnswer(keyword string) error {
+	read := c.readStatusOfLines
+	if keyword == "DELE" {
+		read = c.readStatus
+	}
+	_, err := read(keyword)
+	return err
 }
 
 // window returns how many commands may be unanswered.

@@ -42,7 +42,7 @@ func TestListings(t *testing.T) {
 		{"C0011/gaps-and-beyond-stat", "C: STAT\nS: +OK 1 9\nC: LIST\nS: +OK\nS: 7 1\nS: 2 2\nS: .\nC: UIDL\nS: +OK\nS: 7 a\nS: 2 b\nS: .", Listings{
 			Drop: DropListing{1, 9}, Scan: []ScanListing{{7, 1}, {2, 2}}, UIDs: []UniqueIDListing{{7, "a"}, {2, "b"}}}},
 		{"C0011/malformed", "C: STAT\nS: +OK 2147483647 9\nC: LIST\nS: +OK\nS: 0 5\nS: x 5\nS:\nS: 1 5\nS: .\nC: UIDL\nS: +OK\nS: 0 z\nS: 1\nS: 2 b\nS: .", Listings{
-			Drop: DropListing{2147483647, 9}, Scan: []ScanListing{{1, 5}}, UIDs: []UniqueIDListing{{2, "b"}}, Malformed: 5}},
+			Drop: DropListing{2147483647, 9}, Scan: []ScanListing{{1, 5}}, UIDs: []UniqueIDListing{{2, "b"}}, Malformed: 4}},
 		{"C0038/shorter-than-list", "C: STAT\nS: +OK 2 9\nC: LIST\nS: +OK\nS: 1 4\nS: 2 5\nS: .\nC: UIDL\nS: +OK\nS: 2 b\nS: .", Listings{
 			Drop: DropListing{2, 9}, Scan: []ScanListing{{1, 4}, {2, 5}}, UIDs: []UniqueIDListing{{2, "b"}}}},
 		{"C0039/case", "C: STAT\nS: +OK 2 9\nC: LIST\nS: +OK\nS: .\nC: UIDL\nS: +OK\nS: 1 id\nS: 2 ID\nS: .", Listings{
@@ -138,7 +138,7 @@ func TestListNumber_broken(t *testing.T) {
 		outOfStep(t, c, "ListNumber(2)", err)
 	})
 	t.Run("C0036/other-number", func(t *testing.T) {
-		c := transaction(t, "C: UIDL 2\nS: +OK 1 a")
+		c := transaction(t, "C: UIDL 2\nS: +OK 1 a\nC: NOOP\nS: +OK")
 		_, err := c.UIDLNumber(t.Context(), 2)
 		outOfStep(t, c, "UIDLNumber(2)", err)
 	})

@@ -116,7 +116,7 @@ func faultStatus(err error) int {
 		return exitConfig
 	case errors.As(err, &failed):
 		return loginStatus(failed)
-	case errors.Is(err, seen.ErrLocked), errors.Is(err, seen.ErrBusy), errors.Is(err, seen.ErrUnsettled):
+	case errors.Is(err, seen.ErrLocked), errors.Is(err, seen.ErrBusy), errors.Is(err, seen.ErrUnsettled), errors.Is(err, fetch.ErrNoIDsNow):
 		return exitTempFail
 	case errors.Is(err, deliver.ErrMissing), errors.Is(err, deliver.ErrForeign), errors.Is(err, seen.ErrCreate), errors.Is(err, seen.ErrOwner):
 		return exitCantCreate

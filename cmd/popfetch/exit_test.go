@@ -61,6 +61,7 @@ func TestExitStatus(t *testing.T) {
 		{"75/broke off", in(fetch.PhaseRetrieve, wrapped(syscall.ECONNRESET)), 75},
 		{"75/deadline while delivering", in(fetch.PhaseDeliver, context.DeadlineExceeded), 75},
 		{"75/SYS-TEMP for a listing", in(fetch.PhaseList, refused(pop3.CodeSysTemp)), 75},
+		{"75/unique-ids are refused, and were told before", in(fetch.PhaseList, fmt.Errorf("%w: %w", fetch.ErrNoIDsNow, refused(""))), 75},
 		{"75/QUIT refused", in(fetch.PhaseQuit, refused("")), 75},
 		{"76/out of step", in(fetch.PhaseList, wrapped(&pop3.ProtocolError{Got: "HTTP"})), 76},
 		{"77/refused", failing(login.Refused), 77},

@@ -74,7 +74,7 @@ func listCases() []*hostileCase {
 		hostile("C0038/no unique-id", uidl, `UIDL: +OK|1 a|2|3 c|.`, "76 1 3"),
 		hostile("C0038/blanks for a unique-id", uidl, "UIDL: +OK|1 a|2  \t |3 c|.", "76 1 3"),
 		hostile("C0038/text behind the unique-id", uidl, `UIDL: +OK|1 a|2 b Message-ID <x>|3 c	|.`, "0 all"),
-		hostile("C0038/empty line", uidl, `UIDL: +OK|1 a||2 b|3 c|.`, "76 all"),
+		hostile("C0038/empty line", uidl, `UIDL: +OK|1 a||2 b|3 c|.`, "0 all"),
 		hostile("C0037/UIDL is refused", uidl, `UIDL: -ERR unknown command`, "69", saying("unique-ids")),
 		hostile("C0037/UIDL is refused for now", "RFC 3206 section 4", `UIDL: -ERR [SYS/TEMP] later`, "75"),
 		hostile("C0037/UIDL is refused for good", "RFC 3206 section 4", `UIDL: -ERR [SYS/PERM] damaged`, "69"),

@@ -3,6 +3,7 @@ package content
 import (
 	"bytes"
 	"fmt"
+	"math"
 )
 
 // Outline holds the facts that decide whether a message came whole. LIST says how many octets it
@@ -73,6 +74,26 @@ func (o *Outline) Shortfall() int {
 	return min(1000, int(float64(o.missing())/float64(o.announce)*1000)+1)
 }
 
+// Extent is the size of a message in octets: as LIST announced it, and as it came.
+type Extent struct{ Announced, Came int64 }
+
+// Extent returns the size of the message so far.
+func (o *Outline) Extent() Extent { return Extent{o.announce, o.Octets} }
+
+// Overstated reports whether LIST announced clearly more than came. An empty message does not count,
+// because it may be all that came of one that was cut.
+func (e Extent) Overstated() bool { return e.Came > 0 && e.Announced > e.Came+2 }
+
+// SameFactor reports whether LIST overstates two messages of different sizes by the same factor: the
+// sizes fit to half a per cent, which leaves room for a last line end and for rounding.
+func (e Extent) SameFactor(other Extent) bool {
+	if !e.Overstated() || !other.Overstated() || e.Came == other.Came {
+		return false
+	}
+	one, two := float64(e.Announced)*float64(other.Came), float64(other.Announced)*float64(e.Came)
+	return math.Abs(one-two) <= max(one, two)/200
+}
+
 // Setting holds the other facts that count when an outline is judged.
 type Setting struct {
 	Pipelined bool // replies to other commands are due
@@ -89,7 +110,8 @@ type Setting struct {
 // new record would cost a log-in. This rule does not cover an empty message.
 //
 // The price: a server that estimates its sizes could also cut a message, and the cut message would
-// be delivered. No such server is known.
+// be delivered. No such server is known. The same holds for sizes that are known to be too large by
+// two messages of one factor, where no second look proves anything (see Extent).
 func (o *Outline) Doubt(s Setting) string {
 	missing := o.missing()
 	switch {

@@ -64,3 +64,28 @@ func TestOutline_Doubt(t *testing.T) {
 		}
 	}
 }
+
+func TestExtent_SameFactor(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		one, other Extent
+		want       bool
+	}{
+		{"tenfold", Extent{1000, 100}, Extent{2000, 200}, true},
+		{"by a third, rounded", Extent{1334, 1000}, Extent{267, 200}, true},
+		{"without the last line end", Extent{10020, 1000}, Extent{20000, 2000}, true},
+		{"other factors", Extent{1000, 100}, Extent{1800, 200}, false},
+		{"a constant more", Extent{1100, 100}, Extent{1200, 200}, false},
+		{"one size", Extent{1000, 100}, Extent{1000, 100}, false},
+		{"right sizes", Extent{100, 100}, Extent{200, 200}, false},
+		{"an empty one", Extent{1000, 0}, Extent{2000, 200}, false},
+		{"too small", Extent{50, 100}, Extent{100, 200}, false},
+	} {
+		if got := test.one.SameFactor(test.other); got != test.want {
+			t.Errorf("%s: SameFactor() = %v, want %v", test.name, got, test.want)
+		}
+		if got := test.other.SameFactor(test.one); got != test.want {
+			t.Errorf("%s, the other way round: SameFactor() = %v, want %v", test.name, got, test.want)
+		}
+	}
+}
