@@ -50,6 +50,8 @@ type Event struct {
 	Octets   int64
 	Messages int
 	Err      error
+	// Result, of Listed and Finished, is what the run has come to so far.
+	Result *Result
 	// Repeated says that a run has reported the same refusal of this message within the last day. A
 	// person need not be told again.
 	Repeated bool

@@ -207,6 +207,12 @@ func (j *job) event(e Event) {
 	if e.Code == "" {
 		e.Code = CodeOf(e.Err)
 	}
+	if e.Kind == Listed || e.Kind == Finished {
+		j.count(func(r *Result) {
+			so := *r
+			e.Result = &so
+		})
+	}
 	j.observe(e)
 }
 

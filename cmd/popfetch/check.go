@@ -14,7 +14,7 @@ import (
 
 // check logs in and reports. It delivers and deletes nothing.
 func (p *program) check(ctx context.Context) error {
-	return p.look(ctx, (*fetch.Runner).Check, p.showCheck)
+	return p.look(ctx, (*fetch.Runner).Check, looker{show: p.showCheck, fail: p.showFailedCheck})
 }
 
 // checked is one line of check --json. Its field names are part of the contract.
@@ -26,6 +26,26 @@ type checked struct {
 	Listed       int                 `json:"listed"`
 	New          int                 `json:"new"`
 	Octets       int64               `json:"octets"`
+	Status       int                 `json:"status"` // that of this account alone
+	Kind         string              `json:"kind,omitempty"`
+}
+
+// failedCheck is a line of check --json for an account that could not be looked at. Its field names
+// are part of the contract.
+type failedCheck struct {
+	Account string `json:"account"`
+	Error   string `json:"error"`
+	Code    string `json:"code"`
+	Status  int    `json:"status"`
+	Kind    string `json:"kind"`
+}
+
+func (p *program) showFailedCheck(s *setting, account string, err error) error {
+	if !p.view.json {
+		return nil // standard error has it
+	}
+	status := faultStatus(err)
+	return p.term.printJSON(failedCheck{account, tellError(s, err), string(fetch.CodeOf(err)), status, statusKinds[status]})
 }
 
 func (p *program) showCheck(survey *fetch.Survey) error {
@@ -39,7 +59,8 @@ func (p *program) showCheck(survey *fetch.Survey) error {
 	}
 	fresh := survey.Plan.Retrieve.Len() + survey.Plan.Skip.Len()
 	if p.view.json {
-		return p.term.printJSON(checked{survey.Account, survey.Greeting, protection, escaped(survey.Capabilities), len(survey.Listing), fresh, octets})
+		status := mostUrgent(surveyStatuses(survey))
+		return p.term.printJSON(checked{survey.Account, survey.Greeting, protection, escaped(survey.Capabilities), len(survey.Listing), fresh, octets, status, statusKinds[status]})
 	}
 	return p.term.printf("%s: logged in\n  greeting      %s\n  tls           %s\n  capabilities  %s\n  messages      %d (%d octets), %d new\n",
 		survey.Account, survey.Greeting, protection, tellCapabilities(survey.Capabilities), len(survey.Listing), octets, fresh)

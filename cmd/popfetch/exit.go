@@ -35,6 +35,20 @@ const (
 // first.
 var urgency = []int{exitConfig, exitNoPerm, exitCantCreate, exitIO, exitSoftware, exitProtocol, exitUnavailable, exitNoHost, exitQuarantined, exitTempFail}
 
+// statusKinds name for scripts what kind of fault a status means. They are part of the contract.
+var statusKinds = map[int]string{
+	exitQuarantined: "quarantined",
+	exitNoHost:      "no-host",
+	exitUnavailable: "unavailable",
+	exitSoftware:    "software",
+	exitCantCreate:  "cannot-create",
+	exitIO:          "input-output",
+	exitTempFail:    "temporary",
+	exitProtocol:    "protocol",
+	exitNoPerm:      "no-permission",
+	exitConfig:      "configuration",
+}
+
 // errEmpty gives the status of --fail-empty. Its text is not printed.
 var errEmpty = errors.New("nothing was new")
 
@@ -57,8 +71,14 @@ func withStatus(outcome error, status int) error {
 }
 
 // status returns the status of the most urgent fault.
-func (e *runError) status() int {
-	return slices.MinFunc(e.statuses, func(a, b int) int { return slices.Index(urgency, a) - slices.Index(urgency, b) })
+func (e *runError) status() int { return mostUrgent(e.statuses) }
+
+// mostUrgent returns the status of several faults; of none it is exitOK.
+func mostUrgent(statuses []int) int {
+	if len(statuses) == 0 {
+		return exitOK
+	}
+	return slices.MinFunc(statuses, func(a, b int) int { return slices.Index(urgency, a) - slices.Index(urgency, b) })
 }
 
 // exitStatus returns the exit status for an error. No other place decides it.

@@ -9,7 +9,7 @@ import (
 
 // foretell prints the actions that a run would take.
 func (p *program) foretell(ctx context.Context, s *setting, accounts []fetch.Account) error {
-	return p.lookAt(ctx, s, (*fetch.Runner).Look, accounts, func(survey *fetch.Survey) error {
+	return p.lookAt(ctx, s, (*fetch.Runner).Look, accounts, looker{show: func(survey *fetch.Survey) error {
 		for e := range survey.Plan.Retrieve.All() {
 			if err := p.foretellOne(survey.Account, "retrieve", e); err != nil {
 				return err
@@ -28,7 +28,7 @@ func (p *program) foretell(ctx context.Context, s *setting, accounts []fetch.Acc
 			}
 		}
 		return nil
-	})
+	}})
 }
 
 // foretold is one line of --dry-run --json. Its field names are part of the contract.

@@ -8,7 +8,7 @@ import (
 
 // list prints the messages on the server.
 func (p *program) list(ctx context.Context) error {
-	return p.look(ctx, (*fetch.Runner).Look, p.showListing)
+	return p.look(ctx, (*fetch.Runner).Look, looker{show: p.showListing})
 }
 
 // listed is one line of list --json. Its field names are part of the contract.

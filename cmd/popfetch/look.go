@@ -7,8 +7,16 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// look looks at the chosen accounts, and calls show with each result.
-func (p *program) look(ctx context.Context, at lookFunc, show func(*fetch.Survey) error) error {
+// looker shows the results of looks.
+type looker struct {
+	show func(*fetch.Survey) error
+	// fail, if set, is called for an account that could not be looked at, after standard error was
+	// told.
+	fail func(s *setting, account string, err error) error
+}
+
+// look looks at the chosen accounts, and shows each result.
+func (p *program) look(ctx context.Context, at lookFunc, l looker) error {
 	s, err := p.load()
 	if err != nil {
 		return err
@@ -20,7 +28,7 @@ func (p *program) look(ctx context.Context, at lookFunc, show func(*fetch.Survey
 	for i := range accounts {
 		accounts[i].All = false // a seen message is shown as seen
 	}
-	return p.lookAt(ctx, s, at, accounts, show)
+	return p.lookAt(ctx, s, at, accounts, l)
 }
 
 // lookFunc is fetch.Runner's Look or Check.
@@ -28,17 +36,17 @@ type lookFunc func(*fetch.Runner, context.Context, *fetch.Account) (*fetch.Surve
 
 // lookAt looks at the accounts, as many at once as a run would. It shows the results in the order
 // of the accounts. A fault of one account does not affect the others.
-func (p *program) lookAt(ctx context.Context, s *setting, at lookFunc, accounts []fetch.Account, show func(*fetch.Survey) error) error {
+func (p *program) lookAt(ctx context.Context, s *setting, at lookFunc, accounts []fetch.Account, l looker) error {
 	store, err := openStore(ctx, s.Config, toRead)
 	if err != nil {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // nothing was written
-	return p.lookWith(ctx, s, store, at, accounts, show)
+	return p.lookWith(ctx, s, store, at, accounts, l)
 }
 
 // lookWith is like lookAt, with an open store.
-func (p *program) lookWith(ctx context.Context, s *setting, store seen.Store, at lookFunc, accounts []fetch.Account, show func(*fetch.Survey) error) error {
+func (p *program) lookWith(ctx context.Context, s *setting, store seen.Store, at lookFunc, accounts []fetch.Account, l looker) error {
 	runner := p.runner(s, store, &reporter{term: p.term, view: p.view, setting: s})
 	type look struct {
 		survey *fetch.Survey
@@ -63,15 +71,15 @@ func (p *program) lookWith(ctx context.Context, s *setting, store seen.Store, at
 		case err != nil:
 			p.term.errorf("%v%s", err, s.mend(err))
 			statuses = append(statuses, faultStatus(err))
+			if l.fail != nil {
+				broken = l.fail(s, accounts[i].Name, err)
+			}
 			continue
 		}
-		if found.survey.Unusable > 0 {
-			statuses = append(statuses, exitProtocol)
-		}
-		broken = show(found.survey)
-		if len(found.survey.Plan.Quarantined) > 0 { // show may have settled that
-			p.term.errorf("%s: %d quarantined%s", found.survey.Account, len(found.survey.Plan.Quarantined), s.waiting(found.survey.Account, len(found.survey.Plan.Quarantined)))
-			statuses = append(statuses, exitQuarantined)
+		broken = l.show(found.survey)
+		statuses = append(statuses, surveyStatuses(found.survey)...) // show may have settled something
+		if quarantined := len(found.survey.Plan.Quarantined); quarantined > 0 {
+			p.term.errorf("%s: %d quarantined%s", found.survey.Account, quarantined, s.waiting(found.survey.Account, quarantined))
 		}
 	}
 	if broken != nil {
@@ -81,4 +89,9 @@ func (p *program) lookWith(ctx context.Context, s *setting, store seen.Store, at
 		return &runError{statuses}
 	}
 	return nil
+}
+
+// surveyStatuses returns the statuses of what a look has found wrong.
+func surveyStatuses(survey *fetch.Survey) []int {
+	return resultStatuses(fetch.Result{Unusable: survey.Unusable, Quarantined: len(survey.Plan.Quarantined)})
 }

@@ -157,12 +157,13 @@ func TestManual_JSON(t *testing.T) {
 		"none", // a value of tls
 	}
 	for _, line := range []reflect.Type{reflect.TypeFor[eventLine](), reflect.TypeFor[checked](), reflect.TypeFor[listed](),
-		reflect.TypeFor[foretold](), reflect.TypeFor[record](), reflect.TypeFor[done]()} {
+		reflect.TypeFor[foretold](), reflect.TypeFor[record](), reflect.TypeFor[done](), reflect.TypeFor[failedCheck]()} {
 		for i := range line.NumField() {
 			name, _, _ := strings.Cut(line.Field(i).Tag.Get("json"), ",")
 			program = append(program, name)
 		}
 	}
+	program = slices.AppendSeq(program, maps.Values(statusKinds))
 	var page []string
 	for text := range strings.Lines(manual(t, ".Ss JSON", ".Sh ENVIRONMENT")) {
 		if words := strings.Fields(text); words[0] == ".Cm" {

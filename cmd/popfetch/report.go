@@ -18,6 +18,10 @@ type eventLine struct {
 	Octets   *int64    `json:"octets,omitempty"`
 	Error    string    `json:"error,omitempty"`
 	Code     string    `json:"code,omitempty"`
+	Listed   *int      `json:"listed,omitempty"` // Messages are those to be retrieved
+	New      *int      `json:"new,omitempty"`
+	Status   *int      `json:"status,omitempty"`
+	Kind     string    `json:"kind,omitempty"`
 }
 
 // reporter reports the events of runs, as JSON or as lines for a person. The engine calls it with
@@ -35,7 +39,7 @@ type reporter struct {
 func (r *reporter) observe(e fetch.Event) {
 	if r.view.json {
 		line := newEventLine(e)
-		line.Error += printable(strings.ReplaceAll(r.setting.mend(e.Err), "\n", "; "))
+		line.Error = tellError(r.setting, e.Err)
 		if err := r.term.printJSON(line); err != nil && r.failed != nil {
 			r.failed(err)
 		}
@@ -51,15 +55,23 @@ func newEventLine(e fetch.Event) eventLine {
 	switch e.Kind {
 	case fetch.Marked:
 		line.Messages = &e.Messages
-	case fetch.Listed, fetch.Finished:
-		line.Messages, line.Octets = &e.Messages, &e.Octets
+	case fetch.Listed:
+		line.Messages, line.Octets, line.Listed, line.New = &e.Messages, &e.Octets, &e.Result.Listed, &e.Result.New
+	case fetch.Finished:
+		status := mostUrgent(resultStatuses(*e.Result))
+		line.Messages, line.Octets, line.Status, line.Kind = &e.Messages, &e.Octets, &status, statusKinds[status]
 	case fetch.Delivered, fetch.Recognised, fetch.Quarantined, fetch.Refused, fetch.Skipped, fetch.Deleted:
 		line.Octets = &e.Octets
 	}
-	if e.Err != nil {
-		line.Error = printable(e.Err.Error())
-	}
 	return line
+}
+
+// tellError returns an error and its mend on one line, for scripts.
+func tellError(s *setting, err error) string {
+	if err == nil {
+		return ""
+	}
+	return printable(err.Error()) + printable(strings.ReplaceAll(s.mend(err), "\n", "; "))
 }
 
 // tell prints an event on standard error. Faults are always printed, warnings unless quiet, and

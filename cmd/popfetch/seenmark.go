@@ -98,7 +98,7 @@ func (p *program) markListed(ctx context.Context, name string) error {
 	}
 	defer unlock() //nolint:errcheck // the lock ends with the process
 	accounts[0].All = false
-	return p.lookWith(ctx, s, store, (*fetch.Runner).Look, accounts, func(survey *fetch.Survey) error {
+	return p.lookWith(ctx, s, store, (*fetch.Runner).Look, accounts, looker{show: func(survey *fetch.Survey) error {
 		a := accounts[0]
 		ledger, err := store.Enter(ctx, name, a.Server, a.User)
 		if err != nil {
@@ -121,7 +121,7 @@ func (p *program) markListed(ctx context.Context, name string) error {
 		err = p.mark(ctx, ledger, entries)
 		survey.Plan.Quarantined = nil // they are given up now
 		return err
-	})
+	}})
 }
 
 // mark adds records of kind Marked. The caller has the lock of the account.
