@@ -26,7 +26,7 @@ func guarded(t *testing.T, server *poptest.Server, password *string) *rig {
 		return start.Add(r.clock)
 	}
 	credentials := &login.Credentials{User: user, Password: func(context.Context) (string, error) { return *password, nil }}
-	r.account.Login, r.account.Changed = credentials.Login, credentials.Changed
+	r.account.Login, r.account.Changed, r.account.Mark = credentials.Login, credentials.Changed, credentials.Mark
 	return r
 }
 
@@ -211,4 +211,134 @@ func TestBreaker_check(t *testing.T) {
 	if st := r.standing(); st.Refusals != 0 || len(st.Credential) != 0 || !st.NotBefore.IsZero() || st.Reason != "" {
 		t.Errorf("the standing is %+v, want a good one", st)
 	}
+}
+
+// rests lets the server refuse so many log-ins in a row, and returns how long the account is left
+// alone after the last one. Each time it waits until the account may log in again.
+func (r *rig) rests(server *poptest.Server, refusals int) (rest time.Duration) {
+	r.t.Helper()
+	for range refusals {
+		r.later(rest)
+		var failed *login.Error
+		if errors.As(r.refused(server), &failed) && !failed.Until.IsZero() {
+			rest = failed.Until.Sub(r.runner.Now()).Round(time.Second)
+		}
+	}
+	return rest
+}
+
+// A refusal without a response code may mean something else than the password, such as a maildrop
+// that is locked. If the password has worked before, the account is left alone for half an hour at
+// most.
+func TestBreaker_workedBefore(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, text string
+		now        string // the password that is refused
+		prepare    func(*rig, *poptest.Server, *string)
+		want       time.Duration
+	}{
+		{name: "without a code", text: "maildrop already locked", now: secret, want: 30 * time.Minute},
+		{name: "AUTH", text: "[AUTH] wrong", now: secret, want: day},
+		{name: "another password", text: "maildrop already locked", now: "wrong", want: day},
+		{name: "never worked", text: "maildrop already locked", now: secret, want: day, prepare: func(r *rig, _ *poptest.Server, _ *string) { r.account.Name = "new" }},
+		{name: "worked again after refusals", text: "maildrop already locked", now: "new one", want: 30 * time.Minute, prepare: func(r *rig, server *poptest.Server, password *string) {
+			*password = "new one"
+			for range 2 {
+				_ = r.fails(fetch.PhaseLogin, "")
+			}
+			accept(server, "new one")
+			r.runs("1 listed")
+		}},
+		{name: "changed on both sides, and worked a day later", text: "maildrop already locked", now: "new one", want: 30 * time.Minute, prepare: func(r *rig, server *poptest.Server, password *string) {
+			*password = "new one"
+			accept(server, "new one")
+			r.later(day)
+			r.runs("1 listed")
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			server := newGuardedServer(t)
+			password := secret
+			r := guarded(t, server, &password)
+			r.runs("1 listed, 1 new, 1 delivered")
+			if test.prepare != nil {
+				test.prepare(r, server, &password)
+			}
+			password = test.now
+			hook(server, on("AUTH", poptest.Refuse(test.text)))
+			if got := r.rests(server, 12); got != test.want {
+				t.Errorf("after 12 refusals the account is left alone for %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+// accept makes the server accept no other password by PLAIN.
+func accept(server *poptest.Server, password string) {
+	server.Configure(func(c *poptest.Config) {
+		c.Mechanisms["PLAIN"] = func(_ *poptest.Session, initial []byte, _ func([]byte) ([]byte, error)) (string, error) {
+			if string(initial) != "\x00"+user+"\x00"+password {
+				return "", errors.New("wrong")
+			}
+			return user, nil
+		}
+	})
+}
+
+// Some servers close the connection at a wrong password, or send a line of their own before they
+// refuse it. Both count as any refusal does.
+func TestBreaker_refusedOtherwise(t *testing.T) {
+	t.Parallel()
+	line := func(text string) poptest.Action { return poptest.Reply([]byte(text)) }
+	for _, test := range []struct {
+		name      string
+		mechanism login.Mechanism
+		command   string
+		action    poptest.Action
+	}{
+		{"PASS, closed", login.User, "PASS", poptest.Cut(0)},
+		{"PASS, reset", login.User, "PASS", poptest.Reset(0)},
+		{"PASS, a line before", login.User, "PASS", line("Authentication failed.\r\n-ERR no\r\n")},
+		{"PASS, an empty line before", login.User, "PASS", line("\r\n-err no\r\n")},
+		{"PLAIN, closed", login.Plain, "AUTH", poptest.Cut(0)},
+		{"PLAIN, lines before", login.Plain, "AUTH", line("a\r\nb\r\n-ERR no\r\n")},
+		{"APOP, closed", login.Apop, "APOP", poptest.Cut(0)},
+		{"APOP, a line before", login.Apop, "APOP", line("no\r\n-ERR no\r\n")},
+	} {
+		t.Run("C0010/"+test.name, func(t *testing.T) {
+			t.Parallel()
+			server := newGuardedServer(t)
+			server.Configure(func(c *poptest.Config) { c.Timestamp = "<1896.697170952@dbc.mtview.ca.us>" })
+			password := "wrong"
+			r := guarded(t, server, &password)
+			c := credentials(test.mechanism)
+			r.account.Login, r.account.Changed, r.account.Mark = c.Login, c.Changed, c.Mark
+			hook(server, on(test.command, test.action))
+			for range 3 {
+				_ = r.refused(server)
+			}
+			_ = r.leftAlone(server)
+			checkCount(t, server, test.command, 3)
+		})
+	}
+}
+
+// If the server announces AUTH-RESP-CODE, a closed connection need not be about the password. It
+// counts all the same: the password may be wrong, and must not be sent without end.
+func TestBreaker_closedThoughCodes(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"))
+	hook(server, on("AUTH", poptest.Cut(0)))
+	password := "wrong"
+	r := guarded(t, server, &password)
+	for range 2 {
+		checkFault(t, r.fails(fetch.PhaseLogin, ""), login.Later)
+	}
+	_ = r.refused(server)
+	_ = r.leftAlone(server)
+	password = secret
+	hook(server, nil)
+	r.runs("1 listed, 1 new, 1 delivered")
 }

@@ -27,6 +27,10 @@ type Account struct {
 	// credential stands for (see login.Credentials.Changed). nil: they never change.
 	Changed func(ctx context.Context, credential []byte) (bool, error)
 
+	// Mark returns a mark of the credentials that Login last used, or known if that is one of them
+	// (see login.Credentials.Mark). nil: nothing is known of them.
+	Mark func(known []byte) []byte
+
 	Shared []string // the other accounts in use that have the same maildrop; a run warns of them
 
 	Target deliver.Target

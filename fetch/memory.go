@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -146,7 +147,7 @@ func (m *memory) noteLogin(err error, caps pop3.Capabilities) error {
 	var refused *login.Error
 	if errors.As(err, &refused) {
 		switch {
-		case refused.Fault == login.Refused:
+		case refused.Counts():
 			err = m.countRefusal(refused)
 		case refused.Fault == login.Later && codeOf(refused) == pop3.CodeLoginDelay:
 			err = m.postpone(refused, caps)
@@ -158,15 +159,42 @@ func (m *memory) noteLogin(err error, caps pop3.Capabilities) error {
 // welcome notes a successful log-in, and what the server announced before it. Without the
 // announcement the next run needs one round trip more.
 func (m *memory) welcome(caps pop3.Capabilities) error {
+	refused := m.standing.Refusals > 0
 	if err := m.change(forgive); err != nil || m.purpose != fetching {
 		return err
 	}
+	m.prove(refused)
 	announced := ""
 	if !m.pace.lockstep {
 		announced = login.Announcement(caps, m.job.account.POP3.TLS)
 	}
 	_ = m.change(func(st *seen.Standing) { st.Announced = announced })
 	return nil
+}
+
+// prove notes that the credentials have worked. A mark of them costs many rounds of a hash, so it is
+// looked at only once a day, and after refusals: then the credentials may have been changed. If it
+// cannot be noted, a later run notes it.
+func (m *memory) prove(refused bool) {
+	now := m.job.now()
+	age := now.Sub(m.standing.ProvenAt)
+	if m.job.account.Mark == nil || !refused && age >= 0 && age < provenFor {
+		return
+	}
+	mark := m.job.account.Mark(m.standing.Proven)
+	_ = m.change(func(st *seen.Standing) { st.Proven, st.ProvenAt = mark, now })
+}
+
+// isProven reports whether the credentials that were just refused are those that last logged in. It
+// returns the mark that is to stand for them.
+func (m *memory) isProven(refused *login.Error) (mark []byte, proven bool) {
+	if m.job.account.Mark == nil || m.standing.Proven == nil || refused.Credential == nil {
+		return refused.Credential, false
+	}
+	if mark := m.job.account.Mark(m.standing.Proven); bytes.Equal(mark, m.standing.Proven) {
+		return mark, true
+	}
+	return refused.Credential, false
 }
 
 // expected returns what the server announced to an earlier run, as far as the log-in depends on it;
@@ -201,10 +229,15 @@ func (m *memory) countRefusal(refused *login.Error) error {
 		return refused
 	}
 	now := m.job.now()
+	mark, proven := m.isProven(refused)
+	longest := longestRest
+	if proven && codeOf(refused) == "" {
+		longest = longestDoubtfulRest
+	}
 	err := m.change(func(st *seen.Standing) {
 		st.Refusals++
-		st.Credential = refused.Credential
-		if d := rest(st.Refusals); d > 0 {
+		st.Credential = mark
+		if d := min(rest(st.Refusals), longest); d > 0 {
 			st.NotBefore, st.Reason = now.Add(d), refused.Err.Error()
 		}
 	})
@@ -215,7 +248,7 @@ func (m *memory) countRefusal(refused *login.Error) error {
 	switch {
 	case !m.kept:
 	case m.standing.Refusals >= maxRefusals:
-		counted.Until = m.standing.NotBefore
+		counted.Fault, counted.Until = login.Refused, m.standing.NotBefore
 		counted.Err = fmt.Errorf("%w; %s", refused.Err, m.untilWhen())
 	case m.purpose != fetching:
 		counted.Err = fmt.Errorf("%w; this counts: refusal %d, and after %d in a row the account is left alone for a while",

@@ -18,6 +18,12 @@ const (
 	maxRefusals = 3
 	firstRest   = 15 * time.Minute
 	longestRest = 24 * time.Hour
+	// longestDoubtfulRest is the longest rest after a refusal without a response code, if the same
+	// credentials have worked before. The server may mean something else than the credentials, such
+	// as a maildrop that is locked.
+	longestDoubtfulRest = 30 * time.Minute
+	// provenFor is for how long credentials that have worked are believed to be the same.
+	provenFor = 24 * time.Hour
 )
 
 // rest is how long an account is left alone after so many refusals in a row.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/popfetch/popfetch/internal/escape"
 )
@@ -243,11 +244,48 @@ func (c *Client) readChallenge() (challenge string, done bool, err error) {
 	}
 	r, ok := parseReply(line)
 	if !ok {
-		return "", false, c.lose(protocolError("AUTH", c.conceal(line), "a challenge or a status line"))
+		return "", false, c.notReply("AUTH", line, "a challenge or a status line")
 	}
 	r = c.concealIn(r)
 	c.answered()
 	return "", true, r.asError("AUTH")
+}
+
+const (
+	// strayLines is how many lines are read to find the refusal of a password behind them.
+	strayLines = 10
+	// strayTimeout limits that search.
+	strayTimeout = 5 * time.Second
+)
+
+// notReply ends the session, because line is not the reply to keyword that was wanted. Some servers
+// send text of their own before they refuse a password. A password that was refused must be known
+// to be, so the refusal behind such text is the error. It must be -ERR. A success there is not
+// believed.
+func (c *Client) notReply(keyword string, line []byte, want string) error {
+	err := c.lose(protocolError(keyword, c.conceal(line), want))
+	switch keyword {
+	case "AUTH", "PASS", "APOP":
+	default:
+		return err
+	}
+	c.link.wait = wait{what: "refusal", limit: min(c.opts.ReplyTimeout, strayTimeout)}
+	for range strayLines {
+		line, readErr := c.readLine(keyword, maxStatusLine)
+		if readErr != nil {
+			break
+		}
+		indicator, _ := cutField(line)
+		if strings.EqualFold(string(indicator), "-ERR") {
+			r, _ := parseReply(line)
+			c.lost = err
+			return c.concealIn(r).asError(keyword)
+		}
+		if strings.EqualFold(string(indicator), "+OK") {
+			break
+		}
+	}
+	return c.lose(err)
 }
 
 // parseChallenge returns the challenge in a line of a SASL exchange. Only +OK, in any case and as a

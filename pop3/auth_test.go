@@ -113,6 +113,36 @@ func TestUser(t *testing.T) {
 	})
 }
 
+// Some servers send text of their own before they refuse a password. That is a refusal, and nothing
+// more is sent. A success behind such text is not believed.
+func TestUser_textBeforeReply(t *testing.T) {
+	for name, test := range map[string]struct {
+		lines   string // in reply to PASS
+		refused bool
+	}{
+		"C0010/refused":           {"S: sorry\nS: -ERR wrong", true},
+		"C0010/in lower case":     {"S: \nS: -err wrong", true},
+		"C0010/after ten lines":   {strings.Repeat("S: sorry\n", 10) + "S: -ERR wrong", true},
+		"C0010/after more lines":  {strings.Repeat("S: sorry\n", 11) + "S: -ERR wrong", false},
+		"C0010/a success":         {"S: welcome\nS: +OK\nS: -ERR wrong", false},
+		"C0010/another dash":      {"S: sorry\nS: ---\ncut", false},
+		"C0010/closed behind it":  {"S: sorry\ncut", false},
+		"C0010/like an indicator": {"S: sorry\nS: -ERROR\ncut", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := dial(t, "S: +OK ready\nC: USER alice\nS: +OK\nC: PASS secret\n"+test.lines)
+			err := c.User(t.Context(), "alice", "secret")
+			var protocol *ProtocolError
+			if isRefusal(err) != test.refused || errors.As(err, &protocol) == test.refused {
+				t.Errorf("User() = %v, want a refusal: %v", err, test.refused)
+			}
+			if err := c.Quit(t.Context()); !errors.Is(err, ErrClosed) {
+				t.Errorf("Quit() = %v, want %v", err, ErrClosed)
+			}
+		})
+	}
+}
+
 func TestApop(t *testing.T) {
 	t.Run("V0008/no-timestamp", func(t *testing.T) {
 		c := dial(t, "S: +OK ready <no msg-id>\nC: QUIT\nS: +OK")

@@ -173,7 +173,7 @@ func (c *Client) readReply(keyword string) (reply, error) {
 	}
 	r, ok := parseReply(line)
 	if !ok {
-		return reply{}, c.lose(protocolError(keyword, c.conceal(line), "a status line"))
+		return reply{}, c.notReply(keyword, line, "a status line")
 	}
 	return c.concealIn(r), nil
 }
@@ -194,6 +194,8 @@ func (c *Client) readLine(keyword string, limit int) ([]byte, error) {
 	case errors.Is(err, errLineTooLong):
 		want := fmt.Sprintf("a line of at most %d octets", limit)
 		return nil, c.lose(protocolError(keyword, c.conceal(c.reader.buffered()[:limit]), want))
+	case errors.Is(err, io.ErrUnexpectedEOF) && keyword != "" && len(c.reader.buffered()) == 0:
+		return nil, c.lose(&CloseError{Command: keyword, Err: err})
 	case err != nil:
 		return nil, c.lose(keywordError(keyword, err))
 	}

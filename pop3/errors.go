@@ -113,6 +113,19 @@ func (e *ProtocolError) Error() string {
 	return what + ": protocol error: got \"" + e.Got + "\", want " + e.Want
 }
 
+// CloseError says that the connection ended before the first octet of a reply. The server may have
+// closed it on purpose: some do so instead of refusing a password. A write that fails is no
+// CloseError, because then the server may not have read the command.
+type CloseError struct {
+	Command string // the keyword of the command whose reply was due
+	Err     error  // wraps io.ErrUnexpectedEOF
+}
+
+func (e *CloseError) Error() string { return e.Command + ": " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *CloseError) Unwrap() error { return e.Err }
+
 // handshakeError is the error of a TLS handshake. Its text is escaped, because crypto/tls repeats
 // text from the server's certificate.
 type handshakeError struct{ err error }

@@ -9,6 +9,10 @@ type Standing struct {
 	Refusals int // refused log-ins in a row
 	// With it the caller can tell whether the refused credentials have changed since; nil: none.
 	Credential []byte
+	// Proven is for the credentials that last logged in, as Credential is for those that were
+	// refused; nil: none have. ProvenAt is when that was last made sure of.
+	Proven   []byte
+	ProvenAt time.Time
 	// NotBefore is the time of the earliest next log-in, and Reason says why; zero: at any time.
 	NotBefore time.Time
 	Reason    string
@@ -37,6 +41,7 @@ type Standing struct {
 // Equal reports whether both would be stored alike.
 func (st Standing) Equal(other Standing) bool {
 	return st.Refusals == other.Refusals && string(st.Credential) == string(other.Credential) &&
+		string(st.Proven) == string(other.Proven) && Millis(st.ProvenAt) == Millis(other.ProvenAt) &&
 		Millis(st.NotBefore) == Millis(other.NotBefore) && st.Reason == other.Reason &&
 		Millis(st.LockstepSince) == Millis(other.LockstepSince) &&
 		Millis(st.ThroughAt) == Millis(other.ThroughAt) &&

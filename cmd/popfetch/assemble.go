@@ -63,6 +63,7 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 		},
 		Login:   credentials.Login,
 		Changed: credentials.Changed,
+		Mark:    credentials.Mark,
 		Policy: fetch.Policy{
 			Delete:          fetch.DeletePolicy{Enabled: a.Delete.Enabled, After: a.Delete.After},
 			All:             p.all,

@@ -49,6 +49,21 @@ func (cr *Credentials) newMark(password string) []byte {
 	return mark
 }
 
+// Mark returns a mark of the password that the last log-in used. If known is a mark that it fits, it
+// returns known, so that the two do not tell more of the password than one. It returns nil if that
+// log-in used no password. It does not ask for the password again.
+func (cr *Credentials) Mark(known []byte) []byte {
+	cr.mu.Lock()
+	password := cr.last
+	cr.mu.Unlock()
+	if len(known) > markSalt && password != "" {
+		if mark, err := cr.mark(password, known[:markSalt]); err == nil && bytes.Equal(mark, known) {
+			return known
+		}
+	}
+	return cr.newMark(password)
+}
+
 // Changed reports whether the credentials differ from those of Error.Credential. Without a mark in
 // credential, it reports false. It asks for the password, as each run does anyway. If there is no
 // password, the error is a *Error.

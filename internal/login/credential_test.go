@@ -56,3 +56,20 @@ func TestCredentials_Changed(t *testing.T) {
 		t.Errorf("Changed() = %v, want a *Error of fault Cannot", err)
 	}
 }
+
+// A mark of the password of the last log-in is the known one as long as that fits.
+func TestCredentials_Mark(t *testing.T) {
+	credentials := &Credentials{User: "mrose"}
+	if mark := credentials.Mark(nil); mark != nil {
+		t.Errorf("Mark() = %x before any log-in, want none", mark)
+	}
+	credentials.last = "tanstaaf"
+	known := credentials.Mark(nil)
+	if mark := credentials.Mark(known); len(known) == 0 || !bytes.Equal(mark, known) {
+		t.Errorf("Mark() = %x, want %x as before", mark, known)
+	}
+	credentials.last = "another"
+	if mark := credentials.Mark(known); len(mark) == 0 || bytes.HasPrefix(mark, known[:markSalt]) {
+		t.Errorf("Mark() = %x of another password, want one with its own salt", mark)
+	}
+}

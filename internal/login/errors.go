@@ -1,6 +1,7 @@
 package login
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -45,6 +46,15 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// Counts reports whether the credentials may be wrong, so that they must not be sent without end.
+// Besides a refusal, that is a connection that the server closed instead of answering the password.
+// Some servers refuse so. From the network's loss of the connection this cannot be told, but then
+// the next log-in succeeds.
+func (e *Error) Counts() bool {
+	var closed *pop3.CloseError
+	return e.Fault == Refused || e.Sent && errors.As(e.Err, &closed)
+}
 
 // faultOf returns the meaning of a negative reply to a log-in (RFC 2449 section 8, RFC 3206). If
 // the server announces AUTH-RESP-CODE, only [AUTH] means that the credentials are wrong. The text

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/popfetch/popfetch/pop3"
 )
@@ -26,6 +27,9 @@ type Credentials struct {
 	// External reports whether there is a client certificate. EXTERNAL may then be tried even if
 	// Mechanisms is empty.
 	External bool
+
+	mu   sync.Mutex
+	last string // the password of the last log-in that asked for one
 }
 
 // Login logs c in. Its error is an *Error, unless the session broke or ctx ended.
@@ -66,6 +70,9 @@ func (cr *Credentials) newLogin(ctx context.Context, c *pop3.Client) *login {
 	ask := func() (string, error) {
 		password, err := cr.password(ctx)
 		c.Conceal(password)
+		cr.mu.Lock()
+		defer cr.mu.Unlock()
+		cr.last = password
 		return password, err
 	}
 	id := &identity{user: cr.User, certificate: cr.External, named: len(cr.Mechanisms) > 0, ask: ask}
@@ -160,6 +167,7 @@ func (l *login) judge(m mechanism, a *attempt, err error) (goesOn bool, _ error)
 	sent := a.sent(err)
 	fault := Cannot
 	var reply *pop3.ReplyError
+	var closed *pop3.CloseError
 	switch {
 	case errors.Is(err, pop3.ErrArgument), errors.Is(err, errors.ErrUnsupported):
 		l.note(m, err)
@@ -167,8 +175,11 @@ func (l *login) judge(m mechanism, a *attempt, err error) (goesOn bool, _ error)
 	case errors.Is(err, pop3.ErrCancelled):
 	case errors.As(err, &reply):
 		fault = faultOf(reply, l.client.Capabilities())
-	case l.refused > 0 && !sent: // the first refusal stands (C0010)
+	case l.refused > 0 && (!sent || errors.Is(err, pop3.ErrClosed)): // the first refusal stands (C0010)
 		return false, l.failure()
+	case errors.As(err, &closed) && sent:
+		fault = faultOf(new(pop3.ReplyError), l.client.Capabilities())
+		err = fmt.Errorf("it closed the connection when it had got the password: %w", err)
 	default:
 		return false, fmt.Errorf("logging in by %s: %w", m.name, err)
 	}
@@ -185,7 +196,7 @@ func (l *login) failure() error {
 	if l.refusal == nil {
 		return &Error{Fault: Cannot, Err: l.credentials.nothingInCommon(l.client.Capabilities())}
 	}
-	if l.refusal.Fault == Refused {
+	if l.refusal.Counts() {
 		l.refusal.Credential = l.credentials.newMark(l.identity.secret)
 	}
 	return l.refusal

@@ -201,17 +201,32 @@ func TestLogin_apop(t *testing.T) {
 func TestLogin_broken(t *testing.T) {
 	t.Parallel()
 	byUser := credentials(login.User)
-	t.Run("C0010/closed without a reply", func(t *testing.T) {
+	t.Run("C0010/closed at the password", func(t *testing.T) {
 		t.Parallel()
 		server := newServer(t)
 		hook(server, on("PASS", poptest.Cut(0)))
+		checkFault(t, logIn(t, server.Addr(), byUser), login.Later)
+		server.Configure(without("AUTH-RESP-CODE"))
 		err := logIn(t, server.Addr(), byUser)
-		var failed *login.Error
-		if errors.As(err, &failed) || !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("Login() = %v, want io.ErrUnexpectedEOF and no *login.Error", err)
+		checkFault(t, err, login.Refused)
+		if want := "it closed the connection when it had got the password"; !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("Login() = %v, want %q in it", err, want)
 		}
-		checkCount(t, server, "PASS", 1)
+		checkCount(t, server, "PASS", 2)
 	})
+	// Where no password has been sent, or a reply has begun, the network is to blame.
+	for command, at := range map[string]int64{"USER": 0, "PASS": 3} {
+		t.Run("C0010/closed elsewhere/"+command, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t)
+			hook(server, on(command, poptest.Action{Refuse: "wrong", End: poptest.EndByCut, At: at}))
+			err := logIn(t, server.Addr(), byUser)
+			var failed *login.Error
+			if errors.As(err, &failed) || !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("Login() = %v, want io.ErrUnexpectedEOF and no *login.Error", err)
+			}
+		})
+	}
 	t.Run("C0010/closed behind the reply", func(t *testing.T) {
 		t.Parallel()
 		server := newServer(t)

@@ -21,7 +21,8 @@ func beginUser(s server, id *identity) (*attempt, error) {
 		do: func(ctx context.Context, c *pop3.Client) error { return c.User(ctx, id.user, password) },
 		sent: func(err error) bool {
 			var reply *pop3.ReplyError
-			return !errors.As(err, &reply) || reply.Command != "USER"
+			var closed *pop3.CloseError
+			return !(errors.As(err, &reply) && reply.Command == "USER" || errors.As(err, &closed) && closed.Command == "USER")
 		},
 	}, nil
 }
