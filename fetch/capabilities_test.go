@@ -83,8 +83,10 @@ func TestCapabilities(t *testing.T) {
 				if held := result.NotBefore.Equal(r.runner.Now().Add(60 * time.Second)); held != test.held || !held && !result.NotBefore.IsZero() {
 					t.Errorf("the next poll is at %v, want a minute's wait: %v", result.NotBefore, test.held)
 				}
-				r.later(3 * day)
-				r.run() // with TOP, what was delivered days ago can be told apart from what only has its unique-id
+				for range 2 { // with TOP, what was delivered days ago can be told apart from what only has its unique-id
+					r.later(3 * day / 2)
+					r.run()
+				}
 				if got := server.Count("TOP") > 0; got != test.top {
 					t.Errorf("TOP was sent: %v, want %v", got, test.top)
 				}

@@ -99,6 +99,8 @@ const CodeHeld Code = "login/held"
 // The codes of warnings.
 const (
 	CodeClearText        Code = "clear-text"           // password and mail are sent in clear
+	CodeClock            Code = "clock"                // the clock is clearly wrong
+	CodeDeletionsWait    Code = "deletions-wait"       // too long since the last run, so nothing is deleted by age
 	CodeDeleteRefused    Code = "delete-refused"       // the server does not delete a message
 	CodeExpire           Code = "expire"               // the server removes messages earlier than the account
 	CodeInitialDates     Code = "initial-dates"        // no initial: the age of the messages is unknown

@@ -301,6 +301,8 @@ func TestInitial_allAndDelete(t *testing.T) {
 	r.account.All = false
 	r.account.Delete = fetch.DeletePolicy{Enabled: true, After: 30 * day}
 	r.runs("21 listed")
-	r.later(31 * day)
+	r.later(16 * day)
+	r.runs("21 listed")
+	r.later(15 * day)
 	r.runs("21 listed, 21 deleted")
 }

@@ -136,6 +136,7 @@ type job struct {
 	ledger  seen.Ledger
 	finder  deliver.Finder // nil: the target cannot be asked what it holds
 	now     func() time.Time
+	clock   clock
 
 	// When soft ends, no further message is retrieved, and no further chunk of messages is deleted.
 	// When hard ends, the session is cut.
@@ -198,6 +199,44 @@ func outlasting(ctx context.Context, grace time.Duration) (context.Context, cont
 		stop()
 		end(nil)
 	}
+}
+
+// clock is what is known of the machine's clock.
+type clock struct {
+	made     time.Time // when the program was made; zero: unknown
+	checked  bool
+	doubtful bool // it is clearly wrong
+}
+
+// checkClock is called before messages are recorded as delivered. It asks the ledger once a run
+// whether the clock can be right.
+func (j *job) checkClock() error {
+	if j.clock.checked {
+		return nil
+	}
+	newest, err := j.ledger.Newest(j.soft)
+	if err != nil {
+		return j.fail(PhaseState, err)
+	}
+	j.clock.checked, j.clock.doubtful = true, isDoubtful(j.now(), newest, j.clock.made)
+	if j.clock.doubtful {
+		since, what := newest, "the newest record"
+		if newest.Before(j.clock.made) {
+			since, what = j.clock.made, "this version of popfetch"
+		}
+		j.warn(CodeClock, "the clock says %s, but %s is of %s: what is delivered now is recorded without a time, "+
+			"and never deleted because of its age; set the clock",
+			j.now().Local().Format(time.DateOnly), what, since.Local().Format(time.DateOnly))
+	}
+	return nil
+}
+
+// deliveredAt returns the time at which a message counts as delivered now; zero: nobody knows.
+func (j *job) deliveredAt() time.Time {
+	if j.clock.doubtful {
+		return time.Time{}
+	}
+	return j.now()
 }
 
 // fail makes the error that ends a run.

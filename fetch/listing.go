@@ -58,18 +58,44 @@ func (s *session) list() error {
 	if unusable > 0 {
 		s.job.warn(CodeUnusable, "%d listed without a usable number, size or unique-id, and skipped", unusable)
 	}
-	var due time.Time
-	if s.job.account.Delete.Enabled {
-		due = s.job.now().Add(-s.job.account.Delete.After)
-	}
-	diff, err := s.job.ledger.Diff(s.job.soft, listing, due)
+	diff, asOf, err := s.compareListing(listing)
 	if err != nil {
-		return s.job.fail(PhaseState, err)
+		return err
 	}
 	shown := s.drop.shown
 	s.drop = newMaildrop(listing, diff, s.job.account.All)
-	s.drop.shown = shown
+	s.drop.shown, s.drop.asOf = shown, asOf
 	return nil
+}
+
+// compareListing compares the listing with the ledger. asOf is the time for which the age of
+// messages is judged; see DeletePolicy.asOf. It warns if messages would be due but for that.
+func (s *session) compareListing(listing []seen.Entry) (diff seen.Diff, asOf time.Time, err error) {
+	policy, now := s.job.account.Delete, s.job.now()
+	asOf, until, err := s.memory.judgeAge(now)
+	if err != nil {
+		return diff, asOf, err
+	}
+	diff, err = s.diff(listing, policy.due(now))
+	due := len(diff.Due)
+	if err != nil || due == 0 || asOf.Equal(now) {
+		return diff, asOf, err
+	}
+	diff, err = s.diff(listing, policy.due(asOf))
+	if waiting := due - len(diff.Due); err == nil && waiting > 0 {
+		s.job.warn(CodeDeletionsWait, "%d messages are old enough to be deleted, but no run took place for as long "+
+			"as messages are to stay on the server, or the clock has jumped: they are deleted by a run after %s",
+			waiting, until.Local().Format("2006-01-02 15:04 MST"))
+	}
+	return diff, asOf, err
+}
+
+func (s *session) diff(listing []seen.Entry, due time.Time) (seen.Diff, error) {
+	diff, err := s.job.ledger.Diff(s.job.soft, listing, due)
+	if err != nil {
+		return diff, s.job.fail(PhaseState, err)
+	}
+	return diff, nil
 }
 
 // lackOfIDs returns what a refusal of UIDL means for the account: nil if its messages are to be

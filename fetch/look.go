@@ -166,7 +166,7 @@ func (s *session) foresee(p *plan) (Entries, error) {
 	var chosen []int32
 	err := s.drop.groups(item.removable, func(part []item) error {
 		candidates, err := s.candidates(part)
-		for _, it := range planDeletion(candidates, policy, s.job.now()) {
+		for _, it := range planDeletion(candidates, policy, s.drop.asOf) {
 			chosen = append(chosen, it.index)
 		}
 		return err
@@ -201,6 +201,8 @@ func (r readOnly) All(ctx context.Context) iter.Seq2[seen.Record, error] { retur
 func (r readOnly) Remaining(ctx context.Context) iter.Seq2[seen.Record, error] {
 	return r.ledger.Remaining(ctx)
 }
+
+func (r readOnly) Newest(ctx context.Context) (time.Time, error) { return r.ledger.Newest(ctx) }
 
 func (r readOnly) Asides(ctx context.Context) ([]seen.Aside, error) { return r.ledger.Asides(ctx) }
 

@@ -52,6 +52,8 @@ type maildrop struct {
 	states  []state // by index of the listing
 	shown   bool    // the server has sent octets of all messages
 	found   bool    // the target holds messages of this maildrop that have no record
+	// The age of messages is judged for this time; see DeletePolicy.asOf.
+	asOf time.Time
 
 	asides  map[seen.Key]*seen.Aside // set aside by earlier runs, listed or not
 	copies  map[string][]int32       // the indexes of each unique-id that is listed more than once

@@ -78,6 +78,20 @@ func (m *memory) change(edit func(*seen.Standing)) error {
 	return nil
 }
 
+// judgeAge returns the time for which the age of messages is judged now (see DeletePolicy.asOf). If
+// deletions by age wait, until is when that ends. It keeps that a run takes place now.
+func (m *memory) judgeAge(now time.Time) (asOf, until time.Time, err error) {
+	policy, st, last := m.job.account.Delete, m.standing, m.job.ledger.Account().FinishedAt
+	if st.RanAt.After(last) {
+		last = st.RanAt
+	}
+	asOf, held := policy.asOf(now, last, st.HeldAt)
+	if m.purpose == fetching && policy.byAge() && (!held.Equal(st.HeldAt) || policy.isStale(st.RanAt, now)) {
+		err = m.change(func(st *seen.Standing) { st.RanAt, st.HeldAt = now, held })
+	}
+	return asOf, held.Add(holdTime), err
+}
+
 // admit returns a *login.Error if the account must not log in yet. Then nothing is sent, since
 // servers count each attempt.
 func (m *memory) admit() error {

@@ -74,7 +74,7 @@ func isOfRecord(err error) bool {
 
 // deliveredAs records messages that are durable at their target, and then reports them.
 func (o *outcomes) deliveredAs(items []item, records []seen.Record) {
-	now := o.job.now()
+	now := o.job.deliveredAt()
 	for i := range records {
 		records[i].DeliveredAt = now
 	}

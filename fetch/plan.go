@@ -104,15 +104,15 @@ func newRecordsOf(records []seen.Record) recordsOf {
 // planDeletion selects the candidates that may be deleted now. The records decide. A message that
 // was retrieved in this session needs a record of kind Delivered. For an older record, the header
 // digest must also show that it is this message. Unique-ids get reused, and a wrong DELE cannot be
-// undone.
-func planDeletion(candidates []candidate, policy DeletePolicy, now time.Time) []item {
+// undone. asOf is the time for which the policy is asked; see DeletePolicy.asOf.
+func planDeletion(candidates []candidate, policy DeletePolicy, asOf time.Time) []item {
 	if !policy.Enabled {
 		return nil
 	}
 	chosen := make([]item, 0, len(candidates))
 	for i := range candidates {
 		r := candidates[i].record()
-		if r != nil && r.Kind == seen.Delivered && !r.DeliveredAt.Add(policy.After).After(now) {
+		if r != nil && r.Kind == seen.Delivered && policy.isDue(r.DeliveredAt, asOf) {
 			chosen = append(chosen, candidates[i].item)
 		}
 	}
@@ -129,4 +129,67 @@ func (c *candidate) record() *seen.Record {
 		return nil
 	}
 	return matches[0]
+}
+
+// A clock may be wrong, and only what other runs noted can show it.
+const (
+	// clockSlack is how far a clock may stand before a time that has certainly passed.
+	clockSlack = 24 * time.Hour
+	// holdTime is how long deletions by age wait after a gap between runs.
+	holdTime = time.Hour
+)
+
+// isDoubtful reports whether a clock is clearly wrong: it stands before the newest record, or before
+// the program was made.
+func isDoubtful(now, newest, made time.Time) bool {
+	now = now.Add(clockSlack)
+	return now.Before(newest) || now.Before(made)
+}
+
+// byAge reports whether messages are deleted some time after their delivery.
+func (p DeletePolicy) byAge() bool { return p.Enabled && p.After > 0 }
+
+// isDue reports whether a delivered message may be deleted at the time asOf. An unknown time of
+// delivery has no age.
+func (p DeletePolicy) isDue(deliveredAt, asOf time.Time) bool {
+	return !p.byAge() || !deliveredAt.IsZero() && !deliveredAt.Add(p.After).After(asOf)
+}
+
+// due returns the latest delivery that is due at the time asOf; zero: none is.
+func (p DeletePolicy) due(asOf time.Time) time.Time {
+	switch {
+	case !p.Enabled || p.byAge() && asOf.IsZero():
+		return time.Time{}
+	case !p.byAge():
+		return seen.AnyTime
+	}
+	return asOf.Add(-p.After)
+}
+
+// asOf returns the time for which the age of messages is judged. Usually this is now. But if more
+// time than the rule allows has passed since the last run, the clock may have jumped, or the machine
+// was off. Nobody then had the time in which the messages were to stay on the server. So nothing is
+// due, until a run that comes at least holdTime later. After a gap in each interval, what was due at
+// the last run is due.
+//
+// held is since when deletions wait; the result has its new value. The zero time is none or never.
+func (p DeletePolicy) asOf(now, last, held time.Time) (asOf, newHeld time.Time) {
+	gap := !last.IsZero() && now.Sub(last) > p.After
+	switch {
+	case !p.byAge():
+		return now, held
+	case !held.IsZero() && now.Sub(held).Abs() < holdTime:
+		return time.Time{}, held
+	case gap && held.IsZero():
+		return time.Time{}, now
+	case gap:
+		return last, now
+	}
+	return now, time.Time{}
+}
+
+// isStale reports whether the time of the last run that was kept is too old. It is not written in
+// each run, because that would cost a sync.
+func (p DeletePolicy) isStale(ranAt, now time.Time) bool {
+	return now.Sub(ranAt).Abs() > min(p.After/8, 24*time.Hour)
 }

@@ -97,7 +97,7 @@ func (t *transfer) compare(it item) {
 		}
 		record.Places = one.places
 		if record.DeliveredAt = one.at; one.at.IsZero() {
-			record.DeliveredAt = t.session.job.now()
+			record.DeliveredAt = t.session.job.deliveredAt()
 		}
 		t.discard()
 		t.outcomes.recognised(it, record)

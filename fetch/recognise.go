@@ -143,12 +143,15 @@ func (s *session) recognise(held []foundFile) error {
 	if len(held) == 0 {
 		return nil
 	}
+	if err := s.job.checkClock(); err != nil {
+		return err
+	}
 	places := make([]string, len(held))
 	records := make([]seen.Record, len(held))
 	for n, f := range held {
 		places[n] = f.at
 		records[n] = f.Record
-		records[n].DeliveredAt = s.job.now()
+		records[n].DeliveredAt = s.job.deliveredAt()
 	}
 	if err := s.job.finder.Sync(s.job.soft, places); err != nil {
 		return s.job.fail(PhaseTarget, err)

@@ -23,7 +23,7 @@ func (s *session) remove() (deleted []item, err error) {
 		if err != nil {
 			return err
 		}
-		chosen := planDeletion(candidates, s.job.account.Delete, s.job.now())
+		chosen := planDeletion(candidates, s.job.account.Delete, s.drop.asOf)
 		if loses { // no QUIT will carry it out
 			undone += len(chosen)
 			return nil

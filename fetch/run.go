@@ -176,6 +176,9 @@ func (r *run) carryOut(s *session, p *plan) (noRoom, err error) {
 	if err := r.job.ledger.Ready(r.job.soft, len(p.retrieve)); err != nil {
 		return nil, r.job.fail(PhaseState, err)
 	}
+	if err := r.job.checkClock(); err != nil {
+		return nil, err
+	}
 	r.history.unfinished = true
 	return newTransfer(s, o, p.retrieve).run()
 }

@@ -21,12 +21,14 @@ const defaultJobs = 4
 // Runner runs accounts, a bounded number at a time. Its methods may be called again and
 // concurrently.
 type Runner struct {
-	Store     seen.Store
-	Jobs      int              // accounts at work at once, over all calls; zero means 4
-	Observe   func(Event)      // if set, is told each event, one at a time
-	Notices   Notices          // if set, remembers from run to run what a person was told
-	Now       func() time.Time // nil: time.Now
-	KeepAlive time.Duration    // idle time before NOOP is sent; zero means one minute
+	Store   seen.Store
+	Jobs    int              // accounts at work at once, over all calls; zero means 4
+	Observe func(Event)      // if set, is told each event, one at a time
+	Notices Notices          // if set, remembers from run to run what a person was told
+	Now     func() time.Time // nil: time.Now
+	// Made is when the program was made: no clock that stands before it can be right. Zero: unknown.
+	Made      time.Time
+	KeepAlive time.Duration // idle time before NOOP is sent; zero means one minute
 	// Crash, if set, is called with the panic of a goroutine that a Runner starts, in that
 	// goroutine. It must end the program, because whatever the goroutine held stays locked. Nil:
 	// the panic takes its usual way.
@@ -57,6 +59,7 @@ func (r *Runner) enter(ctx context.Context) (leave func(), err error) {
 // newJob makes the job of a run or look, with what the runner has for all of them.
 func (r *Runner) newJob(ctx context.Context, account *Account) *job {
 	j := newJob(ctx, account)
+	j.clock.made = r.Made
 	j.now, j.keepAlive, j.guard, j.observe = r.Now, r.KeepAlive, r.guard, r.report
 	if j.now == nil {
 		j.now = time.Now

@@ -66,9 +66,11 @@ func (c *comparison) run(ctx context.Context) error {
 		return err
 	}
 	if last.hasDue(c.due) {
-		// If no message turns out to be due, the one that was due is gone. Finish then has to find
-		// the earliest delivery again.
-		defer func() { c.diff.Unchanged = c.diff.Unchanged && len(c.diff.Due) > 0 }()
+		// If no message turns out to be due, the one that was due is gone, unless its time is
+		// unknown. Finish then has to find the earliest delivery again.
+		defer func() {
+			c.diff.Unchanged = c.diff.Unchanged && (len(c.diff.Due) > 0 || c.diff.rest.oldest == last.Oldest)
+		}()
 	}
 	order := indexes(0, len(c.listing))
 	c.sort(order)
@@ -202,12 +204,13 @@ func (c *comparison) judge(order []int, k *known) (others []int) {
 	return order[listed:]
 }
 
-// delivery returns when the message was delivered; 0: unknown.
+// delivery returns when the message was delivered; 0: it was not. An unknown time counts as the
+// earliest, so that Finished.Oldest tells of it.
 func (r *Row) delivery() int64 {
 	if r.Kind != Delivered {
 		return 0
 	}
-	return r.DeliveredAt
+	return max(r.DeliveredAt, 1)
 }
 
 // earliest returns the earlier of two times; 0 stands for no time.
@@ -240,9 +243,12 @@ func (r *rest) lookAt(id string) {
 }
 
 // isDue reports whether the message was delivered at or before the time due. If due is 0, nothing
-// is.
+// is. A message whose time of delivery is unknown is due only at AnyTime.
 func (r *Row) isDue(due int64) bool {
-	return due != 0 && r.delivery() != 0 && r.delivery() <= due
+	if r.Kind != Delivered || r.DeliveredAt == 0 {
+		return r.Kind == Delivered && due == math.MaxInt64
+	}
+	return r.DeliveredAt <= due && due != 0
 }
 
 func (f *Finished) hasDue(due int64) bool {

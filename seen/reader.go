@@ -17,7 +17,8 @@ type Reader interface {
 	Expired(ctx context.Context, before int64, limit int) (map[string]bool, error)
 	// Absent returns how many records have an AbsentAt.
 	Absent(ctx context.Context) (int, error)
-	// Oldest returns the earliest delivery of all records of kind Delivered; 0: none.
+	// Oldest returns the earliest delivery of all records of kind Delivered; 0: none. An unknown
+	// time counts as 1.
 	Oldest(ctx context.Context) (int64, error)
 	// Of reads the records of these unique-ids, which are in ascending order and all different.
 	Of(ctx context.Context, uniqueIDs []string) Rows
@@ -51,7 +52,8 @@ type Finished struct {
 	Listed  int // how many entries were left
 	// The sections of these entries, packed (see section); nil: they are no longer valid.
 	Digest []byte
-	// No entry that was left was delivered before this time; 0: none of them was delivered.
+	// No entry that was left was delivered before this time; 0: none of them was delivered. An
+	// unknown time counts as 1.
 	Oldest int64
 }
 

@@ -36,6 +36,7 @@ package seen
 import (
 	"errors"
 	"iter"
+	"math"
 	"strings"
 	"time"
 )
@@ -86,6 +87,10 @@ const (
 	Marked    Kind = 2 // not delivered: the operator said so, or the first run left it out
 )
 
+// AnyTime, as the argument due of Ledger.Diff, makes every delivered message due, also one whose
+// time of delivery is unknown.
+var AnyTime = time.UnixMilli(math.MaxInt64)
+
 // Digest identifies a message by its header; the zero Digest is unknown.
 type Digest [16]byte
 
@@ -112,7 +117,7 @@ type Record struct {
 	Digest      Digest
 	Came        Sum       // the message as it came, before any filter
 	Places      []Place   // none: it was not delivered, or its place is unknown
-	DeliveredAt time.Time // zero: unknown, and never due
+	DeliveredAt time.Time // zero: unknown, and due only at AnyTime
 	DeletedAt   time.Time // zero: not confirmed as deleted
 	// AbsentAt is the time of the first finished listing that lacked the message; zero: the last
 	// listing had it. Only the store changes it.

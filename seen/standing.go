@@ -26,6 +26,10 @@ type Standing struct {
 	// another one; zero: that never happened.
 	HostSessions int
 	HostAt       time.Time
+	// RanAt is when a run with a rule that deletes by age took place, at most some time before the
+	// last one; zero: never. HeldAt is since when such deletions wait, because too much time had
+	// passed since the run before; zero: they do not.
+	RanAt, HeldAt time.Time
 	// Shortfall is the largest share of the octets announced by LIST that a whole message lacked,
 	// in thousandths.
 	Shortfall int
@@ -45,6 +49,7 @@ func (st Standing) Equal(other Standing) bool {
 		Millis(st.NotBefore) == Millis(other.NotBefore) && st.Reason == other.Reason &&
 		Millis(st.LockstepSince) == Millis(other.LockstepSince) &&
 		Millis(st.ThroughAt) == Millis(other.ThroughAt) &&
+		Millis(st.RanAt) == Millis(other.RanAt) && Millis(st.HeldAt) == Millis(other.HeldAt) &&
 		st.HostSessions == other.HostSessions && Millis(st.HostAt) == Millis(other.HostAt) && st.Shortfall == other.Shortfall &&
 		st.Announced == other.Announced && st.Told == other.Told && Millis(st.ToldAt) == Millis(other.ToldAt)
 }

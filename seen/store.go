@@ -45,7 +45,8 @@ type Ledger interface {
 	// Account returns what was known of the account when the ledger was made.
 	Account() Account
 	// Diff fills in Copy in listing, which must be complete, and returns what is known of each
-	// message. For due see Diff.Due; the zero time asks for none. Diff writes nothing.
+	// message. For due see Diff.Due; the zero time asks for none, AnyTime for all. Diff writes
+	// nothing.
 	Diff(ctx context.Context, listing []Entry, due time.Time) (Diff, error)
 	// Apply carries out changes: all of them or nothing, whatever happens. Delivered messages must
 	// be durable at their target before. Apply waits for other writers while ctx lives and they
@@ -72,6 +73,9 @@ type Ledger interface {
 	// ones that the last finished run left and those made since. Absent messages belong to them
 	// too, unless their deletion was confirmed. An error is yielded once, at the end.
 	Remaining(ctx context.Context) iter.Seq2[Record, error]
+	// Newest returns the latest time of delivery on record; zero: none is known. It reads every
+	// row of the account.
+	Newest(ctx context.Context) (time.Time, error)
 	// Asides returns what is set aside, by unique-id and copy. Those with an AbsentAt are no longer
 	// listed.
 	Asides(ctx context.Context) ([]Aside, error)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -64,7 +65,7 @@ func (p *program) fetch(ctx context.Context) error {
 
 // runner makes the engine. It reports its events to r.
 func (p *program) runner(s *setting, store seen.Store, r *reporter) *fetch.Runner {
-	runner := &fetch.Runner{Store: store, Jobs: s.Jobs, Observe: r.observe, Crash: p.crash}
+	runner := &fetch.Runner{Store: store, Jobs: s.Jobs, Observe: r.observe, Crash: p.crash, Made: madeAt(debug.ReadBuildInfo())}
 	if p.jobs != nil {
 		runner.Jobs = *p.jobs
 	}

@@ -76,10 +76,13 @@ func (p *program) showRecord(account string, r seen.Record) error {
 		kind = "marked"
 	}
 	if !p.view.json {
-		return p.term.printf("%s\t%s\t%s\t%s\t%d\t%s\n", printable(account), writeID(r.UniqueID), kind, r.DeliveredAt.UTC().Format(time.RFC3339), r.Came.Octets, printable(placeOf(r)))
+		return p.term.printf("%s\t%s\t%s\t%s\t%d\t%s\n", printable(account), writeID(r.UniqueID), kind, timeOf(r), r.Came.Octets, printable(placeOf(r)))
 	}
-	at := r.DeliveredAt.UTC()
-	line := record{Account: account, UniqueID: writeID(r.UniqueID), Copy: r.Copy, Kind: kind, DeliveredAt: &at, Octets: r.Came.Octets, Place: placeOf(r)}
+	line := record{Account: account, UniqueID: writeID(r.UniqueID), Copy: r.Copy, Kind: kind, Octets: r.Came.Octets, Place: placeOf(r)}
+	if !r.DeliveredAt.IsZero() {
+		at := r.DeliveredAt.UTC()
+		line.DeliveredAt = &at
+	}
 	if !r.DeletedAt.IsZero() {
 		at := r.DeletedAt.UTC()
 		line.DeletedAt = &at
@@ -88,6 +91,14 @@ func (p *program) showRecord(account string, r seen.Record) error {
 		line.SHA256 = fmt.Sprintf("%x", r.Came.SHA256)
 	}
 	return p.term.printJSON(line)
+}
+
+// timeOf returns when a message was delivered. While the clock was clearly wrong, nobody knew.
+func timeOf(r seen.Record) string {
+	if r.DeliveredAt.IsZero() {
+		return "unknown"
+	}
+	return r.DeliveredAt.UTC().Format(time.RFC3339)
 }
 
 // placeOf returns the name of the only place of a message, or "" if it has none.

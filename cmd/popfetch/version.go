@@ -3,6 +3,7 @@ package main
 import (
 	"runtime/debug"
 	"strings"
+	"time"
 )
 
 // version is set in a release build. Other builds print what Go recorded about them.
@@ -14,6 +15,24 @@ func versionText() string {
 	}
 	info, _ := debug.ReadBuildInfo()
 	return describeBuild(info)
+}
+
+// released is the day of this release. No clock that stands before it is right.
+var released = time.Date(2026, time.November, 30, 0, 0, 0, 0, time.UTC)
+
+// madeAt returns when the program was made: the time of its commit or the day of its release,
+// whichever is later.
+func madeAt(info *debug.BuildInfo, ok bool) time.Time {
+	made := released
+	if !ok {
+		return made
+	}
+	for _, s := range info.Settings {
+		if at, err := time.Parse(time.RFC3339, s.Value); s.Key == "vcs.time" && err == nil && at.After(made) {
+			made = at
+		}
+	}
+	return made
 }
 
 // describeBuild returns the version of the module and the commit. Go makes a version such as

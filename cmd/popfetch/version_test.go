@@ -6,6 +6,9 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/popfetch/popfetch/internal/config"
 )
 
 func TestDescribeBuild(t *testing.T) {
@@ -33,6 +36,33 @@ func TestDescribeBuild(t *testing.T) {
 		if got := describeBuild(test.info); got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
+	}
+}
+
+// The clock cannot be right if it stands before the commit, or before the release that has none.
+func TestMadeAt(t *testing.T) {
+	t.Parallel()
+	at := func(when string) *debug.BuildInfo {
+		return &debug.BuildInfo{Settings: []debug.BuildSetting{{Key: "vcs.time", Value: when}}}
+	}
+	commit := time.Date(2031, time.May, 2, 3, 4, 5, 0, time.UTC)
+	for _, test := range []struct {
+		name string
+		info *debug.BuildInfo
+		want time.Time
+	}{
+		{"commit", at("2031-05-02T03:04:05Z"), commit},
+		{"old commit", at("2001-05-02T03:04:05Z"), released},
+		{"no time", at("yesterday"), released},
+		{"no record", nil, released},
+	} {
+		if got := madeAt(test.info, test.info != nil); !got.Equal(test.want) {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+	}
+	p := &program{}
+	if made := p.runner(&setting{Config: new(config.Config)}, nil, new(reporter)).Made; made.Before(released) {
+		t.Errorf("the engine thinks that the program was made at %v, want %v or later", made, released)
 	}
 }
 

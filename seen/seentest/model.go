@@ -71,12 +71,19 @@ func (m *model) diff(listing []seen.Entry, due time.Time) seen.Diff {
 			if ever > 1 || !m.absent[e.Key].IsZero() {
 				d.Likely = append(d.Likely, i)
 			}
-			if r.Kind == seen.Delivered && !due.IsZero() && !r.DeliveredAt.After(due) {
+			if r.Kind == seen.Delivered && isDue(r.DeliveredAt, due) {
 				d.Due = append(d.Due, i)
 			}
 		}
 	}
 	return d
+}
+
+func isDue(deliveredAt, due time.Time) bool {
+	if deliveredAt.IsZero() {
+		return due.Equal(seen.AnyTime)
+	}
+	return !due.IsZero() && !deliveredAt.After(due)
 }
 
 func (m *model) commit(records []seen.Record) {
@@ -162,7 +169,10 @@ func runModel(t *testing.T, harness Harness, random *rand.Rand, runs int, ascend
 		maildrop = changed(random, maildrop, run, ascending)
 		at = at.Add(time.Duration(random.IntN(4)) * seen.GraceTime / 30)
 		var due time.Time
-		if random.IntN(3) == 0 {
+		switch random.IntN(9) {
+		case 0:
+			due = seen.AnyTime
+		case 1, 2:
 			due = at.Add(-seen.GraceTime / 10)
 		}
 		listing := slices.Clone(maildrop)
@@ -295,6 +305,9 @@ func (r *randomRun) deliver(d seen.Diff) {
 	for _, i := range retrieve {
 		record := recordOf(r.listing[i])
 		record.DeliveredAt = r.at
+		if r.random.IntN(40) == 0 {
+			record.DeliveredAt = time.Time{} // unknown
+		}
 		switch {
 		case r.random.IntN(8) == 0 && r.model.records[record.Key] == nil:
 			asides = append(asides, seen.Aside{Key: record.Key, Reason: seen.Refused, Listed: record.Listed, Last: r.at})

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/popfetch/popfetch/seen"
 )
@@ -72,6 +73,18 @@ func (l *ledger) All(ctx context.Context) iter.Seq2[seen.Record, error] {
 // Remaining reads the whole table of the account.
 func (l *ledger) Remaining(ctx context.Context) iter.Seq2[seen.Record, error] {
 	return l.each(ctx, " WHERE account = ? AND (absent_at = 0 OR deleted_at = 0)")
+}
+
+// Newest reads the whole table of the account.
+func (l *ledger) Newest(ctx context.Context) (time.Time, error) {
+	var at int64
+	err := l.view(ctx, func(q querier) error {
+		return q.QueryRowContext(ctx, "SELECT coalesce(max(delivered_at), 0) FROM seen WHERE account = ?", l.id).Scan(&at)
+	})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading the latest delivery: %w", err)
+	}
+	return seen.FromMillis(at), nil
 }
 
 // each yields the records of the account that where selects, in one transaction.
