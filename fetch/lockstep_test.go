@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/poptest"
 )
@@ -241,6 +242,33 @@ func TestLockstep_network(t *testing.T) {
 			}
 			if result := r.run(); result.Err != nil {
 				t.Errorf("the next Run() = %v", result.Err)
+			}
+		})
+	}
+}
+
+// A server that logs an idle client out, while a slow program takes the messages, has not broken
+// pipelining. A further session goes on.
+func TestLockstep_idle(t *testing.T) {
+	t.Parallel()
+	for name, ends := range map[string]struct {
+		at     string
+		action poptest.Action
+	}{
+		"silently":    {"RETR 3", poptest.Action{End: poptest.EndByCut, At: poptest.Whole}},
+		"with a word": {"NOOP", poptest.Action{Refuse: "idle for too long", End: poptest.EndByCut, At: poptest.Whole}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t, letter("a"), letter("b"), letter("c"))
+			hook(server, on(ends.at, ends.action))
+			r := newRig(t, server.Addr())
+			r.runner.KeepAlive = time.Second
+			r.account.Target = &deliver.MDA{Command: "cat >/dev/null; sleep 0.2"}
+			r.account.Delete = fetch.DeletePolicy{Enabled: true}
+			r.runs("3 listed, 3 new, 3 delivered, 3 deleted")
+			if got := fmt.Sprint(r.standing().LockstepSince.IsZero(), len(server.Sessions())); got != "true 2" {
+				t.Errorf("remembered nothing and sessions: %s, want true 2", got)
 			}
 		})
 	}

@@ -276,7 +276,7 @@ func (h *history) adapt(err error, m *memory) bool {
 		return true
 	}
 	var suspect *suspectError
-	return m.fallBack(err) || errors.As(err, &suspect)
+	return m.fallBack(err) || errors.As(err, &suspect) || errors.Is(err, errLoggedOut)
 }
 
 // recallSuspects notes the messages that earlier runs found suspect.

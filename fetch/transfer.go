@@ -2,8 +2,10 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"syscall"
 	"time"
 
 	"github.com/popfetch/popfetch/internal/content"
@@ -150,23 +152,50 @@ func (t *transfer) alone(it item) bool {
 }
 
 // keepAliveUntil waits for done or the end of the run, and sends NOOP meanwhile (C0027), because
-// servers log an idle client out.
+// servers log an idle client out. After a long wait it asks whether the server has done so.
+// Otherwise the commands that follow would get no reply, and pipelining would be blamed.
 func (t *transfer) keepAliveUntil(done <-chan struct{}) error {
 	s := t.session
 	tick := time.NewTicker(s.job.keepAlive)
 	defer tick.Stop()
-	for {
+	for began := time.Now(); ; {
 		select {
 		case <-done:
+			if time.Since(began) > s.job.keepAlive/mayLogOut {
+				return t.isAlive()
+			}
 			return nil
 		case <-s.job.hard.Done():
 			return s.job.fail(PhaseRetrieve, context.Cause(s.job.hard))
 		case <-tick.C:
-			if err := s.client.Noop(s.job.hard); err != nil && !isReply(err) {
-				return s.job.fail(PhaseRetrieve, err)
+			if err := t.isAlive(); err != nil {
+				return err
 			}
 		}
 	}
+}
+
+// mayLogOut is the part of job.keepAlive after which a server may have logged an idle client out.
+const mayLogOut = 6
+
+// errLoggedOut says that the server has ended an idle session. A further one goes on.
+var errLoggedOut = errors.New("the server has ended the session while messages were being delivered")
+
+// isAlive sends NOOP and returns an error if the session has ended. The server may have said why,
+// which is then read as the reply to the first NOOP.
+func (t *transfer) isAlive() error {
+	s := t.session
+	err := s.client.Noop(s.job.hard)
+	if isReply(err) {
+		err = s.client.Noop(s.job.hard)
+	}
+	switch {
+	case err == nil, isReply(err):
+		return nil
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		err = fmt.Errorf("%w: %w", errLoggedOut, err)
+	}
+	return s.job.fail(PhaseRetrieve, err)
 }
 
 // receive takes one reply to RETR. An error ends the session; a fault of one message is no error.
