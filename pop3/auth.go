@@ -81,20 +81,22 @@ func (c *Client) beginLogin(ctx context.Context, keyword, secret string) (end fu
 }
 
 // User authenticates by USER and, after a positive reply, PASS. The Command of the *ReplyError says
-// which of them was refused. The name and the password are sent exactly as given. If they cannot be
-// sent, the error is ErrArgument (C0042 to C0047).
+// which of them was refused. The name and the password are sent exactly as given, save that
+// Options.Octets may change their charset. If they cannot be sent, the error is ErrArgument (C0042
+// to C0047).
 func (c *Client) User(ctx context.Context, name, password string) error {
 	end, err := c.beginLogin(ctx, "USER", password)
 	if err != nil {
 		return err
 	}
 	defer end()
-	if err := checkArgument("USER", "name", name, c.utf8User()); err != nil {
+	if name, err = c.credential("USER", "name", name); err != nil {
 		return err
 	}
-	if err := checkArgument("PASS", "password", password, c.utf8User()); err != nil {
+	if password, err = c.credential("PASS", "password", password); err != nil {
 		return err
 	}
+	c.Conceal(password)
 	if _, err := c.roundTrip(command{keyword: "USER", args: name}); err != nil {
 		return err
 	}
@@ -117,17 +119,20 @@ func (c *Client) Apop(ctx context.Context, name, secret string) error {
 	if c.timestamp == "" {
 		return fmt.Errorf("APOP: no valid timestamp in the greeting: %w", errors.ErrUnsupported)
 	}
-	if err := checkArgument("APOP", "name", name, c.utf8User()); err != nil {
+	if name, err = c.credential("APOP", "name", name); err != nil {
 		return err
 	}
 	if strings.Contains(name, " ") {
 		// Otherwise the digest would not be the second argument.
 		return fmt.Errorf("APOP: name contains spaces: %w", ErrArgument)
 	}
+	if secret, err = c.octets("APOP", "secret", secret); err != nil {
+		return err
+	}
 	digest := apopDigest(c.timestamp, secret)
 	c.Conceal(digest) // an attacker could guess the secret from it
 	args := name + " " + digest
-	if err := checkArgument("APOP", "name", args, c.utf8User()); err != nil {
+	if err := checkOctets("APOP", "name", args); err != nil {
 		return err
 	}
 	masked := escape.Text([]byte(name), maxCommand) + " ***"
@@ -251,10 +256,9 @@ func (c *Client) readChallenge() (challenge string, done bool, err error) {
 	return "", true, r.asError("AUTH")
 }
 
+// So many lines are read, for so long, to find the refusal of a password behind them.
 const (
-	// strayLines is how many lines are read to find the refusal of a password behind them.
-	strayLines = 10
-	// strayTimeout limits that search.
+	strayLines   = 10
 	strayTimeout = 5 * time.Second
 )
 
@@ -264,9 +268,7 @@ const (
 // believed.
 func (c *Client) notReply(keyword string, line []byte, want string) error {
 	err := c.lose(protocolError(keyword, c.conceal(line), want))
-	switch keyword {
-	case "AUTH", "PASS", "APOP":
-	default:
+	if !slices.Contains([]string{"AUTH", "PASS", "APOP"}, keyword) {
 		return err
 	}
 	c.link.wait = wait{what: "refusal", limit: min(c.opts.ReplyTimeout, strayTimeout)}

@@ -45,6 +45,11 @@ type Options struct {
 	// allowed. Zero means 8 MiB.
 	WindowOctets int64
 
+	// Octets, if set, gives the octets of a name or password beyond ASCII in a session without UTF8
+	// USER, for USER, PASS and APOP. RFC 1939 has no way to send them, but many servers accept the
+	// octets of some charset (C0003). Nil: the error is ErrNonASCII.
+	Octets func(text string) (string, error)
+
 	// Trace, if set, is called with each line sent and received. Secrets are masked and octets are
 	// escaped. The line has no line end. Message bodies are left out.
 	Trace func(sent bool, line string)

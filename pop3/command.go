@@ -41,9 +41,24 @@ func (cmd command) traced() string {
 }
 
 // checkArgument returns ErrArgument if arg cannot be an argument of keyword. The error calls the
-// argument what. No argument from a caller may end a command early (C0003, C0042). Non-ASCII octets
-// are allowed only after UTF8 with the USER argument (RFC 6856 section 2).
+// argument what. Non-ASCII octets are allowed only after UTF8 with the USER argument (RFC 6856
+// section 2).
 func checkArgument(keyword, what, arg string, beyondASCII bool) error {
+	if err := checkOctets(keyword, what, arg); err != nil {
+		return err
+	}
+	switch {
+	case !beyondASCII && !isASCII(arg):
+		return fmt.Errorf("%s: %s has %w: %w", keyword, what, ErrNonASCII, ErrArgument)
+	case !utf8.ValidString(arg):
+		return fmt.Errorf("%s: %s is not UTF-8: %w", keyword, what, ErrArgument)
+	}
+	return nil
+}
+
+// checkOctets does the same for an argument of any octets. No argument from a caller may end a
+// command early (C0003, C0042).
+func checkOctets(keyword, what, arg string) error {
 	problem := ""
 	switch {
 	case arg == "":
@@ -52,14 +67,39 @@ func checkArgument(keyword, what, arg string, beyondASCII bool) error {
 		problem = "is too long"
 	case strings.ContainsFunc(arg, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		problem = "has control octets"
-	case !beyondASCII && strings.ContainsFunc(arg, func(r rune) bool { return r >= utf8.RuneSelf }):
-		problem = "has non-ASCII characters, but the session does not use UTF8 USER"
-	case !utf8.ValidString(arg):
-		problem = "is not UTF-8"
 	default:
 		return nil
 	}
 	return fmt.Errorf("%s: %s %s: %w", keyword, what, problem, ErrArgument)
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
+}
+
+// credential returns the octets that are sent for a name or a password; see Options.Octets. keyword
+// and what are for the error.
+func (c *Client) credential(keyword, what, arg string) (string, error) {
+	if c.opts.Octets == nil || c.utf8User() {
+		return arg, checkArgument(keyword, what, arg, c.utf8User())
+	}
+	octets, err := c.octets(keyword, what, arg)
+	if err != nil {
+		return "", err
+	}
+	return octets, checkOctets(keyword, what, octets)
+}
+
+// octets returns text in the charset of Options.Octets, if that is used.
+func (c *Client) octets(keyword, what, text string) (string, error) {
+	if c.opts.Octets == nil || c.utf8User() || isASCII(text) {
+		return text, nil
+	}
+	octets, err := c.opts.Octets(text)
+	if err != nil {
+		return "", fmt.Errorf("%s: %s %w: %w", keyword, what, err, ErrArgument)
+	}
+	return octets, nil
 }
 
 // checkNumber returns ErrArgument if n is not a message-number.

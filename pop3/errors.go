@@ -40,6 +40,10 @@ var (
 	// the network is to blame.
 	ErrPipelining = errors.New("pop3: the server seems unable to handle pipelined commands")
 
+	// ErrNonASCII is returned, together with ErrArgument, for a name or password that only a session
+	// with UTF8 USER may send (RFC 6856 section 2). Options.Octets makes others send it too.
+	ErrNonASCII = errors.New("octets beyond ASCII, but the session does not use UTF8 USER")
+
 	// ErrCancelled says that the client cancelled a SASL exchange, and that the server confirmed
 	// it. The session is usable.
 	ErrCancelled = errors.New("pop3: the exchange was cancelled")

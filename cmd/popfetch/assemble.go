@@ -60,6 +60,7 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 			GreetingTimeout: a.Timeout,
 			ReplyTimeout:    a.Timeout,
 			StallTimeout:    a.Timeout,
+			Octets:          login.Charset(a.CredentialsCharset).Octets(),
 		},
 		Login:   credentials.Login,
 		Changed: credentials.Changed,
@@ -103,7 +104,8 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 // credentials returns the credentials of an account. If no source is configured for the password,
 // it asks for it now.
 func (p *program) credentials(ctx context.Context, s *setting, a *config.Account) (*login.Credentials, error) {
-	c := &login.Credentials{User: a.User, Password: a.Password.Resolve, External: a.TLSCert != ""}
+	c := &login.Credentials{User: a.User, Password: a.Password.Resolve, External: a.TLSCert != "",
+		Charset: login.Charset(a.CredentialsCharset)}
 	for _, name := range a.Auth {
 		c.Mechanisms = append(c.Mechanisms, login.Mechanism(name))
 	}

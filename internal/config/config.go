@@ -60,33 +60,34 @@ func (c *Config) Mistake(a *Account, address any, err error) *Error {
 // Account is one checked account with [defaults] applied. Each field has the name of its key. The
 // keys are described in popfetch.toml(5).
 type Account struct {
-	Name            string
-	Server          string   // host:port; the host in lower case, the port filled in
-	TLS             string   // implicit, starttls or none
-	TLSCA           string   // absolute path, or ""
-	TLSServerName   string   // "" means the host of Server
-	TLSFingerprint  []string // SHA-256 in lower-case hexadecimal digits; empty if none is pinned
-	TLSCert         string   // absolute path, or ""; set together with TLSKey
-	TLSKey          string
-	User            string // not empty, no control octets
-	Password        Secret
-	Auth            []string      // plain, login, user, apop or external; empty means auto
-	Maildir         string        // absolute; exactly one of Maildir and MDA is set
-	MDA             string        // for /bin/sh -c
-	MDATimeout      time.Duration // above 0
-	MaxDeliveries   int           // at least 1
-	Delete          Delete
-	MaxSize         int64 // octets; 0 means no limit
-	Initial         Initial
-	UIDL            string        // required or fallback
-	NewUIDs         string        // match, fetch or stop
-	QuarantineAfter int           // refusals of one message, at least 1
-	Order           string        // oldest or newest
-	Pipelining      string        // auto or never
-	Timeout         time.Duration // above 0
-	Deadline        time.Duration // 0 means none
-	Interval        time.Duration // 0 means manual
-	Enabled         bool
+	Name               string
+	Server             string   // host:port; the host in lower case, the port filled in
+	TLS                string   // implicit, starttls or none
+	TLSCA              string   // absolute path, or ""
+	TLSServerName      string   // "" means the host of Server
+	TLSFingerprint     []string // SHA-256 in lower-case hexadecimal digits; empty if none is pinned
+	TLSCert            string   // absolute path, or ""; set together with TLSKey
+	TLSKey             string
+	User               string // not empty, no control octets
+	Password           Secret
+	Auth               []string      // plain, login, user, apop or external; empty means auto
+	CredentialsCharset string        // ascii, utf-8 or iso-8859-1
+	Maildir            string        // absolute; exactly one of Maildir and MDA is set
+	MDA                string        // for /bin/sh -c
+	MDATimeout         time.Duration // above 0
+	MaxDeliveries      int           // at least 1
+	Delete             Delete
+	MaxSize            int64 // octets; 0 means no limit
+	Initial            Initial
+	UIDL               string        // required or fallback
+	NewUIDs            string        // match, fetch or stop
+	QuarantineAfter    int           // refusals of one message, at least 1
+	Order              string        // oldest or newest
+	Pipelining         string        // auto or never
+	Timeout            time.Duration // above 0
+	Deadline           time.Duration // 0 means none
+	Interval           time.Duration // 0 means manual
+	Enabled            bool
 }
 
 // Delete is the value of the key delete. The zero value never deletes.

@@ -108,6 +108,11 @@ var accountKeys = table[Account]{
 		usage: "log in by this `MECHANISM`",
 	},
 	{
+		name: "credentials_charset", preset: "ascii",
+		field: fill(func(a *Account) *string { return &a.CredentialsCharset }, oneOf("ascii", "utf-8", "iso-8859-1")),
+		usage: "send a name or password beyond ASCII as `CHARSET`",
+	},
+	{
 		name: "maildir", example: `"~/Maildir"`, group: targetGroup,
 		field:   fill(func(a *Account) *string { return &a.Maildir }, text(value.path)),
 		usage:   "deliver into the Maildir `DIR`",

@@ -93,6 +93,7 @@ tls_key = "key.pem"
 user = "alice@example.org"
 password_command = "pass show mail/work"
 auth = ["plain", "external"]
+credentials_charset = "utf-8"
 delete = "30d"
 max_size = "25M"
 initial = "30d"
@@ -127,7 +128,7 @@ tls_fingerprint = "SHA256:`+strings.Repeat("AB:", 31)+`AB"
 			TLSCA: "/etc/ca.pem", TLSServerName: "mail.example.org",
 			TLSCert: folder + "/cert.pem", TLSKey: filepath.Dir(path) + "/key.pem",
 			User: "alice@example.org", Password: Secret{Command: "pass show mail/work"},
-			Auth: []string{"plain", "external"}, Maildir: folder + "/Maildir",
+			Auth: []string{"plain", "external"}, CredentialsCharset: "utf-8", Maildir: folder + "/Maildir",
 			MDATimeout: 5 * time.Minute, MaxDeliveries: 1,
 			Delete: Delete{Enabled: true, After: 30 * 24 * time.Hour}, MaxSize: 25 << 20,
 			Initial: Initial{Limited: true, Within: 30 * 24 * time.Hour}, UIDL: "fallback", NewUIDs: "stop", QuarantineAfter: 3,
@@ -136,7 +137,8 @@ tls_fingerprint = "SHA256:`+strings.Repeat("AB:", 31)+`AB"
 			Name: "list@2", Server: "[::1]:110", TLS: "starttls",
 			TLSFingerprint: []string{strings.Repeat("ab", 32)},
 			User:           "bob", Password: Secret{Password: `a b#%"`},
-			MDA: "procmail", MDATimeout: 3 * time.Minute, MaxDeliveries: 3,
+			CredentialsCharset: "ascii",
+			MDA:                "procmail", MDATimeout: 3 * time.Minute, MaxDeliveries: 3,
 			Delete: Delete{Enabled: true}, UIDL: "required", NewUIDs: "match", QuarantineAfter: 5, Order: "oldest", Pipelining: "auto",
 			Timeout: 90 * time.Second, Interval: 5 * time.Minute, Enabled: true,
 		}},

@@ -14,7 +14,7 @@ func TestOneShot(t *testing.T) {
 	t.Chdir(folder)
 	got, err := OneShot(map[string]string{
 		"server": "POP.example.org", "user": "alice", "password_command": "pass show mail/work",
-		"maildir": "./backup", "auth": "plain,apop", "delete": "7d", "max_size": "100",
+		"maildir": "./backup", "auth": "plain,apop", "delete": "7d", "max_size": "100", "credentials_charset": "iso-8859-1",
 		"timeout": "2m", "jobs": "2", "enabled": "true", "tls": "starttls",
 	})
 	if err != nil {
@@ -25,7 +25,7 @@ func TestOneShot(t *testing.T) {
 		Jobs:     2,
 		Accounts: []Account{{
 			Name: "alice@pop.example.org", Server: "pop.example.org:110", TLS: "starttls",
-			User: "alice", Password: Secret{Command: "pass show mail/work"}, Auth: []string{"plain", "apop"},
+			User: "alice", Password: Secret{Command: "pass show mail/work"}, Auth: []string{"plain", "apop"}, CredentialsCharset: "iso-8859-1",
 			Maildir: filepath.Join(folder, "backup"), MDATimeout: 5 * time.Minute, MaxDeliveries: 1,
 			Delete: Delete{Enabled: true, After: 7 * 24 * time.Hour}, MaxSize: 100,
 			UIDL: "required", NewUIDs: "match", QuarantineAfter: 5, Order: "oldest", Pipelining: "auto", Timeout: 2 * time.Minute, Interval: 5 * time.Minute, Enabled: true,

@@ -22,7 +22,7 @@ func fullAccount() Account {
 		Name: "full", Server: "h:1", TLS: "starttls", TLSCA: "/ca", TLSServerName: "n",
 		TLSFingerprint: []string{"ab"}, TLSCert: "/c", TLSKey: "/k", User: "u",
 		Password: Secret{Password: "hunter2", File: "/p", Command: "x", Credential: "c"},
-		Auth:     []string{"plain"}, Maildir: "/m", MDA: "cat", MDATimeout: time.Second, MaxDeliveries: 2,
+		Auth:     []string{"plain"}, CredentialsCharset: "utf-8", Maildir: "/m", MDA: "cat", MDATimeout: time.Second, MaxDeliveries: 2,
 		Delete: Delete{Enabled: true}, MaxSize: 1, Initial: Initial{Limited: true}, UIDL: "fallback",
 		NewUIDs: "stop", QuarantineAfter: 2, Order: "newest", Pipelining: "never", Timeout: time.Second,
 		Deadline: time.Second, Interval: time.Second,
@@ -204,7 +204,7 @@ func TestOptions(t *testing.T) {
 		}
 	}
 	const want = "state-dir (any), jobs/j N (any), server, tls, tls-ca, tls-fingerprint, user, " +
-		"password-file, password-command, auth, maildir, mda"
+		"password-file, password-command, auth, credentials-charset, maildir, mda"
 	if strings.Join(got, ", ") != want {
 		t.Errorf("Options() = %s, want %s", strings.Join(got, ", "), want)
 	}

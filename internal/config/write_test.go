@@ -15,7 +15,7 @@ func TestConfig_Write(t *testing.T) {
 		{
 			Name: "a.b", Server: "h:110", TLS: "starttls", TLSCA: "/ca", TLSServerName: "n",
 			TLSFingerprint: []string{"ab", "cd"}, TLSCert: "/c", TLSKey: "/k", User: "u\u202e\"\\é",
-			Password: Secret{Password: "hunter2"}, Auth: []string{"plain", "apop"}, MDA: "cat",
+			Password: Secret{Password: "hunter2"}, Auth: []string{"plain", "apop"}, CredentialsCharset: "utf-8", MDA: "cat",
 			MDATimeout: 90 * time.Second, MaxDeliveries: 2, Delete: Delete{Enabled: true, After: 36 * time.Hour},
 			MaxSize: 5, Initial: Initial{Limited: true, Within: 14 * 24 * time.Hour}, UIDL: "fallback", NewUIDs: "stop", QuarantineAfter: 9, Order: "newest", Pipelining: "never", Timeout: time.Hour, Deadline: 14 * 24 * time.Hour,
 		},

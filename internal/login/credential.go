@@ -21,12 +21,15 @@ const (
 	markOctets = 2
 )
 
-// mark returns the mark of password and of the mechanisms. The mechanisms belong to it, because a
-// server refuses the wrong mechanism like a wrong password.
+// mark returns the mark of password, of the mechanisms and of the charset. These belong to it,
+// because a server refuses a wrong one like a wrong password.
 func (cr *Credentials) mark(password string, salt []byte) ([]byte, error) {
 	names := make([]string, len(cr.Mechanisms))
 	for i, m := range cr.Mechanisms {
 		names[i] = string(m)
+	}
+	if cr.Charset != "" && cr.Charset != ASCII {
+		names = append(names, string(cr.Charset))
 	}
 	sum, err := pbkdf2.Key(sha256.New, strings.Join(names, " ")+"\x00"+password, salt, markRounds, sha256.Size)
 	if err != nil {

@@ -31,6 +31,9 @@ func TestCredentials_Changed(t *testing.T) {
 	if !changed(&Credentials{User: "mrose", Password: ask, Mechanisms: []Mechanism{User}}, mark) {
 		t.Error("with another mechanism they count as unchanged")
 	}
+	if !changed(&Credentials{User: "mrose", Password: ask, Charset: Latin1}, mark) {
+		t.Error("in another charset they count as unchanged")
+	}
 	other := 0
 	for _, password = range []string{"correct horse ", "Correct horse", "", "correct", "tanstaaf"} {
 		if changed(credentials, mark) {

@@ -27,6 +27,9 @@ type Credentials struct {
 	// External reports whether there is a client certificate. EXTERNAL may then be tried even if
 	// Mechanisms is empty.
 	External bool
+	// Charset is that of pop3.Options.Octets. Login does not use it. But other octets are other
+	// credentials for Changed and Mark.
+	Charset Charset
 
 	mu   sync.Mutex
 	last string // the password of the last log-in that asked for one
@@ -169,6 +172,9 @@ func (l *login) judge(m mechanism, a *attempt, err error) (goesOn bool, _ error)
 	var reply *pop3.ReplyError
 	var closed *pop3.CloseError
 	switch {
+	case errors.Is(err, pop3.ErrNonASCII):
+		l.note(m, fmt.Errorf(`%w; if the server wants its octets all the same, write credentials_charset = "utf-8" or "iso-8859-1" (--credentials-charset)`, err))
+		return true, nil
 	case errors.Is(err, pop3.ErrArgument), errors.Is(err, errors.ErrUnsupported):
 		l.note(m, err)
 		return true, nil

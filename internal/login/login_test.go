@@ -12,6 +12,7 @@ import (
 
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
+	"github.com/popfetch/popfetch/pop3"
 )
 
 // TestLogin has the matrix of servers' offers and accounts' mechanisms. The lines are those between
@@ -298,6 +299,70 @@ func TestLogin_name(t *testing.T) {
 				t.Errorf("the client sent %q, want USER %s", server.Received(), name)
 			}
 			server.CheckRules(t)
+		})
+	}
+}
+
+// A name or password beyond ASCII goes into USER and PASS only as the account says, or as UTF-8 if
+// the server knows UTF8 USER (C0003).
+func TestLogin_charset(t *testing.T) {
+	t.Parallel()
+	const name, password = "jürgen", "grüße"
+	const latinName, latinPassword = "j\xfcrgen", "gr\xfc\xdfe"
+	utf8User := "C: CAPA\nS: +OK\nS: USER\nS: UTF8 USER\nS: .\nC: UTF8\nS: +OK\n"
+	noUTF8 := "C: CAPA\nS: -ERR\n"
+	for _, test := range []struct {
+		name           string
+		charset        login.Charset
+		user, password string
+		start          string // of the session
+		sent           [2]string
+		problem        string // in the error, if nothing is sent
+	}{
+		{name: "name by default", user: name, password: secret, start: noUTF8, problem: `USER: name has octets beyond ASCII`},
+		{name: "password by default", charset: login.ASCII, user: user, password: password, start: noUTF8, problem: `credentials_charset = "utf-8" or "iso-8859-1"`},
+		{name: "UTF-8", charset: login.UTF8, user: name, password: password, start: noUTF8, sent: [2]string{name, password}},
+		{name: "ISO 8859-1", charset: login.Latin1, user: name, password: password, start: noUTF8, sent: [2]string{latinName, latinPassword}},
+		{name: "ISO 8859-1 for ASCII", charset: login.Latin1, user: user, password: secret, start: noUTF8, sent: [2]string{user, secret}},
+		{name: "a file in ISO 8859-1", charset: login.Latin1, user: name, password: latinPassword, start: noUTF8, sent: [2]string{latinName, latinPassword}},
+		{name: "a file that is not UTF-8", charset: login.UTF8, user: user, password: latinPassword, start: noUTF8, problem: `password is not UTF-8`},
+		{name: "beyond ISO 8859-1", charset: login.Latin1, user: user, password: "5 €", start: noUTF8, problem: `password has characters that ISO 8859-1 lacks`},
+		{name: "UTF8 USER by default", user: name, password: password, start: utf8User, sent: [2]string{name, password}},
+		{name: "UTF8 USER in any case", charset: login.Latin1, user: name, password: password, start: utf8User, sent: [2]string{name, password}},
+	} {
+		t.Run("C0003/"+test.name, func(t *testing.T) {
+			t.Parallel()
+			script := "lax\nS: +OK\n" + test.start
+			if test.problem == "" {
+				script += "C: USER " + test.sent[0] + "\nS: +OK\nC: PASS " + test.sent[1] + "\nS: +OK\n"
+			}
+			dialogue := poptest.Dialogue(t, script+"C: QUIT\nS: +OK\n")
+			var traced strings.Builder
+			c, err := pop3.Dial(t.Context(), dialogue.Addr(), &pop3.Options{TLS: pop3.TLSNone, Octets: test.charset.Octets(),
+				Trace: func(_ bool, line string) { traced.WriteString(line + "\n") }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			if caps, _ := c.Capa(t.Context()); caps.Has("UTF8") {
+				noError(t, c.UTF8(t.Context()))
+			}
+			cr := credentialsOf(test.password, login.User)
+			cr.User, cr.Charset = test.user, test.charset
+			err = cr.Login(t.Context(), c, nil)
+			if test.problem == "" {
+				noError(t, err)
+			} else {
+				checkFault(t, err, login.Cannot)
+				if !strings.Contains(fmt.Sprint(err), test.problem) {
+					t.Errorf("Login() = %v, want %q in it", err, test.problem)
+				}
+			}
+			if test.password != secret && strings.Contains(fmt.Sprint(traced.String(), err), test.password) {
+				t.Errorf("the trace or the error shows the password: %s%v", traced.String(), err)
+			}
+			_ = c.Quit(t.Context())
+			dialogue.Wait()
 		})
 	}
 }
