@@ -1,10 +1,8 @@
 package fetch
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/popfetch/popfetch/internal/login"
@@ -92,125 +90,6 @@ func (m *memory) judgeAge(now time.Time) (asOf, until time.Time, err error) {
 	return asOf, held.Add(holdTime), err
 }
 
-// admit returns a *login.Error if the account must not log in yet. Then nothing is sent, since
-// servers count each attempt.
-func (m *memory) admit() error {
-	left := held(m.standing, m.job.now())
-	switch {
-	case left <= 0:
-		return nil
-	case m.standing.Refusals >= maxRefusals:
-		return m.leaveAlone()
-	}
-	err := fmt.Errorf("%s: %s left", m.standing.Reason, inWords(left))
-	return m.job.fail(PhaseLogin, &login.Error{Fault: login.Held, Err: err})
-}
-
-// leaveAlone is admit for an account that is left alone because of refusals. A changed password
-// ends that, and so does a check of the account. It asks for the password as any run does, so that
-// a changed one counts at once.
-func (m *memory) leaveAlone() error {
-	if m.purpose == checking {
-		return nil
-	}
-	if m.job.account.Changed != nil {
-		changed, err := m.job.account.Changed(m.job.soft, m.standing.Credential)
-		if err != nil {
-			return m.job.fail(PhaseLogin, err)
-		}
-		if changed {
-			return m.change(forgive)
-		}
-	}
-	return m.job.fail(PhaseLogin, &login.Error{Fault: login.Refused, Until: m.standing.NotBefore,
-		Err: fmt.Errorf("%s; %s", m.standing.Reason, m.untilWhen())})
-}
-
-// untilWhen says how long the account is left alone, and what ends that.
-func (m *memory) untilWhen() string {
-	check := "popfetch check " + m.job.account.Name
-	if m.job.account.State != "" { // made of options
-		check = "popfetch check with the same options"
-	}
-	return fmt.Sprintf("refused %d times in a row, so the account is left alone until %s; a changed password, or %s, ends that",
-		m.standing.Refusals, m.standing.NotBefore.Local().Format("2006-01-02 15:04"), check)
-}
-
-// forgive resets everything that refusals have caused.
-func forgive(st *seen.Standing) {
-	if st.Refusals > 0 {
-		st.Refusals, st.Credential, st.NotBefore, st.Reason = 0, nil, time.Time{}, ""
-	}
-}
-
-// notBefore returns until when a refused LOGIN-DELAY keeps the account away. Refused passwords do
-// not count here, because the password may change.
-func (m *memory) notBefore() time.Time {
-	if m.standing.Refusals >= maxRefusals || held(m.standing, m.job.now()) <= 0 {
-		return time.Time{}
-	}
-	return m.standing.NotBefore
-}
-
-// noteLogin notes the result of a log-in for later runs. It returns the error of the log-in,
-// extended by its consequences. caps are the server's capabilities.
-func (m *memory) noteLogin(err error, caps pop3.Capabilities) error {
-	if err == nil {
-		return m.welcome(caps)
-	}
-	var refused *login.Error
-	if errors.As(err, &refused) {
-		switch {
-		case refused.Counts():
-			err = m.countRefusal(refused)
-		case refused.Fault == login.Later && codeOf(refused) == pop3.CodeLoginDelay:
-			err = m.postpone(refused, caps)
-		}
-	}
-	return m.job.fail(PhaseLogin, err)
-}
-
-// welcome notes a successful log-in, and what the server announced before it. Without the
-// announcement the next run needs one round trip more.
-func (m *memory) welcome(caps pop3.Capabilities) error {
-	refused := m.standing.Refusals > 0
-	if err := m.change(forgive); err != nil || m.purpose != fetching {
-		return err
-	}
-	m.prove(refused)
-	announced := ""
-	if !m.pace.lockstep {
-		announced = login.Announcement(caps, m.job.account.POP3.TLS)
-	}
-	_ = m.change(func(st *seen.Standing) { st.Announced = announced })
-	return nil
-}
-
-// prove notes that the credentials have worked. A mark of them costs many rounds of a hash, so it is
-// looked at only once a day, and after refusals: then the credentials may have been changed. If it
-// cannot be noted, a later run notes it.
-func (m *memory) prove(refused bool) {
-	now := m.job.now()
-	age := now.Sub(m.standing.ProvenAt)
-	if m.job.account.Mark == nil || !refused && age >= 0 && age < provenFor {
-		return
-	}
-	mark := m.job.account.Mark(m.standing.Proven)
-	_ = m.change(func(st *seen.Standing) { st.Proven, st.ProvenAt = mark, now })
-}
-
-// isProven reports whether the credentials that were just refused are those that last logged in. It
-// returns the mark that is to stand for them.
-func (m *memory) isProven(refused *login.Error) (mark []byte, proven bool) {
-	if m.job.account.Mark == nil || m.standing.Proven == nil || refused.Credential == nil {
-		return refused.Credential, false
-	}
-	if mark := m.job.account.Mark(m.standing.Proven); bytes.Equal(mark, m.standing.Proven) {
-		return mark, true
-	}
-	return refused.Credential, false
-}
-
 // expected returns what the server announced to an earlier run, as far as the log-in depends on it;
 // nil: unknown. If it is known, CAPA needs no round trip of its own.
 func (m *memory) expected() pop3.Capabilities {
@@ -227,101 +106,72 @@ func (m *memory) expectNothing() {
 	_ = m.change(func(st *seen.Standing) { st.Announced = "" })
 }
 
-// codeOf returns the response code of the reply that refused a log-in; empty: it had none.
-func codeOf(refused *login.Error) pop3.ResponseCode {
-	var reply *pop3.ReplyError
-	if !errors.As(refused, &reply) {
-		return ""
-	}
-	return reply.Code
+// Some servers announce PIPELINING and break it (behaviour 39, R2449-3): the session gets out of
+// step, or ends. Then the run goes on with one command at a time. If that works, pipelining was the
+// cause, which is remembered for some weeks. If a session ended between two replies, the cause may
+// also be the network or a restart. That is remembered for a day, and for weeks if it happens again.
+// No sound server sends an invalid reply, or a message that differs when asked for alone.
+const (
+	lockstepFor      = 4 * 7 * 24 * time.Hour
+	lockstepForDoubt = 24 * time.Hour
+)
+
+// pace says whether a server gets one command at a time, and why.
+type pace struct {
+	lockstep     bool  // one command at a time
+	fellBack     error // why, if this run found it out and it is not remembered yet
+	brokenBefore bool  // the server broke pipelining some time ago
 }
 
-// countRefusal counts a refused log-in. Servers count every password sent to them. So looks count
-// too, if they have sent it, and say so.
-func (m *memory) countRefusal(refused *login.Error) error {
-	if m.purpose != fetching && !refused.Sent {
-		return refused
-	}
-	now := m.job.now()
-	mark, proven := m.isProven(refused)
-	longest := longestRest
-	if proven && codeOf(refused) == "" {
-		longest = longestDoubtfulRest
-	}
-	err := m.change(func(st *seen.Standing) {
-		st.Refusals++
-		st.Credential = mark
-		if d := min(rest(st.Refusals), longest); d > 0 {
-			st.NotBefore, st.Reason = now.Add(d), refused.Err.Error()
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("%w; that cannot be noted, so that the next run tries it again: %w", refused, err)
-	}
-	counted := *refused
-	switch {
-	case !m.kept:
-	case m.standing.Refusals >= maxRefusals:
-		counted.Fault, counted.Until = login.Refused, m.standing.NotBefore
-		counted.Err = fmt.Errorf("%w; %s", refused.Err, m.untilWhen())
-	case m.purpose != fetching:
-		counted.Err = fmt.Errorf("%w; this counts: refusal %d, and after %d in a row the account is left alone for a while",
-			refused.Err, m.standing.Refusals, maxRefusals)
-	}
-	return &counted
+func newPace(st seen.Standing, now time.Time) pace {
+	p := pace{brokenBefore: !st.LockstepSince.IsZero()}
+	since := now.Sub(st.LockstepSince)
+	p.lockstep = p.brokenBefore && since < lockstepFor && since > -lockstepFor // no clock was that wrong
+	return p
 }
 
-// postpone prevents log-ins before the time that the server wants; it has just refused one as too
-// early. Of two such times the later one counts.
-func (m *memory) postpone(refused *login.Error, caps pop3.Capabilities) error {
-	delay := announcedDelay(caps)
-	if delay == 0 {
-		delay = refusedDelay
-	}
-	now := m.job.now()
-	until := now.Add(min(delay, longestHold))
-	err := m.change(func(st *seen.Standing) {
-		if held(*st, now) < until.Sub(now) {
-			st.NotBefore, st.Reason = until, "login delay"
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("%w; that cannot be noted: %w", refused, err)
-	}
-	return refused
-}
+// pipelines reports whether commands are pipelined in this run.
+func (m *memory) pipelines() bool { return !m.pace.lockstep && m.job.account.POP3.Window != 1 }
 
-// pause waits until a further session of this run may log in. If that takes longer than the run may
-// last, it returns the error of admit.
-func (m *memory) pause() error {
-	if left := held(m.standing, m.job.now()); left > 0 && left < m.timeLeft() {
-		wait(m.job.soft, left)
-	}
-	return m.admit()
-}
-
-// delayed reports whether a further session was refused as too early, and the run can wait for it.
-// If it cannot, it notes the pace for a day. Otherwise the next run would get no further than this
-// one.
-func (m *memory) delayed(err error) bool {
-	var refused *login.Error
-	if !errors.As(err, &refused) || codeOf(refused) != pop3.CodeLoginDelay {
+// fallBack is blame if err may come from pipelining, and reports whether it is. It is so only once.
+func (m *memory) fallBack(err error) bool {
+	if !errors.Is(err, pop3.ErrPipelining) || !m.pipelines() {
 		return false
 	}
-	if held(m.standing, m.job.now()) < m.timeLeft() {
-		return true
-	}
-	if m.pace.fellBack != nil {
-		since := m.job.now().Add(lockstepForDoubt - lockstepFor)
-		_ = m.change(func(st *seen.Standing) { st.LockstepSince = since })
-	}
-	return false
+	m.blame(err)
+	return true
 }
 
-// timeLeft returns how long a run may wait for its next session.
-func (m *memory) timeLeft() time.Duration {
-	if deadline, ok := m.job.soft.Deadline(); ok {
-		return time.Until(deadline)
+// blame makes the run go on with one command at a time: evidence shows broken pipelining.
+func (m *memory) blame(evidence error) {
+	if m.pipelines() {
+		m.pace.lockstep, m.pace.fellBack = true, evidence
 	}
-	return longestPause
+}
+
+// settlePace is called after a successful session that retrieved so many messages. It remembers
+// what the session has shown about the server's pipelining.
+func (m *memory) settlePace(retrieved int) error {
+	p := &m.pace
+	since := time.Time{}
+	switch {
+	case p.fellBack != nil:
+		since = m.job.now()
+		if mayBeNetwork(p.fellBack) && !p.brokenBefore {
+			since = since.Add(lockstepForDoubt - lockstepFor)
+		}
+		m.job.warn(CodePipeliningBroken, "the server announces PIPELINING and breaks it, "+
+			"so that it gets one command at a time until %s: %w",
+			since.Add(lockstepFor).Format(time.DateOnly), p.fellBack)
+		p.fellBack, p.brokenBefore = nil, true
+	case !p.brokenBefore || !m.pipelines() || retrieved < 2:
+		return nil
+	}
+	return m.change(func(st *seen.Standing) { st.LockstepSince = since })
+}
+
+// mayBeNetwork reports whether the network may have been the cause.
+func mayBeNetwork(err error) bool {
+	var protocol *pop3.ProtocolError
+	return errors.Is(err, pop3.ErrPipelining) && !errors.As(err, &protocol)
 }

@@ -10,9 +10,11 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -161,4 +163,37 @@ func (r *Runner) poll(ctx context.Context, account *Account, done func(Result)) 
 		}
 		wait(ctx, nextPoll(account.Interval, failures, result, now()))
 	}
+}
+
+// longestBackOff limits the time between two fruitless runs of Poll, unless the account's Interval
+// is longer.
+const longestBackOff = 30 * time.Minute
+
+// nextPoll returns how long Poll waits after a run. It is the interval, longer after several
+// fruitless runs in a row, and longer if the server wants that.
+func nextPoll(interval time.Duration, failures int, result Result, now time.Time) time.Duration {
+	return max(backOff(interval, failures), result.NotBefore.Sub(now))
+}
+
+// isFruitless reports whether the run troubled the server for nothing: it is down, in use, needs
+// repair, or refuses the log-in.
+func isFruitless(result Result) bool {
+	var run *Error
+	if !errors.As(result.Err, &run) || result.Delivered > 0 {
+		return false
+	}
+	var refused *login.Error
+	if errors.As(run, &refused) && (refused.Fault == login.Held || !refused.Until.IsZero()) {
+		return false // the server was not asked; and a changed password is to count soon
+	}
+	return run.Phase != PhaseLock && run.Phase != PhaseState && run.Phase != PhaseTarget
+}
+
+// backOff returns the interval, doubled for each further failure in a row.
+func backOff(interval time.Duration, failures int) time.Duration {
+	pause := interval
+	for ; failures > 1 && pause < longestBackOff; failures-- {
+		pause = min(2*pause, longestBackOff)
+	}
+	return pause
 }
