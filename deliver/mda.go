@@ -40,8 +40,16 @@ func (m *MDA) Limit() Limit {
 	return Limit{Messages: 1, Octets: math.MaxInt64, Batches: max(m.Deliveries, 1)}
 }
 
-// Room returns the room for the spool. Nobody knows where the program writes.
-func (m *MDA) Room(context.Context) (octets int64, err error) { return roomIn(os.TempDir()) }
+// Room returns the room for the spool, at least that in memory. If the folder for temporary files is
+// missing, only a message too large for the memory is refused, when it comes. Nobody knows where the
+// program writes.
+func (m *MDA) Room(context.Context) (octets int64, err error) {
+	octets, err = roomIn(os.TempDir())
+	if err != nil {
+		return math.MaxInt64, nil //nolint:nilerr // each message shows whether it fits
+	}
+	return max(octets, spareOctets), nil
+}
 
 // Prepare checks the command and makes nothing. ErrMissing means that there is no shell. An empty
 // command is an error, because a shell would run it with success.
@@ -117,9 +125,14 @@ func (d *mdaDelivery) Write(p []byte) (int, error) {
 	}
 	n, err := d.writer.Write(p)
 	if err != nil {
-		return n, fmt.Errorf("spooling a message: %w", err)
+		return n, d.notSpooled(err)
 	}
 	return n, nil
+}
+
+// notSpooled is the error of a message that cannot be held until it is complete. Others may fit.
+func (d *mdaDelivery) notSpooled(err error) error {
+	return &Error{Target: "MDA " + d.batch.mda.name(), Temporary: true, Status: -1, Err: err}
 }
 
 // Close completes the spooled message. Commit starts the program.
@@ -129,7 +142,7 @@ func (d *mdaDelivery) Close() error {
 	}
 	sum, err := d.writer.finish()
 	if err != nil {
-		return errors.Join(fmt.Errorf("spooling a message: %w", err), d.Abort())
+		return errors.Join(d.notSpooled(err), d.Abort())
 	}
 	d.place[0].Sum = sum
 	d.writer.release()

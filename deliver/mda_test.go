@@ -22,6 +22,7 @@ func openMDA(t *testing.T, dir string) fixture {
 		Target:    &MDA{Command: `cat > "$(mktemp "$OUT/XXXXXXXX")"`, Deliveries: 2},
 		delivered: func(t *testing.T) []string { return readAll(t, files(t, out)) },
 		leftovers: func(t *testing.T) []string { return files(t, spools) },
+		spares:    true,
 	}
 }
 

@@ -38,7 +38,7 @@ func (m *MDA) run(ctx context.Context, d *mdaDelivery) error {
 	}
 	stdin, err := d.spool.asFile()
 	if err != nil {
-		return err
+		return d.notSpooled(err)
 	}
 	timeout := m.Timeout
 	if timeout == 0 {

@@ -23,6 +23,12 @@ func TestRoom(t *testing.T) {
 	for name, target := range map[string]Target{"Maildir": NewMaildir(dir), "MDA": &MDA{Command: "true"}} {
 		const total = 4 << 20
 		room, err := target.Room(t.Context())
+		if name == "MDA" { // what fits into memory needs no disk
+			if room != spareOctets || err != nil {
+				t.Errorf("%s: Room() = %d, %v, want %d", name, room, err, spareOctets)
+			}
+			continue
+		}
 		if want := int64(total - total/16); err != nil || room > want || room < want-(64<<10) {
 			t.Errorf("%s: Room() = %d, %v, want about %d", name, room, err, want)
 		}

@@ -9,18 +9,23 @@ import (
 )
 
 // spoolOctets is the size of the largest message that is held in memory. A longer one goes to a
-// file.
+// file in the folder for temporary files ($TMPDIR).
 const spoolOctets = 256 << 10
+
+// spareOctets is the size of the largest message that goes to a file in memory if the folder for
+// temporary files takes none.
+const spareOctets = 16 << 20
 
 // headOctets is the size of the part of a message that is searched for header fields.
 const headOctets = 64 << 10
 
 // spool holds a message until it is complete. A short message is in memory. A long one is in a file
-// in the folder for temporary files ($TMPDIR). The file has no name, so a crash leaves nothing
-// behind.
+// without a name, so that a crash leaves nothing behind.
 type spool struct {
 	memory bytes.Buffer
 	file   *os.File
+	octets int64 // in the file
+	broken error // why the folder for temporary files takes no message, or nil
 }
 
 func (s *spool) Write(p []byte) (int, error) {
@@ -29,10 +34,50 @@ func (s *spool) Write(p []byte) (int, error) {
 	}
 	if s.file == nil {
 		if err := s.toFile(namelessFile); err != nil {
-			return 0, err
+			return s.spare(p, err)
 		}
 	}
-	return s.file.Write(p)
+	if s.broken != nil && s.octets+int64(len(p)) > spareOctets {
+		return 0, s.broken
+	}
+	n, err := s.file.Write(p)
+	if err != nil && s.broken == nil {
+		return s.spare(p, err)
+	}
+	s.octets += int64(n)
+	return n, err
+}
+
+// spare writes p, and moves the message before it, to a file in memory, because the folder for
+// temporary files is missing or full.
+func (s *spool) spare(p []byte, cause error) (int, error) {
+	s.broken = ofTempDir(cause)
+	if s.octets+int64(len(p)) > spareOctets {
+		return 0, s.broken
+	}
+	onDisk := s.file
+	s.file = nil
+	if onDisk == nil {
+		if s.toFile(memoryFile) != nil {
+			return 0, s.broken
+		}
+		return s.Write(p)
+	}
+	defer onDisk.Close() //nolint:errcheck // the file is of no use any more
+	file, err := memoryFile()
+	if err != nil {
+		return 0, s.broken
+	}
+	s.file = file
+	if _, err := io.Copy(file, io.NewSectionReader(onDisk, 0, s.octets)); err != nil {
+		return 0, s.broken
+	}
+	return s.Write(p)
+}
+
+// ofTempDir names the folder for temporary files in an error, and the variable that sets it.
+func ofTempDir(err error) error {
+	return fmt.Errorf("the folder for temporary files (TMPDIR), %s, takes no file: %w", os.TempDir(), err)
 }
 
 // namelessFile makes a file on the disk and removes its name.
@@ -49,13 +94,15 @@ func namelessFile() (*os.File, error) {
 
 // toFile moves the message from memory to a file that create makes.
 func (s *spool) toFile(create func() (*os.File, error)) (err error) {
-	if s.file, err = create(); err != nil {
+	file, err := create()
+	if err != nil {
 		return err
 	}
-	if _, err := s.file.Write(s.memory.Bytes()); err != nil {
-		return err
+	n, err := file.Write(s.memory.Bytes())
+	if err != nil {
+		return errors.Join(err, file.Close())
 	}
-	s.memory = bytes.Buffer{}
+	s.file, s.octets, s.memory = file, int64(n), bytes.Buffer{}
 	return nil
 }
 
@@ -63,12 +110,9 @@ func (s *spool) toFile(create func() (*os.File, error)) (err error) {
 // a file too, which is in memory if possible. A pipe would not do: if we were killed, the program
 // would take the part that it got for the whole message.
 func (s *spool) asFile() (*os.File, error) {
-	if s.file == nil {
-		if s.toFile(memoryFile) == nil {
-			return s.file, s.rewind()
-		}
-		if err := errors.Join(s.drop(), s.toFile(namelessFile)); err != nil {
-			return nil, fmt.Errorf("spooling a message: %w", err)
+	if s.file == nil && s.toFile(memoryFile) != nil {
+		if err := s.toFile(namelessFile); err != nil {
+			return nil, ofTempDir(err)
 		}
 	}
 	return s.file, s.rewind()

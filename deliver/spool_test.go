@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -81,14 +83,98 @@ func TestSpool_afterMemory(t *testing.T) {
 	if err := s.toFile(full); err == nil {
 		t.Fatal("writing to a full device succeeded")
 	}
-	if err := errors.Join(s.drop(), s.toFile(namelessFile)); err != nil {
-		t.Fatal(err)
-	}
 	file, err := s.asFile()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got, err := io.ReadAll(file); string(got) != "short" || err != nil {
 		t.Errorf("the file holds %q, %v", got, err)
+	}
+}
+
+// If the folder for temporary files is missing, a message up to 16 MiB goes to memory. For a larger
+// one, the error names the variable.
+func TestSpool_noTempDir(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	t.Setenv("TMPDIR", missing)
+	for _, octets := range []int{1, spoolOctets + 1, spareOctets} {
+		t.Run(fmt.Sprint(octets), func(t *testing.T) {
+			var s spool
+			defer s.Close()
+			want := strings.Repeat("0123456789abcde\n", octets/16+1)[:octets]
+			for piece := range slices.Chunk([]byte(want), 100_000) {
+				if _, err := s.Write(piece); err != nil {
+					t.Fatalf("Write() = %v, want no error", err)
+				}
+			}
+			checkSpooled(t, &s, want)
+		})
+	}
+	t.Run("too large", func(t *testing.T) {
+		var s spool
+		defer s.Close()
+		_, err := s.Write(make([]byte, spareOctets))
+		if err != nil {
+			t.Fatalf("Write() = %v, want no error", err)
+		}
+		if _, err = s.Write([]byte("x")); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "TMPDIR") || !strings.Contains(err.Error(), missing) {
+			t.Errorf("Write() = %v, want one that names TMPDIR and %s", err, missing)
+		}
+	})
+}
+
+// If the folder for temporary files fills up, the message goes on in memory.
+func TestSpool_fullTempDir(t *testing.T) {
+	var s spool
+	defer s.Close()
+	t.Setenv("TMPDIR", t.TempDir())
+	begin, rest := strings.Repeat("begin", spoolOctets), strings.Repeat("rest", 1000)
+	if _, err := s.Write([]byte(begin)); err != nil {
+		t.Fatal(err)
+	}
+	// A file that can only be read takes no more octets, like one on a full disk.
+	full, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", s.file.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = s.file.Close()
+	s.file = full
+	if n, err := s.Write([]byte(rest)); n != len(rest) || err != nil {
+		t.Fatalf("Write() = %d, %v, want %d octets in memory", n, err, len(rest))
+	}
+	checkSpooled(t, &s, begin+rest)
+}
+
+func checkSpooled(t *testing.T, s *spool, want string) {
+	t.Helper()
+	file, err := s.asFile()
+	if err != nil {
+		t.Fatalf("asFile() = %v, want no error", err)
+	}
+	if got, err := io.ReadAll(file); string(got) != want || err != nil {
+		t.Errorf("the program would read %d octets, %v, want the %d written", len(got), err, len(want))
+	}
+}
+
+// The room for messages does not depend on the folder for temporary files as far as they fit into
+// memory, and a message that does not fit is refused alone.
+func TestMDA_noTempDir(t *testing.T) {
+	m := openMDA(t, t.TempDir()).Target.(*MDA)
+	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "missing"))
+	m.Command = `cat > "$OUT/message"`
+	if room, err := m.Room(t.Context()); room < spareOctets || err != nil {
+		t.Errorf("Room() = %d, %v, want room for what fits into memory", room, err)
+	}
+	if err := pipe(t, t.Context(), m, Envelope{}, strings.Repeat("line\r\n", spoolOctets)); err != nil {
+		t.Errorf("the message is refused: %v", err)
+	}
+	d, err := begin(t, m).Create(t.Context(), Envelope{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = d.Write(make([]byte, spareOctets+(1<<20)))
+	var refusal *Error
+	if !errors.As(err, &refusal) || !refusal.Temporary || !strings.Contains(err.Error(), "TMPDIR") {
+		t.Errorf("Write() of a message too large = %v, want a refusal for now that names TMPDIR", err)
 	}
 }
