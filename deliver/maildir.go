@@ -55,7 +55,7 @@ func (m *Maildir) Prepare(_ context.Context, create bool) error {
 		return err
 	}
 	if create {
-		if err := m.make(); err != nil {
+		if err := durable.ExplainFull(filepath.Dir(m.path), m.make()); err != nil {
 			return fmt.Errorf("making the Maildir %s: %w: %w; make it by hand, or name another", m.path, ErrMissing, err)
 		}
 	}

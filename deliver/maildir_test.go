@@ -238,6 +238,32 @@ func TestMaildir_unwritable(t *testing.T) {
 	}
 }
 
+// A disk may have room, but no inode for another file. The error says so.
+func TestMaildir_noInodes(t *testing.T) {
+	dir := t.TempDir()
+	mountSmall(t, dir)
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT, "size=1m,nr_inodes=6"); err != nil { // the mount, the Maildir's four folders, and one
+		t.Fatal(err)
+	}
+	m := NewMaildir(filepath.Join(dir, "Maildir"))
+	if err := m.Prepare(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	if err := deliverZeros(t, begin(t, m), 1); err != nil {
+		t.Fatal(err)
+	}
+	for name, octets := range sizes {
+		err := deliverZeros(t, begin(t, m), octets)
+		if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "no inode") {
+			t.Errorf("a %s message: %v, want ENOSPC and that no inode is left", name, err)
+		}
+	}
+	err := NewMaildir(filepath.Join(dir, "other")).Prepare(t.Context(), true)
+	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "no inode") {
+		t.Errorf("Prepare() of another Maildir: %v, want ENOSPC and that no inode is left", err)
+	}
+}
+
 // behaviour 29: the messages that fit on a full disk are delivered, in order. Nothing is left of
 // the others.
 func TestMaildirCommit_fullDisk(t *testing.T) {
@@ -446,8 +472,8 @@ func TestMaildirClose_manyOpen(t *testing.T) {
 	m := newMaildir(t)
 	batch := begin(t, m).(*maildirBatch)
 	batch.whole = false // as on a file system where each file is synced by itself
-	openMessages.Add(mostOpen)
-	defer openMessages.Add(-mostOpen)
+	openMessages.Add(mostOpen())
+	defer openMessages.Add(-mostOpen())
 	before := openMessages.Load()
 	d := create(t, batch, token(1))
 	write(t, d, bytes.Repeat([]byte("a line\r\n"), 2*bufferOctets/8))

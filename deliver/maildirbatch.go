@@ -50,7 +50,7 @@ func takeMemory() *[memoryOctets]byte {
 // are synced. A descriptor that is opened again could miss an earlier write error.
 //
 // If syncfs reports such errors, only as many files stay open as can be synced one by one. If not,
-// a file is synced and closed at once when all batches together hold more than mostOpen open.
+// a file is synced and closed at once when all batches together hold more than mostOpen allows.
 type maildirBatch struct {
 	maildir  *Maildir
 	tmp      *os.File

@@ -4,6 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/popfetch/popfetch/internal/durable"
 )
 
 // maildirDelivery is a message on its way into a Maildir.
@@ -34,7 +39,7 @@ func (d *toFile) Write(p []byte) (int, error) {
 			continue
 		}
 		if err != nil {
-			return 0, missing(err)
+			return 0, missing(durable.ExplainFull(d.batch.tmp.Name(), err))
 		}
 		d.file = file
 	}
@@ -98,9 +103,16 @@ func (d *maildirDelivery) Close() error {
 	return nil
 }
 
-// mostOpen bounds the open files of all batches. Many systems allow a process 1024 open files, and
-// popfetch needs some for other purposes.
-const mostOpen = 256
+// mostOpen bounds the open files of all batches: a quarter of what the process may open, because
+// popfetch needs some for other purposes, and as many as a batch holds are enough.
+var mostOpen = sync.OnceValue(func() int32 {
+	const enough, usual = 1000, 256
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return usual
+	}
+	return int32(min(uint64(limit.Cur)/4, enough)) //nolint:unconvert // its type differs between systems
+})
 
 // closeEarly closes the file of a whole message before Commit if possible. It does so if SyncWhole
 // will sync the batch, whose size is messages, or if too many files are open.
@@ -108,7 +120,7 @@ func (d *maildirDelivery) closeEarly(messages int) error {
 	switch b := d.batch; {
 	case b.whole && messages >= syncfsFrom:
 		b.early = true
-	case openMessages.Load() > mostOpen:
+	case openMessages.Load() > mostOpen():
 		if err := d.file.Sync(); err != nil {
 			return err
 		}

@@ -53,7 +53,7 @@ func child(task string) (safe int, err error) {
 	case "mda":
 		return deliverTo(&MDA{Command: argument}, 1, childMessage)
 	case "many":
-		return deliverTo(NewMaildir(argument), manyMessages, smallMessage)
+		return deliverMany(NewMaildir(argument))
 	case "sync":
 		return 0, syncFound(NewMaildir(argument))
 	default:

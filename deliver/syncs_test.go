@@ -11,16 +11,30 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/popfetch/popfetch/internal/systrace"
 )
 
-// manyMessages is more than the files that may be open at once if each file is synced by itself.
-const manyMessages = mostOpen + 50
+const (
+	// fewFiles is how many files the child may open.
+	fewFiles = 100
+	// manyMessages is more than that.
+	manyMessages = 300
+)
+
+// deliverMany delivers more messages than the process may have files open.
+func deliverMany(to Target) (safe int, err error) {
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: fewFiles, Max: fewFiles}); err != nil {
+		return 0, err
+	}
+	return deliverTo(to, manyMessages, smallMessage)
+}
 
 func smallMessage(n int) []byte { return fmt.Appendf(nil, "small message %d\r\n", n) }
 
 // If syncfs cannot be used, each file is synced before it is closed and renamed. That is also true
-// for files that are closed early because too many are open.
+// for files that are closed early because too many are open: as many as the process may open.
 func TestMaildirCommit_manyWithoutSyncfs(t *testing.T) {
 	for name, dir := range places(t) {
 		t.Run(name, func(t *testing.T) {

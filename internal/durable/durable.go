@@ -104,7 +104,23 @@ type Ways struct {
 type Space struct {
 	Free  int64 // how much may still be written
 	Total int64
-	Kind  uint32 // the magic number of the file system on Linux
+	// NoFiles says that no further file can be made, whatever is free: the inodes are used up.
+	NoFiles bool
+	Kind    uint32 // the magic number of the file system on Linux
+}
+
+var errNoInode = errors.New("the file system has room, but no inode for another file (df -i shows it); remove files there")
+
+// ExplainFull adds to ENOSPC in dir that it is the inodes that are used up, if so: there may be much
+// free space.
+func ExplainFull(dir string, err error) error {
+	if !errors.Is(err, syscall.ENOSPC) || errors.Is(err, errNoInode) {
+		return err
+	}
+	if space, spaceErr := SpaceOf(dir); spaceErr != nil || !space.NoFiles {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, errNoInode)
 }
 
 // Uninterrupted repeats a system call as long as a signal interrupts it.

@@ -59,7 +59,7 @@ func SpaceOf(dir string) (Space, error) {
 	if err := Uninterrupted(func() error { return unix.Statfs(dir, &stat) }); err != nil {
 		return Space{}, &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
-	space := Space{Free: math.MaxInt64, Kind: uint32(stat.Type)}
+	space := Space{Free: math.MaxInt64, Kind: uint32(stat.Type), NoFiles: stat.Files > 0 && stat.Ffree == 0}
 	block := int64(stat.Bsize)
 	if stat.Blocks > 0 && block > 0 && stat.Blocks <= math.MaxInt64/uint64(block) {
 		space.Free, space.Total = int64(stat.Bavail)*block, int64(stat.Blocks)*block

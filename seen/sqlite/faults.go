@@ -11,6 +11,8 @@ import (
 
 	"github.com/mattn/go-sqlite3"
 	"golang.org/x/sys/unix"
+
+	"github.com/popfetch/popfetch/internal/durable"
 )
 
 // place describes the file system of a state folder.
@@ -50,6 +52,9 @@ func (s *Store) explain(err error) error {
 	case sqlite3.ErrReadonly:
 		return fmt.Errorf("%s cannot be written: %w; %s", s.path, err, mendMode)
 	case sqlite3.ErrCantOpen:
+		if space, spaceErr := durable.SpaceOf(s.dir); spaceErr == nil && space.NoFiles { // SQLite does not tell
+			return durable.ExplainFull(s.dir, fmt.Errorf("%s: a file beside it cannot be made: %w: %w", s.path, err, unix.ENOSPC))
+		}
 		return fmt.Errorf("%s, or a file beside it, cannot be opened: %w; %s", s.path, err, mendMode)
 	case sqlite3.ErrProtocol:
 		return fmt.Errorf("the locks of %s do not work: %w; set state_dir to a folder on a local disk", s.path, err)

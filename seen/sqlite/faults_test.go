@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -202,6 +203,46 @@ func TestReady_writes(t *testing.T) {
 	}
 	if err := account.Ready(t.Context(), 1); err != nil {
 		t.Errorf("Ready() with room again = %v, want nil", err)
+	}
+}
+
+// A disk may have room, but no inode for another file. The error says so, whichever file is missing.
+func TestOpen_noInodes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "disk")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m,nr_inodes=2"); err != nil {
+		t.Skipf("mounting a small disk: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	for inodes := 2; ; inodes++ {
+		if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT, fmt.Sprintf("size=8m,nr_inodes=%d", inodes)); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(t.Context(), filepath.Join(dir, "state"))
+		if err == nil {
+			var unlock func() error
+			if unlock, err = s.Lock("work"); err == nil {
+				_ = unlock()
+			}
+			if closeErr := s.Close(); closeErr != nil {
+				t.Fatal(closeErr)
+			}
+		}
+		if err == nil {
+			if inodes < 5 {
+				t.Errorf("%d inodes were enough, want an error before", inodes)
+			}
+			return
+		}
+		if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "no inode") {
+			t.Errorf("with %d inodes: %v, want ENOSPC and that no inode is left", inodes, err)
+		}
 	}
 }
 

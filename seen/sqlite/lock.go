@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/popfetch/popfetch/internal/durable"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -22,7 +23,7 @@ const lockInterval = 10 * time.Millisecond
 func (s *Store) Lock(name string) (unlock func() error, err error) {
 	unlock, err = flock(context.Background(), filepath.Join(s.dir, lockName(name)), 0)
 	if err != nil {
-		return nil, fmt.Errorf("locking account %q: %w", name, err)
+		return nil, fmt.Errorf("locking account %q: %w", name, durable.ExplainFull(s.dir, err))
 	}
 	return unlock, nil
 }

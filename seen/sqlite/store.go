@@ -24,6 +24,7 @@ import (
 
 	_ "github.com/mattn/go-sqlite3" // registers the driver "sqlite3"
 
+	"github.com/popfetch/popfetch/internal/durable"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -66,7 +67,13 @@ var _ seen.Store = (*Store)(nil)
 // seen.ErrNewerSchema. A damaged or foreign table is an error too. Such tables are left unchanged:
 // a person can move them elsewhere, and nothing is lost meanwhile. A table that cannot be written
 // is an error here, before anything is fetched.
-func Open(ctx context.Context, dir string) (*Store, error) { return openAt(ctx, dir, lookAtPlace) }
+func Open(ctx context.Context, dir string) (*Store, error) {
+	s, err := openAt(ctx, dir, lookAtPlace)
+	if err != nil {
+		return nil, durable.ExplainFull(dir, err)
+	}
+	return s, nil
+}
 
 func openAt(ctx context.Context, dir string, lookAt func(string) (place, error)) (*Store, error) {
 	dir, err := filepath.Abs(dir)
