@@ -14,7 +14,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// These are the exit statuses. They follow sysexits.h.
+// These are the exit statuses. They follow sysexits.h. Go's runtime has one of its own, 2, if the
+// system gives it no memory or no thread.
 const (
 	exitOK          = 0
 	exitEmpty       = 1  // --fail-empty

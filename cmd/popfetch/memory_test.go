@@ -94,6 +94,34 @@ func TestMemory_unknownIDs(t *testing.T) {
 	}
 }
 
+// If the system gives it no memory, popfetch ends with the status that the manual lists, at any
+// moment. The next run delivers what is left, once.
+func TestMemory_none(t *testing.T) {
+	t.Parallel()
+	const messages = 50
+	program := buildProgram(t)
+	a := newAccount(t, poptest.Numbered(messages, 600))
+	limited := func(kibibytes int) int {
+		c := a.command(t, "--once")
+		c.Args = append([]string{"sh", "-c", fmt.Sprintf(`ulimit -v %d && exec "$0" "$@"`, kibibytes), program}, c.Args[1:]...)
+		c.Path = "/bin/sh"
+		return exitOf(t, c.Run())
+	}
+	if got := limited(100_000); got != 2 {
+		t.Errorf("with hardly any memory popfetch ends with %d, want 2", got)
+	}
+	for kibibytes := 600_000; kibibytes < 1_500_000; kibibytes += 100_000 {
+		// SQLite reports that it got no memory.
+		if got := limited(kibibytes); got != 0 && got != 2 && got != exitIO {
+			t.Errorf("with %d KiB popfetch ends with %d, want 0, 2 or %d", kibibytes, got, exitIO)
+		}
+	}
+	a.mustRun(t, 0, "--once")
+	if got := a.delivered(t); got != messages {
+		t.Errorf("delivered = %d, want %d", got, messages)
+	}
+}
+
 // buildProgram builds popfetch as users do, without the race detector.
 func buildProgram(t testing.TB) string {
 	t.Helper()
