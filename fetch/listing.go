@@ -99,15 +99,13 @@ func (s *session) diff(listing []seen.Entry, due time.Time) (seen.Diff, error) {
 }
 
 // lackOfIDs returns what a refusal of UIDL means for the account: nil if its messages are to be
-// told apart by their headers, or if there are none. Else it returns an error.
+// told apart by their headers, else an error.
 func (s *session) lackOfIDs(l *pop3.Listings, messages int) error {
 	var refusal *pop3.ReplyError
 	errors.As(l.UIDErr, &refusal)
 	switch {
 	case refusal.Code == pop3.CodeSysTemp, refusal.Code == pop3.CodeInUse, refusal.Code == pop3.CodeLoginDelay:
 		return fmt.Errorf("the server does not tell the unique-ids now: %w", l.UIDErr)
-	case l.ScanErr == nil && messages == 0 && l.Malformed == 0:
-		return nil
 	case !s.job.account.UIDLFallback:
 		return s.noIDs(refusal)
 	case l.ScanErr != nil:

@@ -67,13 +67,6 @@ func TestUIDL_refusedOnce(t *testing.T) {
 			}
 		})
 	}
-	t.Run("C0037/no messages", func(t *testing.T) {
-		t.Parallel()
-		server := newServer(t)
-		hook(server, refuse)
-		r := newRig(t, server.Addr())
-		r.runs("")
-	})
 }
 
 // oneUIDL answers UIDL for one message as reply says.
