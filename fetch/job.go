@@ -96,6 +96,10 @@ const (
 // then.
 var ErrNewUIDs = errors.New("the maildrop shows only new unique-ids")
 
+// ErrNoIDsNow says that the server has refused UIDL, though it has told unique-ids before. So it has
+// not lost them, and a later run may get them.
+var ErrNoIDsNow = errors.New("the server does not tell the unique-ids now, though it did before")
+
 // Result is the outcome of one account.
 type Result struct {
 	Account     string

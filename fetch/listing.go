@@ -21,10 +21,6 @@ const octetsMark = " octets:"
 // mostMade limits how many unique-ids are made, as the octets of a unique-id listing are limited.
 const mostMade = 1 << 20
 
-// ErrNoIDsNow says that the server has refused UIDL, though it has told unique-ids before. So it has
-// not lost them, and a later run may get them.
-var ErrNoIDsNow = errors.New("the server does not tell the unique-ids now, though it did before")
-
 // isMade reports whether popfetch has made the unique-id.
 func isMade(uniqueID string) bool { return strings.HasPrefix(uniqueID, " ") }
 
