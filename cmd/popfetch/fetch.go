@@ -55,7 +55,7 @@ func (p *program) fetch(ctx context.Context) error {
 	if p.once {
 		outcome = p.outcome(s, runner.Run(ctx, accounts))
 	} else {
-		outcome = poll(ctx, runner, accounts)
+		outcome = p.poll(ctx, runner, accounts)
 	}
 	if broken != nil {
 		outcome = withStatus(outcome, faultStatus(broken))
@@ -72,12 +72,13 @@ func (p *program) runner(s *setting, store seen.Store, r *reporter) *fetch.Runne
 	return runner
 }
 
-// poll fetches until a signal comes, which is its normal end.
-func poll(ctx context.Context, runner *fetch.Runner, accounts []fetch.Account) error {
+// poll fetches until a signal comes, which is its normal end. On a terminal each pass ends with one
+// line for each account.
+func (p *program) poll(ctx context.Context, runner *fetch.Runner, accounts []fetch.Account) error {
 	if !slices.ContainsFunc(accounts, func(a fetch.Account) bool { return a.Interval > 0 }) {
 		return usagef("no account has an interval; for a single pass add --once")
 	}
-	runner.Poll(ctx, accounts, nil)
+	runner.Poll(ctx, accounts, p.sumUp)
 	return errEnded
 }
 
@@ -88,9 +89,7 @@ func (p *program) outcome(s *setting, results []fetch.Result) error {
 	for _, r := range results {
 		statuses = append(statuses, resultStatuses(r)...)
 		fresh += r.New
-		if p.term.talks && !p.view.quiet && (r.Err == nil || r.Listed > 0) {
-			p.term.errorf("%s%s", summary(r), s.waiting(r.Account, r.Quarantined))
-		}
+		p.sumUp(r)
 	}
 	switch {
 	case len(statuses) > 0:
@@ -99,6 +98,13 @@ func (p *program) outcome(s *setting, results []fetch.Result) error {
 		return errEmpty
 	}
 	return nil
+}
+
+// sumUp prints the outcome of one account on a terminal.
+func (p *program) sumUp(r fetch.Result) {
+	if p.term.talks && !p.view.quiet && (r.Err == nil || r.Listed > 0) {
+		p.term.errorf("%s", summary(r))
+	}
 }
 
 // summary returns the outcome of one account in one line.

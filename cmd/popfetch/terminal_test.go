@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -199,6 +200,25 @@ func TestTerminal_interrupt(t *testing.T) {
 	p.waitFor("popfetch: finishing the messages that were asked for; interrupt again to stop at once\r\n")
 	server.Wait()
 	p.waitFor(fmt.Sprintf("popfetch: mrose@127.0.0.1: %d listed, %d delivered\r\n", messages, server.Count("RETR")))
+}
+
+// TestTerminal_polling watches two passes of a popfetch that stays. Each pass ends with one line.
+func TestTerminal_polling(t *testing.T) {
+	t.Parallel()
+	server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf", Messages: poptest.Numbered(3, 500)})
+	file := filepath.Join(t.TempDir(), "config.toml")
+	text := fmt.Sprintf("[account.work]\nserver = %q\ntls = 'none'\nuser = 'mrose'\npassword = 'tanstaaf'\nmaildir = 'm'\ninterval = '1s'\n", server.Addr())
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := newTerminalPair(t)
+	c := p.start("--config", file)
+	p.waitFor("popfetch: work: 3 listed, 3 delivered\r\n")
+	p.waitFor("popfetch: work: 3 listed, 0 delivered\r\n")
+	p.typeIn("\x03")
+	if status := exitOf(t, c.Wait()); status != 0 {
+		t.Errorf("exit status = %d, want 0", status)
+	}
 }
 
 // TestTell_repeated reports lasting faults to people who watch, and not to cron.
