@@ -23,7 +23,7 @@ func (p *program) config(ctx context.Context) error {
 		s.accounts = s.Accounts
 	}
 	if p.checkOnly {
-		return s.checkFiles(ctx)
+		return s.checkFiles(ctx, len(p.words) > 0)
 	}
 	shown := *s.Config
 	shown.Accounts = s.accounts
@@ -34,11 +34,15 @@ func (p *program) config(ctx context.Context) error {
 	return p.term.printf("%s", text.String())
 }
 
-// checkFiles returns the mistakes about files that the accounts name.
-func (s *setting) checkFiles(ctx context.Context) error {
+// checkFiles returns the mistakes about files that the accounts name. A disabled account may lack its
+// files until it is enabled, or named on the command line.
+func (s *setting) checkFiles(ctx context.Context, named bool) error {
 	var mistakes config.Errors
 	trusted := make(authorities)
 	for i := range s.accounts {
+		if !named && !s.accounts[i].Enabled {
+			continue
+		}
 		var mistake *config.Error
 		if _, err := readFiles(ctx, s, &s.accounts[i], trusted); errors.As(err, &mistake) {
 			mistakes = append(mistakes, mistake)

@@ -7,6 +7,8 @@ import (
 	"go/token"
 	"maps"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -171,4 +173,23 @@ func TestManual_JSON(t *testing.T) {
 		}
 	}
 	compare(t, "JSON field or event", page, program)
+}
+
+// The example file works as it stands: only its names are to be changed.
+func TestExample_works(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../config.example.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	file := filepath.Join(folder, "config.toml")
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "popfetch", "config", "--check", "--config", file)
+	cmd.Env = []string{"HOME=" + folder, "PATH=" + os.Getenv("PATH")}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("popfetch config --check = %v: %s", err, out)
+	}
 }
