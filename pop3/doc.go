@@ -12,9 +12,27 @@
 //
 // # Use
 //
+// This lists a maildrop and saves its messages; check ends the program if there is an error:
+//
+//	c, err := pop3.Dial(ctx, "pop.example.org:995", nil)
+//	check(err)
+//	check(c.User(ctx, "alice", "secret"))
+//	listings, err := c.Listings(ctx)
+//	check(err)
+//	for l := range listings.All() {
+//		fmt.Println(l.Number, l.Octets, l.UniqueID)
+//	}
+//	for m, err := range c.Retr(ctx, listings.Messages()) {
+//		check(err)
+//		text, err := io.ReadAll(m)
+//		check(err)
+//		check(os.WriteFile(fmt.Sprint(m.Number, ".eml"), text, 0o600))
+//	}
+//	check(c.Quit(ctx))
+//
 // Each method has the name of its command. A session calls, in this order:
 //
-//   - [Dial] and [Client.Capa]
+//   - [Dial] and [Client.Capa]; without Capa nothing is pipelined
 //   - one of [Client.User], [Client.Apop] and [Client.Auth]
 //   - [Client.Listings] and [Client.Retr]
 //   - [Client.Dele] for the messages that are stored safely elsewhere
@@ -43,7 +61,9 @@
 //     characters.
 //
 // A reply that starts with + is positive. A reply that starts with - is negative: it becomes a
-// [*ReplyError], and the session stays usable. Anything else is a [*ProtocolError].
+// [*ReplyError], and the session stays usable. Anything else is a [*ProtocolError]. Two kinds of line
+// say nothing: an empty one before or in a listing, and a single dot behind a refusal, if a positive
+// reply would have ended with one.
 //
 // A session is out of step when it is unknown to which command the next reply belongs. The causes
 // are a ProtocolError, an error of the connection, a time limit, the end of a context, and a loop

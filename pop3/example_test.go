@@ -3,10 +3,12 @@ package pop3_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net"
+	"os"
 	"slices"
 
 	"github.com/emersion/go-sasl"
@@ -60,15 +62,8 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	messages := func(yield func(int, int64) bool) {
-		for _, listing := range listings.Scan {
-			if !yield(listing.Number, listing.Octets) {
-				return
-			}
-		}
-	}
 	var safe []int
-	for m, err := range c.Retr(ctx, messages) {
+	for m, err := range c.Retr(ctx, listings.Messages()) {
 		if err != nil {
 			log.Print(err)
 			continue // the message was refused, or this is the last turn of the loop
@@ -92,6 +87,66 @@ func Example() {
 	// Output:
 	// message 1: 7 octets
 	// message 2: 11 octets
+}
+
+// The lines of the package's documentation: they list a maildrop and save its messages.
+func Example_save() {
+	defer inTempDir()()
+	addr := exampleServer("+OK ready", "+OK", "+OK welcome", "+OK 2 18", "+OK\r\n1 7\r\n2 11\r\n.", "+OK\r\n1 a\r\n2 b\r\n.",
+		"+OK\r\nfirst\r\n.", "+OK\r\nsecond\r\n..\r\n.", "+OK bye")
+	ctx := context.Background()
+	clear := &pop3.Options{TLS: pop3.TLSNone} // only because the example's server has no certificate
+	check := func(err error) {
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	c, err := pop3.Dial(ctx, addr, clear)
+	check(err)
+	check(c.User(ctx, "alice", "secret"))
+	listings, err := c.Listings(ctx)
+	check(err)
+	for l := range listings.All() {
+		fmt.Println(l.Number, l.Octets, l.UniqueID)
+	}
+	for m, err := range c.Retr(ctx, listings.Messages()) {
+		check(err)
+		text, err := io.ReadAll(m)
+		check(err)
+		check(os.WriteFile(fmt.Sprint(m.Number, ".eml"), text, 0o600))
+	}
+	check(c.Quit(ctx))
+
+	for _, name := range []string{"1.eml", "2.eml"} {
+		text, err := os.ReadFile(name)
+		fmt.Printf("%s: %q, %v\n", name, text, err)
+	}
+	// Output:
+	// 1 7 a
+	// 2 11 b
+	// 1.eml: "first\r\n", <nil>
+	// 2.eml: "second\r\n.\r\n", <nil>
+}
+
+// inTempDir makes a new folder the present one, until back is called.
+func inTempDir() (back func()) {
+	before, err := os.Getwd()
+	if err != nil {
+		log.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "pop3-example-")
+	if err == nil {
+		err = os.Chdir(dir)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	return func() {
+		if err := errors.Join(os.Chdir(before), os.RemoveAll(dir)); err != nil {
+			log.Fatal(err)
+		}
+	}
 }
 
 // Retr pipelines. It sends as many RETR commands ahead as the window allows, and yields the

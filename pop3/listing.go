@@ -35,20 +35,6 @@ type UniqueIDListing struct {
 	UniqueID string
 }
 
-// Listings is the answer to STAT, LIST and UIDL. Numbers are in the order of the server and may
-// have gaps.
-type Listings struct {
-	Drop    DropListing
-	DropErr error // nil, *ReplyError, or *ProtocolError if a positive reply could not be read
-	Scan    []ScanListing
-	ScanErr error // nil or *ReplyError
-	UIDs    []UniqueIDListing
-	UIDErr  error // nil or *ReplyError
-	// Malformed counts the lines of LIST and UIDL that could not be read. Examples are a line
-	// without a number, with the number 0, or without a usable unique-id. Empty lines do not count.
-	Malformed int
-}
-
 // Stat sends STAT. A refusal is a *ReplyError. A positive reply without two numbers is a
 // *ProtocolError, but the session stays usable. The reason is that the numbers of old servers
 // overflow here, and that they are only a hint (C0017).
@@ -87,10 +73,6 @@ func (c *Client) UIDL(ctx context.Context) ([]UniqueIDListing, error) {
 	return l.UIDs, nil
 }
 
-func (l *Listings) addScan(s ScanListing) { l.Scan = append(l.Scan, s) }
-
-func (l *Listings) addUID(u UniqueIDListing) { l.UIDs = append(l.UIDs, u) }
-
 func (c *Client) list(ctx context.Context, keyword string, read func() error) error {
 	end, err := c.begin(ctx, keyword, stateTransaction)
 	if err != nil {
@@ -101,74 +83,6 @@ func (c *Client) list(ctx context.Context, keyword string, read func() error) er
 		return err
 	}
 	return read()
-}
-
-// Listings sends STAT, LIST and UIDL, in one packet if the server announces PIPELINING. If the
-// server refuses one of them, the *ReplyError is in its own field, and the others go on. The same
-// holds for an unreadable reply to STAT. Any other error is returned.
-func (c *Client) Listings(ctx context.Context) (*Listings, error) {
-	l := new(Listings)
-	if err := c.listings(ctx, l, ListingLines{Scan: l.addScan, UID: l.addUID}); err != nil {
-		return nil, err
-	}
-	return l, nil
-}
-
-// ListingLines are the functions that EachListing calls, in the order of the fields.
-type ListingLines struct {
-	Drop func(DropListing)     // once, if STAT was answered; the numbers may be wrong; may be nil
-	Scan func(ScanListing)     // for each line of LIST
-	UID  func(UniqueIDListing) // for each line of UIDL
-}
-
-// EachListing does the same as Listings, but hands over each line as it is read. The result has no
-// lines. A caller that converts the lines then does not need memory for them twice.
-func (c *Client) EachListing(ctx context.Context, each ListingLines) (*Listings, error) {
-	l := new(Listings)
-	if err := c.listings(ctx, l, each); err != nil {
-		return nil, err
-	}
-	return l, nil
-}
-
-func (c *Client) listings(ctx context.Context, l *Listings, each ListingLines) error {
-	end, err := c.begin(ctx, "STAT", stateTransaction)
-	if err != nil {
-		return err
-	}
-	defer end()
-	steps := []struct {
-		keyword string
-		read    func() error
-		refusal *error
-	}{
-		{"STAT", func() (err error) {
-			if l.Drop, err = c.readDrop(); err == nil && each.Drop != nil {
-				each.Drop(l.Drop)
-			}
-			return err
-		}, &l.DropErr},
-		{"LIST", func() error { return c.readScan(l, each.Scan) }, &l.ScanErr},
-		{"UIDL", func() error { return c.readUIDs(l, each.UID) }, &l.UIDErr},
-	}
-	together := c.window() >= len(steps)
-	if together {
-		if err := c.send(command{keyword: "STAT"}, command{keyword: "LIST"}, command{keyword: "UIDL"}); err != nil {
-			return err
-		}
-	}
-	for _, step := range steps {
-		if !together {
-			if err := c.send(command{keyword: step.keyword}); err != nil {
-				return err
-			}
-		}
-		*step.refusal = step.read()
-		if c.lost != nil {
-			return *step.refusal
-		}
-	}
-	return nil
 }
 
 // readDrop reads the reply to STAT.
@@ -228,15 +142,6 @@ func (c *Client) readUIDs(l *Listings, each func(UniqueIDListing)) error {
 func (c *Client) readListStatus(keyword string) (reply, error) {
 	c.blankDue = true
 	return c.readStatusOfLines(keyword)
-}
-
-// unread takes a line that is no listing. An empty one says nothing, so it does not count as
-// malformed.
-func (l *Listings) unread(check *listingCheck, line []byte) error {
-	if len(line) > 0 {
-		l.Malformed++
-	}
-	return check.octets(max(len(line), leastUnread), line)
 }
 
 // listingPace is how many octets of a listing must come within each ReplyTimeout. Without it, a

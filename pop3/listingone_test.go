@@ -142,3 +142,38 @@ func TestListings_emptyLine(t *testing.T) {
 		outOfStep(t, c, "UIDL()", err)
 	})
 }
+
+// All joins LIST and UIDL by message-number, and Messages has the form that Retr takes.
+func TestListings_All(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		listings Listings
+		want     []Listing
+	}{
+		{"C0011/in the order of LIST", Listings{
+			Scan: []ScanListing{{7, 70}, {2, 20}}, UIDs: []UniqueIDListing{{2, "b"}, {7, "a"}},
+		}, []Listing{{7, 70, "a"}, {2, 20, "b"}}},
+		{"C0038/one lacks a line", Listings{
+			Scan: []ScanListing{{1, 10}, {2, 20}}, UIDs: []UniqueIDListing{{3, "c"}, {2, "b"}},
+		}, []Listing{{1, 10, ""}, {2, 20, "b"}, {3, 0, "c"}}},
+		{"C0037/no unique-ids", Listings{Scan: []ScanListing{{1, 10}}}, []Listing{{1, 10, ""}}},
+		{"C0031/no sizes", Listings{UIDs: []UniqueIDListing{{1, "a"}}}, []Listing{{1, 0, "a"}}},
+		{"C0020/no messages", Listings{}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			equal(t, "All()", slices.Collect(test.listings.All()), test.want)
+			for range test.listings.All() { // a loop may be left at any time
+				break
+			}
+			var got []Listing
+			for n, octets := range test.listings.Messages() {
+				got = append(got, Listing{Number: n, Octets: octets})
+			}
+			want := slices.Clone(test.want)
+			for i := range want {
+				want[i].UniqueID = ""
+			}
+			equal(t, "Messages()", got, want)
+		})
+	}
+}
