@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -30,6 +31,10 @@ type Account struct {
 	// Mark returns a mark of the credentials that Login last used, or known if that is one of them
 	// (see login.Credentials.Mark). nil: nothing is known of them.
 	Mark func(known []byte) []byte
+
+	// Lacks is set if the account lacks something that its caller must give, such as a password.
+	// Then a run or look ends with this error, and neither server nor target is touched.
+	Lacks error
 
 	Shared []string // the other accounts in use that have the same maildrop; a run warns of them
 
@@ -241,6 +246,14 @@ func (j *job) deliveredAt() time.Time {
 		return time.Time{}
 	}
 	return j.now()
+}
+
+// lacks returns the error of an account that lacks something for its log-in.
+func (j *job) lacks() error {
+	if j.account.Lacks == nil {
+		return nil
+	}
+	return j.fail(PhaseLogin, &login.Error{Fault: login.Cannot, Err: j.account.Lacks})
 }
 
 // fail makes the error that ends a run.

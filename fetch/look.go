@@ -89,6 +89,9 @@ func (r *Runner) look(ctx context.Context, account *Account, purpose purpose) (*
 			observe(e)
 		}
 	}
+	if err := j.lacks(); err != nil {
+		return nil, err
+	}
 	m, err := recall(j, purpose)
 	if err != nil {
 		return nil, err

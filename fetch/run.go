@@ -56,6 +56,9 @@ func (r *run) locked() (err error) {
 		return err
 	}
 	r.beginNotices()
+	if err := r.job.lacks(); err != nil {
+		return err
+	}
 	if err := r.prepare(); err != nil {
 		return err
 	}

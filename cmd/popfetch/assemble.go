@@ -16,7 +16,8 @@ import (
 )
 
 // fetchAccounts makes the engine's values for all chosen accounts. It contacts no server, so every
-// error is one of the configuration.
+// error is one of the configuration. An account that lacks a password fails alone, by its Lacks; if
+// there is no other account, that is an error too.
 func (p *program) fetchAccounts(ctx context.Context, s *setting) ([]fetch.Account, error) {
 	accounts := make([]fetch.Account, 0, len(s.accounts))
 	var mistakes config.Errors
@@ -34,6 +35,14 @@ func (p *program) fetchAccounts(ctx context.Context, s *setting) ([]fetch.Accoun
 		account.Shared = shared[a.Name]
 		accounts = append(accounts, account)
 	}
+	if len(mistakes) == 0 && !slices.ContainsFunc(accounts, func(a fetch.Account) bool { return a.Lacks == nil }) {
+		for i := range accounts {
+			var mistake *config.Error
+			if errors.As(accounts[i].Lacks, &mistake) {
+				mistakes = append(mistakes, mistake)
+			}
+		}
+	}
 	if len(mistakes) > 0 {
 		return nil, mistakes
 	}
@@ -45,10 +54,7 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 	if err != nil {
 		return fetch.Account{}, err
 	}
-	credentials, err := p.credentials(ctx, s, a)
-	if err != nil {
-		return fetch.Account{}, err
-	}
+	credentials, lacks := p.credentials(s, a)
 	account := fetch.Account{
 		Name:   a.Name,
 		Server: a.Server,
@@ -65,6 +71,7 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 		Login:   credentials.Login,
 		Changed: credentials.Changed,
 		Mark:    credentials.Mark,
+		Lacks:   lacks,
 		Policy: fetch.Policy{
 			Delete:          fetch.DeletePolicy{Enabled: a.Delete.Enabled, After: a.Delete.After},
 			All:             p.all,
@@ -101,10 +108,10 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 	return account, nil
 }
 
-// credentials returns the credentials of an account. If no source is configured for the password,
-// it asks for it now.
-func (p *program) credentials(ctx context.Context, s *setting, a *config.Account) (*login.Credentials, error) {
-	c := &login.Credentials{User: a.User, Password: a.Password.Resolve, External: a.TLSCert != "",
+// credentials returns the credentials of an account. If no source is configured for the password, a
+// person is asked for it during the log-in. The error lacks says that nobody can be asked.
+func (p *program) credentials(s *setting, a *config.Account) (c *login.Credentials, lacks error) {
+	c = &login.Credentials{User: a.User, Password: a.Password.Resolve, External: a.TLSCert != "",
 		Charset: login.Charset(a.CredentialsCharset)}
 	for _, name := range a.Auth {
 		c.Mechanisms = append(c.Mechanisms, login.Mechanism(name))
@@ -112,9 +119,8 @@ func (p *program) credentials(ctx context.Context, s *setting, a *config.Account
 	if !a.Password.IsZero() || slices.Equal(a.Auth, []string{string(login.External)}) {
 		return c, nil
 	}
-	var err error
-	c.Password, err = p.term.askPassword(ctx, s.File, a)
-	return c, err
+	c.Password, c.Asks = p.term.passwordAsker(s.File, a), true
+	return c, mayAsk(s.File, a)
 }
 
 // shared returns, for each account in use, the other accounts in use with the same maildrop.

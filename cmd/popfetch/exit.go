@@ -130,10 +130,11 @@ func faultStatus(err error) int {
 		reply    *pop3.ReplyError
 		dns      *net.DNSError
 		mistakes config.Errors
+		mistake  *config.Error
 		run      *fetch.Error
 	)
 	switch {
-	case errors.As(err, &mistakes):
+	case errors.As(err, &mistakes), errors.As(err, &mistake):
 		return exitConfig
 	case errors.As(err, &failed):
 		return loginStatus(failed)

@@ -37,7 +37,7 @@ func (p *program) fetch(ctx context.Context) error {
 	}
 	defer store.Close() //nolint:errcheck // each commit was durable by itself
 	stopped := context.AfterFunc(ctx, func() {
-		if p.term.talks {
+		if p.term.talks && !p.term.isAsking() {
 			p.term.errorf("finishing the messages that were asked for; interrupt again to stop at once")
 		}
 	})

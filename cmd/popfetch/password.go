@@ -6,42 +6,87 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"golang.org/x/term"
 
 	"github.com/popfetch/popfetch/internal/config"
 )
 
-// askPassword asks for an account's password before a server is contacted. It returns a function
-// that gives the password to the log-in.
-func (t *terminal) askPassword(ctx context.Context, file string, a *config.Account) (func(context.Context) (string, error), error) {
-	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
-	if err != nil {
-		return nil, &config.Error{File: file, Key: "account." + a.Name, Err: fmt.Errorf(
-			"no password is configured and there is no terminal to ask on; set one of password_command, password_file, password_credential, password (--password-command, --password-file)")}
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	password, err := readPassword(ctx, tty, fmt.Sprintf("Password for %s at %s: ", printable(a.User), a.Server))
-	if err != nil {
-		return nil, fmt.Errorf("reading the password: %w", err)
-	}
-	if len(password) == 0 {
-		return nil, &config.Error{File: file, Key: "account." + a.Name, Err: errors.New("the password is empty")}
-	}
-	return func(context.Context) (string, error) { return string(password), nil }, nil
+// question is a prompt that waits for its answer.
+type question struct {
+	ctx    context.Context
+	prompt string
+	ended  bool // the cursor is below the prompt already, and the prompt is not shown again
 }
 
-// readPassword reads a line without echo. An interrupt ends it and restores the terminal. The
-// terminal alone does not do so, because popfetch catches the signal. readPassword closes tty,
-// unless it was interrupted. Then the process ends, and the read with it.
-func readPassword(ctx context.Context, tty *os.File, prompt string) ([]byte, error) {
+// mayAsk returns an error if there is no terminal to ask for an account's password on.
+func mayAsk(file string, a *config.Account) error {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return passwordError(file, a, "no password is configured and there is no terminal to ask on; "+
+			"set one of password_command, password_file, password_credential, password (--password-command, --password-file)")
+	}
+	return tty.Close()
+}
+
+func passwordError(file string, a *config.Account, problem string) error {
+	return &config.Error{File: file, Key: "account." + a.Name, Err: errors.New(problem)}
+}
+
+// passwordAsker returns a function that asks for an account's password at its first call, and then
+// remembers the answer. The log-in calls it when it has reached the server. Accounts that log in at
+// the same time ask one after the other.
+func (t *terminal) passwordAsker(file string, a *config.Account) func(context.Context) (string, error) {
+	var mu sync.Mutex
+	var known string
+	return func(ctx context.Context) (string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if known != "" {
+			return known, nil
+		}
+		password, err := t.ask(ctx, fmt.Sprintf("Password for %s at %s: ", printable(a.User), a.Server))
+		switch {
+		case err != nil:
+			return "", fmt.Errorf("reading it: %w", err)
+		case len(password) == 0:
+			return "", passwordError(file, a, "the password is empty")
+		}
+		known = string(password)
+		return known, nil
+	}
+}
+
+// ask shows a prompt and reads a line without echo. Lines that others print meanwhile stand above
+// the prompt.
+func (t *terminal) ask(ctx context.Context, prompt string) ([]byte, error) {
+	t.asking.Lock()
+	defer t.asking.Unlock()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	return t.readPassword(tty, &question{ctx: ctx, prompt: prompt})
+}
+
+// readPassword reads the answer to q. An interrupt ends it and restores the terminal. The terminal
+// alone does not do so, because popfetch catches the signal. readPassword closes tty, unless it was
+// interrupted. Then the process ends, and the read with it.
+func (t *terminal) readPassword(tty *os.File, q *question) ([]byte, error) {
 	fd := int(tty.Fd())
 	before, err := term.GetState(fd)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := io.WriteString(tty, prompt); err != nil {
+	t.mu.Lock()
+	t.question = q
+	_, err = io.WriteString(tty, q.prompt)
+	t.mu.Unlock()
+	if err != nil {
 		return nil, err
 	}
 	type answer struct {
@@ -55,10 +100,31 @@ func readPassword(ctx context.Context, tty *os.File, prompt string) ([]byte, err
 	}()
 	select {
 	case a := <-answered:
-		_, err := fmt.Fprintln(tty)
-		return a.password, errors.Join(a.err, err, tty.Close())
-	case <-ctx.Done():
-		_, err := fmt.Fprintln(tty)
-		return nil, errors.Join(context.Cause(ctx), err, term.Restore(fd, before))
+		return a.password, errors.Join(a.err, t.endQuestion(tty), tty.Close())
+	case <-q.ctx.Done():
+		return nil, errors.Join(context.Cause(q.ctx), t.endQuestion(tty), term.Restore(fd, before))
 	}
+}
+
+// endQuestion moves the cursor below the prompt.
+func (t *terminal) endQuestion(tty *os.File) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	q := t.question
+	if q.ctx.Err() == nil { // else isAsking still tells what was interrupted
+		t.question = nil
+	}
+	if q.ended {
+		return nil
+	}
+	q.ended = true
+	_, err := fmt.Fprintln(tty)
+	return err
+}
+
+// isAsking reports whether a person is being asked, or was when the program was interrupted.
+func (t *terminal) isAsking() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.question != nil
 }

@@ -21,6 +21,9 @@ type terminal struct {
 	mu       sync.Mutex
 	out, err io.Writer
 	talks    bool // standard error is a terminal
+
+	asking   sync.Mutex // held while a person is asked
+	question *question  // what a person is being asked; guarded by mu
 }
 
 func newTerminal() *terminal {
@@ -31,10 +34,17 @@ func newTerminal() *terminal {
 func (t *terminal) errorf(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	text := ""
 	for line := range strings.Lines(fmt.Sprintf(format, args...)) {
-		// If this fails, there is no way to report it.
-		_, _ = fmt.Fprintf(t.err, "popfetch: %s\n", printable(strings.TrimRight(line, "\n")))
+		text += fmt.Sprintf("popfetch: %s\n", printable(strings.TrimRight(line, "\n")))
 	}
+	if q := t.question; q != nil && t.talks && !q.ended {
+		text = "\n" + text
+		if q.ended = q.ctx.Err() != nil; !q.ended {
+			text += q.prompt
+		}
+	}
+	_, _ = io.WriteString(t.err, text) // if this fails, there is no way to report it
 }
 
 // printf prints data on standard output.

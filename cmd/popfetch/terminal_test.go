@@ -148,7 +148,7 @@ func TestTerminal_password(t *testing.T) {
 	}{
 		{"right", "tanstaaf\n", "popfetch: mrose@127.0.0.1: 3 listed, 3 delivered\r\n", 0},
 		{"wrong", "sesame\n", "popfetch: mrose@127.0.0.1: login: the server refused the log-in", 77},
-		{"empty", "\n", "popfetch: account.mrose@127.0.0.1: the password is empty\r\n", 78},
+		{"empty", "\n", "popfetch: mrose@127.0.0.1: login: the password: account.mrose@127.0.0.1: the password is empty\r\n", 78},
 		{"interrupted", "tan\x03", "", 130},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -171,6 +171,69 @@ func TestTerminal_password(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTerminal_reachedFirst shows no prompt for a server that cannot be reached, or whose
+// certificate is refused. It asks once in a run, however many sessions there are.
+func TestTerminal_reachedFirst(t *testing.T) {
+	t.Parallel()
+	server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf"})
+	server.Configure(func(c *poptest.Config) { c.TLS = server.CA().ServerTLS("") })
+	for _, test := range []struct {
+		name, addr, want string
+		status           int
+	}{
+		{"no server", "127.0.0.1:1", "connection refused", 75},
+		{"unknown authority", server.TLSAddr(), "certificate", 77},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			p := newTerminalPair(t)
+			c := p.start("--once", "--server", test.addr, "--user", "mrose", "--maildir", "m")
+			if status := exitOf(t, c.Wait()); status != test.status {
+				t.Errorf("exit status = %d, want %d", status, test.status)
+			}
+			p.waitFor(test.want)
+			if screen := p.screen(); strings.Contains(screen, "Password") {
+				t.Errorf("the screen shows %q, want no question", screen)
+			}
+		})
+	}
+}
+
+// TestTerminal_outputWhileAsked prints a line of another account above the prompt.
+func TestTerminal_outputWhileAsked(t *testing.T) {
+	t.Parallel()
+	server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf"})
+	asked := make(chan struct{})
+	server.Configure(func(c *poptest.Config) {
+		c.Hook = func(_ *poptest.Session, cmd string) poptest.Action {
+			if cmd == "USER other" || strings.HasPrefix(cmd, "AUTH PLAIN AG90aGVyA") { // "\x00other\x00…"
+				<-asked
+				return poptest.Refuse("[AUTH] go away")
+			}
+			return poptest.Action{}
+		}
+	})
+	p := newTerminalPair(t)
+	file := filepath.Join(t.TempDir(), "c.toml")
+	text := fmt.Sprintf("state_dir = %q\n[defaults]\nserver = %q\ntls = \"none\"\nmaildir = %q\n[account.asked]\nuser = \"mrose\"\n[account.other]\nuser = \"other\"\npassword = \"x\"\n",
+		t.TempDir(), server.Addr(), filepath.Join(t.TempDir(), "m"))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := p.start("-c", file, "--once")
+	prompt := "Password for mrose at " + server.Addr() + ": "
+	p.waitFor(prompt)
+	p.waitForSilence()
+	close(asked)
+	p.waitFor(prompt + "\r\npopfetch: other: login: ")
+	p.waitFor("go away\r\n" + prompt)
+	p.typeIn("tanstaaf\n")
+	if status := exitOf(t, c.Wait()); status != 77 {
+		t.Errorf("exit status = %d, want 77", status)
+	}
+	p.waitFor("popfetch: asked: 0 listed")
 }
 
 // TestTerminal_interrupt presses Ctrl-C in the middle of a run. The person must be told what

@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"testing"
+
+	"github.com/popfetch/popfetch/internal/poptest"
+	"github.com/popfetch/popfetch/pop3"
 )
 
 func TestCredentials_Changed(t *testing.T) {
@@ -74,5 +77,31 @@ func TestCredentials_Mark(t *testing.T) {
 	credentials.last = "another"
 	if mark := credentials.Mark(known); len(mark) == 0 || bytes.HasPrefix(mark, known[:markSalt]) {
 		t.Errorf("Mark() = %x of another password, want one with its own salt", mark)
+	}
+}
+
+// While a person is asked, the server may give up. So after a long time the log-in goes on in a new
+// session, and no password is sent in this one.
+func TestLogin_askedLong(t *testing.T) {
+	limit := longestAsking
+	t.Cleanup(func() { longestAsking = limit })
+	longestAsking = -1
+	for asks, want := range map[bool]error{true: pop3.ErrUnexpected, false: nil} {
+		server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf"})
+		credentials := &Credentials{User: "mrose", Asks: asks, Password: func(context.Context) (string, error) { return "tanstaaf", nil }}
+		c, err := pop3.Dial(t.Context(), server.Addr(), &pop3.Options{TLS: pop3.TLSNone})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := credentials.Login(t.Context(), c, nil); !errors.Is(err, want) {
+			t.Errorf("Login() = %v where a person is asked: %v, want %v", err, asks, want)
+		}
+		if err := c.Quit(t.Context()); err != nil {
+			t.Error(err)
+		}
+		server.Wait()
+		if sent := server.Count("PASS") > 0; sent == asks {
+			t.Errorf("the password was sent: %v, want %v", sent, !asks)
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/popfetch/popfetch/pop3"
 )
@@ -21,6 +22,10 @@ type Credentials struct {
 	User string
 	// Password is called when the password is needed, at most once a log-in.
 	Password func(context.Context) (string, error)
+	// Asks says that Password asks a person at its first call, and then remembers the answer. If
+	// that takes long, the server may give up. Then Login returns pop3.ErrUnexpected, and the
+	// log-in goes on in a new session.
+	Asks bool
 	// Mechanisms are tried in this order. None means all that the server offers, the strongest
 	// first.
 	Mechanisms []Mechanism
@@ -58,6 +63,9 @@ func (cr *Credentials) Login(ctx context.Context, c *pop3.Client, expected pop3.
 	return nil
 }
 
+// longestAsking is how long a server surely waits for a log-in. Many give up after a minute.
+var longestAsking = 30 * time.Second
+
 // login is one call of Login.
 type login struct {
 	credentials *Credentials
@@ -71,7 +79,11 @@ type login struct {
 
 func (cr *Credentials) newLogin(ctx context.Context, c *pop3.Client) *login {
 	ask := func() (string, error) {
+		began := time.Now()
 		password, err := cr.password(ctx)
+		if took := time.Since(began); err == nil && cr.Asks && took > longestAsking {
+			return "", fmt.Errorf("%w: it has waited for the password for %v", pop3.ErrUnexpected, took.Round(time.Second))
+		}
 		c.Conceal(password)
 		cr.mu.Lock()
 		defer cr.mu.Unlock()
