@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -57,6 +58,9 @@ func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
+			if err := os.Chmod(filepath.Dir(env.WorkDir), 0o755); err != nil { // files with secrets are to be reachable
+				return err
+			}
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("GORACE", os.Getenv("GORACE"))
 			t, ok := env.T().(poptest.TB)
@@ -80,7 +84,16 @@ func TestScript(t *testing.T) {
 			"maildir":   cmdMaildir,
 		},
 		RequireUniqueNames: true,
+		Condition:          scriptCondition,
 	})
+}
+
+// scriptCondition knows the condition mounts: a program may be run with mounts of its own.
+func scriptCondition(name string) (bool, error) {
+	if name != "mounts" {
+		return false, fmt.Errorf("unknown condition %q", name)
+	}
+	return exec.CommandContext(context.Background(), "unshare", "-rm", "mount", "--bind", ".", ".").Run() == nil, nil
 }
 
 type serversKey struct{}

@@ -86,7 +86,7 @@ var accountKeys = table[Account]{
 	},
 	{
 		name: "password_file", group: passwordGroup,
-		field:    fill(func(a *Account) *string { return &a.Password.File }, text(value.path)),
+		field:    fill(func(a *Account) *string { return &a.Password.File }, text(value.secretFile)),
 		needless: []func(*draft[Account]) string{besideExternal},
 		usage:    "the password is the first line of `FILE`",
 	},

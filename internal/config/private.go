@@ -4,17 +4,54 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
-// CheckPrivate refuses a file with a secret that somebody else can read, as Secret.Resolve does.
-// For a link, the file that it leads to counts.
+// CheckPrivate refuses a file with a secret that somebody else can reach and read, as Secret.Resolve
+// does. For a link, the file that it leads to counts.
 func CheckPrivate(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
-	return checkPrivate(info, path, path)
+	return checkSecretFile(info, path)
+}
+
+// checkSecretFile is checkPrivate for a file that holds nothing but a secret. Secrets of containers
+// are readable by their mode: what protects them is a folder that others cannot enter, or a file
+// system that is mounted, read-only, for one container.
+func checkSecretFile(info fs.FileInfo, path string) error {
+	err := checkPrivate(info, path, path)
+	if err == nil || isBehindClosedFolder(path) || isMountedReadOnly(path) {
+		return nil
+	}
+	return fmt.Errorf("%w, or move it below a folder that only you can enter or to a read-only mount", err)
+}
+
+// isBehindClosedFolder reports whether a folder on the way to the file can be entered by nobody but
+// its owner, who is this user or root.
+func isBehindClosedFolder(path string) bool {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return false
+	}
+	if real, err = filepath.Abs(real); err != nil {
+		return false
+	}
+	for folder := filepath.Dir(real); ; folder = filepath.Dir(folder) {
+		info, err := os.Stat(folder)
+		if err != nil {
+			return false
+		}
+		owner := ownerOf(info)
+		if info.Mode().Perm()&0o011 == 0 && (owner == 0 || owner == os.Geteuid()) {
+			return true
+		}
+		if folder == filepath.Dir(folder) {
+			return false
+		}
+	}
 }
 
 // checkPrivate refuses a file that others can read, because of its mode or because they own it. The

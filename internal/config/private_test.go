@@ -21,6 +21,7 @@ func giveTo(t *testing.T, path string, uid int) {
 
 // The owner of a file can read it, whatever its mode is. For a link, its target counts.
 func TestCheckPrivate(t *testing.T) {
+	const elsewhere = ", or move it below a folder that only you can enter or to a read-only mount"
 	for _, test := range []struct {
 		name string
 		mode os.FileMode
@@ -29,10 +30,10 @@ func TestCheckPrivate(t *testing.T) {
 	}{
 		{"private", 0o600, 0, ""},
 		{"read-only", 0o400, 0, ""},
-		{"group", 0o640, 0, "others can read PATH (mode 0640); run chmod 600 PATH"},
-		{"others", 0o604, 0, "others can read PATH (mode 0604); run chmod 600 PATH"},
-		{"others can only write", 0o602, 0, "others can read PATH (mode 0602); run chmod 600 PATH"},
-		{"another user's", 0o600, 65534, "its owner, user 65534, can read PATH; run popfetch as that user, or chown PATH"},
+		{"group", 0o640, 0, "others can read PATH (mode 0640); run chmod 600 PATH" + elsewhere},
+		{"others", 0o604, 0, "others can read PATH (mode 0604); run chmod 600 PATH" + elsewhere},
+		{"others can only write", 0o602, 0, "others can read PATH (mode 0602); run chmod 600 PATH" + elsewhere},
+		{"another user's", 0o600, 65534, "its owner, user 65534, can read PATH; run popfetch as that user, or chown PATH" + elsewhere},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			path := writeSecret(t, "hunter2\n", test.mode)
@@ -49,6 +50,9 @@ func TestCheckPrivate(t *testing.T) {
 					t.Errorf("CheckPrivate() = %v, want %q", got, want)
 				}
 				_, err := Secret{File: name}.Resolve(t.Context())
+				if want != "" {
+					want += "; or use password_command"
+				}
 				if got := strings.TrimPrefix(fmt.Sprint(err), "password_file: "); got != want && (err != nil || want != "") {
 					t.Errorf("Resolve() = %v, want %q", err, want)
 				}
@@ -57,6 +61,53 @@ func TestCheckPrivate(t *testing.T) {
 	}
 	if err := CheckPrivate("/nonexistent/key"); err == nil {
 		t.Error("CheckPrivate() of a missing file = nil, want an error")
+	}
+}
+
+// A file that others cannot reach is private whatever its mode is, as are the secrets of containers.
+func TestCheckPrivate_unreachable(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		modes  [2]os.FileMode // of the folder, and of the folder in it that has the file
+		uid    int            // owner of the outer folder; 0 means our own
+		reason string         // why it is refused; empty: it is accepted
+	}{
+		{"below a closed folder", [2]os.FileMode{0o700, 0o755}, 0, ""},
+		{"in a closed folder", [2]os.FileMode{0o755, 0o700}, 0, ""},
+		{"a folder that can only be listed", [2]os.FileMode{0o744, 0o755}, 0, ""},
+		{"the group may enter", [2]os.FileMode{0o710, 0o755}, 0, "others can read"},
+		{"others may enter", [2]os.FileMode{0o701, 0o755}, 0, "others can read"},
+		{"another user's folder", [2]os.FileMode{0o700, 0o755}, 65534, "others can read"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			outer := openFolder(t)
+			inner := filepath.Join(outer, "inner")
+			path := filepath.Join(inner, "secret")
+			if err := os.Mkdir(inner, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte("hunter2\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			link := filepath.Join(openFolder(t), "link") // the way of the link does not count
+			if err := os.Symlink(path, link); err != nil {
+				t.Fatal(err)
+			}
+			for name, mode := range map[string]os.FileMode{path: 0o644, inner: test.modes[1], outer: test.modes[0]} {
+				if err := os.Chmod(name, mode); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if test.uid != 0 {
+				giveTo(t, outer, test.uid)
+			}
+			for _, name := range []string{path, link} {
+				_, err := Secret{File: name}.Resolve(t.Context())
+				if (err == nil) != (test.reason == "") || err != nil && !strings.Contains(err.Error(), test.reason) {
+					t.Errorf("Resolve() = %v, want %q", err, test.reason)
+				}
+			}
+		})
 	}
 }
 

@@ -91,7 +91,7 @@ func (s Secret) Resolve(ctx context.Context) (string, error) {
 	case s.Password != "":
 		password = s.Password
 	case s.File != "":
-		password, err = readSecretFile(s.File, true)
+		password, err = readSecretFile(s.File)
 	case s.Command != "":
 		password, err = runSecretCommand(ctx, s.Command, commandTimeout)
 	case s.Credential != "":
@@ -121,9 +121,12 @@ func checkSecret(password string) error {
 	return nil
 }
 
-// readSecretFile returns the first line of the file at path. If private is set, it refuses a file
-// that others can read.
-func readSecretFile(path string, private bool) (string, error) {
+// readSecretFile returns the first line of the file at path. It refuses a file that others can
+// read.
+func readSecretFile(path string) (string, error) {
+	if path == stdin {
+		return streams.line(os.Stdin)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
@@ -133,14 +136,19 @@ func readSecretFile(path string, private bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if private {
-		if err := checkPrivate(info, path, path); err != nil {
-			return "", err
-		}
+	if err := checkSecretFile(info, path); err != nil {
+		return "", fmt.Errorf("%w; or use %s", err, Secret{Command: "x"}.key())
 	}
+	if !info.Mode().IsRegular() {
+		return streams.line(f)
+	}
+	return readFirst(f)
+}
+
+func readFirst(f *os.File) (string, error) {
 	line, err := firstLine(f)
 	if err != nil {
-		return "", fmt.Errorf("reading %s: %w", path, err)
+		return "", fmt.Errorf("reading %s: %w", f.Name(), err)
 	}
 	return line, nil
 }
@@ -164,7 +172,12 @@ func readCredential(name string) (string, error) {
 	if folder == "" {
 		return "", errors.New("CREDENTIALS_DIRECTORY is not set; run popfetch as a systemd service with LoadCredential=")
 	}
-	return readSecretFile(filepath.Join(folder, name), false)
+	f, err := os.Open(filepath.Join(folder, name))
+	if err != nil {
+		return "", err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	return readFirst(f)
 }
 
 // runSecretCommand returns the first line that a command prints.

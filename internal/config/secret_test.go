@@ -16,7 +16,7 @@ import (
 // writeSecret writes contents to a file with mode and returns its path.
 func writeSecret(t *testing.T, contents string, mode os.FileMode) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "secret")
+	path := filepath.Join(openFolder(t), "secret")
 	if err := os.WriteFile(path, []byte(contents), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -24,6 +24,16 @@ func writeSecret(t *testing.T, contents string, mode os.FileMode) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// openFolder returns a new folder that everybody can enter.
+func openFolder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // only the user may enter it
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func TestSecret_Resolve(t *testing.T) {

@@ -29,6 +29,14 @@ func (v value) command() (string, error) {
 	return s, err
 }
 
+// secretFile returns a path, or "/dev/stdin" for "-".
+func (v value) secretFile() (string, error) {
+	if s, err := v.text(); err == nil && s == "-" {
+		return stdin, nil
+	}
+	return v.path()
+}
+
 // credential returns the name of a systemd credential. Such a name is a file name.
 func (v value) credential() (string, error) {
 	s, err := v.printable()
