@@ -202,11 +202,22 @@ func (h *history) overstated(it item, outline *content.Outline) bool {
 }
 
 // checkStep is session.checkStep while a delivery is open. No batch may be handed over meanwhile.
+//
+// Of an empty message, the lines behind the dot may have been read as replies. The sender can write
+// refusals, but does not know the unique-id, so only that proves such a message whole.
 func (t *transfer) checkStep(it item) error {
 	idle := t.session.idle
 	t.session.idle = nil
 	defer func() { t.session.idle = idle }()
-	return t.session.checkStep(it.Entry)
+	err := t.session.checkStep(it.Entry)
+	if err != nil || t.content.Outline.Octets > 0 {
+		return err
+	}
+	has, err := t.session.client.HasUID(t.session.job.hard, expectedUID(it.Entry))
+	if err == nil && (!has || isMade(it.UniqueID)) {
+		return errOutOfStep
+	}
+	return err
 }
 
 // believe notes what was odd about a message that is complete all the same.

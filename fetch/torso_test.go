@@ -142,6 +142,7 @@ func TestTorso_slowLink(t *testing.T) {
 		{"another message-number", "S: +OK 2 torso"},
 		{"refused", "S: -ERR no\nC: NOOP"},
 		{"refused, and refused", "S: -ERR no\nC: NOOP\nS: -ERR no"},
+		{"refused, and not refused", "S: -ERR no\nC: NOOP\nS: +OK"},
 		{"the end", ""},
 	} {
 		t.Run("behaviour 38/"+test.name, func(t *testing.T) {
@@ -156,6 +157,29 @@ func TestTorso_slowLink(t *testing.T) {
 			script.Wait()
 		})
 	}
+}
+
+// Refusals of NOOP and UIDL that the sender wrote prove nothing. The torso is looked at again in a
+// later run, and never delivered.
+func TestTorso_forgedRefusals(t *testing.T) {
+	t.Parallel()
+	content := ".\r\n+OK\r\n-ERR no\r\n+OK\r\n-ERR no\r\n"
+	server := newServer(t, letter("a"), poptest.Message{UniqueID: "torso", Content: []byte(content)}, letter("c"))
+	hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
+		// Each forged reply comes as the reply to its command, as on a slow link.
+		switch {
+		case cmd == "RETR 2":
+			return unstuffed("")
+		case strings.HasPrefix(cmd, "UIDL "):
+			return poptest.Refuse("no")
+		}
+		return poptest.Action{}
+	})
+	r := newRig(t, server.Addr())
+	r.account.QuarantineAfter = 2
+	r.runs("3 listed, 3 new, 2 delivered, 1 failed")
+	r.runs("3 listed, 1 new, 1 quarantined")
+	r.holds(letter("a"), letter("c"))
 }
 
 // Without sizes, an empty message looks like a torso.
