@@ -34,19 +34,23 @@ var accountKeys = table[Account]{
 		name: "server", example: `"pop.example.org"`,
 		field:   fill(func(a *Account) *string { return &a.Server }, address),
 		usage:   "fetch from `HOST[:PORT]`; the configuration file is not read",
-		aliases: []string{"host", "hostname", "port"},
+		aliases: []string{"host", "hostname", "port", "service", "address", "via"},
+		instead: `write server = "HOST", or "HOST:PORT" if the port is not the usual one`,
 	},
 	{
 		name: "tls", preset: "implicit",
 		field:   fill(func(a *Account) *string { return &a.TLS }, oneOf("implicit", "starttls", "none")),
 		usage:   "`MODE` is implicit, starttls or none",
-		aliases: []string{"ssl"},
+		aliases: []string{"ssl", "use_ssl", "usessl", "sslproto", "starttls", "tls_starttls", "security", "encryption"},
+		instead: `write tls = "implicit" (the default), "starttls" or "none"`,
 	},
 	{
 		name:     "tls_ca",
 		field:    fill(func(a *Account) *string { return &a.TLSCA }, text(value.path)),
 		needless: []func(*draft[Account]) string{withoutTLS, besideFingerprint},
 		usage:    "trust the certificates in `FILE` too",
+		aliases:  []string{"sslcertck", "sslcertfile", "sslcertpath", "tls_trust_file", "ca_certs", "tls_certcheck", "verify"},
+		instead:  `certificates are always checked; for one that the system does not trust, write KEY = "FILE"`,
 	},
 	{
 		name:     "tls_server_name",
@@ -58,24 +62,27 @@ var accountKeys = table[Account]{
 		field:    fill(func(a *Account) *[]string { return &a.TLSFingerprint }, pins),
 		needless: []func(*draft[Account]) string{withoutTLS},
 		usage:    "trust only the certificate or key of this `SHA256`",
+		aliases:  []string{"sslfingerprint", "ssl_fingerprints"},
 	},
 	{
 		name:     "tls_cert",
 		field:    fill(func(a *Account) *string { return &a.TLSCert }, text(value.path)),
 		needless: []func(*draft[Account]) string{withoutTLS},
 		check:    needsKey,
+		aliases:  []string{"sslcert", "certfile"},
 	},
 	{
 		name:     "tls_key",
 		field:    fill(func(a *Account) *string { return &a.TLSKey }, text(value.path)),
 		needless: []func(*draft[Account]) string{withoutTLS},
 		check:    needsCertificate,
+		aliases:  []string{"sslkey", "keyfile"},
 	},
 	{
 		name: "user", example: `"alice@example.org"`,
 		field:   fill(func(a *Account) *string { return &a.User }, text(value.printable)),
 		usage:   "log in as `NAME`",
-		aliases: []string{"username"},
+		aliases: []string{"username", "login", "name"},
 	},
 	{
 		name: "password", group: passwordGroup,
@@ -89,12 +96,14 @@ var accountKeys = table[Account]{
 		field:    fill(func(a *Account) *string { return &a.Password.File }, text(value.secretFile)),
 		needless: []func(*draft[Account]) string{besideExternal},
 		usage:    "the password is the first line of `FILE`",
+		aliases:  []string{"passfile", "passwordfile"},
 	},
 	{
 		name: "password_command", group: passwordGroup,
 		field:    fill(func(a *Account) *string { return &a.Password.Command }, text(value.command)),
 		needless: []func(*draft[Account]) string{besideExternal},
 		usage:    "the password is what `COMMAND` prints",
+		aliases:  []string{"passwordeval", "passcmd", "pass_cmd", "passwordcommand"},
 	},
 	{
 		name: "password_credential", group: passwordGroup,
@@ -116,7 +125,8 @@ var accountKeys = table[Account]{
 		name: "maildir", example: `"~/Maildir"`, group: targetGroup,
 		field:   fill(func(a *Account) *string { return &a.Maildir }, text(value.path)),
 		usage:   "deliver into the Maildir `DIR`",
-		aliases: []string{"folder"},
+		aliases: []string{"delivery", "destination", "path", "smtphost", "output", "mail_dir"},
+		instead: `write maildir = "DIR" or mda = "COMMAND"`,
 	},
 	{
 		name: "mda", group: targetGroup,
@@ -134,11 +144,13 @@ var accountKeys = table[Account]{
 	{
 		name:    "delete",
 		field:   fill(func(a *Account) *Delete { return &a.Delete }, deletion),
-		aliases: []string{"keep"},
+		aliases: []string{"keep", "nokeep", "delete_after", "delete_after_days", "leave_on_server"},
+		instead: `messages stay on the server unless delete = "delivered", or delete = "30d" (so long after delivery), is written`,
 	},
 	{
-		name:  "max_size",
-		field: fill(func(a *Account) *int64 { return &a.MaxSize }, sizeOrNone),
+		name:    "max_size",
+		field:   fill(func(a *Account) *int64 { return &a.MaxSize }, sizeOrNone),
+		aliases: []string{"limit", "killsize", "max_message_size", "maximum_size"},
 	},
 	{
 		name:  "initial",
@@ -174,11 +186,15 @@ var accountKeys = table[Account]{
 	},
 	{
 		name: "interval", preset: "5m",
-		field: fill(func(a *Account) *time.Duration { return &a.Interval }, durationOr("manual")),
+		field:   fill(func(a *Account) *time.Duration { return &a.Interval }, durationOr("manual")),
+		aliases: []string{"daemon", "poll_interval", "poll_every"},
+		instead: `write interval = "5m"`,
 	},
 	{
 		name: "enabled", preset: "true",
-		field: fill(func(a *Account) *bool { return &a.Enabled }, boolean),
+		field:   fill(func(a *Account) *bool { return &a.Enabled }, boolean),
+		aliases: []string{"disabled"},
+		instead: `write enabled = false`,
 	},
 }
 

@@ -53,6 +53,9 @@ func readFile(path string) (string, fs.FileInfo, error) {
 		if errors.As(err, &pathError) {
 			err = pathError.Err // Error.File has the path already
 		}
+		if errors.Is(err, fs.ErrPermission) {
+			return "", nil, fmt.Errorf("%w; it is there, but the user that popfetch runs as may not read it: change its owner or mode, or %s", err, mend)
+		}
 		return "", nil, fmt.Errorf("%w; %s", err, mend)
 	}
 	defer f.Close() //nolint:errcheck // it was only read
@@ -109,6 +112,8 @@ func (r *reader) readTop(cfg *Config, document map[string]any) {
 		err := unknownKey(Nearest(key, append(tables, topKeys.names()...)))
 		if _, known := accountKeys.row(key); known {
 			err = errors.New("belongs to an account; move it below [account.NAME] or [defaults]")
+		} else if foreign := foreignKey(key); foreign != nil {
+			err = fmt.Errorf("%w, below [account.NAME] or [defaults]", foreign)
 		}
 		r.report(r.top.key(key), err)
 	}
@@ -140,10 +145,11 @@ func (r *reader) readDefaults(document map[string]any) map[string]setting {
 	return settings
 }
 
-// accountElsewhere returns an error if a key belongs to the top of the file, not to an account.
+// accountElsewhere returns an error if a key belongs to the top of the file, not to an account, or
+// to another program.
 func accountElsewhere(key string) error {
 	if _, known := topKeys.row(key); !known {
-		return nil
+		return foreignKey(key)
 	}
 	return errors.New("is no key of an account; move it to the top of the file")
 }

@@ -30,6 +30,7 @@ type row[T any] struct {
 	short   string   // the letter of the option, or ""
 	number  bool     // the option takes a number
 	aliases []string // names of the key in other programs
+	instead string   // what to write instead of an alias, with KEY for the name; "": only that
 }
 
 // group is a set of keys. A table has at most one key of it. If a key of the group has an example,
@@ -178,6 +179,18 @@ func (keys table[T]) meant(word string) []string {
 		}
 	}
 	return Nearest(word, keys.names())
+}
+
+// mend says what to write instead of an alias of a row.
+func (keys table[T]) mend(r *row[T]) string {
+	if r.instead != "" {
+		return strings.ReplaceAll(r.instead, "KEY", r.name)
+	}
+	names := []string{r.name}
+	if r.group == passwordGroup {
+		names = append(names, keys.others(r)...)
+	}
+	return "write " + listed(names, "or")
 }
 
 // reset sets every field of t to its default.

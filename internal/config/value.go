@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -156,6 +157,9 @@ func (v value) count(most int64) (int, error) {
 	return int(n), nil
 }
 
+// variable matches what a shell would expand in a path.
+var variable = regexp.MustCompile(`\$(\w+|\{[^}]*\}|\([^)]*\))`)
+
 // path returns an absolute path. In the file and on the command line, ~ stands for the home folder.
 // A relative path starts at v.folder.
 func (v value) path() (string, error) {
@@ -176,6 +180,8 @@ func (v value) path() (string, error) {
 		return filepath.Join(home, rest), nil
 	case strings.HasPrefix(first, "~"):
 		return "", errors.New("~ is expanded, but not ~ with a name; write the whole path")
+	case variable.MatchString(s):
+		return "", fmt.Errorf("%s is not expanded; write ~ for the home folder, or the whole path", variable.FindString(s))
 	case filepath.IsAbs(s):
 		return filepath.Clean(s), nil
 	}
