@@ -181,8 +181,15 @@ func NewToken(user, server, uniqueID string, copy int, octets int64) Token {
 // String returns the token as 32 lower-case hexadecimal digits.
 func (t Token) String() string { return hex.EncodeToString(t[:]) }
 
-// ErrMissing means that the target is not there, and that it may not or could not be made.
-var ErrMissing = errors.New("deliver: the target is missing")
+// These errors say what is wrong with a target before anything is delivered.
+var (
+	// ErrMissing means that the target is not there, and that it may not be made.
+	ErrMissing = errors.New("deliver: the target is missing")
+	// ErrCreate means that the target is not there and could not be made.
+	ErrCreate = errors.New("cannot be made")
+	// ErrUnfit means that something else is in the target's place.
+	ErrUnfit = errors.New("cannot be used")
+)
 
 // Error means that the target refused one message; other messages may be tried. Any other error of
 // a batch concerns the target as a whole, for example a full disk.

@@ -95,6 +95,6 @@ func ExampleError() {
 		fmt.Println("again later:", verdict.Outcome == deliver.Deferred)
 	}
 	// Output:
-	// delivering to MDA echo: exit status 75: the quota is used up
+	// delivering to MDA "echo the quota is used up >&2; exit 75": exit status 75: the quota is used up
 	// again later: true
 }

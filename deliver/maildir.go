@@ -47,24 +47,30 @@ func (m *Maildir) Limit() Limit {
 // Room returns the room on the Maildir's file system.
 func (m *Maildir) Room(context.Context) (octets int64, err error) { return roomIn(m.path) }
 
-// Prepare makes the folders if create is set, with mode 0700, and syncs them. If create is not set,
-// or if they cannot be made, a missing folder is ErrMissing. Prepare removes files that have been
-// in tmp for more than 36 hours. If we are root, a Maildir of another user is ErrForeign.
+// Prepare makes the folders if create is set, with mode 0700, and syncs them. If they cannot be
+// made, that is ErrCreate. If create is not set, a missing folder is ErrMissing. A link or file in
+// the place of a folder is ErrUnfit. Prepare removes files that have been in tmp for more than 36
+// hours. If we are root, a Maildir of another user is ErrForeign.
 func (m *Maildir) Prepare(_ context.Context, create bool) error {
 	if err := m.checkOwner(); err != nil {
 		return err
 	}
 	if create {
 		if err := durable.ExplainFull(filepath.Dir(m.path), m.make()); err != nil {
-			return fmt.Errorf("making the Maildir %s: %w: %w; make it by hand, or name another", m.path, ErrMissing, err)
+			return fmt.Errorf("the Maildir %s %w: %w; make it by hand, or name another", m.path, ErrCreate, err)
 		}
 	}
 	for _, name := range []string{"tmp", "new", "cur"} {
 		switch info, err := os.Lstat(filepath.Join(m.path, name)); {
+		case errors.Is(err, fs.ErrPermission):
+			return fmt.Errorf("the Maildir %s cannot be looked into: %w; it and the folders above it must let the user in that popfetch runs as", m.path, err)
+		case err == nil && info.Mode().Type() == fs.ModeSymlink:
+			return fmt.Errorf("the Maildir %s %w: its %s is a link, and popfetch follows none there, since it could lead the messages elsewhere; "+
+				"put a folder in its place, or name the Maildir that the link leads into", m.path, ErrUnfit, name)
+		case err == nil && !info.IsDir():
+			return fmt.Errorf("the Maildir %s %w: its %s is a file; remove it, or name another Maildir", m.path, ErrUnfit, name)
 		case err != nil:
 			return fmt.Errorf("looking for the Maildir %s: %w: %w; mount its disk, or make its folders tmp, new and cur", m.path, ErrMissing, err)
-		case !info.IsDir():
-			return fmt.Errorf("looking for the Maildir %s: %w: %s is not a folder", m.path, ErrMissing, name)
 		}
 		if err := unix.Faccessat(unix.AT_FDCWD, filepath.Join(m.path, name), unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
 			return fmt.Errorf("the folder %s of the Maildir %s cannot be written: %w; it must belong to the user that popfetch runs as, on a disk that is not read-only", name, m.path, err)

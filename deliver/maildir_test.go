@@ -80,16 +80,16 @@ func TestMaildirPrepare_missing(t *testing.T) {
 		{"new gone", func(path string) error { return os.Remove(path + "/new") }, false, ErrMissing},
 		{"cur a file", func(path string) error {
 			return errors.Join(os.Remove(path+"/cur"), os.WriteFile(path+"/cur", nil, 0o600))
-		}, false, ErrMissing},
+		}, false, ErrUnfit},
 		{"gone, may be made", os.RemoveAll, true, nil},
 		{"new gone, may be made", func(path string) error { return os.Remove(path + "/new") }, true, nil},
 		{"cannot be made", func(path string) error {
 			return errors.Join(os.RemoveAll(path), os.WriteFile(path, nil, 0o600))
-		}, true, ErrMissing},
+		}, true, ErrCreate},
 		{"parent cannot be made", func(path string) error {
 			parent := filepath.Dir(path)
 			return errors.Join(os.RemoveAll(parent), os.WriteFile(parent, nil, 0o600))
-		}, true, ErrMissing},
+		}, true, ErrCreate},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

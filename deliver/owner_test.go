@@ -101,8 +101,8 @@ func TestMaildir_links(t *testing.T) {
 		t.Run(name+" at the beginning", func(t *testing.T) {
 			m := newMaildir(t)
 			swap(t, m, name)
-			if err := m.Prepare(t.Context(), true); !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), name+" is not a folder") {
-				t.Errorf("Prepare() = %v, want %v and %s", err, ErrMissing, name)
+			if err := m.Prepare(t.Context(), true); !errors.Is(err, ErrUnfit) || !strings.Contains(err.Error(), "its "+name+" is a link") {
+				t.Errorf("Prepare() = %v, want %v and %s", err, ErrUnfit, name)
 			}
 		})
 	}

@@ -79,14 +79,20 @@ func (m *MDA) run(ctx context.Context, d *mdaDelivery) error {
 	return verdict
 }
 
-// name returns the command's first word, for messages. If that word sets a variable, name returns
-// "command", because the value may be a secret.
+// shownCommand is how many octets of a command are shown.
+const shownCommand = 60
+
+// name returns the command, for messages. A long one is cut. If it begins by setting a variable,
+// name returns "command", because the value may be a secret.
 func (m *MDA) name() string {
 	words := strings.Fields(m.Command)
 	if len(words) == 0 || strings.Contains(words[0], "=") {
 		return "command"
 	}
-	return escape.Lines([]byte(words[0]), 64)
+	if len(words) == 1 {
+		return escape.Lines([]byte(words[0]), shownCommand)
+	}
+	return `"` + escape.Lines([]byte(strings.TrimSpace(m.Command)), shownCommand) + `"`
 }
 
 // environment returns our environment, and the message's data in POPFETCH_* variables. It leaves

@@ -28,7 +28,7 @@ func TestMDA_status(t *testing.T) {
 		status    int
 		text      string
 	}{
-		{"exit 1", false, 1, "delivering to MDA exit: exit status 1"},
+		{"exit 1", false, 1, `delivering to MDA "exit 1": exit status 1`},
 		{"exit 75", true, 75, "exit status 75"},
 		{"exit 77", false, 77, "exit status 77"},
 		{"kill -9 $$", true, -1, "signal: killed"},
@@ -37,6 +37,7 @@ func TestMDA_status(t *testing.T) {
 		{"/dev/null", true, 126, "exit status 126"},
 		{"echo out; echo err >&2; exit 3", false, 3, `exit status 3: out\nerr`},
 		{`printf 'a\033[31m\377\000b'; exit 3`, false, 3, `a\x1b[31m\xff\x00b`},
+		{"exit 3 # " + strings.Repeat("x", 90), false, 3, `MDA "exit 3 # ` + strings.Repeat("x", 48) + `…": exit status 3`},
 		{"SECRET='hush hush' true; exit 3", false, 3, "MDA command: "},
 		{"if then", false, 2, "exit status 2"},
 		{"exec /bin", true, 126, "exit status 126"},

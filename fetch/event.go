@@ -289,6 +289,8 @@ var knownErrors = []struct {
 	{pop3.ErrCancelled, "cancelled"},
 	{deliver.ErrMissing, "missing"},
 	{deliver.ErrForeign, "foreign"},
+	{deliver.ErrCreate, "not-made"},
+	{deliver.ErrUnfit, "unfit"},
 	{seen.ErrLocked, "in-use"},
 	{seen.ErrBusy, "busy"},
 	{seen.ErrNewerSchema, "newer"},

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -87,6 +88,16 @@ func TestPermissions(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, 73, []string{"the target is missing", "mount its disk"}},
+		{"the Maildir lets nobody in", func(t *testing.T, home string) { chmod(t, filepath.Join(home, "Maildir"), 0) }, 74,
+			[]string{"Maildir cannot be looked into: ", "permission denied; it and the folders above it must let the user in that popfetch runs as"}},
+		{"new of the Maildir is a link", func(t *testing.T, home string) {
+			folder := filepath.Join(home, "Maildir", "new")
+			if err := errors.Join(os.Rename(folder, folder+".old"), os.Symlink(folder+".old", folder)); err != nil {
+				t.Fatal(err)
+			}
+		}, 73, []string{"its new is a link, and popfetch follows none there"}},
+		{"the configuration cannot be read", func(t *testing.T, home string) { chmod(t, filepath.Join(home, "config.toml"), 0) }, 78,
+			[]string{"config.toml: permission denied; it is there, but the user that popfetch runs as may not read it"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			home := filepath.Join(dir, fmt.Sprint(i))
