@@ -125,7 +125,7 @@ func (m *memory) untilWhen() string {
 		check = "popfetch check with the same options"
 	}
 	return fmt.Sprintf("refused %d times in a row, so the account is left alone until %s; a changed password, or %s, ends that",
-		m.standing.Refusals, m.standing.NotBefore.Local().Format("2006-01-02 15:04"), check)
+		m.standing.Refusals, m.standing.NotBefore.Local().Format("2006-01-02 15:04 MST"), check)
 }
 
 // forgive resets everything that refusals have caused.

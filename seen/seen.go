@@ -35,6 +35,7 @@ package seen
 
 import (
 	"errors"
+	"fmt"
 	"iter"
 	"math"
 	"strings"
@@ -43,8 +44,9 @@ import (
 
 // Errors that callers tell apart with errors.Is.
 var (
-	// ErrLocked says that a run of the account is at work already, in this process or in another.
-	ErrLocked = errors.New("seen: another popfetch has this account; try again when it has ended")
+	// ErrLocked says that a run of the account is at work already, in this process or in another. A
+	// *LockedError says which one.
+	ErrLocked = errors.New("seen: another popfetch has this account")
 	// ErrBusy says that another process has held the seen-table for so long that it probably hangs.
 	// Nothing was written.
 	ErrBusy = errors.New("seen: another process holds the state; try again later, and if it hangs, end it (fuser shows which process has seen.db open)")
@@ -63,6 +65,28 @@ var (
 	// ErrOwner says that the state folder, or a file of the table, belongs to another user.
 	ErrOwner = errors.New("seen: the state belongs to another user")
 )
+
+// LockedError is ErrLocked, with what is known of the process that has the account.
+type LockedError struct {
+	Process int       // 0: unknown
+	Since   time.Time // zero: unknown
+}
+
+// Error tells the time in the local zone, and the date unless it is today's.
+func (e *LockedError) Error() string {
+	who := "another popfetch"
+	if e.Process > 0 && !e.Since.IsZero() {
+		layout := "15:04 MST"
+		if since, now := e.Since.Local(), time.Now(); since.YearDay() != now.YearDay() || since.Year() != now.Year() {
+			layout = time.DateOnly + " " + layout
+		}
+		who += fmt.Sprintf(" (process %d, since %s)", e.Process, e.Since.Local().Format(layout))
+	}
+	return who + " is fetching it; try again when it has ended"
+}
+
+// Is reports that the error is ErrLocked.
+func (e *LockedError) Is(target error) bool { return target == ErrLocked }
 
 // Key names a message of an account: its unique-id, and its number (from 0) among the messages with
 // that id in one listing.

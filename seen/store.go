@@ -10,7 +10,8 @@ import (
 // its ledgers, at the same time. Several processes may have the same store open.
 type Store interface {
 	// Lock takes the account for this process until unlock is called or the process dies.
-	// ErrLocked: another process or this one has taken it already. The account need not be known.
+	// A *LockedError (ErrLocked): another process or this one has taken it already. The account need
+	// not be known.
 	Lock(name string) (unlock func() error, err error)
 	// Enter creates the account, or notes its new server and user, and returns its ledger. The
 	// caller holds the account's lock. If a killed run left a step half written, Enter first

@@ -128,7 +128,7 @@ func explainCertificate(refused *tls.CertificateVerificationError, a config.Acco
 	certificate, key := fingerprints(leaf)
 	lines := []string{
 		fmt.Sprintf("found a certificate for %s, issued by %s, valid from %s to %s%s", namesOf(leaf), issuerOf(leaf),
-			leaf.NotBefore.UTC().Format(time.DateTime), leaf.NotAfter.UTC().Format(time.DateTime), remark(refused, now)),
+			leaf.NotBefore.UTC().Format(time.DateTime+" MST"), leaf.NotAfter.UTC().Format(time.DateTime+" MST"), remark(refused, now)),
 		fmt.Sprintf("its SHA-256 is %s, that of its key %s", certificate, key),
 		"wanted " + wanted(a),
 		fmt.Sprintf("if you are sure that this is the right server, pin its key, which outlives a renewal: tls_fingerprint = %q (--tls-fingerprint %s)", key, key),

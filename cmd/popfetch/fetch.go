@@ -36,20 +36,21 @@ func (p *program) fetch(ctx context.Context) error {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // each commit was durable by itself
-	stopped := context.AfterFunc(ctx, func() {
-		if p.term.talks && !p.term.isAsking() {
-			p.term.errorf("finishing the messages that were asked for; interrupt again to stop at once")
-		}
-	})
-	defer stopped()
-	var broken error // an error of standard output; mail goes on, but the exit status reports it
+	var broken error    // an error of standard output; mail goes on, but the exit status reports it
 	told := newNotices(p.view.quiet)
-	runner := p.runner(s, store, &reporter{term: p.term, view: p.view, setting: s, notices: told, failed: func(err error) {
+	report := &reporter{term: p.term, view: p.view, setting: s, notices: told, failed: func(err error) {
 		if broken == nil {
 			broken = err
 			p.term.errorf("%v", err)
 		}
-	}})
+	}}
+	stopped := context.AfterFunc(ctx, func() {
+		if p.term.talks && !p.term.isAsking() && report.retrieving.Load() > 0 {
+			p.term.errorf("finishing the messages that were asked for; interrupt again to stop at once")
+		}
+	})
+	defer stopped()
+	runner := p.runner(s, store, report)
 	runner.Notices = told
 	var outcome error
 	if p.once {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/popfetch/popfetch/fetch"
@@ -32,11 +33,15 @@ type reporter struct {
 	setting *setting
 	notices *notices    // nil means that nothing was reported before
 	failed  func(error) // gets each error of standard output; nil if writes of the command itself fail as well
+
+	asked      map[string]bool // the accounts that retrieve messages, and have not finished
+	retrieving atomic.Int32    // their number
 }
 
 // observe reports an event. A fault that lasts from run to run is reported once a day. A person who
 // watches gets it each time.
 func (r *reporter) observe(e fetch.Event) {
+	r.count(e)
 	if r.view.json {
 		line := newEventLine(e)
 		line.Error = tellError(r.setting, e.Err)
@@ -47,6 +52,21 @@ func (r *reporter) observe(e fetch.Event) {
 	repeated := e.Repeated || r.notices != nil && r.notices.repeats(e)
 	if !repeated || r.view.verbosity > 0 && !r.view.quiet || r.term.talks { // a person who watches gets it each time
 		r.tell(e)
+	}
+}
+
+// count counts the accounts that retrieve messages. A signal does not end them at once.
+func (r *reporter) count(e fetch.Event) {
+	switch {
+	case e.Kind == fetch.Listed && e.Messages > 0 && !r.asked[e.Account]:
+		if r.asked == nil {
+			r.asked = make(map[string]bool)
+		}
+		r.asked[e.Account] = true
+		r.retrieving.Add(1)
+	case e.Kind == fetch.Finished && r.asked[e.Account]:
+		delete(r.asked, e.Account)
+		r.retrieving.Add(-1)
 	}
 }
 

@@ -28,7 +28,7 @@ func (p *program) seenForget(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := store.Lock(account.Name)
+	unlock, err := lockAccount(store, account.Name)
 	if err != nil {
 		return err
 	}

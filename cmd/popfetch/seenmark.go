@@ -42,7 +42,7 @@ func (p *program) seenMark(ctx context.Context) error {
 	for _, id := range ids {
 		keys = append(keys, seen.Entry{Key: seen.Key{UniqueID: id}})
 	}
-	unlock, err := store.Lock(account.Name)
+	unlock, err := lockAccount(store, account.Name)
 	if err != nil {
 		return err
 	}
@@ -91,8 +91,8 @@ func (p *program) markListed(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	defer store.Close()             //nolint:errcheck // each commit was durable by itself
-	unlock, err := store.Lock(name) // before the server is contacted
+	defer store.Close()                     //nolint:errcheck // each commit was durable by itself
+	unlock, err := lockAccount(store, name) // before the server is contacted
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ func (p *program) seenRename(ctx context.Context) error {
 	defer store.Close() //nolint:errcheck // the rename was durable by itself
 	from, to := p.words[0], p.words[1]
 	for _, name := range []string{from, to} {
-		unlock, err := store.Lock(name)
+		unlock, err := lockAccount(store, name)
 		if err != nil {
 			return err
 		}

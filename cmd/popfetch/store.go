@@ -61,6 +61,14 @@ func (p *program) openState(ctx context.Context, how access) (seen.Store, error)
 	return openStore(ctx, cfg, how)
 }
 
+// lockAccount locks an account. The error names it.
+func lockAccount(store seen.Store, name string) (unlock func() error, err error) {
+	if unlock, err = store.Lock(name); errors.Is(err, seen.ErrLocked) {
+		err = fmt.Errorf("account %s: %w", name, err)
+	}
+	return unlock, err
+}
+
 // refuseServer returns an error if --server is given to a command that works with the records of
 // named accounts.
 func (p *program) refuseServer() error {

@@ -284,6 +284,22 @@ func TestTerminal_polling(t *testing.T) {
 	}
 }
 
+// Who interrupts popfetch while it is idle is not told to wait for anything.
+func TestInterrupt_idle(t *testing.T) {
+	t.Parallel()
+	server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf", Messages: poptest.Numbered(2, 500)})
+	p := newTerminalPair(t)
+	c := p.start("--json", "--server", server.Addr(), "--tls", "none", "--user", "mrose", "--maildir", "m", "--password-command", "echo tanstaaf")
+	p.waitFor(`"event":"finished"`)
+	p.typeIn("\x03")
+	if status := exitOf(t, c.Wait()); status != 0 {
+		t.Errorf("exit status = %d, want 0", status)
+	}
+	if strings.Contains(p.screen(), "finishing") {
+		t.Errorf("the screen shows %q, want nothing about messages to be finished", p.screen())
+	}
+}
+
 // TestTell_repeated reports lasting faults to people who watch, and not to cron.
 func TestTell_repeated(t *testing.T) {
 	for _, test := range []struct {

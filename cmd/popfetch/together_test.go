@@ -79,7 +79,7 @@ func TestTogether_oneAccount(t *testing.T) {
 			sessions := len(a.Sessions())
 			began := time.Now()
 			for _, args := range []string{"--once", "seen mark work x", "seen mark work --all", "seen forget work id-1", "seen forget work --all", "seen rename work job"} {
-				want := "another popfetch has this account; try again when it has ended"
+				want := fmt.Sprintf("another popfetch (process %d, since ", first.Process.Pid)
 				if said := a.says(t, 75, strings.Fields(args)...); !strings.Contains(said, want) || strings.Count(said, "\n") != 1 {
 					t.Errorf("popfetch %s said %q, want one line with %q", args, said, want)
 				}

@@ -61,11 +61,11 @@ func TestOpen_shared(t *testing.T) {
 
 // If the file system has no locks, the error says so.
 func TestLock_noLocks(t *testing.T) {
-	err := lockFault("/mail/x.lock", syscall.ENOLCK)
+	err := lockFault("/mail/x.lock", syscall.ENOLCK, &seen.LockedError{})
 	if !errors.Is(err, syscall.ENOLCK) || !strings.Contains(err.Error(), "state_dir") || !strings.Contains(err.Error(), "/mail/x.lock") {
 		t.Errorf("ENOLCK is told as %q, want its name, the file and state_dir", err)
 	}
-	if err := lockFault("x", syscall.EWOULDBLOCK); !errors.Is(err, seen.ErrLocked) {
+	if err := lockFault("x", syscall.EWOULDBLOCK, &seen.LockedError{}); !errors.Is(err, seen.ErrLocked) {
 		t.Errorf("EWOULDBLOCK is told as %v, want ErrLocked", err)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,9 +21,12 @@ import (
 // lockInterval is the pause between two attempts to lock.
 const lockInterval = 10 * time.Millisecond
 
-// Lock locks a file of the account, in the state folder.
+// Lock locks a file of the account, in the state folder. The file says who holds the lock.
 func (s *Store) Lock(name string) (unlock func() error, err error) {
 	unlock, err = flock(context.Background(), filepath.Join(s.dir, lockName(name)), 0)
+	if locked := (*seen.LockedError)(nil); errors.As(err, &locked) {
+		return nil, locked
+	}
 	if err != nil {
 		return nil, fmt.Errorf("locking account %q: %w", name, durable.ExplainFull(s.dir, err))
 	}
@@ -63,21 +68,48 @@ func flock(ctx context.Context, path string, limit time.Duration) (unlock func()
 		}
 	}
 	if err != nil {
+		holder := readHolder(f)
 		_ = f.Close() // nothing was written
-		return nil, lockFault(path, err)
+		return nil, lockFault(path, err, holder)
 	}
+	writeHolder(f)
 	return sync.OnceValue(func() error {
+		_ = f.Truncate(0) // only people read it
 		// A child process that is just being started holds the file until it calls exec. So closing
 		// the file might not unlock it.
 		return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
 	}), nil
 }
 
+// writeHolder writes into a locked file which process holds it, and since when. If that fails,
+// people are told less.
+func writeHolder(f *os.File) {
+	text := fmt.Sprintf("%d %s\n", os.Getpid(), time.Now().UTC().Format(time.RFC3339))
+	if f.Truncate(0) == nil {
+		_, _ = f.WriteAt([]byte(text), 0)
+	}
+}
+
+// readHolder reads what writeHolder has written. If a killed process has left it, it counts only
+// until that of the next one is there.
+func readHolder(f *os.File) *seen.LockedError {
+	var text [64]byte
+	n, _ := f.ReadAt(text[:], 0)
+	process, since, _ := strings.Cut(strings.TrimSpace(string(text[:n])), " ")
+	holder := &seen.LockedError{}
+	holder.Process, _ = strconv.Atoi(process)
+	holder.Since, _ = time.Parse(time.RFC3339, since)
+	if holder.Process > 0 && errors.Is(unix.Kill(holder.Process, 0), unix.ESRCH) {
+		return &seen.LockedError{}
+	}
+	return holder
+}
+
 // lockFault turns an error of flock into one that says what it means.
-func lockFault(path string, err error) error {
+func lockFault(path string, err error, holder *seen.LockedError) error {
 	switch {
 	case errors.Is(err, unix.EWOULDBLOCK):
-		return seen.ErrLocked
+		return holder
 	case errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EOPNOTSUPP):
 		return fmt.Errorf("the file system of %s has no locks, so two runs could deliver the same message: %w; set state_dir to a folder on a local disk", path, err)
 	}

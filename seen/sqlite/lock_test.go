@@ -48,6 +48,39 @@ func TestStore_Lock(t *testing.T) {
 	}
 }
 
+// Who does not get the lock is told which process has it, and since when. What a process left that
+// was killed is not believed.
+func TestStore_Lock_holder(t *testing.T) {
+	s := open(t)
+	unlock, err := s.Lock("work")
+	if err != nil {
+		t.Fatalf("Lock() = %v", err)
+	}
+	var locked *seen.LockedError
+	if _, err := s.Lock("work"); !errors.As(err, &locked) || locked.Process != os.Getpid() || time.Since(locked.Since).Abs() > time.Hour {
+		t.Errorf("Lock() = %+v, want process %d, just now", err, os.Getpid())
+	}
+	text := "another popfetch (process 17, since " + now.Local().Format("2006-01-02 15:04 MST") + ") is fetching it; try again when it has ended"
+	if got := (&seen.LockedError{Process: 17, Since: now}).Error(); got != text {
+		t.Errorf("Error() = %q, want %q", got, text)
+	}
+	path := filepath.Join(s.dir, lockName("work"))
+	for name, left := range map[string]string{"a dead process": "999999999 2026-01-02T03:04:05Z\n", "nothing": "", "rubbish": "\x00x y z"} {
+		if err := os.WriteFile(path, []byte(left), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Lock("work"); err == nil || err.Error() != "another popfetch is fetching it; try again when it has ended" {
+			t.Errorf("Lock() over %s = %v, want neither process nor time", name, err)
+		}
+	}
+	if err := unlock(); err != nil {
+		t.Errorf("unlock() = %v", err)
+	}
+	if content, err := os.ReadFile(path); err != nil || len(content) > 0 {
+		t.Errorf("after unlock() the file holds %q, %v, want nothing", content, err)
+	}
+}
+
 // No account name leads to a file elsewhere, and none is too long for a file name.
 func TestStore_Lock_names(t *testing.T) {
 	s := open(t)
