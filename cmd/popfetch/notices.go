@@ -23,6 +23,8 @@ const (
 	warningLine = "warning: "
 	errorLine   = "error: "
 	heldLine    = errorLine + string(fetch.CodeHeld)
+	stopped     = " stopped" // ends the line of an error that came with a signal
+	sinceLine   = "since: " // the time of the first run that failed, of those in a row
 )
 
 // notices decides whether a person was told of a fault within the last day. It is the fetch.Notices
@@ -41,6 +43,7 @@ type noticedRun struct {
 	left   map[string]bool // lines that earlier runs left
 	told   map[string]bool // the same, unless a day has passed
 	met    map[string]bool
+	since  time.Time // when the error began that earlier runs left; zero: they left none, or it is unknown
 	failed bool
 	absent bool // the run did not get the account's lock, and so met no other fault
 }
@@ -51,7 +54,8 @@ func newNotices(quiet bool) *notices {
 
 // Begin implements fetch.Notices.
 func (n *notices) Begin(account string, told fetch.Told) {
-	run := &noticedRun{left: linesOf(told), met: make(map[string]bool)}
+	left, since := linesOf(told)
+	run := &noticedRun{left: left, since: since, met: make(map[string]bool)}
 	if n.now().Sub(told.At).Abs() < tellAgain { // a clock that was wrong must not suppress reports for years
 		run.told = run.left
 	}
@@ -60,17 +64,43 @@ func (n *notices) Begin(account string, told fetch.Told) {
 	n.runs[account] = run
 }
 
-func linesOf(told fetch.Told) map[string]bool {
-	lines := make(map[string]bool)
+// linesOf returns the lines, and when the error among them began.
+func linesOf(told fetch.Told) (lines map[string]bool, since time.Time) {
+	lines = make(map[string]bool)
 	for line := range strings.SplitSeq(told.Lines, "\n") {
+		if text, isTime := strings.CutPrefix(line, sinceLine); isTime {
+			since, _ = time.Parse(time.RFC3339, text) // unknown, if somebody changed it
+			continue
+		}
 		lines[line] = line != ""
 	}
-	return lines
+	return lines, since
 }
 
-// repeats records an event of a run. It reports whether an earlier run has told a person of the
-// same fault.
-func (n *notices) repeats(e fetch.Event) bool {
+// lasts reports whether a line is of an error that keeps mail from coming. An account that is in
+// use, or that the server wants to be polled less often, is fetched all the same, and so is one whose
+// run a signal has stopped.
+func lasts(line string) bool {
+	if !strings.HasPrefix(line, errorLine) || line == heldLine {
+		return false
+	}
+	for _, passing := range []string{"/in-use", "/login-delay", stopped} {
+		if strings.HasSuffix(line, passing) {
+			return false
+		}
+	}
+	return true
+}
+
+// A notice says what to do about an event.
+type notice struct {
+	repeats bool          // an earlier run has told a person of the same fault
+	kept    bool          // if it lasts, it is told again after a day
+	after   time.Duration // the account is fetched again, for the first time after so long; 0: nothing has ended
+}
+
+// notice records an event of a run.
+func (n *notices) notice(e fetch.Event) notice {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if e.Kind == fetch.Started {
@@ -78,17 +108,20 @@ func (n *notices) repeats(e fetch.Event) bool {
 	}
 	run := n.runs[e.Account]
 	if run == nil {
-		return false
+		return notice{}
 	}
 	if e.Kind == fetch.Finished && e.Err != nil {
 		run.failed, run.absent = true, phaseOf(e.Err) == fetch.PhaseLock
 	}
+	if e.Kind == fetch.Finished && e.Err == nil && !run.since.IsZero() {
+		return notice{after: max(n.now().Sub(run.since), time.Second)}
+	}
 	line := n.line(e)
 	if line == "" {
-		return false
+		return notice{}
 	}
 	run.met[line] = true
-	return run.told[line]
+	return notice{repeats: run.told[line], kept: true}
 }
 
 // line returns the line of an event. It returns "" if the event must always be reported. That is a
@@ -98,6 +131,9 @@ func (n *notices) line(e fetch.Event) string {
 	case e.Kind == fetch.Warning && e.Number == 0 && !n.quiet:
 		return warningLine + string(e.Code)
 	case e.Kind == fetch.Finished && e.Err != nil && !isOfState(e.Err):
+		if caught := (signalError{}); errors.As(e.Err, &caught) {
+			return errorLine + string(e.Code) + stopped
+		}
 		return errorLine + string(e.Code)
 	}
 	return ""
@@ -131,7 +167,8 @@ func (n *notices) End(account string, before fetch.Told) fetch.Told {
 		return before
 	}
 	lines, at := maps.Clone(run.met), n.now()
-	for line, there := range linesOf(before) {
+	earlier, since := linesOf(before)
+	for line, there := range earlier {
 		if there && run.keeps(line) {
 			lines[line], at = true, before.At
 		}
@@ -139,7 +176,14 @@ func (n *notices) End(account string, before fetch.Told) fetch.Told {
 	if len(lines) == 0 {
 		return fetch.Told{}
 	}
-	return fetch.Told{Lines: strings.Join(slices.Sorted(maps.Keys(lines)), "\n"), At: at}
+	all := slices.Sorted(maps.Keys(lines))
+	if lasting := slices.ContainsFunc(all, lasts); lasting || run.failed && !since.IsZero() {
+		if since.IsZero() {
+			since = n.now()
+		}
+		all = append(all, sinceLine+since.UTC().Format(time.RFC3339))
+	}
+	return fetch.Told{Lines: strings.Join(all, "\n"), At: at}
 }
 
 // keeps reports whether the fault of a line lasts after the run.

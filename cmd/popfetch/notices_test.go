@@ -35,9 +35,10 @@ func TestNotices_error(t *testing.T) {
 	hook(server, on("AUTH", poptest.Refuse("[SYS/TEMP] again")))
 	r.tells("[SYS/TEMP]") // another error
 	hook(server, nil)
+	r.tells("work: fetched again after 24 h") // told once
 	r.tells()
 	hook(server, on("AUTH", poptest.Refuse("[SYS/TEMP] again")))
-	r.tells("[SYS/TEMP]") // the run before succeeded
+	r.tells("[SYS/TEMP] again; if it lasts, this is told again tomorrow") // the run before succeeded
 	r.later(-48 * time.Hour)
 	r.tells("[SYS/TEMP]") // the clock was wrong
 }
@@ -105,7 +106,7 @@ func TestNotices_warnings(t *testing.T) {
 	r.tells("[SYS/TEMP]") // this run did not reach the warnings
 	r.tells()
 	hook(server, on("LIST", poptest.Refuse("no sizes")))
-	r.tells()
+	r.tells("work: fetched again after ")
 	hook(server, nil)
 	r.tells() // LIST works again
 	hook(server, on("LIST", poptest.Refuse("no sizes again")))
@@ -219,7 +220,7 @@ func TestNotices_locked(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	finished := func(n *notices, err error) {
-		n.repeats(fetch.Event{Account: "work", Kind: fetch.Finished, Err: err, Code: fetch.CodeOf(err)})
+		n.notice(fetch.Event{Account: "work", Kind: fetch.Finished, Err: err, Code: fetch.CodeOf(err)})
 	}
 	process := func(told fetch.Told, at time.Time) *notices {
 		n := newNotices(false)
@@ -228,16 +229,17 @@ func TestNotices_locked(t *testing.T) {
 		return n
 	}
 	locked := &fetch.Error{Account: "work", Phase: fetch.PhaseLock, Err: seen.ErrLocked}
-	earlier := fetch.Told{Lines: "error: open/econnrefused\nwarning: shared", At: now.Add(-time.Hour)}
+	const since = "\nsince: 2026-01-02T03:04:05Z"
+	earlier := fetch.Told{Lines: "error: open/econnrefused\nwarning: shared" + since, At: now.Add(-time.Hour)}
 
 	first, second := process(earlier, now), process(earlier, now)
 	finished(second, locked)
 	told := second.End("work", earlier)
-	want := fetch.Told{Lines: "error: lock/in-use\nerror: open/econnrefused\nwarning: shared", At: earlier.At}
+	want := fetch.Told{Lines: "error: lock/in-use\nerror: open/econnrefused\nwarning: shared" + since, At: earlier.At}
 	if told != want {
 		t.Errorf("End() of the run without the lock = %+v, want %+v", told, want)
 	}
-	first.repeats(fetch.Event{Account: "work", Kind: fetch.Warning, Code: fetch.CodeShared})
+	first.notice(fetch.Event{Account: "work", Kind: fetch.Warning, Code: fetch.CodeShared})
 	finished(first, nil)
 	for range 2 {
 		if got, want := first.End("work", told), (fetch.Told{Lines: "error: lock/in-use\nwarning: shared", At: earlier.At}); got != want {
@@ -251,7 +253,7 @@ func TestNotices_locked(t *testing.T) {
 	}
 	late := process(earlier, now.Add(day))
 	finished(late, locked)
-	if got, want := late.End("work", earlier), (fetch.Told{Lines: "error: lock/in-use", At: now.Add(day)}); got != want {
+	if got, want := late.End("work", earlier), (fetch.Told{Lines: "error: lock/in-use" + since, At: now.Add(day)}); got != want {
 		t.Errorf("End() a day later = %+v, want %+v", got, want)
 	}
 }
@@ -261,7 +263,7 @@ func TestNotices_message(t *testing.T) {
 	t.Parallel()
 	n := newNotices(false)
 	n.Begin("work", fetch.Told{Lines: "warning: size-changed", At: time.Now()})
-	if n.repeats(fetch.Event{Account: "work", Kind: fetch.Warning, Code: fetch.CodeSizeChanged, Number: 3}) {
+	if n.notice(fetch.Event{Account: "work", Kind: fetch.Warning, Code: fetch.CodeSizeChanged, Number: 3}).repeats {
 		t.Error("the warning of a message counts as told, want it told")
 	}
 }
@@ -271,8 +273,8 @@ func TestNotices_unknown(t *testing.T) {
 	t.Parallel()
 	n := newNotices(false)
 	n.Begin("work", fetch.Told{Lines: "warning: shared", At: time.Now()})
-	n.repeats(fetch.Event{Account: "work", Kind: fetch.Started}) // a run without Begin
-	if n.repeats(fetch.Event{Account: "work", Kind: fetch.Warning, Code: fetch.CodeShared}) {
+	n.notice(fetch.Event{Account: "work", Kind: fetch.Started}) // a run without Begin
+	if n.notice(fetch.Event{Account: "work", Kind: fetch.Warning, Code: fetch.CodeShared}).repeats {
 		t.Error("the warning counts as told, want it told")
 	}
 	before := fetch.Told{Lines: "warning: clear-text", At: time.Now()}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -49,9 +50,20 @@ func (r *reporter) observe(e fetch.Event) {
 			r.failed(err)
 		}
 	}
-	repeated := e.Repeated || r.notices != nil && r.notices.repeats(e)
-	if !repeated || r.view.verbosity > 0 && !r.view.quiet || r.term.talks { // a person who watches gets it each time
-		r.tell(e)
+	var n notice
+	if r.notices != nil {
+		n = r.notices.notice(e)
+	}
+	watched := r.view.verbosity > 0 && !r.view.quiet || r.term.talks // a person who watches gets it each time
+	if watched || !e.Repeated && !n.repeats {
+		later := ""
+		if !watched && (n.kept && e.Kind == fetch.Finished || r.notices != nil && e.Kind == fetch.Refused) {
+			later = "; if it lasts, this is told again tomorrow"
+		}
+		r.tell(e, later)
+	}
+	if n.after > 0 && !r.view.quiet {
+		r.term.errorf("%s: fetched again after %s", e.Account, inWords(n.after))
 	}
 }
 
@@ -95,8 +107,8 @@ func tellError(s *setting, err error) string {
 }
 
 // tell prints an event on standard error. Faults are always printed, warnings unless quiet, and
-// messages if verbose. On a terminal each account gets one line at the end.
-func (r *reporter) tell(e fetch.Event) {
+// messages if verbose. On a terminal each account gets one line at the end. later follows a fault.
+func (r *reporter) tell(e fetch.Event, later string) {
 	quiet := r.view.quiet
 	verbose := r.view.verbosity > 0 && !quiet
 	switch e.Kind {
@@ -109,7 +121,7 @@ func (r *reporter) tell(e fetch.Event) {
 			e.Account, e.Number, tellID(e.UniqueID), r.setting.tryAgain(e.Account), e.Err)
 	case fetch.Refused, fetch.Skipped:
 		if e.Kind == fetch.Refused || !quiet {
-			r.term.errorf("%s: message %d (unique-id %s) is %s: %v", e.Account, e.Number, tellID(e.UniqueID), e.Kind, e.Err)
+			r.term.errorf("%s: message %d (unique-id %s) is %s: %v%s", e.Account, e.Number, tellID(e.UniqueID), e.Kind, e.Err, later)
 		}
 	case fetch.Delivered, fetch.Recognised, fetch.Deleted:
 		if verbose {
@@ -125,7 +137,21 @@ func (r *reporter) tell(e fetch.Event) {
 		}
 	case fetch.Finished:
 		if e.Err != nil {
-			r.term.errorf("%v%s", e.Err, r.setting.mend(e.Err))
+			mend, lines, _ := strings.Cut(r.setting.mend(e.Err), "\n")
+			r.term.errorf("%v%s%s\n%s", e.Err, mend, later, lines)
 		}
 	}
+}
+
+// inWords returns a time as people say it, in whole units.
+func inWords(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%d s", int(d.Round(time.Second).Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", int(d.Round(time.Minute).Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Round(time.Hour).Hours()))
+	}
+	return fmt.Sprintf("%d days", int((d+12*time.Hour)/(24*time.Hour)))
 }
