@@ -279,6 +279,7 @@ var knownErrors = []struct {
 	{errNoQuit, "no-quit"},
 	{pop3.ErrUnexpected, "not-as-it-was"},
 	{ErrNewUIDs, "new-unique-ids"},
+	{ErrRenamed, "renamed"},
 	{ErrNoIDsNow, "for-now"},
 	{pop3.ErrState, "state"},
 	{pop3.ErrClosed, "closed"},

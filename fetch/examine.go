@@ -247,7 +247,7 @@ func (s *session) leaveOutOld() error {
 		return nil
 	}
 	switch {
-	case known.Twin != "":
+	case isOneShot(known.Twin) || slices.Contains(s.job.account.Shared, known.Twin):
 		s.job.warn(CodeInitialKnown, "initial is left aside, since account %q has the same server and user", known.Twin)
 		return nil
 	case s.drop.found:

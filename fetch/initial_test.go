@@ -162,6 +162,16 @@ func TestInitial(t *testing.T) {
 		r.account.Initial = fetch.InitialPolicy{}
 		r.runs("1 listed, 1 new, 1 delivered")
 		r.account.Name, r.account.Initial.Limited = "renamed", true
+		r.account.Origin.Has = func(string, string) bool { return false }
+		r.runs("1 listed")
+		r.warned(`account "work" stands in no configuration any more`)
+		r.holds(a)
+	})
+	t.Run("not where another account shares the maildrop", func(t *testing.T) {
+		r, _ := start(t, a)
+		r.account.Initial = fetch.InitialPolicy{}
+		r.runs("1 listed, 1 new, 1 delivered")
+		r.account.Name, r.account.Initial.Limited, r.account.Shared = "second", true, []string{"work"}
 		r.maildir = filepath.Join(t.TempDir(), "other")
 		r.account.Target = deliver.NewMaildir(r.maildir)
 		r.runs("1 listed, 1 new, 1 delivered")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,6 +37,7 @@ type Account struct {
 	// Then a run or look ends with this error, and neither server nor target is touched.
 	Lacks error
 
+	Origin Origin
 	Shared []string // the other accounts in use that have the same maildrop; a run warns of them
 
 	Target deliver.Target
@@ -45,12 +47,26 @@ type Account struct {
 	Interval time.Duration // between two runs of Poll; zero: Poll leaves the account alone
 }
 
+// Origin is the configuration that an account comes from. It tells an account that was renamed from
+// a second one of the same maildrop.
+type Origin struct {
+	// File names the configuration, in the caller's own form. It is kept with the records.
+	File string
+	// Has reports whether an account of that name still stands in that configuration, which may be
+	// another one than File. An empty file is unknown. nil: every account still stands somewhere.
+	Has func(file, name string) bool
+}
+
 func (a *Account) stateName() string {
 	if a.State != "" {
 		return a.State
 	}
 	return a.Name
 }
+
+// isOneShot reports whether the name of an account's records is made of options. Only such names
+// have blanks.
+func isOneShot(name string) bool { return strings.Contains(name, " ") }
 
 // Policy says which messages of an account are retrieved, and which are deleted. The zero value
 // retrieves all new messages and deletes none.
@@ -81,6 +97,7 @@ type DeletePolicy struct {
 // nothing.
 type InitialPolicy struct {
 	Limited bool
+	Chosen  bool // somebody has said so for this account, so it is known to be a new one
 	// What arrived within that time is retrieved all the same; zero: nothing is.
 	Within time.Duration
 }
@@ -104,6 +121,10 @@ var ErrNewUIDs = errors.New("the maildrop shows only new unique-ids")
 // ErrNoIDsNow says that the server has refused UIDL, though it has told unique-ids before. So it has
 // not lost them, and a later run may get them.
 var ErrNoIDsNow = errors.New("the server does not tell the unique-ids now, though it did before")
+
+// ErrRenamed says that an account may be another one of the configuration, renamed, so that it would
+// be fetched from the beginning.
+var ErrRenamed = errors.New("nothing is known of this account, but another one has the same server and user")
 
 // Result is the outcome of one account.
 type Result struct {
@@ -337,13 +358,3 @@ func isOutOfStep(err error) bool {
 
 // errOutOfStep says that a command got a reply that is not its own.
 var errOutOfStep = errors.New("replies do not belong to their commands")
-
-// wait waits for d, or until ctx is done.
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-}

@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"iter"
 	"slices"
 	"time"
@@ -75,11 +76,9 @@ func (r *Runner) look(ctx context.Context, account *Account, purpose purpose) (*
 	defer leave()
 	j := r.newJob(ctx, account)
 	defer j.end()
-	ledger, err := r.Store.Look(j.soft, account.stateName(), account.Server, account.User)
-	if err != nil {
-		return nil, j.fail(PhaseState, err)
+	if err := j.lookUp(r.Store); err != nil {
+		return nil, err
 	}
-	j.ledger = readOnly{ledger}
 	if j.finder != nil {
 		j.finder = readOnlyFinder{j.finder}
 	}
@@ -109,6 +108,31 @@ func (r *Runner) look(ctx context.Context, account *Account, purpose purpose) (*
 			return nil, err
 		}
 	}
+}
+
+// lookUp opens the ledger of the account, or the one that a run would take over.
+func (j *job) lookUp(store seen.Store) error {
+	a := j.account
+	look := func(name string) error {
+		ledger, err := store.Look(j.soft, name, a.Server, a.User)
+		if err != nil {
+			return j.fail(PhaseState, err)
+		}
+		j.ledger = readOnly{ledger}
+		return nil
+	}
+	if err := look(a.stateName()); err != nil {
+		return err
+	}
+	former, err := j.formerName(store)
+	switch {
+	case errors.Is(err, ErrRenamed):
+		j.warn(CodeRenamedAccount, "%w", errors.Unwrap(err))
+		return nil
+	case err != nil || former == "":
+		return err
+	}
+	return look(former)
 }
 
 // surveyOnce is one session of a look.

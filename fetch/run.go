@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -47,16 +48,14 @@ func (r *run) do() Result {
 // locked does the run while the account is locked. Usually one session is enough. If a message may
 // be cut, or pipelining got the session out of step, the replies cannot be believed any more. Then
 // a further session goes on.
-func (r *run) locked() (err error) {
-	r.job.ledger, err = r.store.Enter(r.job.soft, r.job.account.stateName(), r.job.account.Server, r.job.account.User)
-	if err != nil {
-		return r.job.fail(PhaseState, err)
-	}
-	if r.memory, err = recall(r.job, fetching); err != nil {
+func (r *run) locked() error {
+	if err := r.enter(); err != nil {
 		return err
 	}
-	r.beginNotices()
 	if err := r.job.lacks(); err != nil {
+		return err
+	}
+	if err := r.takeOver(); err != nil {
 		return err
 	}
 	if err := r.prepare(); err != nil {
@@ -77,16 +76,99 @@ func (r *run) locked() (err error) {
 	}
 }
 
+// enter reads what is known of the account.
+func (r *run) enter() (err error) {
+	a := r.job.account
+	if r.job.ledger, err = r.store.Enter(r.job.soft, a.stateName(), a.Server, a.User); err != nil {
+		return r.job.fail(PhaseState, err)
+	}
+	if r.memory, err = recall(r.job, fetching); err != nil {
+		return err
+	}
+	r.beginNotices()
+	return nil
+}
+
+// takeOver gives a new account the records that it had under its former name.
+func (r *run) takeOver() error {
+	former, err := r.job.formerName(r.store)
+	if former == "" || err != nil {
+		return err
+	}
+	unlock, err := r.store.Lock(former)
+	if err != nil {
+		return r.job.fail(PhaseLock, fmt.Errorf("taking over the records of account %s: %w", former, err))
+	}
+	err = r.store.Rename(r.job.soft, former, r.job.account.Name)
+	if err := cmp.Or(err, unlock()); err != nil {
+		return r.job.fail(PhaseState, fmt.Errorf("taking over the records of account %s: %w", former, err))
+	}
+	if err := r.enter(); err != nil {
+		return err
+	}
+	r.job.warn(CodeRenamedAccount, "account %q stands in no configuration any more, and has the same server and user: "+
+		"its records are now those of this account, and nothing is fetched again", former)
+	return nil
+}
+
+// formerName returns the name that a new account had before it was renamed, or "". Such an account
+// has the same server and user, and stands in no configuration any more. An account that still
+// stands in one, but is not in use, is ErrRenamed, unless Policy.Initial says what a first run
+// fetches.
+func (j *job) formerName(store seen.Store) (string, error) {
+	a, known := j.account, j.ledger.Account()
+	if known.Twin == "" || a.State != "" {
+		return "", nil
+	}
+	all, err := store.Accounts(j.soft)
+	if err != nil {
+		return "", j.fail(PhaseState, err)
+	}
+	var former, standing []string
+	for i := range all {
+		other := &all[i]
+		if other.Name == a.Name || other.Records == 0 || other.Server != a.Server || other.User != a.User ||
+			isOneShot(other.Name) || slices.Contains(a.Shared, other.Name) {
+			continue
+		}
+		origin, err := j.originOf(store, other)
+		if err != nil {
+			return "", err
+		}
+		if a.Origin.Has == nil || a.Origin.Has(origin, other.Name) {
+			standing = append(standing, other.Name)
+		} else {
+			former = append(former, other.Name)
+		}
+	}
+	switch alike := append(former, standing...); {
+	case len(former) == 1:
+		return former[0], nil
+	case len(alike) == 0 || a.Initial.Chosen:
+		return "", nil
+	default:
+		return "", j.fail(PhaseState, fmt.Errorf("%w: %s. If this is that account renamed, run: popfetch seen rename %s %s. "+
+			"If not, write into this account what its first run fetches, for example initial = \"all\"",
+			ErrRenamed, strings.Join(alike, ", "), alike[0], a.Name))
+	}
+}
+
+// originOf returns the configuration that another account was last fetched from.
+func (j *job) originOf(store seen.Store, other *seen.Account) (string, error) {
+	ledger, err := store.Look(j.soft, other.Name, other.Server, other.User)
+	if err != nil {
+		return "", j.fail(PhaseState, err)
+	}
+	st, err := ledger.Standing(j.soft)
+	if err != nil {
+		return "", j.fail(PhaseState, err)
+	}
+	return st.Origin, nil
+}
+
 // prepare makes the target ready before the server is contacted, and warns about the account.
 func (r *run) prepare() error {
 	a, known := r.job.account, r.job.ledger.Account()
-	// Only accounts made of options have blanks in their names.
-	oneShot := strings.Contains(known.Twin, " ")
-	if known.Twin != "" && !oneShot && a.State == "" && !slices.Contains(a.Shared, known.Twin) {
-		r.job.warn(CodeRenamedAccount, "nothing is known of this account, but account %q has the same server and user; "+
-			"if this is that account renamed, stop and run: popfetch seen rename %s %s",
-			known.Twin, known.Twin, a.Name)
-	}
 	if len(a.Shared) > 0 {
 		r.job.warn(CodeShared, "it shares its maildrop (server and user) with %s: they will find it in use by each other, "+
 			"and what one deletes the others cannot fetch",

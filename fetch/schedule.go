@@ -2,6 +2,8 @@ package fetch
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -174,7 +176,8 @@ func (m *memory) welcome(caps pop3.Capabilities) error {
 	if !m.pace.lockstep {
 		announced = login.Announcement(caps, m.job.account.POP3.TLS)
 	}
-	_ = m.change(func(st *seen.Standing) { st.Announced = announced })
+	origin := m.job.account.Origin.File
+	_ = m.change(func(st *seen.Standing) { st.Announced, st.Origin = announced, cmp.Or(origin, st.Origin) })
 	return nil
 }
 
@@ -300,4 +303,14 @@ func (m *memory) timeLeft() time.Duration {
 		return time.Until(deadline)
 	}
 	return longestPause
+}
+
+// wait waits for d, or until ctx is done.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }

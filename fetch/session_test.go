@@ -268,19 +268,84 @@ func TestRunner_poll_waits(t *testing.T) {
 	})
 }
 
-// A run warns of an account that looks like a renamed one (interface.md). Messages at the target
-// are recognised by their tokens.
+// An account that was renamed takes its records along. One that may be another one renamed is not
+// fetched until somebody says what it is.
 func TestRenamed(t *testing.T) {
 	t.Parallel()
-	server := newServer(t, letter("a"), letter("b"))
-	r := newRig(t, server.Addr())
-	r.runs("2 listed, 2 new, 2 delivered")
-	r.account.Name = "home"
-	r.runs("2 listed, 2 recognised")
-	r.warned("popfetch seen rename work home")
-	r.holds(letter("a"), letter("b"))
-	checkCount(t, server, "RETR", 2)
-	r.runs("2 listed")
+	stands := func(names ...string) fetch.Origin {
+		return fetch.Origin{File: "file", Has: func(file, name string) bool {
+			return file != "file" || slices.Contains(names, name)
+		}}
+	}
+	start := func(t *testing.T) (*rig, *poptest.Server) {
+		t.Helper()
+		t.Parallel()
+		server := newServer(t, letter("a"), letter("b"))
+		r := newRig(t, server.Addr())
+		r.account.Origin = stands("work")
+		r.runs("2 listed, 2 new, 2 delivered")
+		return r, server
+	}
+	t.Run("the old name is gone", func(t *testing.T) {
+		r, server := start(t)
+		r.account.Name, r.account.Origin = "home", stands("home")
+		survey, err := r.runner.Look(t.Context(), &r.account)
+		if err != nil || survey.Plan.Seen != 2 || survey.Plan.Retrieve.Len() > 0 {
+			t.Errorf("Look() = %+v, %v, want both seen", survey, err)
+		}
+		r.runs("2 listed")
+		r.warned(`account "work" stands in no configuration any more`)
+		r.has("a", "b")
+		r.runs("2 listed")
+		if n := r.warnings(fetch.CodeRenamedAccount); n != 1 {
+			t.Errorf("%d warnings, want one", n)
+		}
+		r.holds(letter("a"), letter("b"))
+		checkCount(t, server, "RETR", 2)
+		checkCount(t, server, "TOP", 0)
+	})
+	t.Run("the old name is gone, and a run of it is at work", func(t *testing.T) {
+		r, _ := start(t)
+		unlock, err := r.runner.Store.Lock("work")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.account.Name, r.account.Origin = "home", stands("home")
+		if err := r.fails(fetch.PhaseLock, ""); !errors.Is(err, seen.ErrLocked) {
+			t.Errorf("Run() = %v, want ErrLocked", err)
+		}
+		if err := unlock(); err != nil {
+			t.Fatal(err)
+		}
+		r.runs("2 listed")
+	})
+	for name, origin := range map[string]fetch.Origin{"still stands": stands("home", "work"), "may stand": {}} {
+		t.Run("the old name "+name, func(t *testing.T) {
+			r, server := start(t)
+			r.account.Name, r.account.Origin = "home", origin
+			err := r.fails(fetch.PhaseState, "")
+			if !errors.Is(err, fetch.ErrRenamed) || fetch.CodeOf(err) != "state/renamed" || !strings.Contains(err.Error(), "popfetch seen rename work home") {
+				t.Errorf("Run() = %v, code %q, want ErrRenamed and the mend", err, fetch.CodeOf(err))
+			}
+			checkCount(t, server, "AUTH", 1)
+			r.account.Initial = fetch.InitialPolicy{Limited: true, Chosen: true}
+			server.Drop("").Add(letter("c"))
+			r.account.Target = deliver.NewMaildir(filepath.Join(t.TempDir(), "other"))
+			r.runs("3 listed, 3 marked")
+		})
+	}
+	t.Run("two old names are gone", func(t *testing.T) {
+		r, _ := start(t)
+		second := r.account
+		second.Name, second.Shared = "second", []string{"work"}
+		if result := r.runner.Run(t.Context(), []fetch.Account{second})[0]; result.Err != nil {
+			t.Fatal(result.Err)
+		}
+		r.account.Name, r.account.Origin = "home", stands("home")
+		if err := r.fails(fetch.PhaseState, ""); !strings.Contains(err.Error(), "second, work") {
+			t.Errorf("Run() = %v, want both names", err)
+		}
+	})
 }
 
 // With a Maildir the seen-table may be lost: the messages in the Maildir are recognised, and not

@@ -30,6 +30,9 @@ type Standing struct {
 	// last one; zero: never. HeldAt is since when such deletions wait, because too much time had
 	// passed since the run before; zero: they do not.
 	RanAt, HeldAt time.Time
+	// Origin is the configuration that the account was last fetched from, in the caller's own form;
+	// empty: unknown.
+	Origin string
 	// Shortfall is the largest share of the octets announced by LIST that a whole message lacked,
 	// in thousandths.
 	Shortfall int
@@ -48,7 +51,7 @@ func (st Standing) Equal(other Standing) bool {
 		string(st.Proven) == string(other.Proven) && Millis(st.ProvenAt) == Millis(other.ProvenAt) &&
 		Millis(st.NotBefore) == Millis(other.NotBefore) && st.Reason == other.Reason &&
 		Millis(st.LockstepSince) == Millis(other.LockstepSince) &&
-		Millis(st.ThroughAt) == Millis(other.ThroughAt) &&
+		Millis(st.ThroughAt) == Millis(other.ThroughAt) && st.Origin == other.Origin &&
 		Millis(st.RanAt) == Millis(other.RanAt) && Millis(st.HeldAt) == Millis(other.HeldAt) &&
 		st.HostSessions == other.HostSessions && Millis(st.HostAt) == Millis(other.HostAt) && st.Shortfall == other.Shortfall &&
 		st.Announced == other.Announced && st.Told == other.Told && Millis(st.ToldAt) == Millis(other.ToldAt)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +23,7 @@ import (
 func (p *program) fetchAccounts(ctx context.Context, s *setting) ([]fetch.Account, error) {
 	accounts := make([]fetch.Account, 0, len(s.accounts))
 	var mistakes config.Errors
-	shared, trusted := s.shared(), make(authorities)
+	shared, trusted, origin := s.shared(), make(authorities), s.origin()
 	for i := range s.accounts {
 		a := &s.accounts[i]
 		account, err := p.fetchAccount(ctx, s, a, trusted)
@@ -32,7 +34,7 @@ func (p *program) fetchAccounts(ctx context.Context, s *setting) ([]fetch.Accoun
 		case err != nil:
 			return nil, err
 		}
-		account.Shared = shared[a.Name]
+		account.Shared, account.Origin = shared[a.Name], origin
 		accounts = append(accounts, account)
 	}
 	if len(mistakes) == 0 && !slices.ContainsFunc(accounts, func(a fetch.Account) bool { return a.Lacks == nil }) {
@@ -77,7 +79,7 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 			All:             p.all,
 			MaxSize:         a.MaxSize,
 			Newest:          a.Order == "newest",
-			Initial:         fetch.InitialPolicy{Limited: a.Initial.Limited, Within: a.Initial.Within},
+			Initial:         fetch.InitialPolicy{Limited: a.Initial.Limited, Within: a.Initial.Within, Chosen: s.Wrote(a, &a.Initial)},
 			NewUIDs:         newUIDs[a.NewUIDs],
 			UIDLFallback:    a.UIDL == "fallback",
 			QuarantineAfter: a.QuarantineAfter,
@@ -147,6 +149,31 @@ func (s *setting) shared() map[string][]string {
 		}
 	}
 	return shared
+}
+
+// origin returns where the accounts come from. An account made of options comes from nowhere.
+//
+// Several configuration files may share a state folder. So an account that another file has fetched
+// is looked up there. If that file cannot be read, the account may still stand in it.
+func (s *setting) origin() fetch.Origin {
+	if s.File == "" {
+		return fetch.Origin{}
+	}
+	own, err := filepath.Abs(s.File)
+	if err != nil {
+		own = s.File
+	}
+	return fetch.Origin{File: own, Has: func(file, name string) bool {
+		named := func(a config.Account) bool { return a.Name == name }
+		if file == "" || file == own || slices.ContainsFunc(s.Accounts, named) {
+			return slices.ContainsFunc(s.Accounts, named)
+		}
+		other, err := config.Load(file)
+		if err != nil {
+			return !errors.Is(err, fs.ErrNotExist)
+		}
+		return slices.ContainsFunc(other.Accounts, named)
+	}}
 }
 
 // readFiles reads the files that the account names. An error is a *config.Error, which is reported

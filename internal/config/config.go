@@ -57,6 +57,14 @@ func (c *Config) Mistake(a *Account, address any, err error) *Error {
 	return own.mistake(err)
 }
 
+// Wrote reports whether the account's own table in the file has the key that fills the field at
+// address, which is a field of a. A key of [defaults] does not count.
+func (c *Config) Wrote(a *Account, address any) bool {
+	top := place{source: &source{file: c.File, lines: c.lines}}
+	own, _ := accountKeys.place(a, address, top.key(accountTable, a.Name))
+	return own.line() > 0
+}
+
 // Account is one checked account with [defaults] applied. Each field has the name of its key. The
 // keys are described in popfetch.toml(5).
 type Account struct {
