@@ -241,7 +241,7 @@ func TestBreaker_workedBefore(t *testing.T) {
 		{name: "without a code", text: "maildrop already locked", now: secret, want: 30 * time.Minute},
 		{name: "AUTH", text: "[AUTH] wrong", now: secret, want: day},
 		{name: "another password", text: "maildrop already locked", now: "wrong", want: day},
-		{name: "never worked", text: "maildrop already locked", now: secret, want: day, prepare: func(r *rig, _ *poptest.Server, _ *string) { r.account.Name = "new" }},
+		{name: "never worked", text: "maildrop already locked", now: secret, want: day, prepare: func(r *rig, _ *poptest.Server, _ *string) { r.account.Name, r.account.Shared = "new", []string{"work"} }},
 		{name: "worked again after refusals", text: "maildrop already locked", now: "new one", want: 30 * time.Minute, prepare: func(r *rig, server *poptest.Server, password *string) {
 			*password = "new one"
 			for range 2 {

@@ -79,7 +79,7 @@ func TestDovecot(t *testing.T) {
 				}
 				fill(t)
 				r.maildir = filepath.Join(r.state, "second")
-				r.account.Name, r.account.Target = "second", deliver.NewMaildir(r.maildir)
+				r.account.Name, r.account.Shared, r.account.Target = "second", []string{"work"}, deliver.NewMaildir(r.maildir)
 				r.runs(fmt.Sprintf("%[1]d listed, %[1]d new, %[1]d delivered, %[1]d deleted", n))
 				if got := r.mail(); !slices.Equal(got, want) {
 					t.Errorf("after delivery and deletion: %s", firstDifference(got, want))

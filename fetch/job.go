@@ -337,8 +337,11 @@ func (j *job) records(ids []string) (map[string][]seen.Record, error) {
 	return records, nil
 }
 
-func (j *job) token(e *seen.Entry) deliver.Token {
-	return deliver.NewToken(j.account.User, j.account.Server, e.UniqueID, e.Copy, e.Octets)
+func (j *job) token(e *seen.Entry) deliver.Token { return j.tokenAt(j.account.Server, e) }
+
+// tokenAt returns the token that the message would have if the server was written so.
+func (j *job) tokenAt(server string, e *seen.Entry) deliver.Token {
+	return deliver.NewToken(j.account.User, server, e.UniqueID, e.Copy, e.Octets)
 }
 
 // isReply reports whether err is a negative reply, after which the session is usable.

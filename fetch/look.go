@@ -231,6 +231,10 @@ func (r readOnly) Remaining(ctx context.Context) iter.Seq2[seen.Record, error] {
 
 func (r readOnly) Newest(ctx context.Context) (time.Time, error) { return r.ledger.Newest(ctx) }
 
+func (r readOnly) Servers(ctx context.Context, user string) ([]string, error) {
+	return r.ledger.Servers(ctx, user)
+}
+
 func (r readOnly) Asides(ctx context.Context) ([]seen.Aside, error) { return r.ledger.Asides(ctx) }
 
 func (r readOnly) Standing(ctx context.Context) (seen.Standing, error) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"net"
 	"slices"
 
 	"github.com/popfetch/popfetch/deliver"
@@ -19,6 +20,8 @@ const (
 	// names of all its files, and the results are held until they are recorded.
 	lookedForAtOnce = 8192
 	copySize        = 64 << 10
+	// mostSpellings is how many spellings of a server are looked for.
+	mostSpellings = 100
 )
 
 // recogniseFound looks for files of the messages that have no record. A crash, a lost seen.db or
@@ -35,8 +38,15 @@ func (s *session) recogniseFound() error {
 			wanted = append(wanted, it.index)
 		}
 	}
-	for part := range slices.Chunk(wanted, lookedForAtOnce) {
-		places, err := s.job.finder.Find(s.job.soft, s.tokens(part), known.UnrecordedSince(s.job.now()))
+	if len(wanted) == 0 {
+		return nil
+	}
+	servers, err := s.spellings()
+	if err != nil {
+		return err
+	}
+	for part := range slices.Chunk(wanted, max(1, lookedForAtOnce/len(servers))) {
+		places, err := s.job.finder.Find(s.job.soft, s.tokens(part, servers), known.UnrecordedSince(s.job.now()))
 		if errors.Is(err, deliver.ErrMissing) && !known.Delivered {
 			// This is a look, and a run would create the target of the account.
 			return nil
@@ -47,12 +57,20 @@ func (s *session) recogniseFound() error {
 		if len(places) == 0 {
 			continue
 		}
+		found := func(i int32) (own, elsewhere []string) {
+			e := &s.drop.listing[i]
+			for _, server := range servers[1:] {
+				elsewhere = append(elsewhere, places[s.job.tokenAt(server, e)]...)
+			}
+			return places[s.job.token(e)], elsewhere
+		}
 		held := slices.DeleteFunc(part, func(i int32) bool {
-			return len(places[s.job.token(&s.drop.listing[i])]) == 0
+			own, elsewhere := found(i)
+			return len(own)+len(elsewhere) == 0
 		})
 		s.drop.found = s.drop.found || len(held) > 0
 		for some := range slices.Chunk(held, chunk) {
-			if err := s.judgeFound(slices.Collect(s.drop.items(some)), places); err != nil {
+			if err := s.judgeFound(slices.Collect(s.drop.items(some)), found); err != nil {
 				return err
 			}
 		}
@@ -60,11 +78,35 @@ func (s *session) recogniseFound() error {
 	return nil
 }
 
-func (s *session) tokens(indexes []int32) iter.Seq[deliver.Token] {
+// spellings returns the server of the account, and then other ways to write it. Under these,
+// popfetch may have delivered the same messages for this user: as another account, without a
+// configuration file, or before the port was changed. They are servers of this user in the store,
+// and the usual ports of this one.
+func (s *session) spellings() ([]string, error) {
+	a := s.job.account
+	known, err := s.job.ledger.Servers(s.job.soft, a.User)
+	if err != nil {
+		return nil, s.job.fail(PhaseState, err)
+	}
+	servers := []string{a.Server}
+	if host, _, err := net.SplitHostPort(a.Server); err == nil {
+		known = append(known, net.JoinHostPort(host, "995"), net.JoinHostPort(host, "110"))
+	}
+	for _, server := range known {
+		if !slices.Contains(servers, server) && len(servers) < mostSpellings {
+			servers = append(servers, server)
+		}
+	}
+	return servers, nil
+}
+
+func (s *session) tokens(indexes []int32, servers []string) iter.Seq[deliver.Token] {
 	return func(yield func(deliver.Token) bool) {
 		for _, i := range indexes {
-			if !yield(s.job.token(&s.drop.listing[i])) {
-				return
+			for _, server := range servers {
+				if !yield(s.job.tokenAt(server, &s.drop.listing[i])) {
+					return
+				}
 			}
 		}
 	}
@@ -74,12 +116,16 @@ func (s *session) tokens(indexes []int32) iter.Seq[deliver.Token] {
 type foundFile struct {
 	item item
 	at   string // where Finder.Find found it
+	// The header has a Message-ID. Without one, different messages may have equal digests.
+	named bool
 	seen.Record
 }
 
 // judgeFound compares messages with the files that have their tokens. A file is the listed message
-// only if their header digests are equal; then it is recorded.
-func (s *session) judgeFound(items []item, places map[deliver.Token][]string) error {
+// only if their header digests are equal; then it is recorded. found returns the files that have the
+// token of this server, and those that have one of another spelling. That may also be another
+// server, so there a message without a Message-ID is identified by its octets.
+func (s *session) judgeFound(items []item, found func(index int32) (own, elsewhere []string)) error {
 	if err := s.askDigests(items); err != nil {
 		return err
 	}
@@ -87,7 +133,8 @@ func (s *session) judgeFound(items []item, places map[deliver.Token][]string) er
 	buffer := make([]byte, copySize)
 	for _, it := range items {
 		var match *foundFile
-		for _, place := range places[s.job.token(it.Entry)] {
+		own, elsewhere := found(it.index)
+		for n, place := range slices.Concat(own, elsewhere) {
 			f, err := s.readBack(place, buffer)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue // somebody has taken it out since
@@ -96,8 +143,8 @@ func (s *session) judgeFound(items []item, places map[deliver.Token][]string) er
 				return s.job.fail(PhaseTarget, err)
 			}
 			switch {
-			case !it.identified(), it.digest() == f.Digest && len(it.twins()) > 0:
-				// No TOP, or a copy whose header is that of another one (C0041): only the octets
+			case !it.identified(), it.digest() == f.Digest && (len(it.twins()) > 0 || n >= len(own) && !f.named):
+				// No TOP, or the header may be that of another message (C0041): only the octets
 				// identify it.
 				t := new(twins)
 				t.add(f.Came, &twin{places: f.Places, file: f.at})
@@ -132,7 +179,8 @@ func (s *session) readBack(place string, buffer []byte) (foundFile, error) {
 	came := seen.Sum{Octets: octets}
 	hash.Sum(came.SHA256[:0])
 	known := s.job.finder.PlaceOf(place)
-	return foundFile{at: place, Record: seen.Record{
+	id, _ := h.Value("message-id")
+	return foundFile{at: place, named: id != "", Record: seen.Record{
 		Kind: seen.Delivered, Digest: h.Digest(), Came: came,
 		Places: []seen.Place{{Target: known.Target, Name: known.Name, Sum: came}},
 	}}, nil

@@ -77,6 +77,8 @@ type Ledger interface {
 	// Newest returns the latest time of delivery on record; zero: none is known. It reads every
 	// row of the account.
 	Newest(ctx context.Context) (time.Time, error)
+	// Servers returns the servers under which the store knows an account of that user.
+	Servers(ctx context.Context, user string) ([]string, error)
 	// Asides returns what is set aside, by unique-id and copy. Those with an AbsentAt are no longer
 	// listed.
 	Asides(ctx context.Context) ([]Aside, error)

@@ -151,6 +151,29 @@ func (s *Store) Accounts(ctx context.Context) ([]seen.Account, error) {
 	return all, nil
 }
 
+// Servers reads a few columns of all accounts.
+func (l *ledger) Servers(ctx context.Context, user string) (servers []string, err error) {
+	err = l.store.view(ctx, func(tx *sql.Conn) error {
+		rows, err := tx.QueryContext(ctx, "SELECT DISTINCT server FROM account WHERE user = ? ORDER BY server", user)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var server string
+			if err := rows.Scan(&server); err != nil {
+				return err
+			}
+			servers = append(servers, server)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing the servers of a user: %w", err)
+	}
+	return servers, nil
+}
+
 // Rename changes one row. Before, it removes an account without records that has the new name.
 func (s *Store) Rename(ctx context.Context, from, to string) error {
 	if err := s.rename(ctx, from, to); err != nil {
