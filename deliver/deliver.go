@@ -56,6 +56,9 @@ type Finder interface {
 	// Holds counts the messages in the target. The own messages came from popfetch, for any
 	// account. The others came from elsewhere.
 	Holds(ctx context.Context) (own, others int, err error)
+	// Places yields the place of each message in the target, wherever it came from. An error is
+	// yielded once, at the end.
+	Places(ctx context.Context) iter.Seq2[string, error]
 	// PlaceOf returns what a record says of a message at a place that Find returned: the name of the
 	// target, and the name that stays the same wherever a mail program moves the message.
 	PlaceOf(place string) Place

@@ -25,6 +25,9 @@ type Maildir struct {
 // NewMaildir returns the Maildir at path, which is absolute. It does no I/O.
 func NewMaildir(path string) *Maildir { return &Maildir{path: filepath.Clean(path)} }
 
+// Path returns the path of the Maildir.
+func (m *Maildir) Path() string { return m.path }
+
 // Limit allows two batches at once, each of at most 1000 messages and 4 MiB, which need one wait
 // for the disk. If each file must be synced by itself, a batch is at most 64 messages, since it
 // keeps the files open until then. If nothing must be synced, a batch is at most as large as the

@@ -70,6 +70,37 @@ func (m *Maildir) Holds(ctx context.Context) (own, others int, err error) {
 	return own, others, nil
 }
 
+// Places reads the names in new and cur, and those in the Maildir++ folders. A missing Maildir is
+// ErrMissing.
+func (m *Maildir) Places(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		enough := false
+		each := func(folder string) error {
+			places := make(map[string]bool) // the names may be read several times
+			err := m.walk(ctx, folder, func(place, name string) {
+				if !strings.HasPrefix(name, ".") { // such names are no messages
+					places[place] = true
+				}
+			})
+			for place := range places {
+				if enough || err != nil {
+					return err
+				}
+				info, failed := os.Lstat(filepath.Join(m.path, place))
+				enough = failed == nil && info.Mode().IsRegular() && !yield(place, nil)
+			}
+			return err
+		}
+		err := each(".")
+		if err == nil {
+			err = m.eachFolder(time.Time{}, each)
+		}
+		if err != nil && !enough {
+			yield("", fmt.Errorf("reading the names of messages: %w", missing(err)))
+		}
+	}
+}
+
 func (m *Maildir) findIn(ctx context.Context, folder string, wanted func() map[Token]bool, found map[Token][]string) error {
 	visited := make(map[string]bool)
 	err := m.walk(ctx, folder, func(place, name string) {

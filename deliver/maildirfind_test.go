@@ -387,3 +387,34 @@ func BenchmarkMaildirFind_folders(b *testing.B) {
 		})
 	}
 }
+
+// Places yields every message, wherever it came from and wherever it was filed.
+func TestMaildirPlaces(t *testing.T) {
+	m := NewMaildir(filepath.Join(t.TempDir(), "mail"))
+	places := func() (all []string, err error) {
+		for place, err := range m.Places(t.Context()) {
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, place)
+		}
+		slices.Sort(all)
+		return all, nil
+	}
+	if _, err := places(); !errors.Is(err, ErrMissing) {
+		t.Errorf("Places() = %v, want ErrMissing", err)
+	}
+	if err := m.Prepare(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{".A.B/cur/4.M.host:2,S", ".A.B/new/3.M.host", "cur/2.M.host:2,", "new/" + named(1)}
+	for _, place := range append([]string{"tmp/5.M.host", "cur/.hidden", "cur/folder/6.M.host", ".file"}, want...) {
+		put(t, m, place, "text")
+	}
+	if got, err := places(); err != nil || !slices.Equal(got, want) {
+		t.Errorf("Places() = %q, %v, want %q", got, err, want)
+	}
+	for range m.Places(t.Context()) {
+		break // must end at once
+	}
+}

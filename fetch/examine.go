@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -197,6 +196,19 @@ func (s *session) judgeRecorded() error {
 	})
 }
 
+// records reads the records of the unique-ids, and groups them by unique-id.
+func (j *job) records(ids []string) (map[string][]seen.Record, error) {
+	all, err := j.ledger.Records(j.soft, ids)
+	if err != nil {
+		return nil, j.fail(PhaseState, err)
+	}
+	records := make(map[string][]seen.Record, len(ids))
+	for _, r := range all {
+		records[r.UniqueID] = append(records[r.UniqueID], r)
+	}
+	return records, nil
+}
+
 func uniqueIDs(items []item) []string {
 	ids := make([]string, len(items))
 	for n, it := range items {
@@ -310,41 +322,5 @@ func (s *session) mark(indexes []int32) error {
 	}
 	s.job.count(func(r *Result) { r.Marked = len(indexes) })
 	s.job.event(Event{Kind: Marked, Messages: len(indexes)})
-	return nil
-}
-
-// hintOfStrangers warns, before the first run of an account retrieves everything, if the target
-// holds mail of unknown origin. Perhaps another program has fetched this maildrop into it, or the
-// state is lost and the server has changed. Mail that popfetch delivered for others is known.
-func (s *session) hintOfStrangers(p *plan, store seen.Store) error {
-	a, known := s.job.account, s.job.ledger.Account()
-	if s.job.finder == nil || s.history.counted || known.Records > 0 || known.Finished || known.Twin != "" ||
-		a.Initial.Limited || a.All || a.State != "" || s.drop.found || len(p.retrieve) == 0 {
-		return nil
-	}
-	own, others, err := s.job.finder.Holds(s.job.soft)
-	if errors.Is(err, deliver.ErrMissing) {
-		return nil
-	}
-	if err != nil {
-		return s.job.fail(PhaseTarget, err)
-	}
-	if own > 0 && others == 0 {
-		all, err := store.Accounts(s.job.soft)
-		if err != nil {
-			return s.job.fail(PhaseState, err)
-		}
-		for _, other := range all {
-			if other.Records > 0 {
-				return nil
-			}
-		}
-	}
-	if own+others > 0 {
-		s.job.warn(CodeUnrecognisedMail, "first run of this account, but its target already holds %d messages "+
-			"that were not recognised; all %d on the server will be fetched, possibly again. "+
-			"To fetch only new mail, stop and run: popfetch seen mark --all %s",
-			own+others, len(p.retrieve), a.Name)
-	}
 	return nil
 }

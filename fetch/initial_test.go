@@ -246,6 +246,7 @@ func TestHintOfStrangers(t *testing.T) {
 		r.runs("2 listed, 2 new, 2 delivered")
 		r.warned("its target already holds 3 messages that were not recognised; all 2 on the server will be fetched, possibly again")
 		r.warned("popfetch seen mark --all work")
+		r.warned("popfetch seen rebuild --from-maildir " + r.maildir + " work")
 		r.runs("2 listed")
 		check(t, r, 1)
 	})

@@ -324,19 +324,6 @@ func (j *job) record(changes seen.Changes) error {
 	return nil
 }
 
-// records reads the records of the unique-ids, and groups them by unique-id.
-func (j *job) records(ids []string) (map[string][]seen.Record, error) {
-	all, err := j.ledger.Records(j.soft, ids)
-	if err != nil {
-		return nil, j.fail(PhaseState, err)
-	}
-	records := make(map[string][]seen.Record, len(ids))
-	for _, r := range all {
-		records[r.UniqueID] = append(records[r.UniqueID], r)
-	}
-	return records, nil
-}
-
 func (j *job) token(e *seen.Entry) deliver.Token { return j.tokenAt(j.account.Server, e) }
 
 // tokenAt returns the token that the message would have if the server was written so.

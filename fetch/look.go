@@ -21,8 +21,16 @@ type Survey struct {
 	Capabilities pop3.Capabilities
 	TLS          *tls.ConnectionState // nil: clear text
 	Listing      []seen.Entry
-	Plan         Plan // what a run would do now
-	Unusable     int  // listed without a usable number or unique-id
+	Plan         Plan   // what a run would do now
+	Held         []Held // what a run would retrieve although the target holds it; of LookFor alone
+	Unusable     int    // listed without a usable number or unique-id
+}
+
+// Held is a listed message that a target holds, by its header.
+type Held struct {
+	seen.Entry
+	Digest seen.Digest
+	Place  seen.Place
 }
 
 // Plan is what a run would do with the listed messages.
@@ -67,8 +75,13 @@ func (r *Runner) Check(ctx context.Context, account *Account) (*Survey, error) {
 	return r.look(ctx, account, checking)
 }
 
-// look goes through the phases of a run up to its plan, with a ledger that ignores all writes.
 func (r *Runner) look(ctx context.Context, account *Account, purpose purpose) (*Survey, error) {
+	return r.lookAlso(ctx, account, purpose, func(*session, *Survey) error { return nil })
+}
+
+// lookAlso goes through the phases of a run up to its plan, with a ledger that ignores all writes. The
+// function also adds to the survey before QUIT.
+func (r *Runner) lookAlso(ctx context.Context, account *Account, purpose purpose, also func(*session, *Survey) error) (*Survey, error) {
 	leave, err := r.enter(ctx)
 	if err != nil {
 		return nil, &Error{Account: account.Name, Phase: PhaseOpen, Err: err}
@@ -100,7 +113,7 @@ func (r *Runner) look(ctx context.Context, account *Account, purpose purpose) (*
 	}
 	for h := newHistory(); ; { // as run does
 		h.sessions++
-		survey, err := surveyOnce(j, m, h)
+		survey, err := surveyOnce(j, m, h, also)
 		if !h.adapt(err, m) {
 			return survey, err
 		}
@@ -136,7 +149,7 @@ func (j *job) lookUp(store seen.Store) error {
 }
 
 // surveyOnce is one session of a look.
-func surveyOnce(j *job, m *memory, h *history) (*Survey, error) {
+func surveyOnce(j *job, m *memory, h *history, also func(*session, *Survey) error) (*Survey, error) {
 	s, err := open(j, m, h)
 	if err != nil {
 		return nil, err
@@ -155,6 +168,9 @@ func surveyOnce(j *job, m *memory, h *history) (*Survey, error) {
 		Unusable:     j.result.Unusable,
 	}
 	if survey.Plan.Delete, err = s.foresee(p); err != nil {
+		return nil, s.leave(err)
+	}
+	if err := also(s, survey); err != nil {
 		return nil, s.leave(err)
 	}
 	if state, ok := s.client.TLSState(); ok {

@@ -32,6 +32,9 @@ func newApp(term *terminal) *cli.App {
 			own("quarantined", "only what is quarantined: try it again, and forget no record"),
 			own("too-large", "only what was left as too large: look at it again, and forget no record"),
 			own("json", "one JSON object with the number of records")),
+		command("rebuild", "ACCOUNT", "count messages as seen that a Maildir holds already", (*program).seenRebuild,
+			&cli.StringFlag{Name: "from-maildir", Usage: "the Maildir is `DIR`, and not the account's own"},
+			own("json", "one JSON object with the number of messages")),
 		command("rename", "OLD NEW", "give an account's records to its new name", (*program).seenRename),
 	}
 	return &cli.App{

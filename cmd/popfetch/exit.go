@@ -146,6 +146,8 @@ func faultStatus(err error) int {
 		return exitNoPerm
 	case errors.As(err, &protocol), errors.Is(err, fetch.ErrNewUIDs): // unique-ids must persist across sessions (RFC 1939 section 7)
 		return exitProtocol
+	case errors.Is(err, fetch.ErrNoTop):
+		return exitUnavailable
 	case errors.Is(err, pop3.ErrState), errors.Is(err, pop3.ErrArgument):
 		return exitSoftware
 	case errors.As(err, &dns) && dns.IsNotFound:

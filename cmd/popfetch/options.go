@@ -27,7 +27,8 @@ type options struct {
 	failEmpty bool
 	checkOnly bool // config --check
 
-	asides []seen.Reason // seen forget: --quarantined and --too-large
+	asides      []seen.Reason // seen forget: --quarantined and --too-large
+	fromMaildir string        // seen rebuild; "" means the account's own
 }
 
 // source says where configuration and state come from.
@@ -60,6 +61,7 @@ func optionsOf(c *cli.Context) options {
 		failEmpty: c.Bool("fail-empty"),
 		checkOnly: c.Bool("check"),
 	}
+	o.fromMaildir = c.String("from-maildir")
 	if c.Bool("quarantined") {
 		o.asides = append(o.asides, seen.Quarantined)
 	}

@@ -76,34 +76,8 @@ func (p *program) markListed(ctx context.Context, name string) error {
 	if p.dryRun {
 		return usagef("--dry-run works only with fetching; popfetch list %s shows what would be marked", name)
 	}
-	if err := p.refuseServer(); err != nil {
-		return err
-	}
-	s, err := p.load()
-	if err != nil {
-		return err
-	}
-	accounts, err := p.fetchAccounts(ctx, s)
-	if err != nil {
-		return err
-	}
-	store, err := openStore(ctx, s.Config, toWrite)
-	if err != nil {
-		return err
-	}
-	defer store.Close()                     //nolint:errcheck // each commit was durable by itself
-	unlock, err := lockAccount(store, name) // before the server is contacted
-	if err != nil {
-		return err
-	}
-	defer unlock() //nolint:errcheck // the lock ends with the process
-	accounts[0].All = false
-	return p.lookWith(ctx, s, store, (*fetch.Runner).Look, accounts, looker{show: func(survey *fetch.Survey) error {
-		a := accounts[0]
-		ledger, err := store.Enter(ctx, name, a.Server, a.User)
-		if err != nil {
-			return err
-		}
+	at := func(*fetch.Account) (lookFunc, error) { return (*fetch.Runner).Look, nil }
+	return p.lookLocked(ctx, name, at, func(survey *fetch.Survey, ledger seen.Ledger) error {
 		entries := func(yield func(seen.Entry) bool) {
 			for _, some := range []fetch.Entries{survey.Plan.Retrieve, survey.Plan.Skip, survey.Plan.Mark} {
 				for e := range some.All() {
@@ -118,9 +92,47 @@ func (p *program) markListed(ctx context.Context, name string) error {
 				}
 			}
 		}
-		err = p.mark(ctx, ledger, entries)
+		err := p.mark(ctx, ledger, entries)
 		survey.Plan.Quarantined = nil // they are given up now
 		return err
+	})
+}
+
+// lookLocked looks at the named account while it is locked, and calls do with the result and with a
+// ledger that can be written. how returns the kind of look.
+func (p *program) lookLocked(ctx context.Context, name string, how func(*fetch.Account) (lookFunc, error), do func(*fetch.Survey, seen.Ledger) error) error {
+	if err := p.refuseServer(); err != nil {
+		return err
+	}
+	s, err := p.load()
+	if err != nil {
+		return err
+	}
+	accounts, err := p.fetchAccounts(ctx, s)
+	if err != nil {
+		return err
+	}
+	at, err := how(&accounts[0])
+	if err != nil {
+		return err
+	}
+	store, err := openStore(ctx, s.Config, toWrite)
+	if err != nil {
+		return err
+	}
+	defer store.Close()                     //nolint:errcheck // each commit was durable by itself
+	unlock, err := lockAccount(store, name) // before the server is contacted
+	if err != nil {
+		return err
+	}
+	defer unlock() //nolint:errcheck // the lock ends with the process
+	accounts[0].All = false
+	return p.lookWith(ctx, s, store, at, accounts, looker{show: func(survey *fetch.Survey) error {
+		ledger, err := store.Enter(ctx, name, accounts[0].Server, accounts[0].User)
+		if err != nil {
+			return err
+		}
+		return do(survey, ledger)
 	}})
 }
 
@@ -174,17 +186,18 @@ func unrecorded(ctx context.Context, ledger seen.Ledger, entries []seen.Entry) (
 	return records, nil
 }
 
-// done is the output of seen mark and seen forget with --json. Its field names are part of the
-// contract.
+// done is the output of seen mark, seen forget and seen rebuild with --json. Its field names are part
+// of the contract.
 type done struct {
 	Account   string `json:"account"`
 	Marked    *int   `json:"marked,omitempty"`
 	Forgotten *int   `json:"forgotten,omitempty"`
+	Rebuilt   *int   `json:"rebuilt,omitempty"`
 }
 
 func (p *program) report(d done, what string) error {
 	if p.view.json {
 		return p.term.printJSON(d)
 	}
-	return p.term.printf("%s: %d %s\n", printable(d.Account), *cmp.Or(d.Marked, d.Forgotten), what)
+	return p.term.printf("%s: %d %s\n", printable(d.Account), *cmp.Or(d.Marked, d.Forgotten, d.Rebuilt), what)
 }

@@ -41,6 +41,9 @@ func (h *Header) Reset() {
 	h.octets, h.line, h.whole = h.octets[:0], 0, false
 }
 
+// Whole reports whether the header has ended, so that further octets change nothing.
+func (h *Header) Whole() bool { return h.whole }
+
 // Write takes the next octets of the message. It never fails.
 func (h *Header) Write(p []byte) (int, error) {
 	n := len(p)

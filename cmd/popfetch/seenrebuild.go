@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/seen"
+)
+
+// seenRebuild makes records of the listed messages that a Maildir holds already, for example because
+// another program has fetched them.
+func (p *program) seenRebuild(ctx context.Context) error {
+	if len(p.words) != 1 {
+		return usagef("seen rebuild: name one account")
+	}
+	if p.dryRun {
+		return usagef("--dry-run works only with fetching; seen rebuild always makes its changes")
+	}
+	return p.lookLocked(ctx, p.words[0], p.lookFor, func(survey *fetch.Survey, ledger seen.Ledger) error {
+		return p.rebuild(ctx, ledger, survey)
+	})
+}
+
+// lookFor returns a look for what the Maildir holds: the one of --from-maildir, or the account's own.
+func (p *program) lookFor(a *fetch.Account) (lookFunc, error) {
+	from, ok := deliver.AsFinder(a.Target)
+	if p.fromMaildir != "" {
+		dir, err := absolute(p.fromMaildir)
+		if err != nil {
+			return nil, err
+		}
+		from, ok = deliver.NewMaildir(dir), true
+	}
+	if !ok {
+		return nil, usagef("seen rebuild: %s delivers to a program; name the Maildir that has its mail: --from-maildir DIR", a.Name)
+	}
+	return func(r *fetch.Runner, ctx context.Context, a *fetch.Account) (*fetch.Survey, error) {
+		return r.LookFor(ctx, a, from)
+	}, nil
+}
+
+// rebuild adds records of the messages that are held. They are of kind Marked: the file may lack a
+// part of its message, so the server's copy is not deleted.
+func (p *program) rebuild(ctx context.Context, ledger seen.Ledger, survey *fetch.Survey) error {
+	held, now := make(map[seen.Key]bool, len(survey.Held)), time.Now()
+	records := func(yield func(seen.Record) bool) {
+		for _, h := range survey.Held {
+			if !yield(seen.Record{Key: h.Key, Kind: seen.Marked, Listed: h.Octets, Digest: h.Digest,
+				Places: []seen.Place{h.Place}, DeliveredAt: now}) {
+				return
+			}
+		}
+	}
+	if err := ledger.Apply(ctx, seen.Changes{Records: records}); err != nil {
+		return err
+	}
+	for _, h := range survey.Held {
+		held[h.Key] = true
+	}
+	left := 0
+	for e := range survey.Plan.Retrieve.All() {
+		if !held[e.Key] {
+			left++
+		}
+	}
+	survey.Plan.Quarantined = slices.DeleteFunc(survey.Plan.Quarantined, func(m seen.Match) bool { return held[m.Key] })
+	rebuilt := len(survey.Held)
+	return p.report(done{Account: survey.Account, Rebuilt: &rebuilt},
+		fmt.Sprintf("found in the Maildir and marked as seen, %d left to be fetched", left))
+}

@@ -1,0 +1,164 @@
+package fetch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"slices"
+
+	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/internal/content"
+	"github.com/popfetch/popfetch/seen"
+)
+
+// LookFor is Look, but it also looks for the messages that have no record among all that finder
+// holds. It needs TOP.
+func (r *Runner) LookFor(ctx context.Context, account *Account, finder deliver.Finder) (*Survey, error) {
+	return r.lookAlso(ctx, account, looking, func(s *session, survey *Survey) (err error) {
+		if !s.hasTop() {
+			return s.job.fail(PhaseIdentify, ErrNoTop)
+		}
+		unknown := func(yield func(item) bool) {
+			for it := range s.drop.all() {
+				if it.fate() != isSeen && it.fate() != isRecorded && !yield(it) {
+					return
+				}
+			}
+		}
+		survey.Held, err = s.findHeld(unknown, finder)
+		return err
+	})
+}
+
+// ErrNoTop says that the server cannot show the headers of messages.
+var ErrNoTop = errors.New("the server has no TOP, and so does not show the headers of its messages")
+
+// findHeld looks for messages among all that finder holds, from whatever program it came. A message
+// is held if its header has a Message-ID, and only it and one other message, or equal copies of
+// that, have the same Message-ID, Date, From, To and Subject. A file that cannot be read holds
+// nothing.
+func (s *session) findHeld(messages iter.Seq[item], finder deliver.Finder) ([]Held, error) {
+	listed := make(map[seen.Digest]item)
+	several := make(map[seen.Digest]bool) // more than one message of the maildrop has it
+	err := s.headers(messages, func(it item, h *content.Header) {
+		if id, _ := h.Value("message-id"); id != "" {
+			several[h.Digest()] = listed[h.Digest()].Entry != nil
+			listed[h.Digest()] = it
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	for r, err := range s.job.ledger.All(s.job.soft) { // the files of these are theirs
+		if err != nil {
+			return nil, s.job.fail(PhaseState, err)
+		}
+		several[r.Digest] = true
+	}
+	places := make(map[seen.Digest]string)
+	buffer := make([]byte, copySize)
+	for place, err := range finder.Places(s.job.soft) {
+		if err != nil {
+			return nil, s.job.fail(PhaseTarget, err)
+		}
+		digest := headerOf(s.job.soft, finder, place, buffer)
+		if listed[digest].Entry == nil || several[digest] {
+			continue
+		}
+		if before := places[digest]; before != "" {
+			several[digest] = !equalFiles(s.job.soft, finder, before, place)
+		}
+		places[digest] = place
+	}
+	var held []Held
+	for digest, place := range places {
+		if several[digest] {
+			continue
+		}
+		known := finder.PlaceOf(place)
+		held = append(held, Held{*listed[digest].Entry, digest, seen.Place{Target: known.Target, Name: known.Name}})
+	}
+	slices.SortFunc(held, func(a, b Held) int { return a.Number - b.Number })
+	return held, nil
+}
+
+// headerOf returns the digest of the header of a message that finder holds; zero: it cannot be read.
+func headerOf(ctx context.Context, finder deliver.Finder, place string, buffer []byte) seen.Digest {
+	file, err := finder.Open(ctx, place)
+	if err != nil {
+		return seen.Digest{}
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	var h content.Header
+	for !h.Whole() {
+		n, err := file.Read(buffer)
+		_, _ = h.Write(buffer[:n])
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return seen.Digest{}
+		}
+	}
+	return h.Digest()
+}
+
+// equalFiles reports whether a finder holds the same octets at both places.
+func equalFiles(ctx context.Context, finder deliver.Finder, places ...string) bool {
+	var sums []deliver.Sum
+	for _, place := range places {
+		file, err := finder.Open(ctx, place)
+		if err != nil {
+			return false
+		}
+		sum, err := deliver.Measure(file)
+		if err := cmp.Or(err, file.Close()); err != nil {
+			return false
+		}
+		sums = append(sums, sum)
+	}
+	return sums[0] == sums[1]
+}
+
+// hintOfStrangers warns, before the first run of an account retrieves everything, if the target
+// holds mail of unknown origin. Perhaps another program has fetched this maildrop into it, or the
+// state is lost and the server has changed. Mail that popfetch delivered for others is known.
+func (s *session) hintOfStrangers(p *plan, store seen.Store) error {
+	a, known := s.job.account, s.job.ledger.Account()
+	if s.job.finder == nil || s.history.counted || known.Records > 0 || known.Finished || known.Twin != "" ||
+		a.Initial.Limited || a.All || a.State != "" || s.drop.found || len(p.retrieve) == 0 {
+		return nil
+	}
+	own, others, err := s.job.finder.Holds(s.job.soft)
+	if errors.Is(err, deliver.ErrMissing) {
+		return nil
+	}
+	if err != nil {
+		return s.job.fail(PhaseTarget, err)
+	}
+	if own > 0 && others == 0 {
+		all, err := store.Accounts(s.job.soft)
+		if err != nil {
+			return s.job.fail(PhaseState, err)
+		}
+		for _, other := range all {
+			if other.Records > 0 {
+				return nil
+			}
+		}
+	}
+	if own+others > 0 {
+		dir := "DIR"
+		if maildir, ok := a.Target.(*deliver.Maildir); ok {
+			dir = maildir.Path()
+		}
+		s.job.warn(CodeUnrecognisedMail, "first run of this account, but its target already holds %d messages "+
+			"that were not recognised; all %d on the server will be fetched, possibly again. "+
+			"To fetch only what is not there, stop and run: popfetch seen rebuild --from-maildir %s %s. "+
+			"To fetch only new mail, stop and run: popfetch seen mark --all %s",
+			own+others, len(p.retrieve), dir, a.Name, a.Name)
+	}
+	return nil
+}
