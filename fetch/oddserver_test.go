@@ -246,3 +246,35 @@ func TestOddReplies(t *testing.T) {
 		r.runs("2 listed")
 	})
 }
+
+// Whatever quirks a server has, alone or two at a time: all messages are delivered once, no run
+// breaks the protocol's rules or ends with an error, and what is delivered can be deleted.
+func TestQuirks(t *testing.T) {
+	t.Parallel()
+	quirks := poptest.Quirks()
+	for i, one := range quirks {
+		for j, two := range quirks[i:] {
+			t.Run(one.Name+", "+two.Name, func(t *testing.T) {
+				t.Parallel()
+				window := (i + j) % 2
+				messages := many("a", 6, func(_, octets int) string { return strconv.Itoa(octets) })
+				server := newServer(t, messages...)
+				hook(server, poptest.Quirky(one, two))
+				r := newRig(t, server.Addr())
+				r.account.POP3.Window = window
+				r.account.QuarantineAfter = 3
+				for run := range 5 {
+					r.account.Delete.Enabled = run > 2
+					if result := r.run(); result.Err != nil || result.Quarantined > 0 || result.Unusable > 0 || run > 1 && result.Failed > 0 {
+						t.Errorf("window %d, run %d: %s, error %v", window, run+1, outcome(result), result.Err)
+					}
+				}
+				r.holds(messages...)
+				if left := server.Drop("").UniqueIDs(); len(left) > 0 {
+					t.Errorf("window %d: the server still has %q", window, left)
+				}
+				server.CheckRules(t)
+			})
+		}
+	}
+}

@@ -8,6 +8,7 @@
 //     It records every command and can misbehave. [Server.CheckRules] names each rule that a client
 //     broke.
 //   - [Misdeeds] makes that server misbehave, as a short script says.
+//   - [Quirks] are odd answers of servers that a client can live with.
 //   - [StartDovecot] starts Dovecot, the server that most mail providers run.
 //   - [Delay] puts a slow link in front of any of them.
 //   - [RealWorld] returns mail to serve.
