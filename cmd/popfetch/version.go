@@ -67,7 +67,7 @@ func describeBuild(info *debug.BuildInfo) string {
 
 func describeModule(version string) string {
 	if version == "" || version == "(devel)" {
-		return "unknown (built without git, or with -buildvcs=false)"
+		return "unknown (not built in a git clone, or with -buildvcs=false)"
 	}
 	return version
 }

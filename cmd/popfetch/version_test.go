@@ -30,7 +30,7 @@ func TestDescribeBuild(t *testing.T) {
 		{"clone without a version", clone("(devel)", "false"), "unreleased, commit 9423488dede7 of 2026-11-30"},
 		{"tag", clone("v1.2.3", "false"), "v1.2.3, commit 9423488dede7 of 2026-11-30"},
 		{"module", &debug.BuildInfo{Main: debug.Module{Version: "v1.2.3"}}, "v1.2.3"},
-		{"no git", &debug.BuildInfo{Main: debug.Module{Version: "(devel)"}}, "unknown (built without git, or with -buildvcs=false)"},
+		{"no git", &debug.BuildInfo{Main: debug.Module{Version: "(devel)"}}, "unknown (not built in a git clone, or with -buildvcs=false)"},
 		{"no record", nil, "unknown"},
 	} {
 		if got := describeBuild(test.info); got != test.want {
