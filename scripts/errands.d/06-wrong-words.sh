@@ -1,0 +1,35 @@
+# shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
+title='A wrong password, host, port or kind of TLS'
+ahead='popfetch tells each fault in one line, where mpop needs two and fetchmail up to five. Both popfetch and mpop have an exit status for each kind of fault; fetchmail has 2 for most. fetchmail says how to mend the kind of TLS in both cases, popfetch in one of the two, mpop in none.'
+
+# wrong_words CONFIG COMMAND SED... runs the command with one word of the configuration wrong.
+wrong_words() {
+	local config=$1 command=$2 name=$home/$3 word
+	shift 3
+	as_before "$config"
+	cp "$name" "$work/right"
+	for word; do
+		sed "$word" "$work/right" >"$name"
+		note "changed: $(diff "$work/right" "$name" | sed -n 's/^> *//p' | paste -sd ';')"
+		try_for 20 "$command"
+	done
+	cp "$work/right" "$name"
+	note 'changed: nothing'
+	try "$command"
+}
+
+popfetch() {
+	wrong_words popfetch_config 'popfetch --once' .config/popfetch/config.toml 's/tanstaaf/tanstaf/' 's/pop\.example/pip.example/' \
+		's/org"/org:996"/' 's/org"/org:995"/; s/^user/tls      = "starttls"\n&/' 's/org"/org:110"/'
+}
+
+mpop() {
+	as_before mpop_maildir
+	wrong_words mpop_config 'mpop --quiet' .mpoprc 's/tanstaaf/tanstaf/' 's/pop\.example/pip.example/' \
+		's/org$/org\nport 996/' 's/org$/org\nport 995/; s/starttls off/starttls on/' 's/org$/org\nport 110/'
+}
+
+fetchmail() {
+	wrong_words fetchmail_config 'fetchmail --silent' .fetchmailrc 's/tanstaaf/tanstaf/' 's/pop\.example/pip.example/' \
+		's/pop3 uidl/pop3 port 996 uidl/' 's/pop3 uidl/pop3 port 995 uidl/; s/ ssl / sslproto tls1+ /' 's/pop3 uidl/pop3 port 110 uidl/'
+}

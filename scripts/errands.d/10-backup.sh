@@ -1,0 +1,36 @@
+# shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
+title='A backup of a maildrop'
+ahead='popfetch has the fewest lines. Its backup has the octets of the server, and list tells of each message whether the backup has it. mpop and fetchmail add fields to the header, and counting is all they offer.'
+
+popfetch() {
+	local account='--server pop.example.org --user alice --password-file password --maildir backup'
+	file password <<<tanstaaf
+	try "popfetch --once $account"
+	server_gets 1
+	note 'a day later, with one new message'
+	try "popfetch --once $account"
+	try "popfetch list $account | cut -f 5 | sort | uniq -c"
+	holds backup
+}
+
+mpop() {
+	local account='--host=pop.example.org --tls=on --tls-starttls=off --auth=on --user=alice --passwordeval="cat password" --keep=on --delivery=maildir,backup'
+	file password <<<tanstaaf
+	mpop_maildir backup
+	try "mpop $account"
+	server_gets 1
+	note 'a day later, with one new message'
+	try "mpop $account"
+	try 'ls backup/new | wc -l'
+	holds backup
+}
+
+fetchmail() {
+	fetchmail_config
+	try 'fetchmail'
+	server_gets 1
+	note 'a day later, with one new message'
+	try 'fetchmail'
+	try 'ls Maildir/new | wc -l'
+	holds Maildir
+}

@@ -1,0 +1,40 @@
+# shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
+title='Deleting on the server'
+ahead='mpop is ahead in lines: one command deletes what it has fetched. popfetch needs one option as well, but can show before what would go; it alone can delete some time after the delivery, with delete = "30d". fetchmail needs --flush besides --nokeep.'
+
+fetched_before() {
+	note '12 messages were fetched yesterday and kept; one new message has come'
+	server_gets 1
+}
+
+left() { note "the server lists $(dovecot_left alice)"; }
+
+popfetch() {
+	as_before popfetch_config
+	as_alice 'popfetch --once'
+	fetched_before
+	try 'popfetch --once --delete --dry-run'
+	try 'popfetch --once --delete'
+	left
+	holds Maildir
+}
+
+mpop() {
+	as_before mpop_config mpop_maildir
+	as_alice 'mpop --quiet'
+	fetched_before
+	try 'mpop --keep=off'
+	left
+	holds Maildir
+}
+
+fetchmail() {
+	as_before fetchmail_config
+	as_alice 'fetchmail --silent'
+	fetched_before
+	try 'fetchmail --nokeep'
+	left
+	try 'fetchmail --nokeep --flush'
+	left
+	holds Maildir
+}

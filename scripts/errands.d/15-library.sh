@@ -1,0 +1,21 @@
+# shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
+title='A library'
+ahead="popfetch alone has one: pop3 is a package for Go. mpop and fetchmail are programs only; another program has to run them and to read what they print."
+
+popfetch() {
+	note 'a program that lists a maildrop and saves it; ~/popfetch is a clone'
+	file save/main.go <"$root/scripts/errands.d/save/main.go"
+	printf '%s\n' 'module example.org/save' "go $(sed -n 's/^go //p' "$root/go.mod")" 'require github.com/popfetch/popfetch v0.0.0' \
+		'replace github.com/popfetch/popfetch => ../popfetch' | file save/go.mod
+	ln -s "$root" "$home/popfetch"
+	took in_save 'cd save; go build' 'go build'
+	try 'save/save'
+	try 'ls'
+}
+
+# in_save runs the go command of this script's user, who has the modules.
+in_save() { (cd "$home/save" && GOFLAGS='-mod=mod -buildvcs=false' GOPROXY=off sh -c "$1" </dev/null); }
+
+mpop() { note 'there is none'; }
+
+fetchmail() { note 'there is none'; }
