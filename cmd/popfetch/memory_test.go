@@ -117,8 +117,10 @@ func TestMemory_none(t *testing.T) {
 		}
 	}
 	a.mustRun(t, 0, "--once")
-	if got := a.delivered(t); got != messages {
-		t.Errorf("delivered = %d, want %d", got, messages)
+	// A run that ended at once may have left a file in tmp, as after a kill.
+	got, err := os.ReadDir(filepath.Join(a.maildir, "new"))
+	if err != nil || len(got) != messages {
+		t.Errorf("new holds %d messages, %v, want %d", len(got), err, messages)
 	}
 }
 
