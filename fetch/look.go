@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -24,6 +25,9 @@ type Survey struct {
 	Plan         Plan   // what a run would do now
 	Held         []Held // what a run would retrieve although the target holds it; of LookFor alone
 	Unusable     int    // listed without a usable number or unique-id
+	// Headers has those that were asked for, by message-number. It lacks messages whose TOP was
+	// refused, and all if the server has no TOP.
+	Headers map[int]Header
 }
 
 // Held is a listed message that a target holds, by its header.
@@ -32,6 +36,20 @@ type Held struct {
 	Digest seen.Digest
 	Place  seen.Place
 }
+
+// Header is what a person wants to know of a message. Each value is as the message has it, on one
+// line and undecoded. The zero Header is unknown.
+type Header struct{ Date, From, Subject string }
+
+// Headers says of which messages a look asks for the headers.
+type Headers int
+
+// The zero value asks for none.
+const (
+	NoHeaders Headers = iota
+	OfPlanned         // of those that a run would retrieve, recognise, skip, mark or delete
+	OfListed
+)
 
 // Plan is what a run would do with the listed messages.
 type Plan struct {
@@ -67,6 +85,14 @@ func (e Entries) All() iter.Seq[seen.Entry] {
 // Look logs in, lists and plans as a run does, and quits. It counts as one of the accounts at work.
 func (r *Runner) Look(ctx context.Context, account *Account) (*Survey, error) {
 	return r.look(ctx, account, looking)
+}
+
+// LookAtHeaders is Look, and also asks for headers by TOP.
+func (r *Runner) LookAtHeaders(ctx context.Context, account *Account, of Headers) (*Survey, error) {
+	return r.lookAlso(ctx, account, looking, func(s *session, survey *Survey) (err error) {
+		survey.Headers, err = s.showHeaders(&survey.Plan, of)
+		return err
+	})
 }
 
 // Check is Look, but it also logs in to an account that is left alone because its log-ins were
@@ -180,6 +206,31 @@ func surveyOnce(j *job, m *memory, h *history, also func(*session, *Survey) erro
 		return nil, err
 	}
 	return survey, nil
+}
+
+// maxShown is how many octets of a field of a header are kept for a person.
+const maxShown = 1000
+
+// showHeaders asks for the headers that a person wants to see.
+func (s *session) showHeaders(p *Plan, of Headers) (map[int]Header, error) {
+	items := s.drop.all()
+	switch of {
+	case NoHeaders:
+		return nil, nil
+	case OfPlanned:
+		planned := slices.Concat(p.Retrieve.indexes, p.Recognise.indexes, p.Skip.indexes, p.Mark.indexes, p.Delete.indexes)
+		slices.Sort(planned)
+		items = s.drop.items(slices.Compact(planned))
+	}
+	shown := make(map[int]Header)
+	err := s.headers(items, func(it item, h *content.Header) {
+		field := func(name string) string {
+			value, _ := h.Value(name)
+			return value[:min(len(value), maxShown)]
+		}
+		shown[it.Number] = Header{field("date"), field("from"), field("subject")}
+	})
+	return shown, err
 }
 
 // exported makes a Plan for the caller of the look.

@@ -53,7 +53,7 @@ func newApp(term *terminal) *cli.App {
 			command("check", "[ACCOUNT...]", "look, log in, report; delivers and deletes nothing", (*program).check,
 				own("json", "one JSON object for each account")),
 			command("list", "[ACCOUNT...]", "list what is on the server: number, unique-id, octets, seen or new", (*program).list,
-				own("json", "one JSON object for each message")),
+				own("headers", "Date, From and Subject of each message too"), own("json", "one JSON object for each message")),
 			seenCommand,
 			command("config", "[ACCOUNT...]", "show the configuration in force, secrets masked", (*program).config,
 				own("check", "only report whether it is valid")),
@@ -131,6 +131,7 @@ func globalFlags() []cli.Flag {
 		is(ofOutput, "quiet", "q", "errors alone"),
 		is(ofOutput, "verbose", "v", "each message too; -vv the protocol, secrets masked"),
 		is(ofOutput, "json", "", "one JSON object a line on standard output"),
+		is(ofOutput, "headers", "", "with --dry-run: Date, From and Subject of each message too"),
 		&cli.StringFlag{Category: ofFiles, Name: "config", Aliases: []string{"c"}, Usage: "read the configuration in `FILE`"},
 	}, keyFlags()...)
 }

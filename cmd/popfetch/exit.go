@@ -98,7 +98,7 @@ func exitStatus(err error) int {
 		return runs.status()
 	case errors.Is(err, errEmpty):
 		return exitEmpty
-	case errors.Is(err, errEnded):
+	case errors.Is(err, errEnded), errors.Is(err, errUnread):
 		return exitOK
 	}
 	return faultStatus(err)
@@ -221,7 +221,7 @@ func describe(err error) string {
 	var caught signalError
 	var runs *runError
 	switch {
-	case err == nil, errors.Is(err, errEmpty), errors.Is(err, errEnded), errors.As(err, &runs), errors.As(err, &caught):
+	case err == nil, errors.Is(err, errEmpty), errors.Is(err, errEnded), errors.Is(err, errUnread), errors.As(err, &runs), errors.As(err, &caught):
 		return ""
 	}
 	return err.Error()

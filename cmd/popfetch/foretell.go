@@ -2,33 +2,48 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/seen"
 )
 
-// foretell prints the actions that a run would take.
+// foretell prints the actions that a run would take, and their total.
 func (p *program) foretell(ctx context.Context, s *setting, accounts []fetch.Account) error {
-	return p.lookAt(ctx, s, (*fetch.Runner).Look, accounts, looker{show: func(survey *fetch.Survey) error {
-		for e := range survey.Plan.Retrieve.All() {
-			if err := p.foretellOne(survey.Account, "retrieve", e); err != nil {
+	return p.lookAt(ctx, s, p.lookAtHeaders(fetch.OfPlanned), accounts, looker{show: p.foretellAll})
+}
+
+func (p *program) foretellAll(survey *fetch.Survey) error {
+	var totals []string
+	for _, would := range []struct {
+		what    string
+		entries fetch.Entries
+	}{
+		{"retrieve", survey.Plan.Retrieve},
+		{"skip", survey.Plan.Skip}, {"mark", survey.Plan.Mark}, {"recognise", survey.Plan.Recognise}, {"delete", survey.Plan.Delete},
+	} {
+		var octets int64
+		for e := range would.entries.All() {
+			octets += e.Octets
+			if err := p.foretellOne(survey.Account, would.what, e, showHeader(survey.Headers[e.Number])); err != nil {
 				return err
 			}
 		}
-		for _, would := range []struct {
-			what    string
-			entries fetch.Entries
-		}{
-			{"skip", survey.Plan.Skip}, {"mark", survey.Plan.Mark}, {"recognise", survey.Plan.Recognise}, {"delete", survey.Plan.Delete},
-		} {
-			for e := range would.entries.All() {
-				if err := p.foretellOne(survey.Account, would.what, e); err != nil {
-					return err
-				}
-			}
+		if n := would.entries.Len(); n > 0 {
+			totals = append(totals, fmt.Sprintf("%s %d (%d octets)", would.what, n, octets))
 		}
+	}
+	switch {
+	case p.view.json:
 		return nil
-	}})
+	case len(totals) > 0:
+		p.tellNoHeaders(survey)
+		return p.term.printf("%s: in all it would %s\n", survey.Account, strings.Join(totals, ", "))
+	case p.term.columns > 0:
+		return p.term.printf("%s: nothing to do\n", survey.Account)
+	}
+	return nil
 }
 
 // foretold is one line of --dry-run --json. Its field names are part of the contract.
@@ -38,11 +53,14 @@ type foretold struct {
 	Number   int    `json:"number"`
 	UniqueID string `json:"unique_id"`
 	Octets   int64  `json:"octets"`
+	Date     string `json:"date,omitempty"`
+	From     string `json:"from,omitempty"`
+	Subject  string `json:"subject,omitempty"`
 }
 
-func (p *program) foretellOne(account, what string, e seen.Entry) error {
+func (p *program) foretellOne(account, what string, e seen.Entry, h shownHeader) error {
 	if p.view.json {
-		return p.term.printJSON(foretold{account, what, e.Number, writeID(e.UniqueID), e.Octets})
+		return p.term.printJSON(foretold{account, what, e.Number, writeID(e.UniqueID), e.Octets, h.date, h.from, h.subject})
 	}
-	return p.term.printf("%s: would %s message %d (unique-id %s, %d octets)\n", account, what, e.Number, writeID(e.UniqueID), e.Octets)
+	return p.term.printf("%s: would %s message %d (unique-id %s, %d octets)%s\n", account, what, e.Number, writeID(e.UniqueID), e.Octets, h.summary())
 }

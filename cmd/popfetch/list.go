@@ -2,13 +2,26 @@ package main
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/popfetch/popfetch/fetch"
 )
 
 // list prints the messages on the server.
 func (p *program) list(ctx context.Context) error {
-	return p.look(ctx, (*fetch.Runner).Look, looker{show: p.showListing})
+	head := []string{"ACCOUNT", "NUMBER", "UNIQUE-ID", "OCTETS", "STATE"}
+	if p.headers {
+		head = append(head, "DATE", "FROM", "SUBJECT")
+	}
+	rows := p.term.table(append(head, "")...) // the last column is for the cause of a quarantine
+	err := p.look(ctx, p.lookAtHeaders(fetch.OfListed), looker{show: func(survey *fetch.Survey) error {
+		p.tellNoHeaders(survey)
+		return p.showListing(rows, survey)
+	}})
+	if printed := rows.flush(); err == nil {
+		err = printed
+	}
+	return err
 }
 
 // listed is one line of list --json. Its field names are part of the contract.
@@ -19,9 +32,12 @@ type listed struct {
 	Octets   int64  `json:"octets"`
 	State    string `json:"state"` // seen, new, too-large, left out or quarantined
 	Error    string `json:"error,omitempty"`
+	Date     string `json:"date,omitempty"`
+	From     string `json:"from,omitempty"`
+	Subject  string `json:"subject,omitempty"`
 }
 
-func (p *program) showListing(survey *fetch.Survey) error {
+func (p *program) showListing(rows *table, survey *fetch.Survey) error {
 	states := make(map[int]string)
 	for e := range survey.Plan.Retrieve.All() {
 		states[e.Number] = "new"
@@ -38,18 +54,22 @@ func (p *program) showListing(survey *fetch.Survey) error {
 		states[number], causes[number] = "quarantined", printable(m.Text)
 	}
 	for _, e := range survey.Listing {
-		state, cause := states[e.Number], causes[e.Number]
+		state, cause, header := states[e.Number], causes[e.Number], showHeader(survey.Headers[e.Number])
 		if state == "" {
 			state = "seen"
 		}
 		var err error
 		if p.view.json {
-			err = p.term.printJSON(listed{survey.Account, e.Number, writeID(e.UniqueID), e.Octets, state, cause})
+			err = p.term.printJSON(listed{survey.Account, e.Number, writeID(e.UniqueID), e.Octets, state, cause, header.date, header.from, header.subject})
 		} else {
-			if cause != "" {
-				state += "\t" + cause
+			cells := []string{survey.Account, strconv.Itoa(e.Number), writeID(e.UniqueID), strconv.FormatInt(e.Octets, 10), state}
+			if p.headers {
+				cells = append(cells, header.date, header.from, header.subject)
 			}
-			err = p.term.printf("%s\t%d\t%s\t%d\t%s\n", survey.Account, e.Number, writeID(e.UniqueID), e.Octets, state)
+			if cause != "" {
+				cells = append(cells, cause)
+			}
+			err = rows.row(cells...)
 		}
 		if err != nil {
 			return err

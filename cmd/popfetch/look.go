@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/seen"
@@ -82,7 +83,7 @@ func (p *program) lookWith(ctx context.Context, s *setting, store seen.Store, at
 			p.term.errorf("%s: %d quarantined%s", found.survey.Account, quarantined, s.waiting(found.survey.Account, quarantined))
 		}
 	}
-	if broken != nil {
+	if broken != nil && (len(statuses) == 0 || !errors.Is(broken, errUnread)) {
 		return broken
 	}
 	if len(statuses) > 0 {

@@ -24,7 +24,7 @@ const (
 	errorLine   = "error: "
 	heldLine    = errorLine + string(fetch.CodeHeld)
 	stopped     = " stopped" // ends the line of an error that came with a signal
-	sinceLine   = "since: " // the time of the first run that failed, of those in a row
+	sinceLine   = "since: "  // the time of the first run that failed, of those in a row
 )
 
 // notices decides whether a person was told of a fault within the last day. It is the fetch.Notices

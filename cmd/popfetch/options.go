@@ -25,6 +25,7 @@ type options struct {
 	keep      bool
 	delete    bool
 	failEmpty bool
+	headers   bool
 	checkOnly bool // config --check
 
 	asides      []seen.Reason // seen forget: --quarantined and --too-large
@@ -59,6 +60,7 @@ func optionsOf(c *cli.Context) options {
 		keep:      c.Bool("keep"),
 		delete:    c.Bool("delete"),
 		failEmpty: c.Bool("fail-empty"),
+		headers:   c.Bool("headers"),
 		checkOnly: c.Bool("check"),
 	}
 	o.fromMaildir = c.String("from-maildir")

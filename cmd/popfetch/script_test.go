@@ -44,6 +44,7 @@ func TestMain(m *testing.M) {
 //	popwhen NAME COMMAND ACTION sets what the server does with the command from now on:
 //	                            refuse TEXT, cut N, as-usual, or reply TEXT (with Go's escapes)
 //	popadd NAME unique-id...    adds mail to the first maildrop
+//	popmail NAME unique-id FILE adds the message in a file
 //	popremove NAME unique-id... removes mail, as another client would
 //	poprename NAME              gives all messages of the first maildrop new unique-ids
 //	popuids NAME unique-id...   the first maildrop must have these messages now
@@ -75,6 +76,7 @@ func TestScript(t *testing.T) {
 			"popserver": cmdServer,
 			"popwhen":   cmdWhen,
 			"popadd":    cmdAdd,
+			"popmail":   cmdMail,
 			"popremove": cmdRemove,
 			"poprename": cmdRename,
 			"popuids":   cmdUniqueIDs,
@@ -243,6 +245,12 @@ func cmdAdd(ts *testscript.TestScript, neg bool, args []string) {
 	for _, id := range args[1:] {
 		drop.Add(newMail(id))
 	}
+}
+
+func cmdMail(ts *testscript.TestScript, neg bool, args []string) {
+	all := servers(ts, neg, len(args) == 3, "popmail NAME unique-id FILE")
+	content := strings.ReplaceAll(ts.ReadFile(args[2]), "\n", "\r\n")
+	all.named(ts, args[0]).Drop("").Add(poptest.Message{UniqueID: args[1], Content: []byte(content)})
 }
 
 func cmdRemove(ts *testscript.TestScript, neg bool, args []string) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/popfetch/popfetch/seen"
@@ -44,6 +45,16 @@ func (p *program) seenList(ctx context.Context) error {
 			accounts = append(accounts, a)
 		}
 	}
+	rows := p.term.table("ACCOUNT", "UNIQUE-ID", "KIND", "TIME", "OCTETS", "FILE OR ERROR")
+	err = p.seenAll(ctx, store, accounts, rows)
+	if printed := rows.flush(); err == nil {
+		err = printed
+	}
+	return err
+}
+
+// seenAll shows all records of the accounts.
+func (p *program) seenAll(ctx context.Context, store seen.Store, accounts []seen.Account, rows *table) error {
 	for _, a := range accounts {
 		ledger, err := store.Look(ctx, a.Name, a.Server, a.User)
 		if err != nil {
@@ -53,7 +64,7 @@ func (p *program) seenList(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if err := p.showRecord(a.Name, r); err != nil {
+			if err := p.showRecord(rows, a.Name, r); err != nil {
 				return err
 			}
 		}
@@ -62,7 +73,7 @@ func (p *program) seenList(ctx context.Context) error {
 			return err
 		}
 		for _, aside := range asides {
-			if err := p.showRefused(a.Name, aside); err != nil {
+			if err := p.showRefused(rows, a.Name, aside); err != nil {
 				return err
 			}
 		}
@@ -70,13 +81,13 @@ func (p *program) seenList(ctx context.Context) error {
 	return nil
 }
 
-func (p *program) showRecord(account string, r seen.Record) error {
+func (p *program) showRecord(rows *table, account string, r seen.Record) error {
 	kind := "delivered"
 	if r.Kind == seen.Marked {
 		kind = "marked"
 	}
 	if !p.view.json {
-		return p.term.printf("%s\t%s\t%s\t%s\t%d\t%s\n", printable(account), writeID(r.UniqueID), kind, timeOf(r), r.Came.Octets, printable(placeOf(r)))
+		return rows.row(printable(account), writeID(r.UniqueID), kind, timeOf(r), strconv.FormatInt(r.Came.Octets, 10), printable(placeOf(r)))
 	}
 	line := record{Account: account, UniqueID: writeID(r.UniqueID), Copy: r.Copy, Kind: kind, Octets: r.Came.Octets, Place: placeOf(r)}
 	if !r.DeliveredAt.IsZero() {
@@ -110,7 +121,7 @@ func placeOf(r seen.Record) string {
 }
 
 // showRefused shows a message without a record that was refused last time and is still listed.
-func (p *program) showRefused(account string, a seen.Aside) error {
+func (p *program) showRefused(rows *table, account string, a seen.Aside) error {
 	if a.Reason == seen.TooLarge || a.Text == "" || !a.AbsentAt.IsZero() {
 		return nil
 	}
@@ -120,7 +131,7 @@ func (p *program) showRefused(account string, a seen.Aside) error {
 	}
 	at, cause := a.Last.UTC(), printable(a.Text)
 	if !p.view.json {
-		return p.term.printf("%s\t%s\t%s\t%s\t%d\t%s\n", account, writeID(a.UniqueID), kind, at.Format(time.RFC3339), a.Listed, cause)
+		return rows.row(printable(account), writeID(a.UniqueID), kind, at.Format(time.RFC3339), strconv.FormatInt(a.Listed, 10), cause)
 	}
 	return p.term.printJSON(record{Account: account, UniqueID: writeID(a.UniqueID), Copy: a.Copy, Kind: kind, RefusedAt: &at, Octets: a.Listed, Refusals: a.Count, Error: cause})
 }

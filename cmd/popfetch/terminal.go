@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"unicode/utf8"
 
 	"golang.org/x/term"
@@ -21,14 +23,28 @@ type terminal struct {
 	mu       sync.Mutex
 	out, err io.Writer
 	talks    bool // standard error is a terminal
+	columns  int  // the width of the terminal that standard output is; 0: it is none
 
 	asking   sync.Mutex // held while a person is asked
 	question *question  // what a person is being asked; guarded by mu
 }
 
 func newTerminal() *terminal {
-	return &terminal{out: os.Stdout, err: os.Stderr, talks: term.IsTerminal(int(os.Stderr.Fd()))}
+	t := &terminal{out: os.Stdout, err: os.Stderr, talks: term.IsTerminal(int(os.Stderr.Fd()))}
+	if out := int(os.Stdout.Fd()); term.IsTerminal(out) {
+		t.columns = usualColumns
+		if columns, _, err := term.GetSize(out); err == nil && columns > 0 {
+			t.columns = columns
+		}
+	}
+	return t
 }
+
+// usualColumns is the width of a terminal that does not say it.
+const usualColumns = 80
+
+// errUnread says that nobody reads standard output any more, as in `popfetch list | head`.
+var errUnread = errors.New("nobody reads it any more")
 
 // errorf prints one line on standard error, as "popfetch: …".
 func (t *terminal) errorf(format string, args ...any) {
@@ -52,6 +68,9 @@ func (t *terminal) printf(format string, args ...any) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if _, err := fmt.Fprintf(t.out, format, args...); err != nil {
+		if errors.Is(err, syscall.EPIPE) {
+			err = fmt.Errorf("%w: %w", errUnread, err)
+		}
 		return fmt.Errorf("standard output: %w", err)
 	}
 	return nil
