@@ -9,7 +9,7 @@ import (
 const tableRows = 1000
 
 // leastColumn is the width below which no column is cut.
-const leastColumn = 8
+const leastColumn = 4
 
 // table prints rows of cells: on a terminal as a table with a head that fits the width, elsewhere
 // separated by tabs, without a head and uncut.
@@ -66,9 +66,11 @@ func fit(rows [][]string, columns int) []int {
 		}
 	}
 	for {
-		total, widest := 2*(len(widths)-1), 0
+		total, widest := -2, 0
 		for i, w := range widths {
-			total += w
+			if w > 0 { // an empty column takes no room
+				total += w + 2
+			}
 			if w > widths[widest] {
 				widest = i
 			}
