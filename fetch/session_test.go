@@ -274,7 +274,7 @@ func TestRenamed(t *testing.T) {
 	t.Parallel()
 	stands := func(names ...string) fetch.Origin {
 		return fetch.Origin{File: "file", Has: func(file, name string) bool {
-			return file != "file" || slices.Contains(names, name)
+			return file == "other" || slices.Contains(names, name)
 		}}
 	}
 	start := func(t *testing.T) (*rig, *poptest.Server) {
@@ -334,6 +334,15 @@ func TestRenamed(t *testing.T) {
 			r.runs("3 listed, 3 marked")
 		})
 	}
+	t.Run("the old name stands in another file", func(t *testing.T) {
+		r, _ := start(t)
+		r.account.Origin.File = "other"
+		r.runs("2 listed")
+		r.account.Name, r.account.Origin = "home", stands("home")
+		if err := r.fails(fetch.PhaseState, ""); !errors.Is(err, fetch.ErrRenamed) {
+			t.Errorf("Run() = %v, want ErrRenamed", err)
+		}
+	})
 	t.Run("two old names are gone", func(t *testing.T) {
 		r, _ := start(t)
 		second := r.account
