@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"net"
+	"net/netip"
 	"slices"
 
 	"github.com/popfetch/popfetch/deliver"
@@ -80,8 +81,8 @@ func (s *session) recogniseFound() error {
 
 // spellings returns the server of the account, and then other ways to write it. Under these,
 // popfetch may have delivered the same messages for this user: as another account, without a
-// configuration file, or before the port was changed. They are servers of this user in the store,
-// and the usual ports of this one.
+// configuration file, or before the port was changed. They are the servers of this user in the
+// store, and, because another store may have been used, the usual names and ports of this server.
 func (s *session) spellings() ([]string, error) {
 	a := s.job.account
 	known, err := s.job.ledger.Servers(s.job.soft, a.User)
@@ -89,15 +90,35 @@ func (s *session) spellings() ([]string, error) {
 		return nil, s.job.fail(PhaseState, err)
 	}
 	servers := []string{a.Server}
-	if host, _, err := net.SplitHostPort(a.Server); err == nil {
-		known = append(known, net.JoinHostPort(host, "995"), net.JoinHostPort(host, "110"))
-	}
-	for _, server := range known {
+	for _, server := range append(known, usualSpellings(a.Server, s.client.RemoteAddr())...) {
 		if !slices.Contains(servers, server) && len(servers) < mostSpellings {
 			servers = append(servers, server)
 		}
 	}
 	return servers, nil
+}
+
+// usualSpellings returns ways to write a server: by its name, by the address that it was reached at,
+// and for this machine by the names that it always has; each with its port and the usual ones.
+func usualSpellings(server string, reached net.Addr) []string {
+	host, port, err := net.SplitHostPort(server)
+	if err != nil {
+		return nil
+	}
+	hosts := []string{host}
+	if at, err := netip.ParseAddrPort(reached.String()); err == nil {
+		hosts = append(hosts, at.Addr().Unmap().String())
+		if at.Addr().Unmap().IsLoopback() {
+			hosts = append(hosts, "localhost", "127.0.0.1", "::1")
+		}
+	}
+	var servers []string
+	for _, host := range hosts {
+		for _, port := range []string{port, "995", "110"} {
+			servers = append(servers, net.JoinHostPort(host, port))
+		}
+	}
+	return servers
 }
 
 func (s *session) tokens(indexes []int32, servers []string) iter.Seq[deliver.Token] {

@@ -241,6 +241,9 @@ func (c *Client) TLSState() (state tls.ConnectionState, ok bool) {
 // LocalAddr returns the address of this end of the connection.
 func (c *Client) LocalAddr() net.Addr { return c.link.conn.LocalAddr() }
 
+// RemoteAddr returns the server's address of the connection.
+func (c *Client) RemoteAddr() net.Addr { return c.link.conn.RemoteAddr() }
+
 // begin starts the method for keyword. It checks that the session is usable, in step, and in one of
 // the states. Then it puts ctx on the link until end is called. An error means that nothing was
 // sent.

@@ -271,6 +271,7 @@ func TestNew_TLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, "LocalAddr()", c.LocalAddr(), conn.LocalAddr())
+	equal(t, "RemoteAddr()", c.RemoteAddr(), conn.RemoteAddr())
 	noError(t, "Quit()", c.Quit(t.Context()))
 }
 
