@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/popfetch/popfetch/fetch"
@@ -20,6 +21,9 @@ type setting struct {
 
 // load reads the configuration, or makes one from the options, and chooses the named accounts.
 func (p *program) load() (*setting, error) {
+	if p.command == "" && len(p.words) > 0 && config.IsReserved(p.words[0]) && !slices.Contains(p.commands, p.words[0]) {
+		return nil, usagef("popfetch has no command %s, and no account can be called so; popfetch --help lists the commands", p.words[0])
+	}
 	s, err := p.read()
 	if err != nil {
 		return nil, err
@@ -79,7 +83,8 @@ func (p *program) makeConfig() (*config.Config, error) {
 		return nil, usagef("--server needs no configuration file: leave out --config, or write the account into the file")
 	}
 	if len(p.words) > 0 {
-		return nil, usagef("%s: with --server no account can be named; leave out the name", p.words[0])
+		err := fmt.Errorf("%s: with --server no account can be named; leave out the name", p.words[0])
+		return nil, usageError{p.orCommand(err)}
 	}
 	values := maps.Clone(p.source.oneShot)
 	if p.source.stateDir != "" {
