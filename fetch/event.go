@@ -285,6 +285,7 @@ var knownErrors = []struct {
 	{pop3.ErrClosed, "closed"},
 	{pop3.ErrInsecure, "no-tls"},
 	{pop3.ErrHandshake, "handshake"},
+	{pop3.ErrImplicitTLS, "implicit-tls"},
 	{pop3.ErrArgument, "argument"},
 	{pop3.ErrPipelining, "pipelining"},
 	{pop3.ErrCancelled, "cancelled"},

@@ -57,6 +57,8 @@ type Options struct {
 	// Idle, if set, is called while a method waits for a status line that has not begun after 500
 	// ms. It is called once a wait. It must not call the Client.
 	Idle func()
+
+	silentAfter time.Duration // see checkSilence; zero means five seconds
 }
 
 // withDefaults returns a copy of o with each zero value replaced by its default.
@@ -69,6 +71,7 @@ func (o *Options) withDefaults() Options {
 	setDefault(&filled.GreetingTimeout, time.Minute)
 	setDefault(&filled.ReplyTimeout, time.Minute)
 	setDefault(&filled.StallTimeout, time.Minute)
+	setDefault(&filled.silentAfter, silentAfter)
 	setDefault(&filled.Window, 2000)
 	setDefault(&filled.WindowOctets, 8<<20)
 	filled.WindowOctets = min(filled.WindowOctets, 1<<60) // so that sums of it do not overflow
@@ -215,6 +218,9 @@ func (b *bulkConn) Read(p []byte) (int, error) { return b.in.Read(p) }
 // readGreeting waits for the greeting. Nothing is sent before the greeting is complete (C0002).
 func (c *Client) readGreeting() error {
 	c.link.wait = wait{what: "complete greeting", limit: c.opts.GreetingTimeout}
+	if _, protected := c.TLSState(); !protected {
+		c.link.wait.idle, c.link.wait.idleAfter = c.checkSilence, c.opts.silentAfter
+	}
 	r, err := c.readReply("")
 	if err != nil {
 		return err

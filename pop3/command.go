@@ -152,8 +152,15 @@ func (c *Client) send(commands ...command) error {
 func (c *Client) awaitReply() {
 	c.link.wait = wait{what: "complete reply", limit: c.opts.ReplyTimeout}
 	if len(c.reader.buffered()) == 0 { // otherwise the line has already begun
-		c.link.wait.idle = c.opts.Idle
+		c.link.wait.idle, c.link.wait.idleAfter = c.idle, idleAfter
 	}
+}
+
+func (c *Client) idle() error {
+	if c.opts.Idle != nil {
+		c.opts.Idle()
+	}
+	return nil
 }
 
 // readStatus reads the status line of the oldest unanswered command. A negative reply is complete

@@ -27,6 +27,10 @@ var (
 	// the connection, a time limit or the end of a context: their errors are the usual ones.
 	ErrHandshake = errors.New("pop3: no agreement on TLS")
 
+	// ErrImplicitTLS is returned by Dial and New if the port speaks TLS from the first octet,
+	// although it was to begin in clear text. It is found out after five seconds of silence.
+	ErrImplicitTLS = errors.New("pop3: the server speaks TLS from the first octet, and no clear text")
+
 	// ErrArgument is returned for an argument that cannot be part of a command. The argument is
 	// empty, is too long, or has octets that are not allowed. Nothing was sent, and the session is
 	// unchanged.
@@ -106,6 +110,9 @@ type ProtocolError struct {
 	Command string // the keyword of the command whose reply was due; "" for the greeting
 	Got     string // the octets that came: escaped, at most 80 octets
 	Want    string // the reply that was due, in words
+	// Service is the protocol whose greeting came instead, such as "IMAP" or "SMTP"; see Service.
+	// Empty: it is not known, or the greeting was read before.
+	Service string
 }
 
 // Error says which octets came and which reply was due.
@@ -139,5 +146,9 @@ func (e handshakeError) Unwrap() []error { return []error{ErrHandshake, e.err} }
 
 // protocolError returns a ProtocolError with got escaped for people.
 func protocolError(keyword string, got []byte, want string) *ProtocolError {
-	return &ProtocolError{Command: keyword, Got: escape.Text(got, maxErrorGot), Want: want}
+	service := ""
+	if keyword == "" {
+		service = Service(got)
+	}
+	return &ProtocolError{Command: keyword, Got: escape.Text(got, maxErrorGot), Want: want, Service: service}
 }

@@ -19,8 +19,12 @@ const idleAfter = 500 * time.Millisecond
 type wait struct {
 	what     string // for the error: "no <what> within <limit>"
 	limit    time.Duration
-	restarts bool   // each octet restarts the limit
-	idle     func() // called once if no octet has come within idleAfter; may be nil
+	restarts bool // each octet restarts the limit
+
+	// idle is called once if no octet has come within idleAfter; nil: it is not. Its error ends the
+	// wait.
+	idle      func() error
+	idleAfter time.Duration
 
 	until time.Time // when the limit ends; set by the first read
 }
@@ -92,13 +96,15 @@ func (l *link) Read(p []byte) (int, error) {
 	if w.restarts || w.until.IsZero() {
 		w.until = time.Now().Add(w.limit)
 	}
-	if idle := w.idle; idle != nil && w.limit > idleAfter {
+	if idle := w.idle; idle != nil && w.limit > w.idleAfter {
 		w.idle = nil
-		n, err := l.readUntil(p, time.Now().Add(idleAfter))
+		n, err := l.readUntil(p, time.Now().Add(w.idleAfter))
 		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || l.call.ctx.Err() != nil {
 			return l.result(n, err)
 		}
-		idle()
+		if err := idle(); err != nil {
+			return 0, err
+		}
 	}
 	return l.result(l.readUntil(p, w.until))
 }

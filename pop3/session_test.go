@@ -50,7 +50,7 @@ func TestListings(t *testing.T) {
 		{"C0041/same-id-twice", "C: STAT\nS: +OK 2 9\nC: LIST\nS: +OK\nS: .\nC: UIDL\nS: +OK\nS: 1 x\nS: 2 x\nS: .", Listings{
 			Drop: DropListing{2, 9}, UIDs: []UniqueIDListing{{1, "x"}, {2, "x"}}}},
 		{"C0017/unreadable-stat", "C: STAT\nS: +OK 2 -1\nC: LIST\nS: +OK\nS: .\nC: UIDL\nS: +OK\nS: .", Listings{
-			DropErr: &ProtocolError{"STAT", "2 -1", "the number of messages and of octets"}}},
+			DropErr: &ProtocolError{Command: "STAT", Got: "2 -1", Want: "the number of messages and of octets"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -100,7 +100,14 @@ func fingerprints(c *x509.Certificate) (certificate, key string) {
 func (s *setting) mend(err error) string {
 	var plain tls.RecordHeaderError
 	var refused *tls.CertificateVerificationError
+	var foreign *pop3.ProtocolError
 	switch {
+	case errors.As(err, &foreign) && foreign.Service != "":
+		return portsOf(foreign.Service)
+	case errors.As(err, &plain) && pop3.Service(plain.RecordHeader[:]) != "":
+		return portsOf(pop3.Service(plain.RecordHeader[:]))
+	case errors.Is(err, pop3.ErrImplicitTLS):
+		return `; set tls = "implicit" (--tls implicit), usually with port 995`
 	case errors.As(err, &plain) && s.accountOf(err).TLS != "starttls":
 		return `; if the server begins in clear, set tls = "starttls" (--tls starttls)`
 	case errors.Is(err, pop3.ErrInsecure):
@@ -111,6 +118,12 @@ func (s *setting) mend(err error) string {
 		return "; popfetch speaks TLS 1.2 and 1.3, and no older version (301 is TLS 1.0, 302 is TLS 1.1)"
 	}
 	return ""
+}
+
+// portsOf returns advice about a server that speaks another protocol.
+func portsOf(service string) string {
+	usual := map[string]string{"IMAP": "143 and 993", "SMTP": "25, 465 and 587", "FTP": "21", "HTTP": "80 and 443", "SSH": "22"}
+	return fmt.Sprintf("; this is the greeting of %s; %s usually has the ports %s, and POP3 has 995 with TLS, or 110 with STARTTLS or in clear", service, service, usual[service])
 }
 
 // isVersionAlert reports whether the server refused the versions of TLS that it was offered.
@@ -133,13 +146,38 @@ func explainCertificate(refused *tls.CertificateVerificationError, a config.Acco
 		"wanted " + wanted(a),
 		fmt.Sprintf("if you are sure that this is the right server, pin its key, which outlives a renewal: tls_fingerprint = %q (--tls-fingerprint %s)", key, key),
 	}
-	if a.TLSCA == "" && len(a.TLSFingerprint) == 0 {
+	if name := otherName(refused, leaf); name != "" {
+		lines[3] += fmt.Sprintf(", or, if your server bears that name too, have its certificate checked for it: tls_server_name = %q (--tls-server-name %s)", name, name)
+	} else if a.TLSCA == "" && len(a.TLSFingerprint) == 0 {
 		lines[3] += ", or name its authority in tls_ca (--tls-ca)"
 	}
 	for i, line := range lines {
 		lines[i] = "\n" + a.Name + ": " + line
 	}
 	return strings.Join(lines, "")
+}
+
+// otherName returns a name to expect of a server whose certificate has other names than the wanted
+// one; empty: there is none, or the name is not what is wrong.
+func otherName(refused *tls.CertificateVerificationError, leaf *x509.Certificate) string {
+	var wrong x509.HostnameError
+	if !errors.As(refused, &wrong) {
+		return ""
+	}
+	for _, name := range leaf.DNSNames {
+		if rest, wild := strings.CutPrefix(name, "*."); wild {
+			name = "pop." + rest // any name would do
+		}
+		if !strings.ContainsFunc(name, notInHostName) && name != "" {
+			return strings.ToLower(name)
+		}
+	}
+	return ""
+}
+
+// notInHostName reports whether r is foreign to a host name. Such a name is not advised.
+func notInHostName(r rune) bool {
+	return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.", r)
 }
 
 // namesOf returns the names that a certificate is valid for.

@@ -45,7 +45,7 @@ func TestCertificate_refused(t *testing.T) {
 		variant poptest.Variant
 		want    []string
 	}{
-		{poptest.WrongName, []string{"valid for other.example, not localhost", "found a certificate for other.example, issued by CN=poptest authority", ours}},
+		{poptest.WrongName, []string{"valid for other.example, not localhost", "found a certificate for other.example, issued by CN=poptest authority", ours, `tls_server_name = "other.example" \(--tls-server-name other.example\)`}},
 		{poptest.Expired, []string{"expired", names, "it has expired", ours}},
 		{poptest.NotYetValid, []string{"not yet valid", names, "it is not valid yet, or this machine's clock is wrong", ours}},
 		{poptest.SelfSigned, []string{"unknown authority", anyIssue + "itself", ours}},

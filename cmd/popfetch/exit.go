@@ -142,7 +142,7 @@ func faultStatus(err error) int {
 		return exitTempFail
 	case errors.Is(err, deliver.ErrMissing), errors.Is(err, deliver.ErrForeign), errors.Is(err, deliver.ErrCreate), errors.Is(err, deliver.ErrUnfit), errors.Is(err, seen.ErrCreate), errors.Is(err, seen.ErrOwner):
 		return exitCantCreate
-	case errors.Is(err, pop3.ErrInsecure), errors.Is(err, pop3.ErrHandshake), isRejection(err):
+	case errors.Is(err, pop3.ErrInsecure), errors.Is(err, pop3.ErrImplicitTLS), errors.Is(err, pop3.ErrHandshake), isRejection(err):
 		return exitNoPerm
 	case errors.As(err, &protocol), errors.Is(err, fetch.ErrNewUIDs): // unique-ids must persist across sessions (RFC 1939 section 7)
 		return exitProtocol

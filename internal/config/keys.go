@@ -56,6 +56,7 @@ var accountKeys = table[Account]{
 		name:     "tls_server_name",
 		field:    fill(func(a *Account) *string { return &a.TLSServerName }, text(value.hostName)),
 		needless: []func(*draft[Account]) string{withoutTLS},
+		usage:    "the server's certificate is one for `NAME`",
 	},
 	{
 		name:     "tls_fingerprint",

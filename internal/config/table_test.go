@@ -203,7 +203,7 @@ func TestOptions(t *testing.T) {
 			t.Errorf("the option %+v lacks its key, or the name of its value", o)
 		}
 	}
-	const want = "state-dir (any), jobs/j N (any), server, tls, tls-ca, tls-fingerprint, user, " +
+	const want = "state-dir (any), jobs/j N (any), server, tls, tls-ca, tls-server-name, tls-fingerprint, user, " +
 		"password-file, password-command, auth, credentials-charset, maildir, mda"
 	if strings.Join(got, ", ") != want {
 		t.Errorf("Options() = %s, want %s", strings.Join(got, ", "), want)
