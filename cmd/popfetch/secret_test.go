@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -108,7 +109,8 @@ func TestSecret(t *testing.T) {
 			writeFiles(t, a.dir, map[string]string{
 				"config.toml": accountText(a, lines), "password": "tanstaaf\n", "tab": "tanstaaf\t\n", "open": "tanstaaf\n", "witness.sh": witness,
 			})
-			if err := os.Chmod(filepath.Join(a.dir, "open"), 0o644); err != nil {
+			err := errors.Join(os.Chmod(filepath.Join(a.dir, "open"), 0o644), os.Chmod(filepath.Dir(a.dir), 0o755)) // and others can reach it
+			if err != nil {
 				t.Fatal(err)
 			}
 			for _, args := range [][]string{{"--once", "-vv", "--json"}, {"config"}, {"seen", "list", "--json"}} {
