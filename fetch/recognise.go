@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	// lookedForAtOnce is how many messages the target is asked for at once. Each time it reads the
+	// lookedForAtOnce is how many tokens the target is asked for at once. Each time it reads the
 	// names of all its files, and the results are held until they are recorded.
-	lookedForAtOnce = 8192
+	lookedForAtOnce = 128 << 10
 	copySize        = 64 << 10
 	// mostSpellings is how many spellings of a server are looked for.
 	mostSpellings = 100

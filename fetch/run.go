@@ -141,7 +141,7 @@ func (j *job) formerName(store seen.Store) (string, error) {
 			former = append(former, other.Name)
 		}
 	}
-	switch alike := append(former, standing...); {
+	switch alike := slices.Concat(former, standing); {
 	case len(former) == 1:
 		return former[0], nil
 	case len(alike) == 0 || a.Initial.Chosen:
