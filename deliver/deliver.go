@@ -23,6 +23,7 @@ import (
 	"io"
 	"iter"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/popfetch/popfetch/internal/escape"
@@ -75,6 +76,12 @@ func AsFinder(target Target) (Finder, bool) {
 	return finder, ok
 }
 
+// Prober is a Target that can tell, without making anything, that it would take no message.
+type Prober interface {
+	// Probe returns what keeps the target from taking messages, as far as that can be found out.
+	Probe(ctx context.Context) error
+}
+
 // Batch is a group of messages that share the waits for the disk. Each has its own Verdict. A Batch
 // is not safe for concurrent use.
 type Batch interface {
@@ -91,8 +98,10 @@ type Batch interface {
 // Delivery is one message on its way. The caller writes it, and then calls Close or Abort once. It
 // is written as it came from the server, without the added dots and with lines that end in CRLF.
 type Delivery interface {
+	// Write returns an *Error if the target refuses this message. The caller then calls Abort.
 	io.Writer
-	// Close ends a whole message. After an error the message does not belong to the batch.
+	// Close ends a whole message. After an error the message does not belong to the batch. As in
+	// Write, an *Error means that others may be tried.
 	Close() error
 	// Abort takes the message out of the batch.
 	Abort() error
@@ -218,3 +227,13 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// ofMessage returns err as an *Error if it concerns only the message that was written, because a
+// file may not become so large. A smaller message may be delivered.
+func ofMessage(target string, err error) error {
+	if !errors.Is(err, syscall.EFBIG) {
+		return err
+	}
+	return &Error{Target: target, Temporary: true, Status: -1,
+		Err: fmt.Errorf("%w; the size of files is limited here (ulimit -f, or by the file system)", err)}
+}

@@ -78,9 +78,14 @@ func (d *maildirDelivery) Write(p []byte) (int, error) {
 	}
 	n, err := d.writer.Write(p)
 	if err != nil {
-		return n, fmt.Errorf("writing a message: %w", err)
+		return n, d.failed(err)
 	}
 	return n, nil
+}
+
+// failed returns the error of writing the message.
+func (d *maildirDelivery) failed(err error) error {
+	return ofMessage("Maildir "+d.batch.maildir.path, fmt.Errorf("writing a message: %w", err))
 }
 
 // Close writes the buffered octets. After an error the message does not belong to the batch, and
@@ -96,7 +101,7 @@ func (d *maildirDelivery) Close() error {
 		err = d.closeEarly(len(d.batch.closed) + 1)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("writing a message: %w", err), d.remove())
+		return errors.Join(d.failed(err), d.remove())
 	}
 	d.place[0] = Place{Name: withOctets(d.name, sum.Octets), Sum: sum}
 	d.batch.closed = append(d.batch.closed, d)

@@ -17,9 +17,9 @@ import (
 // when the message is complete. Its exit status is the verdict:
 //
 //   - Status 0 is Safe.
-//   - Status 75 and death by a signal are Deferred.
+//   - Status 71, 73, 74, 75 and death by a signal are Deferred.
 //   - Status 126 and 127 are Deferred too: a shell could not run the command, so nobody judged the
-//     message.
+//     message. Commit returns ErrCannotRun, because no other message would fare better.
 //   - Any other status is Refused.
 //
 // An MDA is no Finder: a program cannot be asked whether it got a message. After a crash at most as
@@ -51,16 +51,17 @@ func (m *MDA) Room(context.Context) (octets int64, err error) {
 	return max(octets, spareOctets), nil
 }
 
-// Prepare checks the command and makes nothing. ErrMissing means that there is no shell. An empty
-// command is an error, because a shell would run it with success.
-func (m *MDA) Prepare(context.Context, bool) error {
+// Prepare checks the command and makes nothing. ErrMissing means that there is no shell,
+// ErrCannotRun that the shell does not know the program. An empty command is an error, because a
+// shell would run it with success.
+func (m *MDA) Prepare(ctx context.Context, _ bool) error {
 	if _, err := os.Stat(program.Shell); err != nil {
 		return fmt.Errorf("looking for the shell: %w: %w", ErrMissing, err)
 	}
 	if strings.TrimSpace(m.Command) == "" {
 		return errEmptyCommand
 	}
-	return nil
+	return m.Probe(ctx)
 }
 
 var errEmptyCommand = errors.New("deliver: the MDA's command is empty")
@@ -164,7 +165,7 @@ func (d *mdaDelivery) Receipt() Receipt { return Receipt{d.place[0].Sum, d.place
 
 func (d *mdaDelivery) Verdict() Verdict { return d.verdict.orUnsettled() }
 
-// Commit runs the program. An error means that the program could not be started.
+// Commit runs the program. An error means that the program could not be run.
 func (b *mdaBatch) Commit(ctx context.Context) error {
 	d := b.delivery
 	switch {
@@ -190,6 +191,9 @@ func (b *mdaBatch) Commit(ctx context.Context) error {
 		d.verdict = Verdict{Deferred, err}
 	default:
 		d.verdict = Verdict{Refused, err}
+	}
+	if refusal != nil && refusal.cannotRun() {
+		return fmt.Errorf("%w: %w", ErrCannotRun, err)
 	}
 	return nil
 }

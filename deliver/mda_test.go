@@ -53,7 +53,8 @@ func pipe(t *testing.T, ctx context.Context, m *MDA, env Envelope, message strin
 	if verdict.Outcome != want {
 		t.Errorf("Verdict() = %+v, want outcome %d with such an error", verdict, want)
 	}
-	if want == Unknown && !errors.Is(commitErr, verdict.Err) || want != Unknown && commitErr != nil {
+	ofTarget := want == Unknown || refusal != nil && (refusal.Status == 126 || refusal.Status == 127)
+	if ofTarget && !errors.Is(commitErr, verdict.Err) || !ofTarget && commitErr != nil || errors.Is(commitErr, ErrCannotRun) != (ofTarget && refusal != nil) {
 		t.Errorf("Commit() = %v after the verdict %+v, want an error only of the target", commitErr, verdict)
 	}
 	return verdict.Err

@@ -18,16 +18,26 @@ import (
 
 const (
 	defaultTimeout = 5 * time.Minute
+	// lookUpTimeout is how long a folder of PATH may take to answer.
+	lookUpTimeout = 10 * time.Second
 	// keptOutput is how much is kept of what a program prints, in octets; the rest is dropped.
 	keptOutput = 4 << 10
 )
 
-// Exit codes that say nothing about the message itself, so that they are temporary.
+// Exit codes that say nothing about the message itself, so that they are temporary. The first ones
+// are of sysexits.h; procmail ends with 73 if the disk is full.
 const (
-	exitTempFail  = 75  // EX_TEMPFAIL of sysexits.h
-	exitCannotRun = 126 // the shell's
-	exitNotFound  = 127
+	exitOSError    = 71
+	exitCantCreate = 73
+	exitIOError    = 74
+	exitTempFail   = 75
+	exitCannotRun  = 126 // the shell's
+	exitNotFound   = 127
 )
+
+// ErrCannotRun means that the program of an MDA could not be run, so that no other message can be
+// delivered either.
+var ErrCannotRun = errors.New("the program cannot be run")
 
 // run pipes the message of d to the program, and judges it by the exit status. A program may exit
 // without reading the whole message.
@@ -68,7 +78,7 @@ func (m *MDA) run(ctx context.Context, d *mdaDelivery) error {
 	default:
 		verdict.Status, verdict.Err = state.ExitCode(), errors.New(state.String())
 		switch verdict.Status {
-		case -1, exitTempFail, exitCannotRun, exitNotFound:
+		case -1, exitOSError, exitCantCreate, exitIOError, exitTempFail, exitCannotRun, exitNotFound:
 		default:
 			verdict.Temporary = false
 		}
@@ -77,6 +87,31 @@ func (m *MDA) run(ctx context.Context, d *mdaDelivery) error {
 		verdict.Output = escape.Lines(bytes.TrimSpace(output.Kept), math.MaxInt)
 	}
 	return verdict
+}
+
+// cannotRun reports whether the shell found no program, or none that it could run.
+func (e *Error) cannotRun() bool { return e.Status == exitCannotRun || e.Status == exitNotFound }
+
+// Probe asks the shell whether it knows the first word of the command, as a program or as a part of
+// its own language. If not, that is ErrCannotRun. A word with special characters is not asked for,
+// since only the shell can read it.
+func (m *MDA) Probe(ctx context.Context) error {
+	word, found := program.FirstWord(m.Command)
+	if _, err := exec.LookPath(word); !found || err == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
+	defer cancel()
+	err := exec.CommandContext(ctx, program.Shell, "-c", `command -v -- "$1"`, program.Shell, word).Run()
+	var status *exec.ExitError
+	if !errors.As(err, &status) || ctx.Err() != nil { // it is there, or nothing was found out
+		return nil
+	}
+	err = errors.New("there is no such program")
+	if !strings.Contains(word, "/") {
+		err = fmt.Errorf("there is no such program in the folders of PATH (%s)", escape.Lines([]byte(os.Getenv("PATH")), maxShownOutput))
+	}
+	return fmt.Errorf("%w: %w", ErrCannotRun, &Error{Target: "MDA " + m.name(), Temporary: true, Status: exitNotFound, Err: err})
 }
 
 // shownCommand is how many octets of a command are shown.

@@ -29,6 +29,11 @@ func TestMDA_status(t *testing.T) {
 		text      string
 	}{
 		{"exit 1", false, 1, `delivering to MDA "exit 1": exit status 1`},
+		{"exit 70", false, 70, "exit status 70"},
+		{"exit 71", true, 71, "exit status 71"},
+		{"exit 72", false, 72, "exit status 72"},
+		{"exit 73", true, 73, "exit status 73"},
+		{"exit 74", true, 74, "exit status 74"},
 		{"exit 75", true, 75, "exit status 75"},
 		{"exit 77", false, 77, "exit status 77"},
 		{"kill -9 $$", true, -1, "signal: killed"},
@@ -61,6 +66,43 @@ func TestMDA_status(t *testing.T) {
 				t.Errorf("Commit() = %q, want it to contain %q and no secret", err, c.text)
 			}
 		})
+	}
+}
+
+// A program that is not there is missed before anything is retrieved for it. Whatever the shell knows
+// by itself is there, and so may be what only the shell can read.
+func TestMDA_Prepare_program(t *testing.T) {
+	dir := t.TempDir()
+	for name, mode := range map[string]os.FileMode{"here": 0o755, "locked": 0o644} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	for command, there := range map[string]bool{
+		"here -a b":                true,
+		dir + "/here":              true,
+		"cat >/dev/null":           true,
+		"exit 1":                   true,
+		"if true; then exit 0; fi": true,
+		"missing":                  false,
+		"missing -d alice | here":  false,
+		dir + "/missing":           false,
+		"-x":                       false,
+		"$MISSING; here":           true,
+		"'missing'":                true,
+		"A=b missing":              true,
+		"(missing)":                true,
+		"missing; here":            true, // the first word has a character of the shell
+	} {
+		err := (&MDA{Command: command}).Prepare(t.Context(), false)
+		if errors.Is(err, ErrCannotRun) == there || there && err != nil {
+			t.Errorf("Prepare() of %q = %v, want it there: %v", command, err, there)
+		}
+	}
+	err := (&MDA{Command: "missing --secret"}).Prepare(t.Context(), false)
+	if err == nil || !strings.Contains(err.Error(), "PATH ("+dir) {
+		t.Errorf("Prepare() = %v, want the folders in which it was looked for", err)
 	}
 }
 

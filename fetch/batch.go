@@ -3,6 +3,7 @@ package fetch
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -131,8 +132,8 @@ func (c *committers) commit(b *batch) {
 		c.unfinished.Add(-1)
 		c.room.release(b.items...)
 	}()
-	// The batch could not be recorded, and would be delivered again.
-	if isOfRecord(c.outcomes.failure()) {
+	// The batch could not be recorded, and would be delivered again. Or it would be refused.
+	if failure := c.outcomes.failure(); isOfRecord(failure) || isOfTarget(failure) {
 		_ = b.Discard()
 		return
 	}
@@ -156,7 +157,11 @@ func (c *committers) commit(b *batch) {
 		c.outcomes.deliveredAs(safe, records)
 	}
 	for _, i := range refused {
-		c.outcomes.refuse(b.items[i], b.deliveries[i].Verdict().Err)
+		if cause := b.deliveries[i].Verdict().Err; errors.Is(err, deliver.ErrCannotRun) {
+			c.outcomes.goesLast(b.items[i], cause)
+		} else {
+			c.outcomes.refuse(b.items[i], cause)
+		}
 	}
 	if err = cmp.Or(err, unknown); err != nil {
 		c.outcomes.end(c.outcomes.job.fail(PhaseDeliver, err))

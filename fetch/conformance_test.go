@@ -158,7 +158,6 @@ func TestSilence(t *testing.T) {
 		{"C0014/UIDL without end", "UIDL", poptest.Stall(20), fetch.PhaseList, ""},
 		{"C0014/third RETR", "RETR 3", poptest.Stall(0), fetch.PhaseRetrieve, "3 listed, 3 new, 2 delivered"},
 		{"C0006/dot without CRLF", "RETR 3", poptest.Action{Reply: []byte("+OK\r\nSubject: c\r\n\r\n."), End: poptest.EndByStall, At: poptest.Whole}, fetch.PhaseRetrieve, "3 listed, 3 new, 2 delivered"},
-		{"C0014/DELE", "DELE 2", poptest.Stall(0), fetch.PhaseDelete, "3 listed, 3 new, 3 delivered"},
 		{"C0014/QUIT", "QUIT", poptest.Action{End: poptest.EndByStall, Effect: poptest.EffectNone}, fetch.PhaseQuit, "3 listed, 3 new, 3 delivered"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -135,7 +135,6 @@ func TestDelete_out_of_step(t *testing.T) {
 	}{
 		{"V0006/foreign reply", poptest.Reply([]byte("what?\r\n"))},
 		{"V0006/two replies", poptest.Reply([]byte("+OK\r\n+OK\r\n+OK\r\n"))},
-		{"V0006/cut", poptest.Cut(0)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -36,6 +36,7 @@ const (
 	Skipped     Kind = "skipped"     // larger than max_size; told once
 	Deleted     Kind = "deleted"     // confirmed by the reply to QUIT
 	Warning     Kind = "warning"     // Err says what is odd; the run goes on
+	Noted       Kind = "noted"       // Err says what is odd, and that it does not matter
 	Finished    Kind = "finished"    // ended; Messages and Octets were delivered
 )
 
@@ -55,6 +56,8 @@ type Event struct {
 	// Repeated says that a run has reported the same refusal of this message within the last day. A
 	// person need not be told again.
 	Repeated bool
+	// Always says that each run reports this refusal, because a person must end it.
+	Always bool
 }
 
 // Phase is the part of a run in which an error ended it.
@@ -109,6 +112,7 @@ const (
 	CodeNewUIDs          Code = "new-unique-ids"       // all unique-ids are new; messages are matched
 	CodeNewUIDsStop      Code = "new-unique-ids-stop"  // a look: a run would end because of them
 	CodeNewUIDsRetrieved Code = "new-unique-ids-whole" // no TOP: messages are retrieved for comparison
+	CodeNoGoodbye        Code = "no-goodbye"           // no reply to QUIT, and none was needed
 	CodeNoSizes          Code = "no-sizes"             // the server does not report sizes
 	CodePipeliningBroken Code = "pipelining-broken"    // the server gets one command at a time
 	CodeRenamedAccount   Code = "renamed-account"      // new, but another has this server and user
@@ -267,6 +271,21 @@ func errnos(err error) []string {
 	return nil
 }
 
+// ErrNewUIDs says that the server has changed all its unique-ids, and that the policy is to stop
+// then.
+var ErrNewUIDs = errors.New("the maildrop shows only new unique-ids")
+
+// ErrNoIDsNow says that the server has refused UIDL, though it has told unique-ids before. So it has
+// not lost them, and a later run may get them.
+var ErrNoIDsNow = errors.New("the server does not tell the unique-ids now, though it did before")
+
+// ErrRenamed says that an account may be another one of the configuration, renamed, so that it would
+// be fetched from the beginning.
+var ErrRenamed = errors.New("nothing is known of this account, but another one has the same server and user")
+
+// errNoQuit says why nothing is deleted if QUIT could lose mail (EXPIRE 0, R2449-5).
+var errNoQuit = errors.New("the server may remove at QUIT whatever it has sent (EXPIRE 0), and not all of that is safe here")
+
 // knownErrors are the errors that have a word of their own.
 var knownErrors = []struct {
 	err  error
@@ -290,6 +309,8 @@ var knownErrors = []struct {
 	{pop3.ErrPipelining, "pipelining"},
 	{pop3.ErrCancelled, "cancelled"},
 	{deliver.ErrMissing, "missing"},
+	{deliver.ErrCannotRun, "cannot-run"},
+	{errRefusesAll, "refuses-all"},
 	{deliver.ErrForeign, "foreign"},
 	{deliver.ErrCreate, "not-made"},
 	{deliver.ErrUnfit, "unfit"},

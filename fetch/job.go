@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/internal/hosts"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
@@ -114,18 +115,6 @@ const (
 	NewUIDsStop          // the run ends with ErrNewUIDs
 )
 
-// ErrNewUIDs says that the server has changed all its unique-ids, and that the policy is to stop
-// then.
-var ErrNewUIDs = errors.New("the maildrop shows only new unique-ids")
-
-// ErrNoIDsNow says that the server has refused UIDL, though it has told unique-ids before. So it has
-// not lost them, and a later run may get them.
-var ErrNoIDsNow = errors.New("the server does not tell the unique-ids now, though it did before")
-
-// ErrRenamed says that an account may be another one of the configuration, renamed, so that it would
-// be fetched from the beginning.
-var ErrRenamed = errors.New("nothing is known of this account, but another one has the same server and user")
-
 // Result is the outcome of one account.
 type Result struct {
 	Account     string
@@ -173,6 +162,7 @@ type job struct {
 	soft, hard context.Context
 	cancel     []func()
 
+	host      *hosts.Host
 	keepAlive time.Duration // how long a session may lie idle before NOOP is sent
 	guard     func()        // deferred by each goroutine
 	observe   func(Event)
@@ -186,9 +176,10 @@ var errDeadline = errors.New("the account's deadline has passed")
 
 // newJob makes the contexts of a run. soft ends with ctx, or a grace before the deadline. hard ends
 // a grace after soft, or at the deadline.
-func newJob(ctx context.Context, account *Account) *job {
+func newJob(ctx context.Context, account *Account, at *hosts.Hosts) *job {
 	j := &job{
 		account: account,
+		host:    at.Of(account.Server),
 		soft:    ctx,
 		result:  Result{Account: account.Name},
 		warned:  make(map[string]bool),

@@ -50,7 +50,9 @@ func (s *session) list() error {
 		s.job.warn(CodeNoSizes, "the server does not tell the sizes of messages: %w", told.ScanErr)
 	}
 	listing, unusable := j.entries(told)
-	s.job.count(func(r *Result) { r.Listed, r.Unusable = len(listing), unusable })
+	s.job.count(func(r *Result) { // a further session finds fewer, if messages were deleted
+		r.Listed, r.Unusable = max(r.Listed, len(listing)), max(r.Unusable, unusable)
+	})
 	if unusable > 0 {
 		s.job.warn(CodeUnusable, "%d listed without a usable number, size or unique-id, and skipped", unusable)
 	}

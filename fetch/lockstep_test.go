@@ -224,7 +224,6 @@ func TestLockstep_network(t *testing.T) {
 		{"C0011/a listing that lies", "UIDL", poptest.Reply([]byte("+OK\r\n1 a\r\n1 b\r\n.\r\n")), fetch.PhaseList},
 		{"C0011/a scan listing that lies", "LIST", poptest.Reply([]byte("+OK\r\n1 1\r\n1 1\r\n.\r\n")), fetch.PhaseList},
 		{"C0020/cut before the last listing", "UIDL", poptest.Cut(0), fetch.PhaseList},
-		{"C0030/cut at QUIT", "QUIT", poptest.Cut(0), fetch.PhaseQuit},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

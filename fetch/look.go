@@ -25,6 +25,8 @@ type Survey struct {
 	Plan         Plan   // what a run would do now
 	Held         []Held // what a run would retrieve although the target holds it; of LookFor alone
 	Unusable     int    // listed without a usable number or unique-id
+	// Unready is what keeps the target from taking messages. Only Check finds it out.
+	Unready error
 	// Headers has those that were asked for, by message-number. It lacks messages whose TOP was
 	// refused, and all if the server has no TOP.
 	Headers map[int]Header
@@ -180,7 +182,7 @@ func surveyOnce(j *job, m *memory, h *history, also func(*session, *Survey) erro
 	if err != nil {
 		return nil, err
 	}
-	defer s.client.Close() //nolint:errcheck // nothing is left to save
+	defer s.close()
 	p, err := s.study()
 	if err != nil {
 		return nil, s.leave(err)
@@ -202,7 +204,12 @@ func surveyOnce(j *job, m *memory, h *history, also func(*session, *Survey) erro
 	if state, ok := s.client.TLSState(); ok {
 		survey.TLS = &state
 	}
-	if _, err := s.sayQuit(); err != nil {
+	if prober, ok := j.account.Target.(deliver.Prober); ok && m.purpose == checking {
+		if err := prober.Probe(j.soft); err != nil {
+			survey.Unready = j.fail(PhaseTarget, err)
+		}
+	}
+	if _, err := s.sayQuit(false); err != nil {
 		return nil, err
 	}
 	return survey, nil

@@ -1,10 +1,14 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
+	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
@@ -50,6 +54,7 @@ func recall(j *job, purpose purpose) (*memory, error) {
 		m.announced = st.Announced
 	}
 	m.pace = newPace(st, j.now())
+	m.recallBound()
 	return m, nil
 }
 
@@ -175,3 +180,140 @@ func mayBeNetwork(err error) bool {
 	var protocol *pop3.ProtocolError
 	return errors.Is(err, pop3.ErrPipelining) && !errors.As(err, &protocol)
 }
+
+// recallBound tells the host what an earlier run has found out.
+func (m *memory) recallBound() { m.job.host.Recall(m.standing.HostSessions, m.standing.HostAt) }
+
+// keepBound keeps for later runs what this process has found out. If that cannot be noted, they find
+// it out again.
+func (m *memory) keepBound() {
+	if sessions, at := m.job.host.Bound(); at.After(m.standing.HostAt) {
+		_ = m.change(func(st *seen.Standing) { st.HostSessions, st.HostAt = sessions, at })
+	}
+}
+
+// maxFurther limits the sessions that a run opens after its first.
+const maxFurther = 10
+
+// history is what a run carries from one of its sessions to the next.
+type history struct {
+	sessions int
+	delayed  bool // a further session was refused as too early, and waits once
+	crowded  int  // how often a session was refused, perhaps because of others
+	// A log-in was refused so, and is repeated once.
+	sentAgain bool
+	counted   bool // Result.New is
+	// The run has begun to deliver, and no session has finished since.
+	unfinished  bool
+	suspects    map[seen.Key]*suspicion     // messages that need a second look
+	settled     map[seen.Key]bool           // delivered, refused or quarantined by an earlier session
+	quarantined map[seen.Key]bool           // messages that are quarantined, each counted once
+	unproved    map[seen.Key]content.Extent // messages whose second look proved nothing
+	silent      map[int]int                 // by message-number, how often a look at it showed nothing
+	notBefore   time.Time                   // the earliest next log-in that the server announces
+	breaks      breaks
+	refusals    *refusals // nil before the first transfer
+}
+
+func newHistory() *history {
+	return &history{
+		suspects:    make(map[seen.Key]*suspicion),
+		settled:     make(map[seen.Key]bool),
+		quarantined: make(map[seen.Key]bool),
+		unproved:    make(map[seen.Key]content.Extent),
+		silent:      make(map[int]int),
+		breaks:      breaks{undeletable: make(map[seen.Key]bool)},
+	}
+}
+
+// adapt changes how the run goes on, so that a further session can do what is left after err. It
+// reports whether there is to be one.
+func (h *history) adapt(err error, m *memory) bool {
+	if err == nil || m.job.soft.Err() != nil || h.sessions > maxFurther {
+		return false
+	}
+	if errors.Is(err, pop3.ErrUnexpected) {
+		m.expectNothing()
+		return true
+	}
+	if h.sessions > 1 && !h.delayed && m.delayed(err) {
+		h.delayed = true
+		return true
+	}
+	var suspect *suspectError
+	return m.fallBack(err) || errors.As(err, &suspect) || errors.Is(err, errLoggedOut)
+}
+
+// remember keeps which messages are settled, for later sessions of the run.
+func (h *history) remember(d *maildrop) {
+	for it := range d.all() {
+		if it.is(isSettled) {
+			h.settled[it.Key] = true
+		}
+	}
+}
+
+// suspicion is what a run knows of a message that may have come only in part.
+type suspicion struct {
+	octets int64 // as they came; -1: unknown
+}
+
+// suspectError says that a message is suspect or cut, so that the session cannot go on.
+type suspectError struct {
+	number int
+	why    string
+}
+
+func (e *suspectError) Error() string {
+	return fmt.Sprintf("message %d may be cut: %s", e.number, e.why)
+}
+
+// breaks are the sessions of a run that ended at a message. Each costs that message, and no other one
+// its delivery or deletion.
+type breaks struct {
+	at     *seen.Key // of this session, if the message is to blame
+	atDele bool      // at its DELE, not its RETR
+	n      int       // earlier sessions
+	err    error     // what ended the first of them
+	turn   bool      // all else is done, and the messages at which sessions end have their turn
+
+	undeletable map[seen.Key]bool // messages at whose DELE a session ended
+}
+
+// mostBreaks limits the sessions of a run that end at a message.
+const mostBreaks = 3
+
+// goOn reports whether a further session is to do what a message has held up: the session has ended
+// at it, or has put it off.
+func (b *breaks) goOn(err error, d *maildrop, h *history, m *memory) bool {
+	switch {
+	case m.job.soft.Err() != nil || h.sessions > maxFurther || b.n >= mostBreaks:
+		return false
+	case err == nil && !b.turn:
+		b.turn = true
+		return d.hasBreaking(h)
+	case err == nil || b.at == nil || !b.atDele && !b.turn:
+		return false
+	}
+	b.n++
+	b.err = cmp.Or(b.err, err)
+	if b.atDele {
+		b.undeletable[*b.at] = true
+		m.pace.fellBack = nil // one command at a time did not help
+		return true
+	}
+	h.settled[*b.at] = true
+	return d.hasBreaking(h)
+}
+
+// hasBreaking reports whether the maildrop has messages at which a session ended earlier, and which
+// this run has not tried yet.
+func (d *maildrop) hasBreaking(h *history) bool {
+	return slices.ContainsFunc(d.diff.Aside, func(match seen.Match) bool {
+		it := d.item(int32(match.Index))
+		return match.Reason == seen.Breaking && it.fate() == isNew && !it.is(isSettled) && !h.settled[match.Key]
+	})
+}
+
+// errLoggedOut says that the server has ended an idle session. A further one goes on.
+var errLoggedOut = errors.New("the server has ended the session while messages were being delivered")

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/popfetch/popfetch/internal/hosts"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
@@ -21,7 +22,7 @@ func TestMemory_postpone(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = store.Close() })
 	now := time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
-	j := newJob(t.Context(), &Account{Name: "work", Server: "pop.example.org:995", User: "mrose"})
+	j := newJob(t.Context(), &Account{Name: "work", Server: "pop.example.org:995", User: "mrose"}, new(hosts.Hosts))
 	defer j.end()
 	j.now = func() time.Time { return now }
 	if j.ledger, err = store.Enter(t.Context(), "work", j.account.Server, j.account.User); err != nil {

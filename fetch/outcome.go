@@ -4,12 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
-	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -24,8 +22,21 @@ type outcomes struct {
 	job     *job
 	history *history
 
+	refusals *refusals
+
 	mu    sync.Mutex
-	fatal error // no more is asked for: the target or the ledger is broken
+	fatal error // no more is asked for: the target, the server or the ledger is broken
+}
+
+func newOutcomes(s *session) *outcomes {
+	if s.history.refusals == nil {
+		s.history.refusals = newRefusals(s.job.now, s.memory.standing)
+	}
+	return &outcomes{job: s.job, history: s.history, refusals: s.history.refusals}
+}
+
+func eventOf(kind Kind, it item, cause error) Event {
+	return Event{Kind: kind, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Err: cause}
 }
 
 // planned reports what is to be retrieved, and counts what is left alone. A further session
@@ -33,7 +44,7 @@ type outcomes struct {
 func (o *outcomes) planned(d *maildrop, p *plan) {
 	if !o.history.counted {
 		o.history.counted = true
-		o.job.count(func(r *Result) { r.New = len(p.retrieve) })
+		o.job.count(func(r *Result) { r.New = len(p.retrieve) + len(p.later) })
 	}
 	var octets int64
 	for it := range d.items(p.retrieve) {
@@ -82,6 +93,7 @@ func (o *outcomes) deliveredAs(items []item, records []seen.Record) {
 		o.end(err)
 		return
 	}
+	o.refusals.through(len(items))
 	o.job.count(func(r *Result) {
 		for i, it := range items {
 			r.Delivered++
@@ -133,6 +145,12 @@ func (o *outcomes) setAsideOrEnd(aside seen.Aside) {
 	}
 }
 
+// isEnough reports whether a message with so many refusals is quarantined.
+func (o *outcomes) isEnough(refusals int) bool {
+	limit := o.job.account.QuarantineAfter
+	return limit > 0 && refusals >= limit
+}
+
 // refuse notes that the server or the target has refused one message. The next run tries it again.
 // If it was refused for good as often as the account allows, it is quarantined, which is reported
 // once.
@@ -143,26 +161,29 @@ func (o *outcomes) refuse(it item, cause error) {
 	if it.before() != nil && !seen.Differ(it.before().Listed, it.Octets) {
 		before = *it.before()
 	}
-	told := Event{
-		Kind: Refused, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Err: cause,
-	}
+	told := eventOf(Refused, it, cause)
 	// A wrong clock must not silence it for years.
 	told.Repeated = sameRefusal(before.Text, cause) && now.Sub(before.ToldAt).Abs() < tellAgain
-	// If a stop has ended the program, the program has refused nothing.
+	if isOfMachine(cause) {
+		told.Repeated, told.Always = false, true
+	}
+	// If a stop has ended the program, the program has refused nothing. But it may have taken all the
+	// time that there is.
 	if o.job.soft.Err() == nil {
 		aside := o.asideOf(it, seen.Refused, cause)
-		if isForGood(cause) {
+		if o.refusals.counts(it, cause, &before) {
 			aside.Count = 1
-		}
-		limit := o.job.account.QuarantineAfter
-		if aside.Count > 0 && limit > 0 && before.Count+aside.Count >= limit {
-			aside.Reason = seen.Quarantined
-			told.Kind, told.Repeated = Quarantined, false
+			if o.isEnough(before.Count + 1) {
+				aside.Reason = seen.Quarantined
+				told.Kind, told.Repeated = Quarantined, false
+			}
 		}
 		if !told.Repeated {
 			aside.ToldAt = now
 		}
 		o.setAsideOrEnd(aside)
+	} else {
+		o.goesLast(it, cause)
 	}
 	if told.Kind == Quarantined {
 		o.countQuarantined(it)
@@ -173,6 +194,48 @@ func (o *outcomes) refuse(it item, cause error) {
 		})
 	}
 	o.job.event(told)
+	if o.job.soft.Err() == nil && o.refusals.areTooMany(cause) {
+		o.end(o.job.fail(phaseOf(cause), fmt.Errorf("%w, the last one: %w", errRefusesAll, cause)))
+	}
+}
+
+// phaseOf returns the phase in which a message was refused.
+func phaseOf(cause error) Phase {
+	var target *deliver.Error
+	if errors.As(cause, &target) {
+		return PhaseDeliver
+	}
+	return PhaseRetrieve
+}
+
+// settle is called at the end of a transfer. It counts the refusals after which other messages went
+// through, and notes for later runs when one did.
+func (o *outcomes) settle(s *session) {
+	for _, r := range o.refusals.proved() {
+		aside := o.asideOf(r.item, seen.Refused, r.cause)
+		aside.Count = 1
+		if !o.isEnough(r.before + 1) {
+			o.setAsideOrEnd(aside)
+			continue
+		}
+		aside.Reason = seen.Quarantined
+		o.setAsideOrEnd(aside)
+		o.job.count(func(result *Result) { result.Failed-- })
+		o.countQuarantined(r.item)
+		o.job.event(eventOf(Quarantined, r.item, r.cause))
+	}
+	if len(s.drop.asides) == 0 && o.refusals.none() {
+		return // there is nothing that it could matter to
+	}
+	if err := s.memory.change(o.refusals.note); err != nil {
+		o.end(err)
+	}
+}
+
+// goesLast notes, without a word, a message that the next run tries after all others. It is not to
+// blame, but if it were, it would hold them up.
+func (o *outcomes) goesLast(it item, cause error) {
+	o.setAsideOrEnd(o.asideOf(it, seen.Refused, cause))
 }
 
 // countQuarantined counts a message that is quarantined, once in a run.
@@ -182,32 +245,6 @@ func (o *outcomes) countQuarantined(it item) {
 		o.history.quarantined[it.Key] = true
 		r.Quarantined = len(o.history.quarantined)
 	})
-}
-
-// isForGood reports whether a refusal counts. A refusal for now, or a session that broke, says
-// nothing about the message.
-func isForGood(cause error) bool {
-	var target *deliver.Error
-	var reply *pop3.ReplyError
-	switch {
-	case errors.As(cause, &target):
-		return !target.Temporary
-	case errors.As(cause, &reply):
-		return reply.Code != pop3.CodeSysTemp && reply.Code != pop3.CodeInUse
-	}
-	return false
-}
-
-// sameRefusal reports whether cause has the text that an earlier run noted. The output of a program
-// is not compared: it may name times and processes, and would differ each time.
-func sameRefusal(text string, cause error) bool {
-	var target *deliver.Error
-	if errors.As(cause, &target) {
-		silent := *target
-		silent.Output = ""
-		return text == silent.Error() || strings.HasPrefix(text, silent.Error()+": ")
-	}
-	return text == cause.Error()
 }
 
 // skip notes the messages that are too large, and reports each once.
@@ -259,42 +296,4 @@ func (o *outcomes) provedTooLarge(it item) error {
 		})
 	}
 	return nil
-}
-
-// suspect notes a message for a second look, in a further session or in the next run. octets is how
-// many came.
-func (o *outcomes) suspect(it item, octets int64, why string) {
-	o.history.suspects[it.Key] = &suspicion{octets: octets}
-	o.setAsideOrEnd(o.asideOf(it, seen.Suspect, errors.New(why)))
-}
-
-// lookFailed gives up, for this run, a message whose second look failed. It counts as refused, so
-// it comes last in the next run and cannot hold up the others.
-func (o *outcomes) lookFailed(it item, err error) {
-	delete(o.history.suspects, it.Key)
-	o.refuse(it, fmt.Errorf("it may be cut, and a second look came to nothing: %w", err))
-}
-
-// brokeAt makes the message at which the session broke the last one in the next run. A server that
-// breaks at the same message each time would hold up all messages after it.
-func (o *outcomes) brokeAt(it item, cause error) {
-	switch {
-	case o.history.suspects[it.Key] != nil:
-		o.lookFailed(it, cause)
-	case o.job.soft.Err() != nil, isOutOfStep(cause): // the message is not to blame
-	default:
-		o.setAsideOrEnd(o.asideOf(it, seen.Refused, cause))
-	}
-}
-
-// quarantine sets a message that the server cuts aside for good. It is never delivered as if it
-// were complete, and never deleted.
-func (o *outcomes) quarantine(it item, why string) {
-	delete(o.history.suspects, it.Key)
-	cause := fmt.Errorf("the server cuts it: %s, also when it is retrieved alone", why)
-	o.setAsideOrEnd(o.asideOf(it, seen.Quarantined, cause))
-	o.countQuarantined(it)
-	o.job.event(Event{
-		Kind: Quarantined, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Err: cause,
-	})
 }

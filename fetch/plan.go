@@ -2,6 +2,8 @@ package fetch
 
 import (
 	"cmp"
+	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -13,6 +15,8 @@ import (
 // of the listing, because one of them may be the whole of a large maildrop.
 type plan struct {
 	retrieve    []int32 // in the order in which RETR is sent
+	later       []int32 // in a further session, because sessions end at them
+	turn        bool    // there is nothing to retrieve but those
 	recognised  []int32 // held by the target already: recorded, not retrieved
 	skip        []int32 // larger than the account's limit
 	mark        []int32 // left out of the first run: recorded as marked, not retrieved
@@ -41,29 +45,65 @@ func makePlan(d *maildrop, policy *Policy, h *history) *plan {
 		}
 	}
 	if ranked {
-		slices.SortFunc(p.retrieve, func(a, b int32) int {
-			order := cmp.Compare(a, b)
-			if policy.Newest {
-				order = -order
-			}
-			return cmp.Or(cmp.Compare(h.rank(d.item(a)), h.rank(d.item(b))), order)
-		})
+		slices.SortFunc(p.retrieve, func(a, b int32) int { return h.compare(d.item(a), d.item(b), policy.Newest) })
 	}
+	p.holdBack(d, policy, h)
 	return p
 }
 
+// holdBack leaves the messages at which sessions end to a further session, if something may be
+// deleted in this one. Otherwise nothing would ever be deleted.
+func (p *plan) holdBack(d *maildrop, policy *Policy, h *history) {
+	n := len(p.retrieve)
+	for n > 0 && h.rank(d.item(p.retrieve[n-1])) == breaking {
+		n--
+	}
+	p.turn = n == 0 && len(p.retrieve) > 0
+	if n == len(p.retrieve) || h.breaks.turn || !policy.Delete.Enabled {
+		return
+	}
+	deletes := n > 0 && policy.Delete.After == 0
+	for i := range d.states {
+		deletes = deletes || d.item(int32(i)).removable()
+	}
+	if deletes {
+		p.retrieve, p.later, p.turn = p.retrieve[:n], p.retrieve[n:], false
+	}
+}
+
 // The ranks of messages that are to be retrieved. Messages that need a second look come first, on a
-// new connection. Messages that were refused before come last, so that they hold up nothing else.
+// new connection. Messages that were refused before come last, so that they hold up nothing else,
+// and behind them those at which sessions end.
 const (
 	again = iota
 	usual
 	refusedBefore
+	breaking
 )
+
+// compare orders messages that are to be retrieved. Those that came last for some reason before take
+// turns, so that some that fail again and again do not hold up the others.
+func (h *history) compare(a, b item, newest bool) int {
+	order := cmp.Compare(a.index, b.index)
+	if newest {
+		order = -order
+	}
+	rank := h.rank(a)
+	if order := cmp.Compare(rank, h.rank(b)); order != 0 {
+		return order
+	}
+	if rank >= refusedBefore {
+		return cmp.Or(a.before().Last.Compare(b.before().Last), order)
+	}
+	return order
+}
 
 func (h *history) rank(it item) int {
 	switch {
 	case len(h.suspects) > 0 && h.suspects[it.Key] != nil:
 		return again
+	case it.is(isAside) && it.reason() == seen.Breaking:
+		return breaking
 	case it.is(isAside):
 		return refusedBefore
 	}
@@ -75,6 +115,12 @@ func (h *history) rank(it item) int {
 func (it item) provedTooLarge(limit int64) bool {
 	return limit > 0 && it.reason() == seen.TooLarge &&
 		it.before().MaxSize == limit && it.before().Listed == it.Octets
+}
+
+// removable reports whether the message might be deleted: this session has recorded it, or has
+// found it to be a recorded one.
+func (it item) removable() bool {
+	return it.fate() == isRecorded || it.fate() == isSeen && it.identified()
 }
 
 // candidate is a listed message that might be deleted, with all that is known of it.
@@ -192,4 +238,85 @@ func (p DeletePolicy) asOf(now, last, held time.Time) (asOf, newHeld time.Time) 
 // each run, because that would cost a sync.
 func (p DeletePolicy) isStale(ranAt, now time.Time) bool {
 	return now.Sub(ranAt).Abs() > min(p.After/8, 24*time.Hour)
+}
+
+// remove sends DELE for the messages that the account's policy and the records allow, after the
+// transfer (behaviour 28: deliver, record, only then DELE). It returns the messages whose DELE was
+// accepted; only the reply to QUIT confirms that. A refused DELE is reported, and not repeated in
+// this session (C0026).
+func (s *session) remove() (deleted []item, err error) {
+	if !s.job.account.Delete.Enabled {
+		return nil, nil
+	}
+	undone, loses := 0, s.quitLoses()
+	err = s.drop.groups(item.removable, func(part []item) error {
+		if s.job.soft.Err() != nil { // the next run deletes them
+			return s.job.fail(PhaseDelete, fmt.Errorf("stopped with messages still to delete: %w", context.Cause(s.job.soft)))
+		}
+		candidates, err := s.candidates(part)
+		if err != nil {
+			return err
+		}
+		chosen := slices.DeleteFunc(planDeletion(candidates, s.job.account.Delete, s.drop.asOf),
+			func(it item) bool { return s.history.breaks.undeletable[it.Key] })
+		if loses { // no QUIT will carry it out
+			undone += len(chosen)
+			return nil
+		}
+		accepted, err := s.sendDele(chosen)
+		deleted = append(deleted, accepted...)
+		return err
+	})
+	if undone > 0 && err == nil {
+		err = s.job.fail(PhaseDelete, fmt.Errorf("%d delivered messages are not deleted: %w", undone, errNoQuit))
+	}
+	return deleted, err
+}
+
+// candidates reads what the ledger has about the messages.
+func (s *session) candidates(part []item) ([]candidate, error) {
+	all, err := s.job.records(uniqueIDs(part))
+	if err != nil {
+		return nil, err
+	}
+	candidates := make([]candidate, 0, len(part))
+	for copies := range byID(part) {
+		records := newRecordsOf(all[copies[0].UniqueID])
+		alike := likeIt(copies)
+		for _, it := range copies {
+			if it.removable() {
+				candidates = append(candidates, candidate{item: it, records: records, alike: alike(it.digest())})
+			}
+		}
+	}
+	return candidates, nil
+}
+
+// sendDele marks messages as deleted, pipelined, and returns those whose DELE was accepted.
+func (s *session) sendDele(items []item) ([]item, error) {
+	numbers := func(yield func(int) bool) {
+		for _, it := range items {
+			if s.job.hard.Err() != nil || !yield(it.Number) {
+				return
+			}
+		}
+	}
+	accepted := make([]item, 0, len(items))
+	next := 0
+	for n, err := range s.client.Dele(s.job.hard, numbers) {
+		switch {
+		case err == nil:
+			items[next].set(isDeleted)
+			accepted = append(accepted, items[next])
+		case isReply(err):
+			s.job.warn(CodeDeleteRefused, "message %d is delivered, but the server does not delete it: %w", n, err)
+		default:
+			if next < len(items) && !isOutOfStep(err) { // an unanswered DELE, and no reply that is not its own
+				s.history.breaks.at, s.history.breaks.atDele = &items[next].Key, true
+			}
+			return accepted, s.job.fail(PhaseDelete, fmt.Errorf("message %d: %w", n, err))
+		}
+		next++
+	}
+	return accepted, nil
 }

@@ -26,11 +26,22 @@ func (t *transfer) deliver(it item, m *pop3.Message) error {
 	return t.giveUp(it, m, err)
 }
 
-// giveUp ends the asking because the target is broken, and reads the rest of m.
+// giveUp gives up a message that the target does not take, and reads the rest of it.
 func (t *transfer) giveUp(it item, m *pop3.Message, err error) error {
-	t.outcomes.end(t.session.job.fail(PhaseDeliver, err))
-	t.room.release(it)
+	t.notTaken(it, err)
 	return t.drain(m)
+}
+
+// notTaken notes that the target has refused the message, or ends the asking because the target is
+// broken.
+func (t *transfer) notTaken(it item, err error) {
+	var refusal *deliver.Error
+	if errors.As(err, &refusal) {
+		t.outcomes.refuse(it, err)
+	} else {
+		t.outcomes.end(t.session.job.fail(PhaseDeliver, err))
+	}
+	t.room.release(it)
 }
 
 func (t *transfer) envelope(it item) deliver.Envelope {
@@ -62,7 +73,7 @@ func (t *transfer) stream(b *batch, d deliver.Delivery, it item, m *pop3.Message
 			break
 		}
 		if err != nil {
-			t.outcomes.brokeAt(it, err)
+			t.brokeAt(it, err)
 			err = fmt.Errorf("message %d: %w", it.Number, err)
 			return t.session.job.fail(PhaseRetrieve, errors.Join(err, d.Abort()))
 		}
@@ -71,11 +82,11 @@ func (t *transfer) stream(b *batch, d deliver.Delivery, it item, m *pop3.Message
 		return err
 	}
 	if err := d.Close(); err != nil {
-		t.outcomes.end(t.session.job.fail(PhaseDeliver, err))
-		t.room.release(it)
+		t.notTaken(it, err)
 		return nil
 	}
 	b.add(it, d, t.content.Header.Digest())
+	t.outcomes.refusals.came()
 	// A message that is larger than announced may hold a part of the next reply. If nothing was
 	// announced, the message may be cut. Both show when the next reply is read.
 	t.unconfirmed = len(t.asked) > 0 && outline.Excess() > 0 || it.Octets <= 0
@@ -130,7 +141,7 @@ func (t *transfer) tooLarge(d deliver.Delivery, it item, m *pop3.Message) error 
 	}
 	defer t.room.release(it)
 	if _, err := io.Copy(io.Discard, m); err != nil {
-		t.outcomes.brokeAt(it, err)
+		t.brokeAt(it, err)
 		return t.session.job.fail(PhaseRetrieve, fmt.Errorf("message %d: %w", it.Number, err))
 	}
 	return t.outcomes.provedTooLarge(it)
@@ -236,4 +247,47 @@ func (t *transfer) believe(it item) {
 			t.outcomes.end(err)
 		}
 	}
+}
+
+// suspect notes a message for a second look, in a further session or in the next run. octets is how
+// many came.
+func (o *outcomes) suspect(it item, octets int64, why string) {
+	o.history.suspects[it.Key] = &suspicion{octets: octets}
+	o.setAsideOrEnd(o.asideOf(it, seen.Suspect, errors.New(why)))
+}
+
+// lookFailed gives up, for this run, a message whose second look failed. It counts as refused, so
+// it comes last in the next run and cannot hold up the others.
+func (o *outcomes) lookFailed(it item, err error) {
+	delete(o.history.suspects, it.Key)
+	o.refuse(it, fmt.Errorf("it may be cut, and a second look came to nothing: %w", err))
+}
+
+// brokeAt makes the message at which the session broke the last one in the next run, or in the next
+// session of this one. A server that breaks at the same message each time would hold up all messages
+// after it, and their deletion. So would a message that takes longer than a run may last.
+func (t *transfer) brokeAt(it item, cause error) {
+	o := t.outcomes
+	switch {
+	case o.history.suspects[it.Key] != nil && o.job.soft.Err() == nil:
+		o.lookFailed(it, cause)
+	case isOutOfStep(cause): // the message is not to blame
+	case errors.Is(cause, pop3.ErrPipelining) && t.session.memory.pipelines(): // perhaps it is not
+		o.goesLast(it, cause)
+	default:
+		o.setAsideOrEnd(o.asideOf(it, seen.Breaking, cause))
+		o.history.breaks.at, o.history.breaks.atDele = &it.Key, false
+	}
+}
+
+// quarantine sets a message that the server cuts aside for good. It is never delivered as if it
+// were complete, and never deleted.
+func (o *outcomes) quarantine(it item, why string) {
+	delete(o.history.suspects, it.Key)
+	cause := fmt.Errorf("the server cuts it: %s, also when it is retrieved alone", why)
+	o.setAsideOrEnd(o.asideOf(it, seen.Quarantined, cause))
+	o.countQuarantined(it)
+	o.job.event(Event{
+		Kind: Quarantined, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Err: cause,
+	})
 }

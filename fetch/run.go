@@ -66,8 +66,8 @@ func (r *run) locked() error {
 	}
 	for {
 		drop, err := r.session()
-		if !r.history.adapt(err, r.memory) {
-			return err
+		if !r.history.adapt(err, r.memory) && !r.history.breaks.goOn(err, drop, r.history, r.memory) {
+			return cmp.Or(r.history.breaks.err, err)
 		}
 		r.history.remember(drop)
 		if err := r.memory.pause(); err != nil {
@@ -183,11 +183,12 @@ func (r *run) prepare() error {
 // session is one session of the run, from the connection to QUIT. It returns what it found listed.
 func (r *run) session() (*maildrop, error) {
 	r.history.sessions++
+	r.history.breaks.at = nil
 	s, err := open(r.job, r.memory, r.history)
 	if err != nil {
 		return newMaildrop(nil, seen.Diff{}, false), err
 	}
-	defer s.client.Close() //nolint:errcheck // nothing is left to save
+	defer s.close()
 	err = r.phases(s)
 	return s.drop, err
 }
@@ -198,7 +199,7 @@ func (r *run) phases(s *session) error {
 	if err != nil {
 		return s.leave(err)
 	}
-	noRoom, err := r.carryOut(s, p)
+	left, err := r.carryOut(s, p)
 	if err != nil {
 		return s.leave(err)
 	}
@@ -207,7 +208,10 @@ func (r *run) phases(s *session) error {
 	if err := cmp.Or(err, quitErr); err != nil {
 		return err
 	}
-	return cmp.Or(r.memory.settlePace(s.drop.count(isRecorded)), noRoom)
+	if len(p.later) > 0 { // whether the pace was at fault, the session that they are left to shows
+		return left
+	}
+	return cmp.Or(r.memory.settlePace(s.drop.count(isRecorded)), left)
 }
 
 // study lists the maildrop, examines the messages that unique-ids do not identify, and plans. A
@@ -241,13 +245,14 @@ func (s *session) examine() error {
 	return s.leaveOutOld()
 }
 
-// carryOut does what the plan says, except for the deletions. The error noRoom says that the target
-// had no space for some messages. The other messages are delivered, and may be deleted.
-func (r *run) carryOut(s *session, p *plan) (noRoom, err error) {
+// carryOut does what the plan says, except for the deletions. The error left says that some messages
+// wait for a later run, for example because the target had no space for them. The other messages are
+// delivered, and may be deleted.
+func (r *run) carryOut(s *session, p *plan) (left, err error) {
 	if err := s.hintOfStrangers(p, r.store); err != nil {
 		return nil, err
 	}
-	o := &outcomes{job: r.job, history: r.history}
+	o := newOutcomes(s)
 	o.planned(s.drop, p)
 	if err := s.mark(p.mark); err != nil {
 		return nil, err
@@ -265,6 +270,7 @@ func (r *run) carryOut(s *session, p *plan) (noRoom, err error) {
 		return nil, err
 	}
 	r.history.unfinished = true
+	r.history.breaks.turn = r.history.breaks.turn || p.turn
 	return newTransfer(s, o, p.retrieve).run()
 }
 
@@ -298,6 +304,7 @@ func (r *run) finished(err error) Result {
 		if at := r.memory.notBefore(); at.After(r.job.result.NotBefore) {
 			r.job.result.NotBefore = at
 		}
+		r.memory.keepBound()
 	}
 	r.job.event(Event{Kind: Finished, Messages: r.job.result.Delivered, Octets: r.job.result.Octets, Err: err})
 	if r.notices != nil && r.memory != nil {

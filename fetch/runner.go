@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/popfetch/popfetch/internal/hosts"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -38,6 +39,7 @@ type Runner struct {
 
 	once  sync.Once
 	slots chan struct{}
+	hosts hosts.Hosts
 	mu    sync.Mutex // makes events come one at a time
 }
 
@@ -60,7 +62,7 @@ func (r *Runner) enter(ctx context.Context) (leave func(), err error) {
 
 // newJob makes the job of a run or look, with what the runner has for all of them.
 func (r *Runner) newJob(ctx context.Context, account *Account) *job {
-	j := newJob(ctx, account)
+	j := newJob(ctx, account, &r.hosts)
 	j.clock.made = r.Made
 	j.now, j.keepAlive, j.guard, j.observe = r.Now, r.KeepAlive, r.guard, r.report
 	if j.now == nil {

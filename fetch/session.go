@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
-	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -20,49 +21,7 @@ const (
 	// finishTimeout is added to recordTimeout for each listed message at the end of a session,
 	// because all of them may have been deleted.
 	finishTimeout = time.Millisecond
-	// maxFurther limits the sessions that a run opens after its first.
-	maxFurther = 10
 )
-
-// history is what a run carries from one of its sessions to the next.
-type history struct {
-	sessions int
-	delayed  bool // a further session was refused as too early, and waits once
-	counted  bool // Result.New is
-	// The run has begun to deliver, and no session has finished since.
-	unfinished  bool
-	suspects    map[seen.Key]*suspicion     // messages that need a second look
-	settled     map[seen.Key]bool           // delivered, refused or quarantined by an earlier session
-	quarantined map[seen.Key]bool           // messages that are quarantined, each counted once
-	unproved    map[seen.Key]content.Extent // messages whose second look proved nothing
-	silent      map[int]int                 // by message-number, how often a look at it showed nothing
-	notBefore   time.Time                   // the earliest next log-in that the server announces
-}
-
-func newHistory() *history {
-	return &history{
-		suspects:    make(map[seen.Key]*suspicion),
-		settled:     make(map[seen.Key]bool),
-		quarantined: make(map[seen.Key]bool),
-		unproved:    make(map[seen.Key]content.Extent),
-		silent:      make(map[int]int),
-	}
-}
-
-// suspicion is what a run knows of a message that may have come only in part.
-type suspicion struct {
-	octets int64 // as they came; -1: unknown
-}
-
-// suspectError says that a message is suspect or cut, so that the session cannot go on.
-type suspectError struct {
-	number int
-	why    string
-}
-
-func (e *suspectError) Error() string {
-	return fmt.Sprintf("message %d may be cut: %s", e.number, e.why)
-}
 
 // session is one connection: a logged-in client, and what it has found listed. Its methods stand in
 // the files of its phases: listing, examine, recognise, remove, and study in run.go.
@@ -76,8 +35,33 @@ type session struct {
 	expires bool   // the server may remove at QUIT what it has shown (EXPIRE 0)
 }
 
-// open connects, asks for the capabilities and logs in.
+// open opens a session. If the host refuses it because of the other sessions of this process there,
+// it is tried again when one of these has ended.
 func open(j *job, m *memory, h *history) (*session, error) {
+	for waited := false; ; waited = true {
+		if err := j.host.Enter(j.soft, j.now); err != nil {
+			return nil, j.fail(PhaseOpen, err)
+		}
+		s, err := openNow(j, m, h)
+		if err == nil {
+			j.host.LetIn(waited)
+			return s, nil
+		}
+		isCrowded := errors.As(err, new(crowdedError))
+		if isCrowded {
+			j.host.IsFull(j.now())
+		} else if waited { // that was not the reason
+			j.host.IsFull(time.Time{})
+		}
+		j.host.GiveUp()
+		if !isCrowded {
+			return nil, err
+		}
+	}
+}
+
+// openNow connects, asks for the capabilities and logs in.
+func openNow(j *job, m *memory, h *history) (*session, error) {
 	s := &session{job: j, memory: m, history: h, drop: new(maildrop)}
 	options := j.account.POP3
 	options.Idle = func() {
@@ -91,7 +75,7 @@ func open(j *job, m *memory, h *history) (*session, error) {
 	s.warnOfClearText()
 	client, err := pop3.Dial(s.job.soft, s.job.account.Server, &options)
 	if err != nil {
-		return nil, s.job.fail(PhaseOpen, err)
+		return nil, s.job.fail(PhaseOpen, s.crowded(err, false))
 	}
 	s.client = client
 	if err := s.logIn(); err != nil {
@@ -100,6 +84,12 @@ func open(j *job, m *memory, h *history) (*session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// close ends the session, in whatever state it is.
+func (s *session) close() {
+	_ = s.client.Close() // nothing is left to save
+	s.job.host.Leave()
 }
 
 // logIn asks for the capabilities, unless those of an earlier run are expected, and logs in.
@@ -120,6 +110,9 @@ func (s *session) logIn() error {
 	err := s.job.account.Login(s.job.soft, s.client, expected)
 	if errors.Is(err, pop3.ErrUnexpected) {
 		return s.job.fail(PhaseOpen, err)
+	}
+	if err := s.crowded(err, true); errors.As(err, new(crowdedError)) {
+		return s.job.fail(PhaseLogin, err)
 	}
 	caps := s.client.Capabilities()
 	if err := s.memory.noteLogin(err, caps); err != nil {
@@ -196,7 +189,7 @@ func (s *session) noteExpiry() {
 // A server that announces EXPIRE 0 may remove at QUIT what it has shown in this session. So if some
 // of that is not recorded, the session is closed without QUIT, and nothing is deleted (R2449-5).
 func (s *session) quit(deleted []item) error {
-	said, err := s.sayQuit()
+	said, err := s.sayQuit(len(deleted) > 0)
 	if err != nil {
 		return err
 	}
@@ -208,7 +201,7 @@ func (s *session) quit(deleted []item) error {
 		return s.job.fail(PhaseRecord, err)
 	}
 	s.history.unfinished = false
-	s.job.count(func(r *Result) { r.Deleted = len(deleted) })
+	s.job.count(func(r *Result) { r.Deleted += len(deleted) })
 	for _, it := range deleted {
 		s.job.event(Event{Kind: Deleted, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets})
 	}
@@ -220,15 +213,31 @@ func (s *session) quitLoses() bool {
 	return s.expires && s.drop.exposed(s.memory.purpose != fetching)
 }
 
+// quitTimeout limits the wait for the reply to QUIT when no deletion depends on it. Some servers
+// never answer.
+const quitTimeout = 10 * time.Second
+
 // sayQuit sends QUIT, unless the server could remove what it has shown. It reports whether it did.
-func (s *session) sayQuit() (said bool, err error) {
+// Where nothing depends on the reply, it need not come.
+func (s *session) sayQuit(deletes bool) (said bool, err error) {
 	if s.quitLoses() {
 		_ = s.client.Close()
 		return false, nil
 	}
-	if err := s.client.Quit(s.job.hard); err != nil {
+	ctx := s.job.hard
+	if !deletes {
+		limited, cancel := context.WithTimeout(ctx, quitTimeout)
+		defer cancel()
+		ctx = limited
+	}
+	err = s.client.Quit(ctx)
+	switch {
+	case err == nil:
+		return true, nil
+	case deletes:
 		return false, s.job.fail(PhaseQuit, err)
 	}
+	s.job.event(Event{Kind: Noted, Code: CodeNoGoodbye, Err: fmt.Errorf("nothing was to be deleted, so the reply to QUIT does not matter: %w", err)})
 	return true, nil
 }
 
@@ -261,24 +270,6 @@ func (s *session) leave(err error) error {
 	return err
 }
 
-// adapt changes how the run goes on, so that a further session can do what is left after err. It
-// reports whether there is to be one.
-func (h *history) adapt(err error, m *memory) bool {
-	if err == nil || m.job.soft.Err() != nil || h.sessions > maxFurther {
-		return false
-	}
-	if errors.Is(err, pop3.ErrUnexpected) {
-		m.expectNothing()
-		return true
-	}
-	if h.sessions > 1 && !h.delayed && m.delayed(err) {
-		h.delayed = true
-		return true
-	}
-	var suspect *suspectError
-	return m.fallBack(err) || errors.As(err, &suspect) || errors.Is(err, errLoggedOut)
-}
-
 // recallSuspects notes the messages that earlier runs found suspect.
 func (h *history) recallSuspects(d *maildrop) {
 	for n := range d.diff.Aside {
@@ -289,11 +280,27 @@ func (h *history) recallSuspects(d *maildrop) {
 	}
 }
 
-// remember keeps which messages are settled, for later sessions of the run.
-func (h *history) remember(d *maildrop) {
-	for it := range d.all() {
-		if it.is(isSettled) {
-			h.settled[it.Key] = true
-		}
+// crowdedError is a session that a host refused while other sessions of this process were there.
+// These may be the reason.
+type crowdedError struct{ error }
+
+func (e crowdedError) Unwrap() error { return e.error }
+
+// mostCrowded limits how often a run is refused a session and waits for another one to end.
+const mostCrowded = 2
+
+// crowded returns err, which the host refused a session with, as a crowdedError if other sessions
+// may be the reason. A password is sent once more at most.
+func (s *session) crowded(err error, sent bool) error {
+	var reply *pop3.ReplyError
+	refused := errors.As(err, &reply) || !sent && (errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET))
+	if !refused || s.job.host.Others() == 0 || s.history.crowded >= mostCrowded || sent && s.history.sentAgain {
+		return err
 	}
+	if reply != nil && (reply.Code == pop3.CodeAuth || reply.Code == pop3.CodeLoginDelay || reply.Code == pop3.CodeSysPerm) {
+		return err
+	}
+	s.history.crowded++
+	s.history.sentAgain = s.history.sentAgain || sent
+	return crowdedError{err}
 }

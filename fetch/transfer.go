@@ -21,6 +21,7 @@ type transfer struct {
 	committers *committers
 
 	queue   []int32 // not asked for yet, by index
+	planned int     // how many messages have records if all of the queue get theirs
 	asked   []item  // RETR is sent, in order
 	open    *batch  // being filled, or nil
 	content content.Content
@@ -41,17 +42,19 @@ func newTransfer(s *session, o *outcomes, queue []int32) *transfer {
 		room:     room,
 		committers: &committers{outcomes: o, room: room, limit: limit, guard: s.job.guard,
 			full: make(chan *batch, room.most)},
-		queue:  queue,
-		buffer: make([]byte, copySize),
+		queue:   queue,
+		planned: len(queue) + s.drop.count(isRecorded),
+		buffer:  make([]byte, copySize),
 	}
 }
 
 // run asks for the queue. It returns when all complete messages are durable and recorded, or have
-// failed. noRoom says that the target had no space for some messages; the others are delivered.
+// failed. With left, some messages wait for a later run, but the session goes on, and the others may
+// be deleted.
 //
 // A transfer waits for the committers even if nothing is to be deleted: a server may delete at QUIT
 // what was retrieved (RFC 2449 section 6.7).
-func (t *transfer) run() (noRoom, err error) {
+func (t *transfer) run() (left, err error) {
 	late, cancel := outlasting(t.session.job.hard, commitGrace)
 	defer cancel()
 	t.committers.late = late
@@ -62,11 +65,15 @@ func (t *transfer) run() (noRoom, err error) {
 		err = t.keepAliveUntil(finished)
 	}
 	<-finished // also after an error: delivered messages get recorded
-	switch fatal := t.outcomes.failure(); {
-	case fatal != nil: // a person must mend a broken disk first
+	t.outcomes.settle(t.session)
+	fatal := t.outcomes.failure()
+	switch {
+	case fatal != nil && !isOfPlace(fatal): // a person must mend a broken disk first
 		return nil, fatal
 	case err != nil:
 		return nil, err
+	case fatal != nil:
+		return t.waiting(fatal), nil
 	case len(t.queue) > 0:
 		return nil, t.session.job.fail(PhaseRetrieve, fmt.Errorf("stopped with %d messages still to retrieve: %w",
 			len(t.queue), context.Cause(t.session.job.soft)))
@@ -75,6 +82,14 @@ func (t *transfer) run() (noRoom, err error) {
 		return t.session.job.fail(PhaseDeliver, err), nil
 	}
 	return nil, nil
+}
+
+// waiting adds to the error of a place how many messages wait because of it.
+func (t *transfer) waiting(fatal error) error {
+	var e *Error
+	errors.As(fatal, &e)
+	n := t.planned - t.session.drop.count(isRecorded)
+	return t.session.job.fail(e.Phase, fmt.Errorf("%w; messages that wait: %d", e.Err, n))
 }
 
 // read retrieves until the queue is empty or the asking ends. If there is no room, it reads the
@@ -178,9 +193,6 @@ func (t *transfer) keepAliveUntil(done <-chan struct{}) error {
 // mayLogOut is the part of job.keepAlive after which a server may have logged an idle client out.
 const mayLogOut = 6
 
-// errLoggedOut says that the server has ended an idle session. A further one goes on.
-var errLoggedOut = errors.New("the server has ended the session while messages were being delivered")
-
 // isAlive sends NOOP and returns an error if the session has ended. The server may have said why,
 // which is then read as the reply to the first NOOP.
 func (t *transfer) isAlive() error {
@@ -215,7 +227,9 @@ func (t *transfer) receive(m *pop3.Message, err error) error {
 	}()
 	if isReply(err) {
 		t.gap = true
-		t.outcomes.refuse(it, err)
+		if t.outcomes.failure() == nil { // otherwise the message waits for the next run, like those not asked for
+			t.outcomes.refuse(it, err)
+		}
 		t.room.release(it)
 		return nil
 	}
@@ -237,7 +251,7 @@ func (t *transfer) receive(m *pop3.Message, err error) error {
 // lose takes the error that ended the session while a status line, or nothing, was due.
 func (t *transfer) lose(err error) error {
 	if len(t.asked) > 0 {
-		t.outcomes.brokeAt(t.asked[0], err)
+		t.brokeAt(t.asked[0], err)
 	}
 	if t.unconfirmed && isOutOfStep(err) {
 		last := t.open.items[len(t.open.items)-1]

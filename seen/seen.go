@@ -172,8 +172,8 @@ type Aside struct {
 	Reason Reason
 	Listed int64 // octets as LIST announced them; 0: unknown
 	Count  int   // refusals that count so far
-	// Since is when it was first set aside for this reason. Refused and Quarantined count as one.
-	// Zero: the operator said since that it is to be retried as if it were new.
+	// Since is when it was first set aside for this reason; Refused, Quarantined and Suspect count as
+	// one. Zero: the operator has said since that it is to be retried as if it were new.
 	Since  time.Time
 	Last   time.Time // when it was last set aside
 	Text   string    // last error, escaped

@@ -19,9 +19,10 @@ type Standing struct {
 	// LockstepSince is when the server was found to break pipelining, so that it gets one command
 	// at a time; zero: never.
 	LockstepSince time.Time
-	// ThroughAt is when a message was last delivered while others were Refused; zero: never. It
-	// tells a message that is refused from a target or server that refuses all.
-	ThroughAt time.Time
+	// CameAt is when a message last came from the server, and ThroughAt when one was last taken by
+	// the target, noted only while others are Refused; zero: never. They tell a message that is
+	// refused from a server or target that refuses all.
+	CameAt, ThroughAt time.Time
 	// HostSessions is how many sessions the server's host allowed at HostAt, when it refused
 	// another one; zero: that never happened.
 	HostSessions int
@@ -51,7 +52,7 @@ func (st Standing) Equal(other Standing) bool {
 		string(st.Proven) == string(other.Proven) && Millis(st.ProvenAt) == Millis(other.ProvenAt) &&
 		Millis(st.NotBefore) == Millis(other.NotBefore) && st.Reason == other.Reason &&
 		Millis(st.LockstepSince) == Millis(other.LockstepSince) &&
-		Millis(st.ThroughAt) == Millis(other.ThroughAt) && st.Origin == other.Origin &&
+		Millis(st.CameAt) == Millis(other.CameAt) && Millis(st.ThroughAt) == Millis(other.ThroughAt) && st.Origin == other.Origin &&
 		Millis(st.RanAt) == Millis(other.RanAt) && Millis(st.HeldAt) == Millis(other.HeldAt) &&
 		st.HostSessions == other.HostSessions && Millis(st.HostAt) == Millis(other.HostAt) && st.Shortfall == other.Shortfall &&
 		st.Announced == other.Announced && st.Told == other.Told && Millis(st.ToldAt) == Millis(other.ToldAt)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/config"
 )
 
@@ -34,7 +35,7 @@ func (p *program) config(ctx context.Context) error {
 	return p.term.printf("%s", text.String())
 }
 
-// checkFiles returns the mistakes about files that the accounts name. A disabled account may lack its
+// checkFiles returns the mistakes about files and programs that the accounts name. A disabled account may lack its
 // files until it is enabled, or named on the command line.
 func (s *setting) checkFiles(ctx context.Context, named bool) error {
 	var mistakes config.Errors
@@ -46,6 +47,9 @@ func (s *setting) checkFiles(ctx context.Context, named bool) error {
 		var mistake *config.Error
 		if _, err := readFiles(ctx, s, &s.accounts[i], trusted); errors.As(err, &mistake) {
 			mistakes = append(mistakes, mistake)
+		}
+		if err := (&deliver.MDA{Command: s.accounts[i].MDA}).Probe(ctx); err != nil {
+			mistakes = append(mistakes, s.Mistake(&s.accounts[i], &s.accounts[i].MDA, err))
 		}
 	}
 	if len(mistakes) > 0 {

@@ -131,6 +131,7 @@ func faultStatus(err error) int {
 		dns      *net.DNSError
 		mistakes config.Errors
 		mistake  *config.Error
+		refusal  *deliver.Error
 		run      *fetch.Error
 	)
 	switch {
@@ -154,6 +155,8 @@ func faultStatus(err error) int {
 		return exitNoHost
 	case errors.As(err, &reply):
 		return replyStatus(err, reply)
+	case errors.As(err, &refusal): // a program that cannot be run, or that refuses everything
+		return exitTempFail
 	case errors.As(err, &run):
 		return phaseStatus(run)
 	case errors.Is(err, seen.ErrUnknown):

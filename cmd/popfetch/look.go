@@ -78,6 +78,9 @@ func (p *program) lookWith(ctx context.Context, s *setting, store seen.Store, at
 			continue
 		}
 		broken = l.show(found.survey)
+		if found.survey.Unready != nil {
+			p.term.errorf("%v", found.survey.Unready)
+		}
 		statuses = append(statuses, surveyStatuses(found.survey)...) // show may have settled something
 		if quarantined := len(found.survey.Plan.Quarantined); quarantined > 0 {
 			p.term.errorf("%s: %d quarantined%s", found.survey.Account, quarantined, s.waiting(found.survey.Account, quarantined))
@@ -94,5 +97,5 @@ func (p *program) lookWith(ctx context.Context, s *setting, store seen.Store, at
 
 // surveyStatuses returns the statuses of what a look has found wrong.
 func surveyStatuses(survey *fetch.Survey) []int {
-	return resultStatuses(fetch.Result{Unusable: survey.Unusable, Quarantined: len(survey.Plan.Quarantined)})
+	return resultStatuses(fetch.Result{Unusable: survey.Unusable, Quarantined: len(survey.Plan.Quarantined), Err: survey.Unready})
 }

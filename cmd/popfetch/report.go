@@ -57,7 +57,7 @@ func (r *reporter) observe(e fetch.Event) {
 	watched := r.view.verbosity > 0 && !r.view.quiet || r.term.talks // a person who watches gets it each time
 	if watched || !e.Repeated && !n.repeats {
 		later := ""
-		if !watched && (n.kept && e.Kind == fetch.Finished || r.notices != nil && e.Kind == fetch.Refused) {
+		if !watched && (n.kept && e.Kind == fetch.Finished || r.notices != nil && e.Kind == fetch.Refused && !e.Always) {
 			later = "; if it lasts, this is told again tomorrow"
 		}
 		r.tell(e, later)
@@ -126,6 +126,10 @@ func (r *reporter) tell(e fetch.Event, later string) {
 	case fetch.Delivered, fetch.Recognised, fetch.Deleted:
 		if verbose {
 			r.term.errorf("%s: message %d (unique-id %s, %d octets) %s", e.Account, e.Number, tellID(e.UniqueID), e.Octets, e.Kind)
+		}
+	case fetch.Noted:
+		if verbose {
+			r.term.errorf("%s: %v", e.Account, e.Err)
 		}
 	case fetch.Marked:
 		if verbose {

@@ -86,7 +86,7 @@ func TestSecret(t *testing.T) {
 		{"certificate refused", "server = '{tls}'\ntls = 'implicit'", none, 77, false},
 		{"listing refused", "", answers("UIDL", poptest.Refuse("no")), 69, false},
 		{"message refused", "", answers("RETR", poptest.Refuse("no")), 75, false},
-		{"quit refused", "", answers("QUIT", poptest.Refuse("no")), 75, false},
+		{"quit refused", `delete = "delivered"`, answers("QUIT", poptest.Refuse("no")), 75, false},
 		{"MDA fails", `mda = ". ./witness.sh; env; exit 1"`, none, 75, true},
 		{"Maildir cannot be made", `maildir = "password/below"`, none, 73, false},
 		{"password_command fails", `password_command = "set -x; cat password; cat password >&2; . ./witness.sh; exit 1"`, none, 77, true},

@@ -66,6 +66,17 @@ func plainWords(command string) []string {
 	return words
 }
 
+// FirstWord returns the first word of a command if it names a program, and reports whether it does.
+// A word with characters that a shell reads in its own way is no name.
+func FirstWord(command string) (word string, found bool) {
+	words := strings.Fields(command)
+	if len(words) == 0 {
+		return "", false
+	}
+	words = plainWords(words[0])
+	return strings.Join(words, ""), len(words) == 1
+}
+
 // Wait waits for the end of a program that Start has started. If ctx is done first, Wait ends the
 // whole process group and returns the cause as interrupted. If the program does not end even then,
 // state is nil. It may be waiting for a disk that does not answer.

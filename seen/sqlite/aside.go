@@ -18,7 +18,7 @@ const putAside = `
 var onAside = fmt.Sprintf(`
 	ON CONFLICT DO UPDATE SET count = count + excluded.count, listed = excluded.listed, last = excluded.last,
 		text = excluded.text, told_at = iif(excluded.told_at = 0, told_at, excluded.told_at), absent_at = 0, max_size = excluded.max_size,
-		since = iif(since = 0 OR reason NOT IN (%[1]d, excluded.reason) AND (reason NOT IN (%[2]d, %[3]d) OR excluded.reason NOT IN (%[2]d, %[3]d)),
+		since = iif(since = 0 OR reason NOT IN (%[1]d, excluded.reason) AND (reason NOT IN (%[2]d, %[3]d, %[4]d) OR excluded.reason NOT IN (%[2]d, %[3]d, %[4]d)),
 			excluded.since, since),
 		reason = iif(reason = %[1]d AND excluded.reason IN (%[2]d, %[4]d, %[5]d), reason, excluded.reason)`,
 	seen.Wanted, seen.Refused, seen.Quarantined, seen.Suspect, seen.Breaking)

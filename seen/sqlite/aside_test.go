@@ -100,11 +100,13 @@ func TestStore_SetAside(t *testing.T) {
 			seen.Aside{Key: key, Reason: seen.Refused, Listed: 5, Count: 2, Since: now, Last: now.Add(time.Hour), Text: "for now", ToldAt: now.Add(time.Hour)}},
 		{seen.Aside{Key: key, Reason: seen.TooLarge, Listed: 6},
 			seen.Aside{Key: key, Reason: seen.TooLarge, Listed: 6, Count: 2, Since: now, Last: now, ToldAt: now.Add(time.Hour)}},
-		// Another reason begins another time. Refused and Quarantined are one.
+		// Another reason begins another time. Refused, Suspect and Quarantined are one.
 		{seen.Aside{Key: key, Reason: seen.Breaking, Last: now.Add(2 * time.Hour)},
 			seen.Aside{Key: key, Reason: seen.Breaking, Count: 2, Since: now.Add(2 * time.Hour), Last: now.Add(2 * time.Hour), ToldAt: now.Add(time.Hour)}},
 		{seen.Aside{Key: key, Reason: seen.Refused, Last: now.Add(3 * time.Hour)},
 			seen.Aside{Key: key, Reason: seen.Refused, Count: 2, Since: now.Add(3 * time.Hour), Last: now.Add(3 * time.Hour), ToldAt: now.Add(time.Hour)}},
+		{seen.Aside{Key: key, Reason: seen.Suspect, Last: now.Add(4 * time.Hour)},
+			seen.Aside{Key: key, Reason: seen.Suspect, Count: 2, Since: now.Add(3 * time.Hour), Last: now.Add(4 * time.Hour), ToldAt: now.Add(time.Hour)}},
 		{seen.Aside{Key: key, Reason: seen.Quarantined, Last: now.Add(4 * time.Hour)},
 			seen.Aside{Key: key, Reason: seen.Quarantined, Count: 2, Since: now.Add(3 * time.Hour), Last: now.Add(4 * time.Hour), ToldAt: now.Add(time.Hour)}},
 	}

@@ -41,10 +41,10 @@ func (l *ledger) ChangeStanding(ctx context.Context, change func(*seen.Standing)
 		change(&st)
 		_, err = tx.ExecContext(ctx, `
 			INSERT OR REPLACE INTO standing (account, refusals, credential, not_before, reason, lockstep_since, shortfall, announced, told, told_at,
-				through_at, host_sessions, host_at, proven, proven_at, ran_at, held_at, origin)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				came_at, through_at, host_sessions, host_at, proven, proven_at, ran_at, held_at, origin)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			l.id, st.Refusals, st.Credential, seen.Millis(st.NotBefore), st.Reason, seen.Millis(st.LockstepSince), st.Shortfall, st.Announced, st.Told, seen.Millis(st.ToldAt),
-			seen.Millis(st.ThroughAt), st.HostSessions, seen.Millis(st.HostAt), st.Proven, seen.Millis(st.ProvenAt),
+			seen.Millis(st.CameAt), seen.Millis(st.ThroughAt), st.HostSessions, seen.Millis(st.HostAt), st.Proven, seen.Millis(st.ProvenAt),
 			seen.Millis(st.RanAt), seen.Millis(st.HeldAt), st.Origin)
 		return err
 	})
@@ -56,17 +56,18 @@ func (l *ledger) ChangeStanding(ctx context.Context, change func(*seen.Standing)
 
 func readStanding(ctx context.Context, q querier, account int64) (seen.Standing, error) {
 	var st seen.Standing
-	var notBefore, lockstepSince, toldAt, throughAt, hostAt, provenAt, ranAt, heldAt int64
+	var notBefore, lockstepSince, toldAt, cameAt, throughAt, hostAt, provenAt, ranAt, heldAt int64
 	err := q.QueryRowContext(ctx, `
 		SELECT refusals, credential, not_before, reason, lockstep_since, shortfall, announced, told, told_at,
-			through_at, host_sessions, host_at, proven, proven_at, ran_at, held_at, origin
+			came_at, through_at, host_sessions, host_at, proven, proven_at, ran_at, held_at, origin
 		FROM standing WHERE account = ?`, account).
 		Scan(&st.Refusals, &st.Credential, &notBefore, &st.Reason, &lockstepSince, &st.Shortfall, &st.Announced, &st.Told, &toldAt,
-			&throughAt, &st.HostSessions, &hostAt, &st.Proven, &provenAt, &ranAt, &heldAt, &st.Origin)
+			&cameAt, &throughAt, &st.HostSessions, &hostAt, &st.Proven, &provenAt, &ranAt, &heldAt, &st.Origin)
 	if errors.Is(err, sql.ErrNoRows) {
 		return seen.Standing{}, nil
 	}
 	st.NotBefore, st.LockstepSince, st.ToldAt = seen.FromMillis(notBefore), seen.FromMillis(lockstepSince), seen.FromMillis(toldAt)
+	st.CameAt = seen.FromMillis(cameAt)
 	st.ThroughAt, st.HostAt, st.ProvenAt = seen.FromMillis(throughAt), seen.FromMillis(hostAt), seen.FromMillis(provenAt)
 	st.RanAt, st.HeldAt = seen.FromMillis(ranAt), seen.FromMillis(heldAt)
 	return st, err

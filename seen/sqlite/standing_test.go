@@ -15,7 +15,7 @@ func TestStore_Standing(t *testing.T) {
 	}
 	want := seen.Standing{
 		Refusals: 2, Credential: []byte("c"), NotBefore: now.Add(time.Hour), Reason: "r", LockstepSince: now, Shortfall: 7,
-		ThroughAt: now.Add(2 * time.Hour), HostSessions: 2, HostAt: now.Add(3 * time.Hour), Told: "t", ToldAt: now.Add(1),
+		CameAt: now.Add(time.Hour), ThroughAt: now.Add(2 * time.Hour), HostSessions: 2, HostAt: now.Add(3 * time.Hour), Told: "t", ToldAt: now.Add(1),
 		Proven: []byte("p"), ProvenAt: now.Add(-time.Hour), RanAt: now.Add(3 * time.Second), HeldAt: now.Add(4 * time.Second), Origin: "file",
 	}
 	if err := account.ChangeStanding(t.Context(), func(st *seen.Standing) { *st = want }); err != nil {

@@ -116,7 +116,7 @@ CREATE TABLE standing (
 	shortfall      INTEGER NOT NULL,
 	told           TEXT NOT NULL,
 	told_at        INTEGER NOT NULL
-, announced TEXT NOT NULL DEFAULT '', through_at INTEGER NOT NULL DEFAULT 0, host_sessions INTEGER NOT NULL DEFAULT 0, host_at INTEGER NOT NULL DEFAULT 0, proven BLOB, proven_at INTEGER NOT NULL DEFAULT 0, ran_at INTEGER NOT NULL DEFAULT 0, held_at INTEGER NOT NULL DEFAULT 0, origin TEXT NOT NULL DEFAULT '') STRICT;
+, announced TEXT NOT NULL DEFAULT '', came_at INTEGER NOT NULL DEFAULT 0, through_at INTEGER NOT NULL DEFAULT 0, host_sessions INTEGER NOT NULL DEFAULT 0, host_at INTEGER NOT NULL DEFAULT 0, proven BLOB, proven_at INTEGER NOT NULL DEFAULT 0, ran_at INTEGER NOT NULL DEFAULT 0, held_at INTEGER NOT NULL DEFAULT 0, origin TEXT NOT NULL DEFAULT '') STRICT;
 DELETE FROM sqlite_sequence;
 INSERT INTO sqlite_sequence VALUES('account',1);
 CREATE INDEX seen_copies ON seen (account, unique_id) WHERE copy > 0;
