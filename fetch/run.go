@@ -304,7 +304,6 @@ func (r *run) finished(err error) Result {
 		if at := r.memory.notBefore(); at.After(r.job.result.NotBefore) {
 			r.job.result.NotBefore = at
 		}
-		r.memory.keepBound()
 	}
 	r.job.event(Event{Kind: Finished, Messages: r.job.result.Delivered, Octets: r.job.result.Octets, Err: err})
 	if r.notices != nil && r.memory != nil {

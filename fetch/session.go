@@ -44,7 +44,7 @@ func open(j *job, m *memory, h *history) (*session, error) {
 		}
 		s, err := openNow(j, m, h)
 		if err == nil {
-			j.host.LetIn(waited)
+			j.host.LetIn()
 			return s, nil
 		}
 		isCrowded := errors.As(err, new(crowdedError))
@@ -89,6 +89,7 @@ func openNow(j *job, m *memory, h *history) (*session, error) {
 // close ends the session, in whatever state it is.
 func (s *session) close() {
 	_ = s.client.Close() // nothing is left to save
+	s.memory.keepBound()
 	s.job.host.Leave()
 }
 

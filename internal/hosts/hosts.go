@@ -47,7 +47,6 @@ type Host struct {
 	// Zero: that never happened.
 	fullAt time.Time
 	peak   int
-	sure   bool          // waiting for another session to end has helped
 	ended  chan struct{} // closed when the next session ends
 }
 
@@ -76,14 +75,13 @@ func (h *Host) isLimited(now time.Time) bool {
 	return !h.fullAt.IsZero() && now.Sub(h.fullAt).Abs() < boundFor
 }
 
-// LetIn notes that a session is logged in, perhaps after it has waited; Leave must be called.
-func (h *Host) LetIn(waited bool) {
+// LetIn notes that a session is logged in; Leave must be called.
+func (h *Host) LetIn() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.trying--
 	h.in++
 	h.peak = max(h.peak, h.in)
-	h.sure = h.sure || waited
 }
 
 // GiveUp ends an attempt at a session.
@@ -119,18 +117,15 @@ func (h *Host) Others() int {
 func (h *Host) IsFull(at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.fullAt, h.peak, h.sure = at, h.in, false
+	h.fullAt, h.peak = at, h.in
 }
 
-// Bound returns how many sessions the host allows, and when that was found out. It is sure only if
-// waiting for another session has helped; otherwise the time is zero.
+// Bound returns how many sessions the host allows, as far as is known, and when that was found out.
+// The zero time means that it has refused none.
 func (h *Host) Bound() (sessions int, at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.sure {
-		return 0, time.Time{}
-	}
-	return h.peak, h.fullAt
+	return max(1, h.peak), h.fullAt
 }
 
 // Recall notes what another process has found out, unless this one knows better. Zero sessions mean
