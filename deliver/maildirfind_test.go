@@ -414,7 +414,10 @@ func TestMaildirPlaces(t *testing.T) {
 	if got, err := places(); err != nil || !slices.Equal(got, want) {
 		t.Errorf("Places() = %q, %v, want %q", got, err, want)
 	}
-	for range m.Places(t.Context()) {
+	for place, err := range m.Places(t.Context()) {
+		if place == "" || err != nil {
+			t.Errorf("Places() yields %q, %v first, want a place", place, err)
+		}
 		break // must end at once
 	}
 }

@@ -111,8 +111,8 @@ const (
 	Marked    Kind = 2 // not delivered: the operator said so, or the first run left it out
 )
 
-// AnyTime, as the argument due of Ledger.Diff, makes every delivered message due, also one whose
-// time of delivery is unknown.
+// AnyTime is an argument due of Ledger.Diff. It makes every delivered message due, also one whose time
+// of delivery is unknown.
 var AnyTime = time.UnixMilli(math.MaxInt64)
 
 // Digest identifies a message by its header; the zero Digest is unknown.

@@ -54,7 +54,7 @@ func (p *program) fetch(ctx context.Context) error {
 	runner.Notices = told
 	var outcome error
 	if p.once {
-		outcome = p.outcome(s, runner.Run(ctx, accounts))
+		outcome = p.outcome(runner.Run(ctx, accounts))
 	} else {
 		outcome = p.poll(ctx, runner, accounts)
 	}
@@ -84,7 +84,7 @@ func (p *program) poll(ctx context.Context, runner *fetch.Runner, accounts []fet
 }
 
 // outcome makes one error of all results. On a terminal it also prints one line for each account.
-func (p *program) outcome(s *setting, results []fetch.Result) error {
+func (p *program) outcome(results []fetch.Result) error {
 	var statuses []int
 	fresh := 0
 	for _, r := range results {

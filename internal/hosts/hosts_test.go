@@ -1,18 +1,16 @@
-package hosts_test
+package hosts
 
 import (
 	"context"
 	"errors"
 	"testing"
 	"time"
-
-	"github.com/popfetch/popfetch/internal/hosts"
 )
 
 var now = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 
 // enters reports whether the host lets a session begin at a time, without a wait.
-func enters(t *testing.T, h *hosts.Host, at time.Time) bool {
+func enters(t *testing.T, h *Host, at time.Time) bool {
 	t.Helper()
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -25,7 +23,7 @@ func enters(t *testing.T, h *hosts.Host, at time.Time) bool {
 
 // The port and the spelling of a name make no other host.
 func TestHosts_Of(t *testing.T) {
-	var all hosts.Hosts
+	var all Hosts
 	if all.Of("pop.example.org:995") != all.Of("POP.example.org:110") || all.Of("pop.example.org:995") == all.Of("pop.example.net:995") {
 		t.Error("Of() takes one host for two, or two for one")
 	}
@@ -33,7 +31,7 @@ func TestHosts_Of(t *testing.T) {
 
 // A host that has refused a session lets in as many as it had let in, for a day.
 func TestHost_bound(t *testing.T) {
-	var all hosts.Hosts
+	var all Hosts
 	h := all.Of("pop.example.org:995")
 	for range 3 {
 		if !enters(t, h, now) {
@@ -66,7 +64,7 @@ func TestHost_bound(t *testing.T) {
 
 // A session that waits begins when another one ends.
 func TestHost_wakes(t *testing.T) {
-	var all hosts.Hosts
+	var all Hosts
 	h := all.Of("pop.example.org:995")
 	h.Recall(1, now)
 	clock := func() time.Time { return now }
@@ -89,7 +87,7 @@ func TestHost_wakes(t *testing.T) {
 
 // What another process has found out counts only if it is newer.
 func TestHost_Recall(t *testing.T) {
-	var all hosts.Hosts
+	var all Hosts
 	h := all.Of("pop.example.org:995")
 	h.Recall(0, now)
 	if _, at := h.Bound(); !at.IsZero() {

@@ -56,7 +56,7 @@ func Quirks() []Quirk {
 		{"TOP is refused, with a dot", answering("TOP", "-ERR no\r\n.\r\n")},
 		{"CAPA is refused, with a dot", answering("CAPA", "-ERR no\r\n.\r\n")},
 		{"NOOP is refused", answering("NOOP", "-ERR no\r\n")},
-		{"NOOP and UIDL n are refused", func(s *Session, cmd string) Action {
+		{"NOOP and UIDL n are refused", func(_ *Session, cmd string) Action {
 			if cmd == "NOOP" || strings.HasPrefix(cmd, "UIDL ") {
 				return reply("-ERR no\r\n")
 			}
