@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='A wrong password, host, port or kind of TLS'
-ahead='popfetch tells each fault in one line, where mpop needs two and fetchmail up to five. Both popfetch and mpop have an exit status for each kind of fault; fetchmail has 2 for most. fetchmail says how to mend the kind of TLS in both cases, popfetch in one of the two, mpop in none.'
+ahead='popfetch tells each fault in one line, where mpop needs two and fetchmail up to five. Both popfetch and mpop have an exit status for each kind of fault; fetchmail has 2 for most. popfetch and fetchmail say how to mend the kind of TLS, but at port 995 without TLS only popfetch ends by itself.'
 
 # wrong_words CONFIG COMMAND SED... runs the command with one word of the configuration wrong.
 wrong_words() {

@@ -132,6 +132,23 @@ try() { took on_terminal "$1" "$1"; }
 # try_for SECONDS COMMAND is like try, but alice loses patience and presses Ctrl-C.
 try_for() { took on_terminal "$2" "timeout --foreground -s INT --preserve-status $1 $2 && exit 0; s=\$?; [ \$s -ge 128 ] && echo ^C; exit \$s"; }
 
+# try_until COUNT FOLDER COMMAND is like try, but alice presses Ctrl-C as soon as a Maildir holds so
+# many messages.
+try_until() {
+	rm -f "$home/.pid"
+	interrupt_at "$1" "$home/$2/new" &
+	local watching=$!
+	took on_terminal "$3" "echo \$\$ >.pid; exec $3"
+	kill "$watching" 2>/dev/null || true
+	wait "$watching" || true
+	rm -f "$home/.pid"
+}
+
+interrupt_at() {
+	until (($(find "$2" -type f 2>/dev/null | wc -l) >= $1)); do sleep 0.005; done
+	kill -INT "$(cat "$home/.pid")"
+}
+
 # try_answering KEYS COMMAND is like try. When the command asks for a password, it types KEYS.
 try_answering() {
 	answer "$1" &
