@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='A full disk, and a broken MDA'
-ahead='A full disk is told in the fewest lines by mpop and popfetch, and popfetch says how much is missing. After a broken MDA mpop and fetchmail are ahead: they just go on, while popfetch has set the messages aside after five passes, until seen forget.'
+ahead='All three go on by themselves as soon as the disk or the MDA is mended, and nothing is lost or comes twice. mpop prints least, because it stops at the first refusal. popfetch tries further messages, as only one of them may be at fault, but not with a program that is missing. It alone says how much room is missing.'
 
-# trouble COMMAND CONFIG FILE MDA lets a command meet a full disk, and then an MDA that refuses every
-# message. MDA is the line of the configuration that names the MDA, with %s for it.
+# trouble COMMAND CONFIG FILE MDA lets a command meet a full disk, then an MDA that is missing, and then
+# one that refuses every message. MDA is the line of the configuration that names the MDA, with %s for it.
 trouble() {
 	as_before "$2"
 	small_disk
@@ -16,6 +16,8 @@ trouble() {
 	holds Maildir
 	start_day
 	as_before "$2" procmail_config
+	has_mda "$3" "$4" 'procmial'
+	try "$1"
 	has_mda "$3" "$4" 'exit 1'
 	try "$1"
 	note 'four passes later'
