@@ -111,37 +111,43 @@ func TestHost_wrongPassword(t *testing.T) {
 	for reply, attempts := range map[string]int{"no": 2, "[AUTH] no": 1} {
 		t.Run(reply, func(t *testing.T) {
 			t.Parallel()
-			drops := []poptest.Maildrop{{User: user, Password: secret}, {User: "bob", Password: "other"}}
-			server := poptest.NewServer(t, drops...)
+			server := poptest.NewServer(t, poptest.Maildrop{User: user, Password: secret},
+				poptest.Maildrop{User: "bob", Password: secret}, poptest.Maildrop{User: "carol", Password: secret})
 			server.Configure(without("AUTH-RESP-CODE"))
-			bobIsIn, aliceIsOut := make(chan bool), make(chan bool)
+			in := make(chan bool) // bob and carol are
+			leaves := map[string]chan bool{"bob": make(chan bool), "carol": make(chan bool)}
 			var once sync.Once
 			var sent atomic.Int32
+			alice := "AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00" + user + "\x00"))[:8]
 			hook(server, func(s *poptest.Session, cmd string) poptest.Action {
 				switch {
-				case s.User() == "bob" && cmd == "STAT":
-					close(bobIsIn)
-					<-aliceIsOut
-				case strings.HasPrefix(cmd, "AUTH PLAIN "+base64.StdEncoding.EncodeToString([]byte("\x00mrose\x00"))[:8]):
+				case cmd == "STAT":
+					in <- true
+					<-leaves[s.User()]
+				case strings.HasPrefix(cmd, alice):
 					sent.Add(1)
 					return poptest.Refuse(reply)
-				case s.User() == "" && cmd == "QUIT": // refused, and now alice waits for bob
-					once.Do(func() { close(aliceIsOut) })
+				case s.User() == "" && cmd == "QUIT": // refused, and now alice waits for one to leave
+					once.Do(func() { close(leaves["bob"]) })
 				}
 				return poptest.Action{}
 			})
 			r := newRig(t, server.Addr())
-			bob := r.newAccount("bob", server.Addr(), deliver.NewMaildir(r.maildir))
-			bob.User = "bob"
-			known := credentialsOf("other")
-			known.User = "bob"
-			bob.Login = known.Login
 			done := make(chan fetch.Result)
-			go func() { done <- r.runner.Run(t.Context(), []fetch.Account{bob})[0] }()
-			<-bobIsIn
+			for name := range leaves {
+				a := r.newAccount(name, server.Addr(), deliver.NewMaildir(filepath.Join(r.maildir, name)))
+				own := credentials()
+				a.User, own.User = name, name
+				a.Login = own.Login
+				go func() { done <- r.runner.Run(t.Context(), []fetch.Account{a})[0] }()
+				<-in
+			}
 			checkFault(t, r.run().Err, login.Refused)
-			if result := <-done; result.Err != nil {
-				t.Errorf("bob: %v", result.Err)
+			close(leaves["carol"])
+			for range leaves {
+				if result := <-done; result.Err != nil {
+					t.Errorf("%s: %v", result.Account, result.Err)
+				}
 			}
 			if st := r.standing(); st.Refusals != 1 || int(sent.Load()) != attempts {
 				t.Errorf("the password was sent %d times, and %d refusals count, want %d and 1", sent.Load(), st.Refusals, attempts)
