@@ -10,7 +10,7 @@ popfetch() {
 
 mpop() {
 	mpop_maildir backup
-	local command='mpop --host=pop.example.org --tls=on --tls-starttls=off --auth=on --user=alice --keep=on --delivery=maildir,backup'
+	local command='mpop --host=pop.example.org --tls=on --tls-starttls=off --user=alice --keep=on --delivery=maildir,backup'
 	try_answering tanstaaf "$command"
 	try_answering tanstaaf "$command"
 	holds backup

@@ -14,7 +14,7 @@ popfetch() {
 }
 
 mpop() {
-	local account='--host=pop.example.org --tls=on --tls-starttls=off --auth=on --user=alice --passwordeval="cat password" --keep=on --delivery=maildir,backup'
+	local account='--host=pop.example.org --tls=on --tls-starttls=off --user=alice --passwordeval="cat password" --keep=on --delivery=maildir,backup'
 	file password <<<tanstaaf
 	mpop_maildir backup
 	try "mpop $account"

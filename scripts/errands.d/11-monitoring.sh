@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='Monitoring'
-ahead='popfetch and mpop are even: 0 whether or not mail came, and a status for each kind of fault, in fewer lines with popfetch. fetchmail ends with 1 when nothing is new. popfetch alone has a check and events in JSON.'
+ahead='popfetch and mpop are even: 0 whether or not mail came, and a status for each kind of fault, in fewer lines with popfetch. fetchmail ends with 1 when nothing is new. popfetch alone has events in JSON.'
 
 # watched COMMAND runs a command in four situations.
 watched() {

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='Deleting on the server'
-ahead='mpop is ahead in lines: one command deletes what it has fetched. popfetch needs one option as well, but can show before what would go; it alone can delete some time after the delivery, with delete = "30d". fetchmail needs --flush besides --nokeep.'
+ahead='popfetch alone can show before what would go, which takes most of its lines here. To delete, popfetch and mpop need one command, and popfetch prints less. popfetch alone can delete some time after the delivery, with delete = "30d". fetchmail needs --flush besides --nokeep.'
 
 fetched_before() {
 	note '12 messages were fetched yesterday and kept; one new message has come'

@@ -8,8 +8,8 @@ popfetch_config() {
 }
 
 mpop_config() {
-	printf '%s\n' 'account work' 'host pop.example.org' 'tls on' 'tls_starttls off' 'auth on' 'user alice' \
-		'password tanstaaf' 'keep on' 'delivery maildir ~/Maildir' "$@" 'account default : work' | file '~/.mpoprc'
+	printf '%s\n' 'account default' 'host pop.example.org' 'tls on' 'tls_starttls off' 'user alice' \
+		'password tanstaaf' 'keep on' 'delivery maildir ~/Maildir' "$@" | file '~/.mpoprc'
 }
 
 # mpop delivers only into folders that are there.
