@@ -63,13 +63,27 @@ func TestDelete_refused(t *testing.T) {
 	r := newRig(t, server.Addr())
 	r.account.Delete.Enabled = true
 	r.runs("3 listed, 3 new, 3 delivered, 2 deleted")
-	r.warned("message 2 is delivered, but the server does not delete it")
+	r.warned("delivered messages that the server does not delete: 1; message 2: ")
 	checkCount(t, server, "DELE 2", 1)
 	hook(server, nil)
 	r.runs("1 listed, 1 deleted")
 	r.holds(letter("a"), letter("b"), letter("c"))
 	checkCount(t, server, "RETR", 3)
 	server.CheckRules(t)
+}
+
+// If a server refuses every DELE, one warning tells of all.
+func TestDelete_refusedAll(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letters(30)...)
+	hook(server, on("DELE", poptest.Refuse("read-only")))
+	r := newRig(t, server.Addr())
+	r.account.Delete.Enabled = true
+	r.runs("30 listed, 30 new, 30 delivered")
+	r.warned("delivered messages that the server does not delete: 30; message 1: ")
+	if told := r.told(fetch.Warning); len(told) != 1 {
+		t.Errorf("%d warnings, want 1", len(told))
+	}
 }
 
 // If the reply to QUIT is missing or negative, nothing counts as deleted. The next run deletes the

@@ -241,14 +241,15 @@ func (p DeletePolicy) isStale(ranAt, now time.Time) bool {
 }
 
 // remove sends DELE for the messages that the account's policy and the records allow, after the
-// transfer (behaviour 28: deliver, record, only then DELE). It returns the messages whose DELE was
-// accepted; only the reply to QUIT confirms that. A refused DELE is reported, and not repeated in
-// this session (C0026).
-func (s *session) remove() (deleted []item, err error) {
+// transfer (behaviour 28: deliver, record, only then DELE). It returns how many were accepted, and
+// marks them by isDeleted; only the reply to QUIT confirms that. A refused DELE is not repeated in
+// this session (C0026). One warning tells of all of them.
+func (s *session) remove() (deleted int, err error) {
 	if !s.job.account.Delete.Enabled {
-		return nil, nil
+		return 0, nil
 	}
 	undone, loses := 0, s.quitLoses()
+	var refused refusedDeletions
 	err = s.drop.groups(item.removable, func(part []item) error {
 		if s.job.soft.Err() != nil { // the next run deletes them
 			return s.job.fail(PhaseDelete, fmt.Errorf("stopped with messages still to delete: %w", context.Cause(s.job.soft)))
@@ -263,10 +264,13 @@ func (s *session) remove() (deleted []item, err error) {
 			undone += len(chosen)
 			return nil
 		}
-		accepted, err := s.sendDele(chosen)
-		deleted = append(deleted, accepted...)
+		accepted, err := s.sendDele(chosen, &refused)
+		deleted += accepted
 		return err
 	})
+	if refused.n > 0 {
+		s.job.warn(CodeDeleteRefused, "delivered messages that the server does not delete: %d; message %w", refused.n, refused.first)
+	}
 	if undone > 0 && err == nil {
 		err = s.job.fail(PhaseDelete, fmt.Errorf("%d delivered messages are not deleted: %w", undone, errNoQuit))
 	}
@@ -292,8 +296,15 @@ func (s *session) candidates(part []item) ([]candidate, error) {
 	return candidates, nil
 }
 
-// sendDele marks messages as deleted, pipelined, and returns those whose DELE was accepted.
-func (s *session) sendDele(items []item) ([]item, error) {
+// refusedDeletions are the messages whose DELE was refused.
+type refusedDeletions struct {
+	n     int
+	first error
+}
+
+// sendDele marks messages as deleted, pipelined. It returns how many were accepted, and adds those
+// that were not to refused.
+func (s *session) sendDele(items []item, refused *refusedDeletions) (accepted int, err error) {
 	numbers := func(yield func(int) bool) {
 		for _, it := range items {
 			if s.job.hard.Err() != nil || !yield(it.Number) {
@@ -301,15 +312,17 @@ func (s *session) sendDele(items []item) ([]item, error) {
 			}
 		}
 	}
-	accepted := make([]item, 0, len(items))
 	next := 0
 	for n, err := range s.client.Dele(s.job.hard, numbers) {
 		switch {
 		case err == nil:
 			items[next].set(isDeleted)
-			accepted = append(accepted, items[next])
+			accepted++
 		case isReply(err):
-			s.job.warn(CodeDeleteRefused, "message %d is delivered, but the server does not delete it: %w", n, err)
+			refused.n++
+			if refused.first == nil {
+				refused.first = fmt.Errorf("%d: %w", n, err)
+			}
 		default:
 			if next < len(items) && !isOutOfStep(err) { // an unanswered DELE, and no reply that is not its own
 				s.history.breaks.at, s.history.breaks.atDele = &items[next].Key, true

@@ -189,22 +189,27 @@ func (s *session) noteExpiry() {
 //
 // A server that announces EXPIRE 0 may remove at QUIT what it has shown in this session. So if some
 // of that is not recorded, the session is closed without QUIT, and nothing is deleted (R2449-5).
-func (s *session) quit(deleted []item) error {
-	said, err := s.sayQuit(len(deleted) > 0)
+func (s *session) quit(deleted int) error {
+	said, err := s.sayQuit(deleted > 0)
 	if err != nil {
 		return err
 	}
 	unfinished := s.history.unfinished || s.job.ledger.Account().Unfinished
-	if !said || s.drop.diff.Unchanged && len(deleted) == 0 && !unfinished {
+	if !said || s.drop.diff.Unchanged && deleted == 0 && !unfinished {
 		return nil
 	}
 	if err := s.finish(deleted); err != nil {
 		return s.job.fail(PhaseRecord, err)
 	}
 	s.history.unfinished = false
-	s.job.count(func(r *Result) { r.Deleted += len(deleted) })
-	for _, it := range deleted {
-		s.job.event(Event{Kind: Deleted, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets})
+	s.job.count(func(r *Result) { r.Deleted += deleted })
+	if deleted == 0 {
+		return nil
+	}
+	for it := range s.drop.all() {
+		if it.is(isDeleted) {
+			s.job.event(Event{Kind: Deleted, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets})
+		}
 	}
 	return nil
 }
@@ -244,19 +249,21 @@ func (s *session) sayQuit(deletes bool) (said bool, err error) {
 
 // finish tells the ledger what the maildrop holds now. So does a run that was stopped while it
 // deleted, because its listing was complete.
-func (s *session) finish(deleted []item) error {
+func (s *session) finish(deleted int) error {
 	limit := recordTimeout + time.Duration(len(s.drop.listing))*finishTimeout
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.job.hard), limit)
 	defer cancel()
-	keys := make([]seen.Key, len(deleted))
-	for i, it := range deleted {
-		keys[i] = it.Key
+	keys := make([]seen.Key, 0, deleted)
+	for it := range s.drop.all() {
+		if it.is(isDeleted) {
+			keys = append(keys, it.Key)
+		}
 	}
 	diff := s.drop.diff
 	if s.job.account.All { // seen messages have new records too
 		diff = seen.Diff{}
 	}
-	return s.job.ledger.Finish(ctx, diff, s.drop.left(len(deleted)), keys, s.job.now())
+	return s.job.ledger.Finish(ctx, diff, s.drop.left(deleted), keys, s.job.now())
 }
 
 // leave ends a session after err, and returns err. If the session is in step it sends QUIT, so that
