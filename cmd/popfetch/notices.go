@@ -17,6 +17,9 @@ import (
 // daily run reports the fault each time.
 const tellAgain = 23 * time.Hour
 
+// shortTrouble is the longest time after which nobody is told that trouble has ended.
+const shortTrouble = time.Minute
+
 // A line stands for one thing that a person was told. It is the code of a warning, or of the error
 // that ended a run. It stays the same as long as the fault lasts.
 const (
@@ -114,7 +117,10 @@ func (n *notices) notice(e fetch.Event) notice {
 		run.failed, run.absent = true, phaseOf(e.Err) == fetch.PhaseLock
 	}
 	if e.Kind == fetch.Finished && e.Err == nil && !run.since.IsZero() {
-		return notice{after: max(n.now().Sub(run.since), time.Second)}
+		if lasted := n.now().Sub(run.since); lasted >= shortTrouble {
+			return notice{after: lasted}
+		}
+		return notice{}
 	}
 	line := n.line(e)
 	if line == "" {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
 )
 
@@ -35,7 +37,8 @@ type reporter struct {
 	notices *notices    // nil means that nothing was reported before
 	failed  func(error) // gets each error of standard output; nil if writes of the command itself fail as well
 
-	asked      map[string]bool // the accounts that retrieve messages, and have not finished
+	alike      map[string][]alike // the refusals of accounts at work, those with one cause together
+	asked      map[string]bool    // the accounts that retrieve messages, and have not finished
 	retrieving atomic.Int32    // their number
 }
 
@@ -55,7 +58,10 @@ func (r *reporter) observe(e fetch.Event) {
 		n = r.notices.notice(e)
 	}
 	watched := r.view.verbosity > 0 && !r.view.quiet || r.term.talks // a person who watches gets it each time
-	if watched || !e.Repeated && !n.repeats {
+	if e.Kind == fetch.Finished {
+		r.tellAlike(e.Account)
+	}
+	if (watched || !e.Repeated && !n.repeats) && !r.isAlike(e) {
 		later := ""
 		if !watched && (n.kept && e.Kind == fetch.Finished || r.notices != nil && e.Kind == fetch.Refused && !e.Always) {
 			later = "; if it lasts, this is told again tomorrow"
@@ -65,6 +71,49 @@ func (r *reporter) observe(e fetch.Event) {
 	if n.after > 0 && !r.view.quiet {
 		r.term.errorf("%s: fetched again after %s", e.Account, inWords(n.after))
 	}
+}
+
+// alike counts the refusals of one account that have one cause.
+type alike struct {
+	cause string
+	more  int // besides the first, which is told
+}
+
+// isAlike reports whether a message is refused for the same cause as one that a person was told of in
+// this run. A broken program would otherwise print a line for each message. With --verbose each is
+// told.
+func (r *reporter) isAlike(e fetch.Event) bool {
+	if e.Kind != fetch.Refused || r.view.verbosity > 0 {
+		return false
+	}
+	var refusal *deliver.Error
+	cause := e.Err.Error()
+	if errors.As(e.Err, &refusal) { // what a program prints may name its process
+		silent := *refusal
+		silent.Output = ""
+		cause = silent.Error()
+	}
+	if r.alike == nil {
+		r.alike = make(map[string][]alike)
+	}
+	for i := range r.alike[e.Account] {
+		if one := &r.alike[e.Account][i]; one.cause == cause {
+			one.more++
+			return true
+		}
+	}
+	r.alike[e.Account] = append(r.alike[e.Account], alike{cause: cause})
+	return false
+}
+
+// tellAlike tells how many messages of an account were refused for a cause that was told once.
+func (r *reporter) tellAlike(account string) {
+	for _, one := range r.alike[account] {
+		if one.more > 0 {
+			r.term.errorf("%s: refused for the same reason: %d more; %s", account, one.more, one.cause)
+		}
+	}
+	delete(r.alike, account)
 }
 
 // count counts the accounts that retrieve messages. A signal does not end them at once.

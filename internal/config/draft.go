@@ -24,6 +24,7 @@ type draft[T any] struct {
 	result   *T
 	settings map[string]setting // by key
 	at       place
+	meant    map[string]bool // keys that unknown ones seem to stand for; they are not missing
 	errs     Errors
 }
 
@@ -36,7 +37,7 @@ func newDraft[T any](keys table[T], result *T, at place) *draft[T] {
 // readInto fills result from a table of the document, and checks it. The error is an Errors.
 func readInto[T any](keys table[T], result *T, raw map[string]any, at place) error {
 	d := newDraft(keys, result, at)
-	d.errs = unknownKeys(keys, raw, at, nil)
+	d.errs, d.meant = unknownKeys(keys, raw, at, nil), keys.meantIn(raw)
 	d.override(settingsOf(keys, raw, at))
 	d.finish()
 	return d.errs.orNil()
@@ -174,13 +175,15 @@ func (d *draft[T]) finish() {
 	}
 }
 
-// require reports a missing key, unless another key of its group is written.
+// require reports a missing key, unless another key of its group is written, or an unknown key seems
+// to stand for one of them.
 func (d *draft[T]) require(r *row[T]) {
-	if r.example == "" || d.written(r.name) {
+	there := func(key string) bool { return d.written(key) || d.meant[key] }
+	if r.example == "" || there(r.name) {
 		return
 	}
 	others := d.keys.others(r)
-	if slices.ContainsFunc(others, d.written) {
+	if slices.ContainsFunc(others, there) {
 		return
 	}
 	at, err := d.at, fmt.Errorf("has no %s; write %s = %s", r.name, r.name, r.example)

@@ -194,7 +194,7 @@ func readNamed[T any](r *reader, document map[string]any, parent string, keys ta
 		r.errs = append(r.errs, unknownKeys(keys, raw, at, elsewhere)...)
 		result := blank
 		setName(&result, name)
-		d := &draft[T]{keys: keys, result: &result, settings: map[string]setting{}, at: at}
+		d := &draft[T]{keys: keys, result: &result, settings: map[string]setting{}, at: at, meant: keys.meantIn(raw)}
 		d.inherit(defaults)
 		d.override(settingsOf(keys, raw, at))
 		d.finish()

@@ -162,7 +162,6 @@ lid = 1
 	const want = `f:3: box.a.rule: is a number; write [[box.a.rule]] on a line of its own and the keys below it
 f:4: box.a.keep.abov: is not a known key; write above
 f:4: box.a.keep.after: "x" is no time; write a number with its unit s, m, h, d or w, such as "60s" or "30d", or "never"
-f:5: box.a.lock: has no owner; write owner = "me"
 f:6: box.a.lock.holder: is not a known key; write owner
 f:8: box.a.lock.key_command: cannot be set together with key; keep one of them
 f:10: box.b.lock: is text; write [box.b.lock] on a line of its own and the keys below it

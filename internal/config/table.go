@@ -181,6 +181,20 @@ func (keys table[T]) meant(word string) []string {
 	return Nearest(word, keys.names())
 }
 
+// meantIn returns the keys that the unknown ones of a table may stand for.
+func (keys table[T]) meantIn(raw map[string]any) map[string]bool {
+	meant := map[string]bool{}
+	for word := range raw {
+		if _, known := keys.row(word); known {
+			continue
+		}
+		for _, name := range keys.meant(word) {
+			meant[name] = true
+		}
+	}
+	return meant
+}
+
 // mend says what to write instead of an alias of a row.
 func (keys table[T]) mend(r *row[T]) string {
 	if r.instead != "" {
