@@ -166,10 +166,11 @@ func faultStatus(err error) int {
 }
 
 func loginStatus(failed *login.Error) int {
-	switch failed.Fault {
-	case login.Later, login.Held:
+	var secret *config.SecretError
+	switch {
+	case failed.Fault == login.Later, failed.Fault == login.Held, errors.As(failed, &secret) && secret.Temporary:
 		return exitTempFail
-	case login.Broken:
+	case failed.Fault == login.Broken:
 		return exitUnavailable
 	default:
 		return exitNoPerm

@@ -89,7 +89,7 @@ func TestSecret(t *testing.T) {
 		{"quit refused", `delete = "delivered"`, answers("QUIT", poptest.Refuse("no")), 75, false},
 		{"MDA fails", `mda = ". ./witness.sh; env; exit 1"`, none, 75, true},
 		{"Maildir cannot be made", `maildir = "password/below"`, none, 73, false},
-		{"password_command fails", `password_command = "set -x; cat password; cat password >&2; . ./witness.sh; exit 1"`, none, 77, true},
+		{"password_command fails", `password_command = "set -x; cat password; cat password >&2; . ./witness.sh; exit 1"`, none, 75, true},
 		{"password_file is no one line", `password_file = "tab"`, none, 78, false},
 		{"password_file for all", `password_file = "open"`, none, 78, false},
 		{"two passwords", "password = 'tanstaaf'\npassword_file = 'password'", none, 78, false},

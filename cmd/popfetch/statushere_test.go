@@ -44,7 +44,7 @@ var hereFaults = []hereFault{
 	{name: "no password", status: 78, replace: []string{`password =`, `# password =`}},
 	{name: "two targets", status: 78, lines: []string{`mda = "cat"`}},
 
-	{name: "password_command fails", status: 77, asked: true, replace: []string{`password = "tanstaaf"`, `password_command = "exit 3"`}},
+	{name: "password_command fails", status: 75, asked: true, replace: []string{`password = "tanstaaf"`, `password_command = "exit 3"`}},
 	{name: "password_command prints nothing", status: 77, asked: true, replace: []string{`password = "tanstaaf"`, `password_command = "true"`}},
 	{name: "wrong password", status: 77, asked: true, replace: []string{`tanstaaf`, `wrong`}},
 	{name: "mechanism is not offered", status: 77, asked: true, lines: []string{`auth = "apop"`}},

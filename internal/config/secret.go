@@ -70,6 +70,8 @@ func (s Secret) key() string {
 type SecretError struct {
 	Key string // key of the source
 	Err error  // never contains the password
+	// Temporary says that a command failed or was too slow, so that it may work at the next log-in.
+	Temporary bool
 }
 
 func (e *SecretError) Error() string { return e.Key + ": " + e.Err.Error() }
@@ -87,6 +89,7 @@ func (e *SecretError) Unwrap() error { return e.Err }
 func (s Secret) Resolve(ctx context.Context) (string, error) {
 	var password string
 	var err error
+	failed := false
 	switch {
 	case s.Password != "":
 		password = s.Password
@@ -94,6 +97,7 @@ func (s Secret) Resolve(ctx context.Context) (string, error) {
 		password, err = readSecretFile(s.File)
 	case s.Command != "":
 		password, err = runSecretCommand(ctx, s.Command, commandTimeout)
+		failed = err != nil
 	case s.Credential != "":
 		password, err = readCredential(s.Credential)
 	default:
@@ -105,7 +109,7 @@ func (s Secret) Resolve(ctx context.Context) (string, error) {
 		err = checkSecret(password)
 	}
 	if err != nil {
-		return "", &SecretError{Key: s.key(), Err: err}
+		return "", &SecretError{Key: s.key(), Err: err, Temporary: failed}
 	}
 	return password, nil
 }
