@@ -78,8 +78,8 @@ func AsFinder(target Target) (Finder, bool) {
 
 // Prober is a Target that can tell, without making anything, that it would take no message.
 type Prober interface {
-	// Probe returns what keeps the target from taking messages, as far as that can be found out.
-	Probe(ctx context.Context) error
+	// Probe returns the error that Prepare would return, as far as that can be found out.
+	Probe(ctx context.Context, create bool) error
 }
 
 // Batch is a group of messages that share the waits for the disk. Each has its own Verdict. A Batch

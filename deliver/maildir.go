@@ -60,26 +60,86 @@ func (m *Maildir) Prepare(_ context.Context, create bool) error {
 	}
 	if create {
 		if err := durable.ExplainFull(filepath.Dir(m.path), m.make()); err != nil {
-			return fmt.Errorf("the Maildir %s %w: %w; make it by hand, or name another", m.path, ErrCreate, err)
+			return m.notMade(err)
 		}
 	}
-	for _, name := range []string{"tmp", "new", "cur"} {
-		switch info, err := os.Lstat(filepath.Join(m.path, name)); {
-		case errors.Is(err, fs.ErrPermission):
-			return fmt.Errorf("the Maildir %s cannot be looked into: %w; it and the folders above it must let the user in that popfetch runs as", m.path, err)
-		case err == nil && info.Mode().Type() == fs.ModeSymlink:
-			return fmt.Errorf("the Maildir %s %w: its %s is a link, and popfetch follows none there, since it could lead the messages elsewhere; "+
-				"put a folder in its place, or name the Maildir that the link leads into", m.path, ErrUnfit, name)
-		case err == nil && !info.IsDir():
-			return fmt.Errorf("the Maildir %s %w: its %s is a file; remove it, or name another Maildir", m.path, ErrUnfit, name)
-		case err != nil:
-			return fmt.Errorf("looking for the Maildir %s: %w: %w; mount its disk, or make its folders tmp, new and cur", m.path, ErrMissing, err)
-		}
-		if err := unix.Faccessat(unix.AT_FDCWD, filepath.Join(m.path, name), unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
-			return fmt.Errorf("the folder %s of the Maildir %s cannot be written: %w; it must belong to the user that popfetch runs as, on a disk that is not read-only", name, m.path, err)
+	for _, name := range folders {
+		if err := m.checkFolder(name); err != nil {
+			return err
 		}
 	}
 	return m.sweep()
+}
+
+// Probe checks what Prepare would check. If create is set, missing folders are no error where
+// Prepare could make them.
+func (m *Maildir) Probe(_ context.Context, create bool) error {
+	if err := m.checkOwner(); err != nil {
+		return err
+	}
+	for _, name := range folders {
+		err := m.checkFolder(name)
+		if create && errors.Is(err, ErrMissing) {
+			err = m.checkAbove(name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// folders are those of a Maildir.
+var folders = []string{"tmp", "new", "cur"}
+
+// checkFolder checks that a folder of the Maildir is there, and can be written.
+func (m *Maildir) checkFolder(name string) error {
+	switch info, err := os.Lstat(filepath.Join(m.path, name)); {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("the Maildir %s cannot be looked into: %w; it and the folders above it must let the user in that popfetch runs as", m.path, err)
+	case err == nil && info.Mode().Type() == fs.ModeSymlink:
+		return fmt.Errorf("the Maildir %s %w: its %s is a link, and popfetch follows none there, since it could lead the messages elsewhere; "+
+			"put a folder in its place, or name the Maildir that the link leads into", m.path, ErrUnfit, name)
+	case err == nil && !info.IsDir():
+		return fmt.Errorf("the Maildir %s %w: its %s is a file; remove it, or name another Maildir", m.path, ErrUnfit, name)
+	case err != nil:
+		return m.isMissing(err)
+	}
+	if err := writable(filepath.Join(m.path, name)); err != nil {
+		return fmt.Errorf("the folder %s of the Maildir %s cannot be written: %w; it must belong to the user that popfetch runs as, on a disk that is not read-only", name, m.path, err)
+	}
+	return nil
+}
+
+// checkAbove checks that a missing folder of the Maildir could be made, with the folders above it.
+func (m *Maildir) checkAbove(name string) error {
+	dir := above(filepath.Join(m.path, name))
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() {
+		err = &fs.PathError{Op: "mkdir", Path: dir, Err: unix.ENOTDIR}
+	}
+	if err == nil {
+		err = writable(dir)
+	}
+	if err != nil {
+		return m.notMade(err)
+	}
+	return nil
+}
+
+func writable(folder string) error {
+	if err := unix.Faccessat(unix.AT_FDCWD, folder, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+		return &fs.PathError{Op: "writing", Path: folder, Err: err}
+	}
+	return nil
+}
+
+func (m *Maildir) notMade(err error) error {
+	return fmt.Errorf("the Maildir %s %w: %w; make it by hand, or name another", m.path, ErrCreate, err)
+}
+
+func (m *Maildir) isMissing(err error) error {
+	return fmt.Errorf("looking for the Maildir %s: %w: %w; mount its disk, or make its folders tmp, new and cur", m.path, ErrMissing, err)
 }
 
 // make creates the Maildir and the folders above it as far as they are missing, and syncs all of
@@ -117,16 +177,17 @@ func (m *Maildir) Begin(ctx context.Context) (Batch, error) {
 	// before the first write.
 	tmp, err := openFolder(filepath.Join(m.path, "tmp"))
 	if err != nil {
-		return nil, fmt.Errorf("opening the Maildir: %w", missing(err))
+		return nil, fmt.Errorf("opening the Maildir: %w", m.missing(err))
 	}
 	return &maildirBatch{maildir: m, tmp: tmp, whole: durable.WaysOf(tmp).Whole}, nil
 }
 
 // missing adds ErrMissing if err says that a folder does not exist. Then the Maildir disappeared in
-// the middle of a run.
-func missing(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %w", ErrMissing, err)
+// the middle of a run, or a look found none. It does not exist either if a file is in its way.
+func (m *Maildir) missing(err error) error {
+	info, statErr := os.Stat(m.path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) && (statErr != nil || !info.IsDir()) {
+		return m.isMissing(err)
 	}
 	return err
 }

@@ -100,6 +100,13 @@ func TestMaildirPrepare_missing(t *testing.T) {
 			if err := c.spoil(m.path); err != nil {
 				t.Fatal(err)
 			}
+			before := names(t, filepath.Dir(filepath.Dir(m.path)))
+			if err := m.Probe(t.Context(), c.create); !errors.Is(err, c.want) {
+				t.Errorf("Probe(%v) = %v, want %v", c.create, err, c.want)
+			}
+			if after := names(t, filepath.Dir(filepath.Dir(m.path))); !slices.Equal(after, before) {
+				t.Errorf("Probe(%v) makes of %q %q, want nothing to change", c.create, before, after)
+			}
 			err := m.Prepare(t.Context(), c.create)
 			if !errors.Is(err, c.want) {
 				t.Fatalf("Prepare(%v) = %v, want %v", c.create, err, c.want)
@@ -112,6 +119,20 @@ func TestMaildirPrepare_missing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// names returns the paths of all that is in a folder and below.
+func names(t *testing.T, folder string) []string {
+	t.Helper()
+	var found []string
+	err := filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
+		found = append(found, path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }
 
 func TestMaildirPrepare_sweep(t *testing.T) {

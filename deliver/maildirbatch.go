@@ -119,7 +119,7 @@ func (b *maildirBatch) commit(ctx context.Context) error {
 	}
 	into, err := openFolder(b.path("new", "")) // opened by path, so that a Maildir that was moved meanwhile gets nothing
 	if err != nil {
-		return errors.Join(writeErr, fmt.Errorf("committing a batch: %w", missing(err)), b.Discard())
+		return errors.Join(writeErr, fmt.Errorf("committing a batch: %w", b.maildir.missing(err)), b.Discard())
 	}
 	defer into.Close() //nolint:errcheck // it was synced before
 	b.finished = true

@@ -39,7 +39,7 @@ func (d *toFile) Write(p []byte) (int, error) {
 			continue
 		}
 		if err != nil {
-			return 0, missing(durable.ExplainFull(d.batch.tmp.Name(), err))
+			return 0, d.batch.maildir.missing(durable.ExplainFull(d.batch.tmp.Name(), err))
 		}
 		d.file = file
 	}

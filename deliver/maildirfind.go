@@ -47,7 +47,7 @@ func (m *Maildir) Find(ctx context.Context, tokens iter.Seq[Token], since time.T
 		err = m.eachFolder(since, find)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("finding messages: %w", missing(err))
+		return nil, fmt.Errorf("finding messages: %w", m.missing(err))
 	}
 	return places, nil
 }
@@ -64,7 +64,7 @@ func (m *Maildir) Holds(ctx context.Context) (own, others int, err error) {
 			}
 		})
 		if err != nil {
-			return 0, 0, fmt.Errorf("counting messages: %w", missing(err))
+			return 0, 0, fmt.Errorf("counting messages: %w", m.missing(err))
 		}
 	}
 	return own, others, nil
@@ -96,7 +96,7 @@ func (m *Maildir) Places(ctx context.Context) iter.Seq2[string, error] {
 			err = m.eachFolder(time.Time{}, each)
 		}
 		if err != nil && !enough {
-			yield("", fmt.Errorf("reading the names of messages: %w", missing(err)))
+			yield("", fmt.Errorf("reading the names of messages: %w", m.missing(err)))
 		}
 	}
 }

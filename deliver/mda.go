@@ -52,7 +52,7 @@ func (m *MDA) Room(context.Context) (octets int64, err error) {
 }
 
 // Prepare checks the command and makes nothing. ErrMissing means that there is no shell,
-// ErrCannotRun that the shell does not know the program. An empty command is an error, because a
+// ErrCannotRun that the shell does not know the program or may not run it. An empty command is an error, because a
 // shell would run it with success.
 func (m *MDA) Prepare(ctx context.Context, _ bool) error {
 	if _, err := os.Stat(program.Shell); err != nil {
@@ -61,7 +61,7 @@ func (m *MDA) Prepare(ctx context.Context, _ bool) error {
 	if strings.TrimSpace(m.Command) == "" {
 		return errEmptyCommand
 	}
-	return m.Probe(ctx)
+	return m.Probe(ctx, false)
 }
 
 var errEmptyCommand = errors.New("deliver: the MDA's command is empty")

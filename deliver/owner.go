@@ -23,14 +23,14 @@ func (m *Maildir) checkOwner() error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	folders := []string{above(m.path)}
+	checked := []string{above(m.path)}
 	if real, err := filepath.EvalSymlinks(m.path); err == nil {
-		folders = append(folders, above(real), real)
+		checked = append(checked, above(real), real)
 	}
-	for _, name := range []string{"tmp", "new", "cur"} {
-		folders = append(folders, filepath.Join(m.path, name))
+	for _, name := range folders {
+		checked = append(checked, filepath.Join(m.path, name))
 	}
-	for _, folder := range folders {
+	for _, folder := range checked {
 		var stat unix.Stat_t
 		if unix.Stat(folder, &stat) != nil || stat.Uid == 0 { // a missing folder is made as root's, or reported later
 			continue

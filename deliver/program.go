@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/popfetch/popfetch/internal/escape"
 	"github.com/popfetch/popfetch/internal/program"
@@ -92,26 +95,38 @@ func (m *MDA) run(ctx context.Context, d *mdaDelivery) error {
 // cannotRun reports whether the shell found no program, or none that it could run.
 func (e *Error) cannotRun() bool { return e.Status == exitCannotRun || e.Status == exitNotFound }
 
-// Probe asks the shell whether it knows the first word of the command, as a program or as a part of
-// its own language. If not, that is ErrCannotRun. A word with special characters is not asked for,
-// since only the shell can read it.
-func (m *MDA) Probe(ctx context.Context) error {
+// Probe looks for the first word of the command. A path must be that of a program that the user may
+// run. For another word it asks the shell whether it knows it, as a program or as a part of its own
+// language. If not, that is ErrCannotRun. A word with special characters is not looked for, since
+// only the shell can read it. An MDA is never made, so create says nothing.
+func (m *MDA) Probe(ctx context.Context, _ bool) error {
 	word, found := program.FirstWord(m.Command)
-	if _, err := exec.LookPath(word); !found || err == nil {
+	_, err := exec.LookPath(word)
+	switch {
+	case !found || err == nil:
 		return nil
+	case errors.Is(err, fs.ErrNotExist) && strings.Contains(word, "/"):
+		return m.notRun(exitNotFound, errors.New("there is no such program"))
+	case errors.Is(err, unix.EISDIR):
+		return m.notRun(exitCannotRun, errors.New("that is a folder; name a program"))
+	case errors.Is(err, fs.ErrPermission) && strings.Contains(word, "/"):
+		return m.notRun(exitCannotRun, errors.New("the user may not run it; if it is a program, run chmod +x on it"))
+	case strings.Contains(word, "/"):
+		return m.notRun(exitCannotRun, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
 	defer cancel()
-	err := exec.CommandContext(ctx, program.Shell, "-c", `command -v -- "$1"`, program.Shell, word).Run()
+	err = exec.CommandContext(ctx, program.Shell, "-c", `command -v -- "$1"`, program.Shell, word).Run()
 	var status *exec.ExitError
 	if !errors.As(err, &status) || ctx.Err() != nil { // it is there, or nothing was found out
 		return nil
 	}
-	err = errors.New("there is no such program")
-	if !strings.Contains(word, "/") {
-		err = fmt.Errorf("there is no such program in the folders of PATH (%s)", escape.Lines([]byte(os.Getenv("PATH")), maxShownOutput))
-	}
-	return fmt.Errorf("%w: %w", ErrCannotRun, &Error{Target: "MDA " + m.name(), Temporary: true, Status: exitNotFound, Err: err})
+	return m.notRun(exitNotFound, fmt.Errorf("there is no such program in the folders of PATH (%s)", escape.Lines([]byte(os.Getenv("PATH")), maxShownOutput)))
+}
+
+// notRun says why the program cannot be run; status is what a shell would return.
+func (m *MDA) notRun(status int, err error) error {
+	return fmt.Errorf("%w: %w", ErrCannotRun, &Error{Target: "MDA " + m.name(), Temporary: true, Status: status, Err: err})
 }
 
 // shownCommand is how many octets of a command are shown.

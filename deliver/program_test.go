@@ -88,6 +88,9 @@ func TestMDA_Prepare_program(t *testing.T) {
 		"missing":                  false,
 		"missing -d alice | here":  false,
 		dir + "/missing":           false,
+		dir:                        false, // a folder
+		dir + "/locked":            false, // a file that nobody may run
+		dir + "/locked/below":      false,
 		"-x":                       false,
 		"$MISSING; here":           true,
 		"'missing'":                true,

@@ -205,7 +205,7 @@ func surveyOnce(j *job, m *memory, h *history, also func(*session, *Survey) erro
 		survey.TLS = &state
 	}
 	if prober, ok := j.account.Target.(deliver.Prober); ok && m.purpose == checking {
-		if err := prober.Probe(j.soft); err != nil {
+		if err := prober.Probe(j.soft, !j.ledger.Account().Delivered); err != nil {
 			survey.Unready = j.fail(PhaseTarget, err)
 		}
 	}

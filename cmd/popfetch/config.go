@@ -48,12 +48,21 @@ func (s *setting) checkFiles(ctx context.Context, named bool) error {
 		if _, err := readFiles(ctx, s, &s.accounts[i], trusted); errors.As(err, &mistake) {
 			mistakes = append(mistakes, mistake)
 		}
-		if err := (&deliver.MDA{Command: s.accounts[i].MDA}).Probe(ctx); err != nil {
-			mistakes = append(mistakes, s.Mistake(&s.accounts[i], &s.accounts[i].MDA, err))
+		if field, err := probe(ctx, &s.accounts[i]); err != nil {
+			mistakes = append(mistakes, s.Mistake(&s.accounts[i], field, err))
 		}
 	}
 	if len(mistakes) > 0 {
 		return mistakes
 	}
 	return nil
+}
+
+// probe returns what keeps the account's target from taking messages, and the field that names the
+// target. What was delivered before is not known here, so a missing Maildir is one to be made.
+func probe(ctx context.Context, a *config.Account) (field *string, err error) {
+	if a.Maildir != "" {
+		return &a.Maildir, deliver.NewMaildir(a.Maildir).Probe(ctx, true)
+	}
+	return &a.MDA, (&deliver.MDA{Command: a.MDA}).Probe(ctx, true)
 }
