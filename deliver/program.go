@@ -61,7 +61,7 @@ func (m *MDA) run(ctx context.Context, d *mdaDelivery) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("it did not end within %v", timeout))
 	defer cancel()
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("starting the MDA: %w", err)
+		return fmt.Errorf("starting the MDA: %w (%w)", context.Cause(ctx), err)
 	}
 	started, err := program.Start(m.Command, func(cmd *exec.Cmd) {
 		cmd.Env = environment
@@ -121,13 +121,20 @@ func (m *MDA) Probe(ctx context.Context, _ bool) error {
 	if !errors.As(err, &status) || ctx.Err() != nil { // it is there, or nothing was found out
 		return nil
 	}
-	return m.notRun(exitNotFound, fmt.Errorf("there is no such program in the folders of PATH (%s)", escape.Lines([]byte(os.Getenv("PATH")), maxShownOutput)))
+	err = errors.New("there is no such program in the folders of PATH")
+	if path := os.Getenv("PATH"); len(path) <= shownPath {
+		err = fmt.Errorf("%w (%s)", err, escape.Lines([]byte(path), shownPath))
+	}
+	return m.notRun(exitNotFound, err)
 }
 
 // notRun says why the program cannot be run; status is what a shell would return.
 func (m *MDA) notRun(status int, err error) error {
 	return fmt.Errorf("%w: %w", ErrCannotRun, &Error{Target: "MDA " + m.name(), Temporary: true, Status: status, Err: err})
 }
+
+// shownPath is how many octets a PATH may have that is shown.
+const shownPath = 60
 
 // shownCommand is how many octets of a command are shown.
 const shownCommand = 60

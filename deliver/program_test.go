@@ -103,9 +103,12 @@ func TestMDA_Prepare_program(t *testing.T) {
 			t.Errorf("Prepare() of %q = %v, want it there: %v", command, err, there)
 		}
 	}
-	err := (&MDA{Command: "missing --secret"}).Prepare(t.Context(), false)
-	if err == nil || !strings.Contains(err.Error(), "PATH ("+dir) {
-		t.Errorf("Prepare() = %v, want the folders in which it was looked for", err)
+	for path, shown := range map[string]bool{"/bin:/usr/bin": true, strings.Repeat("/long", 20): false} {
+		t.Setenv("PATH", path)
+		err := (&MDA{Command: "missing --secret"}).Prepare(t.Context(), false)
+		if err == nil || strings.Contains(err.Error(), "PATH ("+path+")") != shown || strings.Contains(err.Error(), path) != shown {
+			t.Errorf("Prepare() = %v, want the folders in which it was looked for: %v", err, shown)
+		}
 	}
 }
 

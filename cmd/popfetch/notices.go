@@ -43,12 +43,13 @@ type notices struct {
 
 // noticedRun holds the faults of one run of an account.
 type noticedRun struct {
-	left   map[string]bool // lines that earlier runs left
-	told   map[string]bool // the same, unless a day has passed
-	met    map[string]bool
-	since  time.Time // when the error began that earlier runs left; zero: they left none, or it is unknown
-	failed bool
-	absent bool // the run did not get the account's lock, and so met no other fault
+	left    map[string]bool // lines that earlier runs left
+	told    map[string]bool // the same, unless a day has passed
+	met     map[string]bool
+	since   time.Time // when the error began that earlier runs left; zero: they left none, or it is unknown
+	failed  bool
+	refused bool // see refusedAll
+	absent  bool // the run did not get the account's lock, and so met no other fault
 }
 
 func newNotices(quiet bool) *notices {
@@ -116,7 +117,8 @@ func (n *notices) notice(e fetch.Event) notice {
 	if e.Kind == fetch.Finished && e.Err != nil {
 		run.failed, run.absent = true, phaseOf(e.Err) == fetch.PhaseLock
 	}
-	if e.Kind == fetch.Finished && e.Err == nil && !run.since.IsZero() {
+	run.refused = refusedAll(e)
+	if e.Kind == fetch.Finished && e.Err == nil && !run.since.IsZero() && !run.refused {
 		if lasted := n.now().Sub(run.since); lasted >= shortTrouble {
 			return notice{after: lasted}
 		}
@@ -128,6 +130,12 @@ func (n *notices) notice(e fetch.Event) notice {
 	}
 	run.met[line] = true
 	return notice{repeats: run.told[line], kept: true}
+}
+
+// refusedAll reports whether a run ended without an error, but no message went through, and some did
+// not.
+func refusedAll(e fetch.Event) bool {
+	return e.Kind == fetch.Finished && e.Err == nil && e.Messages == 0 && e.Result != nil && len(resultStatuses(*e.Result)) > 0
 }
 
 // line returns the line of an event. It returns "" if the event must always be reported. That is a
@@ -179,11 +187,11 @@ func (n *notices) End(account string, before fetch.Told) fetch.Told {
 			lines[line], at = true, before.At
 		}
 	}
-	if len(lines) == 0 {
+	if len(lines) == 0 && (!run.refused || since.IsZero()) {
 		return fetch.Told{}
 	}
 	all := slices.Sorted(maps.Keys(lines))
-	if lasting := slices.ContainsFunc(all, lasts); lasting || run.failed && !since.IsZero() {
+	if lasting := slices.ContainsFunc(all, lasts); lasting || (run.failed || run.refused) && !since.IsZero() {
 		if since.IsZero() {
 			since = n.now()
 		}

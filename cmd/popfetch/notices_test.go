@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -280,5 +282,62 @@ func TestNotices_unknown(t *testing.T) {
 	before := fetch.Told{Lines: "warning: clear-text", At: time.Now()}
 	if got := n.End("work", before); got != before {
 		t.Errorf("End() = %+v, want %+v as it was", got, before)
+	}
+}
+
+// A run that a signal stops, while its program is slow, has no fault that lasts. Nothing of it is
+// told again tomorrow, and no later run says that mail is fetched again.
+func TestNotices_stoppedProgram(t *testing.T) {
+	t.Parallel()
+	r := newToldRig(t, newServer(t, letter("a"), letter("b")))
+	begun := filepath.Join(t.TempDir(), "begun")
+	if err := syscall.Mkfifo(begun, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.account.Target = &deliver.MDA{Command: "cat >/dev/null; echo >" + begun + "; sleep 60"}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() {
+		_, _ = os.ReadFile(begun) // until the program opens it
+		cancel(signalError{syscall.SIGTERM})
+	}()
+	r.runner.Run(ctx, []fetch.Account{r.account})
+	if said := r.said.String(); strings.Contains(said, "tomorrow") || strings.Count(said, "stopped by terminated") != 2 {
+		t.Errorf("said %q, want that two messages were stopped, and nothing of tomorrow", said)
+	}
+	r.said.Reset()
+	r.account.Target = &deliver.MDA{Command: "cat >/dev/null"}
+	r.later(time.Hour)
+	r.tells()
+}
+
+// Mail is fetched again once a message went through, or nothing is wrong any more. A run in which
+// every message was refused does not say so, and the next one knows how long the trouble lasted.
+func TestNotices_refusedAfterError(t *testing.T) {
+	t.Parallel()
+	r := newToldRig(t, newServer(t, letter("a"), letter("b")))
+	r.account.Target = &deliver.MDA{Command: "/nonexistent/mda"}
+	r.tells("cannot be run")
+	r.later(time.Hour)
+	r.account.Target = &deliver.MDA{Command: "exit 1"}
+	r.tells("refused", "1 more")
+	r.later(time.Hour)
+	r.account.Target = &deliver.MDA{Command: "cat >/dev/null"}
+	r.tells("work: fetched again after 2 h")
+	r.tells()
+}
+
+// Several refusals that last say once, not each, that they are told again tomorrow.
+func TestNotices_severalRefusals(t *testing.T) {
+	t.Parallel()
+	r := newToldRig(t, newServer(t, letter("a"), letter("b"), letter("c")))
+	r.account.Target = &deliver.MDA{Command: `cat >/dev/null; test $POPFETCH_UID = a || exit 7$(($(printf %d "'$POPFETCH_UID") - 96))`}
+	for range 2 {
+		r.runner.Run(t.Context(), []fetch.Account{r.account})
+		said := r.said.String()
+		if strings.Count(said, "is refused") != 2 || strings.Count(said, "tomorrow") != 1 {
+			t.Errorf("said %q, want two refusals and one word of tomorrow", said)
+		}
+		r.said.Reset()
+		r.later(day)
 	}
 }

@@ -38,8 +38,9 @@ type reporter struct {
 	failed  func(error) // gets each error of standard output; nil if writes of the command itself fail as well
 
 	alike      map[string][]alike // the refusals of accounts at work, those with one cause together
+	warned     map[string]bool    // the accounts at work that were told of tomorrow
 	asked      map[string]bool    // the accounts that retrieve messages, and have not finished
-	retrieving atomic.Int32    // their number
+	retrieving atomic.Int32       // their number
 }
 
 // observe reports an event. A fault that lasts from run to run is reported once a day. A person who
@@ -62,15 +63,29 @@ func (r *reporter) observe(e fetch.Event) {
 		r.tellAlike(e.Account)
 	}
 	if (watched || !e.Repeated && !n.repeats) && !r.isAlike(e) {
-		later := ""
-		if !watched && (n.kept && e.Kind == fetch.Finished || r.notices != nil && e.Kind == fetch.Refused && !e.Always) {
-			later = "; if it lasts, this is told again tomorrow"
-		}
-		r.tell(e, later)
+		r.tell(e, r.later(e, n, watched))
+	}
+	if e.Kind == fetch.Finished {
+		delete(r.warned, e.Account)
 	}
 	if n.after > 0 && !r.view.quiet {
 		r.term.errorf("%s: fetched again after %s", e.Account, inWords(n.after))
 	}
+}
+
+// later returns the end of the first line of a run about faults that are not told in every run. What
+// a signal has stopped does not last.
+func (r *reporter) later(e fetch.Event, n notice, watched bool) string {
+	stopped := errors.As(e.Err, new(signalError))
+	lasts := n.kept && e.Kind == fetch.Finished && e.Err != nil || r.notices != nil && e.Kind == fetch.Refused && !e.Always
+	if watched || stopped || !lasts || r.warned[e.Account] {
+		return ""
+	}
+	if r.warned == nil {
+		r.warned = make(map[string]bool)
+	}
+	r.warned[e.Account] = true
+	return "; if it lasts, this is told again tomorrow"
 }
 
 // alike counts the refusals of one account that have one cause.

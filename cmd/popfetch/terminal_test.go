@@ -322,7 +322,7 @@ func TestTell_repeated(t *testing.T) {
 				t.Errorf("%s: a repeated %s shows %q, want anything: %v", test.name, kind, &shown, test.want)
 			}
 			shown.Reset()
-			e.Code, e.Repeated = "timed-out", false
+			e.Err, e.Code, e.Repeated = io.ErrNoProgress, "timed-out", false
 			r.observe(e)
 			if shown.Len() == 0 {
 				t.Errorf("%s: a new %s shows nothing", test.name, kind)
