@@ -28,6 +28,9 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 	if err := line.check(); err != nil {
 		return nil, err
 	}
+	if slices.Contains(line.used, cli.Flag(cli.HelpFlag)) { // otherwise a name would be taken for a topic
+		line.names, rest = nil, nil
+	}
 	arranged := append(args[:1:1], line.command...)
 	arranged = append(arranged, line.options...)
 	arranged = append(arranged, "--")
