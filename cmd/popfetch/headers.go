@@ -35,10 +35,20 @@ func showHeader(h fetch.Header) shownHeader {
 
 // summary returns the header for the end of a line.
 func (h shownHeader) summary() string {
-	if h == (shownHeader{}) {
+	var parts []string
+	if h.date != "" {
+		parts = append(parts, h.date)
+	}
+	if h.from != "" {
+		parts = append(parts, "from "+h.from)
+	}
+	if h.subject != "" {
+		parts = append(parts, `"`+h.subject+`"`) // it is escaped already
+	}
+	if len(parts) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(": %s, from %s, %q", h.date, h.from, h.subject)
+	return ": " + strings.Join(parts, ", ")
 }
 
 // words decodes encoded words (RFC 2047).
