@@ -50,6 +50,9 @@ func askHeaders[M any](s *session, messages iter.Seq[M], listed func(M) *seen.En
 	var h content.Header
 	for reply, err := range s.client.Top(s.job.soft, numbers, 0) {
 		if err != nil && !isReply(err) {
+			if len(asked) > 0 {
+				s.brokeAtLook(listed(asked[0]), err)
+			}
 			return s.job.fail(PhaseIdentify, err)
 		}
 		m := asked[0]
@@ -59,7 +62,9 @@ func askHeaders[M any](s *session, messages iter.Seq[M], listed func(M) *seen.En
 		}
 		h.Reset()
 		n, err := io.Copy(&h, reply)
-		if err == nil && n == 0 && listed(m).Octets > emptyOctets {
+		if err != nil {
+			s.brokeAtLook(listed(m), err)
+		} else if n == 0 && listed(m).Octets > emptyOctets {
 			err = s.silence(listed(m))
 		}
 		if err != nil {
@@ -101,6 +106,17 @@ func (s *session) silence(e *seen.Entry) error {
 		s.history.suspects[e.Key] = &suspicion{octets: 0} // if it is retrieved, then alone
 	}
 	return &suspectError{e.Number, endedAtOnce}
+}
+
+// brokeAtLook notes that the session ends while a recorded message is looked at, which is due for
+// deletion or may be another one by now. The next session of this run does without the look. Other
+// messages are looked at because they may have been delivered before. They must be seen together, so
+// the next run does that.
+func (s *session) brokeAtLook(e *seen.Entry, err error) {
+	i, found := find(s.drop.listing, e.Number)
+	if found && s.drop.states[i].fate == isSeen && s.job.soft.Err() == nil && !isOutOfStep(err) {
+		s.history.breaks.at(atLook, e)
+	}
 }
 
 // checkStep returns an error if the session is out of step. After a message, only replies to new

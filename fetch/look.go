@@ -139,10 +139,11 @@ func (r *Runner) lookAlso(ctx context.Context, account *Account, purpose purpose
 	if err := m.admit(); err != nil {
 		return nil, err
 	}
-	for h := newHistory(); ; { // as run does
+	for h := newHistory(); ; { // as run does, but nothing is retrieved that could be put off
 		h.sessions++
+		h.breaks.begin()
 		survey, err := surveyOnce(j, m, h, also)
-		if !h.adapt(err, m) {
+		if !h.adapt(err, m) && !h.goOn(err, new(maildrop), m) {
 			return survey, err
 		}
 		if err := m.pause(); err != nil {
@@ -243,7 +244,7 @@ func (s *session) showHeaders(p *Plan, of Headers) (map[int]Header, error) {
 // exported makes a Plan for the caller of the look.
 func (s *session) exported(p *plan) Plan {
 	all := Plan{
-		Retrieve:  s.entries(p.retrieve),
+		Retrieve:  s.entries(slices.Concat(p.retrieve, p.later)),
 		Recognise: s.entries(p.recognised),
 		Skip:      s.entries(p.skip),
 		Mark:      s.entries(p.mark),
@@ -276,7 +277,7 @@ func (s *session) foresee(p *plan) (Entries, error) {
 		return Entries{}, err
 	}
 	if policy.After == 0 {
-		chosen = append(append(chosen, p.retrieve...), p.recognised...)
+		chosen = slices.Concat(chosen, p.retrieve, p.later, p.recognised)
 	}
 	slices.Sort(chosen)
 	return s.entries(slices.Compact(chosen)), nil

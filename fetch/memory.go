@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/popfetch/popfetch/internal/content"
@@ -181,8 +180,13 @@ func mayBeNetwork(err error) bool {
 	return errors.Is(err, pop3.ErrPipelining) && !errors.As(err, &protocol)
 }
 
-// recallBound tells the host what an earlier run has found out.
-func (m *memory) recallBound() { m.job.host.Recall(m.standing.HostSessions, m.standing.HostAt) }
+// recallBound tells the host what an earlier run has found out. A later time than now was noted while
+// the clock was wrong.
+func (m *memory) recallBound() {
+	if st := m.standing; !st.HostAt.After(m.job.now()) {
+		m.job.host.Recall(st.HostSessions, st.HostAt)
+	}
+}
 
 // keepBound keeps for later runs what this process has found out. If that cannot be noted, they find
 // it out again.
@@ -206,7 +210,7 @@ type history struct {
 	// The run has begun to deliver, and no session has finished since.
 	unfinished  bool
 	suspects    map[seen.Key]*suspicion     // messages that need a second look
-	settled     map[seen.Key]bool           // delivered, refused or quarantined by an earlier session
+	settled     map[seen.Key]fate           // delivered, refused or quarantined by an earlier session
 	quarantined map[seen.Key]bool           // messages that are quarantined, each counted once
 	unproved    map[seen.Key]content.Extent // messages whose second look proved nothing
 	silent      map[int]int                 // by message-number, how often a look at it showed nothing
@@ -218,7 +222,7 @@ type history struct {
 func newHistory() *history {
 	return &history{
 		suspects:    make(map[seen.Key]*suspicion),
-		settled:     make(map[seen.Key]bool),
+		settled:     make(map[seen.Key]fate),
 		quarantined: make(map[seen.Key]bool),
 		unproved:    make(map[seen.Key]content.Extent),
 		silent:      make(map[int]int),
@@ -248,7 +252,7 @@ func (h *history) adapt(err error, m *memory) bool {
 func (h *history) remember(d *maildrop) {
 	for it := range d.all() {
 		if it.is(isSettled) {
-			h.settled[it.Key] = true
+			h.settled[it.Key] = it.fate()
 		}
 	}
 }
@@ -268,51 +272,70 @@ func (e *suspectError) Error() string {
 	return fmt.Sprintf("message %d may be cut: %s", e.number, e.why)
 }
 
-// breaks are the sessions of a run that ended at a message. Each costs that message, and no other one
-// its delivery or deletion.
-type breaks struct {
-	at     *seen.Key // of this session, if the message is to blame
-	atDele bool      // at its DELE, not its RETR
-	n      int       // earlier sessions
-	err    error     // what ended the first of them
-	turn   bool      // all else is done, and the messages at which sessions end have their turn
-
-	undeletable map[seen.Key]bool // messages at whose DELE a session ended
-}
-
-// mostBreaks limits the sessions of a run that end at a message.
-const mostBreaks = 3
-
 // goOn reports whether a further session is to do what a message has held up: the session has ended
 // at it, or has put it off.
-func (b *breaks) goOn(err error, d *maildrop, h *history, m *memory) bool {
-	switch {
-	case m.job.soft.Err() != nil || h.sessions > maxFurther || b.n >= mostBreaks:
-		return false
-	case err == nil && !b.turn:
-		b.turn = true
-		return d.hasBreaking(h)
-	case err == nil || b.at == nil || !b.atDele && !b.turn:
+func (h *history) goOn(err error, d *maildrop, m *memory) bool {
+	b := &h.breaks
+	if m.job.soft.Err() != nil || h.sessions > maxFurther {
 		return false
 	}
-	b.n++
-	b.err = cmp.Or(b.err, err)
-	if b.atDele {
-		b.undeletable[*b.at] = true
+	b.n[b.where]++
+	if b.where != nowhere || b.ended {
+		b.err = cmp.Or(b.err, err)
+	}
+	switch {
+	case b.ended && !b.turn:
+		b.turn, b.putOff = true, h.breaking(d)
+		return len(b.putOff) > 0
+	case b.where == atDELE:
+		b.undeletable[b.entry.Key] = true
 		m.pace.fellBack = nil // one command at a time did not help
 		return true
+	case b.where == atLook:
+		h.silent[b.entry.Number]++
+		m.pace.fellBack = nil
+		return true
+	case b.where == atRETR && b.turn:
+		h.settled[b.entry.Key] = isNew
+		return b.n[atRETR] < mostBreaks && len(h.breaking(d)) > 0
+	case b.turn && len(d.listing) == 0: // the server lets nobody in again so soon
+		m.notPutOff(b.putOff)
 	}
-	h.settled[*b.at] = true
-	return d.hasBreaking(h)
+	return false
 }
 
-// hasBreaking reports whether the maildrop has messages at which a session ended earlier, and which
+// notPutOff makes the next run retrieve the messages that this one has put off in vain, in its first
+// session. Otherwise they might wait for ever.
+func (m *memory) notPutOff(asides []seen.Aside) {
+	for i := range asides {
+		asides[i].Reason, asides[i].Count = seen.Refused, 0
+	}
+	if len(asides) > 0 {
+		_ = m.job.record(seen.Changes{Asides: asides}) // if that fails, they are put off again
+	}
+}
+
+// breaking returns what is known of the messages at which earlier sessions have ended, and which
 // this run has not tried yet.
-func (d *maildrop) hasBreaking(h *history) bool {
-	return slices.ContainsFunc(d.diff.Aside, func(match seen.Match) bool {
-		it := d.item(int32(match.Index))
-		return match.Reason == seen.Breaking && it.fate() == isNew && !it.is(isSettled) && !h.settled[match.Key]
-	})
+func (h *history) breaking(d *maildrop) (all []seen.Aside) {
+	if len(d.asides) == 0 { // nearly always, and there may be millions of messages
+		return nil
+	}
+	for it := range d.all() {
+		if it.breaks() && it.fate() == isNew && !it.is(isSettled) && !h.isSettled(it) {
+			all = append(all, *it.before())
+		}
+	}
+	return all
+}
+
+// isSettled reports whether an earlier session of the run has settled the message.
+func (h *history) isSettled(it item) bool {
+	if len(h.settled) == 0 { // nearly always, so it must be cheap
+		return false
+	}
+	_, settled := h.settled[it.Key]
+	return settled
 }
 
 // errLoggedOut says that the server has ended an idle session. A further one goes on.

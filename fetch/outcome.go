@@ -35,8 +35,8 @@ func newOutcomes(s *session) *outcomes {
 	return &outcomes{job: s.job, history: s.history, refusals: s.history.refusals}
 }
 
-func eventOf(kind Kind, it item, cause error) Event {
-	return Event{Kind: kind, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Err: cause}
+func eventOf(kind Kind, e *seen.Entry, cause error) Event {
+	return Event{Kind: kind, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets, Err: cause}
 }
 
 // planned reports what is to be retrieved, and counts what is left alone. A further session
@@ -52,7 +52,7 @@ func (o *outcomes) planned(d *maildrop, p *plan) {
 	}
 	o.job.event(Event{Kind: Listed, Messages: len(p.retrieve), Octets: octets})
 	for it := range d.items(p.quarantined) {
-		o.countQuarantined(it)
+		o.countQuarantined(it.Key)
 	}
 }
 
@@ -127,9 +127,9 @@ func (o *outcomes) recognised(it item, record seen.Record) {
 }
 
 // asideOf makes the Aside of a message that was not delivered.
-func (o *outcomes) asideOf(it item, reason seen.Reason, cause error) seen.Aside {
+func (o *outcomes) asideOf(e *seen.Entry, reason seen.Reason, cause error) seen.Aside {
 	return seen.Aside{
-		Key: it.Key, Reason: reason, Listed: it.Octets, Last: o.job.now(), Text: cause.Error(),
+		Key: e.Key, Reason: reason, Listed: e.Octets, Last: o.job.now(), Text: cause.Error(),
 	}
 }
 
@@ -161,7 +161,7 @@ func (o *outcomes) refuse(it item, cause error) {
 	if it.before() != nil && !seen.Differ(it.before().Listed, it.Octets) {
 		before = *it.before()
 	}
-	told := eventOf(Refused, it, cause)
+	told := eventOf(Refused, it.Entry, cause)
 	// A wrong clock must not silence it for years.
 	told.Repeated = sameRefusal(before.Text, cause) && now.Sub(before.ToldAt).Abs() < tellAgain
 	if isOfMachine(cause) {
@@ -170,7 +170,7 @@ func (o *outcomes) refuse(it item, cause error) {
 	// If a stop has ended the program, the program has refused nothing. But it may have taken all the
 	// time that there is.
 	if o.job.soft.Err() == nil {
-		aside := o.asideOf(it, seen.Refused, cause)
+		aside := o.asideOf(it.Entry, seen.Refused, cause)
 		if o.refusals.counts(it, cause, &before) {
 			aside.Count = 1
 			if o.isEnough(before.Count + 1) {
@@ -185,13 +185,14 @@ func (o *outcomes) refuse(it item, cause error) {
 	} else {
 		o.goesLast(it, cause)
 	}
-	if told.Kind == Quarantined {
-		o.countQuarantined(it)
-	} else {
-		o.job.count(func(r *Result) {
+	o.job.count(func(r *Result) {
+		it.set(isSettled)
+		if told.Kind == Refused {
 			r.Failed++
-			it.set(isSettled)
-		})
+		}
+	})
+	if told.Kind == Quarantined {
+		o.countQuarantined(it.Key)
 	}
 	o.job.event(told)
 	if o.job.soft.Err() == nil && o.refusals.areTooMany(cause) {
@@ -212,7 +213,7 @@ func phaseOf(cause error) Phase {
 // through, and notes for later runs when one did.
 func (o *outcomes) settle(s *session) {
 	for _, r := range o.refusals.proved() {
-		aside := o.asideOf(r.item, seen.Refused, r.cause)
+		aside := o.asideOf(&r.entry, seen.Refused, r.cause)
 		aside.Count = 1
 		if !o.isEnough(r.before + 1) {
 			o.setAsideOrEnd(aside)
@@ -221,8 +222,8 @@ func (o *outcomes) settle(s *session) {
 		aside.Reason = seen.Quarantined
 		o.setAsideOrEnd(aside)
 		o.job.count(func(result *Result) { result.Failed-- })
-		o.countQuarantined(r.item)
-		o.job.event(eventOf(Quarantined, r.item, r.cause))
+		o.countQuarantined(r.entry.Key)
+		o.job.event(eventOf(Quarantined, &r.entry, r.cause))
 	}
 	if len(s.drop.asides) == 0 && o.refusals.none() {
 		return // there is nothing that it could matter to
@@ -235,14 +236,13 @@ func (o *outcomes) settle(s *session) {
 // goesLast notes, without a word, a message that the next run tries after all others. It is not to
 // blame, but if it were, it would hold them up.
 func (o *outcomes) goesLast(it item, cause error) {
-	o.setAsideOrEnd(o.asideOf(it, seen.Refused, cause))
+	o.setAsideOrEnd(o.asideOf(it.Entry, seen.Refused, cause))
 }
 
 // countQuarantined counts a message that is quarantined, once in a run.
-func (o *outcomes) countQuarantined(it item) {
+func (o *outcomes) countQuarantined(key seen.Key) {
 	o.job.count(func(r *Result) {
-		it.set(isSettled)
-		o.history.quarantined[it.Key] = true
+		o.history.quarantined[key] = true
 		r.Quarantined = len(o.history.quarantined)
 	})
 }
@@ -256,7 +256,7 @@ func (o *outcomes) skip(d *maildrop, indexes []int32) error {
 		if it.provedTooLarge(o.job.account.MaxSize) {
 			continue
 		}
-		aside := o.asideOf(it, seen.TooLarge, cause)
+		aside := o.asideOf(it.Entry, seen.TooLarge, cause)
 		aside.MaxSize = o.job.account.MaxSize
 		asides = append(asides, aside)
 		if it.reason() != seen.TooLarge {
@@ -284,7 +284,7 @@ func (o *outcomes) provedTooLarge(it item) error {
 	limit := o.job.account.MaxSize
 	cause := fmt.Errorf("more than max_size allows (%d octets), though LIST announced %d",
 		limit, it.Octets)
-	aside := o.asideOf(it, seen.TooLarge, cause)
+	aside := o.asideOf(it.Entry, seen.TooLarge, cause)
 	aside.MaxSize = limit
 	if err := o.setAside(aside); err != nil {
 		return err

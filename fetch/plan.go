@@ -39,7 +39,8 @@ func makePlan(d *maildrop, policy *Policy, h *history) *plan {
 			p.quarantined = append(p.quarantined, it.index)
 		case policy.tooLarge(it.Octets), it.provedTooLarge(policy.MaxSize):
 			p.skip = append(p.skip, it.index)
-		case len(h.settled) == 0 || !h.settled[it.Key]:
+		case h.breaks.turn && h.rank(it) == refusedBefore: // it waits for the next run
+		case !h.isSettled(it):
 			p.retrieve = append(p.retrieve, it.index)
 			ranked = ranked || h.rank(it) != usual
 		}
@@ -102,9 +103,9 @@ func (h *history) rank(it item) int {
 	switch {
 	case len(h.suspects) > 0 && h.suspects[it.Key] != nil:
 		return again
-	case it.is(isAside) && it.reason() == seen.Breaking:
+	case it.breaks():
 		return breaking
-	case it.is(isAside):
+	case it.before() != nil: // perhaps another message; the order needs no proof
 		return refusedBefore
 	}
 	return usual
@@ -220,7 +221,7 @@ func (p DeletePolicy) due(asOf time.Time) time.Time {
 //
 // held is since when deletions wait; the result has its new value. The zero time is none or never.
 func (p DeletePolicy) asOf(now, last, held time.Time) (asOf, newHeld time.Time) {
-	gap := !last.IsZero() && now.Sub(last) > p.After
+	gap := !last.IsZero() && now.Sub(last) > p.After+min(p.After/8, holdTime) // a daily run may come late
 	switch {
 	case !p.byAge():
 		return now, held
@@ -325,7 +326,7 @@ func (s *session) sendDele(items []item, refused *refusedDeletions) (accepted in
 			}
 		default:
 			if next < len(items) && !isOutOfStep(err) { // an unanswered DELE, and no reply that is not its own
-				s.history.breaks.at, s.history.breaks.atDele = &items[next].Key, true
+				s.history.breaks.at(atDELE, items[next].Entry)
 			}
 			return accepted, s.job.fail(PhaseDelete, fmt.Errorf("message %d: %w", n, err))
 		}

@@ -29,7 +29,11 @@ func (t *transfer) deliver(it item, m *pop3.Message) error {
 // giveUp gives up a message that the target does not take, and reads the rest of it.
 func (t *transfer) giveUp(it item, m *pop3.Message, err error) error {
 	t.notTaken(it, err)
-	return t.drain(m)
+	err = t.drain(m)
+	if err != nil {
+		t.brokeAt(it, err)
+	}
+	return err
 }
 
 // notTaken notes that the target has refused the message, or ends the asking because the target is
@@ -181,15 +185,16 @@ func (t *transfer) makeSure(d deliver.Delivery, it item) (whole bool, err error)
 	if why == "" {
 		why = "what follows it is not the reply to the next command"
 	}
+	broke := err != nil && !isOutOfStep(err) && !isReply(err)
 	switch {
-	case !second:
+	case !second && !(broke && it.breaks()): // otherwise it would come first in the next run
 		t.outcomes.suspect(it, t.content.Outline.Octets, why)
 	case isOutOfStep(err):
 		t.outcomes.quarantine(it, why)
 	default: // nothing was found out
 		t.outcomes.lookFailed(it, err)
 	}
-	if err != nil && !isOutOfStep(err) && !isReply(err) {
+	if broke {
 		return false, s.job.fail(PhaseRetrieve, err) // the network's fault
 	}
 	return false, s.job.fail(PhaseRetrieve, &suspectError{it.Number, why})
@@ -253,14 +258,25 @@ func (t *transfer) believe(it item) {
 // many came.
 func (o *outcomes) suspect(it item, octets int64, why string) {
 	o.history.suspects[it.Key] = &suspicion{octets: octets}
-	o.setAsideOrEnd(o.asideOf(it, seen.Suspect, errors.New(why)))
+	o.setAsideOrEnd(o.asideOf(it.Entry, seen.Suspect, errors.New(why)))
 }
 
-// lookFailed gives up, for this run, a message whose second look failed. It counts as refused, so
-// it comes last in the next run and cannot hold up the others.
+// lookFailed gives up, for this run, a message whose second look failed. It counts as refused, or as
+// one at which sessions end, so it comes last in the next run and cannot hold up the others.
 func (o *outcomes) lookFailed(it item, err error) {
 	delete(o.history.suspects, it.Key)
-	o.refuse(it, fmt.Errorf("it may be cut, and a second look came to nothing: %w", err))
+	cause := fmt.Errorf("it may be cut, and a second look came to nothing: %w", err)
+	if err == nil || isReply(err) || isOutOfStep(err) {
+		o.refuse(it, cause)
+	} else {
+		o.breaksAt(it, cause)
+	}
+}
+
+// breaksAt notes a message at which the session ends.
+func (o *outcomes) breaksAt(it item, cause error) {
+	o.setAsideOrEnd(o.asideOf(it.Entry, seen.Breaking, cause))
+	o.history.breaks.at(atRETR, it.Entry)
 }
 
 // brokeAt makes the message at which the session broke the last one in the next run, or in the next
@@ -269,14 +285,13 @@ func (o *outcomes) lookFailed(it item, err error) {
 func (t *transfer) brokeAt(it item, cause error) {
 	o := t.outcomes
 	switch {
-	case o.history.suspects[it.Key] != nil && o.job.soft.Err() == nil:
+	case o.history.suspects[it.Key] != nil:
 		o.lookFailed(it, cause)
 	case isOutOfStep(cause): // the message is not to blame
 	case errors.Is(cause, pop3.ErrPipelining) && t.session.memory.pipelines(): // perhaps it is not
 		o.goesLast(it, cause)
 	default:
-		o.setAsideOrEnd(o.asideOf(it, seen.Breaking, cause))
-		o.history.breaks.at, o.history.breaks.atDele = &it.Key, false
+		o.breaksAt(it, cause)
 	}
 }
 
@@ -285,8 +300,9 @@ func (t *transfer) brokeAt(it item, cause error) {
 func (o *outcomes) quarantine(it item, why string) {
 	delete(o.history.suspects, it.Key)
 	cause := fmt.Errorf("the server cuts it: %s, also when it is retrieved alone", why)
-	o.setAsideOrEnd(o.asideOf(it, seen.Quarantined, cause))
-	o.countQuarantined(it)
+	o.setAsideOrEnd(o.asideOf(it.Entry, seen.Quarantined, cause))
+	o.job.count(func(*Result) { it.set(isSettled) })
+	o.countQuarantined(it.Key)
 	o.job.event(Event{
 		Kind: Quarantined, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Err: cause,
 	})

@@ -31,7 +31,7 @@ type passage struct {
 
 // refusal is a refusal of this run after which nothing has gone through its place yet.
 type refusal struct {
-	item   item
+	entry  seen.Entry
 	cause  error
 	before int // refusals that counted earlier
 	at     int // passage.count
@@ -116,7 +116,7 @@ func (r *refusals) counts(it item, cause error, before *seen.Aside) bool {
 	case !before.Since.IsZero() && p.at.After(before.Since):
 		return true
 	}
-	r.doubted = append(r.doubted, refusal{it, cause, before.Count, p.count})
+	r.doubted = append(r.doubted, refusal{*it.Entry, cause, before.Count, p.count})
 	return false
 }
 
@@ -181,4 +181,45 @@ func sameRefusal(text string, cause error) bool {
 		return text == silent.Error() || strings.HasPrefix(text, silent.Error()+": ")
 	}
 	return text == cause.Error()
+}
+
+// where is where a session of a run ended at a message.
+type where uint8
+
+const (
+	nowhere where = iota // it ended otherwise
+	atRETR
+	atDELE
+	atLook // its header was asked for, to find out whether it still is the message of its record
+)
+
+// breaks are the sessions of a run that ended at a message. Each costs that message, and no other one
+// its delivery or deletion.
+type breaks struct {
+	where where // of this session
+	entry seen.Entry
+	ended bool // this session has ended well
+
+	n      [atLook + 1]int // earlier sessions, by where
+	err    error           // what ended the first of them
+	turn   bool            // all else is done, and the messages at which sessions end have their turn
+	putOff []seen.Aside    // those messages
+
+	undeletable map[seen.Key]bool // messages at whose DELE a session ended
+}
+
+// mostBreaks limits the sessions of a run that end at a RETR.
+const mostBreaks = 3
+
+// begin is called when a session begins.
+func (b *breaks) begin() { b.where, b.ended = nowhere, false }
+
+// at notes that the session ends at a message.
+func (b *breaks) at(w where, e *seen.Entry) { b.where, b.entry = w, *e }
+
+// breaks reports whether an earlier session has ended at the message. One that the operator wants
+// again keeps that reason, whatever has happened since.
+func (it item) breaks() bool {
+	before := it.before()
+	return before != nil && (before.Reason == seen.Breaking || before.Reason == seen.Wanted && before.Text != "")
 }

@@ -66,8 +66,8 @@ func (r *run) locked() error {
 	}
 	for {
 		drop, err := r.session()
-		if !r.history.adapt(err, r.memory) && !r.history.breaks.goOn(err, drop, r.history, r.memory) {
-			return cmp.Or(r.history.breaks.err, err)
+		if !r.history.adapt(err, r.memory) && !r.history.goOn(err, drop, r.memory) {
+			return cmp.Or(err, r.history.breaks.err)
 		}
 		r.history.remember(drop)
 		if err := r.memory.pause(); err != nil {
@@ -183,7 +183,7 @@ func (r *run) prepare() error {
 // session is one session of the run, from the connection to QUIT. It returns what it found listed.
 func (r *run) session() (*maildrop, error) {
 	r.history.sessions++
-	r.history.breaks.at = nil
+	r.history.breaks.begin()
 	s, err := open(r.job, r.memory, r.history)
 	if err != nil {
 		return newMaildrop(nil, seen.Diff{}, false), err
@@ -208,6 +208,7 @@ func (r *run) phases(s *session) error {
 	if err := cmp.Or(err, quitErr); err != nil {
 		return err
 	}
+	r.history.breaks.ended = true
 	if len(p.later) > 0 { // whether the pace was at fault, the session that they are left to shows
 		return left
 	}

@@ -44,14 +44,14 @@ func open(j *job, m *memory, h *history) (*session, error) {
 		}
 		s, err := openNow(j, m, h)
 		if err == nil {
-			j.host.LetIn()
+			j.host.LetIn(waited)
 			return s, nil
 		}
 		isCrowded := errors.As(err, new(crowdedError))
 		if isCrowded {
-			j.host.IsFull(j.now())
+			j.host.NoteFull(j.now())
 		} else if waited { // that was not the reason
-			j.host.IsFull(time.Time{})
+			j.host.NoteOther()
 		}
 		j.host.GiveUp()
 		if !isCrowded {
@@ -206,6 +206,7 @@ func (s *session) quit(deleted int) error {
 	if deleted == 0 {
 		return nil
 	}
+	clear(s.history.silent) // the next session has other numbers
 	for it := range s.drop.all() {
 		if it.is(isDeleted) {
 			s.job.event(Event{Kind: Deleted, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets})
@@ -282,7 +283,7 @@ func (s *session) leave(err error) error {
 func (h *history) recallSuspects(d *maildrop) {
 	for n := range d.diff.Aside {
 		key := d.diff.Aside[n].Key
-		if d.diff.Aside[n].Reason == seen.Suspect && h.suspects[key] == nil && !h.settled[key] {
+		if _, settled := h.settled[key]; d.diff.Aside[n].Reason == seen.Suspect && h.suspects[key] == nil && !settled {
 			h.suspects[key] = &suspicion{octets: -1}
 		}
 	}

@@ -56,7 +56,7 @@ func TestRecognise_otherSpelling(t *testing.T) {
 				as(first, 0)
 				as(second, 1)
 				r.holds(a, b, c, d, unnamed)
-				r.later(day)
+				r.later(day + day/8)
 				as(second, 0)
 				r.later(2 * day)
 				server.Wait()

@@ -13,8 +13,7 @@ import (
 // boundFor is how long the number of sessions that a host allows is remembered.
 const boundFor = 24 * time.Hour
 
-// Hosts are the hosts at which a process has sessions. A host may allow an address only a few at
-// once, and tells so only by refusing one more. The zero value is ready.
+// Hosts are the hosts at which a process has sessions. The zero value is ready.
 type Hosts struct {
 	mu     sync.Mutex
 	byName map[string]*Host
@@ -47,6 +46,7 @@ type Host struct {
 	// Zero: that never happened.
 	fullAt time.Time
 	peak   int
+	sure   bool          // a session that had waited for another one to end was let in
 	ended  chan struct{} // closed when the next session ends
 }
 
@@ -75,13 +75,15 @@ func (h *Host) isLimited(now time.Time) bool {
 	return !h.fullAt.IsZero() && now.Sub(h.fullAt).Abs() < boundFor
 }
 
-// LetIn notes that a session is logged in; Leave must be called.
-func (h *Host) LetIn() {
+// LetIn notes that a session is logged in, perhaps after it was refused and has waited; Leave must be
+// called.
+func (h *Host) LetIn(waited bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.trying--
 	h.in++
 	h.peak = max(h.peak, h.in)
+	h.sure = h.sure || waited
 }
 
 // GiveUp ends an attempt at a session.
@@ -112,19 +114,28 @@ func (h *Host) Others() int {
 	return h.trying + h.in - 1
 }
 
-// IsFull notes that the host refuses more sessions than it has let in. With the zero time it takes
-// that back.
-func (h *Host) IsFull(at time.Time) {
+// NoteFull notes that the host refuses more sessions than it has let in.
+func (h *Host) NoteFull(at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.fullAt, h.peak = at, h.in
 }
 
-// Bound returns how many sessions the host allows, as far as is known, and when that was found out.
-// The zero time means that it has refused none.
+// NoteOther takes that back: a session that had waited was refused for another reason.
+func (h *Host) NoteOther() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.fullAt, h.peak, h.sure = time.Time{}, h.in, false
+}
+
+// Bound returns how many sessions the host allows, and when that was found out. The zero time means
+// that it is not known.
 func (h *Host) Bound() (sessions int, at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if !h.sure {
+		return 0, time.Time{}
+	}
 	return max(1, h.peak), h.fullAt
 }
 

@@ -38,9 +38,9 @@ func TestHost_bound(t *testing.T) {
 			t.Fatal("Enter() waits, though nothing was refused")
 		}
 	}
-	h.LetIn()
-	h.LetIn()
-	h.IsFull(now)
+	h.LetIn(false)
+	h.NoteFull(now)
+	h.LetIn(true)
 	h.GiveUp()
 	if sessions, at := h.Bound(); sessions != 2 || !at.Equal(now) || h.Others() != 1 {
 		t.Errorf("Bound() = %d, %v, Others() = %d, want 2, %v, 1", sessions, at, h.Others(), now)
@@ -56,7 +56,7 @@ func TestHost_bound(t *testing.T) {
 	if !enters(t, h, now) || enters(t, h, now) {
 		t.Error("Enter() does not let one session begin for the one that has ended")
 	}
-	h.IsFull(time.Time{})
+	h.NoteOther()
 	if !enters(t, h, now) {
 		t.Error("Enter() waits, though the bound was taken back")
 	}
@@ -71,7 +71,7 @@ func TestHost_wakes(t *testing.T) {
 	if err := h.Enter(t.Context(), clock); err != nil {
 		t.Fatal(err)
 	}
-	h.LetIn()
+	h.LetIn(false)
 	entered := make(chan error)
 	go func() { entered <- h.Enter(t.Context(), clock) }()
 	select {
@@ -90,12 +90,17 @@ func TestHost_Recall(t *testing.T) {
 	var all Hosts
 	h := all.Of("pop.example.org:995")
 	h.Recall(0, now)
-	if _, at := h.Bound(); !at.IsZero() {
-		t.Errorf("Recall() of nothing notes the time %v", at)
+	h.Recall(3, now)
+	h.Recall(1, now.Add(-time.Hour))
+	for n := range 3 {
+		if !enters(t, h, now) {
+			t.Errorf("Enter() lets %d sessions begin, want 3", n)
+		}
 	}
-	h.Recall(5, now)
-	h.Recall(3, now.Add(-time.Hour))
-	if sessions, at := h.Bound(); sessions != 5 || !at.Equal(now) {
-		t.Errorf("Bound() = %d, %v, want the newer one, 5", sessions, at)
+	if enters(t, h, now) {
+		t.Error("Enter() lets a fourth session begin, want 3")
+	}
+	if _, at := h.Bound(); !at.IsZero() {
+		t.Errorf("Bound() is of %v, want none: this process has found out nothing", at)
 	}
 }

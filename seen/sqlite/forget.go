@@ -82,8 +82,8 @@ func (l *ledger) forget(ctx context.Context, tx *sql.Conn, where string, args []
 	now := seen.Millis(l.store.now())
 	_, err := tx.ExecContext(ctx, fmt.Sprintf(`
 		INSERT INTO aside (account, unique_id, copy, reason, listed, count, since, last, text, absent_at)
-		SELECT account, unique_id, copy, %d, listed, 0, %d, %d, '', absent_at FROM seen%s
-		ON CONFLICT DO UPDATE SET reason = excluded.reason`, seen.Wanted, now, now, where), args...)
+		SELECT account, unique_id, copy, %d, listed, 0, 0, %d, '', absent_at FROM seen%s
+		ON CONFLICT DO UPDATE SET reason = excluded.reason, since = 0, text = ''`, seen.Wanted, now, where), args...)
 	if err != nil {
 		return 0, err
 	}
