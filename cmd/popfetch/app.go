@@ -126,7 +126,7 @@ func globalFlags() []cli.Flag {
 		is(ofRun, "dry-run", "n", "say what would be retrieved, recognised, skipped and deleted; do none of it"),
 		is(ofRun, "all", "", "retrieve what is already seen too"),
 		is(ofRun, "keep", "", "delete nothing on the server, whatever the accounts say"),
-		is(ofRun, "delete", "", "delete each delivered message on the server, whatever the accounts say"),
+		is(ofRun, "delete", "", "delete on the server all that is delivered, in earlier runs too, whatever the accounts say"),
 		is(ofRun, "fail-empty", "", "exit with 1 where nothing was new"),
 		is(ofOutput, "quiet", "q", "errors alone"),
 		is(ofOutput, "verbose", "v", "each message too; -vv the protocol, secrets masked"),
