@@ -29,7 +29,7 @@ func (p *program) seenRebuild(ctx context.Context) error {
 func (p *program) lookFor(a *fetch.Account) (lookFunc, error) {
 	from, ok := deliver.AsFinder(a.Target)
 	if p.fromMaildir != "" {
-		dir, err := absolute(p.fromMaildir)
+		dir, err := pathOf("from-maildir", p.fromMaildir)
 		if err != nil {
 			return nil, err
 		}

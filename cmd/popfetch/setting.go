@@ -61,9 +61,18 @@ func (p *program) read() (*setting, error) {
 		return nil, err
 	}
 	if dir := p.source.stateDir; dir != "" && !oneShot {
-		s.StateDir, err = absolute(dir)
+		s.StateDir, err = pathOf("state-dir", dir)
 	}
 	return s, err
+}
+
+// pathOf returns the path that an option gives, as an absolute one.
+func pathOf(option, path string) (string, error) {
+	path, err := config.Path(path)
+	if err != nil {
+		return "", usagef("--%s: %w", option, err)
+	}
+	return path, nil
 }
 
 // orCommand adds the nearest command to an error about unknown names.
@@ -108,7 +117,14 @@ func (p *program) readFile() (*config.Config, error) {
 		}
 	}
 	if p.source.file != nil {
-		return config.Load(*p.source.file)
+		path, err := pathOf("config", *p.source.file)
+		if err != nil {
+			return nil, err
+		}
+		if !strings.HasPrefix(*p.source.file, "~") { // mistakes are told with the path as it was given
+			path = *p.source.file
+		}
+		return config.Load(path)
 	}
 	cfg, err := config.Load(config.DefaultPath())
 	if errors.Is(err, fs.ErrNotExist) {

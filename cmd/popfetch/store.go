@@ -48,7 +48,7 @@ func (p *program) openState(ctx context.Context, how access) (seen.Store, error)
 	cfg := new(config.Config)
 	var err error
 	if dir := p.source.stateDir; dir != "" {
-		cfg.StateDir, err = absolute(dir)
+		cfg.StateDir, err = pathOf("state-dir", dir)
 	} else {
 		cfg, err = p.readFile()
 		if p.source.file == nil && errors.Is(err, fs.ErrNotExist) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -113,13 +112,4 @@ func printable(s string) string {
 		s = s[size:]
 	}
 	return b.String()
-}
-
-// absolute makes a path of the command line absolute.
-func absolute(path string) (string, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
-	}
-	return abs, nil
 }

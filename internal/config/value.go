@@ -172,6 +172,8 @@ func (v value) path() (string, error) {
 	}
 	first, rest, _ := strings.Cut(s, "/")
 	switch {
+	case variable.MatchString(s):
+		return "", fmt.Errorf("%s is not expanded; write ~ for the home folder, or the whole path", variable.FindString(s))
 	case first == "~":
 		home, err := os.UserHomeDir()
 		if err != nil {
@@ -180,12 +182,20 @@ func (v value) path() (string, error) {
 		return filepath.Join(home, rest), nil
 	case strings.HasPrefix(first, "~"):
 		return "", errors.New("~ is expanded, but not ~ with a name; write the whole path")
-	case variable.MatchString(s):
-		return "", fmt.Errorf("%s is not expanded; write ~ for the home folder, or the whole path", variable.FindString(s))
 	case filepath.IsAbs(s):
 		return filepath.Clean(s), nil
 	}
 	return filepath.Join(v.folder, s), nil
+}
+
+// Path returns a path of the command line as an absolute one, as a path in the file is read. A
+// relative path starts at the current folder.
+func Path(path string) (string, error) {
+	folder, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("finding the current folder: %w", err)
+	}
+	return value{raw: path, folder: folder}.path()
 }
 
 // units are the units of a time.
