@@ -59,6 +59,7 @@ func TestRunner_independent(t *testing.T) {
 		}, fetch.PhaseLock},
 		{"no target", func(_ *testing.T, _ *rig, a *fetch.Account) {
 			a.Target = deliver.NewMaildir("/proc/no/such/folder")
+			a.Shared = []string{"healthy"} // otherwise it might be that one, renamed
 		}, fetch.PhaseTarget},
 	} {
 		for _, jobs := range []int{1, 3} {
