@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -283,16 +284,31 @@ func TestOpenExisting(t *testing.T) {
 	}
 }
 
-// If a wait was in vain, the run ends, and its other steps hardly wait again. But they still use a
-// table that is free by then, since something may have been delivered meanwhile.
+// waitedInVain is what a store remembers after it waited so long in vain.
+func waitedInVain(s *Store, long time.Duration) *lockWait {
+	now := time.Now()
+	return &lockWait{since: now.Add(-long), ended: now, written: s.lastWrite()}
+}
+
+// If a wait was in vain, the run ends, and its other steps hardly wait again, even after one of them
+// has read something, or its context ended first. But they still use a table that is free by then, since something may have been
+// delivered meanwhile.
 func TestVain(t *testing.T) {
 	s := open(t)
 	enter(t, s)
 	letGo := hold(t, s)
 	waiting := openIn(t, s.dir)
 	account := enter(t, waiting)
+	short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := account.Ready(short, 1); !errors.Is(err, seen.ErrBusy) || waiting.vain.Load() == nil {
+		t.Errorf("Ready() until a deadline = %v, want %v, and that to be remembered", err, seen.ErrBusy)
+	}
+	waiting.vain.Store(waitedInVain(waiting, time.Duration(patience)))
+	if _, err := account.Standing(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	now := time.Now()
-	waiting.vain.Store(&now)
 	if err := account.Ready(t.Context(), 1); !errors.Is(err, seen.ErrBusy) || time.Since(now) > time.Duration(patience)/2 {
 		t.Errorf("Ready() = %v after %v, want %v soon", err, time.Since(now), seen.ErrBusy)
 	}

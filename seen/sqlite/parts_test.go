@@ -188,8 +188,7 @@ func TestApply_waits(t *testing.T) {
 	waiting := openIn(t, s.dir)
 	account := enter(t, waiting)
 	letGo := hold(t, s)
-	at := time.Now()
-	waiting.vain.Store(&at) // after this all others hardly wait
+	waiting.vain.Store(waitedInVain(waiting, time.Duration(patience))) // after this all others hardly wait
 	done := make(chan error)
 	go func() { done <- commit(t.Context(), account, recordOf(listingOf("a")[0])) }()
 	if err := account.Ready(t.Context(), 1); !errors.Is(err, seen.ErrBusy) {
@@ -210,7 +209,8 @@ func TestApply_waits(t *testing.T) {
 
 // If the table is locked and nothing is written, its owner hangs, or the system failed to give a
 // lock back (TestTortureFaults found that with fcntl). Then even the record of a delivered message
-// does not wait for ever, and the next record does not wait again.
+// does not wait for ever. The time that another step has waited counts, and the next record does not
+// wait again.
 func TestApply_stalls(t *testing.T) {
 	s := open(t)
 	enter(t, s)
@@ -218,12 +218,17 @@ func TestApply_stalls(t *testing.T) {
 	account := enter(t, waiting)
 	waiting.stall = 700 * time.Millisecond
 	letGo := hold(t, s)
-	for range 2 {
+	refused := func() {
+		t.Helper()
 		if err := commit(t.Context(), account, recordOf(listingOf("a")[0])); !errors.Is(err, seen.ErrBusy) {
 			t.Errorf("Apply() = %v, want %v", err, seen.ErrBusy)
 		}
-		waiting.stall = time.Hour // the second does not wait
 	}
+	refused()
+	waiting.stall = time.Hour // nothing from here on waits so long
+	waiting.vain.Store(waitedInVain(waiting, time.Hour))
+	refused()
+	refused()
 
 	waiting.stall = 700 * time.Millisecond
 	done := make(chan error)

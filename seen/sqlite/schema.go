@@ -77,13 +77,13 @@ func check(ctx context.Context, db *sql.DB) error {
 
 // migrate brings the database to the present version, each step in a transaction of its own. The
 // lock of Open keeps other processes from migrating at the same time.
-func migrate(ctx context.Context, conn *sql.Conn) error {
+func (s *Store) migrate(ctx context.Context, conn *sql.Conn) error {
 	var version int
 	if err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return err
 	}
 	for ; version < len(migrations); version++ {
-		err := transact(ctx, conn, patience.over(ctx), beginWrite, func(tx *sql.Conn) error {
+		err := transact(ctx, conn, s.newWait(patience).isOver, beginWrite, func(tx *sql.Conn) error {
 			if _, err := tx.ExecContext(ctx, migrations[version]); err != nil {
 				return err
 			}

@@ -103,7 +103,7 @@ func TestMigrate_fails(t *testing.T) {
 	released := migrations
 	t.Cleanup(func() { migrations = released })
 	migrations = append(released[:len(released):len(released)], "CREATE TABLE more (id INTEGER); CREATE TABLE seen (id INTEGER)")
-	if err := migrate(t.Context(), s.write); err == nil {
+	if err := s.migrate(t.Context(), s.write); err == nil {
 		t.Error("migrate() = nil, want an error")
 	}
 	if got := schemaOf(t, s); !maps.Equal(got, before) {

@@ -47,10 +47,8 @@ type Store struct {
 	pools     []*sql.DB // those of write and read
 	now       func() time.Time
 	lookAt    func(dir string) (place, error)
-	// When somebody last waited for another process in vain.
-	vain    atomic.Pointer[time.Time]
-	stall   time.Duration // see the constant
-	stalled atomic.Pointer[lastWrite]
+	vain      atomic.Pointer[lockWait] // the last wait in vain; nil: the table was written since
+	stall     time.Duration            // see the constant
 	// Until when the database counts as undamaged, in seconds since 1970; see checked.
 	whole    int64
 	tuning   seen.Tuning
@@ -114,7 +112,7 @@ func openAt(ctx context.Context, dir string, lookAt func(string) (place, error))
 	}
 	err = s.connect(ctx)
 	if err == nil {
-		err = migrate(ctx, s.write)
+		err = s.migrate(ctx, s.write)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening %s: %w", s.path, s.explain(err)), s.Close())
@@ -149,7 +147,7 @@ func (s *Store) connectToNothing(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return errors.Join(migrate(ctx, conn), conn.Close())
+	return errors.Join(s.migrate(ctx, conn), conn.Close())
 }
 
 // connect prepares the connections; those that read are made when first used.

@@ -29,35 +29,40 @@ const (
 	stall = time.Minute
 )
 
-// over returns a function that reports whether a wait that begins at its first call is over.
-func (w waiting) over(ctx context.Context) func() bool {
-	var began time.Time
-	return func() bool {
-		if began.IsZero() {
-			began = time.Now()
-		}
-		return ctx.Err() != nil || time.Since(began) >= time.Duration(w)
-	}
+// remembered is how long later transactions take a wait in vain into account.
+const remembered = time.Minute
+
+// lockWait is one wait of a transaction for others. After a wait that was in vain, it counts from the
+// beginning of that one: a run that ends because of it still has to note several things, and must
+// not take minutes. For forever, only time in which nothing was written counts.
+type lockWait struct {
+	store        *Store
+	wait         waiting
+	since, ended time.Time
+	written      lastWrite // zero before others were met
 }
 
-// overIfStalled is waiting.over for forever.
-func (s *Store) overIfStalled(ctx context.Context) func() bool {
-	var written lastWrite
-	var since time.Time
-	return func() bool {
-		if now := s.lastWrite(); since.IsZero() || now != written {
-			written, since = now, time.Now()
-		}
-		stalled := s.stalled.Load()
-		if stalled != nil && *stalled == written { // another has waited long enough
-			return true
-		}
-		if time.Since(since) < s.stall {
-			return ctx.Err() != nil
-		}
-		s.stalled.Store(&written)
-		return true
+func (s *Store) newWait(wait waiting) *lockWait {
+	w := &lockWait{store: s, wait: wait, since: time.Now()}
+	if last := s.vain.Load(); last != nil && time.Since(last.ended) < remembered {
+		w.since, w.written = last.since, last.written
 	}
+	return w
+}
+
+// isOver is called each time others are in the way.
+func (w *lockWait) isOver(ctx context.Context) bool {
+	now, limit := w.store.lastWrite(), time.Duration(w.wait)
+	if w.wait == forever {
+		limit = w.store.stall
+		if w.written != (lastWrite{}) && now != w.written {
+			w.since, w.written = time.Now(), now
+		}
+	}
+	if w.written == (lastWrite{}) {
+		w.written = now
+	}
+	return ctx.Err() != nil || time.Since(w.since) >= limit
 }
 
 // lastWrite tells when the database and the files beside it were written.
@@ -92,10 +97,14 @@ func (s *Store) update(ctx context.Context, wait waiting, do func(context.Contex
 	}
 	defer func() { <-s.writing }()
 	err := s.attempt(ctx, s.write, wait, beginWrite, func(conn *sql.Conn) error { return do(context.WithoutCancel(ctx), conn) })
-	if err == nil && s.wrote != nil {
+	if err != nil {
+		return err
+	}
+	s.vain.Store(nil) // a view does not show that the table can be written
+	if s.wrote != nil {
 		s.wrote(s.write)
 	}
-	return err
+	return nil
 }
 
 // view runs do in a transaction that sees one state of the table, whatever is written meanwhile.
@@ -108,38 +117,25 @@ func (s *Store) view(ctx context.Context, do func(*sql.Conn) error) error {
 	return s.attempt(ctx, conn, patience, beginRead, do)
 }
 
-// attempt is transact, but it hardly waits if another call has just waited in vain. A run that ends
-// because of that still has to note several things, and must not take minutes. A caller that waits
-// forever still does so, unless nothing was written since.
+// attempt is transact, and remembers if it has waited in vain.
 func (s *Store) attempt(ctx context.Context, conn *sql.Conn, wait waiting, begin beginning, do func(*sql.Conn) error) error {
-	const remembered = time.Minute
-	if at := s.vain.Load(); at != nil && time.Since(*at) < remembered && wait != forever {
-		wait = 0
-	}
-	over := wait.over(ctx)
-	if wait == forever {
-		over = s.overIfStalled(ctx)
-	}
-	err := s.explain(transact(ctx, conn, over, begin, do))
-	var fault sqlite3.Error
-	if ctx.Err() == nil && errors.Is(err, seen.ErrBusy) || errors.As(err, &fault) && fault.Code == sqlite3.ErrProtocol {
-		now := time.Now()
-		s.vain.Store(&now)
-	} else if err == nil {
-		s.vain.Store(nil)
-		s.stalled.Store(nil)
+	w := s.newWait(wait)
+	err := s.explain(transact(ctx, conn, w.isOver, begin, do))
+	if errors.Is(err, seen.ErrBusy) {
+		w.ended = time.Now()
+		s.vain.Store(w)
 	}
 	return err
 }
 
 // transact runs do between begin and COMMIT on a connection that nobody else uses meanwhile. It
 // does not use sql.Tx, which starts a goroutine for each transaction.
-func transact(ctx context.Context, conn *sql.Conn, over func() bool, begin beginning, do func(*sql.Conn) error) error {
+func transact(ctx context.Context, conn *sql.Conn, isOver func(context.Context) bool, begin beginning, do func(*sql.Conn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	whole := context.WithoutCancel(ctx)
-	if err := retry(over, func() error { return begin(whole, conn) }); err != nil {
+	if err := retry(ctx, isOver, func() error { return begin(whole, conn) }); err != nil {
 		return err
 	}
 	committed := false
@@ -153,7 +149,7 @@ func transact(ctx context.Context, conn *sql.Conn, over func() bool, begin begin
 	}
 	// Without a write-ahead log, COMMIT waits for readers. If it is refused, the transaction stays
 	// open.
-	err := retry(over, func() error {
+	err := retry(ctx, isOver, func() error {
 		_, err := conn.ExecContext(whole, "COMMIT")
 		return err
 	})
@@ -184,14 +180,14 @@ func beginRead(ctx context.Context, conn *sql.Conn) error {
 }
 
 // retry calls try until no transaction of another process blocks it, at least once.
-func retry(over func() bool, try func() error) error {
+func retry(ctx context.Context, isOver func(context.Context) bool, try func() error) error {
 	for {
 		err := try()
 		var refused sqlite3.Error
 		if !errors.As(err, &refused) || refused.Code != sqlite3.ErrBusy {
 			return err
 		}
-		if over() {
+		if isOver(ctx) {
 			return fmt.Errorf("%w: %w", seen.ErrBusy, err)
 		}
 	}
