@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -71,6 +72,9 @@ func pathOf(option, path string) (string, error) {
 	path, err := config.Path(path)
 	if err != nil {
 		return "", usagef("--%s: %w", option, err)
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return "", fmt.Errorf("--%s: finding the current folder: %w", option, err)
 	}
 	return path, nil
 }

@@ -160,8 +160,8 @@ func (v value) count(most int64) (int, error) {
 // variable matches what a shell would expand in a path.
 var variable = regexp.MustCompile(`\$(\w+|\{[^}]*\}|\([^)]*\))`)
 
-// path returns an absolute path. In the file and on the command line, ~ stands for the home folder.
-// A relative path starts at v.folder.
+// path returns a path that starts at v.folder, if that is known, unless it is absolute. In the file
+// and on the command line, ~ stands for the home folder.
 func (v value) path() (string, error) {
 	s, err := v.text()
 	if err != nil {
@@ -188,15 +188,8 @@ func (v value) path() (string, error) {
 	return filepath.Join(v.folder, s), nil
 }
 
-// Path returns a path of the command line as an absolute one, as a path in the file is read. A
-// relative path starts at the current folder.
-func Path(path string) (string, error) {
-	folder, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("finding the current folder: %w", err)
-	}
-	return value{raw: path, folder: folder}.path()
-}
+// Path reads a path of the command line as one of the file. A relative path stays relative.
+func Path(path string) (string, error) { return value{raw: path}.path() }
 
 // units are the units of a time.
 var units = map[string]time.Duration{
