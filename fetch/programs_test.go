@@ -1,6 +1,7 @@
 package fetch_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,15 +15,17 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// refusals are the ways in which a program refuses a message; hangs are the ways in which it does
-// not end by itself.
+// refusals are the ways in which a program refuses a message. With one of unrunnable it cannot be
+// run, and with one of hangs it does not end by itself.
 var refusals = []string{
 	"exit 1", "exit 75", "exit 255", "kill -9 $$", "kill -TERM $$", "kill -SEGV $$",
-	"exec /no/such/program", "exec /dev/null", "exec '%[1]s/rubbish'", "eval if", "set -u; echo $unset",
+	"eval if", "set -u; echo $unset",
 	"exec <&-; exit 1", "exec >&- 2>&-; exit 1", "head -c 3 >/dev/null; exit 1", "cat >'%[1]s/'$$.part; exit 1",
 	"head -c 9999999 /dev/zero; exit 1", "head -c 9999999 /dev/zero >&2; exit 1",
 	"sleep 1 & exit 1", "setsid sleep 1 & exit 1", "(sleep 1; echo late) & exit 1",
 }
+
+var unrunnable = []string{"exec /no/such/program", "exec /dev/null", "exec '%[1]s/rubbish'"}
 
 var hangs = []string{
 	"exec sleep 600", "kill -STOP $$", "yes", "yes >&2", "while :; do :; done", "trap '' TERM; sleep 600; sleep 600", "sleep 600 & sleep 600 & wait",
@@ -30,7 +33,7 @@ var hangs = []string{
 
 // Whatever the program does with some messages, the others are delivered once, and only messages
 // that it has taken are deleted. It gets the refused ones as soon as it behaves (behaviours 29 and
-// 30).
+// 30). If it cannot be run, the others may have to wait until then.
 func TestTorture_programs(t *testing.T) {
 	if os.Getenv("POPFETCH_TEST_TORTURE") == "" {
 		t.Skip("it takes a minute; set POPFETCH_TEST_TORTURE=1")
@@ -38,12 +41,12 @@ func TestTorture_programs(t *testing.T) {
 	var mu sync.Mutex
 	cases, lost, twice, unsafe := 0, 0, 0, 0
 	t.Run("all", func(t *testing.T) {
-		for i, what := range slices.Concat(refusals, hangs) {
+		for _, what := range slices.Concat(refusals, unrunnable, hangs) {
 			for _, deliveries := range []int{1, 3} {
 				for _, remove := range []bool{false, true} {
 					t.Run(fmt.Sprintf("%.20s, %d at once, delete %t", what, deliveries, remove), func(t *testing.T) {
 						t.Parallel()
-						l, d, u := misbehave(t, what, i >= len(refusals), deliveries, remove)
+						l, d, u := misbehave(t, what, deliveries, remove)
 						mu.Lock()
 						defer mu.Unlock()
 						cases, lost, twice, unsafe = cases+1, lost+l, twice+d, unsafe+u
@@ -55,8 +58,13 @@ func TestTorture_programs(t *testing.T) {
 	t.Logf("torture | programs | %d cases | %d lost | %d twice | %d unsafe deletes", cases, lost, twice, unsafe)
 }
 
-func misbehave(t *testing.T, what string, hangs bool, deliveries int, remove bool) (lost, twice, unsafe int) {
+func misbehave(t *testing.T, what string, deliveries int, remove bool) (lost, twice, unsafe int) {
 	t.Helper()
+	cannotRun := slices.Contains(unrunnable, what)
+	runs, timeout := 2, time.Minute
+	if slices.Contains(hangs, what) {
+		runs, timeout = 1, 2*time.Second // with patience for those that behave, on a busy machine
+	}
 	out := t.TempDir()
 	if strings.Contains(what, "%") {
 		what = fmt.Sprintf(what, out)
@@ -74,18 +82,20 @@ func misbehave(t *testing.T, what string, hangs bool, deliveries int, remove boo
 	server := newServer(t, messages...)
 	r := newRig(t, server.Addr())
 	r.account.Delete.Enabled = remove
-	runs, timeout := 2, time.Minute
-	if hangs {
-		runs, timeout = 1, 2*time.Second // with patience for those that behave, on a busy machine
-	}
 	script := `case "$POPFETCH_UID" in bad*) if [ -e '%[1]s/broken' ]; then ` + strings.ReplaceAll(what, "%", "%%") + "\nfi;; esac\n" +
 		`cat >'%[1]s/'$$ && mv '%[1]s/'$$ '%[1]s/'"$POPFETCH_UID".$$.mail`
 	r.account.Target = &deliver.MDA{Command: fmt.Sprintf(script, out), Timeout: timeout, Deliveries: deliveries}
+	taken := 0
 	for range runs {
 		began := time.Now()
 		result := r.run()
-		if result.Err != nil || result.Failed != 3 {
-			t.Errorf("Run() = %v, %d failed, want 3", result.Err, result.Failed)
+		taken += result.Delivered
+		if cannotRun {
+			if !errors.Is(result.Err, deliver.ErrCannotRun) || result.Failed != 0 {
+				t.Errorf("Run() = %v, %d failed, want %v and none", result.Err, result.Failed, deliver.ErrCannotRun)
+			}
+		} else if result.Err != nil || result.Failed != 3 || taken != 3 {
+			t.Errorf("Run() = %v, %d failed, and %d delivered so far, want 3 each", result.Err, result.Failed, taken)
 		}
 		if took, limit := time.Since(began), 3*(timeout+2*time.Second); took > limit {
 			t.Errorf("the run took %v, want %v at most", took, limit)
@@ -102,8 +112,8 @@ func misbehave(t *testing.T, what string, hangs bool, deliveries int, remove boo
 	if err := os.Remove(filepath.Join(out, "broken")); err != nil {
 		t.Fatal(err)
 	}
-	if result := r.run(); result.Err != nil || result.Delivered != 3 {
-		t.Errorf("Run() with a program that behaves = %v, %d delivered, want 3", result.Err, result.Delivered)
+	if result := r.run(); result.Err != nil || taken+result.Delivered != len(messages) {
+		t.Errorf("Run() with a program that behaves = %v, %d delivered after %d, want %d in all", result.Err, result.Delivered, taken, len(messages))
 	}
 	server.Wait()
 	if left := len(server.Drop("").UniqueIDs()); remove && left != 0 {
