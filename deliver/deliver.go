@@ -216,13 +216,16 @@ type Error struct {
 // maxShownOutput is how much of Output the text of an Error repeats, in octets.
 const maxShownOutput = 256
 
-// Error names the target and the cause. Then it shows the beginning of the program's output.
+// Cause names the target and the cause. For the same fault it is the same text each time. What the
+// program prints may name times and processes.
+func (e *Error) Cause() string { return fmt.Sprintf("delivering to %s: %v", e.Target, e.Err) }
+
+// Error is Cause, and then the beginning of the program's output.
 func (e *Error) Error() string {
-	text := fmt.Sprintf("delivering to %s: %v", e.Target, e.Err)
 	if e.Output == "" {
-		return text
+		return e.Cause()
 	}
-	return text + ": " + escape.Text([]byte(e.Output), maxShownOutput)
+	return e.Cause() + ": " + escape.Text([]byte(e.Output), maxShownOutput)
 }
 
 // Unwrap returns the cause.

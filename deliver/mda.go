@@ -52,8 +52,8 @@ func (m *MDA) Room(context.Context) (octets int64, err error) {
 }
 
 // Prepare checks the command and makes nothing. ErrMissing means that there is no shell,
-// ErrCannotRun that the shell does not know the program or may not run it. An empty command is an error, because a
-// shell would run it with success.
+// ErrCannotRun that the shell does not know the program or may not run it. An empty command is an
+// error, because a shell would run it with success.
 func (m *MDA) Prepare(ctx context.Context, _ bool) error {
 	if _, err := os.Stat(program.Shell); err != nil {
 		return fmt.Errorf("looking for the shell: %w: %w", ErrMissing, err)

@@ -129,13 +129,9 @@ func TestBreaking_besideRefusals(t *testing.T) {
 	}
 }
 
-// If the server does not allow a further log-in, what was put off comes in the next run.
-func TestBreaking_loginDelay(t *testing.T) {
-	t.Parallel()
-	r, server := newBreaking(t, letter("x"), letter("y"))
+// once lets the server allow a log-in every ten minutes.
+func (r *rig) once(server *poptest.Server) {
 	server.Configure(func(c *poptest.Config) { c.Capabilities = append(c.Capabilities, "LOGIN-DELAY 600") })
-	hook(server, atMessage("RETR", poptest.Cut(30), "x"))
-	_ = r.run()
 	var mu sync.Mutex
 	var last time.Time
 	hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
@@ -151,13 +147,51 @@ func TestBreaking_loginDelay(t *testing.T) {
 		last = now
 		return poptest.Action{}
 	})
-	for i := range 3 {
-		r.later(20 * time.Minute)
-		server.Drop("").Add(letter(fmt.Sprint("visit-", i)))
-		_ = r.run()
+}
+
+// If the server does not allow a further log-in, what was put off comes in the next run. So does
+// what the operator wants again.
+func TestBreaking_loginDelay(t *testing.T) {
+	for name, wanted := range map[string]bool{"new": false, "wanted": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, server := newBreaking(t, letter("x"), letter("y"))
+			if wanted {
+				r.account.Delete.Enabled = false
+				r.runs("2 listed, 2 new, 2 delivered")
+				r.account.Delete.Enabled = true
+				r.forget("x")
+			}
+			hook(server, atMessage("RETR", poptest.Cut(30), "x"))
+			_ = r.run()
+			r.once(server)
+			for i := range 3 {
+				r.later(20 * time.Minute)
+				server.Drop("").Add(letter(fmt.Sprint("visit-", i)))
+				_ = r.run()
+			}
+			if !slices.Contains(r.recorded(), "x") {
+				t.Error("x never came")
+			}
+		})
 	}
-	if !slices.Contains(r.recorded(), "x") {
-		t.Error("x never came")
+}
+
+// What was put off in vain has not been refused before: a refusal counts only if others came since.
+func TestBreaking_loginDelay_refused(t *testing.T) {
+	t.Parallel()
+	r, server := newBreaking(t, letter("x"), letter("y"))
+	r.account.QuarantineAfter = 1
+	hook(server, atMessage("RETR", poptest.Cut(30), "x"))
+	_ = r.run()
+	r.once(server)
+	r.later(20 * time.Minute)
+	server.Drop("").Add(letter("z"))
+	_ = r.run() // it is put off in vain
+	hook(server, atMessage("RETR", poptest.Refuse("damaged"), "x"))
+	r.later(20 * time.Minute)
+	if result := r.run(); result.Failed != 1 || result.Quarantined != 0 {
+		t.Errorf("Run() = %s, %v, want one refused, which does not count yet", outcome(result), result.Err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -106,20 +105,19 @@ func headerOf(ctx context.Context, finder deliver.Finder, place string, buffer [
 }
 
 // equalFiles reports whether a finder holds the same octets at both places.
-func equalFiles(ctx context.Context, finder deliver.Finder, places ...string) bool {
-	var sums []deliver.Sum
-	for _, place := range places {
-		file, err := finder.Open(ctx, place)
-		if err != nil {
-			return false
-		}
-		sum, err := deliver.Measure(file)
-		if err := cmp.Or(err, file.Close()); err != nil {
-			return false
-		}
-		sums = append(sums, sum)
+func equalFiles(ctx context.Context, finder deliver.Finder, a, b string) bool {
+	sumA, errA := measureAt(ctx, finder, a)
+	sumB, errB := measureAt(ctx, finder, b)
+	return errA == nil && errB == nil && sumA == sumB
+}
+
+func measureAt(ctx context.Context, finder deliver.Finder, place string) (deliver.Sum, error) {
+	file, err := finder.Open(ctx, place)
+	if err != nil {
+		return deliver.Sum{}, err
 	}
-	return sums[0] == sums[1]
+	defer file.Close() //nolint:errcheck // it was only read
+	return deliver.Measure(file)
 }
 
 // hintOfStrangers warns, before the first run of an account retrieves everything, if the target

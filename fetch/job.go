@@ -98,7 +98,7 @@ type DeletePolicy struct {
 // nothing.
 type InitialPolicy struct {
 	Limited bool
-	Chosen  bool // somebody has said so for this account, so it is known to be a new one
+	Chosen  bool // somebody has said so for this account, so that ErrRenamed does not apply
 	// What arrived within that time is retrieved all the same; zero: nothing is.
 	Within time.Duration
 }

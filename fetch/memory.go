@@ -305,10 +305,14 @@ func (h *history) goOn(err error, d *maildrop, m *memory) bool {
 }
 
 // notPutOff makes the next run retrieve the messages that this one has put off in vain, in its first
-// session. Otherwise they might wait for ever.
+// session. Otherwise they might wait for ever. None was refused so far.
 func (m *memory) notPutOff(asides []seen.Aside) {
 	for i := range asides {
-		asides[i].Reason, asides[i].Count = seen.Refused, 0
+		a := &asides[i]
+		if a.Reason == seen.Wanted {
+			a.Text = "" // see item.breaks
+		}
+		a.Reason, a.Count, a.Since = seen.Refused, 0, m.job.now()
 	}
 	if len(asides) > 0 {
 		_ = m.job.record(seen.Changes{Asides: asides}) // if that fails, they are put off again

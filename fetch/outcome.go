@@ -164,7 +164,7 @@ func (o *outcomes) refuse(it item, cause error) {
 	told := eventOf(Refused, it.Entry, cause)
 	// A wrong clock must not silence it for years.
 	told.Repeated = sameRefusal(before.Text, cause) && now.Sub(before.ToldAt).Abs() < tellAgain
-	if isOfMachine(cause) {
+	if isFileLimit(cause) {
 		told.Repeated, told.Always = false, true
 	}
 	// If a stop has ended the program, the program has refused nothing. But it may have taken all the

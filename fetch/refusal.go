@@ -167,18 +167,15 @@ func isForGood(cause error) bool {
 	return false
 }
 
-// isOfMachine reports whether a limit on the size of files has refused the message (EFBIG). A person
-// must raise it, and is told in every run.
-func isOfMachine(cause error) bool { return errors.Is(cause, syscall.EFBIG) }
+// isFileLimit reports whether a limit on the size of files has refused the message. A person must
+// raise it, and is told in every run.
+func isFileLimit(cause error) bool { return errors.Is(cause, syscall.EFBIG) }
 
-// sameRefusal reports whether cause has the text that an earlier run noted. The output of a program
-// is not compared: it may name times and processes, and would differ each time.
+// sameRefusal reports whether an earlier run noted text for the same cause.
 func sameRefusal(text string, cause error) bool {
 	var target *deliver.Error
 	if errors.As(cause, &target) {
-		silent := *target
-		silent.Output = ""
-		return text == silent.Error() || strings.HasPrefix(text, silent.Error()+": ")
+		return text == target.Cause() || strings.HasPrefix(text, target.Cause()+": ")
 	}
 	return text == cause.Error()
 }

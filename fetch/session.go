@@ -24,7 +24,8 @@ const (
 )
 
 // session is one connection: a logged-in client, and what it has found listed. Its methods stand in
-// the files of its phases: listing, examine, recognise, remove, and study in run.go.
+// the files of its phases: listing, examine, recognise and transfer; study in run.go, remove in
+// plan.go.
 type session struct {
 	job     *job
 	memory  *memory

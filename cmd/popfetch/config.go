@@ -35,8 +35,8 @@ func (p *program) config(ctx context.Context) error {
 	return p.term.printf("%s", text.String())
 }
 
-// checkFiles returns the mistakes about files and programs that the accounts name. A disabled account may lack its
-// files until it is enabled, or named on the command line.
+// checkFiles returns the mistakes about files and programs that the accounts name. A disabled account
+// may lack its files until it is enabled, or named on the command line.
 func (s *setting) checkFiles(ctx context.Context, named bool) error {
 	var mistakes config.Errors
 	trusted := make(authorities)

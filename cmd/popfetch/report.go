@@ -103,10 +103,8 @@ func (r *reporter) isAlike(e fetch.Event) bool {
 	}
 	var refusal *deliver.Error
 	cause := e.Err.Error()
-	if errors.As(e.Err, &refusal) { // what a program prints may name its process
-		silent := *refusal
-		silent.Output = ""
-		cause = silent.Error()
+	if errors.As(e.Err, &refusal) {
+		cause = refusal.Cause()
 	}
 	if r.alike == nil {
 		r.alike = make(map[string][]alike)
