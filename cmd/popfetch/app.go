@@ -46,7 +46,6 @@ func newApp(term *terminal) *cli.App {
 		Action:          action(term, (*program).fetch),
 		OnUsageError:    refuseUsage,
 		HideHelpCommand: true,
-		Writer:          term.out,
 		ErrWriter:       term.err,
 		ExitErrHandler:  func(*cli.Context, error) {}, // main alone prints the error and exits
 		Commands: []*cli.Command{

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -15,7 +15,9 @@ import (
 const (
 	helpWidth  = 80 // columns of the help
 	helpIndent = 3
-	helpColumn = 27 // where the text beside the name of an option begins
+	// Where the texts begin beside the names of options and of commands.
+	helpColumn        = 27
+	helpColumnCommand = 15
 )
 
 // help shows the usage of popfetch, or of a command. It needs no configuration.
@@ -85,7 +87,7 @@ func printHelp(w io.Writer, _ string, of any) {
 		describeFlags(&b, "", of.Flags)
 		b.WriteString("\npopfetch --help shows the options that every command takes.\n")
 	}
-	_, _ = io.WriteString(w, b.String()) // as the cli package does; there is nobody to tell
+	_, _ = io.WriteString(w, b.String()) // into memory
 }
 
 // describeCommand writes what a command is for, how it is called, and its commands.
@@ -99,24 +101,21 @@ func describeCommand(b *strings.Builder, name, text string, usage []string, comm
 		b.WriteString("\nCOMMANDS:\n")
 	}
 	for _, c := range commands {
-		writeBeside(b, strings.Repeat(" ", helpIndent)+c.Name, helpColumn/2+2, c.Usage)
+		writeBeside(b, strings.Repeat(" ", helpIndent)+c.Name, helpColumnCommand, c.Usage)
 	}
 }
 
 // describeFlags writes the options of a category; "" has those of one command.
 func describeFlags(b *strings.Builder, category string, flags []cli.Flag) {
-	heading := category
-	if heading == "" {
-		heading = "OPTIONS"
-	}
+	headed := false
 	for _, flag := range flags {
 		group, ok := flag.(cli.CategorizableFlag)
 		if !ok || group.GetCategory() != category || flag == cli.HelpFlag {
 			continue
 		}
-		if heading != "" {
-			b.WriteString("\n" + heading + ":\n")
-			heading = ""
+		if !headed {
+			b.WriteString("\n" + cmp.Or(category, "OPTIONS") + ":\n")
+			headed = true
 		}
 		describeFlag(b, flag)
 	}
@@ -140,15 +139,15 @@ func describeFlag(b *strings.Builder, flag cli.Flag) {
 }
 
 // writeBeside writes a name, and beside it, from a column on, a text in lines of at most helpWidth.
+// In column 0 the text follows the name at once.
 func writeBeside(b *strings.Builder, name string, column int, text string) {
-	column = max(column, 1)
 	line := name
-	if len(name) >= column && column > 1 {
-		b.WriteString(name + "\n")
-		line = ""
-	}
-	if column > 1 {
-		line = fmt.Sprintf("%-*s", column, line)
+	if column > 0 {
+		if len(name) >= column {
+			b.WriteString(name + "\n")
+			line = ""
+		}
+		line += strings.Repeat(" ", column-len(line))
 	}
 	for i, word := range strings.Fields(text) {
 		if i > 0 && len(line)+1+len(word) > helpWidth {

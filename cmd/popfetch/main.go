@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 )
 
 func main() {
@@ -22,9 +23,14 @@ func main() {
 func run(ctx context.Context, args []string, term *terminal) int {
 	defer (&program{term: term}).guard()
 	app := newApp(term)
+	var text strings.Builder // the cli package prints the help and the version, but no error
+	app.Writer = &text
 	args, err := arrange(app, args)
 	if err == nil {
 		err = app.RunContext(ctx, args)
+	}
+	if text.Len() > 0 {
+		err = errors.Join(err, term.printf("%s", text.String()))
 	}
 	if caught, ok := signalOf(ctx); ok && !errors.Is(err, errEnded) {
 		err = errors.Join(err, caught)
