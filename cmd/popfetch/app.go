@@ -83,6 +83,9 @@ func action(term *terminal, do func(*program, context.Context) error) cli.Action
 	return func(c *cli.Context) error {
 		p := &program{term: term, options: optionsOf(c)}
 		defer p.guard()
+		if err := p.mistake(); err != nil {
+			return err
+		}
 		return do(p, c.Context)
 	}
 }

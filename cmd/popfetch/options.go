@@ -89,6 +89,19 @@ func optionsOf(c *cli.Context) options {
 	return o
 }
 
+// mistake returns what is wrong with the options, whatever the command needs them for.
+func (o *options) mistake() error {
+	switch {
+	case o.keep && o.delete:
+		return usagef("--keep and --delete contradict each other")
+	case o.headers && o.command != "list" && !(o.command == "" && o.dryRun):
+		return usagef("--headers works only with list and --dry-run")
+	case o.jobs != nil && (*o.jobs < 1 || *o.jobs > config.MostJobs):
+		return usagef("--jobs %d: give a number from 1 to %d", *o.jobs, config.MostJobs)
+	}
+	return nil
+}
+
 // usageError is an error of the command line.
 type usageError struct{ error }
 

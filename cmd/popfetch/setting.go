@@ -41,15 +41,6 @@ func (p *program) load() (*setting, error) {
 
 // read is like load, but chooses no accounts.
 func (p *program) read() (*setting, error) {
-	if p.keep && p.delete {
-		return nil, usagef("--keep and --delete contradict each other")
-	}
-	if p.headers && p.command != "list" && !(p.command == "" && p.dryRun) {
-		return nil, usagef("--headers works only with list and --dry-run")
-	}
-	if p.jobs != nil && *p.jobs < 1 {
-		return nil, usagef("--jobs %d is too small; give a number of at least 1", *p.jobs)
-	}
 	_, oneShot := p.source.oneShot["server"]
 	s := &setting{oneShot: oneShot}
 	var err error

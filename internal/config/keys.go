@@ -8,6 +8,9 @@ const (
 	accountTable  = "account"
 )
 
+// MostJobs is the highest value of the key jobs.
+const MostJobs = 1000
+
 // topKeys are the keys before the first table.
 var topKeys = table[Config]{
 	{
@@ -17,7 +20,7 @@ var topKeys = table[Config]{
 	},
 	{
 		name: "jobs", preset: "4",
-		field: fill(func(c *Config) *int { return &c.Jobs }, count(1000)),
+		field: fill(func(c *Config) *int { return &c.Jobs }, count(MostJobs)),
 		usage: "at most `N` accounts at work at once", short: "j", number: true,
 	},
 }
