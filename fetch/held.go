@@ -154,9 +154,9 @@ func (s *session) hintOfStrangers(p *plan, store seen.Store) error {
 		}
 		s.job.warn(CodeUnrecognisedMail, "first run of this account, but its target already holds %d messages "+
 			"that were not recognised; all %d on the server will be fetched, possibly again. "+
-			"To fetch only what is not there, stop and run: popfetch seen rebuild --from-maildir %s %s. "+
-			"To fetch only new mail, stop and run: popfetch seen mark --all %s",
-			own+others, len(p.retrieve), dir, a.Name, a.Name)
+			"To fetch only what is not there, stop and run: %s. To fetch only new mail, stop and run: %s",
+			own+others, len(p.retrieve), a.command("seen", "rebuild", "--from-maildir", dir, a.Name),
+			a.command("seen", "mark", "--all", a.Name))
 	}
 	return nil
 }

@@ -38,6 +38,10 @@ type Account struct {
 	// Then a run or look ends with this error, and neither server nor target is touched.
 	Lacks error
 
+	// Command returns a command line that is proposed to a person, from its words behind the
+	// program's name. nil: the words are joined.
+	Command func(words ...string) string
+
 	Origin Origin
 	Shared []string // the other accounts in use that have the same maildrop; a run warns of them
 
@@ -56,6 +60,14 @@ type Origin struct {
 	// Has reports whether an account of that name still stands in that configuration, which may be
 	// another one than File. An empty file is unknown. nil: every account still stands somewhere.
 	Has func(file, name string) bool
+}
+
+// command returns a command line that is proposed to a person.
+func (a *Account) command(words ...string) string {
+	if a.Command != nil {
+		return a.Command(words...)
+	}
+	return "popfetch " + strings.Join(words, " ")
 }
 
 func (a *Account) stateName() string {

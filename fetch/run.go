@@ -147,9 +147,9 @@ func (j *job) formerName(store seen.Store) (string, error) {
 	case len(alike) == 0 || a.Initial.Chosen:
 		return "", nil
 	default:
-		return "", j.fail(PhaseState, fmt.Errorf("%w: %s. If this is that account renamed, run: popfetch seen rename %s %s. "+
+		return "", j.fail(PhaseState, fmt.Errorf("%w: %s. If this is that account renamed, run: %s. "+
 			"If not, write into this account what its first run fetches, for example initial = \"all\"",
-			ErrRenamed, strings.Join(alike, ", "), alike[0], a.Name))
+			ErrRenamed, strings.Join(alike, ", "), a.command("seen", "rename", alike[0], a.Name)))
 	}
 }
 

@@ -122,7 +122,7 @@ func (m *memory) leaveAlone() error {
 
 // untilWhen says how long the account is left alone, and what ends that.
 func (m *memory) untilWhen() string {
-	check := "popfetch check " + m.job.account.Name
+	check := m.job.account.command("check", m.job.account.Name)
 	if m.job.account.State != "" { // made of options
 		check = "popfetch check with the same options"
 	}

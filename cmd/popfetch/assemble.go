@@ -71,6 +71,7 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 			Octets:          login.Charset(a.CredentialsCharset).Octets(),
 		},
 		Login:   credentials.Login,
+		Command: s.commandLine,
 		Changed: credentials.Changed,
 		Mark:    credentials.Mark,
 		Lacks:   lacks,

@@ -18,6 +18,7 @@ type setting struct {
 	*config.Config
 	accounts []config.Account // the chosen accounts
 	oneShot  bool             // made from options, not read from a file
+	options  []string         // those that another command needs to find the same state
 }
 
 // load reads the configuration, or makes one from the options, and chooses the named accounts.
@@ -53,9 +54,17 @@ func (p *program) read() (*setting, error) {
 		return nil, err
 	}
 	if dir := p.source.stateDir; dir != "" && !oneShot {
-		s.StateDir, err = pathOf("state-dir", dir)
+		if s.StateDir, err = pathOf("state-dir", dir); err != nil {
+			return nil, err
+		}
 	}
-	return s, err
+	if p.source.file != nil {
+		s.options = append(s.options, "--config", s.File)
+	}
+	if oneShot || p.source.stateDir != "" {
+		s.options = append(s.options, "--state-dir", s.StateDir)
+	}
+	return s, nil
 }
 
 // pathOf returns the path that an option gives, as an absolute one.
@@ -130,11 +139,19 @@ func (p *program) readFile() (*config.Config, error) {
 
 // tryAgain returns the command that has an account's quarantined messages tried again.
 func (s *setting) tryAgain(name string) string {
-	state, where := name, ""
 	if s.oneShot {
-		state, where = stateName(&s.accounts[0]), " --state-dir "+shellWord(s.StateDir)
+		name = stateName(&s.accounts[0])
 	}
-	return "popfetch seen forget " + shellWord(state) + " --quarantined" + where
+	return s.commandLine("seen", "forget", name, "--quarantined")
+}
+
+// commandLine returns a command line of popfetch, as a person may copy it into a shell.
+func (s *setting) commandLine(words ...string) string {
+	line := "popfetch"
+	for _, word := range slices.Concat(words, s.options) {
+		line += " " + shellWord(word)
+	}
+	return line
 }
 
 // waiting tells of so many quarantined messages, behind other words. Of none it says nothing.
