@@ -86,6 +86,36 @@ func TestBreaking_atTOP(t *testing.T) {
 	}
 }
 
+// If a server without UIDL ends the session when it shows a header, of which the id is to be made,
+// the whole message is asked for instead. If that ends it too, the message has no id, and the others
+// come without it.
+func TestBreaking_fallback(t *testing.T) {
+	for name, action := range map[string]poptest.Action{"before the reply": poptest.Cut(0), "in the reply": poptest.Cut(20)} {
+		for _, whole := range []bool{false, true} {
+			t.Run(fmt.Sprintf("C0037/%s, RETR too %t", name, whole), func(t *testing.T) {
+				t.Parallel()
+				r, server := newBreaking(t, letter("a"), letter("b"), letter("c"))
+				server.Configure(without("UIDL"))
+				r.account.UIDLFallback = true
+				hook(server, func(s *poptest.Session, cmd string) poptest.Action {
+					keyword, _, _ := strings.Cut(cmd, " ")
+					if keyword == "TOP" || whole && keyword == "RETR" {
+						return atMessage(keyword, action, "b")(s, cmd)
+					}
+					return refusing("UIDL")(s, cmd)
+				})
+				want := "3 listed, 3 new, 3 delivered, 3 deleted"
+				if whole {
+					want = "2 listed, 2 new, 2 delivered, 1 failed, 2 deleted"
+				}
+				if result := r.run(); outcome(result) != want {
+					t.Errorf("Run() = %s, %v, want %s", outcome(result), result.Err, want)
+				}
+			})
+		}
+	}
+}
+
 // The second look at a message may end the session, too.
 func TestBreaking_suspect(t *testing.T) {
 	t.Parallel()

@@ -108,13 +108,14 @@ func (s *session) silence(e *seen.Entry) error {
 	return &suspectError{e.Number, endedAtOnce}
 }
 
-// brokeAtLook notes that the session ends while a recorded message is looked at, which is due for
-// deletion or may be another one by now. The next session of this run does without the look. Other
-// messages are looked at because they may have been delivered before. They must be seen together, so
-// the next run does that.
+// brokeAtLook notes that the session ends while a message is looked at to make its id; or a recorded
+// one, which is due for deletion or may be another one by now. The next session of this run does
+// without the look. Other messages are looked at because they may have been delivered before. They
+// must be seen together, so the next run does that.
 func (s *session) brokeAtLook(e *seen.Entry, err error) {
 	i, found := find(s.drop.listing, e.Number)
-	if found && s.drop.states[i].fate == isSeen && s.job.soft.Err() == nil && !isOutOfStep(err) {
+	known := found && s.drop.states[i].fate == isSeen
+	if (known || e.UniqueID == "") && s.job.soft.Err() == nil && !isOutOfStep(err) {
 		s.history.breaks.at(atLook, e)
 	}
 }

@@ -140,17 +140,6 @@ func TestUIDL(t *testing.T) {
 		r.runs("3 listed, 1 new, 1 delivered")
 		r.holds(a, b, c)
 	})
-	t.Run("C0037/broken off", func(t *testing.T) {
-		r, server := start(t, a, b)
-		hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
-			if cmd == "TOP 2 0" {
-				return poptest.Cut(9)
-			}
-			return refusing("UIDL")(nil, cmd)
-		})
-		_ = r.fails(fetch.PhaseIdentify, "")
-		r.holds()
-	})
 	// The octets behind a torso may be lines of the message, so a further session does without it
 	// (behaviour 38).
 	for _, asked := range []string{"TOP", "RETR"} {

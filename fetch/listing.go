@@ -210,6 +210,9 @@ func (s *session) retrieveHeaders(listed []seen.Entry) error {
 	var h content.Header
 	for m, err := range s.client.Retr(s.job.soft, messages) {
 		if err != nil && !isReply(err) {
+			if len(asked) > 0 {
+				s.brokeAtID(asked[0], err)
+			}
 			return s.job.fail(PhaseList, err)
 		}
 		e := asked[0]
@@ -220,7 +223,9 @@ func (s *session) retrieveHeaders(listed []seen.Entry) error {
 		}
 		h.Reset()
 		octets, err := io.Copy(&h, m)
-		if err == nil && octets == 0 && e.Octets > emptyOctets {
+		if err != nil {
+			s.brokeAtID(e, err)
+		} else if octets == 0 && e.Octets > emptyOctets {
 			if err = s.silence(e); s.history.silent[e.Number] > 1 {
 				s.cannotIdentify(e, err)
 			}
@@ -231,6 +236,14 @@ func (s *session) retrieveHeaders(listed []seen.Entry) error {
 		e.UniqueID = h.UniqueID()
 	}
 	return nil
+}
+
+// brokeAtID is brokeAtLook for a message that is retrieved to make its id. The second session that
+// ends at it is the last one.
+func (s *session) brokeAtID(e *seen.Entry, err error) {
+	if s.brokeAtLook(e, err); s.history.breaks.where == atLook && s.history.silent[e.Number] > 0 {
+		s.cannotIdentify(e, err)
+	}
 }
 
 // cannotIdentify warns of a message that cannot be set aside, because it has no id.
