@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"slices"
@@ -126,7 +127,7 @@ func measureAt(ctx context.Context, finder deliver.Finder, place string) (delive
 func (s *session) hintOfStrangers(p *plan, store seen.Store) error {
 	a, known := s.job.account, s.job.ledger.Account()
 	if s.job.finder == nil || s.history.counted || known.Records > 0 || known.Finished || known.Twin != "" ||
-		a.Initial.Limited || a.All || a.State != "" || s.drop.found || len(p.retrieve) == 0 {
+		a.Initial.Limited || a.All || s.drop.found || len(p.retrieve) == 0 {
 		return nil
 	}
 	own, others, err := s.job.finder.Holds(s.job.soft)
@@ -148,15 +149,23 @@ func (s *session) hintOfStrangers(p *plan, store seen.Store) error {
 		}
 	}
 	if own+others > 0 {
-		dir := "DIR"
-		if maildir, ok := a.Target.(*deliver.Maildir); ok {
-			dir = maildir.Path()
-		}
 		s.job.warn(CodeUnrecognisedMail, "first run of this account, but its target already holds %d messages "+
-			"that were not recognised; all %d on the server will be fetched, possibly again. "+
-			"To fetch only what is not there, stop and run: %s. To fetch only new mail, stop and run: %s",
-			own+others, len(p.retrieve), a.command("seen", "rebuild", "--from-maildir", dir, a.Name),
-			a.command("seen", "mark", "--all", a.Name))
+			"that were not recognised; all %d on the server will be fetched, possibly again. %s",
+			own+others, len(p.retrieve), a.howToFetchLess())
 	}
 	return nil
+}
+
+// howToFetchLess says how a first run fetches only what a person lacks.
+func (a *Account) howToFetchLess() string {
+	if a.State != "" { // it cannot be named
+		return "To fetch only what is not there, stop, and write the account into a configuration file: " +
+			"popfetch seen rebuild looks there"
+	}
+	dir := "DIR"
+	if maildir, ok := a.Target.(*deliver.Maildir); ok {
+		dir = maildir.Path()
+	}
+	return fmt.Sprintf("To fetch only what is not there, stop and run: %s. To fetch only new mail, stop and run: %s",
+		a.command("seen", "rebuild", "--from-maildir", dir, a.Name), a.command("seen", "mark", "--all", a.Name))
 }
