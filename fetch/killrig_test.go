@@ -233,6 +233,17 @@ func (r *killRig) delivered() map[string]int {
 	return count
 }
 
+// heldNumbers returns the message-numbers of what was delivered, in ascending order.
+func (r *killRig) heldNumbers() (numbers []int) {
+	count := r.delivered()
+	for i, m := range r.server.Drop("mrose").Messages() {
+		if count[delivered(m.Content)] > 0 {
+			numbers = append(numbers, i+1)
+		}
+	}
+	return numbers
+}
+
 // readFolder returns the files of a folder by their names, none if it is missing.
 func (r *killRig) readFolder(folder string) map[string]string {
 	entries, err := os.ReadDir(folder)
