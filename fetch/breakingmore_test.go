@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 )
@@ -88,31 +89,74 @@ func TestBreaking_atTOP(t *testing.T) {
 
 // If a server without UIDL ends the session when it shows a header, of which the id is to be made,
 // the whole message is asked for instead. If that ends it too, the message has no id, and the others
-// come without it.
+// come without it. That is told once.
 func TestBreaking_fallback(t *testing.T) {
 	for name, action := range map[string]poptest.Action{"before the reply": poptest.Cut(0), "in the reply": poptest.Cut(20)} {
 		for _, whole := range []bool{false, true} {
-			t.Run(fmt.Sprintf("C0037/%s, RETR too %t", name, whole), func(t *testing.T) {
-				t.Parallel()
-				r, server := newBreaking(t, letter("a"), letter("b"), letter("c"))
-				server.Configure(without("UIDL"))
-				r.account.UIDLFallback = true
-				hook(server, func(s *poptest.Session, cmd string) poptest.Action {
-					keyword, _, _ := strings.Cut(cmd, " ")
-					if keyword == "TOP" || whole && keyword == "RETR" {
-						return atMessage(keyword, action, "b")(s, cmd)
+			for _, pipelining := range []bool{false, true} {
+				t.Run(fmt.Sprintf("C0037/%s, RETR too %t, pipelining %t", name, whole, pipelining), func(t *testing.T) {
+					t.Parallel()
+					r, server := newBreaking(t, letter("a"), letter("b"), letter("c"))
+					server.Configure(without("UIDL"))
+					if pipelining {
+						server.Configure(func(c *poptest.Config) { c.Capabilities = append(c.Capabilities, "PIPELINING") })
 					}
-					return refusing("UIDL")(s, cmd)
+					r.account.UIDLFallback = true
+					hook(server, func(s *poptest.Session, cmd string) poptest.Action {
+						keyword, _, _ := strings.Cut(cmd, " ")
+						if keyword == "TOP" || whole && keyword == "RETR" {
+							return atMessage(keyword, action, "b")(s, cmd)
+						}
+						return refusing("UIDL")(s, cmd)
+					})
+					want, left := "3 listed, 3 new, 3 delivered, 3 deleted", 0
+					if whole {
+						want, left = "2 listed, 2 new, 2 delivered, 1 failed, 2 deleted", 1
+						survey, err := r.runner.Look(t.Context(), &r.account)
+						if err != nil || survey.Failed != 1 || survey.Plan.Retrieve.Len() != 2 {
+							t.Errorf("Look() = %+v, %v, want one failed and two to be retrieved", survey, err)
+						}
+					}
+					if result := r.run(); outcome(result) != want || result.Err != nil {
+						t.Errorf("Run() = %s, %v, want %s", outcome(result), result.Err, want)
+					}
+					if told := len(r.told(fetch.Refused)); told != 2*left { // by the look, and by the run
+						t.Errorf("%d told as refused, want %d", told, 2*left)
+					}
 				})
-				want := "3 listed, 3 new, 3 delivered, 3 deleted"
-				if whole {
-					want = "2 listed, 2 new, 2 delivered, 1 failed, 2 deleted"
-				}
-				if result := r.run(); outcome(result) != want {
-					t.Errorf("Run() = %s, %v, want %s", outcome(result), result.Err, want)
-				}
-			})
+			}
 		}
+	}
+}
+
+// It is told once even if another message was put off, for which there is a session of its own.
+func TestBreaking_fallbackPutOff(t *testing.T) {
+	t.Parallel()
+	r, server := newBreaking(t, letter("a"), letter("b"), letter("x"))
+	server.Configure(without("UIDL"))
+	r.account.UIDLFallback = true
+	var broken []string
+	hook(server, func(s *poptest.Session, cmd string) poptest.Action {
+		keyword, _, _ := strings.Cut(cmd, " ")
+		switch keyword {
+		case "TOP":
+			return atMessage("TOP", poptest.Cut(0), broken...)(s, cmd)
+		case "RETR":
+			return atMessage("RETR", poptest.Cut(20), append(broken, "x")...)(s, cmd)
+		}
+		return refusing("UIDL")(s, cmd)
+	})
+	_ = r.run() // it meets x
+	broken = []string{"b"}
+	for _, id := range []string{"b", "c"} { // a and b were deleted
+		server.Drop("").Add(letter(id))
+	}
+	before := len(r.told(fetch.Refused))
+	if result := r.run(); result.Delivered != 1 || result.Failed != 2 {
+		t.Errorf("Run() = %s, %v, want one delivered, and b and x failed", outcome(result), result.Err)
+	}
+	if told := len(r.told(fetch.Refused)) - before; told != 2 {
+		t.Errorf("%d told as refused, want 2", told)
 	}
 }
 

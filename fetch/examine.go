@@ -108,10 +108,10 @@ func (s *session) silence(e *seen.Entry) error {
 	return &suspectError{e.Number, endedAtOnce}
 }
 
-// brokeAtLook notes that the session ends while a message is looked at to make its id; or a recorded
-// one, which is due for deletion or may be another one by now. The next session of this run does
-// without the look. Other messages are looked at because they may have been delivered before. They
-// must be seen together, so the next run does that.
+// brokeAtLook notes that the session ends while a message is looked at. The next session of this run
+// does without the look if it was to make the id of the message, or if the message is a recorded one,
+// which is due for deletion or may be another one by now. Other messages are looked at because they
+// may have been delivered before. They must be seen together, so the next run does that.
 func (s *session) brokeAtLook(e *seen.Entry, err error) {
 	i, found := find(s.drop.listing, e.Number)
 	known := found && s.drop.states[i].fate == isSeen

@@ -195,7 +195,10 @@ func (s *session) retrieveHeaders(listed []seen.Entry) error {
 		for i := range listed {
 			e := &listed[i]
 			switch {
-			case e.UniqueID != "", s.history.silent[e.Number] > 1:
+			case e.UniqueID != "":
+				continue
+			case s.history.silent[e.Number] > 1:
+				s.leaveOut(e, errNotShown)
 				continue
 			case s.job.account.tooLarge(e.Octets):
 				e.UniqueID = fmt.Sprint(octetsMark, e.Octets)
@@ -211,24 +214,22 @@ func (s *session) retrieveHeaders(listed []seen.Entry) error {
 	for m, err := range s.client.Retr(s.job.soft, messages) {
 		if err != nil && !isReply(err) {
 			if len(asked) > 0 {
-				s.brokeAtID(asked[0], err)
+				s.brokeAtLook(asked[0], err)
 			}
 			return s.job.fail(PhaseList, err)
 		}
 		e := asked[0]
 		asked = asked[1:]
 		if err != nil {
-			s.cannotIdentify(e, err)
+			s.leaveOut(e, err)
 			continue
 		}
 		h.Reset()
 		octets, err := io.Copy(&h, m)
 		if err != nil {
-			s.brokeAtID(e, err)
+			s.brokeAtLook(e, err)
 		} else if octets == 0 && e.Octets > emptyOctets {
-			if err = s.silence(e); s.history.silent[e.Number] > 1 {
-				s.cannotIdentify(e, err)
-			}
+			err = s.silence(e)
 		}
 		if err != nil {
 			return s.job.fail(PhaseList, err)
@@ -238,16 +239,17 @@ func (s *session) retrieveHeaders(listed []seen.Entry) error {
 	return nil
 }
 
-// brokeAtID is brokeAtLook for a message that is retrieved to make its id. The second session that
-// ends at it is the last one.
-func (s *session) brokeAtID(e *seen.Entry, err error) {
-	if s.brokeAtLook(e, err); s.history.breaks.where == atLook && s.history.silent[e.Number] > 0 {
-		s.cannotIdentify(e, err)
-	}
-}
+// errNotShown says why a message has no id.
+var errNotShown = errors.New(`the server shows its header neither by TOP nor by RETR, and uidl = "fallback" needs it`)
 
-// cannotIdentify warns of a message that cannot be set aside, because it has no id.
-func (s *session) cannotIdentify(e *seen.Entry, err error) {
+// leaveOut warns, once in a run, of a message that cannot be set aside, because it has no id. Later
+// sessions leave it out again, and after deletions its number is another one.
+func (s *session) leaveOut(e *seen.Entry, err error) {
+	h := s.history
+	if h.leftOut[e.Number] || h.breaks.turn {
+		return
+	}
+	h.leftOut[e.Number] = true
 	s.job.count(func(r *Result) { r.Failed++ })
 	s.job.event(Event{Kind: Refused, Number: e.Number, Octets: e.Octets, Err: err})
 }

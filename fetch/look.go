@@ -25,6 +25,7 @@ type Survey struct {
 	Plan         Plan   // what a run would do now
 	Held         []Held // what a run would retrieve although the target holds it; of LookFor alone
 	Unusable     int    // listed without a usable number or unique-id
+	Failed       int    // listed, but the server shows too little of them to make their ids
 	// Unready is what keeps the target from taking messages. Only Check finds it out.
 	Unready error
 	// Headers has those that were asked for, by message-number. It lacks messages whose TOP was
@@ -195,6 +196,7 @@ func surveyOnce(j *job, m *memory, h *history, also func(*session, *Survey) erro
 		Listing:      s.drop.listing,
 		Plan:         s.exported(p),
 		Unusable:     j.result.Unusable,
+		Failed:       j.result.Failed,
 	}
 	if survey.Plan.Delete, err = s.foresee(p); err != nil {
 		return nil, s.leave(err)

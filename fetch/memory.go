@@ -214,6 +214,7 @@ type history struct {
 	quarantined map[seen.Key]bool           // messages that are quarantined, each counted once
 	unproved    map[seen.Key]content.Extent // messages whose second look proved nothing
 	silent      map[int]int                 // by message-number, how often a look at it showed nothing
+	leftOut     map[int]bool                // by message-number, the messages without an id that were told
 	notBefore   time.Time                   // the earliest next log-in that the server announces
 	breaks      breaks
 	refusals    *refusals // nil before the first transfer
@@ -226,6 +227,7 @@ func newHistory() *history {
 		quarantined: make(map[seen.Key]bool),
 		unproved:    make(map[seen.Key]content.Extent),
 		silent:      make(map[int]int),
+		leftOut:     make(map[int]bool),
 		breaks:      breaks{undeletable: make(map[seen.Key]bool)},
 	}
 }
@@ -280,7 +282,8 @@ func (h *history) goOn(err error, d *maildrop, m *memory) bool {
 		return false
 	}
 	b.n[b.where]++
-	if b.where != nowhere || b.ended {
+	atID := b.where == atLook && b.entry.UniqueID == "" // told by leaveOut, if that costs the message
+	if b.where != nowhere && !atID || b.ended {
 		b.err = cmp.Or(b.err, err)
 	}
 	switch {
@@ -305,12 +308,13 @@ func (h *history) goOn(err error, d *maildrop, m *memory) bool {
 }
 
 // notPutOff makes the next run retrieve the messages that this one has put off in vain, in its first
-// session. Otherwise they might wait for ever. None was refused so far.
+// session. Otherwise they might wait for ever. The ledger keeps the reason of one that is wanted
+// again, and its text would have it put off.
 func (m *memory) notPutOff(asides []seen.Aside) {
 	for i := range asides {
 		a := &asides[i]
 		if a.Reason == seen.Wanted {
-			a.Text = "" // see item.breaks
+			a.Text = ""
 		}
 		a.Reason, a.Count, a.Since = seen.Refused, 0, m.job.now()
 	}

@@ -187,7 +187,7 @@ const (
 	nowhere where = iota // it ended otherwise
 	atRETR
 	atDELE
-	atLook // its header was asked for, to find out whether it still is the message of its record
+	atLook // its header was asked for, to make its id or to find out whether its record is still true
 )
 
 // breaks are the sessions of a run that ended at a message. Each costs that message, and no other one

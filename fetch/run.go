@@ -16,9 +16,9 @@ import (
 //	open → list → examine → plan → transfer → remove → quit
 //
 // A run learns something of a message and notes it in the message's item (maildrop.go). Then it
-// decides, without input or output (judge.go, and both plans in plan.go). It writes to the ledger while it examines,
-// for each batch that is durable at the target, and after QUIT. ARCHITECTURE.md lists all that it
-// writes.
+// decides, without input or output (judge.go, and both plans in plan.go). It writes to the ledger
+// while it examines, for each batch that is durable at the target, and after QUIT. ARCHITECTURE.md
+// lists all that it writes.
 type run struct {
 	job     *job
 	store   seen.Store

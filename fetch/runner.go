@@ -2,7 +2,8 @@
 //
 // One run of one account is a session in these phases: open, list, examine, plan, transfer, remove,
 // quit. run.go has them in their order. What a session learns of a message is noted in its item
-// (maildrop.go); what is to be done is decided without input or output (judge.go, and both plans in plan.go).
+// (maildrop.go); what is to be done is decided without input or output (judge.go, and both plans in
+// plan.go).
 //
 // The order of deliver, record, delete is what the program exists for. A message is recorded only
 // when its target says that it is safe there, and DELE is sent only for what is recorded.

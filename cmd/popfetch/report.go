@@ -168,6 +168,14 @@ func tellError(s *setting, err error) string {
 	return printable(err.Error()) + printable(strings.ReplaceAll(s.mend(err), "\n", "; "))
 }
 
+// messageOf names the message of an event. Without UIDL it may have no unique-id.
+func messageOf(e fetch.Event) string {
+	if e.UniqueID == "" {
+		return fmt.Sprintf("message %d", e.Number)
+	}
+	return fmt.Sprintf("message %d (unique-id %s)", e.Number, tellID(e.UniqueID))
+}
+
 // tell prints an event on standard error. Faults are always printed, warnings unless quiet, and
 // messages if verbose. On a terminal each account gets one line at the end. later follows a fault.
 func (r *reporter) tell(e fetch.Event, later string) {
@@ -179,11 +187,11 @@ func (r *reporter) tell(e fetch.Event, later string) {
 			r.term.errorf("%s: %v", e.Account, e.Err)
 		}
 	case fetch.Quarantined:
-		r.term.errorf("%s: message %d (unique-id %s) is quarantined; it is not tried again unless %s says so: %v",
-			e.Account, e.Number, tellID(e.UniqueID), r.setting.tryAgain(e.Account), e.Err)
+		r.term.errorf("%s: %s is quarantined; it is not tried again unless %s says so: %v",
+			e.Account, messageOf(e), r.setting.tryAgain(e.Account), e.Err)
 	case fetch.Refused, fetch.Skipped:
 		if e.Kind == fetch.Refused || !quiet {
-			r.term.errorf("%s: message %d (unique-id %s) is %s: %v%s", e.Account, e.Number, tellID(e.UniqueID), e.Kind, e.Err, later)
+			r.term.errorf("%s: %s is %s: %v%s", e.Account, messageOf(e), e.Kind, e.Err, later)
 		}
 	case fetch.Delivered, fetch.Recognised, fetch.Deleted:
 		if verbose {

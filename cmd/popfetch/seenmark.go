@@ -74,7 +74,8 @@ func (p *program) configured(name string, unknown error) (seen.Account, error) {
 // markListed marks all messages that a look at the server shows as new.
 func (p *program) markListed(ctx context.Context, name string) error {
 	if p.dryRun {
-		return usagef("--dry-run works only with fetching; popfetch list %s shows what would be marked", name)
+		return usagef("--dry-run works only with fetching; %s shows what would be marked",
+			proposed(p.source.options(), "list", name))
 	}
 	at := func(*fetch.Account) (lookFunc, error) { return (*fetch.Runner).Look, nil }
 	return p.lookLocked(ctx, name, at, func(survey *fetch.Survey, ledger seen.Ledger) error {

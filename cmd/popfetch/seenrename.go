@@ -30,7 +30,8 @@ func (p *program) seenRename(ctx context.Context) error {
 	}
 	err = store.Rename(ctx, from, to)
 	if errors.Is(err, seen.ErrTaken) {
-		return usagef("%w; popfetch seen forget --all %s removes them, if you do not need them", err, to)
+		return usagef("%w; %s removes them, if you do not need them",
+			err, proposed(p.source.options(), "seen", "forget", "--all", to))
 	}
 	return err
 }

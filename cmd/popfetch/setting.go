@@ -58,11 +58,8 @@ func (p *program) read() (*setting, error) {
 			return nil, err
 		}
 	}
-	if p.source.file != nil {
-		s.options = append(s.options, "--config", s.File)
-	}
-	if oneShot || p.source.stateDir != "" {
-		s.options = append(s.options, "--state-dir", s.StateDir)
+	if s.options = p.source.options(); oneShot {
+		s.options = []string{"--state-dir", s.StateDir}
 	}
 	return s, nil
 }
@@ -145,10 +142,31 @@ func (s *setting) tryAgain(name string) string {
 	return s.commandLine("seen", "forget", name, "--quarantined")
 }
 
-// commandLine returns a command line of popfetch, as a person may copy it into a shell.
-func (s *setting) commandLine(words ...string) string {
+// options returns the options by which another command finds the same state, from any folder.
+func (s *source) options() (options []string) {
+	if s.file != nil {
+		options = append(options, "--config", absolute(*s.file))
+	}
+	if s.stateDir != "" {
+		options = append(options, "--state-dir", absolute(s.stateDir))
+	}
+	return options
+}
+
+// absolute is pathOf for a path that a person reads.
+func absolute(path string) string {
+	if whole, err := pathOf("", path); err == nil {
+		return whole
+	}
+	return path
+}
+
+func (s *setting) commandLine(words ...string) string { return proposed(s.options, words...) }
+
+// proposed returns a command line of popfetch, as a person may copy it into a shell.
+func proposed(options []string, words ...string) string {
 	line := "popfetch"
-	for _, word := range slices.Concat(words, s.options) {
+	for _, word := range slices.Concat(words, options) {
 		line += " " + shellWord(word)
 	}
 	return line

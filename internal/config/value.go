@@ -188,7 +188,8 @@ func (v value) path() (string, error) {
 	return filepath.Join(v.folder, s), nil
 }
 
-// Path reads a path of the command line as one of the file. A relative path stays relative.
+// Path checks a path of the command line as one of the file, and replaces ~. A relative path stays
+// relative.
 func Path(path string) (string, error) { return value{raw: path}.path() }
 
 // units are the units of a time.

@@ -291,14 +291,20 @@ func waitedInVain(s *Store, long time.Duration) *lockWait {
 }
 
 // If a wait was in vain, the run ends, and its other steps hardly wait again, even after one of them
-// has read something, or its context ended first. But they still use a table that is free by then, since something may have been
-// delivered meanwhile.
+// has read something, or its context ended first. But they still use a table that is free by then,
+// since something may have been delivered meanwhile.
 func TestVain(t *testing.T) {
 	s := open(t)
 	enter(t, s)
 	letGo := hold(t, s)
 	waiting := openIn(t, s.dir)
 	account := enter(t, waiting)
+	// Only the time that somebody waited counts, not the time since.
+	waiting.vain.Store(&lockWait{since: time.Now().Add(-40 * time.Second), ended: time.Now().Add(-40*time.Second + 1), written: waiting.lastWrite()})
+	w := waiting.newWait(patience)
+	if w.isOver(t.Context()) {
+		t.Error("a wait is over at once, though the one before it was short")
+	}
 	short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	if err := account.Ready(short, 1); !errors.Is(err, seen.ErrBusy) || waiting.vain.Load() == nil {

@@ -32,37 +32,40 @@ const (
 // remembered is how long later transactions take a wait in vain into account.
 const remembered = time.Minute
 
-// lockWait is one wait of a transaction for others. After a wait that was in vain, it counts from the
-// beginning of that one: a run that ends because of it still has to note several things, and must
-// not take minutes. For forever, only time in which nothing was written counts.
+// lockWait is the wait of one transaction for others. The time of waits that were in vain just before
+// counts too: a run that ends because of them still has to note several things, and must not take
+// minutes. For forever, only time in which nothing was written counts.
 type lockWait struct {
-	store        *Store
-	wait         waiting
-	since, ended time.Time
-	written      lastWrite // zero before others were met
+	store   *Store
+	wait    waiting
+	earlier time.Duration // of waits in vain
+	since   time.Time     // zero: nobody was in the way yet
+	ended   time.Time
+	written lastWrite // since then, or since the waits before it
 }
 
 func (s *Store) newWait(wait waiting) *lockWait {
-	w := &lockWait{store: s, wait: wait, since: time.Now()}
+	w := &lockWait{store: s, wait: wait}
 	if last := s.vain.Load(); last != nil && time.Since(last.ended) < remembered {
-		w.since, w.written = last.since, last.written
+		w.earlier, w.written = last.earlier+last.ended.Sub(last.since), last.written
 	}
 	return w
 }
 
 // isOver is called each time others are in the way.
 func (w *lockWait) isOver(ctx context.Context) bool {
-	now, limit := w.store.lastWrite(), time.Duration(w.wait)
+	now, limit := time.Now(), time.Duration(w.wait)
+	if w.since.IsZero() {
+		w.since = now
+	}
 	if w.wait == forever {
 		limit = w.store.stall
-		if w.written != (lastWrite{}) && now != w.written {
-			w.since, w.written = time.Now(), now
-		}
 	}
-	if w.written == (lastWrite{}) {
-		w.written = now
+	written := w.store.lastWrite()
+	if w.written == (lastWrite{}) || w.wait == forever && written != w.written {
+		w.earlier, w.since, w.written = 0, now, written
 	}
-	return ctx.Err() != nil || time.Since(w.since) >= limit
+	return ctx.Err() != nil || w.earlier+now.Sub(w.since) >= limit
 }
 
 // lastWrite tells when the database and the files beside it were written.
