@@ -219,7 +219,7 @@ func (b *bulkConn) Read(p []byte) (int, error) { return b.in.Read(p) }
 func (c *Client) readGreeting() error {
 	c.link.wait = wait{what: "complete greeting", limit: c.opts.GreetingTimeout}
 	if _, protected := c.TLSState(); !protected {
-		c.link.wait.idle, c.link.wait.idleAfter = c.checkSilence, min(c.opts.silentAfter, c.opts.GreetingTimeout/2)
+		c.link.wait.idle, c.link.wait.idleAfter = c.checkSilence, c.opts.silentAfter
 	}
 	r, err := c.readReply("")
 	if err != nil {

@@ -28,7 +28,7 @@ var (
 	ErrHandshake = errors.New("pop3: no agreement on TLS")
 
 	// ErrImplicitTLS is returned by Dial and New if the port speaks TLS from the first octet,
-	// although it was to begin in clear text. It is found out after at most five seconds of silence.
+	// although it was to begin in clear text. It is found out after five seconds of silence.
 	ErrImplicitTLS = errors.New("pop3: the server speaks TLS from the first octet, and no clear text")
 
 	// ErrArgument is returned for an argument that cannot be part of a command. The argument is

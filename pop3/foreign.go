@@ -10,7 +10,7 @@ import (
 
 const (
 	// silentAfter is how long a server is silent before it is looked at whether its port speaks
-	// TLS. Such a server waits for the client. It is at most half of Options.GreetingTimeout.
+	// TLS. Such a server waits for the client.
 	silentAfter = 5 * time.Second
 	// probeTimeout limits that look. The greeting may come after it.
 	probeTimeout = 5 * time.Second

@@ -23,11 +23,6 @@ func TestDial_silence(t *testing.T) {
 			}
 		})
 	}
-	t.Run("impatient", func(t *testing.T) {
-		if _, err := Dial(t.Context(), server.TLSAddr(), &Options{TLS: TLSNone, GreetingTimeout: 2 * time.Second}); !errors.Is(err, ErrImplicitTLS) {
-			t.Errorf("Dial() = %v, want %v", err, ErrImplicitTLS)
-		}
-	})
 	t.Run("C0002/slow", func(t *testing.T) {
 		addr, got := slowServer(t)
 		c := open(t, addr, &Options{TLS: TLSNone, silentAfter: time.Millisecond})
