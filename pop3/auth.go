@@ -26,6 +26,10 @@ type SASLClient interface {
 	Next(challenge []byte) (response []byte, err error)
 }
 
+// completer is a SASLClient that judges a positive reply. Its error ends the session, because the
+// server may be another one.
+type completer interface{ Complete() error }
+
 // Conceal masks secret in the trace and in errors. It is for a secret that a mechanism of Auth is
 // about to send. Some servers repeat in their reply to a log-in the octets that the client sent.
 // User, Apop and the lines of Auth itself are concealed without a call.
@@ -150,7 +154,8 @@ func apopDigest(timestamp, secret string) string {
 
 // Auth authenticates by a SASL mechanism (RFC 5034). A refusal is a *ReplyError. The exchange is
 // cancelled if mech returns an error, or if a challenge is not base64. The error then wraps
-// ErrCancelled and the cause, and the session is usable.
+// ErrCancelled and the cause, and the session is usable. If mech has a method Complete() error, that
+// is called at the positive reply. Its error ends the session.
 func (c *Client) Auth(ctx context.Context, mech SASLClient) error {
 	end, err := c.beginLogin(ctx, "AUTH", "")
 	if err != nil {
@@ -211,6 +216,11 @@ func (c *Client) exchange(x *exchange) error {
 			return err
 		}
 		if done {
+			if judge, ok := x.mech.(completer); ok {
+				if err := judge.Complete(); err != nil {
+					return c.lose(fmt.Errorf("AUTH %s: %w", x.name, err))
+				}
+			}
 			c.state = stateTransaction
 			return nil
 		}

@@ -6,7 +6,7 @@ import (
 
 // beginLogin logs in by AUTH LOGIN, which no RFC defines.
 func beginLogin(s server, id *identity) (*attempt, error) {
-	if err := checkSASL(s, id, Login); err != nil {
+	if err := checkSASL(s, id, sasl.Login); err != nil {
 		return nil, err
 	}
 	password, err := id.password()

@@ -16,8 +16,8 @@ func Announcement(caps pop3.Capabilities, mode pop3.TLSMode) string {
 	}
 	lines := protections[mode] + "\nPIPELINING\nSASL"
 	for _, m := range table {
-		if announcesSASL(caps, m.name) {
-			lines += " " + string(m.name)
+		if m.sasl != "" && announcesSASL(caps, m.sasl) {
+			lines += " " + strings.ToLower(m.sasl)
 		}
 	}
 	for _, name := range []string{"USER", "UTF8"} {

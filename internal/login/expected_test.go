@@ -15,13 +15,13 @@ import (
 // Databases of earlier versions hold this text, so it must not change.
 func TestAnnouncement(t *testing.T) {
 	caps := pop3.Capabilities{
-		"PIPELINING": nil, "SASL": {"GSSAPI", "login", "PLAIN", "EXTERNAL"}, "USER": nil, "UTF8": {"USER"}, "TOP": nil, "X\nY": nil,
+		"PIPELINING": nil, "SASL": {"GSSAPI", "login", "PLAIN", "EXTERNAL", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1"}, "USER": nil, "UTF8": {"USER"}, "TOP": nil, "X\nY": nil,
 	}
-	const want = "starttls\nPIPELINING\nSASL external plain login\nUSER\nUTF8"
+	const want = "starttls\nPIPELINING\nSASL external scram-sha-1-plus scram-sha-1 plain login\nUSER\nUTF8"
 	if got := login.Announcement(caps, pop3.TLSStart); got != want {
 		t.Errorf("Announcement() = %q, want %q", got, want)
 	}
-	expected := pop3.Capabilities{"PIPELINING": {}, "SASL": {"external", "plain", "login"}, "USER": {}, "UTF8": {}}
+	expected := pop3.Capabilities{"PIPELINING": {}, "SASL": {"external", "scram-sha-1-plus", "scram-sha-1", "plain", "login"}, "USER": {}, "UTF8": {}}
 	if got := login.Expected(want, pop3.TLSStart); !reflect.DeepEqual(got, expected) {
 		t.Errorf("Expected() = %v, want %v", got, expected)
 	}
@@ -63,7 +63,7 @@ func TestLogin_expecting(t *testing.T) {
 		{"PLAIN", false, nil, "C: CAPA\n" + plain + announced + "S: +OK\n" + end, 0, false},
 		{"UTF8, PLAIN", true, nil, "C: CAPA\nC: UTF8\n" + plain + announced + "S: +OK\nS: +OK\n" + end, 0, false},
 		{"LOGIN", false, []login.Mechanism{login.Login}, strings.Replace("C: CAPA\n"+byLogin, "S: +\n", announced+"S: +\n", 1) + end, 0, false},
-		{"USER", false, []login.Mechanism{login.User, login.Plain}, "C: CAPA\n" + announced + byUser + end, 0, false},
+		{"USER", false, []login.Mechanism{login.User}, "C: CAPA\n" + announced + byUser + end, 0, false},
 		{"UTF8, USER", true, []login.Mechanism{login.User}, "C: CAPA\nC: UTF8\n" + announced + "S: +OK\n" + byUser + end, 0, false},
 		{"nothing usable, and so it is", false, []login.Mechanism{login.External}, "C: CAPA\n" + announced, login.Cannot, false},
 		{"nothing usable, and now there is", false, []login.Mechanism{login.External},

@@ -10,7 +10,7 @@ func beginExternal(s server, id *identity) (*attempt, error) {
 	if !id.named && !id.certificate {
 		return nil, errNotOffered
 	}
-	if err := checkSASL(s, id, External); err != nil {
+	if err := checkSASL(s, id, sasl.External); err != nil {
 		return nil, err
 	}
 	return &attempt{sasl: sasl.NewExternalClient(""), sent: never}, nil

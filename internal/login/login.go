@@ -26,8 +26,8 @@ type Credentials struct {
 	// that takes long, the server may give up. Then Login returns pop3.ErrUnexpected, and the
 	// log-in goes on in a new session.
 	Asks bool
-	// Mechanisms are tried in this order. None means all that the server offers, the strongest
-	// first.
+	// Mechanisms may be tried, the strongest first, in whatever order they stand here. None means
+	// all except those that must be named.
 	Mechanisms []Mechanism
 	// External reports whether there is a client certificate. EXTERNAL may then be tried even if
 	// Mechanisms is empty.
@@ -183,6 +183,7 @@ func (l *login) judge(m mechanism, a *attempt, err error) (goesOn bool, _ error)
 	fault := Cannot
 	var reply *pop3.ReplyError
 	var closed *pop3.CloseError
+	var named *scramError
 	switch {
 	case errors.Is(err, pop3.ErrNonASCII):
 		l.note(m, fmt.Errorf(`%w; if the server wants its octets all the same, write credentials_charset = "utf-8" or "iso-8859-1" (--credentials-charset)`, err))
@@ -191,6 +192,10 @@ func (l *login) judge(m mechanism, a *attempt, err error) (goesOn bool, _ error)
 		l.note(m, err)
 		return true, nil
 	case errors.Is(err, pop3.ErrCancelled):
+		if errors.As(err, &named) && named.isWrong() {
+			fault = Refused
+		}
+	case errors.Is(err, errUnproved):
 	case errors.As(err, &reply):
 		fault = faultOf(reply, l.client.Capabilities())
 	case l.refused > 0 && (!sent || errors.Is(err, pop3.ErrClosed)): // the first refusal stands (C0010)
@@ -203,7 +208,7 @@ func (l *login) judge(m mechanism, a *attempt, err error) (goesOn bool, _ error)
 	}
 	l.refusal = &Error{Fault: fault, Err: fmt.Errorf("%s: %w", m.name, err), Sent: sent}
 	l.refused++
-	if sent || l.refused == 2 || reply != nil && reply.Code != "" {
+	if sent || named != nil && named.isBetween() || l.refused == 2 || reply != nil && reply.Code != "" {
 		return false, l.failure()
 	}
 	return true, nil

@@ -36,7 +36,8 @@ func TestLogin(t *testing.T) {
 		{"C0009/no CAPA, mechanism named", "", []login.Mechanism{login.Plain}, nil, plainLine, ok},
 		{"C0009/user named", "SASL PLAIN LOGIN,USER", []login.Mechanism{login.User}, nil, userLines, ok},
 		{"C0009/login named", "SASL PLAIN LOGIN,USER", []login.Mechanism{login.Login}, nil, loginLines, ok},
-		{"C0009/order as named", "SASL PLAIN LOGIN,USER", []login.Mechanism{login.User, login.Plain}, nil, userLines, ok},
+		{"R5034-3/the list is a set", "SASL PLAIN LOGIN,USER", []login.Mechanism{login.User, login.Plain}, nil, plainLine, ok},
+		{"R5034-2/CRAM-MD5 only if named", "SASL CRAM-MD5 LOGIN", nil, nil, loginLines, ok},
 		{"C0009/EXTERNAL only with a certificate", "SASL EXTERNAL PLAIN", nil, nil, plainLine, ok},
 		{"C0009/nothing in common", "SASL GSSAPI", nil, nil, "", login.Cannot},
 		{"C0009/nothing offered", "UIDL", nil, nil, "", login.Cannot},
@@ -51,8 +52,8 @@ func TestLogin(t *testing.T) {
 		{"C0010/code ends it", "SASL LOGIN,USER", nil, map[string]string{"AUTH": "[AUTH] no"}, loginStart, login.Refused},
 		{"C0047/no PASS without USER", "USER", nil, map[string]string{"USER": "[AUTH] who?"}, "USER mrose", login.Refused},
 		{"C0045/name refused", "USER", nil, map[string]string{"USER": "who?"}, "USER mrose", login.Refused},
-		{"C0045/then another mechanism", "USER,SASL PLAIN", []login.Mechanism{login.User, login.Plain}, map[string]string{"USER": "who?"},
-			"USER mrose|" + plainLine, ok},
+		{"C0045/then another mechanism", "USER,SASL CRAM-MD5", []login.Mechanism{login.User, login.CramMD5}, map[string]string{"USER": "who?", "AUTH": "[AUTH] no"},
+			"USER mrose|AUTH CRAM-MD5", login.Refused},
 
 		{"R3206-1/AUTH", "USER", nil, map[string]string{"PASS": "[AUTH] wrong"}, userLines, login.Refused},
 		{"R3206-1/without case", "USER", nil, map[string]string{"PASS": "[auth] wrong"}, userLines, login.Refused},
@@ -117,7 +118,7 @@ func TestLogin_why(t *testing.T) {
 		want string
 	}{
 		{"C0009/unnamed", []string{"SASL GSSAPI \x1b"}, credentials(),
-			`no log-in mechanism in common: the server offers GSSAPI \x1b, the account allows EXTERNAL PLAIN LOGIN USER (see the key auth)`},
+			`no log-in mechanism in common: the server offers GSSAPI \x1b, the account allows EXTERNAL SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN USER (see the key auth)`},
 		{"C0009/named", []string{"SASL PLAIN", "USER"}, credentials(login.Login),
 			`no log-in mechanism in common: the server offers PLAIN USER, the account allows LOGIN (see the key auth)`},
 		{"C0009/nothing", []string{"UIDL"}, credentials(login.User),

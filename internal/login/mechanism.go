@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/emersion/go-sasl"
+	"github.com/xdg-go/scram"
+
 	"github.com/popfetch/popfetch/pop3"
 )
 
@@ -17,39 +20,49 @@ type Mechanism string
 
 // The mechanisms that popfetch has.
 const (
-	Plain    Mechanism = "plain"    // AUTH PLAIN (RFC 4616)
-	Login    Mechanism = "login"    // AUTH LOGIN
-	User     Mechanism = "user"     // USER and PASS (RFC 1939 section 7)
-	Apop     Mechanism = "apop"     // APOP (RFC 1939 section 7)
-	External Mechanism = "external" // AUTH EXTERNAL, by client certificate (RFC 4422 appendix A)
+	External    Mechanism = "external"      // AUTH EXTERNAL, by client certificate (RFC 4422 appendix A)
+	ScramSHA256 Mechanism = "scram-sha-256" // AUTH SCRAM-SHA-256-PLUS and SCRAM-SHA-256 (RFC 7677)
+	ScramSHA1   Mechanism = "scram-sha-1"   // AUTH SCRAM-SHA-1-PLUS and SCRAM-SHA-1 (RFC 5802)
+	Plain       Mechanism = "plain"         // AUTH PLAIN (RFC 4616)
+	Login       Mechanism = "login"         // AUTH LOGIN
+	User        Mechanism = "user"          // USER and PASS (RFC 1939 section 7)
+	CramMD5     Mechanism = "cram-md5"      // AUTH CRAM-MD5 (RFC 2195)
+	Apop        Mechanism = "apop"          // APOP (RFC 1939 section 7)
 )
 
 // mechanism is a row of the table.
 type mechanism struct {
 	name   Mechanism
-	byName bool // tried only if the account names it
+	sasl   string // its SASL name; "" if it is none of SASL
+	byName bool   // tried only if the account names it
 	// begin returns an attempt by the mechanism, or an error that says why there is none. It sends
 	// nothing. A person does not see an error that is errNotOffered if another mechanism can be
 	// tried.
 	begin func(server, *identity) (*attempt, error)
 }
 
-// table has the mechanisms, the strongest first. An account that names none tries them in this
-// order, without APOP. The reason is that its MD5 is weak, and that some servers announce APOP
-// although it always fails (V0008).
+// table has the mechanisms, the strongest first, and tries them in this order (R5034-3). Those with
+// MD5 are weak, and some servers announce APOP although it always fails (V0008).
 var table = []mechanism{
-	{name: External, begin: beginExternal},
-	{name: Plain, begin: beginPlain},
-	{name: Login, begin: beginLogin},
+	{name: External, sasl: sasl.External, begin: beginExternal},
+	{name: ScramSHA256, sasl: "SCRAM-SHA-256-PLUS", begin: beginScram("SCRAM-SHA-256-PLUS", scram.SHA256)},
+	{name: ScramSHA256, sasl: "SCRAM-SHA-256", begin: beginScram("SCRAM-SHA-256", scram.SHA256)},
+	{name: ScramSHA1, sasl: "SCRAM-SHA-1-PLUS", begin: beginScram("SCRAM-SHA-1-PLUS", scram.SHA1)},
+	{name: ScramSHA1, sasl: "SCRAM-SHA-1", begin: beginScram("SCRAM-SHA-1", scram.SHA1)},
+	{name: Plain, sasl: sasl.Plain, begin: beginPlain},
+	{name: Login, sasl: sasl.Login, begin: beginLogin},
 	{name: User, begin: beginUser},
+	{name: CramMD5, sasl: "CRAM-MD5", begin: beginCramMD5, byName: true},
 	{name: Apop, begin: beginApop, byName: true},
 }
 
 // Mechanisms returns the names of all mechanisms, the strongest first.
 func Mechanisms() []Mechanism {
-	names := make([]Mechanism, len(table))
-	for i, m := range table {
-		names[i] = m.name
+	var names []Mechanism
+	for _, m := range table {
+		if !slices.Contains(names, m.name) {
+			names = append(names, m.name)
+		}
 	}
 	return names
 }
@@ -120,31 +133,26 @@ func never(error) bool  { return false }
 // checkSASL returns nil if the server announces the mechanism of SASL. It also returns nil if the
 // server announces nothing at all and the account names its mechanisms. Otherwise it returns
 // errNotOffered.
-func checkSASL(s server, id *identity, m Mechanism) error {
+func checkSASL(s server, id *identity, sasl string) error {
 	caps := s.Capabilities()
-	if caps == nil && id.named || announcesSASL(caps, m) {
+	if caps == nil && id.named || announcesSASL(caps, sasl) {
 		return nil
 	}
 	return errNotOffered
 }
 
-func announcesSASL(caps pop3.Capabilities, m Mechanism) bool {
-	return slices.ContainsFunc(caps["SASL"], func(s string) bool { return strings.EqualFold(s, string(m)) })
+func announcesSASL(caps pop3.Capabilities, sasl string) bool {
+	return slices.ContainsFunc(caps["SASL"], func(s string) bool { return strings.EqualFold(s, sasl) })
 }
 
-// wanted returns the mechanisms that the account may try, in their order.
+// wanted returns the mechanisms that the account may try, the strongest first.
 func (cr *Credentials) wanted() []mechanism {
-	if len(cr.Mechanisms) == 0 {
-		return slices.DeleteFunc(slices.Clone(table), func(m mechanism) bool { return m.byName })
-	}
-	var wanted []mechanism
-	for _, name := range cr.Mechanisms {
-		i := slices.IndexFunc(table, func(m mechanism) bool { return m.name == name })
-		if i >= 0 {
-			wanted = append(wanted, table[i])
+	return slices.DeleteFunc(slices.Clone(table), func(m mechanism) bool {
+		if len(cr.Mechanisms) == 0 {
+			return m.byName
 		}
-	}
-	return wanted
+		return !slices.Contains(cr.Mechanisms, m.name)
+	})
 }
 
 // nothingInCommon returns an error that lists the mechanisms of each side (C0009).
@@ -161,6 +169,7 @@ func (cr *Credentials) nothingInCommon(caps pop3.Capabilities) error {
 		for _, m := range cr.wanted() {
 			allowed = append(allowed, m.name)
 		}
+		allowed = slices.Compact(allowed)
 	}
 	names := make([]string, len(allowed))
 	for i, name := range allowed {

@@ -11,7 +11,7 @@ import (
 
 // beginPlain logs in by AUTH PLAIN (RFC 4616).
 func beginPlain(s server, id *identity) (*attempt, error) {
-	if err := checkSASL(s, id, Plain); err != nil {
+	if err := checkSASL(s, id, sasl.Plain); err != nil {
 		return nil, err
 	}
 	password, err := id.password()

@@ -25,7 +25,7 @@ type DovecotOptions struct {
 }
 
 // Dovecot is a running Dovecot. It belongs to one test. It serves POP3 in clear text with STLS, and
-// POP3 under implicit TLS. It knows PLAIN, LOGIN, CRAM-MD5, SCRAM-SHA-256, APOP and USER/PASS. Each
+// POP3 under implicit TLS. It knows PLAIN, LOGIN, CRAM-MD5, SCRAM-SHA-1, SCRAM-SHA-256, APOP and USER/PASS. Each
 // user has a Maildir. The methods may be called concurrently.
 type Dovecot struct {
 	// User and Password are those of one user. If there are several users, it is any of them.
@@ -268,7 +268,7 @@ ssl_cert = <{{.Cert.CertFile}}
 ssl_key = <{{.Cert.KeyFile}}
 ssl_min_protocol = TLSv1.2
 disable_plaintext_auth = no
-auth_mechanisms = plain login cram-md5 scram-sha-256 apop
+auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256 apop
 auth_failure_delay = 0
 auth_verbose = yes
 passdb {

@@ -1,0 +1,250 @@
+package login_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/xdg-go/scram"
+
+	"github.com/popfetch/popfetch/internal/login"
+	"github.com/popfetch/popfetch/internal/poptest"
+	"github.com/popfetch/popfetch/pop3"
+)
+
+// scramServer is the server's side of SCRAM. It has the password secret. bend may change what the
+// server says; an error of it is a refusal.
+func scramServer(t *testing.T, hash scram.HashGeneratorFcn, iterations int, binding *scram.ChannelBinding, bend func(n int, text string) (string, error)) poptest.Mechanism {
+	t.Helper()
+	client, err := hash.NewClient(user, secret, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "salt", Iters: iterations})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := hash.NewServer(func(name string) (scram.StoredCredentials, error) {
+		if name != user {
+			return scram.StoredCredentials{}, errors.New("unknown")
+		}
+		return stored, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(_ *poptest.Session, message []byte, ask func([]byte) ([]byte, error)) (string, error) {
+		conversation := server.NewConversation()
+		if binding != nil {
+			conversation = server.NewConversationWithChannelBinding(*binding)
+		}
+		for n := 1; ; n++ {
+			answer, err := conversation.Step(string(message))
+			if err != nil && answer == "" {
+				return "", errors.New("[AUTH] " + err.Error())
+			}
+			if bend != nil {
+				if answer, err = bend(n, answer); err != nil {
+					return "", err
+				}
+			}
+			if answer == "" {
+				return user, nil
+			}
+			if message, err = ask([]byte(answer)); err != nil {
+				return "", err
+			}
+			if conversation.Done() {
+				return user, nil
+			}
+		}
+	}
+}
+
+// SCRAM proves the password to the server without showing it, and the server proves that it knows
+// the password.
+func TestScram(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		iterations int
+		password   string
+		bend       func(n int, text string) (string, error)
+		want       login.Fault
+		text       string // of the error
+	}{
+		{"right", 4096, secret, nil, 0, ""},
+		{"many iterations", 100_000, secret, nil, 0, ""},
+		{"wrong password", 4096, "wrong", nil, login.Refused, ""},
+		{"named as wrong", 4096, "wrong", func(n int, text string) (string, error) { return at(n, 2, text, "e=invalid-proof"), nil }, login.Refused, "invalid-proof"},
+		{"bound to another session", 4096, secret, func(n int, text string) (string, error) { return at(n, 2, text, "e=channel-bindings-dont-match"), nil },
+			login.Cannot, "somebody may stand between"},
+		{"too few iterations", 1000, secret, nil, login.Cannot, "too few iterations (1000)"},
+		{"too many iterations", 4096, secret, func(n int, text string) (string, error) {
+			return at(n, 1, text, strings.Replace(text, "i=4096", "i=2000000000", 1)), nil
+		}, login.Cannot, "2000000000 iterations"},
+		{"another nonce", 4096, secret, func(n int, text string) (string, error) {
+			return at(n, 1, text, strings.Replace(text, "r=", "r=x", 1)), nil
+		},
+			login.Cannot, "nonce"},
+		{"no challenge", 4096, secret, func(n int, text string) (string, error) { return at(n, 1, text, "hello"), nil }, login.Cannot, ""},
+		{"a wrong proof", 4096, secret, func(n int, text string) (string, error) {
+			return at(n, 2, text, "v="+base64.StdEncoding.EncodeToString(make([]byte, 32))), nil
+		}, login.Cannot, "server validation failed"},
+		{"no proof", 4096, secret, func(n int, text string) (string, error) { return at(n, 2, text, ""), nil }, login.Cannot, "has not proved that it knows the password"},
+	} {
+		t.Run("R5034-2/"+test.name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t)
+			server.Configure(func(c *poptest.Config) {
+				c.Capabilities = []string{"SASL SCRAM-SHA-256 PLAIN", "UIDL", "USER"}
+				c.Mechanisms["SCRAM-SHA-256"] = scramServer(t, scram.SHA256, test.iterations, nil, test.bend)
+			})
+			err := logIn(t, server.Addr(), credentialsOf(test.password, login.ScramSHA256))
+			if test.want == 0 {
+				noError(t, err)
+			} else {
+				checkFault(t, err, test.want)
+			}
+			if err != nil && !strings.Contains(err.Error(), test.text) {
+				t.Errorf("Login() = %v, want %q in it", err, test.text)
+			}
+			if got := server.Received(); shows(got, test.password) {
+				t.Errorf("the client sent the password: %s", got)
+			}
+		})
+	}
+}
+
+// at returns the replacement for the n-th message, and text for all others.
+func at(n, which int, text, replacement string) string {
+	if n == which {
+		return replacement
+	}
+	return text
+}
+
+// If the server fails before it has the proof, the next mechanism is tried; afterwards none is.
+func TestScram_thenAnother(t *testing.T) {
+	for name, bend := range map[string]func(n int, text string) (string, error){
+		"before the proof": func(int, string) (string, error) { return "", errors.New("no database") },
+		"malformed":        func(int, string) (string, error) { return "i=1", nil },
+		"after the proof": func(n int, text string) (string, error) {
+			if n == 2 {
+				return "", errors.New("no database")
+			}
+			return text, nil
+		},
+	} {
+		t.Run("C0010/"+name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t)
+			server.Configure(func(c *poptest.Config) {
+				c.Capabilities = []string{"SASL SCRAM-SHA-256 PLAIN", "UIDL"}
+				c.Mechanisms["SCRAM-SHA-256"] = scramServer(t, scram.SHA256, 4096, nil, bend)
+			})
+			err := logIn(t, server.Addr(), credentials())
+			if name == "after the proof" {
+				checkFault(t, err, login.Refused)
+				checkCount(t, server, "AUTH PLAIN", 0)
+				return
+			}
+			noError(t, err)
+			checkCount(t, server, "AUTH PLAIN", 1)
+		})
+	}
+}
+
+// Under TLS the log-in is bound to the session, if the server can do it. If it only seems to be
+// unable, because somebody has changed its announcement, the log-in fails.
+func TestScram_plus(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		offers string
+		bound  bool // the server knows that the log-in can be bound
+		other  bool // the server's session is another one
+		want   string
+	}{
+		{"bound", "SASL SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", true, false, "AUTH SCRAM-SHA-256-PLUS"},
+		{"another session", "SASL SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", true, true, ""},
+		{"announcement changed", "SASL SCRAM-SHA-256 PLAIN", true, false, ""},
+		{"not offered", "SASL SCRAM-SHA-256 PLAIN", false, false, "AUTH SCRAM-SHA-256"},
+	} {
+		t.Run("R5034-2/"+test.name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t)
+			var binding scram.ChannelBinding // of the client's session: both sides have the same
+			name := "SCRAM-SHA-256"
+			if slices.Contains(strings.Fields(test.offers), name+"-PLUS") {
+				name += "-PLUS"
+			}
+			server.Configure(func(c *poptest.Config) {
+				c.Capabilities = []string{test.offers, "UIDL"}
+				c.Mechanisms[name] = func(s *poptest.Session, initial []byte, ask func([]byte) ([]byte, error)) (string, error) {
+					var known *scram.ChannelBinding
+					if test.bound {
+						known = &binding
+					}
+					return scramServer(t, scram.SHA256, 4096, known, nil)(s, initial, ask)
+				}
+			})
+			c, err := pop3.Dial(t.Context(), server.TLSAddr(), &pop3.Options{TLSConfig: server.CA().ClientTLS("127.0.0.1")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			state, _ := c.TLSState()
+			if test.other {
+				state.PeerCertificates = nil
+				binding = scram.ChannelBinding{Type: scram.ChannelBindingTLSExporter, Data: make([]byte, 32)}
+			} else if binding, err = scram.NewTLSExporterBinding(&state); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Capa(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			err = endSession(t, c, credentials().Login(context.Background(), c, nil))
+			if test.want == "" {
+				if err == nil {
+					t.Error("Login() = nil, want an error")
+				}
+				checkCount(t, server, "AUTH PLAIN", 0)
+				return
+			}
+			noError(t, err)
+			if got := fmt.Sprint(commands(t, server, 1)); !strings.Contains(got, test.want+" ") {
+				t.Errorf("the client sent %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+// CRAM-MD5 shows a digest of the password (RFC 2195 section 2 has this example).
+func TestCramMD5(t *testing.T) {
+	server := poptest.NewServer(t, poptest.Maildrop{User: "tim", Password: "x"})
+	var got string
+	server.Configure(func(c *poptest.Config) {
+		c.Capabilities = []string{"SASL CRAM-MD5", "UIDL"}
+		c.Mechanisms["CRAM-MD5"] = func(_ *poptest.Session, _ []byte, ask func([]byte) ([]byte, error)) (string, error) {
+			response, err := ask([]byte("<1896.697170952@postoffice.reston.mci.net>"))
+			got = string(response)
+			return "tim", err
+		}
+	})
+	cr := credentialsOf("tanstaaftanstaaf", login.CramMD5)
+	cr.User = "tim"
+	noError(t, logIn(t, server.Addr(), cr))
+	if want := "tim b913a602c7eda7a495b4e6e7334d3890"; got != want {
+		t.Errorf("the response is %q, want %q", got, want)
+	}
+	server.Configure(func(c *poptest.Config) {
+		c.Mechanisms["CRAM-MD5"] = func(_ *poptest.Session, _ []byte, ask func([]byte) ([]byte, error)) (string, error) {
+			_, err := ask(nil)
+			return "tim", err
+		}
+	})
+	checkFault(t, logIn(t, server.Addr(), cr), login.Cannot)
+}
