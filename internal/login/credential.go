@@ -88,11 +88,26 @@ func (cr *Credentials) Changed(ctx context.Context, credential []byte) (bool, er
 // password asks for the password. If there is none, the error is a *Error.
 func (cr *Credentials) password(ctx context.Context) (string, error) {
 	password, err := cr.Password(ctx)
+	return password, cr.noSecret(ctx, err)
+}
+
+// renewed asks for another access token than the refused one.
+func (cr *Credentials) renewed(ctx context.Context, refused string) (string, error) {
+	token, err := cr.Renew(ctx, refused)
+	return token, cr.noSecret(ctx, err)
+}
+
+// noSecret returns the error of a log-in that has no password because of err.
+func (cr *Credentials) noSecret(ctx context.Context, err error) error {
+	what := "the password"
+	if cr.Bearer {
+		what = "the access token"
+	}
 	switch {
 	case err == nil:
-		return password, nil
+		return nil
 	case ctx.Err() != nil: // the run ends for another reason
-		return "", fmt.Errorf("the password: %w", context.Cause(ctx))
+		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
 	}
-	return "", &Error{Fault: Cannot, Err: fmt.Errorf("the password: %w", err)}
+	return &Error{Fault: Cannot, Err: fmt.Errorf("%s: %w", what, err)}
 }

@@ -22,6 +22,13 @@ type Credentials struct {
 	User string
 	// Password is called when the password is needed, at most once a log-in.
 	Password func(context.Context) (string, error)
+	// Bearer says that Password returns an access token of OAuth 2. It then serves the mechanisms
+	// that take one, and no other. Renew is called if the server refuses it. It returns a newer one,
+	// or the same if there is none.
+	Bearer bool
+	Renew  func(ctx context.Context, refused string) (string, error)
+	// Addr is host:port of the server, for OAUTHBEARER.
+	Addr string
 	// Asks says that Password asks a person at its first call, and then remembers the answer. If
 	// that takes long, the server may give up. Then Login returns pop3.ErrUnexpected, and the
 	// log-in goes on in a new session.
@@ -90,7 +97,15 @@ func (cr *Credentials) newLogin(ctx context.Context, c *pop3.Client) *login {
 		cr.last = password
 		return password, err
 	}
-	id := &identity{user: cr.User, certificate: cr.External, named: len(cr.Mechanisms) > 0, ask: ask}
+	renew := func(refused string) (string, error) {
+		token, err := cr.renewed(ctx, refused)
+		c.Conceal(token)
+		cr.mu.Lock()
+		defer cr.mu.Unlock()
+		cr.last = token
+		return token, err
+	}
+	id := &identity{user: cr.User, addr: cr.Addr, certificate: cr.External, bearer: cr.Bearer, named: len(cr.Mechanisms) > 0, ask: ask, renew: renew}
 	return &login{credentials: cr, client: c, mechanisms: cr.wanted(), identity: id}
 }
 
@@ -104,11 +119,26 @@ func (l *login) run(ctx context.Context, mechanisms []mechanism) error {
 		if a == nil {
 			continue
 		}
-		if goesOn, err := l.judge(m, a, a.run(ctx, l.client)); !goesOn {
+		if goesOn, err := l.outcome(ctx, m, a, a.run(ctx, l.client)); !goesOn {
 			return err
 		}
 	}
 	return l.failure()
+}
+
+// outcome is judge, but if an access token was refused, it first tries another one.
+func (l *login) outcome(ctx context.Context, m mechanism, a *attempt, err error) (goesOn bool, _ error) {
+	var reply *pop3.ReplyError
+	if a.again != nil && errors.As(err, &reply) && faultOf(reply, nil) == Refused && a.sent(err) {
+		another, failed := a.again()
+		if failed != nil {
+			return false, failed
+		}
+		if another != nil {
+			a, err = another, another.run(ctx, l.client)
+		}
+	}
+	return l.judge(m, a, err)
 }
 
 // runExpecting does the same as run, but the server's capabilities are only expected. If the first
@@ -134,7 +164,7 @@ func (l *login) runExpecting(ctx context.Context, expected pop3.Capabilities) er
 	if err != nil && (errors.Is(err, pop3.ErrUnexpected) || !isReply(err)) {
 		return fmt.Errorf("logging in by %s: %w", m.name, err)
 	}
-	if goesOn, err := l.judge(m, a, err); !goesOn {
+	if goesOn, err := l.outcome(ctx, m, a, a.explained(err)); !goesOn {
 		return err
 	}
 	return l.run(ctx, l.mechanisms[first+1:])

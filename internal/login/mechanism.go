@@ -21,6 +21,8 @@ type Mechanism string
 // The mechanisms that popfetch has.
 const (
 	External    Mechanism = "external"      // AUTH EXTERNAL, by client certificate (RFC 4422 appendix A)
+	OAuthBearer Mechanism = "oauthbearer"   // AUTH OAUTHBEARER, by an access token (RFC 7628)
+	XOAuth2     Mechanism = "xoauth2"       // AUTH XOAUTH2, by an access token
 	ScramSHA256 Mechanism = "scram-sha-256" // AUTH SCRAM-SHA-256-PLUS and SCRAM-SHA-256 (RFC 7677)
 	ScramSHA1   Mechanism = "scram-sha-1"   // AUTH SCRAM-SHA-1-PLUS and SCRAM-SHA-1 (RFC 5802)
 	Plain       Mechanism = "plain"         // AUTH PLAIN (RFC 4616)
@@ -45,6 +47,8 @@ type mechanism struct {
 // MD5 are weak, and some servers announce APOP although it always fails (V0008).
 var table = []mechanism{
 	{name: External, sasl: sasl.External, begin: beginExternal},
+	{name: OAuthBearer, sasl: oauthBearer, begin: beginOAuthBearer},
+	{name: XOAuth2, sasl: xoauth2, begin: beginXOAuth2},
 	{name: ScramSHA256, sasl: "SCRAM-SHA-256-PLUS", begin: beginScram("SCRAM-SHA-256-PLUS", scram.SHA256)},
 	{name: ScramSHA256, sasl: "SCRAM-SHA-256", begin: beginScram("SCRAM-SHA-256", scram.SHA256)},
 	{name: ScramSHA1, sasl: "SCRAM-SHA-1-PLUS", begin: beginScram("SCRAM-SHA-1-PLUS", scram.SHA1)},
@@ -88,12 +92,15 @@ func (e expectation) Capabilities() pop3.Capabilities { return e.expected }
 // identity is who logs in.
 type identity struct {
 	user        string
-	certificate bool // there is a client certificate
+	addr        string // host:port of the server; "" if that is unknown
+	certificate bool   // there is a client certificate
+	bearer      bool   // the password is an access token
 	// named reports whether the account names its mechanisms. They are then tried even if the
 	// server announces nothing.
 	named bool
 
 	ask    func() (string, error)
+	renew  func(refused string) (string, error) // see Credentials.Renew
 	asked  bool
 	secret string
 	failed error // the error of ask
@@ -109,6 +116,20 @@ func (id *identity) password() (string, error) {
 	return id.secret, id.failed
 }
 
+// another returns another access token than the one that password has returned, or the same.
+func (id *identity) another() (string, error) {
+	if id.failed != nil {
+		return "", id.failed
+	}
+	token, err := id.renew(id.secret)
+	if err != nil {
+		id.failed = err
+		return "", err
+	}
+	id.secret = token
+	return token, nil
+}
+
 // attempt is one way to log in that server and account have in common.
 type attempt struct {
 	sasl pop3.SASLClient                           // for AUTH; nil if this is not a mechanism of SASL
@@ -116,14 +137,27 @@ type attempt struct {
 	// sent reports whether the server may have received the password, or data from which it can be
 	// guessed. It is called after the attempt, with the attempt's error.
 	sent func(err error) bool
+	// again returns the attempt to make after a refusal, because the account may have another access
+	// token; nil: there is none.
+	again func() (*attempt, error)
+	// why adds to the error of the attempt what the server said before its reply; nil: nothing is.
+	why func(error) error
 }
 
 // run logs in.
 func (a *attempt) run(ctx context.Context, c *pop3.Client) error {
-	if a.sasl != nil {
-		return c.Auth(ctx, a.sasl)
+	if a.sasl == nil {
+		return a.do(ctx, c)
 	}
-	return a.do(ctx, c)
+	return a.explained(c.Auth(ctx, a.sasl))
+}
+
+// explained returns the error of the attempt, with what the server said before it.
+func (a *attempt) explained(err error) error {
+	if err == nil || a.why == nil {
+		return err
+	}
+	return a.why(err)
 }
 
 // always and never are values for attempt.sent.
@@ -148,7 +182,11 @@ func announcesSASL(caps pop3.Capabilities, sasl string) bool {
 // wanted returns the mechanisms that the account may try, the strongest first.
 func (cr *Credentials) wanted() []mechanism {
 	return slices.DeleteFunc(slices.Clone(table), func(m mechanism) bool {
-		if len(cr.Mechanisms) == 0 {
+		takesToken := m.name == OAuthBearer || m.name == XOAuth2
+		switch {
+		case m.name != External && takesToken != cr.Bearer:
+			return true
+		case len(cr.Mechanisms) == 0:
 			return m.byName
 		}
 		return !slices.Contains(cr.Mechanisms, m.name)

@@ -45,7 +45,7 @@ func TestStartDovecot_TLS(t *testing.T) {
 	}
 	c.want("+OK", "CAPA")
 	capabilities := string(c.body())
-	for _, want := range []string{"STLS", "PIPELINING", "UIDL", "SASL PLAIN LOGIN CRAM-MD5 SCRAM-SHA-256"} {
+	for _, want := range []string{"STLS", "PIPELINING", "UIDL", "SASL PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256"} {
 		if !strings.Contains(capabilities, want) {
 			t.Errorf("CAPA: got %q, want %s in it", capabilities, want)
 		}

@@ -16,7 +16,8 @@ import (
 //     after UTF8 (R6856-2).
 //   - C0004 There is one space between keyword and arguments, and none at the end.
 //   - C0008 Commands of the TRANSACTION state come after login, and commands for login before it.
-//   - C0010 The client sends credentials once for each mechanism, by at most two mechanisms.
+//   - C0010 The client sends credentials once for each mechanism, by at most two mechanisms. By
+//     OAUTHBEARER and XOAUTH2 it may send another token (R7628-1).
 //   - C0012, C0030 QUIT has no argument and is the last command.
 //   - C0015, C0027, R2449-1 STAT, NOOP, CAPA and STLS have no argument.
 //   - V0004, C0024, C0032, C0042 RETR, DELE, TOP and USER have all their arguments.
@@ -38,7 +39,7 @@ func (s *Server) CheckRules(t TB) {
 
 // breaches returns the rules that were broken in one session.
 func breaches(exchanges []exchange) []string {
-	j := &judge{deleted: make(map[int]bool), tried: make(map[string]bool)}
+	j := &judge{deleted: make(map[int]bool), tried: make(map[string]int)}
 	for i, e := range exchanges {
 		switch {
 		case i == 0:
@@ -62,7 +63,7 @@ type judge struct {
 	utf8     bool
 	lastUser exchange // the last command, if it was USER
 	deleted  map[int]bool
-	tried    map[string]bool // mechanisms by which credentials were sent
+	tried    map[string]int // mechanisms by which credentials were sent
 }
 
 func (j *judge) breach(clause, format string, args ...any) {
@@ -245,10 +246,13 @@ func (j *judge) login(e exchange, keyword, argument string) {
 		}
 		mechanism, _, _ = strings.Cut(strings.ToUpper(argument), " ")
 	}
-	if j.tried[mechanism] {
-		j.breach("C0010", "credentials twice by %s", mechanism)
+	most := 1
+	if mechanism == "OAUTHBEARER" || mechanism == "XOAUTH2" {
+		most = 2
 	}
-	j.tried[mechanism] = true
+	if j.tried[mechanism]++; j.tried[mechanism] > most {
+		j.breach("C0010", "credentials too often by %s", mechanism)
+	}
 	if len(j.tried) > 2 {
 		j.breach("C0010", "credentials by %d mechanisms, want two at most", len(j.tried))
 	}

@@ -1,0 +1,131 @@
+package login
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/emersion/go-sasl"
+
+	"github.com/popfetch/popfetch/pop3"
+)
+
+// The mechanisms that log in by an access token of OAuth 2.
+const (
+	oauthBearer = "OAUTHBEARER" // RFC 7628
+	xoauth2     = "XOAUTH2"     // of Google and Microsoft, older than the RFC
+)
+
+// longestCommand is the longest line of a command, its end included (RFC 2449 section 4).
+const longestCommand = 255
+
+// beginOAuthBearer logs in by AUTH OAUTHBEARER (RFC 7628).
+func beginOAuthBearer(s server, id *identity) (*attempt, error) {
+	return beginBearer(s, id, oauthBearer, func(token string) *bearer {
+		name := strings.NewReplacer("=", "=3D", ",", "=2C").Replace(id.user) // RFC 5801 section 4
+		b := &bearer{sasl: oauthBearer, refused: []byte{1}}
+		b.message = "n,a=" + name + ",\x01"
+		if host, port, err := net.SplitHostPort(id.addr); err == nil {
+			b.message += "host=" + host + "\x01port=" + port + "\x01"
+		}
+		b.message += "auth=Bearer " + token + "\x01\x01"
+		b.late = len("AUTH "+oauthBearer+" \r\n")+base64.StdEncoding.EncodedLen(len(b.message)) > longestCommand
+		return b
+	})
+}
+
+// beginXOAuth2 logs in by AUTH XOAUTH2. The token always has a line of its own: tokens are longer
+// than a command may be, and some servers take no other form.
+func beginXOAuth2(s server, id *identity) (*attempt, error) {
+	return beginBearer(s, id, xoauth2, func(token string) *bearer {
+		return &bearer{sasl: xoauth2, message: "user=" + id.user + "\x01auth=Bearer " + token + "\x01\x01", late: true, refused: []byte{}}
+	})
+}
+
+// beginBearer begins with the token that the account has. If the server refuses it, again begins with
+// a new one, once.
+func beginBearer(s server, id *identity, sasl string, with func(token string) *bearer) (*attempt, error) {
+	if !id.bearer {
+		return nil, errNotOffered
+	}
+	if err := checkSASL(s, id, sasl); err != nil {
+		return nil, err
+	}
+	token, err := id.password()
+	if err != nil {
+		return nil, err
+	}
+	begin := func(token string) (*attempt, error) {
+		if strings.ContainsAny(id.user+token, "\x00\x01") { // \x01 separates the fields
+			return nil, fmt.Errorf("name or token contains a control character: %w", pop3.ErrArgument)
+		}
+		b := with(token)
+		return &attempt{sasl: b, sent: func(error) bool { return b.sent }, why: b.why}, nil
+	}
+	a, err := begin(token)
+	if err != nil {
+		return nil, err
+	}
+	a.again = func() (*attempt, error) {
+		another, err := id.another()
+		if err != nil || another == token {
+			return nil, err
+		}
+		return begin(another)
+	}
+	return a, nil
+}
+
+// bearer is the client's side of both mechanisms.
+type bearer struct {
+	sasl    string
+	message string
+	late    bool   // the message has a line of its own, behind the command
+	refused []byte // the answer to a challenge that refuses the token
+
+	sent   bool
+	reason string // what such a challenge said
+}
+
+func (b *bearer) Start() (mech string, ir []byte, err error) {
+	if b.late {
+		return b.sasl, nil, nil
+	}
+	b.sent = true
+	return b.sasl, []byte(b.message), nil
+}
+
+func (b *bearer) Next(challenge []byte) ([]byte, error) {
+	switch {
+	case !b.sent:
+		b.sent = true
+		return []byte(b.message), nil
+	case b.reason != "":
+		return nil, sasl.ErrUnexpectedServerChallenge
+	}
+	b.reason = readRefusal(challenge)
+	return b.refused, nil
+}
+
+// why returns the error of the attempt with what the server said about the token.
+func (b *bearer) why(err error) error {
+	if b.reason == "" {
+		return err
+	}
+	return fmt.Errorf("%w (%s)", err, b.reason)
+}
+
+// readRefusal returns what a challenge says about a refused token (RFC 7628 section 3.2.2).
+func readRefusal(challenge []byte) string {
+	var said struct{ Status, Scope string }
+	if err := json.Unmarshal(challenge, &said); err != nil || said.Status == "" {
+		return "the server says no more"
+	}
+	text := "status " + pop3.Escape(said.Status)
+	if said.Scope != "" {
+		text += ", it wants the scope " + pop3.Escape(said.Scope)
+	}
+	return text
+}
