@@ -119,6 +119,11 @@ func (p *program) credentials(s *setting, a *config.Account) (c *login.Credentia
 	for _, name := range a.Auth {
 		c.Mechanisms = append(c.Mechanisms, login.Mechanism(name))
 	}
+	if !a.OAuth.IsZero() {
+		c.Bearer, c.Addr, c.Password = true, a.Server, a.OAuth.Token
+		c.Renew = func(ctx context.Context, _ string) (string, error) { return a.OAuth.Token(ctx) }
+		return c, nil
+	}
 	if !a.Password.IsZero() || slices.Equal(a.Auth, []string{string(login.External)}) {
 		return c, nil
 	}

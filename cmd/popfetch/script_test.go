@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 //	    messages=3 octets=400   in each maildrop
 //	    exclusive=true          one session at a time
 //	    capa=none               CAPA is refused
+//	    token=NAME              by OAUTHBEARER alone, and by the token in the file token-NAME
 //	    expire=0                EXPIRE 0 is announced, and QUIT removes what was sent
 //	    cert=wrong-name|...     a poptest.Variant
 //	    lax=true                commands may break the rules of the RFCs
@@ -159,6 +160,25 @@ func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// takeToken is the server's side of OAUTHBEARER. It takes the token in a file, and tells others that
+// theirs has expired.
+func takeToken(file string) poptest.Mechanism {
+	return func(_ *poptest.Session, initial []byte, ask func([]byte) ([]byte, error)) (string, error) {
+		good, err := os.ReadFile(file)
+		if err != nil {
+			return "", err
+		}
+		user, _, _ := strings.Cut(strings.TrimPrefix(string(initial), "n,a="), ",")
+		if strings.HasSuffix(string(initial), "\x01auth=Bearer "+strings.TrimSpace(string(good))+"\x01\x01") {
+			return user, nil
+		}
+		if _, err := ask([]byte(`{"status":"invalid_token"}`)); err != nil {
+			return "", err
+		}
+		return "", errors.New("[AUTH] no")
+	}
+}
+
 func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 	all := servers(ts, neg, len(args) >= 1, "popserver NAME key=value...")
 	name, users, messages, octets := args[0], []string{"mrose"}, 0, 400
@@ -180,6 +200,11 @@ func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 			drop.Exclusive, err = strconv.ParseBool(value)
 		case "capa":
 			configure = func(c *poptest.Config) { c.Capabilities = nil }
+		case "token":
+			configure = func(c *poptest.Config) {
+				c.Capabilities = []string{"SASL OAUTHBEARER", "UIDL", "TOP", "PIPELINING", "AUTH-RESP-CODE"}
+				c.Mechanisms["OAUTHBEARER"] = takeToken(filepath.Join(ts.Getenv("WORK"), "token-"+value))
+			}
 		case "expire":
 			configure = func(c *poptest.Config) { c.Expire0 = true }
 		case "cert":
@@ -298,7 +323,7 @@ func cmdConfig(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	lines = append(lines, args[1:]...)
 	own := "\n" + strings.Join(args[1:], "\n")
-	if !strings.Contains(own, "\npassword") {
+	if !strings.Contains(own, "\npassword") && !strings.Contains(own, "\noauth.") {
 		lines = append(lines, `password_command = "echo tanstaaf"`)
 	}
 	if !strings.Contains(own, "\nmaildir") && !strings.Contains(own, "\nmda =") {

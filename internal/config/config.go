@@ -78,7 +78,8 @@ type Account struct {
 	TLSKey             string
 	User               string // not empty, no control octets
 	Password           Secret
-	Auth               []string      // plain, login, user, apop or external; empty means auto
+	OAuth              OAuth         // the zero value: the account has a password
+	Auth               []string      // of AuthWords, but not auto; empty means auto
 	CredentialsCharset string        // ascii, utf-8 or iso-8859-1
 	Maildir            string        // absolute; exactly one of Maildir and MDA is set
 	MDA                string        // for /bin/sh -c

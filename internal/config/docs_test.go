@@ -109,7 +109,7 @@ func TestExample(t *testing.T) {
 	for _, a := range cfg.Accounts {
 		names = append(names, a.Name)
 	}
-	if got := strings.Join(names, " "); got != "work lists pinned certificate old" {
+	if got := strings.Join(names, " "); got != "work lists pinned certificate token old" {
 		t.Errorf("the example has the accounts %s", got)
 	}
 }
@@ -135,7 +135,7 @@ func TestExample_enabled(t *testing.T) {
 		t.Errorf("the enabled example has tls_ca %s, tls_server_name %s", lists.TLSCA, lists.TLSServerName)
 	}
 	lists.TLSCA, lists.TLSServerName = "", ""
-	old := &enabled.Accounts[4]
+	old := &enabled.Accounts[5]
 	if old.Password.IsZero() {
 		t.Error("the enabled example has no password")
 	}

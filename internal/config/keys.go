@@ -115,9 +115,17 @@ var accountKeys = table[Account]{
 		needless: []func(*draft[Account]) string{besideExternal},
 	},
 	{
+		name: "oauth", group: passwordGroup,
+		field:    fillTable(func(a *Account) *OAuth { return &a.OAuth }, oauthKeys),
+		needless: []func(*draft[Account]) string{besideExternal},
+		check:    oauthFits,
+		aliases:  []string{"oauth2", "oauthbearer", "xoauth2"},
+		instead:  `write [account.NAME.oauth] and the keys below it`,
+	},
+	{
 		name:  "auth",
 		field: fill(func(a *Account) *[]string { return &a.Auth }, mechanisms),
-		check: externalNeedsCertificate,
+		check: mechanismsFit,
 		usage: "log in by this `MECHANISM`",
 	},
 	{

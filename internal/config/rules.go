@@ -52,6 +52,14 @@ func needsCertificate(d *draft[Account]) error {
 	return fmt.Errorf("lacks its certificate; write %s too", d.name(&d.result.TLSCert))
 }
 
+// mechanismsFit checks that the account has what its mechanisms need.
+func mechanismsFit(d *draft[Account]) error {
+	if err := externalNeedsCertificate(d); err != nil {
+		return err
+	}
+	return tokenMechanismsNeedOAuth(d)
+}
+
 // externalNeedsCertificate checks that the external mechanism has a certificate.
 func externalNeedsCertificate(d *draft[Account]) error {
 	if !slices.Contains(d.result.Auth, "external") || d.has(&d.result.TLSCert) {

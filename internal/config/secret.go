@@ -87,6 +87,11 @@ func (e *SecretError) Unwrap() error { return e.Err }
 // control octet (C0003). If a source fails, the error is a *SecretError. No error contains the
 // password. Several goroutines may call Resolve at the same time.
 func (s Secret) Resolve(ctx context.Context) (string, error) {
+	return s.resolve(ctx, s.key(), "the password")
+}
+
+// resolve is Resolve for the key of a secret that is called what.
+func (s Secret) resolve(ctx context.Context, key, what string) (string, error) {
 	var password string
 	var err error
 	failed := false
@@ -106,21 +111,21 @@ func (s Secret) Resolve(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("no password is configured; write %s", listed(append(accountKeys.instead(r), r.name), "or"))
 	}
 	if err == nil {
-		err = checkSecret(password)
+		err = checkSecret(password, what)
 	}
 	if err != nil {
-		return "", &SecretError{Key: s.key(), Err: err, Temporary: failed}
+		return "", &SecretError{Key: key, Err: err, Temporary: failed}
 	}
 	return password, nil
 }
 
-// checkSecret refuses a password that cannot be sent.
-func checkSecret(password string) error {
-	if password == "" {
-		return errors.New("the password is empty; its first line must hold it")
+// checkSecret refuses a secret that cannot be sent.
+func checkSecret(secret, what string) error {
+	if secret == "" {
+		return fmt.Errorf("%s is empty; its first line must hold it", what)
 	}
-	if hasControl(password) {
-		return errors.New("the password holds a control character; remove it")
+	if hasControl(secret) {
+		return fmt.Errorf("%s holds a control character; remove it", what)
 	}
 	return nil
 }
@@ -186,7 +191,7 @@ func readCredential(name string) (string, error) {
 
 // runSecretCommand returns the first line that a command prints.
 func runSecretCommand(ctx context.Context, command string, limit time.Duration) (string, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no password within %v", limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %v", limit))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

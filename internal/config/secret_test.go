@@ -144,8 +144,8 @@ func TestRunSecretCommand_limit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()
 			_, err := runSecretCommand(t.Context(), command, limit)
-			if err == nil || !strings.HasPrefix(err.Error(), "no password within 50ms") {
-				t.Errorf("runSecretCommand() = %v, want no password within 50ms", err)
+			if err == nil || !strings.HasPrefix(err.Error(), "no answer within 50ms") {
+				t.Errorf("runSecretCommand() = %v, want no answer within 50ms", err)
 			}
 			if took := time.Since(began); took > limit+2*time.Second {
 				t.Errorf("runSecretCommand() took %v, want two seconds more than %v at most", took, limit)
