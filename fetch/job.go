@@ -29,7 +29,6 @@ type Account struct {
 	// Changed reports whether Login uses other credentials than those that were refused, which
 	// credential stands for (see login.Credentials.Changed). nil: they never change.
 	Changed func(ctx context.Context, credential []byte) (bool, error)
-
 	// Mark returns a mark of the credentials that Login last used, or known if that is one of them
 	// (see login.Credentials.Mark). nil: nothing is known of them.
 	Mark func(known []byte) []byte
@@ -37,10 +36,6 @@ type Account struct {
 	// Lacks is set if the account lacks something that its caller must give, such as a password.
 	// Then a run or look ends with this error, and neither server nor target is touched.
 	Lacks error
-
-	// Command returns a command line that is proposed to a person, from its words behind the
-	// program's name. nil: the words are joined.
-	Command func(words ...string) string
 
 	Origin Origin
 	Shared []string // the other accounts in use that have the same maildrop; a run warns of them
@@ -60,14 +55,16 @@ type Origin struct {
 	// Has reports whether an account of that name still stands in that configuration, which may be
 	// another one than File. An empty file is unknown. nil: every account still stands somewhere.
 	Has func(file, name string) bool
+	// Command returns a command line that is proposed to a person, from its words behind the
+	// program's name. nil: the words are joined.
+	Command func(words ...string) string
 }
 
-// command returns a command line that is proposed to a person.
 func (a *Account) command(words ...string) string {
-	if a.Command != nil {
-		return a.Command(words...)
+	if a.Origin.Command == nil {
+		return "popfetch " + strings.Join(words, " ")
 	}
-	return "popfetch " + strings.Join(words, " ")
+	return a.Origin.Command(words...)
 }
 
 func (a *Account) stateName() string {

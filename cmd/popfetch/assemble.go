@@ -71,7 +71,6 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 			Octets:          login.Charset(a.CredentialsCharset).Octets(),
 		},
 		Login:   credentials.Login,
-		Command: s.commandLine,
 		Changed: credentials.Changed,
 		Mark:    credentials.Mark,
 		Lacks:   lacks,
@@ -163,13 +162,13 @@ func (s *setting) shared() map[string][]string {
 // is looked up there. If that file cannot be read, the account may still stand in it.
 func (s *setting) origin() fetch.Origin {
 	if s.File == "" {
-		return fetch.Origin{}
+		return fetch.Origin{Command: s.commandLine}
 	}
 	own, err := filepath.Abs(s.File)
 	if err != nil {
 		own = s.File
 	}
-	return fetch.Origin{File: own, Has: func(file, name string) bool {
+	return fetch.Origin{File: own, Command: s.commandLine, Has: func(file, name string) bool {
 		named := func(a config.Account) bool { return a.Name == name }
 		if file == "" || file == own || slices.ContainsFunc(s.Accounts, named) {
 			return slices.ContainsFunc(s.Accounts, named)
