@@ -28,6 +28,7 @@ const (
 	Plain       Mechanism = "plain"         // AUTH PLAIN (RFC 4616)
 	Login       Mechanism = "login"         // AUTH LOGIN
 	User        Mechanism = "user"          // USER and PASS (RFC 1939 section 7)
+	NTLM        Mechanism = "ntlm"          // AUTH NTLM, with NTLMv2 alone ([MS-OXPOP3])
 	CramMD5     Mechanism = "cram-md5"      // AUTH CRAM-MD5 (RFC 2195)
 	Apop        Mechanism = "apop"          // APOP (RFC 1939 section 7)
 )
@@ -56,6 +57,7 @@ var table = []mechanism{
 	{name: Plain, sasl: sasl.Plain, begin: beginPlain},
 	{name: Login, sasl: sasl.Login, begin: beginLogin},
 	{name: User, begin: beginUser},
+	{name: NTLM, sasl: ntlm, begin: beginNTLM, byName: true},
 	{name: CramMD5, sasl: "CRAM-MD5", begin: beginCramMD5, byName: true},
 	{name: Apop, begin: beginApop, byName: true},
 }
