@@ -126,7 +126,10 @@ func (m *memory) untilWhen() string {
 	if m.job.account.State != "" { // made of options
 		check = "popfetch check with the same options"
 	}
-	return fmt.Sprintf("refused %d times in a row, so the account is left alone until %s; a changed password, or %s, ends that",
+	if m.standing.Credential != nil {
+		check = "a changed password, or " + check + ","
+	}
+	return fmt.Sprintf("refused %d times in a row, so the account is left alone until %s; %s ends that",
 		m.standing.Refusals, m.standing.NotBefore.Local().Format("2006-01-02 15:04 MST"), check)
 }
 

@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/popfetch/popfetch/internal/hosts"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -158,11 +157,7 @@ func mayChangeAtLogin(caps pop3.Capabilities) bool {
 
 // warnOfClearText warns that others may read along (RFC 8314 section 3).
 func (s *session) warnOfClearText() {
-	host, _, err := net.SplitHostPort(s.job.account.Server)
-	if err != nil || s.job.account.POP3.TLS != pop3.TLSNone {
-		return
-	}
-	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
+	if s.job.account.POP3.TLS == pop3.TLSNone && !hosts.IsLoopback(s.job.account.Server) {
 		s.job.warn(CodeClearText, "password and mail cross the network to %s in clear, because tls is none", s.job.account.Server)
 	}
 }

@@ -259,7 +259,7 @@ func TestTrace(t *testing.T) {
 > AUTH PLAIN ***
 < -ERR no
 > AUTH LOGIN
-< + VXNlcg==
+< + ***
 > ***
 < -ERR no
 > APOP alice ***

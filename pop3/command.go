@@ -247,7 +247,11 @@ func (c *Client) readLine(keyword string, limit int) ([]byte, error) {
 		return nil, c.lose(keywordError(keyword, err))
 	}
 	if c.opts.Trace != nil {
-		c.opts.Trace(false, c.traced(line))
+		shown := c.traced(line)
+		if challenge, ok := parseChallenge(line); ok && keyword == "AUTH" && challenge != "" {
+			shown = "+ ***" // the password can be guessed from some
+		}
+		c.opts.Trace(false, shown)
 	}
 	return line, nil
 }

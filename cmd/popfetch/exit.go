@@ -172,6 +172,8 @@ func loginStatus(failed *login.Error) int {
 		return exitTempFail
 	case failed.Fault == login.Broken:
 		return exitUnavailable
+	case failed.Fault == login.Untrue:
+		return exitProtocol
 	default:
 		return exitNoPerm
 	}

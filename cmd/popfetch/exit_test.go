@@ -44,6 +44,7 @@ func TestExitStatus(t *testing.T) {
 		{"69/no unique-ids", in(fetch.PhaseList, refused("")), 69},
 		{"69/SYS-PERM", in(fetch.PhaseRetrieve, refused(pop3.CodeSysPerm)), 69},
 		{"69/SYS-PERM at the log-in", failing(login.Broken), 69},
+		{"76/a server that is imitated", failing(login.Untrue), 76},
 		{"70/commands out of their order", wrapped(pop3.ErrState), 70},
 		{"73/Maildir is gone", in(fetch.PhaseTarget, wrapped(deliver.ErrMissing)), 73},
 		{"73/another user's Maildir", in(fetch.PhaseTarget, wrapped(deliver.ErrForeign)), 73},

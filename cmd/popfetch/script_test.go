@@ -163,13 +163,17 @@ func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
 // takeToken is the server's side of OAUTHBEARER. It takes the token in a file, and tells others that
 // theirs has expired.
 func takeToken(file string) poptest.Mechanism {
-	return func(_ *poptest.Session, initial []byte, ask func([]byte) ([]byte, error)) (string, error) {
+	return func(_ *poptest.Session, _ []byte, ask func([]byte) ([]byte, error)) (string, error) {
 		good, err := os.ReadFile(file)
 		if err != nil {
 			return "", err
 		}
-		user, _, _ := strings.Cut(strings.TrimPrefix(string(initial), "n,a="), ",")
-		if strings.HasSuffix(string(initial), "\x01auth=Bearer "+strings.TrimSpace(string(good))+"\x01\x01") {
+		message, err := ask(nil)
+		if err != nil {
+			return "", err
+		}
+		user, _, _ := strings.Cut(strings.TrimPrefix(string(message), "n,a="), ",")
+		if strings.HasSuffix(string(message), "\x01auth=Bearer "+strings.TrimSpace(string(good))+"\x01\x01") {
 			return user, nil
 		}
 		if _, err := ask([]byte(`{"status":"invalid_token"}`)); err != nil {

@@ -3,10 +3,9 @@ package config
 import (
 	"context"
 	"fmt"
-	"net"
-	"net/netip"
 	"slices"
-	"strings"
+
+	"github.com/popfetch/popfetch/internal/hosts"
 )
 
 // OAuth is the value of the key oauth: where an access token of OAuth 2 comes from. The zero value
@@ -50,7 +49,7 @@ func oauthFits(d *draft[Account]) error {
 				d.named(&a.Auth), name, listed(tokenMechanisms, "or"))
 		}
 	}
-	if a.TLS == "none" && !isLoopback(a.Server) {
+	if a.TLS == "none" && !hosts.IsLoopback(a.Server) {
 		return fmt.Errorf("an access token is not sent without TLS, and %s is none; remove that", d.named(&a.TLS))
 	}
 	return nil
@@ -67,14 +66,4 @@ func tokenMechanismsNeedOAuth(d *draft[Account]) error {
 		}
 	}
 	return nil
-}
-
-// isLoopback reports whether a server, host or host:port, is surely this machine.
-func isLoopback(server string) bool {
-	host, _, err := net.SplitHostPort(server)
-	if err != nil {
-		host = server
-	}
-	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return host == "localhost" || err == nil && addr.IsLoopback()
 }

@@ -5,6 +5,7 @@ package hosts
 import (
 	"context"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -12,6 +13,16 @@ import (
 
 // boundFor is how long the number of sessions that a host allows is remembered.
 const boundFor = 24 * time.Hour
+
+// IsLoopback reports whether a server, host:port, is named as this machine.
+func IsLoopback(server string) bool {
+	host, _, err := net.SplitHostPort(server)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
 
 // Hosts are the hosts at which a process has sessions. The zero value is ready.
 type Hosts struct {

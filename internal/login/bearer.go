@@ -1,7 +1,6 @@
 package login
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -18,29 +17,24 @@ const (
 	xoauth2     = "XOAUTH2"     // of Google and Microsoft, older than the RFC
 )
 
-// longestCommand is the longest line of a command, its end included (RFC 2449 section 4).
-const longestCommand = 255
-
 // beginOAuthBearer logs in by AUTH OAUTHBEARER (RFC 7628).
 func beginOAuthBearer(s server, id *identity) (*attempt, error) {
 	return beginBearer(s, id, oauthBearer, func(token string) *bearer {
 		name := strings.NewReplacer("=", "=3D", ",", "=2C").Replace(id.user) // RFC 5801 section 4
-		b := &bearer{sasl: oauthBearer, refused: []byte{1}}
+		b := &bearer{sasl: oauthBearer, token: token, refused: []byte{1}}
 		b.message = "n,a=" + name + ",\x01"
 		if host, port, err := net.SplitHostPort(id.addr); err == nil {
 			b.message += "host=" + host + "\x01port=" + port + "\x01"
 		}
 		b.message += "auth=Bearer " + token + "\x01\x01"
-		b.late = len("AUTH "+oauthBearer+" \r\n")+base64.StdEncoding.EncodedLen(len(b.message)) > longestCommand
 		return b
 	})
 }
 
-// beginXOAuth2 logs in by AUTH XOAUTH2. The token always has a line of its own: tokens are longer
-// than a command may be, and some servers take no other form.
+// beginXOAuth2 logs in by AUTH XOAUTH2.
 func beginXOAuth2(s server, id *identity) (*attempt, error) {
 	return beginBearer(s, id, xoauth2, func(token string) *bearer {
-		return &bearer{sasl: xoauth2, message: "user=" + id.user + "\x01auth=Bearer " + token + "\x01\x01", late: true, refused: []byte{}}
+		return &bearer{sasl: xoauth2, token: token, message: "user=" + id.user + "\x01auth=Bearer " + token + "\x01\x01", refused: []byte{}}
 	})
 }
 
@@ -78,24 +72,19 @@ func beginBearer(s server, id *identity, sasl string, with func(token string) *b
 	return a, nil
 }
 
-// bearer is the client's side of both mechanisms.
+// bearer is the client's side of both mechanisms. The message always has a line of its own: tokens are
+// longer than a command may be, and some servers take no other form.
 type bearer struct {
 	sasl    string
+	token   string
 	message string
-	late    bool   // the message has a line of its own, behind the command
 	refused []byte // the answer to a challenge that refuses the token
 
 	sent   bool
 	reason string // what such a challenge said
 }
 
-func (b *bearer) Start() (mech string, ir []byte, err error) {
-	if b.late {
-		return b.sasl, nil, nil
-	}
-	b.sent = true
-	return b.sasl, []byte(b.message), nil
-}
+func (b *bearer) Start() (mech string, ir []byte, err error) { return b.sasl, nil, nil }
 
 func (b *bearer) Next(challenge []byte) ([]byte, error) {
 	switch {
@@ -105,7 +94,7 @@ func (b *bearer) Next(challenge []byte) ([]byte, error) {
 	case b.reason != "":
 		return nil, sasl.ErrUnexpectedServerChallenge
 	}
-	b.reason = readRefusal(challenge)
+	b.reason = b.readRefusal(challenge)
 	return b.refused, nil
 }
 
@@ -117,15 +106,17 @@ func (b *bearer) why(err error) error {
 	return fmt.Errorf("%w (%s)", err, b.reason)
 }
 
-// readRefusal returns what a challenge says about a refused token (RFC 7628 section 3.2.2).
-func readRefusal(challenge []byte) string {
+// readRefusal returns what a challenge says about a refused token (RFC 7628 section 3.2.2). It may
+// repeat the token.
+func (b *bearer) readRefusal(challenge []byte) string {
+	shown := func(text string) string { return pop3.Escape(strings.ReplaceAll(text, b.token, "***")) }
 	var said struct{ Status, Scope string }
 	if err := json.Unmarshal(challenge, &said); err != nil || said.Status == "" {
 		return "the server says no more"
 	}
-	text := "status " + pop3.Escape(said.Status)
+	text := "status " + shown(said.Status)
 	if said.Scope != "" {
-		text += ", it wants the scope " + pop3.Escape(said.Scope)
+		text += ", it wants the scope " + shown(said.Scope)
 	}
 	return text
 }

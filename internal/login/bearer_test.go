@@ -9,6 +9,7 @@ import (
 
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
+	"github.com/popfetch/popfetch/pop3"
 )
 
 // tokenServer is the server's side of both mechanisms. It takes the token good. If it says why it
@@ -68,7 +69,8 @@ func TestBearer(t *testing.T) {
 		{"expired, long", "old", long, long, refusal, 0, 2, ""},
 		{"twice refused", "old", "older", "good", refusal, login.Refused, 2, "status invalid_token, it wants the scope pop"},
 		{"no other", "old", "old", "good", "odd", login.Refused, 1, "the server says no more"},
-		{"none to be had", "old", "", "good", refusal, login.Cannot, 1, "the access token: revoked"},
+		{"none to be had", "old", "", "good", refusal, login.Refused, 1, "(status invalid_token, it wants the scope pop); and with another token: the access token: revoked"},
+		{"repeated", "sekrit", "sekrit", "good", `{"status":"no sekrit"}`, login.Refused, 1, "(status no ***)"},
 		{"unfit", "o\x01d", "good", "good", refusal, login.Cannot, 0, "control character"},
 	} {
 		for m, form := range forms {
@@ -90,13 +92,28 @@ func TestBearer(t *testing.T) {
 					}
 					return test.next, nil
 				}
-				err := logIn(t, server.Addr(), cr)
+				var trace []string
+				c, err := pop3.Dial(t.Context(), server.Addr(), &pop3.Options{TLS: pop3.TLSNone, Trace: func(_ bool, line string) { trace = append(trace, line) }})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { c.Close() })
+				if _, err := c.Capa(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				err = endSession(t, c, cr.Login(t.Context(), c, nil))
+				if shows([]byte(strings.Join(trace, "\n")), test.first) {
+					t.Errorf("the trace shows the token: %q", trace)
+				}
+				if failed := new(login.Error); errors.As(err, &failed) && failed.Credential != nil {
+					t.Error("a token has a mark, though the next one changes it")
+				}
 				if test.want == 0 {
 					noError(t, err)
 				} else {
 					checkFault(t, err, test.want)
 				}
-				if err != nil && (!strings.Contains(err.Error(), test.text) || strings.Contains(err.Error(), "old")) {
+				if err != nil && (!strings.Contains(err.Error(), test.text) || strings.Contains(err.Error(), "old") || strings.Contains(err.Error(), "sekrit")) {
 					t.Errorf("Login() = %v, want %q in it, and no token", err, test.text)
 				}
 				checkCount(t, server, "AUTH", test.auths)

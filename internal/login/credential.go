@@ -38,9 +38,10 @@ func (cr *Credentials) mark(password string, salt []byte) ([]byte, error) {
 	return append(slices.Clip(salt), sum[:markOctets]...), nil
 }
 
-// newMark returns a mark with a new salt, or nil if the password was not asked for.
+// newMark returns a mark with a new salt, or nil if the password was not asked for. An access token
+// has none: it changes by itself, and the next one may be refused for the same reason.
 func (cr *Credentials) newMark(password string) []byte {
-	if password == "" {
+	if password == "" || cr.Bearer {
 		return nil
 	}
 	salt := make([]byte, markSalt)

@@ -18,6 +18,7 @@ const (
 	Cannot                   // server and account have no mechanism in common; nothing was sent
 	Broken                   // the server says that it needs repair ([SYS/PERM])
 	Held                     // an earlier reply asked to wait; the server was not contacted
+	Untrue                   // the server seems to be another one, or to be imitated
 )
 
 // Error is a failed log-in.

@@ -82,6 +82,7 @@ type login struct {
 
 	refusal *Error // the error if no mechanism succeeds; nil if none was offered
 	refused int    // number of attempts that the server refused
+	noScram bool   // the server has refused SCRAM before the proof
 }
 
 func (cr *Credentials) newLogin(ctx context.Context, c *pop3.Client) *login {
@@ -129,14 +130,17 @@ func (l *login) run(ctx context.Context, mechanisms []mechanism) error {
 // outcome is judge, but if an access token was refused, it first tries another one.
 func (l *login) outcome(ctx context.Context, m mechanism, a *attempt, err error) (goesOn bool, _ error) {
 	var reply *pop3.ReplyError
-	if a.again != nil && errors.As(err, &reply) && faultOf(reply, nil) == Refused && a.sent(err) {
-		another, failed := a.again()
-		if failed != nil {
-			return false, failed
+	if a.again == nil || !errors.As(err, &reply) || faultOf(reply, nil) != Refused || !a.sent(err) {
+		return l.judge(m, a, err)
+	}
+	another, failed := a.again()
+	if another != nil {
+		if failed = another.run(ctx, l.client); failed == nil || isReply(failed) {
+			return l.judge(m, another, failed)
 		}
-		if another != nil {
-			a, err = another, another.run(ctx, l.client)
-		}
+	}
+	if failed != nil { // the refusal stands
+		err = fmt.Errorf("%w; and with another token: %v", err, failed) //nolint:errorlint // it is not the cause
 	}
 	return l.judge(m, a, err)
 }
@@ -148,7 +152,7 @@ func (l *login) runExpecting(ctx context.Context, expected pop3.Capabilities) er
 	if err != nil {
 		return err
 	}
-	if a == nil || a.sasl == nil {
+	if a == nil || a.sasl == nil || a.alone {
 		if err := l.client.AuthExpecting(ctx, expected, nil); err != nil {
 			return fmt.Errorf("asking for the capabilities: %w", err)
 		}
@@ -188,6 +192,8 @@ func (l *login) begin(m mechanism, s server) (*attempt, error) {
 	switch {
 	case l.identity.failed != nil:
 		return nil, l.identity.failed
+	case a != nil && a.alone && l.noScram:
+		return nil, nil
 	case errors.Is(err, errNotOffered):
 		return nil, nil
 	case err != nil:
@@ -213,8 +219,11 @@ func (l *login) judge(m mechanism, a *attempt, err error) (goesOn bool, _ error)
 	fault := Cannot
 	var reply *pop3.ReplyError
 	var closed *pop3.CloseError
-	var named *scramError
+	var untrue *untrueError
 	switch {
+	case errors.As(err, &untrue):
+		l.refusal = &Error{Fault: Untrue, Err: fmt.Errorf("%s: %w", m.name, err), Sent: sent}
+		return false, l.failure()
 	case errors.Is(err, pop3.ErrNonASCII):
 		l.note(m, fmt.Errorf(`%w; if the server wants its octets all the same, write credentials_charset = "utf-8" or "iso-8859-1" (--credentials-charset)`, err))
 		return true, nil
@@ -222,10 +231,9 @@ func (l *login) judge(m mechanism, a *attempt, err error) (goesOn bool, _ error)
 		l.note(m, err)
 		return true, nil
 	case errors.Is(err, pop3.ErrCancelled):
-		if errors.As(err, &named) && named.isWrong() {
+		if errors.Is(err, errWrong) {
 			fault = Refused
 		}
-	case errors.Is(err, errUnproved):
 	case errors.As(err, &reply):
 		fault = faultOf(reply, l.client.Capabilities())
 	case l.refused > 0 && (!sent || errors.Is(err, pop3.ErrClosed)): // the first refusal stands (C0010)
@@ -237,8 +245,12 @@ func (l *login) judge(m mechanism, a *attempt, err error) (goesOn bool, _ error)
 		return false, fmt.Errorf("logging in by %s: %w", m.name, err)
 	}
 	l.refusal = &Error{Fault: fault, Err: fmt.Errorf("%s: %w", m.name, err), Sent: sent}
+	if a.alone && !sent && reply != nil && (reply.Code == "" || reply.Code == pop3.CodeAuth) {
+		l.noScram = l.noScram || a.unproved
+		return true, nil // nothing was proved yet, so nothing was wrong
+	}
 	l.refused++
-	if sent || named != nil && named.isBetween() || l.refused == 2 || reply != nil && reply.Code != "" {
+	if sent || l.refused == 2 || reply != nil && reply.Code != "" {
 		return false, l.failure()
 	}
 	return true, nil

@@ -45,14 +45,16 @@ type mechanism struct {
 }
 
 // table has the mechanisms, the strongest first, and tries them in this order (R5034-3). Those with
-// MD5 are weak, and some servers announce APOP although it always fails (V0008).
+// MD5 are weak, and some servers announce APOP although it always fails (V0008). A server that binds
+// the log-in to TLS in another way than popfetch refuses a right password like a wrong one. So -PLUS
+// must be named.
 var table = []mechanism{
 	{name: External, sasl: sasl.External, begin: beginExternal},
 	{name: OAuthBearer, sasl: oauthBearer, begin: beginOAuthBearer},
 	{name: XOAuth2, sasl: xoauth2, begin: beginXOAuth2},
-	{name: ScramSHA256, sasl: "SCRAM-SHA-256-PLUS", begin: beginScram("SCRAM-SHA-256-PLUS", scram.SHA256)},
+	{name: ScramSHA256, sasl: "SCRAM-SHA-256-PLUS", begin: beginScram("SCRAM-SHA-256-PLUS", scram.SHA256), byName: true},
 	{name: ScramSHA256, sasl: "SCRAM-SHA-256", begin: beginScram("SCRAM-SHA-256", scram.SHA256)},
-	{name: ScramSHA1, sasl: "SCRAM-SHA-1-PLUS", begin: beginScram("SCRAM-SHA-1-PLUS", scram.SHA1)},
+	{name: ScramSHA1, sasl: "SCRAM-SHA-1-PLUS", begin: beginScram("SCRAM-SHA-1-PLUS", scram.SHA1), byName: true},
 	{name: ScramSHA1, sasl: "SCRAM-SHA-1", begin: beginScram("SCRAM-SHA-1", scram.SHA1)},
 	{name: Plain, sasl: sasl.Plain, begin: beginPlain},
 	{name: Login, sasl: sasl.Login, begin: beginLogin},
@@ -139,6 +141,11 @@ type attempt struct {
 	// sent reports whether the server may have received the password, or data from which it can be
 	// guessed. It is called after the attempt, with the attempt's error.
 	sent func(err error) bool
+	// alone says that nothing is sent before the server's present announcement is known.
+	alone bool
+	// unproved says that another form of SCRAM would be refused like this one, before the proof: the
+	// server cannot check any, for example because it keeps only hashes of another kind.
+	unproved bool
 	// again returns the attempt to make after a refusal, because the account may have another access
 	// token; nil: there is none.
 	again func() (*attempt, error)

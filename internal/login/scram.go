@@ -16,7 +16,7 @@ import (
 // too easily from the proof. With more, a server could keep the processor busy for long.
 const (
 	fewestIterations = 4096
-	mostIterations   = 5_000_000
+	mostIterations   = 1_000_000
 )
 
 // beginScram returns the function that logs in by SCRAM (RFC 5802, RFC 7677). The password is not
@@ -47,7 +47,6 @@ func beginScram(sasl string, hash scram.HashGeneratorFcn) func(server, *identity
 		if err != nil {
 			return nil, fmt.Errorf("preparing name and password (RFC 4013): %w: %w", err, pop3.ErrArgument)
 		}
-		client.WithMinIterations(fewestIterations)
 		p := &proof{sasl: sasl}
 		switch {
 		case bound:
@@ -58,7 +57,7 @@ func beginScram(sasl string, hash scram.HashGeneratorFcn) func(server, *identity
 		default:
 			p.conversation = client.NewConversation()
 		}
-		return &attempt{sasl: p, sent: func(error) bool { return p.sent }}, nil
+		return &attempt{sasl: p, sent: func(error) bool { return p.sent }, alone: true, unproved: !bound}, nil
 	}
 }
 
@@ -78,66 +77,85 @@ func bindingTo(state *tls.ConnectionState) (scram.ChannelBinding, error) {
 type proof struct {
 	sasl         string
 	conversation *scram.ClientConversation
-	sent         bool // the proof, from which the password can be guessed
+	nonce        string // the client's own
+	sent         bool   // the proof, from which the password can be guessed
 }
 
 func (p *proof) Start() (mech string, ir []byte, err error) {
 	first, err := p.conversation.Step("")
+	p.nonce = attribute(first, "r")
 	return p.sasl, []byte(first), err
 }
 
 func (p *proof) Next(challenge []byte) ([]byte, error) {
-	if cause, failed := strings.CutPrefix(string(challenge), "e="); failed {
-		return nil, &scramError{cause}
+	text := string(challenge)
+	if cause, failed := strings.CutPrefix(text, "e="); failed {
+		return nil, refusedProof(cause)
 	}
-	if n := iterations(string(challenge)); !p.sent && n > mostIterations {
-		return nil, fmt.Errorf("the server asks for %d iterations, and %d are allowed", n, mostIterations)
+	if !p.sent {
+		if err := p.check(text); err != nil {
+			return nil, err
+		}
 	}
-	answer, err := p.conversation.Step(string(challenge))
+	answer, err := p.conversation.Step(text)
 	if err != nil {
+		err = errors.New(pop3.Escape(err.Error()))
+		if p.sent {
+			err = &untrueError{fmt.Errorf("the server does not prove that it knows the password: %w", err)}
+		}
 		return nil, err
 	}
 	p.sent = true
 	return []byte(answer), nil
 }
 
-// Complete is called at the positive reply. Without the server's proof, it may come from anybody.
-func (p *proof) Complete() error {
-	if !p.conversation.Valid() {
-		return errUnproved
+// check refuses a challenge that no honest server sends, before the password is proved to it.
+func (p *proof) check(challenge string) error {
+	if nonce := attribute(challenge, "r"); nonce != "" && (!strings.HasPrefix(nonce, p.nonce) || nonce == p.nonce) {
+		return &untrueError{errors.New("the server has not added to the nonce")}
+	}
+	digits := attribute(challenge, "i")
+	if n, err := strconv.Atoi(digits); digits != "" && (err != nil || n < fewestIterations || n > mostIterations) {
+		return &untrueError{fmt.Errorf("the server asks for %s iterations, and %d to %d are allowed", pop3.Escape(digits), fewestIterations, mostIterations)}
 	}
 	return nil
 }
 
-var errUnproved = errors.New("the server has not proved that it knows the password, so it may be another one")
+// Complete is called at the positive reply. Without the server's proof, it may come from anybody.
+func (p *proof) Complete() error {
+	if !p.conversation.Valid() {
+		return &untrueError{errors.New("the server has not proved that it knows the password")}
+	}
+	return nil
+}
 
-// iterations returns the number that a server asks for; 0: none.
-func iterations(challenge string) int {
-	for _, attribute := range strings.Split(challenge, ",") {
-		if digits, ok := strings.CutPrefix(attribute, "i="); ok {
-			n, _ := strconv.Atoi(digits)
-			return n
+// attribute returns an attribute of a SCRAM message; "": it has none.
+func attribute(message, name string) string {
+	for part := range strings.SplitSeq(message, ",") {
+		if text, ok := strings.CutPrefix(part, name+"="); ok {
+			return text
 		}
 	}
-	return 0
+	return ""
 }
 
-// scramError is an error that the server names instead of its proof (RFC 5802 section 7).
-type scramError struct{ name string }
+// untrueError says that the server is not the one that it should be. Nothing else is sent to it.
+type untrueError struct{ error }
 
-func (e *scramError) Error() string {
-	text := "the server refuses the proof: " + pop3.Escape(e.name)
-	if e.isBetween() {
-		text += "; somebody may stand between popfetch and the server"
+func (e *untrueError) Unwrap() error { return e.error }
+
+// errWrong says that the name or the password is wrong.
+var errWrong = errors.New("name or password is wrong")
+
+// refusedProof returns the error for the one that a server names instead of its proof (RFC 5802
+// section 7).
+func refusedProof(cause string) error {
+	err := fmt.Errorf("the server refuses the proof: %s", pop3.Escape(cause))
+	switch cause {
+	case "invalid-proof", "unknown-user":
+		return fmt.Errorf("%w: %w", err, errWrong)
+	case "channel-bindings-dont-match", "server-does-support-channel-binding":
+		return &untrueError{fmt.Errorf("%w; somebody may stand between popfetch and the server", err)}
 	}
-	return text
+	return err
 }
-
-// isBetween reports whether server and client have different TLS sessions, or the server's
-// announcement was changed on the way. Then nothing else may be sent.
-func (e *scramError) isBetween() bool {
-	return e.name == "channel-bindings-dont-match" || e.name == "server-does-support-channel-binding"
-}
-
-// isWrong reports whether the name or the password is wrong.
-func (e *scramError) isWrong() bool { return e.name == "invalid-proof" || e.name == "unknown-user" }

@@ -1,11 +1,9 @@
 package login_test
 
 import (
-	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -81,20 +79,26 @@ func TestScram(t *testing.T) {
 		{"wrong password", 4096, "wrong", nil, login.Refused, ""},
 		{"named as wrong", 4096, "wrong", func(n int, text string) (string, error) { return at(n, 2, text, "e=invalid-proof"), nil }, login.Refused, "invalid-proof"},
 		{"bound to another session", 4096, secret, func(n int, text string) (string, error) { return at(n, 2, text, "e=channel-bindings-dont-match"), nil },
-			login.Cannot, "somebody may stand between"},
-		{"too few iterations", 1000, secret, nil, login.Cannot, "too few iterations (1000)"},
+			login.Untrue, "somebody may stand between"},
+		{"too few iterations", 1000, secret, nil, login.Untrue, "asks for 1000 iterations"},
 		{"too many iterations", 4096, secret, func(n int, text string) (string, error) {
 			return at(n, 1, text, strings.Replace(text, "i=4096", "i=2000000000", 1)), nil
-		}, login.Cannot, "2000000000 iterations"},
+		}, login.Untrue, "2000000000 iterations"},
 		{"another nonce", 4096, secret, func(n int, text string) (string, error) {
 			return at(n, 1, text, strings.Replace(text, "r=", "r=x", 1)), nil
 		},
-			login.Cannot, "nonce"},
-		{"no challenge", 4096, secret, func(n int, text string) (string, error) { return at(n, 1, text, "hello"), nil }, login.Cannot, ""},
+			login.Untrue, "nonce"},
+		{"the client's nonce", 4096, secret, func(n int, text string) (string, error) {
+			r, rest, _ := strings.Cut(text, ",")
+			return at(n, 1, text, r[:34]+","+rest), nil
+		}, login.Untrue, "nonce"},
+		{"no challenge", 4096, secret, func(n int, text string) (string, error) {
+			return at(n, 1, text, "\x1b[2Jhello"+strings.Repeat("x", 5000)), nil
+		}, 0, ""},
 		{"a wrong proof", 4096, secret, func(n int, text string) (string, error) {
 			return at(n, 2, text, "v="+base64.StdEncoding.EncodeToString(make([]byte, 32))), nil
-		}, login.Cannot, "server validation failed"},
-		{"no proof", 4096, secret, func(n int, text string) (string, error) { return at(n, 2, text, ""), nil }, login.Cannot, "has not proved that it knows the password"},
+		}, login.Untrue, "server validation failed"},
+		{"no proof", 4096, secret, func(n int, text string) (string, error) { return at(n, 2, text, ""), nil }, login.Untrue, "has not proved that it knows the password"},
 	} {
 		t.Run("R5034-2/"+test.name, func(t *testing.T) {
 			t.Parallel()
@@ -103,16 +107,17 @@ func TestScram(t *testing.T) {
 				c.Capabilities = []string{"SASL SCRAM-SHA-256 PLAIN", "UIDL", "USER"}
 				c.Mechanisms["SCRAM-SHA-256"] = scramServer(t, scram.SHA256, test.iterations, nil, test.bend)
 			})
-			err := logIn(t, server.Addr(), credentialsOf(test.password, login.ScramSHA256))
+			err := logIn(t, server.Addr(), credentialsOf(test.password))
 			if test.want == 0 {
 				noError(t, err)
 			} else {
 				checkFault(t, err, test.want)
+				checkCount(t, server, "AUTH PLAIN", 0)
 			}
 			if err != nil && !strings.Contains(err.Error(), test.text) {
 				t.Errorf("Login() = %v, want %q in it", err, test.text)
 			}
-			if got := server.Received(); shows(got, test.password) {
+			if got := server.Received(); shows(got, test.password) != (test.name == "no challenge") { // then PLAIN is next
 				t.Errorf("the client sent the password: %s", got)
 			}
 		})
@@ -131,7 +136,8 @@ func at(n, which int, text, replacement string) string {
 func TestScram_thenAnother(t *testing.T) {
 	for name, bend := range map[string]func(n int, text string) (string, error){
 		"before the proof": func(int, string) (string, error) { return "", errors.New("no database") },
-		"malformed":        func(int, string) (string, error) { return "i=1", nil },
+		"refused by code":  func(int, string) (string, error) { return "", errors.New("[AUTH] no such hash") },
+		"malformed":        func(int, string) (string, error) { return "what?", nil },
 		"after the proof": func(n int, text string) (string, error) {
 			if n == 2 {
 				return "", errors.New("no database")
@@ -143,10 +149,13 @@ func TestScram_thenAnother(t *testing.T) {
 			t.Parallel()
 			server := newServer(t)
 			server.Configure(func(c *poptest.Config) {
-				c.Capabilities = []string{"SASL SCRAM-SHA-256 PLAIN", "UIDL"}
+				c.Capabilities = []string{"SASL SCRAM-SHA-256 SCRAM-SHA-1 PLAIN", "UIDL"}
 				c.Mechanisms["SCRAM-SHA-256"] = scramServer(t, scram.SHA256, 4096, nil, bend)
 			})
 			err := logIn(t, server.Addr(), credentials())
+			if name != "malformed" {
+				checkCount(t, server, "AUTH SCRAM-SHA-1", 0) // it would be refused likewise
+			}
 			if name == "after the proof" {
 				checkFault(t, err, login.Refused)
 				checkCount(t, server, "AUTH PLAIN", 0)
@@ -163,33 +172,32 @@ func TestScram_thenAnother(t *testing.T) {
 func TestScram_plus(t *testing.T) {
 	for _, test := range []struct {
 		name   string
+		named  bool
 		offers string
 		bound  bool // the server knows that the log-in can be bound
 		other  bool // the server's session is another one
 		want   string
 	}{
-		{"bound", "SASL SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", true, false, "AUTH SCRAM-SHA-256-PLUS"},
-		{"another session", "SASL SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", true, true, ""},
-		{"announcement changed", "SASL SCRAM-SHA-256 PLAIN", true, false, ""},
-		{"not offered", "SASL SCRAM-SHA-256 PLAIN", false, false, "AUTH SCRAM-SHA-256"},
+		{"bound", true, "SASL SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", true, false, "AUTH SCRAM-SHA-256-PLUS"},
+		{"not named", false, "SASL SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", true, false, "AUTH SCRAM-SHA-256"},
+		{"another session", true, "SASL SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", true, true, ""},
+		{"announcement changed", false, "SASL SCRAM-SHA-256 PLAIN", true, false, ""},
+		{"not offered", true, "SASL SCRAM-SHA-256 PLAIN", false, false, "AUTH SCRAM-SHA-256"},
 	} {
 		t.Run("R5034-2/"+test.name, func(t *testing.T) {
 			t.Parallel()
 			server := newServer(t)
 			var binding scram.ChannelBinding // of the client's session: both sides have the same
-			name := "SCRAM-SHA-256"
-			if slices.Contains(strings.Fields(test.offers), name+"-PLUS") {
-				name += "-PLUS"
-			}
 			server.Configure(func(c *poptest.Config) {
 				c.Capabilities = []string{test.offers, "UIDL"}
-				c.Mechanisms[name] = func(s *poptest.Session, initial []byte, ask func([]byte) ([]byte, error)) (string, error) {
+				mechanism := func(s *poptest.Session, initial []byte, ask func([]byte) ([]byte, error)) (string, error) {
 					var known *scram.ChannelBinding
 					if test.bound {
 						known = &binding
 					}
 					return scramServer(t, scram.SHA256, 4096, known, nil)(s, initial, ask)
 				}
+				c.Mechanisms["SCRAM-SHA-256"], c.Mechanisms["SCRAM-SHA-256-PLUS"] = mechanism, mechanism
 			})
 			c, err := pop3.Dial(t.Context(), server.TLSAddr(), &pop3.Options{TLSConfig: server.CA().ClientTLS("127.0.0.1")})
 			if err != nil {
@@ -198,7 +206,6 @@ func TestScram_plus(t *testing.T) {
 			defer c.Close()
 			state, _ := c.TLSState()
 			if test.other {
-				state.PeerCertificates = nil
 				binding = scram.ChannelBinding{Type: scram.ChannelBindingTLSExporter, Data: make([]byte, 32)}
 			} else if binding, err = scram.NewTLSExporterBinding(&state); err != nil {
 				t.Fatal(err)
@@ -206,7 +213,11 @@ func TestScram_plus(t *testing.T) {
 			if _, err := c.Capa(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			err = endSession(t, c, credentials().Login(context.Background(), c, nil))
+			cr := credentials()
+			if test.named {
+				cr.Mechanisms = []login.Mechanism{login.Plain, login.ScramSHA256}
+			}
+			err = endSession(t, c, cr.Login(t.Context(), c, nil))
 			if test.want == "" {
 				if err == nil {
 					t.Error("Login() = nil, want an error")
@@ -219,6 +230,74 @@ func TestScram_plus(t *testing.T) {
 				t.Errorf("the client sent %s, want %s", got, test.want)
 			}
 		})
+	}
+}
+
+// If the server's announcement is only expected, SCRAM waits for the present one: what is sent depends
+// on it. A proof is never sent twice.
+func TestScram_expecting(t *testing.T) {
+	for name, test := range map[string]struct {
+		password string
+		want     login.Fault
+	}{"right": {secret, 0}, "wrong": {"wrong", login.Refused}} {
+		t.Run("R2449-3/"+name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t)
+			server.Configure(func(c *poptest.Config) {
+				c.Capabilities = []string{"SASL SCRAM-SHA-256", "PIPELINING", "UIDL"}
+				c.Mechanisms["SCRAM-SHA-256"] = scramServer(t, scram.SHA256, 4096, nil,
+					func(n int, text string) (string, error) {
+						if test.want != 0 {
+							return at(n, 2, text, "e=invalid-proof"), nil
+						}
+						return text, nil
+					})
+			})
+			c := dial(t, server.Addr())
+			expected := pop3.Capabilities{"PIPELINING": nil, "SASL": {"scram-sha-256", "plain"}}
+			err := endSession(t, c, credentialsOf(test.password).Login(t.Context(), c, expected))
+			if test.want == 0 {
+				noError(t, err)
+			} else {
+				checkFault(t, err, test.want)
+			}
+			checkCount(t, server, "AUTH", 1)
+			if sent := commands(t, server, 1); sent[0] != "CAPA" {
+				t.Errorf("the client sent %q, want CAPA first", sent)
+			}
+		})
+	}
+}
+
+// The trace shows no challenge: with the client's messages, which are masked, it would help to guess
+// the password.
+func TestScram_trace(t *testing.T) {
+	server := newServer(t)
+	server.Configure(func(c *poptest.Config) {
+		c.Capabilities = []string{"SASL SCRAM-SHA-256", "UIDL"}
+		c.Mechanisms["SCRAM-SHA-256"] = scramServer(t, scram.SHA256, 4096, nil, nil)
+	})
+	var lines []string
+	c, err := pop3.Dial(t.Context(), server.Addr(), &pop3.Options{TLS: pop3.TLSNone, Trace: func(_ bool, line string) { lines = append(lines, line) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if _, err := c.Capa(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	noError(t, endSession(t, c, credentials().Login(t.Context(), c, nil)))
+	masked := 0
+	for _, line := range lines {
+		switch {
+		case line == "+ ***":
+			masked++
+		case strings.HasPrefix(line, "+ "):
+			t.Errorf("the trace shows %q", line)
+		}
+	}
+	if masked != 2 {
+		t.Errorf("the trace has %d masked challenges, want 2: %q", masked, lines)
 	}
 }
 

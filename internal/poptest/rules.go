@@ -17,7 +17,8 @@ import (
 //   - C0004 There is one space between keyword and arguments, and none at the end.
 //   - C0008 Commands of the TRANSACTION state come after login, and commands for login before it.
 //   - C0010 The client sends credentials once for each mechanism, by at most two mechanisms. By
-//     OAUTHBEARER and XOAUTH2 it may send another token (R7628-1).
+//     OAUTHBEARER and XOAUTH2 it may send another token (R7628-1). The forms of SCRAM count as one,
+//     and may be tried twice, because a server may know a form of the password for only one.
 //   - C0012, C0030 QUIT has no argument and is the last command.
 //   - C0015, C0027, R2449-1 STAT, NOOP, CAPA and STLS have no argument.
 //   - V0004, C0024, C0032, C0042 RETR, DELE, TOP and USER have all their arguments.
@@ -247,7 +248,10 @@ func (j *judge) login(e exchange, keyword, argument string) {
 		mechanism, _, _ = strings.Cut(strings.ToUpper(argument), " ")
 	}
 	most := 1
-	if mechanism == "OAUTHBEARER" || mechanism == "XOAUTH2" {
+	if strings.HasPrefix(mechanism, "SCRAM-") {
+		mechanism = "SCRAM"
+	}
+	if mechanism == "OAUTHBEARER" || mechanism == "XOAUTH2" || mechanism == "SCRAM" {
 		most = 2
 	}
 	if j.tried[mechanism]++; j.tried[mechanism] > most {
