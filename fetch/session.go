@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -78,6 +79,7 @@ func openNow(j *job, m *memory, h *history) (*session, error) {
 		return nil, s.job.fail(PhaseOpen, s.crowded(err, false))
 	}
 	s.client = client
+	s.warnOfOldTLS()
 	if err := s.logIn(); err != nil {
 		err = s.leave(err)
 		_ = s.client.Close() // QUIT may not have been possible
@@ -159,6 +161,15 @@ func mayChangeAtLogin(caps pop3.Capabilities) bool {
 func (s *session) warnOfClearText() {
 	if s.job.account.POP3.TLS == pop3.TLSNone && !hosts.IsLoopback(s.job.account.Server) {
 		s.job.warn(CodeClearText, "password and mail cross the network to %s in clear, because tls is none", s.job.account.Server)
+	}
+}
+
+// warnOfOldTLS warns of a session that others may read, now or after the server's key is stolen.
+func (s *session) warnOfOldTLS() {
+	state, protected := s.client.TLSState()
+	suite := tls.CipherSuiteName(state.CipherSuite)
+	if protected && (state.Version < tls.VersionTLS12 || strings.HasPrefix(suite, "TLS_RSA_")) {
+		s.job.warn(CodeOldTLS, "the server speaks %s with %s, which is not safe any more", tls.VersionName(state.Version), suite)
 	}
 }
 

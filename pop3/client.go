@@ -24,7 +24,10 @@ const (
 // means the zero value.
 type Options struct {
 	TLS       TLSMode
-	TLSConfig *tls.Config // nil: system roots, server name from addr; MinVersion is raised to TLS 1.2
+	TLSConfig *tls.Config // nil: system roots, server name from addr
+	// OldTLS allows all versions of TLS that TLSConfig allows. Otherwise its MinVersion is raised to
+	// TLS 1.2 (RFC 8996).
+	OldTLS bool
 
 	// DialTimeout limits the time to connect to one address. Zero means 30 seconds.
 	DialTimeout time.Duration
@@ -186,7 +189,9 @@ func (c *Client) handshake(ctx context.Context) error {
 	if config == nil {
 		config = new(tls.Config)
 	}
-	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
+	if !c.opts.OldTLS {
+		config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
+	}
 	c.link.wait = wait{what: "end of the TLS handshake", limit: c.opts.GreetingTimeout}
 	conn := tls.Client(newBulkConn(c.link.conn), config)
 	err := c.link.deadline(conn.SetDeadline, time.Now().Add(c.opts.GreetingTimeout))

@@ -64,6 +64,7 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 		POP3: pop3.Options{
 			TLS:             tlsModes[a.TLS],
 			TLSConfig:       tlsConfig,
+			OldTLS:          a.TLSLegacy,
 			DialTimeout:     min(a.Timeout, maxDialTimeout),
 			GreetingTimeout: a.Timeout,
 			ReplyTimeout:    a.Timeout,

@@ -33,8 +33,14 @@ func tlsConfig(a *config.Account, trusted authorities) (_ *tls.Config, field any
 	if a.TLSServerName != "" {
 		c.ServerName = a.TLSServerName
 	}
+	switch {
+	case a.TLSLegacy:
+		c.MinVersion, c.CipherSuites = tls.VersionTLS10, everySuite()
+	case a.TLSMinVersion == "1.3":
+		c.MinVersion = tls.VersionTLS13
+	}
 	if a.TLSCA != "" {
-		if c.RootCAs, err = trusted.with(a.TLSCA); err != nil {
+		if c.RootCAs, err = trusted.with(authority{a.TLSCA, a.TLSCAOnly}); err != nil {
 			return nil, &a.TLSCA, err
 		}
 	}
@@ -55,27 +61,44 @@ func tlsConfig(a *config.Account, trusted authorities) (_ *tls.Config, field any
 	return c, nil, nil
 }
 
-// authorities are the system's authorities together with those of a file, by the file's path.
-// Thousands of accounts may name one file.
-type authorities map[string]*x509.CertPool
+// everySuite returns the cipher suites that old servers may need. Go uses some of them only if they are
+// named.
+func everySuite() []uint16 {
+	var ids []uint16
+	for _, suite := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
+		ids = append(ids, suite.ID)
+	}
+	return ids
+}
 
-// with returns the system's authorities and those in the file.
-func (known authorities) with(file string) (*x509.CertPool, error) {
-	if pool := known[file]; pool != nil {
+// authorities are those that accounts trust. Thousands of accounts may name one file.
+type authorities map[authority]*x509.CertPool
+
+// authority is a file of certificates.
+type authority struct {
+	file string
+	only bool // the system's authorities are not trusted
+}
+
+// with returns the authorities in the file and, unless it is the only one, those of the system.
+func (known authorities) with(a authority) (*x509.CertPool, error) {
+	if pool := known[a]; pool != nil {
 		return pool, nil
 	}
-	pem, err := os.ReadFile(file)
+	pem, err := os.ReadFile(a.file)
 	if err != nil {
 		return nil, fmt.Errorf("%w; name a file of certificates in PEM form that popfetch may read", err)
 	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("reading the system's certificates: %w", err)
+	pool := x509.NewCertPool()
+	if !a.only {
+		if pool, err = x509.SystemCertPool(); err != nil {
+			return nil, fmt.Errorf("reading the system's certificates: %w", err)
+		}
 	}
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM form; name a file that does", file)
+		return nil, fmt.Errorf("%s holds no certificate in PEM form; name a file that does", a.file)
 	}
-	known[file] = pool
+	known[a] = pool
 	return pool, nil
 }
 
@@ -115,7 +138,7 @@ func (s *setting) mend(err error) string {
 	case errors.As(err, &refused) && len(refused.UnverifiedCertificates) > 0:
 		return explainCertificate(refused, s.accountOf(err), time.Now())
 	case errors.Is(err, pop3.ErrHandshake) && (!isAlert(err) || isVersionAlert(err)):
-		return "; popfetch speaks TLS 1.2 and 1.3, and no older version (301 is TLS 1.0, 302 is TLS 1.1)"
+		return "; popfetch speaks TLS 1.2 and 1.3, and no older version (301 is TLS 1.0, 302 is TLS 1.1) unless tls_legacy = true"
 	}
 	return ""
 }
@@ -226,7 +249,10 @@ func wanted(a config.Account) string {
 		name, _, _ = net.SplitHostPort(a.Server)
 	}
 	authorities := "the system's authorities"
-	if a.TLSCA != "" {
+	switch {
+	case a.TLSCAOnly:
+		authorities = "the authorities in " + a.TLSCA
+	case a.TLSCA != "":
 		authorities += " and those in " + a.TLSCA
 	}
 	return fmt.Sprintf("one for %s, valid today, vouched for by %s", name, authorities)

@@ -2,13 +2,21 @@ package main
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
+	"math/big"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/popfetch/popfetch/internal/poptest"
 )
@@ -163,6 +171,107 @@ func TestCertificate_oldTLS(t *testing.T) {
 			t.Errorf("exit status = %d and %s, want 77 and %s", got.status, got.said, want)
 		}
 	})
+}
+
+// fetchAs is fetchFrom with a configuration file that has more lines. The system trusts the
+// certificates in a file; "" is the system's own.
+func fetchAs(t *testing.T, server, system string, lines ...string) fetched {
+	t.Helper()
+	dir := t.TempDir()
+	text := strings.Join(append([]string{`state_dir = "s"`, "[account.work]", fmt.Sprintf("server = %q", server), `user = "mrose"`,
+		`password_command = "echo tanstaaf"`, `maildir = "m"`}, lines...), "\n")
+	if err := os.WriteFile(filepath.Join(dir, "c.toml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.CommandContext(t.Context(), "popfetch", "--once", "-c", "c.toml")
+	c.Dir = dir
+	if system != "" {
+		c.Env = append(os.Environ(), "SSL_CERT_FILE="+system, "SSL_CERT_DIR="+dir)
+	}
+	var out, said bytes.Buffer
+	c.Stdout, c.Stderr = &out, &said
+	status := exitOf(t, c.Run())
+	return fetched{status, out.String(), said.String()}
+}
+
+// tls_legacy allows what is refused otherwise, and a warning says what is used. tls_min_version
+// allows less.
+func TestTLS_versions(t *testing.T) {
+	t.Parallel()
+	pair := rsaPair(t)
+	for _, test := range []struct {
+		name   string
+		server func(*tls.Config)
+		lines  []string
+		status int
+		said   string // "": nothing
+	}{
+		{"TLS 1.0", old(tls.VersionTLS10, 0), nil, 77, "unless tls_legacy = true"},
+		{"TLS 1.0 allowed", old(tls.VersionTLS10, 0), []string{"tls_legacy = true"}, 0, "the server speaks TLS 1.0 with TLS_ECDHE_"},
+		{"RSA allowed", old(tls.VersionTLS12, tls.TLS_RSA_WITH_AES_128_CBC_SHA), []string{"tls_legacy = true"}, 0, "the server speaks TLS 1.2 with TLS_RSA_WITH_AES_128_CBC_SHA"},
+		{"RSA", old(tls.VersionTLS12, tls.TLS_RSA_WITH_AES_128_CBC_SHA), nil, 77, "handshake failure"},
+		{"nothing old is used", func(*tls.Config) {}, []string{"tls_legacy = true"}, 0, ""},
+		{"TLS 1.2", old(tls.VersionTLS12, 0), nil, 0, ""},
+		{"TLS 1.2 refused", old(tls.VersionTLS12, 0), []string{`tls_min_version = "1.3"`}, 77, "protocol version"},
+		{"TLS 1.3", func(*tls.Config) {}, []string{`tls_min_version = "1.3"`}, 0, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf"})
+			server.Configure(func(c *poptest.Config) {
+				c.TLS.Certificates = []tls.Certificate{pair}
+				test.server(c.TLS)
+			})
+			pin := fmt.Sprintf("tls_fingerprint = \"%x\"", sha256.Sum256(pair.Certificate[0]))
+			got := fetchAs(t, server.TLSAddr(), "", append(test.lines, pin)...)
+			if got.status != test.status || !strings.Contains(got.said, test.said) || test.said == "" && got.said != "" {
+				t.Errorf("exit status = %d and %q, want %d and %q", got.status, got.said, test.status, test.said)
+			}
+		})
+	}
+}
+
+// rsaPair returns a certificate with an RSA key, which RSA key exchange needs.
+func rsaPair(t *testing.T) tls.Certificate {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageKeyEncipherment | x509.KeyUsageDigitalSignature}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{certificate}, PrivateKey: key}
+}
+
+// old makes a server speak one version of TLS, and one cipher suite if it is not 0.
+func old(version, suite uint16) func(*tls.Config) {
+	return func(c *tls.Config) {
+		c.MinVersion, c.MaxVersion = version, version
+		if suite != 0 {
+			c.CipherSuites = []uint16{suite}
+		}
+	}
+}
+
+// With tls_ca_only, the authorities of the system are not trusted.
+func TestTLS_caOnly(t *testing.T) {
+	t.Parallel()
+	server, other := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf"}), poptest.NewCA(t)
+	otherCA := fmt.Sprintf("tls_ca = %q", other.File())
+	if got := fetchAs(t, server.TLSAddr(), server.CA().File(), otherCA); got.status != 0 {
+		t.Errorf("exit status = %d and %q, want 0: the system trusts it", got.status, got.said)
+	}
+	got := fetchAs(t, server.TLSAddr(), server.CA().File(), otherCA, "tls_ca_only = true")
+	if want := "vouched for by the authorities in " + other.File(); got.status != 77 || !strings.Contains(got.said, want) {
+		t.Errorf("exit status = %d and %q, want 77 and %q", got.status, got.said, want)
+	}
+	own := fmt.Sprintf("tls_ca = %q", server.CA().File())
+	if got := fetchAs(t, server.TLSAddr(), "", own, "tls_ca_only = true"); got.status != 0 {
+		t.Errorf("exit status = %d and %q, want 0", got.status, got.said)
+	}
 }
 
 // The texts in a certificate come from the server. Huge numbers of names, control characters and

@@ -73,6 +73,9 @@ type Account struct {
 	TLS                string   // implicit, starttls or none
 	TLSCA              string   // absolute path, or ""
 	TLSServerName      string   // "" means the host of Server
+	TLSCAOnly          bool     // the authorities of the system are not trusted
+	TLSMinVersion      string   // 1.3; "" means 1.2
+	TLSLegacy          bool     // TLS 1.0 and RSA key exchange are allowed
 	TLSFingerprint     []string // SHA-256 in lower-case hexadecimal digits; empty if none is pinned
 	TLSCert            string   // absolute path, or ""; set together with TLSKey
 	TLSKey             string

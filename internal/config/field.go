@@ -109,6 +109,23 @@ var sizeOrNone = kind[int64]{
 // boolean is true or false.
 var boolean = kind[bool]{value.boolean, strconv.FormatBool}
 
+// minVersion is a version of TLS. The usual one is left out.
+var minVersion = text(func(v value) (string, error) {
+	s, err := v.oneOf("1.2", "1.3")
+	if s == "1.2" {
+		s = ""
+	}
+	return s, err
+})
+
+// allowance is true, or it is left out.
+var allowance = kind[bool]{value.boolean, func(allowed bool) string {
+	if !allowed {
+		return ""
+	}
+	return "true"
+}}
+
 // deletion is the time when a delivered message is deleted.
 var deletion = kind[Delete]{value.deletePolicy, func(d Delete) string { return quote(d.String()) }}
 

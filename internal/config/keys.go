@@ -83,6 +83,23 @@ var accountKeys = table[Account]{
 		aliases:  []string{"sslkey", "keyfile"},
 	},
 	{
+		name:     "tls_ca_only",
+		field:    fill(func(a *Account) *bool { return &a.TLSCAOnly }, allowance),
+		needless: []func(*draft[Account]) string{withoutTLS, besideFingerprint},
+		check:    needsAuthority,
+	},
+	{
+		name:     "tls_min_version",
+		field:    fill(func(a *Account) *string { return &a.TLSMinVersion }, minVersion),
+		needless: []func(*draft[Account]) string{withoutTLS},
+		aliases:  []string{"tls_version", "sslversion", "ssl_version", "tls_minimum", "tls_min_proto"},
+	},
+	{
+		name:     "tls_legacy",
+		field:    fill(func(a *Account) *bool { return &a.TLSLegacy }, allowance),
+		needless: []func(*draft[Account]) string{withoutTLS, besideMinVersion},
+	},
+	{
 		name: "user", example: `"alice@example.org"`,
 		field:   fill(func(a *Account) *string { return &a.User }, text(value.printable)),
 		usage:   "log in as `NAME`",

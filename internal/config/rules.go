@@ -36,6 +36,23 @@ func besideExternal(d *draft[Account]) string {
 	return "is not used where " + d.named(&d.result.Auth) + " is external alone"
 }
 
+// besideMinVersion returns why old versions of TLS are not allowed, or "".
+func besideMinVersion(d *draft[Account]) string {
+	version := &d.result.TLSMinVersion
+	if !d.has(version) {
+		return ""
+	}
+	return "contradicts " + d.named(version)
+}
+
+// needsAuthority checks that somebody is trusted if the system's authorities are not.
+func needsAuthority(d *draft[Account]) error {
+	if !d.result.TLSCAOnly || d.has(&d.result.TLSCA) {
+		return nil
+	}
+	return fmt.Errorf("trusts nobody; write %s too", d.name(&d.result.TLSCA))
+}
+
 // needsKey checks that a certificate has its private key.
 func needsKey(d *draft[Account]) error {
 	if d.has(&d.result.TLSKey) {

@@ -20,7 +20,7 @@ import (
 func fullAccount() Account {
 	return Account{
 		Name: "full", Server: "h:1", TLS: "starttls", TLSCA: "/ca", TLSServerName: "n",
-		TLSFingerprint: []string{"ab"}, TLSCert: "/c", TLSKey: "/k", User: "u",
+		TLSCAOnly: true, TLSMinVersion: "1.3", TLSLegacy: true, TLSFingerprint: []string{"ab"}, TLSCert: "/c", TLSKey: "/k", User: "u",
 		Password: Secret{Password: "hunter2", File: "/p", Command: "x", Credential: "c"},
 		OAuth:    OAuth{TokenCommand: "x"},
 		Auth:     []string{"plain"}, CredentialsCharset: "utf-8", Maildir: "/m", MDA: "cat", MDATimeout: time.Second, MaxDeliveries: 2,
