@@ -159,8 +159,9 @@ func mayChangeAtLogin(caps pop3.Capabilities) bool {
 
 // warnOfClearText warns that others may read along (RFC 8314 section 3).
 func (s *session) warnOfClearText() {
-	if s.job.account.POP3.TLS == pop3.TLSNone && !hosts.IsLoopback(s.job.account.Server) {
-		s.job.warn(CodeClearText, "password and mail cross the network to %s in clear, because tls is none", s.job.account.Server)
+	a := s.job.account
+	if a.POP3.TLS == pop3.TLSNone && (!hosts.IsLoopback(a.Server) || a.POP3.Dial != nil) {
+		s.job.warn(CodeClearText, "password and mail cross the network to %s in clear, because tls is none", a.Server)
 	}
 }
 

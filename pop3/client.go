@@ -29,6 +29,8 @@ type Options struct {
 	// TLS 1.2 (RFC 8996).
 	OldTLS bool
 
+	// Dial, if set, connects to host:port in place of TCP, within DialTimeout.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	// DialTimeout limits the time to connect to one address. Zero means 30 seconds.
 	DialTimeout time.Duration
 	// GreetingTimeout limits the TLS handshake. It also limits the wait for the greeting. Zero
@@ -136,7 +138,7 @@ func Dial(ctx context.Context, addr string, opts *Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %q: %w: %w", addr, ErrArgument, err)
 	}
-	conn, err := dialAny(ctx, addr, filled.DialTimeout)
+	conn, err := filled.connect(ctx, addr)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", addr, err)
 	}
@@ -148,6 +150,16 @@ func Dial(ctx context.Context, addr string, opts *Options) (*Client, error) {
 		filled.TLSConfig.ServerName = host
 	}
 	return New(ctx, conn, &filled)
+}
+
+// connect makes the connection, without TLS.
+func (o *Options) connect(ctx context.Context, addr string) (net.Conn, error) {
+	if o.Dial == nil {
+		return dialAny(ctx, addr, o.DialTimeout)
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.DialTimeout)
+	defer cancel()
+	return o.Dial(ctx, addr)
 }
 
 // New does the same as Dial on an existing connection. It closes the connection on an error. A

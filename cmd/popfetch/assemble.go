@@ -14,6 +14,7 @@ import (
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/internal/login"
+	"github.com/popfetch/popfetch/internal/tunnel"
 	"github.com/popfetch/popfetch/pop3"
 )
 
@@ -87,6 +88,9 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 		},
 		Deadline: a.Deadline,
 		Interval: a.Interval,
+	}
+	if a.ConnectCommand != "" {
+		account.POP3.Dial = tunnel.Command(a.ConnectCommand)
 	}
 	if a.Pipelining == "never" {
 		account.POP3.Window = 1

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +27,21 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil { // otherwise each run of the program takes a second longer
 		panic(err)
 	}
-	testscript.Main(m, map[string]func(){"popfetch": main, "popfetch-crashing": crashing})
+	testscript.Main(m, map[string]func(){"popfetch": main, "popfetch-crashing": crashing, "relay": relay})
+}
+
+// relay connects its standard streams to the address that is its argument.
+func relay() {
+	conn, err := net.Dial("tcp", os.Args[1])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(3)
+	}
+	go func() {
+		_, _ = io.Copy(conn, os.Stdin)
+		_ = conn.(*net.TCPConn).CloseWrite()
+	}()
+	_, _ = io.Copy(os.Stdout, conn)
 }
 
 // TestScript runs the sessions in testdata/script. The first word of a file's name is the command

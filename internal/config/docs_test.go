@@ -134,7 +134,10 @@ func TestExample_enabled(t *testing.T) {
 	if lists.TLSCA != "/etc/ssl/example-net.pem" || lists.TLSServerName != "mail.example.net" {
 		t.Errorf("the enabled example has tls_ca %s, tls_server_name %s", lists.TLSCA, lists.TLSServerName)
 	}
-	lists.TLSCA, lists.TLSServerName = "", ""
+	if lists.ConnectCommand == "" {
+		t.Error("the enabled example has no connect_command")
+	}
+	lists.TLSCA, lists.TLSServerName, lists.ConnectCommand = "", "", ""
 	old := &enabled.Accounts[5]
 	if old.Password.IsZero() {
 		t.Error("the enabled example has no password")

@@ -48,6 +48,11 @@ var accountKeys = table[Account]{
 		instead: `write tls = "implicit" (the default), "starttls" or "none"`,
 	},
 	{
+		name:    "connect_command",
+		field:   fill(func(a *Account) *string { return &a.ConnectCommand }, text(value.command)),
+		aliases: []string{"plugin", "tunnel", "proxy_command"},
+	},
+	{
 		name:     "tls_ca",
 		field:    fill(func(a *Account) *string { return &a.TLSCA }, text(value.path)),
 		needless: []func(*draft[Account]) string{withoutTLS, besideFingerprint},
