@@ -114,7 +114,7 @@ const (
 	CodeNewUIDsRetrieved Code = "new-unique-ids-whole" // no TOP: messages are retrieved for comparison
 	CodeNoGoodbye        Code = "no-goodbye"           // no reply to QUIT, and none was needed
 	CodeNoSizes          Code = "no-sizes"             // the server does not report sizes
-	CodeOldTLS           Code = "old-tls"              // an old version of TLS, or RSA key exchange
+	CodeOldTLS           Code = "old-tls"              // an old version or cipher suite of TLS
 	CodePipeliningBroken Code = "pipelining-broken"    // the server gets one command at a time
 	CodeRenamedAccount   Code = "renamed-account"      // new, but another has this server and user
 	CodeShared           Code = "shared"               // other accounts have the same maildrop

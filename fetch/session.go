@@ -168,9 +168,10 @@ func (s *session) warnOfClearText() {
 // warnOfOldTLS warns of a session that others may read, now or after the server's key is stolen.
 func (s *session) warnOfOldTLS() {
 	state, protected := s.client.TLSState()
-	suite := tls.CipherSuiteName(state.CipherSuite)
-	if protected && (state.Version < tls.VersionTLS12 || strings.HasPrefix(suite, "TLS_RSA_")) {
-		s.job.warn(CodeOldTLS, "the server speaks %s with %s, which is not safe any more", tls.VersionName(state.Version), suite)
+	isOld := func(suite *tls.CipherSuite) bool { return suite.ID == state.CipherSuite }
+	if protected && (state.Version < tls.VersionTLS12 || slices.ContainsFunc(tls.InsecureCipherSuites(), isOld)) {
+		s.job.warn(CodeOldTLS, "the server speaks %s with %s, which is not safe any more",
+			tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite))
 	}
 }
 

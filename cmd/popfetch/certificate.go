@@ -34,10 +34,10 @@ func tlsConfig(a *config.Account, trusted authorities) (_ *tls.Config, field any
 		c.ServerName = a.TLSServerName
 	}
 	switch {
-	case a.TLSLegacy:
-		c.MinVersion, c.CipherSuites = tls.VersionTLS10, everySuite()
 	case a.TLSMinVersion == "1.3":
 		c.MinVersion = tls.VersionTLS13
+	case a.TLSLegacy:
+		c.MinVersion, c.CipherSuites = tls.VersionTLS10, oldSuites()
 	}
 	if a.TLSCA != "" {
 		if c.RootCAs, err = trusted.with(authority{a.TLSCA, a.TLSCAOnly}); err != nil {
@@ -61,12 +61,14 @@ func tlsConfig(a *config.Account, trusted authorities) (_ *tls.Config, field any
 	return c, nil, nil
 }
 
-// everySuite returns the cipher suites that old servers may need. Go uses some of them only if they are
-// named.
-func everySuite() []uint16 {
+// oldSuites returns the cipher suites that old servers may need. Go uses some of them only if they are
+// named. RC4 is left out: what it hides can be read.
+func oldSuites() []uint16 {
 	var ids []uint16
 	for _, suite := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
-		ids = append(ids, suite.ID)
+		if !strings.Contains(suite.Name, "_RC4_") {
+			ids = append(ids, suite.ID)
+		}
 	}
 	return ids
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -30,7 +31,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"popfetch": main, "popfetch-crashing": crashing, "relay": relay})
 }
 
-// relay connects its standard streams to the address that is its argument.
+// relay connects its standard streams to the address that is its argument. A second argument is how
+// long everything takes that comes from there.
 func relay() {
 	conn, err := net.Dial("tcp", os.Args[1])
 	if err != nil {
@@ -41,7 +43,17 @@ func relay() {
 		_, _ = io.Copy(conn, os.Stdin)
 		_ = conn.(*net.TCPConn).CloseWrite()
 	}()
-	_, _ = io.Copy(os.Stdout, conn)
+	var delay time.Duration
+	if len(os.Args) > 2 {
+		delay, _ = time.ParseDuration(os.Args[2])
+	}
+	for buffer := make([]byte, 1<<16); ; {
+		n, err := conn.Read(buffer)
+		time.Sleep(delay)
+		if _, writeErr := os.Stdout.Write(buffer[:n]); err != nil || writeErr != nil {
+			return
+		}
+	}
 }
 
 // TestScript runs the sessions in testdata/script. The first word of a file's name is the command

@@ -96,7 +96,7 @@ var accountKeys = table[Account]{
 	{
 		name:     "tls_min_version",
 		field:    fill(func(a *Account) *string { return &a.TLSMinVersion }, minVersion),
-		needless: []func(*draft[Account]) string{withoutTLS},
+		needless: []func(*draft[Account]) string{withoutTLS, besideLegacy},
 		aliases:  []string{"tls_version", "sslversion", "ssl_version", "tls_minimum", "tls_min_proto"},
 	},
 	{

@@ -39,10 +39,20 @@ func besideExternal(d *draft[Account]) string {
 // besideMinVersion returns why old versions of TLS are not allowed, or "".
 func besideMinVersion(d *draft[Account]) string {
 	version := &d.result.TLSMinVersion
-	if !d.has(version) {
+	if !d.result.TLSLegacy || !d.has(version) {
 		return ""
 	}
 	return "contradicts " + d.named(version)
+}
+
+// besideLegacy returns why an inherited oldest version of TLS does not hold, or "". Otherwise
+// besideMinVersion would complain of a key that is not in this table.
+func besideLegacy(d *draft[Account]) string {
+	inherited := d.settings[d.name(&d.result.TLSMinVersion)].inherited
+	if legacy := &d.result.TLSLegacy; *legacy && inherited && !d.settings[d.name(legacy)].inherited {
+		return "contradicts " + d.named(legacy)
+	}
+	return ""
 }
 
 // needsAuthority checks that somebody is trusted if the system's authorities are not.

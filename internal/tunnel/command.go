@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/popfetch/popfetch/internal/escape"
@@ -19,7 +21,7 @@ import (
 
 const (
 	// endTime is how long a program may take to end after its input has.
-	endTime = time.Second
+	endTime = 300 * time.Millisecond
 	// maxSaid limits what is shown of a program's messages, in octets.
 	maxSaid = 1 << 10
 )
@@ -42,7 +44,8 @@ type stream struct {
 	addr    address
 	cmd     *exec.Cmd
 	said    *program.Output
-	end     func() error // waits for the program; once
+
+	closeIn, closeOut, end func() error // once each
 }
 
 func start(command, addr string) (net.Conn, error) {
@@ -64,39 +67,69 @@ func start(command, addr string) (net.Conn, error) {
 		_, _ = in.Close(), out.Close()
 		return nil, fmt.Errorf("starting %q: %w", command, err)
 	}
-	s.end = sync.OnceValue(func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), endTime)
-		defer cancel()
-		state, interrupted := program.Wait(ctx, s.cmd)
-		if interrupted != nil || state == nil {
-			return errors.New("the command did not end by itself")
-		}
-		if said := bytes.TrimSpace(s.said.Kept); len(said) > 0 {
-			return fmt.Errorf("the command ended: %v; it said %q", state, escape.Lines(said, maxSaid))
-		}
-		return fmt.Errorf("the command ended: %v", state)
-	})
+	s.closeIn = sync.OnceValue(in.Close)
+	s.closeOut = sync.OnceValue(out.Close)
+	s.end = sync.OnceValue(s.wait)
 	return s, nil
+}
+
+// wait ends the program, whose input has ended, and tells how it ended.
+func (s *stream) wait() error {
+	ctx, cancel := context.WithTimeout(context.Background(), endTime)
+	defer cancel()
+	state, interrupted := program.Wait(ctx, s.cmd)
+	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGTERM) // what the program has left behind
+	if state == nil {
+		return errors.New("the command does not end")
+	}
+	how := state.String()
+	if interrupted != nil {
+		how = "not by itself"
+	}
+	if said := bytes.TrimSpace(s.said.Kept); len(said) > 0 {
+		return fmt.Errorf("the command ended: %s; it said %q", how, escape.Lines(said, maxSaid))
+	}
+	return fmt.Errorf("the command ended: %s", how)
 }
 
 // Read reads what the server sends. At the end of the stream, the error says how the program ended.
 func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.out.Read(p)
 	if errors.Is(err, io.EOF) {
-		err = &net.OpError{Op: "read", Net: s.addr.Network(), Err: fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, s.end())}
+		_ = s.closeIn() // a program may wait for that
+		err = fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, s.end())
 	}
-	return n, err
+	return n, s.explain("read", err)
 }
 
-func (s *stream) Write(p []byte) (int, error) { return s.in.Write(p) }
+// Write writes what the server is to get. If the program does not read any more, the error says how
+// it ended.
+func (s *stream) Write(p []byte) (int, error) {
+	n, err := s.in.Write(p)
+	if errors.Is(err, syscall.EPIPE) {
+		_ = s.closeIn()
+		err = fmt.Errorf("%w: %w", syscall.EPIPE, s.end())
+	}
+	return n, s.explain("write", err)
+}
+
+// explain returns an error as other connections have it. TLS goes on after a deadline only if it has
+// this type.
+func (s *stream) explain(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		err = file.Err
+	}
+	return &net.OpError{Op: op, Net: s.addr.Network(), Err: err}
+}
 
 // Close ends the program. Its error is that of the pipes, not of the program.
 func (s *stream) Close() error {
-	err := s.in.Close()
+	err := errors.Join(s.closeIn(), s.closeOut())
 	_ = s.end()
-	if outErr := s.out.Close(); err == nil {
-		err = outErr
-	}
 	return err
 }
 
