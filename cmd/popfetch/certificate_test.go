@@ -30,9 +30,14 @@ type fetched struct {
 
 func fetchFrom(t *testing.T, server string, args ...string) fetched {
 	t.Helper()
-	c := exec.CommandContext(t.Context(), "popfetch", append([]string{"--once", "--server", server, "--user", "mrose",
-		"--password-command", "echo tanstaaf", "--maildir", "m", "--state-dir", "s"}, args...)...)
-	c.Dir = t.TempDir()
+	return fetchedIn(t, exec.CommandContext(t.Context(), "popfetch", append([]string{"--once", "--server", server, "--user", "mrose",
+		"--password-command", "echo tanstaaf", "--maildir", "m", "--state-dir", "s"}, args...)...), t.TempDir())
+}
+
+// fetchedIn runs a command in a folder.
+func fetchedIn(t *testing.T, c *exec.Cmd, dir string) fetched {
+	t.Helper()
+	c.Dir = dir
 	var out, said bytes.Buffer
 	c.Stdout, c.Stderr = &out, &said
 	status := exitOf(t, c.Run())
@@ -184,14 +189,10 @@ func fetchAs(t *testing.T, server, system string, lines ...string) fetched {
 		t.Fatal(err)
 	}
 	c := exec.CommandContext(t.Context(), "popfetch", "--once", "-c", "c.toml")
-	c.Dir = dir
 	if system != "" {
 		c.Env = append(os.Environ(), "SSL_CERT_FILE="+system, "SSL_CERT_DIR="+dir)
 	}
-	var out, said bytes.Buffer
-	c.Stdout, c.Stderr = &out, &said
-	status := exitOf(t, c.Run())
-	return fetched{status, out.String(), said.String()}
+	return fetchedIn(t, c, dir)
 }
 
 // tls_legacy allows what is refused otherwise, and a warning says what is used. tls_min_version

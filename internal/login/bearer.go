@@ -41,9 +41,6 @@ func beginXOAuth2(s server, id *identity) (*attempt, error) {
 // beginBearer begins with the token that the account has. If the server refuses it, again begins with
 // a new one, once.
 func beginBearer(s server, id *identity, sasl string, with func(token string) *bearer) (*attempt, error) {
-	if !id.bearer {
-		return nil, errNotOffered
-	}
 	if err := checkSASL(s, id, sasl); err != nil {
 		return nil, err
 	}
@@ -63,7 +60,7 @@ func beginBearer(s server, id *identity, sasl string, with func(token string) *b
 		return nil, err
 	}
 	a.again = func() (*attempt, error) {
-		another, err := id.another()
+		another, err := id.renew(token)
 		if err != nil || another == token {
 			return nil, err
 		}

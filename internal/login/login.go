@@ -101,12 +101,9 @@ func (cr *Credentials) newLogin(ctx context.Context, c *pop3.Client) *login {
 	renew := func(refused string) (string, error) {
 		token, err := cr.renewed(ctx, refused)
 		c.Conceal(token)
-		cr.mu.Lock()
-		defer cr.mu.Unlock()
-		cr.last = token
 		return token, err
 	}
-	id := &identity{user: cr.User, addr: cr.Addr, certificate: cr.External, bearer: cr.Bearer, named: len(cr.Mechanisms) > 0, ask: ask, renew: renew}
+	id := &identity{user: cr.User, addr: cr.Addr, certificate: cr.External, named: len(cr.Mechanisms) > 0, ask: ask, renew: renew}
 	return &login{credentials: cr, client: c, mechanisms: cr.wanted(), identity: id}
 }
 

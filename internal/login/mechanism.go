@@ -98,7 +98,6 @@ type identity struct {
 	user        string
 	addr        string // host:port of the server; "" if that is unknown
 	certificate bool   // there is a client certificate
-	bearer      bool   // the password is an access token
 	// named reports whether the account names its mechanisms. They are then tried even if the
 	// server announces nothing.
 	named bool
@@ -118,20 +117,6 @@ func (id *identity) password() (string, error) {
 		id.secret, id.failed = id.ask()
 	}
 	return id.secret, id.failed
-}
-
-// another returns another access token than the one that password has returned, or the same.
-func (id *identity) another() (string, error) {
-	if id.failed != nil {
-		return "", id.failed
-	}
-	token, err := id.renew(id.secret)
-	if err != nil {
-		id.failed = err
-		return "", err
-	}
-	id.secret = token
-	return token, nil
 }
 
 // attempt is one way to log in that server and account have in common.
