@@ -1,0 +1,92 @@
+package oauth_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/popfetch/popfetch/internal/oauth"
+	"github.com/popfetch/popfetch/internal/oauthtest"
+)
+
+func TestFile_Read(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	f := oauth.NewFile(dir, "../we/ird")
+	_, err := f.Read()
+	wantFault(t, err, oauth.Refused, "nobody is signed in")
+	write(t, f, &oauth.Grant{AccessToken: "access-1"})
+	if within, err := filepath.Rel(filepath.Join(dir, "oauth"), f.Path()); err != nil || filepath.Dir(within) != "." {
+		t.Errorf("the file is %s", f.Path())
+	}
+	if info, err := os.Stat(filepath.Dir(f.Path())); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder is %v, %v", info.Mode(), err)
+	}
+	if got := read(t, f); got.AccessToken != "access-1" {
+		t.Errorf("Read() = %+v", got)
+	}
+	onlyFiles(t, f)
+	if err := os.Chmod(f.Path(), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Read()
+	wantFault(t, err, oauth.Exposed, "others can read", "chmod 600 "+f.Path())
+	if err := os.WriteFile(f.Path(), []byte(`{"access_token":"access-`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(f.Path(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Read()
+	wantFault(t, err, oauth.State, "is damaged; remove it and sign in again")
+}
+
+// TestFile_locked checks that a run waits for another process, and no longer than it may.
+func TestFile_locked(t *testing.T) {
+	t.Parallel()
+	p := oauthtest.New(t)
+	s, _ := sourceOf(t, p, -time.Hour)
+	lock, err := os.OpenFile(s.File.Path()+".lock", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, errors.New("no time"))
+	defer cancel()
+	_, err = s.Token(ctx)
+	wantFault(t, err, oauth.Later, "another popfetch has", "no time")
+	if len(p.Requests(oauthtest.Token)) != 0 {
+		t.Error("the provider was asked without the lock")
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_UN); err != nil {
+		t.Fatal(err)
+	}
+	if token, err := s.Token(t.Context()); err != nil || !p.Accepts(token) {
+		t.Errorf("Token() = %v, %v", token, err)
+	}
+}
+
+func TestFile_Remove(t *testing.T) {
+	t.Parallel()
+	f := oauth.NewFile(t.TempDir(), "work")
+	done := func(*oauth.Grant) error { return nil }
+	wantFault(t, f.Remove(t.Context(), done), oauth.Refused, "nobody is signed in")
+	write(t, f, &oauth.Grant{AccessToken: "access-1"})
+	failed := errors.New("not revoked")
+	if err := f.Remove(t.Context(), func(*oauth.Grant) error { return failed }); !errors.Is(err, failed) || read(t, f) == nil {
+		t.Errorf("Remove() = %v, want what revoke says, and the grant kept", err)
+	}
+	if err := f.Remove(t.Context(), done); err != nil {
+		t.Fatal(err)
+	}
+	_, err := f.Read()
+	wantFault(t, err, oauth.Refused, "nobody is signed in")
+}
