@@ -57,7 +57,10 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 	if err != nil {
 		return fetch.Account{}, err
 	}
-	credentials, lacks := p.credentials(s, a)
+	credentials, lacks, err := p.credentials(s, a, trusted)
+	if err != nil {
+		return fetch.Account{}, err
+	}
 	account := fetch.Account{
 		Name:   a.Name,
 		Server: a.Server,
@@ -117,22 +120,22 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 
 // credentials returns the credentials of an account. If no source is configured for the password, a
 // person is asked for it during the log-in. The error lacks says that nobody can be asked.
-func (p *program) credentials(s *setting, a *config.Account) (c *login.Credentials, lacks error) {
+func (p *program) credentials(s *setting, a *config.Account, trusted authorities) (c *login.Credentials, lacks, err error) {
 	c = &login.Credentials{User: a.User, Password: a.Password.Resolve, External: a.TLSCert != "",
 		Charset: login.Charset(a.CredentialsCharset)}
 	for _, name := range a.Auth {
 		c.Mechanisms = append(c.Mechanisms, login.Mechanism(name))
 	}
 	if !a.OAuth.IsZero() {
-		c.Bearer, c.Addr, c.Password = true, a.Server, a.OAuth.Token
-		c.Renew = func(ctx context.Context, _ string) (string, error) { return a.OAuth.Token(ctx) }
-		return c, nil
+		c.Bearer, c.Addr = true, a.Server
+		c.Password, c.Renew, err = s.tokens(a, trusted)
+		return c, nil, err
 	}
 	if !a.Password.IsZero() || slices.Equal(a.Auth, []string{string(login.External)}) {
-		return c, nil
+		return c, nil, nil
 	}
 	c.Password, c.Asks = p.term.passwordAsker(s.File, a), true
-	return c, mayAsk(s.File, a)
+	return c, mayAsk(s.File, a), nil
 }
 
 // shared returns, for each account in use, the other accounts in use with the same maildrop.

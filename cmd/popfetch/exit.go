@@ -10,6 +10,7 @@ import (
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/internal/login"
+	"github.com/popfetch/popfetch/internal/oauth"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -132,6 +133,7 @@ func faultStatus(err error) int {
 		mistakes config.Errors
 		mistake  *config.Error
 		refusal  *deliver.Error
+		token    *oauth.Error
 		run      *fetch.Error
 	)
 	switch {
@@ -139,6 +141,8 @@ func faultStatus(err error) int {
 		return exitConfig
 	case errors.As(err, &failed):
 		return loginStatus(failed)
+	case errors.As(err, &token):
+		return tokenStatuses[token.Fault]
 	case errors.Is(err, seen.ErrLocked), errors.Is(err, seen.ErrBusy), errors.Is(err, seen.ErrUnsettled), errors.Is(err, fetch.ErrNoIDsNow), errors.Is(err, fetch.ErrRenamed):
 		return exitTempFail
 	case errors.Is(err, deliver.ErrMissing), errors.Is(err, deliver.ErrForeign), errors.Is(err, deliver.ErrCreate), errors.Is(err, deliver.ErrUnfit), errors.Is(err, seen.ErrCreate), errors.Is(err, seen.ErrOwner):
@@ -167,7 +171,10 @@ func faultStatus(err error) int {
 
 func loginStatus(failed *login.Error) int {
 	var secret *config.SecretError
+	var token *oauth.Error
 	switch {
+	case errors.As(failed, &token):
+		return tokenStatuses[token.Fault]
 	case failed.Fault == login.Later, failed.Fault == login.Held, errors.As(failed, &secret) && secret.Temporary:
 		return exitTempFail
 	case failed.Fault == login.Broken:
@@ -177,6 +184,15 @@ func loginStatus(failed *login.Error) int {
 	default:
 		return exitNoPerm
 	}
+}
+
+// tokenStatuses are those of faults that leave an account without an access token.
+var tokenStatuses = map[oauth.Fault]int{
+	oauth.Later:   exitTempFail,
+	oauth.Refused: exitNoPerm,
+	oauth.Broken:  exitProtocol,
+	oauth.State:   exitIO,
+	oauth.Exposed: exitConfig,
 }
 
 // replyStatus returns the status of a refusal that ended a run, but not the log-in.

@@ -17,6 +17,7 @@ import (
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/internal/login"
+	"github.com/popfetch/popfetch/internal/oauth"
 	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
@@ -78,6 +79,11 @@ func TestExitStatus(t *testing.T) {
 		{"75/R3206-1 sys-temp greeting", in(fetch.PhaseOpen, refused(pop3.CodeSysTemp)), 75},
 		{"69/R3206-1 sys-perm greeting", in(fetch.PhaseOpen, refused(pop3.CodeSysPerm)), 69},
 		{"77/R3206-1 auth greeting", in(fetch.PhaseOpen, refused(pop3.CodeAuth)), 77},
+		{"75/the provider is down", in(fetch.PhaseLogin, &login.Error{Fault: login.Cannot, Err: wrapped(&oauth.Error{Fault: oauth.Later, Err: errors.New("no")})}), 75},
+		{"77/nobody is signed in", wrapped(&oauth.Error{Fault: oauth.Refused, Err: errors.New("no")}), 77},
+		{"76/the provider answers nonsense", wrapped(&oauth.Error{Fault: oauth.Broken, Err: errors.New("no")}), 76},
+		{"74/the tokens cannot be kept", wrapped(&oauth.Error{Fault: oauth.State, Err: errors.New("no")}), 74},
+		{"78/others can read the tokens", wrapped(&oauth.Error{Fault: oauth.Exposed, Err: errors.New("no")}), 78},
 		{"75/too early", failing(login.Held), 75},
 		{"77/left alone", in(fetch.PhaseLogin, &login.Error{Fault: login.Refused, Until: time.Now(), Err: errors.New("refused 3 times")}), 77},
 		{"77/refused, and not noted", in(fetch.PhaseLogin, fmt.Errorf("%w; %w", &login.Error{Fault: login.Refused, Err: refused("")}, syscall.EROFS)), 77},

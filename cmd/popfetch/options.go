@@ -27,6 +27,9 @@ type options struct {
 	failEmpty bool
 	headers   bool
 	checkOnly bool // config --check
+	device    bool // login --device
+	browser   bool
+	status    bool
 
 	asides      []seen.Reason // seen forget: --quarantined and --too-large
 	fromMaildir string        // seen rebuild; "" means the account's own
@@ -62,6 +65,9 @@ func optionsOf(c *cli.Context) options {
 		failEmpty: c.Bool("fail-empty"),
 		headers:   c.Bool("headers"),
 		checkOnly: c.Bool("check"),
+		device:    c.Bool("device"),
+		browser:   c.Bool("browser"),
+		status:    c.Bool("status"),
 	}
 	o.fromMaildir = c.String("from-maildir")
 	if c.Bool("quarantined") {

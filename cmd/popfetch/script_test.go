@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/popfetch/popfetch/internal/oauthtest"
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
@@ -67,6 +69,7 @@ func relay() {
 //	    exclusive=true          one session at a time
 //	    capa=none               CAPA is refused
 //	    token=NAME              by OAUTHBEARER alone, and by the token in the file token-NAME
+//	    provider=NAME           by OAUTHBEARER alone, and by tokens of that provider
 //	    expire=0                EXPIRE 0 is announced, and QUIT removes what was sent
 //	    cert=wrong-name|...     a poptest.Variant
 //	    lax=true                commands may break the rules of the RFCs
@@ -81,10 +84,31 @@ func relay() {
 //	popconfig NAME line...      writes ~/.config/popfetch/config.toml with these lines: an account
 //	                            work for the first maildrop, without TLS and with the target
 //	                            ~/Maildir; the state is in ~/state
+//	provider NAME option...     starts a provider of OAuth 2; $NAME is its address. The options are
+//	                            rotates, endless, denied and life=10s, as in package oauthtest
+//	providerwhen NAME PATH STATUS [CODE TEXT]  what the endpoint answers next
+//	providerend NAME            ends all tokens
+//	providercount NAME N PATH   the endpoint must have got N requests
+//	providerbrowse FILE         opens the address in the file, once it is there
 //	expand FILE                 replaces the variables in the file; nobody else may read it
 //	maildir DIR N               the Maildir must hold N messages, each once, and nothing in tmp
 func TestScript(t *testing.T) {
 	t.Parallel()
+	commands := map[string]func(*testscript.TestScript, bool, []string){
+		"status":    cmdStatus,
+		"popserver": cmdServer,
+		"popwhen":   cmdWhen,
+		"popadd":    cmdAdd,
+		"popmail":   cmdMail,
+		"popremove": cmdRemove,
+		"poprename": cmdRename,
+		"popuids":   cmdUniqueIDs,
+		"popcount":  cmdCount,
+		"popconfig": cmdConfig,
+		"expand":    cmdExpand,
+		"maildir":   cmdMaildir,
+	}
+	maps.Copy(commands, oauthCommands)
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
@@ -97,23 +121,11 @@ func TestScript(t *testing.T) {
 			if !ok {
 				return fmt.Errorf("testscript's %T is no poptest.TB", env.T())
 			}
+			env.Values[providersKey{}] = make(map[string]*oauthtest.Provider)
 			env.Values[serversKey{}] = &scriptServers{t: t, byName: make(map[string]*scriptServer)}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status":    cmdStatus,
-			"popserver": cmdServer,
-			"popwhen":   cmdWhen,
-			"popadd":    cmdAdd,
-			"popmail":   cmdMail,
-			"popremove": cmdRemove,
-			"poprename": cmdRename,
-			"popuids":   cmdUniqueIDs,
-			"popcount":  cmdCount,
-			"popconfig": cmdConfig,
-			"expand":    cmdExpand,
-			"maildir":   cmdMaildir,
-		},
+		Cmds:               commands,
 		RequireUniqueNames: true,
 		Condition:          scriptCondition,
 	})
@@ -236,6 +248,11 @@ func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 			configure = func(c *poptest.Config) {
 				c.Capabilities = []string{"SASL OAUTHBEARER", "UIDL", "TOP", "PIPELINING", "AUTH-RESP-CODE"}
 				c.Mechanisms["OAUTHBEARER"] = takeToken(filepath.Join(ts.Getenv("WORK"), "token-"+value))
+			}
+		case "provider":
+			configure = func(c *poptest.Config) {
+				c.Capabilities = []string{"SASL OAUTHBEARER", "UIDL", "TOP", "PIPELINING", "AUTH-RESP-CODE"}
+				c.Mechanisms["OAUTHBEARER"] = takeTokensOf(providerOf(ts, value))
 			}
 		case "expire":
 			configure = func(c *poptest.Config) { c.Expire0 = true }

@@ -23,7 +23,7 @@ const (
 // openStore opens the state of a configuration. Only this function knows what kind of store it is.
 func openStore(ctx context.Context, cfg *config.Config, how access) (seen.Store, error) {
 	if cfg.StateDir == "" {
-		return nil, config.Errors{cfg.Mistake(nil, &cfg.StateDir, errors.New("there is no home folder, and so no default; write state_dir or give --state-dir"))}
+		return nil, noStateDir(cfg)
 	}
 	open := sqlite.OpenExisting
 	if how == toWrite {
@@ -34,6 +34,11 @@ func openStore(ctx context.Context, cfg *config.Config, how access) (seen.Store,
 		return nil, fmt.Errorf("the state in %s: %w", cfg.StateDir, err)
 	}
 	return store, nil
+}
+
+// noStateDir returns the mistake that no folder for the state is known.
+func noStateDir(cfg *config.Config) error {
+	return config.Errors{cfg.Mistake(nil, &cfg.StateDir, errors.New("there is no home folder, and so no default; write state_dir or give --state-dir"))}
 }
 
 // openState opens the seen-table without a valid account. Repairing the state must work on a

@@ -2,6 +2,7 @@ package config
 
 import (
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -109,7 +110,7 @@ func TestExample(t *testing.T) {
 	for _, a := range cfg.Accounts {
 		names = append(names, a.Name)
 	}
-	if got := strings.Join(names, " "); got != "work lists pinned certificate token old" {
+	if got := strings.Join(names, " "); got != "work lists pinned certificate token microsoft google provider service old" {
 		t.Errorf("the example has the accounts %s", got)
 	}
 }
@@ -138,7 +139,8 @@ func TestExample_enabled(t *testing.T) {
 		t.Error("the enabled example has no connect_command")
 	}
 	lists.TLSCA, lists.TLSServerName, lists.ConnectCommand = "", "", ""
-	old := &enabled.Accounts[5]
+	compareExampleTokens(t, enabled.Accounts[5:7], plain.Accounts[5:7])
+	old := &enabled.Accounts[9]
 	if old.Password.IsZero() {
 		t.Error("the enabled example has no password")
 	}
@@ -154,6 +156,20 @@ func TestExample_enabled(t *testing.T) {
 	if got.String() != want.String() {
 		t.Errorf("with all lines enabled the example says\n%swant\n%s", got.String(), want.String())
 	}
+}
+
+// compareExampleTokens checks that the lines behind # say what is asked for without them. It then
+// makes the accounts equal.
+func compareExampleTokens(t *testing.T, enabled, plain []Account) {
+	t.Helper()
+	microsoft, google := &enabled[0].OAuth, &enabled[1].OAuth
+	if microsoft.Tenant == "" || !reflect.DeepEqual(microsoft.SignIn(), plain[0].OAuth.SignIn()) {
+		t.Errorf("the enabled example signs in as %+v, want %+v", microsoft.SignIn(), plain[0].OAuth.SignIn())
+	}
+	if google.ClientSecret.IsZero() || google.Extra["login_hint"] != "heidi@gmail.com" {
+		t.Errorf("the enabled example has for Google %+v", google)
+	}
+	*microsoft, *google = plain[0].OAuth, plain[1].OAuth
 }
 
 // TestExample_keys checks that the example has every key.
