@@ -1,4 +1,4 @@
-// Package poptest has POP3 servers for tests: scripted ones, a model server, and a real one.
+// Package poptest has POP3 servers for tests: scripted ones, a model server, and real ones.
 //
 // It covers RFC 1939 (POP3), RFC 2449 (CAPA, PIPELINING, response codes), RFC 2595 (STLS), RFC 5034
 // (AUTH) and RFC 6856 (UTF8), as far as tests of a client need them.
@@ -10,6 +10,7 @@
 //   - [Misdeeds] makes that server misbehave, as a short script says.
 //   - [Quirks] are odd answers of servers that a client can live with.
 //   - [StartDovecot] starts Dovecot, the server that most mail providers run.
+//   - [StartProvider] starts an OpenID provider, which issues the tokens of OAuth 2 that Dovecot takes.
 //   - [Delay] puts a slow link in front of any of them.
 //   - [RealWorld] returns mail to serve.
 //

@@ -22,6 +22,8 @@ type DovecotOptions struct {
 	Users map[string]string
 	// Extra is added to the end of dovecot.conf.
 	Extra string
+	// Passdb is a passdb that is asked before the one of Users, if it has the mechanism.
+	Passdb string
 }
 
 // Dovecot is a running Dovecot. It belongs to one test. It serves POP3 in clear text with STLS, and
@@ -70,7 +72,7 @@ func StartDovecot(t TB, options *DovecotOptions) *Dovecot {
 	// ends early, try again.
 	var err error
 	for range 3 {
-		if err = d.start(program, users, options.Extra); err == nil {
+		if err = d.start(program, users, options); err == nil {
 			return d
 		}
 	}
@@ -99,7 +101,7 @@ func (d *Dovecot) TLSAddr() string { return net.JoinHostPort("127.0.0.1", strcon
 func (d *Dovecot) CA() *CA { return d.ca }
 
 // start makes the folder, runs Dovecot in it, and waits for its greeting.
-func (d *Dovecot) start(program string, users map[string]string, extra string) error {
+func (d *Dovecot) start(program string, users map[string]string, options *DovecotOptions) error {
 	dir, err := os.MkdirTemp(shortTempDir(), "poptest-")
 	if err != nil {
 		return fmt.Errorf("making a folder: %w", err)
@@ -112,7 +114,7 @@ func (d *Dovecot) start(program string, users map[string]string, extra string) e
 	if d.secure, err = freePort(); err != nil {
 		return err
 	}
-	if err := d.writeFiles(users, extra); err != nil {
+	if err := d.writeFiles(users, options); err != nil {
 		return err
 	}
 	if err := d.run(program); err != nil {
@@ -211,7 +213,7 @@ func freePort() (int, error) {
 }
 
 // writeFiles writes the configuration, the users and their Maildirs.
-func (d *Dovecot) writeFiles(users map[string]string, extra string) error {
+func (d *Dovecot) writeFiles(users map[string]string, options *DovecotOptions) error {
 	owner, err := user.Current()
 	if err != nil {
 		return fmt.Errorf("looking up the current user: %w", err)
@@ -246,7 +248,7 @@ func (d *Dovecot) writeFiles(users map[string]string, extra string) error {
 	}
 	defer func() { _ = conf.Close() }()
 	err = dovecotConf.Execute(conf, map[string]any{
-		"Dir": d.dir, "Plain": d.plain, "Secure": d.secure, "Cert": d.certificate, "Extra": extra,
+		"Dir": d.dir, "Plain": d.plain, "Secure": d.secure, "Cert": d.certificate, "Extra": options.Extra, "Passdb": options.Passdb,
 		"Root": root, "User": owner.Username, "Group": group.Name, "UID": mail.Uid, "GID": mail.Gid,
 	})
 	if err != nil {
@@ -271,6 +273,7 @@ disable_plaintext_auth = no
 auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256 apop
 auth_failure_delay = 0
 auth_verbose = yes
+{{.Passdb}}
 passdb {
   driver = passwd-file
   args = scheme=PLAIN username_format=%u {{.Dir}}/users
