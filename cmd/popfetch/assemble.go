@@ -127,9 +127,7 @@ func (p *program) credentials(s *setting, a *config.Account, trusted authorities
 		c.Mechanisms = append(c.Mechanisms, login.Mechanism(name))
 	}
 	if !a.OAuth.IsZero() {
-		c.Bearer, c.Addr = true, a.Server
-		c.Password, c.Renew, err = s.tokens(a, trusted)
-		return c, nil, err
+		return c, nil, s.useTokens(c, a, trusted)
 	}
 	if !a.Password.IsZero() || slices.Equal(a.Auth, []string{string(login.External)}) {
 		return c, nil, nil

@@ -7,17 +7,21 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/oauth"
 )
 
-// tokens returns the functions that give an account's access tokens, and replace refused ones.
-func (s *setting) tokens(a *config.Account, trusted authorities) (token func(context.Context) (string, error), renew func(context.Context, string) (string, error), err error) {
+// useTokens makes an account log in by its access tokens.
+func (s *setting) useTokens(c *login.Credentials, a *config.Account, trusted authorities) error {
+	c.Bearer, c.Addr = true, a.Server
 	if a.OAuth.ClientID == "" {
-		return a.OAuth.Token, func(ctx context.Context, _ string) (string, error) { return a.OAuth.Token(ctx) }, nil
+		c.Password = a.OAuth.Token
+		c.Renew = func(ctx context.Context, _ string) (string, error) { return a.OAuth.Token(ctx) }
+		return nil
 	}
 	client, err := s.oauthClient(a, trusted)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	source := &oauth.Source{
 		Client: client,
@@ -25,7 +29,8 @@ func (s *setting) tokens(a *config.Account, trusted authorities) (token func(con
 		Own:    a.OAuth.SignIn().Flow == "client_credentials",
 		SignIn: s.commandLine("login", a.Name),
 	}
-	return source.Token, source.Renew, nil
+	c.Password, c.Renew, c.SignIn = source.Token, source.Renew, source.SignedIn
+	return nil
 }
 
 // oauthClient returns the client of an account at its provider. The provider is reached by the proxy

@@ -38,10 +38,22 @@ func (cr *Credentials) mark(password string, salt []byte) ([]byte, error) {
 	return append(slices.Clip(salt), sum[:markOctets]...), nil
 }
 
-// newMark returns a mark with a new salt, or nil if the password was not asked for. An access token
-// has none: it changes by itself, and the next one may be refused for the same reason.
+// marked returns what a mark is of: the password, or the sign-in, because an access token changes by
+// itself, and the next one may be refused for the same reason. It returns "" if there is no mark.
+func (cr *Credentials) marked(password string) string {
+	switch {
+	case password == "", !cr.Bearer:
+		return password
+	case cr.SignIn == nil:
+		return ""
+	}
+	return cr.SignIn()
+}
+
+// newMark returns a mark with a new salt, or nil if the password was not asked for, or if there is no
+// mark of an access token.
 func (cr *Credentials) newMark(password string) []byte {
-	if password == "" || cr.Bearer {
+	if password = cr.marked(password); password == "" {
 		return nil
 	}
 	salt := make([]byte, markSalt)
@@ -60,8 +72,8 @@ func (cr *Credentials) Mark(known []byte) []byte {
 	cr.mu.Lock()
 	password := cr.last
 	cr.mu.Unlock()
-	if len(known) > markSalt && password != "" {
-		if mark, err := cr.mark(password, known[:markSalt]); err == nil && bytes.Equal(mark, known) {
+	if marked := cr.marked(password); len(known) > markSalt && marked != "" {
+		if mark, err := cr.mark(marked, known[:markSalt]); err == nil && bytes.Equal(mark, known) {
 			return known
 		}
 	}
@@ -69,17 +81,20 @@ func (cr *Credentials) Mark(known []byte) []byte {
 }
 
 // Changed reports whether the credentials differ from those of Error.Credential. Without a mark in
-// credential, it reports false. It asks for the password, as each run does anyway. If there is no
-// password, the error is a *Error.
+// credential, it reports false. It asks for the password, as each run does anyway, but for no access
+// token. If there is no password, the error is a *Error.
 func (cr *Credentials) Changed(ctx context.Context, credential []byte) (bool, error) {
 	if len(credential) <= markSalt {
 		return false, nil
 	}
-	password, err := cr.password(ctx)
+	password, err := "token", error(nil)
+	if !cr.Bearer {
+		password, err = cr.password(ctx)
+	}
 	if err != nil {
 		return false, err
 	}
-	mark, err := cr.mark(password, credential[:markSalt])
+	mark, err := cr.mark(cr.marked(password), credential[:markSalt])
 	if err != nil {
 		return false, err
 	}

@@ -63,6 +63,40 @@ func TestCredentials_Changed(t *testing.T) {
 	}
 }
 
+// A mark stands for the sign-in, and not for an access token, which changes by itself.
+func TestCredentials_SignIn(t *testing.T) {
+	signIn := "on Monday"
+	credentials := &Credentials{User: "mrose", Bearer: true, SignIn: func() string { return signIn }, last: "token 1"}
+	credentials.Password = func(context.Context) (string, error) {
+		t.Error("a token was asked for")
+		return "", nil
+	}
+	changed := func(mark []byte) bool {
+		t.Helper()
+		changed, err := credentials.Changed(t.Context(), mark)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return changed
+	}
+	refused, worked := credentials.newMark("token 1"), credentials.Mark(nil)
+	credentials.last = "token 2"
+	if len(refused) == 0 || changed(refused) || !bytes.Equal(credentials.Mark(worked), worked) {
+		t.Error("with another token of the same sign-in, they count as changed")
+	}
+	signIn = "on Tuesday"
+	if !changed(refused) || bytes.Equal(credentials.Mark(worked), worked) {
+		t.Error("with a new sign-in, they count as unchanged")
+	}
+	if mark := credentials.newMark(""); mark != nil {
+		t.Errorf("newMark() = %x where no token was asked for, want none", mark)
+	}
+	credentials.SignIn = nil
+	if mark := credentials.newMark("token 3"); mark != nil || credentials.Mark(worked) != nil {
+		t.Errorf("newMark() = %x where nobody knows the sign-in, want none", mark)
+	}
+}
+
 // A mark of the password of the last log-in is the known one as long as that fits.
 func TestCredentials_Mark(t *testing.T) {
 	credentials := &Credentials{User: "mrose"}

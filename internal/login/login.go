@@ -27,6 +27,9 @@ type Credentials struct {
 	// or the same if there is none.
 	Bearer bool
 	Renew  func(ctx context.Context, refused string) (string, error)
+	// SignIn returns a text that stays the same until somebody signs in anew, or "" if it is not
+	// known. It is for Changed and Mark, because access tokens change by themselves.
+	SignIn func() string
 	// Addr is host:port of the server, for OAUTHBEARER.
 	Addr string
 	// Asks says that Password asks a person at its first call, and then remembers the answer. If

@@ -40,6 +40,16 @@ func (s *Source) Renew(ctx context.Context, refused string) (string, error) {
 	})
 }
 
+// SignedIn returns a text that stays the same until somebody signs in anew, or "" if nobody is signed
+// in.
+func (s *Source) SignedIn() string {
+	g, err := s.File.Read()
+	if err != nil {
+		return ""
+	}
+	return g.TokenURL + " " + g.ClientID + " " + g.SignedIn.UTC().Format(time.RFC3339)
+}
+
 // obtain returns the access token, after a refresh if isStale reports that it needs one.
 func (s *Source) obtain(ctx context.Context, isStale func(*Grant) bool) (string, error) {
 	isOfNoUse := func(g *Grant) bool { return g == nil || !s.belongs(g) || g.AccessToken == "" || isStale(g) }
@@ -64,7 +74,10 @@ func (s *Source) renew(ctx context.Context, old *Grant) (*Grant, error) {
 	}
 	if s.Own {
 		g, err := s.Client.ClientCredentials(ctx)
-		return s.Client.sign(g), err
+		if g = s.Client.sign(g); g != nil && old != nil && s.belongs(old) {
+			g.SignedIn = old.SignedIn
+		}
+		return g, err
 	}
 	switch {
 	case old == nil:
