@@ -1,4 +1,4 @@
-// Package tunnel connects to a server in another way than by TCP.
+// Package tunnel connects to a server in another way than directly by TCP: by a program or by a proxy.
 package tunnel
 
 import (
