@@ -15,6 +15,7 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/login"
+	"github.com/popfetch/popfetch/internal/tunnel"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -100,6 +101,9 @@ func TestCodeOf_stable(t *testing.T) {
 		{PhaseOpen, fmt.Errorf("%w: %w", pop3.ErrHandshake, x509.CertificateInvalidError{Reason: x509.Expired}), "open/certificate-expired/handshake"},
 		{PhaseOpen, &tls.CertificateVerificationError{Err: errors.New("not the pinned one")}, "open/certificate"},
 		{PhaseOpen, pop3.ErrInsecure, "open/no-tls"},
+		{PhaseOpen, fmt.Errorf("by the proxy: %w: 407", tunnel.ErrRefused), "open/proxy-refused"},
+		{PhaseOpen, tunnel.ErrUnreached, "open/proxy-unreached"},
+		{PhaseOpen, tunnel.ErrBroken, "open/proxy-broken"},
 		{PhaseLogin, &login.Error{Fault: login.Refused, Err: reply}, "login/refused/pass/auth"},
 		{PhaseLogin, &login.Error{Fault: login.Later, Err: &pop3.ReplyError{Command: "AUTH", Code: pop3.CodeInUse}}, "login/later/auth/in-use"},
 		{PhaseLogin, &login.Error{Fault: login.Broken, Err: &pop3.ReplyError{Command: "AUTH", Code: pop3.CodeSysPerm}}, "login/broken/auth/sys-perm"},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/login"
+	"github.com/popfetch/popfetch/internal/tunnel"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -309,6 +310,9 @@ var knownErrors = []struct {
 	{pop3.ErrArgument, "argument"},
 	{pop3.ErrPipelining, "pipelining"},
 	{pop3.ErrCancelled, "cancelled"},
+	{tunnel.ErrRefused, "proxy-refused"},
+	{tunnel.ErrUnreached, "proxy-unreached"},
+	{tunnel.ErrBroken, "proxy-broken"},
 	{deliver.ErrMissing, "missing"},
 	{deliver.ErrCannotRun, "cannot-run"},
 	{errRefusesAll, "refuses-all"},

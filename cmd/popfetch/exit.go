@@ -11,6 +11,7 @@ import (
 	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/oauth"
+	"github.com/popfetch/popfetch/internal/tunnel"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -147,9 +148,9 @@ func faultStatus(err error) int {
 		return exitTempFail
 	case errors.Is(err, deliver.ErrMissing), errors.Is(err, deliver.ErrForeign), errors.Is(err, deliver.ErrCreate), errors.Is(err, deliver.ErrUnfit), errors.Is(err, seen.ErrCreate), errors.Is(err, seen.ErrOwner):
 		return exitCantCreate
-	case errors.Is(err, pop3.ErrInsecure), errors.Is(err, pop3.ErrImplicitTLS), errors.Is(err, pop3.ErrHandshake), isRejection(err):
+	case errors.Is(err, pop3.ErrInsecure), errors.Is(err, pop3.ErrImplicitTLS), errors.Is(err, pop3.ErrHandshake), isRejection(err), errors.Is(err, tunnel.ErrRefused):
 		return exitNoPerm
-	case errors.As(err, &protocol), errors.Is(err, fetch.ErrNewUIDs): // unique-ids must persist across sessions (RFC 1939 section 7)
+	case errors.As(err, &protocol), errors.Is(err, tunnel.ErrBroken), errors.Is(err, fetch.ErrNewUIDs): // unique-ids must persist across sessions (RFC 1939 section 7)
 		return exitProtocol
 	case errors.Is(err, fetch.ErrNoTop):
 		return exitUnavailable

@@ -19,6 +19,7 @@ import (
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/oauth"
 	"github.com/popfetch/popfetch/internal/poptest"
+	"github.com/popfetch/popfetch/internal/tunnel"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -60,6 +61,9 @@ func TestExitStatus(t *testing.T) {
 		{"75/another popfetch", in(fetch.PhaseLock, seen.ErrLocked), 75},
 		{"75/name server is silent", in(fetch.PhaseOpen, wrapped(&net.DNSError{IsTimeout: true})), 75},
 		{"75/timed out", in(fetch.PhaseRetrieve, wrapped(os.ErrDeadlineExceeded)), 75},
+		{"75/a proxy does not reach the server", in(fetch.PhaseOpen, wrapped(tunnel.ErrUnreached)), 75},
+		{"76/a proxy breaks its protocol", in(fetch.PhaseOpen, wrapped(tunnel.ErrBroken)), 76},
+		{"77/a proxy refuses", in(fetch.PhaseOpen, wrapped(tunnel.ErrRefused)), 77},
 		{"75/broke off", in(fetch.PhaseRetrieve, wrapped(syscall.ECONNRESET)), 75},
 		{"75/deadline while delivering", in(fetch.PhaseDeliver, context.DeadlineExceeded), 75},
 		{"75/SYS-TEMP for a listing", in(fetch.PhaseList, refused(pop3.CodeSysTemp)), 75},
