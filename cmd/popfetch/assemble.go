@@ -92,8 +92,11 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 		Deadline: a.Deadline,
 		Interval: a.Interval,
 	}
-	if a.ConnectCommand != "" {
+	switch {
+	case a.ConnectCommand != "":
 		account.POP3.Dial = tunnel.Command(a.ConnectCommand)
+	case !a.Proxy.IsZero():
+		account.POP3.Dial = tunnel.Proxy(a.Proxy).Dial
 	}
 	if a.Pipelining == "never" {
 		account.POP3.Window = 1

@@ -81,6 +81,10 @@ func relay() {
 //	poprename NAME              gives all messages of the first maildrop new unique-ids
 //	popuids NAME unique-id...   the first maildrop must have these messages now
 //	popcount NAME N COMMAND     the server must have got the command N times
+//	popproxy NAME SCHEME SERVER [user:password]
+//	                            starts a proxy, socks5 or http; $NAME is its address. It knows the
+//	                            server as pop.invalid and as localhost, with the usual ports
+//	proxyasked NAME addr...     the proxy must have been asked for these servers
 //	popconfig NAME line...      writes ~/.config/popfetch/config.toml with these lines: an account
 //	                            work for the first maildrop, without TLS and with the target
 //	                            ~/Maildir; the state is in ~/state
@@ -104,9 +108,12 @@ func TestScript(t *testing.T) {
 		"poprename": cmdRename,
 		"popuids":   cmdUniqueIDs,
 		"popcount":  cmdCount,
+		"popproxy":  cmdProxy,
 		"popconfig": cmdConfig,
 		"expand":    cmdExpand,
 		"maildir":   cmdMaildir,
+
+		"proxyasked": cmdProxyAsked,
 	}
 	maps.Copy(commands, oauthCommands)
 	testscript.Run(t, testscript.Params{
@@ -122,7 +129,7 @@ func TestScript(t *testing.T) {
 				return fmt.Errorf("testscript's %T is no poptest.TB", env.T())
 			}
 			env.Values[providersKey{}] = make(map[string]*oauthtest.Provider)
-			env.Values[serversKey{}] = &scriptServers{t: t, byName: make(map[string]*scriptServer)}
+			env.Values[serversKey{}] = &scriptServers{t, make(map[string]*scriptServer), make(map[string]*poptest.Proxy)}
 			return nil
 		},
 		Cmds:               commands,
@@ -143,8 +150,9 @@ type serversKey struct{}
 
 // scriptServers are the model servers of one script.
 type scriptServers struct {
-	t      poptest.TB
-	byName map[string]*scriptServer
+	t       poptest.TB
+	byName  map[string]*scriptServer
+	proxies map[string]*poptest.Proxy
 }
 
 type scriptServer struct {

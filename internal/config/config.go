@@ -72,6 +72,7 @@ type Account struct {
 	Server             string   // host:port; the host in lower case, the port filled in
 	TLS                string   // implicit, starttls or none
 	ConnectCommand     string   // for /bin/sh -c; "" means TCP
+	Proxy              Proxy    // the zero value means none; never together with ConnectCommand
 	TLSCA              string   // absolute path, or ""
 	TLSServerName      string   // "" means the host of Server
 	TLSCAOnly          bool     // the authorities of the system are not trusted

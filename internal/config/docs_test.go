@@ -139,6 +139,11 @@ func TestExample_enabled(t *testing.T) {
 		t.Error("the enabled example has no connect_command")
 	}
 	lists.TLSCA, lists.TLSServerName, lists.ConnectCommand = "", "", ""
+	pinned := &enabled.Accounts[2]
+	if pinned.Proxy.IsZero() {
+		t.Error("the enabled example has no proxy")
+	}
+	pinned.Proxy = Proxy{}
 	compareExampleTokens(t, enabled.Accounts[5:7], plain.Accounts[5:7])
 	old := &enabled.Accounts[9]
 	if old.Password.IsZero() {

@@ -42,6 +42,7 @@ var awkwardTOML = []string{
 	"a = 1979-05-27 07:32:00 # x\nb = 1_000\nc = [1, [2, \"]\"], ]\n",
 	"a = {b = {c = 1},\n d = 2, # x\n}\n'' = 1\n\"\" . x = 2\n",
 	"[account.work]\npassword = hunter2",
+	"[account.work]\nserver = \"h\"\nuser = \"u\"\nmaildir = \"/m\"\nproxy = \"socks5://al%20%ffice:%00p@[::1]:1080/\"",
 	"account = {work = {server = \"h\", user = \"u\", maildir = \"/m\"}}",
 }
 
@@ -111,6 +112,9 @@ func FuzzLoad(f *testing.F) {
 			}
 			if a.Password.Password != "" {
 				cfg.Accounts[i].Password.Password = "***"
+			}
+			if a.Proxy.Password != "" {
+				cfg.Accounts[i].Proxy.Password = "***"
 			}
 		}
 		var written strings.Builder

@@ -25,10 +25,12 @@ var topKeys = table[Config]{
 	},
 }
 
-// The groups of an account follow. It has at most one password and exactly one target.
+// The groups of an account follow. It has at most one password, exactly one target, and at most one
+// way to connect.
 const (
 	passwordGroup group = iota + 1
 	targetGroup
+	connectionGroup
 )
 
 // accountKeys are the keys of an account and of [defaults].
@@ -48,9 +50,16 @@ var accountKeys = table[Account]{
 		instead: `write tls = "implicit" (the default), "starttls" or "none"`,
 	},
 	{
-		name:    "connect_command",
+		name: "connect_command", group: connectionGroup,
 		field:   fill(func(a *Account) *string { return &a.ConnectCommand }, text(value.command)),
 		aliases: []string{"plugin", "tunnel", "proxy_command"},
+	},
+	{
+		name: "proxy", group: connectionGroup,
+		field:     fill(func(a *Account) *Proxy { return &a.Proxy }, proxies),
+		hasSecret: hasCredentials,
+		aliases:   []string{"proxy_host", "proxy_port", "proxy_url", "socks", "socks5", "socks_proxy", "http_proxy", "all_proxy"},
+		instead:   `write KEY = "socks5://HOST:PORT" or "http://HOST:PORT"`,
 	},
 	{
 		name:     "tls_ca",

@@ -37,7 +37,7 @@ func Load(path string) (*Config, error) {
 	index := indexLines(text)
 	r := reader{index: index, top: place{source: &source{file: path, folder: folder, lines: index.lines()}}}
 	cfg := r.config(document)
-	r.checkAccess(info)
+	r.checkAccess(info, document)
 	if len(r.errs) > 0 {
 		return nil, r.errs.tidy()
 	}
@@ -206,7 +206,7 @@ func readNamed[T any](r *reader, document map[string]any, parent string, keys ta
 
 // checkAccess refuses a file that everybody can write. If the file has a secret, it also refuses a
 // file that others can read.
-func (r *reader) checkAccess(info fs.FileInfo) {
+func (r *reader) checkAccess(info fs.FileInfo, document map[string]any) {
 	file := r.top.source.file
 	if err := checkNotWritten(info, file); err != nil {
 		r.errs = append(r.errs, &Error{File: file, Err: err})
@@ -226,12 +226,26 @@ func (r *reader) checkAccess(info fs.FileInfo) {
 		default:
 			continue
 		}
+		at := place{source: r.top.source, path: k.path, name: k.name}
 		if instead := secrets[dotted(path...)]; instead != nil {
-			at := place{source: r.top.source, path: k.path, name: k.name}
 			r.report(at, fmt.Errorf("%w, or write %s", err, listed(instead, "or")))
 			return
 		}
+		if row, _ := accountKeys.row(dotted(path...)); row.hasSecret != nil && row.hasSecret(valueAt(document, k.path)) {
+			r.report(at, err)
+			return
+		}
 	}
+}
+
+// valueAt returns the value at a path of the document, or nil.
+func valueAt(document map[string]any, path []string) any {
+	var value any = document
+	for _, name := range path {
+		table, _ := value.(map[string]any)
+		value = table[name]
+	}
+	return value
 }
 
 // IsReserved reports whether no account may have the name, because a command has it or may have it

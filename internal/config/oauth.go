@@ -211,7 +211,7 @@ func oauthFits(d *draft[Account]) error {
 				d.named(&a.Auth), name, listed(tokenMechanisms, "or"))
 		}
 	}
-	if a.TLS == "none" && (!hosts.IsLoopback(a.Server) || a.ConnectCommand != "") {
+	if a.TLS == "none" && (!hosts.IsLoopback(a.Server) || a.ConnectCommand != "" || !a.Proxy.IsZero()) {
 		return fmt.Errorf("an access token is not sent without TLS, and %s is none; remove that", d.named(&a.TLS))
 	}
 	return nil

@@ -128,6 +128,10 @@ func TestLoad_access(t *testing.T) {
 		{"the group writes", twoAccounts + "\npassword_command = \"echo\"", 0o664, 0, ""},
 		{"password, quoted key", twoAccounts + "\n\"password\" = \"hunter2\"", 0o644, 0, ":11: account.work.password: others can read"},
 		{"password, escaped key", twoAccounts + "\n\"pass\\u0077ord\" = \"hunter2\"", 0o644, 0, ":11: account.work.password: others can read"},
+		{"password in a proxy", twoAccounts + "\nproxy = \"http://al:hunter2@p:1\"", 0o644, 0, ":11: account.work.proxy: others can read the file (mode 0644); run chmod 600 "},
+		{"password in a proxy of the defaults", "defaults.proxy = 'socks5://al:hunter2@p:1'" + twoAccounts, 0o640, 0, ":1: defaults.proxy: others can read"},
+		{"password in a wrong proxy", twoAccounts + "\nproxy = \"al:hunter2\\u0040p\"", 0o644, 0, ":11: account.work.proxy: others can read"},
+		{"proxy without password", twoAccounts + "\nproxy = \"http://p:1\"", 0o644, 0, ""},
 		{"password, inline table", "account = { a = { password = 'hunter2' } }", 0o644, 0, ":1: account.a.password: others can read"},
 		{"password, inline defaults", "defaults = { password = 'hunter2' }" + twoAccounts, 0o644, 0, ":1: defaults.password: others can read"},
 	} {
@@ -160,7 +164,7 @@ func TestLoad_access(t *testing.T) {
 // in whatever way they are written (C0003).
 func TestLoad_control(t *testing.T) {
 	home(t)
-	for _, key := range []string{"server", "user", "password", "tls_server_name", "auth", "password_credential"} {
+	for _, key := range []string{"server", "user", "password", "tls_server_name", "auth", "password_credential", "proxy"} {
 		for _, octet := range []string{`\r\n`, `\n`, `\r`, `\u0000`} {
 			text := strings.ReplaceAll(twoAccounts, "\n"+key+" =", "\n#") + fmt.Sprintf("\n%s = \"a%sDELE 1\"", key, octet)
 			_, err := Load(writeConfig(t, text))

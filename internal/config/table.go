@@ -18,6 +18,9 @@ type row[T any] struct {
 	// secret is set for a value that nobody may see. It returns the addresses of fields that are
 	// safer to fill.
 	secret func(*T) []any
+	// hasSecret, if set, reports whether a value as it is written has a secret as a part. The kind of
+	// the value masks that part.
+	hasSecret func(raw any) bool
 	// of returns the address of the field that this key belongs to. Without that field, this key
 	// has no meaning.
 	of func(*T) any

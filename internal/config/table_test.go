@@ -19,7 +19,8 @@ import (
 // fullAccount has a value other than the default for every key.
 func fullAccount() Account {
 	return Account{
-		Name: "full", Server: "h:1", TLS: "starttls", ConnectCommand: "nc h 1", TLSCA: "/ca", TLSServerName: "n",
+		Name: "full", Server: "h:1", TLS: "starttls", ConnectCommand: "nc h 1",
+		Proxy: Proxy{"socks5", "p:1", "u", "hunter2"}, TLSCA: "/ca", TLSServerName: "n",
 		TLSCAOnly: true, TLSMinVersion: "1.3", TLSLegacy: true, TLSFingerprint: []string{"ab"}, TLSCert: "/c", TLSKey: "/k", User: "u",
 		Password: Secret{Password: "hunter2", File: "/p", Command: "x", Credential: "c"},
 		OAuth:    OAuth{TokenCommand: "x"},

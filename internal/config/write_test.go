@@ -13,7 +13,7 @@ func TestConfig_Write(t *testing.T) {
 	cfg := &Config{StateDir: "/s", Jobs: 4, Accounts: []Account{
 		emptyAccount("work"),
 		{
-			Name: "a.b", Server: "h:110", TLS: "starttls", TLSCA: "/ca", TLSServerName: "n",
+			Name: "a.b", Server: "h:110", TLS: "starttls", Proxy: Proxy{"socks5", "p:1080", "al:ice@\xff", "hunter2"}, TLSCA: "/ca", TLSServerName: "n",
 			TLSFingerprint: []string{"ab", "cd"}, TLSCert: "/c", TLSKey: "/k", User: "u\u202e\"\\é",
 			Password: Secret{Password: "hunter2"}, Auth: []string{"plain", "apop"}, CredentialsCharset: "utf-8", MDA: "cat",
 			MDATimeout: 90 * time.Second, MaxDeliveries: 2, Delete: Delete{Enabled: true, After: 36 * time.Hour},
