@@ -33,25 +33,92 @@ func lookup(ctx context.Context, host string, limit time.Duration) ([]net.IPAddr
 	return ips, err
 }
 
-// dialEach tries the addresses in turn. The error wraps the cause for each.
+// nextAddress is how long one address has to answer before the next one is tried too (RFC 8305
+// section 8).
+const nextAddress = 250 * time.Millisecond
+
+// dialEach connects to the address that answers first. The next one is tried when the one before has
+// failed, or does not answer soon: a host may have IPv6 addresses that lead nowhere (RFC 8305
+// section 5). The error wraps the cause for each.
 func dialEach(ctx context.Context, ips []net.IPAddr, port string, limit time.Duration) (net.Conn, error) {
-	var causes error
-	for _, ip := range ips {
-		dialer := net.Dialer{Timeout: limit}
-		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(ip.String(), port))
-		if err == nil {
-			return conn, nil
-		}
-		if ctx.Err() != nil {
-			return nil, dialError(ctx, err)
-		}
-		if err = dialError(ctx, err); causes == nil {
-			causes = err
-		} else {
-			causes = fmt.Errorf("%w; %w", causes, err)
+	type outcome struct {
+		at   int
+		conn net.Conn
+		err  error
+	}
+	attempts, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ips = alternating(ips)
+	outcomes := make(chan outcome, len(ips))
+	causes := make([]error, len(ips))
+	next := time.NewTimer(0)
+	defer next.Stop()
+	for begun, ended := 0, 0; ended < len(ips); {
+		select {
+		case <-next.C:
+			if begun == len(ips) {
+				continue
+			}
+			at := begun
+			begun++
+			go func() {
+				dialer := net.Dialer{Timeout: limit}
+				conn, err := dialer.DialContext(attempts, "tcp", net.JoinHostPort(ips[at].String(), port))
+				outcomes <- outcome{at, conn, err}
+			}()
+			next.Reset(nextAddress)
+		case o := <-outcomes:
+			ended++
+			if o.err == nil {
+				go func() { // the others end soon, because attempts has ended
+					for range begun - ended {
+						if late := <-outcomes; late.conn != nil {
+							_ = late.conn.Close() // nothing was sent
+						}
+					}
+				}()
+				return o.conn, nil
+			}
+			if ctx.Err() != nil {
+				return nil, dialError(ctx, o.err)
+			}
+			causes[o.at] = dialError(ctx, o.err)
+			next.Reset(0)
 		}
 	}
-	return nil, causes
+	return nil, inTurn(causes)
+}
+
+// alternating returns the addresses with the families in turn, beginning with the first one's. The
+// resolver has put the better ones first.
+func alternating(ips []net.IPAddr) []net.IPAddr {
+	var first, second []net.IPAddr
+	for _, ip := range ips {
+		if (ip.IP.To4() == nil) == (ips[0].IP.To4() == nil) {
+			first = append(first, ip)
+		} else {
+			second = append(second, ip)
+		}
+	}
+	mixed := make([]net.IPAddr, 0, len(ips))
+	for i := range ips {
+		if i < len(first) {
+			mixed = append(mixed, first[i])
+		}
+		if i < len(second) {
+			mixed = append(mixed, second[i])
+		}
+	}
+	return mixed
+}
+
+// inTurn joins the causes in one line.
+func inTurn(causes []error) error {
+	err := causes[0]
+	for _, cause := range causes[1:] {
+		err = fmt.Errorf("%w; %w", err, cause)
+	}
+	return err
 }
 
 // dialError returns the error that the rest of the package uses: the cause of an ended context, or

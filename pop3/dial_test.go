@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,6 +36,33 @@ func closedPort(t *testing.T) string {
 	return listener.Addr().String()
 }
 
+// silentAddress returns an address at which nobody answers: its queue of connections is full.
+func silentAddress(t *testing.T, port string) net.IPAddr {
+	t.Helper()
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { noError(t, "Close()", syscall.Close(fd)) })
+	ip := net.IPv4(127, 9, 9, 8)
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Port: number, Addr: [4]byte(ip.To4())}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for range 8 {
+		conn, err := net.DialTimeout("tcp", net.JoinHostPort(ip.String(), port), 200*time.Millisecond)
+		if err != nil {
+			return net.IPAddr{IP: ip}
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	t.Skip("the queue of connections is never full here")
+	return net.IPAddr{}
+}
+
 func TestDial_connecting(t *testing.T) {
 	t.Run("C0001/refused", func(t *testing.T) {
 		addr := closedPort(t)
@@ -51,6 +80,30 @@ func TestDial_connecting(t *testing.T) {
 			t.Fatalf("dialEach() = %v, want a connection to the second address", err)
 		}
 		noError(t, "Close()", conn.Close())
+	})
+	t.Run("C0001/first-address-silent", func(t *testing.T) {
+		server := poptest.Dialogue(t, "S: +OK ready")
+		_, port, _ := net.SplitHostPort(server.Addr())
+		silent := silentAddress(t, port)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		conn, err := dialEach(ctx, []net.IPAddr{silent, silent, {IP: net.IPv4(127, 0, 0, 1)}}, port, time.Hour)
+		if err != nil {
+			t.Fatalf("dialEach() = %v, want a connection to the address that answers", err)
+		}
+		noError(t, "Close()", conn.Close())
+	})
+	t.Run("alternating", func(t *testing.T) {
+		var all []net.IPAddr
+		for _, ip := range []string{"::1", "::2", "::3", "127.0.0.1", "127.0.0.2"} {
+			all = append(all, net.IPAddr{IP: net.ParseIP(ip)})
+		}
+		if got := fmt.Sprint(alternating(all)); got != "[{::1 } {127.0.0.1 } {::2 } {127.0.0.2 } {::3 }]" {
+			t.Errorf("alternating() = %s", got)
+		}
+		if got := fmt.Sprint(alternating(all[3:])); got != "[{127.0.0.1 } {127.0.0.2 }]" {
+			t.Errorf("alternating() of one family = %s", got)
+		}
 	})
 	t.Run("C0001/each-cause", func(t *testing.T) {
 		_, port, _ := net.SplitHostPort(closedPort(t))
