@@ -159,7 +159,8 @@ func TestManual_JSON(t *testing.T) {
 		"none", // a value of tls
 	}
 	for _, line := range []reflect.Type{reflect.TypeFor[eventLine](), reflect.TypeFor[checked](), reflect.TypeFor[listed](),
-		reflect.TypeFor[foretold](), reflect.TypeFor[record](), reflect.TypeFor[done](), reflect.TypeFor[failedCheck]()} {
+		reflect.TypeFor[foretold](), reflect.TypeFor[record](), reflect.TypeFor[done](), reflect.TypeFor[failedCheck](),
+		reflect.TypeFor[signInStep](), reflect.TypeFor[signedIn]()} {
 		for i := range line.NumField() {
 			name, _, _ := strings.Cut(line.Field(i).Tag.Get("json"), ",")
 			program = append(program, name)
