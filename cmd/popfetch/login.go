@@ -118,7 +118,7 @@ func (p *program) showInvitation(a *config.Account, client *oauth.Client, i oaut
 	if i.Complete != "" {
 		also = fmt.Sprintf("\n  or open   %s", i.Complete)
 	}
-	return p.term.printf("%s: sign in to %s as %s, on this or any other device\n  open      %s\n  and type  %s%s\nThis waits until %s. Ctrl-C ends it.\n",
+	return p.term.printf("%s: sign in to %s, for %s\nOn this or any other device,\n  open      %s\n  and type  %s%s\nThis waits until %s. Ctrl-C ends it.\n",
 		a.Name, client.Provider, printable(a.User), i.URL, i.Code, also, i.Expires.Local().Format(time.TimeOnly))
 }
 
@@ -130,7 +130,7 @@ func (p *program) showAddress(a *config.Account, client *oauth.Client, address s
 	if isTerminal(os.Stdin) {
 		paste = "If the browser runs on another machine, it ends at a page that it cannot load.\nPaste the address of that page here.\n"
 	}
-	return p.term.printf("%s: sign in to %s as %s: open this address in a browser on this machine\n\n%s\n\n%sThis waits for 10 minutes. Ctrl-C ends it.\n",
+	return p.term.printf("%s: sign in to %s, for %s\nOpen this address in a browser on this machine:\n\n%s\n\n%sThis waits for 10 minutes. Ctrl-C ends it.\n",
 		a.Name, client.Provider, printable(a.User), address, paste)
 }
 
