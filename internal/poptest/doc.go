@@ -11,6 +11,8 @@
 //   - [Quirks] are odd answers of servers that a client can live with.
 //   - [StartDovecot] starts Dovecot, the server that most mail providers run.
 //   - [StartProvider] starts an OpenID provider, which issues the tokens of OAuth 2 that Dovecot takes.
+//   - [StartKDC] starts the KDC of MIT Kerberos, whose tickets Dovecot takes. [NewService] takes
+//     tickets itself, and can misbehave.
 //   - [Delay] puts a slow link in front of any of them.
 //   - [RealWorld] returns mail to serve.
 //

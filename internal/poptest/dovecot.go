@@ -24,6 +24,8 @@ type DovecotOptions struct {
 	Extra string
 	// Passdb is a passdb that is asked before the one of Users, if it has the mechanism.
 	Passdb string
+	// Kerberos is the KDC whose tickets GSSAPI takes. Nil means that GSSAPI is not offered.
+	Kerberos *KDC
 }
 
 // Dovecot is a running Dovecot. It belongs to one test. It serves POP3 in clear text with STLS, and
@@ -70,9 +72,13 @@ func StartDovecot(t TB, options *DovecotOptions) *Dovecot {
 	d.certificate = d.ca.Server(Valid)
 	// The ports are free now, but another process may take one before Dovecot does. So if Dovecot
 	// ends early, try again.
+	all := *options
+	if options.Kerberos != nil {
+		all.Extra += options.Kerberos.dovecot()
+	}
 	var err error
 	for range 3 {
-		if err = d.start(program, users, options); err == nil {
+		if err = d.start(program, users, &all); err == nil {
 			return d
 		}
 	}

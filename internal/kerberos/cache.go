@@ -1,0 +1,184 @@
+package kerberos
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jcmturner/gokrb5/v8/messages"
+	"github.com/jcmturner/gokrb5/v8/types"
+
+	"github.com/popfetch/popfetch/internal/escape"
+)
+
+// maxFile limits the ticket cache and krb5.conf.
+const maxFile = 4 << 20
+
+// principal is a user or a service.
+type principal struct {
+	name  types.PrincipalName
+	realm string
+}
+
+func (p principal) String() string {
+	return escape.Text([]byte(p.name.PrincipalNameString()+"@"+p.realm), 200)
+}
+
+// credential is a ticket in a cache.
+type credential struct {
+	server     principal
+	key        types.EncryptionKey
+	begin, end time.Time
+	ticket     []byte
+}
+
+// cache is what a ticket cache holds.
+type cache struct {
+	client      principal
+	credentials []credential
+}
+
+// find returns the ticket for a service of any realm that lasts longest, if it has a key that this
+// package can use.
+func (c *cache) find(name types.PrincipalName) (found credential, ok bool) {
+	for _, cred := range c.credentials {
+		if cred.server.name.Equal(name) && (!ok || cred.end.After(found.end)) {
+			found, ok = cred, true
+		}
+	}
+	return found, ok
+}
+
+// mend ends the errors that kinit mends.
+const mend = "run kinit"
+
+// readCache reads the ticket cache at path.
+func readCache(path string) (*cache, error) {
+	octets, err := readFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("there is no ticket cache %s; "+mend, path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the ticket cache: %w", err)
+	}
+	c, err := parseCache(octets)
+	if err != nil {
+		return nil, fmt.Errorf("the ticket cache %s %w; "+mend, path, err)
+	}
+	return c, nil
+}
+
+// readFile reads a regular file. Opening a pipe would wait for its other end.
+func readFile(path string) ([]byte, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	octets, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(octets) > maxFile {
+		err = fmt.Errorf("%s has more than %d octets", path, maxFile)
+	}
+	return octets, err
+}
+
+// parseCache reads the formats 3 and 4 of MIT's documentation. Older ones depend on the machine, and
+// have not been written since 1996.
+func parseCache(octets []byte) (*cache, error) {
+	r := &reader{rest: octets}
+	format := r.number(2)
+	if r.cut || format != 0x0503 && format != 0x0504 {
+		return nil, errors.New("has no known format")
+	}
+	if format == 0x0504 {
+		r.octets(r.number(2)) // the clock's difference from the KDC's
+	}
+	c := &cache{client: r.principal()}
+	for len(r.rest) > 0 && !r.cut {
+		c.credentials = append(c.credentials, r.credential(format == 0x0503))
+	}
+	if r.cut {
+		return nil, errors.New("is cut")
+	}
+	return c, nil
+}
+
+// reader reads fields. After a field that is not complete, it is cut and returns nothing more.
+type reader struct {
+	rest []byte
+	cut  bool
+}
+
+func (r *reader) octets(n uint64) []byte {
+	if r.cut || n > uint64(len(r.rest)) {
+		r.cut, r.rest = true, nil
+		return nil
+	}
+	field := r.rest[:n]
+	r.rest = r.rest[n:]
+	return field
+}
+
+// number reads a number of at most 8 octets.
+func (r *reader) number(size uint64) uint64 {
+	var whole [8]byte
+	copy(whole[8-size:], r.octets(size))
+	return binary.BigEndian.Uint64(whole[:])
+}
+
+func (r *reader) data() []byte { return r.octets(r.number(4)) }
+
+func (r *reader) principal() principal {
+	p := principal{name: types.PrincipalName{NameType: int32(r.number(4))}}
+	count := r.number(4)
+	p.realm = string(r.data())
+	for ; count > 0 && !r.cut; count-- {
+		p.name.NameString = append(p.name.NameString, string(r.data()))
+	}
+	return p
+}
+
+func (r *reader) credential(typeTwice bool) credential {
+	var c credential
+	_ = r.principal() // the client
+	c.server = r.principal()
+	if typeTwice {
+		r.octets(2)
+	}
+	c.key.KeyType = int32(r.number(2))
+	c.key.KeyValue = r.data()
+	authenticated, begin := r.number(4), r.number(4)
+	if begin == 0 {
+		begin = authenticated
+	}
+	c.begin, c.end = time.Unix(int64(begin), 0), time.Unix(int64(r.number(4)), 0)
+	r.octets(4 + 1 + 4) // renewable until, a flag, flags
+	for range 2 {       // addresses, authorization data
+		for count := r.number(4); count > 0 && !r.cut; count-- {
+			r.octets(2)
+			r.data()
+		}
+	}
+	c.ticket = r.data()
+	r.data() // a second ticket
+	if strings.HasPrefix(c.server.realm, "X-CACHECONF:") {
+		c.server.name.NameString = nil // a setting of the cache
+	}
+	return c
+}
+
+// ticketOf returns the parts of a credential as gokrb5 has them.
+func ticketOf(c credential) (ticket messages.Ticket, err error) {
+	err = guard(func() error { return ticket.Unmarshal(c.ticket) })
+	if err != nil {
+		return ticket, fmt.Errorf("the ticket for %v in the cache is not valid (%s); "+mend, c.server, escape.Text([]byte(err.Error()), 200))
+	}
+	return ticket, nil
+}
