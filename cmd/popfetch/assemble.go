@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/kerberos"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/tunnel"
 	"github.com/popfetch/popfetch/pop3"
@@ -125,14 +127,15 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 // person is asked for it during the log-in. The error lacks says that nobody can be asked.
 func (p *program) credentials(s *setting, a *config.Account, trusted authorities) (c *login.Credentials, lacks, err error) {
 	c = &login.Credentials{User: a.User, Password: a.Password.Resolve, External: a.TLSCert != "",
-		Charset: login.Charset(a.CredentialsCharset)}
+		Charset: login.Charset(a.CredentialsCharset), Addr: a.Server,
+		Kerberos: kerberos.Places{Cache: os.Getenv("KRB5CCNAME"), Config: os.Getenv("KRB5_CONFIG")}}
 	for _, name := range a.Auth {
 		c.Mechanisms = append(c.Mechanisms, login.Mechanism(name))
 	}
 	if !a.OAuth.IsZero() {
 		return c, nil, s.useTokens(c, a, trusted)
 	}
-	if !a.Password.IsZero() || slices.Equal(a.Auth, []string{string(login.External)}) {
+	if !a.Password.IsZero() || a.Secretless() {
 		return c, nil, nil
 	}
 	c.Password, c.Asks = p.term.passwordAsker(s.File, a), true

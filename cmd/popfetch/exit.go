@@ -9,6 +9,7 @@ import (
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/kerberos"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/oauth"
 	"github.com/popfetch/popfetch/internal/tunnel"
@@ -173,10 +174,13 @@ func faultStatus(err error) int {
 func loginStatus(failed *login.Error) int {
 	var secret *config.SecretError
 	var token *oauth.Error
+	var ticket *kerberos.Error
 	switch {
 	case errors.As(failed, &token):
 		return tokenStatuses[token.Fault]
-	case failed.Fault == login.Later, failed.Fault == login.Held, errors.As(failed, &secret) && secret.Temporary:
+	case failed.Fault == login.Later, failed.Fault == login.Held:
+		return exitTempFail
+	case errors.As(failed, &secret) && secret.Temporary, errors.As(failed, &ticket) && ticket.Temporary:
 		return exitTempFail
 	case failed.Fault == login.Broken:
 		return exitUnavailable

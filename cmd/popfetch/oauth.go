@@ -13,7 +13,7 @@ import (
 
 // useTokens makes an account log in by its access tokens.
 func (s *setting) useTokens(c *login.Credentials, a *config.Account, trusted authorities) error {
-	c.Bearer, c.Addr = true, a.Server
+	c.Bearer = true
 	if a.OAuth.ClientID == "" {
 		c.Password = a.OAuth.Token
 		c.Renew = func(ctx context.Context, _ string) (string, error) { return a.OAuth.Token(ctx) }

@@ -172,6 +172,9 @@ func TestLoad_inherited(t *testing.T) {
 		{"password left out", "maildir = '/m'\npassword = 'x'", "tls_cert = '/c'\ntls_key = '/k'\nauth = 'external'", func(a *Account) {
 			a.Maildir, a.TLSCert, a.TLSKey, a.Auth = "/m", "/c", "/k", []string{"external"}
 		}},
+		{"password left out for a ticket", "maildir = '/m'\npassword = 'x'", "auth = 'gssapi'", func(a *Account) {
+			a.Maildir, a.Auth = "/m", []string{"gssapi"}
+		}},
 		{"limit lifted", "maildir = '/m'\nmax_size = '1K'\ndeadline = '1h'\ninitial = 'none'", "max_size = 'none'\ndeadline = 'none'\ninitial = 'all'", func(a *Account) { a.Maildir = "/m" }},
 	}
 	for _, test := range tests {

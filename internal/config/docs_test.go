@@ -91,8 +91,8 @@ func TestManual_examples(t *testing.T) {
 			t.Errorf("Load() = %v of\n%s", err, display[1])
 		}
 	}
-	if loaded != 4 {
-		t.Errorf("the manual shows %d configurations, want 4", loaded)
+	if loaded != 5 {
+		t.Errorf("the manual shows %d configurations, want 5", loaded)
 	}
 }
 

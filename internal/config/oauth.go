@@ -206,7 +206,7 @@ func flowFits(d *draft[OAuth]) error {
 func oauthFits(d *draft[Account]) error {
 	a := d.result
 	for _, name := range a.Auth {
-		if !slices.Contains(tokenMechanisms, name) && name != "external" {
+		if !slices.Contains(tokenMechanisms, name) && !slices.Contains(secretless, name) {
 			return fmt.Errorf("is not used where %s names %s; write %s, or remove one of them",
 				d.named(&a.Auth), name, listed(tokenMechanisms, "or"))
 		}

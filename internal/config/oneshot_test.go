@@ -107,8 +107,8 @@ func TestOneShot_bad(t *testing.T) {
 		{"URL and user", map[string]string{"server": "pop://alice;AUTH=x@h", "user": "u", "auth": "plain", "maildir": "/m"}, `
 --user: the URL of --server has it too; remove --user
 --auth: the URL of --server has it too; remove --auth`},
-		{"URL with unknown mechanism", map[string]string{"server": "pop://alice;AUTH=gssapi@h", "maildir": "/m"},
-			`--server: "gssapi" is not known; write "auto", "plain", "login", "user", "apop", "ntlm", "cram-md5", "scram-sha-1", "scram-sha-256", "oauthbearer", "xoauth2" or "external"`},
+		{"URL with unknown mechanism", map[string]string{"server": "pop://alice;AUTH=kerberos@h", "maildir": "/m"},
+			`--server: "kerberos" is not known; write "auto", "plain", "login", "user", "apop", "ntlm", "cram-md5", "scram-sha-1", "scram-sha-256", "oauthbearer", "xoauth2", "external" or "gssapi"`},
 		{"URL with unknown part", map[string]string{"server": "pop://alice;X=1@h", "maildir": "/m"},
 			"--server: the URL has a part that is not known; write pop://user;AUTH=mechanism@host:port"},
 		{"URL with bad encoding", map[string]string{"server": "pop://ali%zz@h", "maildir": "/m"},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 )
 
 // These are rules about several keys of an account. A rule names a key by the address of its field.
@@ -28,12 +29,21 @@ func besideFingerprint(d *draft[Account]) string {
 	return "is not used together with " + d.named(fingerprint)
 }
 
-// besideExternal returns why no password is needed if external is the only mechanism, or "".
-func besideExternal(d *draft[Account]) string {
-	if !slices.Equal(d.result.Auth, []string{"external"}) {
+// secretless are the mechanisms that use neither a password nor an access token.
+var secretless = []string{"external", "gssapi"}
+
+// Secretless reports whether no mechanism of the account uses a password or an access token.
+func (a *Account) Secretless() bool {
+	other := func(name string) bool { return !slices.Contains(secretless, name) }
+	return len(a.Auth) > 0 && !slices.ContainsFunc(a.Auth, other)
+}
+
+// withoutSecret returns why no password is needed if no mechanism uses one, or "".
+func withoutSecret(d *draft[Account]) string {
+	if !d.result.Secretless() {
 		return ""
 	}
-	return "is not used where " + d.named(&d.result.Auth) + " is external alone"
+	return "is not used where " + d.named(&d.result.Auth) + " is " + strings.Join(d.result.Auth, " and ") + " alone"
 }
 
 // besideMinVersion returns why old versions of TLS are not allowed, or "".

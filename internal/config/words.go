@@ -47,7 +47,7 @@ func (v value) credential() (string, error) {
 }
 
 // AuthWords are the values of auth: "auto", and a word for each way to log in.
-var AuthWords = []string{"auto", "plain", "login", "user", "apop", "ntlm", "cram-md5", "scram-sha-1", "scram-sha-256", "oauthbearer", "xoauth2", "external"}
+var AuthWords = []string{"auto", "plain", "login", "user", "apop", "ntlm", "cram-md5", "scram-sha-1", "scram-sha-256", "oauthbearer", "xoauth2", "external", "gssapi"}
 
 // mechanisms returns the ways to log in. An empty list means "auto".
 func (v value) mechanisms() ([]string, error) {

@@ -15,7 +15,7 @@ import (
 // Databases of earlier versions hold this text, so it must not change.
 func TestAnnouncement(t *testing.T) {
 	caps := pop3.Capabilities{
-		"PIPELINING": nil, "SASL": {"GSSAPI", "login", "PLAIN", "EXTERNAL", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1"}, "USER": nil, "UTF8": {"USER"}, "TOP": nil, "X\nY": nil,
+		"PIPELINING": nil, "SASL": {"KERBEROS_V4", "login", "PLAIN", "EXTERNAL", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1"}, "USER": nil, "UTF8": {"USER"}, "TOP": nil, "X\nY": nil,
 	}
 	const want = "starttls\nPIPELINING\nSASL external scram-sha-1-plus scram-sha-1 plain login\nUSER\nUTF8"
 	if got := login.Announcement(caps, pop3.TLSStart); got != want {

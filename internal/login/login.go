@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/popfetch/popfetch/internal/kerberos"
 	"github.com/popfetch/popfetch/pop3"
 )
 
@@ -30,8 +31,10 @@ type Credentials struct {
 	// SignIn returns a text that stays the same until somebody signs in anew, or "" if it is not
 	// known. It is for Changed and Mark, because access tokens change by themselves.
 	SignIn func() string
-	// Addr is host:port of the server, for OAUTHBEARER.
+	// Addr is host:port of the server, for OAUTHBEARER and GSSAPI.
 	Addr string
+	// Kerberos is where the tickets for GSSAPI are.
+	Kerberos kerberos.Places
 	// Asks says that Password asks a person at its first call, and then remembers the answer. If
 	// that takes long, the server may give up. Then Login returns pop3.ErrUnexpected, and the
 	// log-in goes on in a new session.
@@ -107,6 +110,13 @@ func (cr *Credentials) newLogin(ctx context.Context, c *pop3.Client) *login {
 		return token, err
 	}
 	id := &identity{user: cr.User, addr: cr.Addr, certificate: cr.External, named: len(cr.Mechanisms) > 0, ask: ask, renew: renew}
+	id.ticket = func(host string) (*kerberos.Ticket, error) {
+		ticket, err := cr.Kerberos.Ticket(ctx, "pop", host)
+		if ctx.Err() != nil { // the run ends for another reason
+			id.failed = fmt.Errorf("the Kerberos ticket: %w", err)
+		}
+		return ticket, err
+	}
 	return &login{credentials: cr, client: c, mechanisms: cr.wanted(), identity: id}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/emersion/go-sasl"
 	"github.com/xdg-go/scram"
 
+	"github.com/popfetch/popfetch/internal/kerberos"
 	"github.com/popfetch/popfetch/pop3"
 )
 
@@ -28,6 +29,7 @@ const (
 	Plain       Mechanism = "plain"         // AUTH PLAIN (RFC 4616)
 	Login       Mechanism = "login"         // AUTH LOGIN
 	User        Mechanism = "user"          // USER and PASS (RFC 1939 section 7)
+	GSSAPI      Mechanism = "gssapi"        // AUTH GSSAPI, by a ticket of Kerberos 5 (RFC 4752)
 	NTLM        Mechanism = "ntlm"          // AUTH NTLM, with NTLMv2 alone ([MS-OXPOP3])
 	CramMD5     Mechanism = "cram-md5"      // AUTH CRAM-MD5 (RFC 2195)
 	Apop        Mechanism = "apop"          // APOP (RFC 1939 section 7)
@@ -50,6 +52,7 @@ type mechanism struct {
 // must be named.
 var table = []mechanism{
 	{name: External, sasl: sasl.External, begin: beginExternal},
+	{name: GSSAPI, sasl: gssapi, begin: beginGSSAPI, byName: true},
 	{name: OAuthBearer, sasl: oauthBearer, begin: beginOAuthBearer},
 	{name: XOAuth2, sasl: xoauth2, begin: beginXOAuth2},
 	{name: ScramSHA256, sasl: "SCRAM-SHA-256-PLUS", begin: beginScram("SCRAM-SHA-256-PLUS", scram.SHA256), byName: true},
@@ -103,7 +106,8 @@ type identity struct {
 	named bool
 
 	ask    func() (string, error)
-	renew  func(refused string) (string, error) // see Credentials.Renew
+	renew  func(refused string) (string, error)        // see Credentials.Renew
+	ticket func(host string) (*kerberos.Ticket, error) // for the service pop on a host
 	asked  bool
 	secret string
 	failed error // the error of ask
@@ -178,7 +182,7 @@ func (cr *Credentials) wanted() []mechanism {
 	return slices.DeleteFunc(slices.Clone(table), func(m mechanism) bool {
 		takesToken := m.name == OAuthBearer || m.name == XOAuth2
 		switch {
-		case m.name != External && takesToken != cr.Bearer:
+		case m.name != External && m.name != GSSAPI && takesToken != cr.Bearer:
 			return true
 		case len(cr.Mechanisms) == 0:
 			return m.byName
