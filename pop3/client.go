@@ -125,8 +125,9 @@ type Client struct {
 // Dial connects to addr, starts TLS as opts.TLS says, and reads the greeting. With TLSStart it
 // sends CAPA and STLS.
 //
-// The form of addr is host:port. Dial tries all addresses of the host in turn, each for at most
-// Options.DialTimeout. If all fail, the error names addr and wraps each cause.
+// The form of addr is host:port. Dial takes the address of the host that answers first. It tries each
+// for at most Options.DialTimeout, and begins with the next one after a quarter of a second (RFC 8305).
+// If all fail, the error names addr and wraps each cause.
 //
 // A negative greeting is a *ReplyError without a Command. A greeting that is not POP3 is a
 // *ProtocolError. In both cases nothing has been sent. With TLSStart, the error is ErrInsecure if

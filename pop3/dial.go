@@ -53,7 +53,17 @@ func dialEach(ctx context.Context, ips []net.IPAddr, port string, limit time.Dur
 	causes := make([]error, len(ips))
 	next := time.NewTimer(0)
 	defer next.Stop()
-	for begun, ended := 0, 0; ended < len(ips); {
+	begun, ended := 0, 0
+	defer func() { // the others end soon, because attempts has ended
+		go func() {
+			for range begun - ended {
+				if late := <-outcomes; late.conn != nil {
+					_ = late.conn.Close() // nothing was sent
+				}
+			}
+		}()
+	}()
+	for ended < len(ips) {
 		select {
 		case <-next.C:
 			if begun == len(ips) {
@@ -70,13 +80,6 @@ func dialEach(ctx context.Context, ips []net.IPAddr, port string, limit time.Dur
 		case o := <-outcomes:
 			ended++
 			if o.err == nil {
-				go func() { // the others end soon, because attempts has ended
-					for range begun - ended {
-						if late := <-outcomes; late.conn != nil {
-							_ = late.conn.Close() // nothing was sent
-						}
-					}
-				}()
 				return o.conn, nil
 			}
 			if ctx.Err() != nil {

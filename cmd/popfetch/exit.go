@@ -193,11 +193,12 @@ func loginStatus(failed *login.Error) int {
 
 // tokenStatuses are those of faults that leave an account without an access token.
 var tokenStatuses = map[oauth.Fault]int{
-	oauth.Later:   exitTempFail,
-	oauth.Refused: exitNoPerm,
-	oauth.Broken:  exitProtocol,
-	oauth.State:   exitIO,
-	oauth.Exposed: exitConfig,
+	oauth.Later:     exitTempFail,
+	oauth.Refused:   exitNoPerm,
+	oauth.Broken:    exitProtocol,
+	oauth.State:     exitIO,
+	oauth.Uncreated: exitCantCreate,
+	oauth.Exposed:   exitConfig,
 }
 
 // replyStatus returns the status of a refusal that ended a run, but not the log-in.

@@ -87,6 +87,7 @@ func TestExitStatus(t *testing.T) {
 		{"77/nobody is signed in", wrapped(&oauth.Error{Fault: oauth.Refused, Err: errors.New("no")}), 77},
 		{"76/the provider answers nonsense", wrapped(&oauth.Error{Fault: oauth.Broken, Err: errors.New("no")}), 76},
 		{"74/the tokens cannot be kept", wrapped(&oauth.Error{Fault: oauth.State, Err: errors.New("no")}), 74},
+		{"73/the folder of the tokens cannot be made", wrapped(&oauth.Error{Fault: oauth.Uncreated, Err: errors.New("no")}), 73},
 		{"78/others can read the tokens", wrapped(&oauth.Error{Fault: oauth.Exposed, Err: errors.New("no")}), 78},
 		{"75/too early", failing(login.Held), 75},
 		{"77/left alone", in(fetch.PhaseLogin, &login.Error{Fault: login.Refused, Until: time.Now(), Err: errors.New("refused 3 times")}), 77},

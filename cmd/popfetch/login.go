@@ -33,7 +33,7 @@ func (p *program) login(ctx context.Context) error {
 		return err
 	}
 	file := oauth.NewFile(s.StateDir, a.Name)
-	if err := file.Ready(); err != nil { // before somebody has signed in
+	if err := file.Ready(ctx); err != nil { // before somebody has signed in
 		return err
 	}
 	grant, err := p.signIn(ctx, a, client, flow)
@@ -79,6 +79,8 @@ func (p *program) flow(s *setting, a *config.Account) (string, error) {
 	switch {
 	case p.device && p.browser:
 		return "", usagef("--device and --browser contradict each other")
+	case flow == clientCredentials && (p.device || p.browser):
+		return "", s.Mistake(a, &a.OAuth.Flow, fmt.Errorf("is %q, so no person signs in; leave out --device and --browser, or write another flow", flow))
 	case p.device:
 		flow = "device"
 	case p.browser:
@@ -90,13 +92,22 @@ func (p *program) flow(s *setting, a *config.Account) (string, error) {
 	return flow, nil
 }
 
+// clientCredentials is the flow in which no person signs in.
+const clientCredentials = "client_credentials"
+
 // signIn signs in by one way.
 func (p *program) signIn(ctx context.Context, a *config.Account, client *oauth.Client, flow string) (*oauth.Grant, error) {
 	switch flow {
 	case "device":
 		return client.Device(ctx, func(i oauth.Invitation) error { return p.showInvitation(a, client, i) })
 	case "browser":
-		return client.Browser(ctx, func(address string) error { return p.showAddress(a, client, address) }, pastedLines())
+		return client.Browser(ctx, oauth.Visit{
+			Show:   func(address string) error { return p.showAddress(a, client, address) },
+			Pasted: pastedLines(),
+			Wrong: func() {
+				p.term.errorf("%s: that is not the address at which this sign-in ends; paste it whole", a.Name)
+			},
+		})
 	}
 	return client.ClientCredentials(ctx)
 }
@@ -152,7 +163,7 @@ func pastedLines() <-chan string {
 }
 
 func (p *program) showSignedIn(s *setting, a *config.Account, grant *oauth.Grant, flow string) error {
-	if flow != "client_credentials" && grant.RefreshToken == "" {
+	if flow != clientCredentials && grant.RefreshToken == "" {
 		p.term.errorf("%s: the provider gave no refresh token, so the sign-in ends with the access token%s; see whether scopes must name offline_access, or what the client is allowed",
 			a.Name, endsAt(grant.Expires))
 	}
@@ -170,8 +181,8 @@ func endsAt(expires time.Time) string {
 	return " at " + expires.Local().Format(time.DateTime)
 }
 
-// signedIn is a line of login --status --json. Its field names are part of the contract.
-type signedIn struct {
+// signInStatus is a line of login --status --json. Its field names are part of the contract.
+type signInStatus struct {
 	Account   string     `json:"account"`
 	Provider  string     `json:"provider"`
 	SignedIn  bool       `json:"signed_in"`
@@ -200,11 +211,11 @@ func (p *program) loginStatus() error {
 		if a.OAuth.ClientID == "" && len(p.words) == 0 {
 			continue
 		}
-		state, grant, err := s.signedIn(a)
+		state, grant, err := s.signInStatusOf(a)
 		if err != nil {
 			statuses = append(statuses, state.Status)
 		}
-		if err := p.showSignInState(a, state, grant, err); err != nil {
+		if err := p.showSignInStatus(a, state, grant, err); err != nil {
 			return err
 		}
 	}
@@ -214,34 +225,39 @@ func (p *program) loginStatus() error {
 	return nil
 }
 
-// signedIn finds out whether an account is signed in.
-func (s *setting) signedIn(a *config.Account) (signedIn, *oauth.Grant, error) {
+// signInStatusOf finds out whether an account is signed in.
+func (s *setting) signInStatusOf(a *config.Account) (signInStatus, *oauth.Grant, error) {
 	signIn := a.OAuth.SignIn()
-	state := signedIn{Account: a.Name, Provider: signIn.Provider}
+	state := signInStatus{Account: a.Name, Provider: signIn.Provider}
+	own := signIn.Flow == clientCredentials
 	grant, err := oauth.NewFile(s.StateDir, a.Name).Read()
+	var fault *oauth.Error
 	switch {
 	case signIn.ClientID == "":
 		err = &config.Error{File: s.File, Key: "account." + a.Name, Err: errors.New("has no table oauth with a client_id, so nobody signs in")}
-	case err == nil && !(&oauth.Client{TokenURL: signIn.TokenURL, ID: signIn.ClientID}).Owns(grant):
-		err = &oauth.Error{Fault: oauth.Refused, Err: fmt.Errorf("%s: the sign-in is that of another client or provider; type: %s", a.Name, s.commandLine("login", a.Name))}
-	case err != nil && signIn.Flow != "client_credentials":
-		err = fmt.Errorf("%s: %w; type: %s", a.Name, err, s.commandLine("login", a.Name))
-	case err != nil:
+	case errors.As(err, &fault) && fault.Fault == oauth.Refused && own:
 		return state, nil, nil // the client gets a token when it needs one
+	case err == nil && !(&oauth.Client{TokenURL: signIn.TokenURL, ID: signIn.ClientID}).Owns(grant):
+		err = &oauth.Error{Fault: oauth.Refused, Err: errors.New("the sign-in is that of another client or provider")}
+	case err == nil && grant.HasEnded(time.Now()) && !own:
+		err = &oauth.Error{Fault: oauth.Refused, Err: errors.New("the sign-in has ended")}
+	}
+	if errors.As(err, &fault) {
+		err = fmt.Errorf("%s: %w; type: %s", a.Name, err, s.commandLine("login", a.Name))
 	}
 	if err != nil {
 		state.Error, state.Status = err.Error(), faultStatus(err)
 		return state, nil, err
 	}
 	state.SignedIn, state.Since = true, &grant.SignedIn
-	state.Refreshes = grant.RefreshToken != "" || signIn.Flow == "client_credentials"
+	state.Refreshes = grant.RefreshToken != "" || own
 	if !grant.Expires.IsZero() {
 		state.Expires = &grant.Expires
 	}
 	return state, grant, nil
 }
 
-func (p *program) showSignInState(a *config.Account, state signedIn, grant *oauth.Grant, err error) error {
+func (p *program) showSignInStatus(a *config.Account, state signInStatus, grant *oauth.Grant, err error) error {
 	switch {
 	case err != nil && !p.view.json:
 		p.term.errorf("%v", err)

@@ -160,7 +160,7 @@ func TestManual_JSON(t *testing.T) {
 	}
 	for _, line := range []reflect.Type{reflect.TypeFor[eventLine](), reflect.TypeFor[checked](), reflect.TypeFor[listed](),
 		reflect.TypeFor[foretold](), reflect.TypeFor[record](), reflect.TypeFor[done](), reflect.TypeFor[failedCheck](),
-		reflect.TypeFor[signInStep](), reflect.TypeFor[signedIn]()} {
+		reflect.TypeFor[signInStep](), reflect.TypeFor[signInStatus]()} {
 		for i := range line.NumField() {
 			name, _, _ := strings.Cut(line.Field(i).Tag.Get("json"), ",")
 			program = append(program, name)

@@ -24,12 +24,12 @@ func (s *setting) useTokens(c *login.Credentials, a *config.Account, trusted aut
 		return err
 	}
 	source := &oauth.Source{
-		Client: client,
-		File:   oauth.NewFile(s.StateDir, a.Name),
-		Own:    a.OAuth.SignIn().Flow == "client_credentials",
-		SignIn: s.commandLine("login", a.Name),
+		Client:       client,
+		File:         oauth.NewFile(s.StateDir, a.Name),
+		Own:          a.OAuth.SignIn().Flow == clientCredentials,
+		LoginCommand: s.commandLine("login", a.Name),
 	}
-	c.Password, c.Renew, c.SignIn = source.Token, source.Renew, source.SignedIn
+	c.Password, c.Renew, c.SignInID = source.Token, source.Renew, source.SignInID
 	return nil
 }
 

@@ -46,8 +46,8 @@ func cmdProvider(ts *testscript.TestScript, neg bool, args []string) {
 		switch key {
 		case "rotates":
 			options = append(options, oauthtest.Rotates)
-		case "endless":
-			options = append(options, oauthtest.Endless)
+		case "norefresh":
+			options = append(options, oauthtest.NoRefresh)
 		case "denied":
 			options = append(options, oauthtest.Denied)
 		case "life":

@@ -89,7 +89,7 @@ func relay() {
 //	                            work for the first maildrop, without TLS and with the target
 //	                            ~/Maildir; the state is in ~/state
 //	provider NAME option...     starts a provider of OAuth 2; $NAME is its address. The options are
-//	                            rotates, endless, denied and life=10s, as in package oauthtest
+//	                            rotates, norefresh, denied and life=10s, as in package oauthtest
 //	providerwhen NAME PATH STATUS [CODE TEXT]  what the endpoint answers next
 //	providerend NAME            ends all tokens
 //	providercount NAME N PATH   the endpoint must have got N requests

@@ -144,7 +144,7 @@ func TestExample_enabled(t *testing.T) {
 		t.Error("the enabled example has no proxy")
 	}
 	pinned.Proxy = Proxy{}
-	compareExampleTokens(t, enabled.Accounts[5:7], plain.Accounts[5:7])
+	compareExampleTokens(t, enabled.Accounts[5:8], plain.Accounts[5:8])
 	old := &enabled.Accounts[9]
 	if old.Password.IsZero() {
 		t.Error("the enabled example has no password")
@@ -167,14 +167,14 @@ func TestExample_enabled(t *testing.T) {
 // makes the accounts equal.
 func compareExampleTokens(t *testing.T, enabled, plain []Account) {
 	t.Helper()
-	microsoft, google := &enabled[0].OAuth, &enabled[1].OAuth
+	microsoft, google, other := &enabled[0].OAuth, &enabled[1].OAuth, &enabled[2].OAuth
 	if microsoft.Tenant == "" || !reflect.DeepEqual(microsoft.SignIn(), plain[0].OAuth.SignIn()) {
 		t.Errorf("the enabled example signs in as %+v, want %+v", microsoft.SignIn(), plain[0].OAuth.SignIn())
 	}
-	if google.ClientSecret.IsZero() || google.Extra["login_hint"] != "heidi@gmail.com" {
-		t.Errorf("the enabled example has for Google %+v", google)
+	if other.ClientSecret.IsZero() || google.Extra["login_hint"] != "heidi@gmail.com" {
+		t.Errorf("the enabled example has %+v and %+v", google, other)
 	}
-	*microsoft, *google = plain[0].OAuth, plain[1].OAuth
+	*microsoft, *google, *other = plain[0].OAuth, plain[1].OAuth, plain[2].OAuth
 }
 
 // TestExample_keys checks that the example has every key.

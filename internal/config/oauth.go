@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/popfetch/popfetch/internal/hosts"
 )
@@ -76,12 +75,14 @@ var oauthKeys = table[OAuth]{
 		check: flowFits,
 	},
 	{
-		name: "redirect_uri", needless: []func(*draft[OAuth]) string{besideTokenCommand},
+		name: "redirect_uri", needless: []func(*draft[OAuth]) string{besideTokenCommand, besideClientFlow},
+		check:   browserFits,
 		field:   fill(func(o *OAuth) *string { return &o.RedirectURI }, text(value.redirect)),
 		aliases: []string{"redirect_url", "redirecturi"},
 	},
 	{
-		name: "extra", needless: []func(*draft[OAuth]) string{besideTokenCommand},
+		name: "extra", needless: []func(*draft[OAuth]) string{besideTokenCommand, besideClientFlow},
+		check: browserFits,
 		field: fill(func(o *OAuth) *map[string]string { return &o.Extra }, parameters),
 	},
 	{
@@ -154,16 +155,45 @@ func besideProvider(d *draft[OAuth]) string {
 	return ""
 }
 
+// besideClientFlow returns why a key about the browser has no meaning if no person signs in, or "".
+func besideClientFlow(d *draft[OAuth]) string {
+	if flow := &d.result.Flow; *flow == flowClient {
+		return "is not used where " + d.named(flow) + " is " + flowClient
+	}
+	return ""
+}
+
+// browserFits checks that a browser can be sent to the provider.
+func browserFits(d *draft[OAuth]) error {
+	if auth := &d.result.AuthURL; d.has(&d.result.TokenURL) && !d.has(auth) {
+		return fmt.Errorf("is not used without %s; write that too, or remove this", d.name(auth))
+	}
+	return nil
+}
+
 // clientHasProvider checks that the client of an account is somebody's, and that it can sign in.
 func clientHasProvider(d *draft[OAuth]) error {
 	o := d.result
 	switch {
 	case !d.has(&o.Provider) && !d.has(&o.TokenURL):
 		return fmt.Errorf("has no provider; write %s = %s, or %s",
-			d.name(&o.Provider), strings.Join(providerWords, ", "), d.name(&o.TokenURL))
+			d.name(&o.Provider), alternatives(providerWords), d.name(&o.TokenURL))
 	case d.has(&o.TokenURL) && len(o.resolve().flows) == 1 && o.Flow == "":
 		return fmt.Errorf("cannot sign in; write %s or %s too, or %s = %q",
 			d.name(&o.DeviceURL), d.name(&o.AuthURL), d.name(&o.Flow), flowClient)
+	}
+	return secretFits(d)
+}
+
+// secretFits checks that the client has a secret if the provider gives it one, and else none.
+func secretFits(d *draft[OAuth]) error {
+	o := d.result
+	none := o.ClientSecret.IsZero()
+	switch {
+	case o.Provider == "microsoft" && o.Flow != flowClient && !none:
+		return errors.New("has no secret at microsoft, since persons sign in; remove the key of the secret")
+	case (o.Provider == "google" || o.Provider == "yahoo") && none:
+		return fmt.Errorf("has a secret at %s; write %s or %s too", o.Provider, d.name(&o.ClientSecret.File), d.name(&o.ClientSecret.Command))
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ var words = kind[[]string]{
 }
 
 // ownParameters are those of an authorization request that popfetch sets itself.
-var ownParameters = []string{"response_type", "client_id", "client_secret", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method"}
+var ownParameters = []string{"response_type", "client_id", "client_secret", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method", "response_mode"}
 
 // parameters are further parameters of the authorization request.
 var parameters = kind[map[string]string]{
@@ -78,11 +78,11 @@ var parameters = kind[map[string]string]{
 			return nil, fmt.Errorf(`is %s; write a table such as { login_hint = "alice@example.org" }`, typeName(v.raw))
 		}
 		texts := make(map[string]string, len(raw))
-		for name, inner := range raw {
-			s, isString := inner.(string)
+		for _, name := range slices.Sorted(maps.Keys(raw)) {
+			s, isString := raw[name].(string)
 			switch {
 			case !isString:
-				return nil, fmt.Errorf(`has %s that is %s; write text in "quotes"`, quote(name), typeName(inner))
+				return nil, fmt.Errorf(`has %s that is %s; write text in "quotes"`, quote(name), typeName(raw[name]))
 			case slices.Contains(ownParameters, name):
 				return nil, fmt.Errorf("has %s, which popfetch sets itself; remove it", quote(name))
 			}

@@ -76,6 +76,9 @@ type SecretError struct {
 
 func (e *SecretError) Error() string { return e.Key + ": " + e.Err.Error() }
 
+// IsTemporary returns Temporary, for those who do not know this type.
+func (e *SecretError) IsTemporary() bool { return e.Temporary }
+
 // Unwrap returns Err.
 func (e *SecretError) Unwrap() error { return e.Err }
 

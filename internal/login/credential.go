@@ -44,10 +44,10 @@ func (cr *Credentials) marked(password string) string {
 	switch {
 	case password == "", !cr.Bearer:
 		return password
-	case cr.SignIn == nil:
+	case cr.SignInID == nil:
 		return ""
 	}
-	return cr.SignIn()
+	return cr.SignInID()
 }
 
 // newMark returns a mark with a new salt, or nil if the password was not asked for, or if there is no

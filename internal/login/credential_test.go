@@ -64,9 +64,9 @@ func TestCredentials_Changed(t *testing.T) {
 }
 
 // A mark stands for the sign-in, and not for an access token, which changes by itself.
-func TestCredentials_SignIn(t *testing.T) {
+func TestCredentials_SignInID(t *testing.T) {
 	signIn := "on Monday"
-	credentials := &Credentials{User: "mrose", Bearer: true, SignIn: func() string { return signIn }, last: "token 1"}
+	credentials := &Credentials{User: "mrose", Bearer: true, SignInID: func() string { return signIn }, last: "token 1"}
 	credentials.Password = func(context.Context) (string, error) {
 		t.Error("a token was asked for")
 		return "", nil
@@ -91,7 +91,7 @@ func TestCredentials_SignIn(t *testing.T) {
 	if mark := credentials.newMark(""); mark != nil {
 		t.Errorf("newMark() = %x where no token was asked for, want none", mark)
 	}
-	credentials.SignIn = nil
+	credentials.SignInID = nil
 	if mark := credentials.newMark("token 3"); mark != nil || credentials.Mark(worked) != nil {
 		t.Errorf("newMark() = %x where nobody knows the sign-in, want none", mark)
 	}

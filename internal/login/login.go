@@ -27,10 +27,11 @@ type Credentials struct {
 	// that take one, and no other. Renew is called if the server refuses it. It returns a newer one,
 	// or the same if there is none.
 	Bearer bool
-	Renew  func(ctx context.Context, refused string) (string, error)
-	// SignIn returns a text that stays the same until somebody signs in anew, or "" if it is not
+	// If its error has the method IsTemporary, and that returns true, the log-in ends with that error.
+	Renew func(ctx context.Context, refused string) (string, error)
+	// SignInID returns a text that stays the same until somebody signs in anew, or "" if it is not
 	// known. It is for Changed and Mark, because access tokens change by themselves.
-	SignIn func() string
+	SignInID func() string
 	// Addr is host:port of the server, for OAUTHBEARER and GSSAPI.
 	Addr string
 	// Kerberos is where the tickets for GSSAPI are.
@@ -148,6 +149,9 @@ func (l *login) outcome(ctx context.Context, m mechanism, a *attempt, err error)
 		if failed = another.run(ctx, l.client); failed == nil || isReply(failed) {
 			return l.judge(m, another, failed)
 		}
+	}
+	if temporary := (interface{ IsTemporary() bool })(nil); errors.As(failed, &temporary) && temporary.IsTemporary() {
+		return false, failed // nobody knows whether the account has a better token
 	}
 	if failed != nil { // the refusal stands
 		err = fmt.Errorf("%w; and with another token: %v", err, failed) //nolint:errorlint // it is not the cause

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -15,18 +16,23 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// signInTimeout bounds the wait for a person's browser.
-const signInTimeout = 10 * time.Minute
+// Visit is how Browser deals with a person.
+type Visit struct {
+	Show   func(address string) error // shows the address to open
+	Pasted <-chan string              // the lines that the person types; nil: none
+	Wrong  func()                     // says that a line was not the address of this sign-in
+}
 
-// Browser signs a person in by a browser (RFC 6749 section 4.1). It calls show once with the address
-// to open. The browser then comes to an address on loopback, where Browser listens (RFC 8252
+// Browser signs a person in by a browser (RFC 6749 section 4.1). It shows the address to open once.
+// The browser then comes to an address on loopback, where Browser listens (RFC 8252
 // section 7.3). A browser on another machine does not reach it. So Browser also takes the address at
-// which the browser has ended, from pasted.
+// which the browser has ended, if it is pasted.
 //
 // An answer without the state of this sign-in is told to the browser, and otherwise ignored: any web
 // page can send one. The code alone is useless to others, because of PKCE (RFC 7636).
-func (c *Client) Browser(ctx context.Context, show func(address string) error, pasted <-chan string) (*Grant, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, signInTimeout, c.fault(Later, errors.New("nobody has signed in within 10 minutes")))
+func (c *Client) Browser(ctx context.Context, v Visit) (*Grant, error) {
+	limit := cmp.Or(c.SignInTimeout, signInTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, c.fault(Later, fmt.Errorf("nobody has signed in within %v", limit)))
 	defer cancel()
 	bound, config, err := c.config(ctx)
 	if err != nil {
@@ -43,10 +49,10 @@ func (c *Client) Browser(ctx context.Context, show func(address string) error, p
 	for name, value := range c.Extra {
 		options = append(options, oauth2.SetAuthURLParam(name, value))
 	}
-	if err := show(config.AuthCodeURL(r.state, options...)); err != nil {
+	if err := v.Show(config.AuthCodeURL(r.state, options...)); err != nil {
 		return nil, err
 	}
-	answer, err := r.wait(ctx, pasted)
+	answer, err := r.wait(ctx, v)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +60,7 @@ func (c *Client) Browser(ctx context.Context, show func(address string) error, p
 		return nil, c.declined(answer)
 	}
 	token, err := config.Exchange(bound, answer.Get("code"), oauth2.VerifierOption(verifier))
-	return c.signed(c.grant(token, err, answer.Get("code"), verifier, config.ClientSecret))
+	return c.stamped(c.grant(token, err, answer.Get("code"), verifier, config.ClientSecret))
 }
 
 // declined returns the error for an answer without a code (RFC 6749 section 4.1.2.1).
@@ -123,17 +129,21 @@ func (r *receiver) close() {
 }
 
 // wait returns the answer for this sign-in, or what the person has pasted.
-func (r *receiver) wait(ctx context.Context, pasted <-chan string) (url.Values, error) {
+func (r *receiver) wait(ctx context.Context, v Visit) (url.Values, error) {
+	pasted := v.Pasted
 	for {
 		select {
 		case answer := <-r.answers:
 			return answer, nil
 		case line, open := <-pasted:
-			if !open {
+			u, err := url.Parse(strings.TrimSpace(line))
+			switch {
+			case !open:
 				pasted = nil
-			}
-			if u, err := url.Parse(strings.TrimSpace(line)); err == nil && r.isMine(u.Query()) {
+			case err == nil && r.isMine(u.Query()):
 				return u.Query(), nil
+			case v.Wrong != nil:
+				v.Wrong()
 			}
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)

@@ -10,6 +10,7 @@ package oauth
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,11 +43,15 @@ type Client struct {
 	Extra    map[string]string // further parameters of the authorization request
 
 	Transport http.RoundTripper // nil: http.DefaultTransport
+	// AnswerTimeout bounds one request to the provider; 0 means 20 seconds. A POP3 session may be
+	// waiting meanwhile.
+	AnswerTimeout time.Duration
+	SignInTimeout time.Duration // bounds Browser's wait for a person; 0 means 10 minutes
 }
 
 const (
-	// answerTimeout bounds one request to the provider. A POP3 session may be waiting meanwhile.
 	answerTimeout = 20 * time.Second
+	signInTimeout = 10 * time.Minute
 	// maxAnswer bounds an answer, in octets.
 	maxAnswer = 1 << 20
 	// maxToken bounds a token, in octets. Servers take no longer lines.
@@ -70,18 +75,18 @@ func (c *Client) config(ctx context.Context) (context.Context, *oauth2.Config, e
 		}
 		config.ClientSecret = secret
 	}
-	return context.WithValue(ctx, oauth2.HTTPClient, c.http(ctx)), config, nil
+	return context.WithValue(ctx, oauth2.HTTPClient, c.http(ctx, nil)), config, nil
 }
 
-// http returns a client whose requests end with ctx. It follows no redirects: they would carry
-// secrets to an address that nobody has configured.
-func (c *Client) http(ctx context.Context) *http.Client {
+// http returns a client whose requests end with ctx. It calls prepare, if that is not nil, with each
+// request. It follows no redirects: they would carry secrets to an address that nobody has configured.
+func (c *Client) http(ctx context.Context, prepare func(*http.Request)) *http.Client {
 	next := c.Transport
 	if next == nil {
 		next = http.DefaultTransport
 	}
 	return &http.Client{
-		Transport:     &transport{ctx, next},
+		Transport:     &transport{ctx, cmp.Or(c.AnswerTimeout, answerTimeout), prepare, next},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -89,23 +94,33 @@ func (c *Client) http(ctx context.Context) *http.Client {
 // transport bounds each request in time, and each answer in size. The oauth2 package does neither,
 // and makes some requests without a context.
 type transport struct {
-	ctx  context.Context //nolint:containedctx // see above
-	next http.RoundTripper
+	ctx     context.Context //nolint:containedctx // see above
+	limit   time.Duration
+	prepare func(*http.Request)
+	next    http.RoundTripper
 }
 
-var errSilent = fmt.Errorf("no answer within %v", answerTimeout)
+// errSilent means that there was no answer in time.
+var errSilent = errors.New("no answer")
 
 // errTooLong means that an answer is longer than maxAnswer.
 var errTooLong = errors.New("its answer is longer than 1 MiB")
 
 func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithTimeoutCause(t.ctx, answerTimeout, errSilent)
+	ctx, cancel := context.WithTimeoutCause(t.ctx, t.limit, fmt.Errorf("%w within %v", errSilent, t.limit))
 	defer cancel()
-	answer, err := t.next.RoundTrip(request.WithContext(ctx))
+	request = request.Clone(ctx)
+	if t.prepare != nil {
+		t.prepare(request)
+	}
+	answer, err := t.next.RoundTrip(request)
 	if err == nil {
 		var body []byte
 		body, err = io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
 		_ = answer.Body.Close() // it was only read
+		if bytes.Equal(bytes.TrimSpace(body), []byte("null")) {
+			body = []byte("{}") // the oauth2 package panics at null
+		}
 		answer.Body = io.NopCloser(bytes.NewReader(body))
 		if len(body) > maxAnswer {
 			err = errTooLong

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -30,7 +31,8 @@ func (c *Client) Device(ctx context.Context, show func(Invitation) error) (*Gran
 	if err != nil {
 		return nil, err
 	}
-	answer, err := config.DeviceAuth(bound)
+	authenticated := context.WithValue(ctx, oauth2.HTTPClient, c.http(ctx, c.authentication(config)))
+	answer, err := config.DeviceAuth(authenticated, c.secretParameters(config)...)
 	if err != nil {
 		return nil, c.failure(err, config.ClientSecret)
 	}
@@ -45,7 +47,7 @@ func (c *Client) Device(ctx context.Context, show func(Invitation) error) (*Gran
 		token, err := config.DeviceAccessToken(bound, answer)
 		switch {
 		case err == nil:
-			return c.signed(c.grant(token, nil))
+			return c.stamped(c.grant(token, nil))
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		case !time.Now().Before(answer.Expiry):
@@ -93,5 +95,20 @@ func isWebAddress(address string) bool {
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
 }
 
-// signed notes whose a grant is.
-func (c *Client) signed(g *Grant, err error) (*Grant, error) { return c.sign(g), err }
+// authentication returns a function that adds the client's secret to a request, for those to which the
+// oauth2 package does not (RFC 8628 section 3.1, RFC 7009 section 2.1).
+func (c *Client) authentication(config *oauth2.Config) func(*http.Request) {
+	return func(request *http.Request) {
+		if c.Basic { // encoded as RFC 6749 section 2.3.1 says
+			request.SetBasicAuth(url.QueryEscape(c.ID), url.QueryEscape(config.ClientSecret))
+		}
+	}
+}
+
+// secretParameters returns the secret for such a request, if it is a parameter.
+func (c *Client) secretParameters(config *oauth2.Config) []oauth2.AuthCodeOption {
+	if c.Basic || config.ClientSecret == "" {
+		return nil
+	}
+	return []oauth2.AuthCodeOption{oauth2.SetAuthURLParam("client_secret", config.ClientSecret)}
+}

@@ -19,11 +19,12 @@ type Fault int
 
 // The kinds of faults.
 const (
-	Later   Fault = iota + 1 // the provider is unreachable, slow or has trouble, or nobody signed in in time
-	Refused                  // nobody is signed in, or the provider refuses the person, the client or the token
-	Broken                   // the provider's answer is not one of OAuth 2
-	State                    // the file of the tokens cannot be read or written
-	Exposed                  // others can read the file of the tokens
+	Later     Fault = iota + 1 // the provider is unreachable, slow or has trouble, or nobody signed in in time
+	Refused                    // nobody is signed in, or the provider refuses the person, the client or the token
+	Broken                     // the provider's answer is not one of OAuth 2
+	State                      // the file of the tokens cannot be read or written
+	Uncreated                  // its folder cannot be made
+	Exposed                    // others can read the file or change its folder
 )
 
 // Error means that there is no access token.
@@ -34,6 +35,9 @@ type Error struct {
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
+
+// IsTemporary reports whether there may be a token at the next try.
+func (e *Error) IsTemporary() bool { return e.Fault == Later }
 
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
@@ -83,8 +87,6 @@ var codes = map[string]Fault{
 	"server_error":            Later, // RFC 6749 section 4.1.2.1
 	"temporarily_unavailable": Later,
 	"expired_token":           Later, // RFC 8628 section 3.5
-	"authorization_pending":   Later,
-	"slow_down":               Later,
 }
 
 // refusal turns an answer that is an error into an Error (RFC 6749 section 5.2).

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,14 +39,28 @@ func (g *Grant) isFresh(now time.Time) bool {
 	return g.Expires.IsZero() || now.Add(margin).Before(g.Expires)
 }
 
+// HasEnded reports whether nobody but a person can get another access token.
+func (g *Grant) HasEnded(now time.Time) bool {
+	return g.AccessToken == "" || g.RefreshToken == "" && !g.Expires.IsZero() && now.After(g.Expires)
+}
+
 // File keeps the grant of one account. Several processes may use it at the same time. It always has
 // a whole grant, also after a power cut.
-type File struct{ path string }
+type File struct {
+	path     string
+	patience time.Duration // how long another process may hold the lock
+}
+
+// longestName bounds a part of a file name, in octets.
+const longestName = 120
 
 // NewFile returns the file of an account below a state folder. It need not exist.
 func NewFile(stateDir, account string) *File {
-	// Escaped, no name has a slash or is "..".
-	return &File{filepath.Join(stateDir, "oauth", "account-"+url.PathEscape(account)+".json")}
+	name := url.PathEscape(account) // no slash, and not ".."
+	if len(name) > longestName {
+		name = fmt.Sprintf("%s-%x", name[:longestName], sha256.Sum256([]byte(account)))
+	}
+	return &File{filepath.Join(stateDir, "oauth", "account-"+name+".json"), lockTimeout}
 }
 
 // Path returns the path of the file.
@@ -56,81 +71,93 @@ var errSignedOut = errors.New("nobody is signed in")
 
 // Read returns the grant. Without one, the error is a *Error that is Refused.
 func (f *File) Read() (*Grant, error) {
-	text, err := f.open()
-	if errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Stat(f.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, &Error{Fault: Refused, Err: errSignedOut}
+	case err != nil:
+		return nil, stateError(err)
+	case info.Mode().Perm()&0o077 != 0:
+		err := fmt.Errorf("others can read the tokens in %s (mode %#o); run chmod 600 %s", f.path, info.Mode().Perm(), f.path)
+		return nil, &Error{Fault: Exposed, Err: err}
 	}
+	g, err := f.parse()
 	if err != nil {
 		return nil, stateError(err)
-	}
-	g := new(Grant)
-	if err := json.Unmarshal(text, g); err != nil {
-		return nil, stateError(fmt.Errorf("%s is damaged; remove it and sign in again", f.path))
 	}
 	return g, nil
 }
 
-// open returns the contents of the file, if nobody else can read them.
-func (f *File) open() ([]byte, error) {
-	info, err := os.Stat(f.path)
+// parse returns the grant, whoever can read it.
+func (f *File) parse() (*Grant, error) {
+	text, err := os.ReadFile(f.path)
 	if err != nil {
 		return nil, err
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		err := fmt.Errorf("others can read the tokens in %s (mode %#o); run chmod 600 %s", f.path, info.Mode().Perm(), f.path)
-		return nil, &Error{Fault: Exposed, Err: err}
+	g := new(Grant)
+	if err := json.Unmarshal(text, g); err != nil {
+		return nil, fmt.Errorf("%s is damaged; sign in again", f.path)
 	}
-	return os.ReadFile(f.path)
+	return g, nil
 }
 
-// stateError returns an error of the file as a *Error.
+// stateError returns an error of the file as a *Error. Of nil it returns nil.
 func stateError(err error) error {
 	var known *Error
-	if errors.As(err, &known) {
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
 		return known
 	}
 	return &Error{Fault: State, Err: fmt.Errorf("the tokens: %w", err)}
 }
 
 // Ready checks that a grant can be kept.
-func (f *File) Ready() error {
-	if err := f.makeFolder(); err != nil {
-		return stateError(err)
-	}
-	room, err := f.reserve(nil)
+func (f *File) Ready(ctx context.Context) error {
+	unlock, err := f.lock(ctx)
 	if err != nil {
-		return stateError(err)
+		return err
 	}
-	if err := errors.Join(room.Close(), os.Remove(room.Name())); err != nil {
-		return stateError(err)
+	defer unlock()
+	room, err := f.reserve(nil)
+	if err == nil {
+		err = errors.Join(room.Close(), os.Remove(room.Name()))
 	}
-	return nil
+	return stateError(err)
 }
 
-// Write replaces the grant.
+// Write replaces the grant, whatever the file has now.
 func (f *File) Write(ctx context.Context, g *Grant) error {
-	_, err := f.update(ctx, func(*Grant) bool { return true }, func(*Grant) (*Grant, error) { return g, nil })
-	return err
+	unlock, err := f.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	room, err := f.reserve(g)
+	if err == nil {
+		err = f.replace(room, g)
+	}
+	return stateError(err)
 }
 
-// Remove removes the grant, after revoke has returned no error for it.
+// Remove removes the grant, after revoke has returned no error for it. A damaged one is only removed.
 func (f *File) Remove(ctx context.Context, revoke func(*Grant) error) error {
 	unlock, err := f.lock(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	g, err := f.Read()
-	if err != nil {
-		return err
+	g, err := f.parse()
+	if errors.Is(err, fs.ErrNotExist) {
+		return &Error{Fault: Refused, Err: errSignedOut}
 	}
-	if err := revoke(g); err != nil {
-		return err
+	if err == nil {
+		if err := revoke(g); err != nil {
+			return err
+		}
 	}
-	if err := errors.Join(os.Remove(f.path), durable.Sync(filepath.Dir(f.path))); err != nil {
-		return stateError(err)
-	}
-	return nil
+	return stateError(errors.Join(os.Remove(f.path), f.sweep(), durable.Sync(filepath.Dir(f.path))))
 }
 
 // update replaces the grant by what renew makes of it, if isStale reports true. It returns the grant
@@ -156,22 +183,26 @@ func (f *File) update(ctx context.Context, isStale func(*Grant) bool, renew func
 	if err != nil {
 		return nil, stateError(err)
 	}
-	defer os.Remove(room.Name()) //nolint:errcheck // it is gone if it was renamed
-	defer room.Close()           //nolint:errcheck // replace has closed it, or it is not needed
 	renewed, err := renew(g)
-	if renewed != nil {
-		if unkept := f.replace(room, renewed); unkept != nil {
-			return nil, stateError(unkept)
-		}
+	if renewed == nil {
+		_ = errors.Join(room.Close(), os.Remove(room.Name())) // err tells more
+		return nil, err
+	}
+	if unkept := f.replace(room, renewed); unkept != nil {
+		return nil, stateError(unkept)
 	}
 	return renewed, err
 }
 
 // reserve makes a file with room for another grant.
 func (f *File) reserve(g *Grant) (*os.File, error) {
-	room, err := os.CreateTemp(filepath.Dir(f.path), ".new-*") // nobody else can read it
+	folder := filepath.Dir(f.path)
+	if err := f.sweep(); err != nil {
+		return nil, err
+	}
+	room, err := os.OpenFile(f.unfinished(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nil, durable.ExplainFull(filepath.Dir(f.path), err)
+		return nil, durable.ExplainFull(folder, err)
 	}
 	size := 2 * maxToken
 	if g != nil {
@@ -182,32 +213,45 @@ func (f *File) reserve(g *Grant) (*os.File, error) {
 	}
 	if err != nil {
 		_ = errors.Join(room.Close(), os.Remove(room.Name())) // err tells more
-		return nil, durable.ExplainFull(filepath.Dir(f.path), err)
+		return nil, durable.ExplainFull(folder, err)
 	}
 	return room, nil
+}
+
+// unfinished is the path of the next grant.
+func (f *File) unfinished() string { return f.path + ".new" }
+
+// sweep removes what a killed process may have left.
+func (f *File) sweep() error {
+	if err := os.Remove(f.unfinished()); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // replace makes the reserved file the file of the grant.
 func (f *File) replace(room *os.File, g *Grant) error {
 	text, err := json.MarshalIndent(g, "", "  ")
+	if err == nil {
+		_, err = room.WriteAt(append(text, '\n'), 0)
+	}
+	if err == nil {
+		err = errors.Join(room.Truncate(int64(len(text)+1)), room.Sync())
+	}
+	if err = errors.Join(err, room.Close()); err == nil {
+		err = os.Rename(room.Name(), f.path)
+	}
 	if err != nil {
-		return err
-	}
-	if _, err := room.WriteAt(append(text, '\n'), 0); err != nil {
-		return err
-	}
-	if err := errors.Join(room.Truncate(int64(len(text)+1)), room.Sync(), room.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(room.Name(), f.path); err != nil {
+		_ = os.Remove(room.Name()) // err tells more
 		return err
 	}
 	return durable.Sync(filepath.Dir(f.path))
 }
 
 const (
-	// lockTimeout is longer than any other process needs for a refresh.
-	lockTimeout  = answerTimeout + 20*time.Second
+	// lockTimeout is longer than another process needs for a refresh: a command that gives the
+	// client's secret may take a minute.
+	lockTimeout  = time.Minute + answerTimeout + 20*time.Second
 	lockInterval = 20 * time.Millisecond
 )
 
@@ -216,13 +260,13 @@ const (
 func (f *File) lock(ctx context.Context) (unlock func(), err error) {
 	folder := filepath.Dir(f.path)
 	if err := f.makeFolder(); err != nil {
-		return nil, stateError(err)
+		return nil, err
 	}
 	lock, err := os.OpenFile(f.path+".lock", os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, stateError(durable.ExplainFull(folder, err))
 	}
-	ctx, cancel := context.WithTimeout(ctx, lockTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, f.patience, fmt.Errorf("it has not ended within %v", f.patience))
 	defer cancel()
 	ticker := time.NewTicker(lockInterval)
 	defer ticker.Stop()
@@ -245,14 +289,22 @@ func (f *File) lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// makeFolder makes the folder of the tokens, which nobody else can enter.
+// makeFolder makes the folder of the tokens. Nobody else may be able to exchange the files in it.
 func (f *File) makeFolder() error {
 	folder := filepath.Dir(f.path)
-	if _, err := os.Stat(folder); err == nil {
+	if info, err := os.Stat(folder); err == nil {
+		if info.Mode().Perm()&0o022 != 0 {
+			err = fmt.Errorf("others can change the tokens in %s (mode %#o); run chmod 700 %s", folder, info.Mode().Perm(), folder)
+			return &Error{Fault: Exposed, Err: err}
+		}
 		return nil
 	}
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return err
+	err := os.MkdirAll(folder, 0o700)
+	if err == nil {
+		err = durable.SyncUp(folder)
 	}
-	return durable.SyncUp(folder)
+	if err != nil {
+		return &Error{Fault: Uncreated, Err: fmt.Errorf("the folder of the tokens: %w", err)}
+	}
+	return nil
 }

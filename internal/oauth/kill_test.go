@@ -124,6 +124,7 @@ func TestKill(t *testing.T) {
 // isWhole checks what a killed process has left. It reports whether the sign-in still holds.
 func (r *refreshing) isWhole(t *testing.T, once bool) bool {
 	t.Helper()
+	onlyFiles(t, r.s.File, true)
 	kept := read(t, r.s.File)
 	if kept.AccessToken != r.old.AccessToken && !r.p.Accepts(kept.AccessToken) {
 		t.Errorf("the file has %+v", kept)

@@ -37,15 +37,12 @@ func (c *Client) Revoke(ctx context.Context, g *Grant) (revoked bool, err error)
 		return false, fmt.Errorf("asking for the revocation: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if c.Basic { // encoded as RFC 6749 section 2.3.1 says
-		request.SetBasicAuth(url.QueryEscape(c.ID), url.QueryEscape(config.ClientSecret))
-	}
-	answer, err := c.http(ctx).Do(request)
+	answer, err := c.http(ctx, c.authentication(config)).Do(request)
 	if err != nil {
 		return false, c.failure(err, token, config.ClientSecret)
 	}
 	refusal := readRefusal(answer)
-	if answer.StatusCode == http.StatusOK || refusal.ErrorCode == "invalid_token" || refusal.ErrorCode == "invalid_grant" {
+	if answer.StatusCode/100 == 2 || refusal.ErrorCode == "invalid_token" || refusal.ErrorCode == "invalid_grant" {
 		return true, nil
 	}
 	return false, c.refusal(refusal, []string{token, config.ClientSecret})

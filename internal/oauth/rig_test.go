@@ -31,7 +31,7 @@ func clientOf(p *oauthtest.Provider) *oauth.Client {
 func sourceOf(t *testing.T, p *oauthtest.Provider, rest time.Duration) (*oauth.Source, *oauth.Grant) {
 	t.Helper()
 	access, refresh := p.Grant()
-	s := &oauth.Source{Client: clientOf(p), File: oauth.NewFile(t.TempDir(), "work"), SignIn: "popfetch login work"}
+	s := &oauth.Source{Client: clientOf(p), File: oauth.NewFile(t.TempDir(), "work"), LoginCommand: "popfetch login work"}
 	now := time.Now()
 	g := &oauth.Grant{
 		TokenURL: s.Client.TokenURL, ClientID: s.Client.ID, SignedIn: now.Add(-48 * time.Hour),
@@ -76,8 +76,8 @@ func wantFault(t *testing.T, err error, want oauth.Fault, parts ...string) {
 	}
 }
 
-// onlyFiles checks which files are in the folder of the tokens, besides the lock, and their modes.
-func onlyFiles(t *testing.T, f *oauth.File) {
+// onlyFiles checks which files are in the folder of the tokens, and their modes.
+func onlyFiles(t *testing.T, f *oauth.File, killed bool) {
 	t.Helper()
 	folder := filepath.Dir(f.Path())
 	entries, err := os.ReadDir(folder)
@@ -89,7 +89,8 @@ func onlyFiles(t *testing.T, f *oauth.File) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if path := filepath.Join(folder, entry.Name()); path != f.Path() && path != f.Path()+".lock" || info.Mode().Perm() != 0o600 {
+		path := filepath.Join(folder, entry.Name())
+		if path != f.Path() && path != f.Path()+".lock" && (!killed || path != f.Path()+".new") || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s is left with the mode %o", path, info.Mode())
 		}
 	}

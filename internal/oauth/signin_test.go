@@ -32,6 +32,9 @@ func TestDevice(t *testing.T) {
 		t.Errorf("the person was shown %+v", shown)
 	}
 	wantGrant(t, p, c, g)
+	if asked := p.Requests(oauthtest.Device); len(asked) != 1 || asked[0].Form.Get("client_secret") != "hush" {
+		t.Errorf("the provider was asked for a code by %+v", asked)
+	}
 	polls := p.Requests(oauthtest.Token)
 	if len(polls) != 2 || polls[0].Form.Get("client_secret") != "hush" || polls[0].Form.Get("device_code") != "device-secret" {
 		t.Errorf("the provider got the polls %+v", polls)
@@ -47,6 +50,30 @@ func wantGrant(t *testing.T, p *oauthtest.Provider, c *oauth.Client, g *oauth.Gr
 	if !p.Accepts(g.AccessToken) || g.RefreshToken == "" || !c.Owns(g) || time.Since(g.SignedIn) > time.Minute || time.Until(g.Expires) < 50*time.Minute {
 		t.Errorf("the grant is %+v", g)
 	}
+}
+
+// TestDevice_basic checks that a client with a secret shows it by a header, too, if it must.
+func TestDevice_basic(t *testing.T) {
+	t.Parallel()
+	p := oauthtest.New(t)
+	c := clientOf(p)
+	c.Secret, c.Basic = secret("hush"), true
+	if _, err := c.Device(t.Context(), func(oauth.Invitation) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range append(p.Requests(oauthtest.Device), p.Requests(oauthtest.Token)...) {
+		if name, password, ok := (&http.Request{Header: http.Header{"Authorization": {r.Authorization}}}).BasicAuth(); !ok || name != "popfetch" || password != "hush" || r.Form.Has("client_secret") {
+			t.Errorf("%s got the client as %q, %v", r.Path, r.Authorization, r.Form)
+		}
+	}
+}
+
+func TestBrowser_nobody(t *testing.T) {
+	t.Parallel()
+	c := clientOf(oauthtest.New(t))
+	c.SignInTimeout = 50 * time.Millisecond
+	_, err := c.Browser(t.Context(), oauth.Visit{Show: func(string) error { return nil }})
+	wantFault(t, err, oauth.Later, "nobody has signed in within 50ms")
 }
 
 // TestDevice_trouble checks that a sign-in outlasts trouble of the provider.
@@ -89,6 +116,7 @@ func TestDevice_errors(t *testing.T) {
 		"invalid_client": {device: oauthtest.Error(401, "invalid_client", ""), fault: oauth.Refused, text: "invalid_client"},
 		"not there":      {device: oauthtest.Answer{Status: 404}, fault: oauth.Broken, text: "status 404"},
 		"down":           {device: oauthtest.Answer{Cut: true}, fault: oauth.Later, text: "EOF"},
+		"null":           {device: body("null"), fault: oauth.Broken, text: "has no code"},
 		"html":           {device: body("<html>"), fault: oauth.Broken, text: "not the JSON"},
 		"no code":        {device: body(`{"device_code":"device-secret","verification_uri":"https://x.example.org"}`), fault: oauth.Broken, text: "has no code"},
 		"no address":     {device: body(`{"device_code":"d","user_code":"u"}`), fault: oauth.Broken, text: "no address to open"},
@@ -151,7 +179,7 @@ func TestBrowser(t *testing.T) {
 			opened := make(chan string, 1)
 			var wg sync.WaitGroup
 			defer wg.Wait()
-			g, err := c.Browser(t.Context(), func(address string) error {
+			g, err := c.Browser(t.Context(), oauth.Visit{Show: func(address string) error {
 				wg.Add(1)
 				go func() {
 					defer wg.Done()
@@ -162,7 +190,7 @@ func TestBrowser(t *testing.T) {
 				}()
 				opened <- address
 				return nil
-			}, nil)
+			}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -208,7 +236,7 @@ func TestBrowser_wrongState(t *testing.T) {
 	c := clientOf(p)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	g, err := c.Browser(t.Context(), func(address string) error {
+	g, err := c.Browser(t.Context(), oauth.Visit{Show: func(address string) error {
 		u, err := url.Parse(address)
 		if err != nil {
 			return err
@@ -228,7 +256,7 @@ func TestBrowser_wrongState(t *testing.T) {
 			browse(t, address)
 		}()
 		return nil
-	}, nil)
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,8 +267,8 @@ func TestBrowser_pasted(t *testing.T) {
 	t.Parallel()
 	p := oauthtest.New(t)
 	c := clientOf(p)
-	pasted := make(chan string, 4)
-	g, err := c.Browser(t.Context(), func(address string) error {
+	pasted, wrong := make(chan string, 4), 0
+	g, err := c.Browser(t.Context(), oauth.Visit{Show: func(address string) error {
 		// The browser is on another machine: it learns where to go, and cannot go there.
 		client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
@@ -255,11 +283,14 @@ func TestBrowser_pasted(t *testing.T) {
 		pasted <- "http://127.0.0.1/?state=other&code=code-x"
 		pasted <- "  " + answer.Header.Get("Location") + "\r"
 		return answer.Body.Close()
-	}, pasted)
+	}, Pasted: pasted, Wrong: func() { wrong++ }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantGrant(t, p, c, g)
+	if wrong != 2 {
+		t.Errorf("%d lines were called wrong, want 2", wrong)
+	}
 }
 
 func TestBrowser_errors(t *testing.T) {
@@ -285,7 +316,7 @@ func TestBrowser_errors(t *testing.T) {
 				p.Script(oauthtest.Token, test.token)
 			}
 			var wg sync.WaitGroup
-			_, err := clientOf(p).Browser(t.Context(), func(address string) error {
+			_, err := clientOf(p).Browser(t.Context(), oauth.Visit{Show: func(address string) error {
 				u, err := url.Parse(address)
 				if err == nil && test.query != "" {
 					address = u.Query().Get("redirect_uri") + "?" + test.query + "&state=" + u.Query().Get("state")
@@ -296,7 +327,7 @@ func TestBrowser_errors(t *testing.T) {
 					browse(t, address)
 				}()
 				return err
-			}, nil)
+			}})
 			wg.Wait()
 			wantFault(t, err, test.fault, "test: ", test.text)
 		})
@@ -324,7 +355,10 @@ func TestRevoke_errors(t *testing.T) {
 	t.Parallel()
 	p := oauthtest.New(t)
 	s, g := sourceOf(t, p, time.Hour)
-	p.Script(oauthtest.Revoke, oauthtest.Answer{Status: 503}, oauthtest.Error(400, "invalid_token", ""), oauthtest.Error(400, "unsupported_token_type", g.RefreshToken))
+	p.Script(oauthtest.Revoke, oauthtest.Answer{Status: 204}, oauthtest.Answer{Status: 503}, oauthtest.Error(400, "invalid_token", ""), oauthtest.Error(400, "unsupported_token_type", g.RefreshToken))
+	if revoked, err := s.Client.Revoke(t.Context(), g); !revoked || err != nil {
+		t.Errorf("Revoke() with the status 204 = %v, %v", revoked, err)
+	}
 	_, err := s.Client.Revoke(t.Context(), g)
 	wantFault(t, err, oauth.Later, "status 503")
 	if revoked, err := s.Client.Revoke(t.Context(), g); !revoked || err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -14,8 +15,8 @@ type Source struct {
 	File   *File
 	// Own says that the client itself has tokens, and no person signs in (RFC 6749 section 4.4).
 	Own bool
-	// SignIn is the command that signs a person in, for error texts.
-	SignIn string
+	// LoginCommand signs a person in; for error texts.
+	LoginCommand string
 }
 
 // justObtained is how long ago a token may have been obtained so that another one would be refused
@@ -40,9 +41,9 @@ func (s *Source) Renew(ctx context.Context, refused string) (string, error) {
 	})
 }
 
-// SignedIn returns a text that stays the same until somebody signs in anew, or "" if nobody is signed
+// SignInID returns a text that stays the same until somebody signs in anew, or "" if nobody is signed
 // in.
-func (s *Source) SignedIn() string {
+func (s *Source) SignInID() string {
 	g, err := s.File.Read()
 	if err != nil {
 		return ""
@@ -74,43 +75,50 @@ func (s *Source) renew(ctx context.Context, old *Grant) (*Grant, error) {
 	}
 	if s.Own {
 		g, err := s.Client.ClientCredentials(ctx)
-		if g = s.Client.sign(g); g != nil && old != nil && s.belongs(old) {
+		if g = s.Client.stamp(g); g != nil && old != nil && s.belongs(old) {
 			g.SignedIn = old.SignedIn
 		}
 		return g, err
 	}
 	switch {
 	case old == nil:
-		return nil, s.signIn(errSignedOut)
+		return nil, s.mustSignIn(errSignedOut)
 	case !s.belongs(old):
-		return nil, s.signIn(errors.New("the sign-in is that of another client or provider"))
+		return nil, s.mustSignIn(errors.New("the sign-in is that of another client or provider"))
 	case old.RefreshToken == "":
-		return nil, s.signIn(errors.New("the access token has ended, and the provider gave no refresh token"))
+		return nil, s.mustSignIn(errors.New("the access token has ended, and the provider gave no refresh token"))
 	}
 	ctx, cancel := outlasting(ctx) // a refresh token may be good only once
 	defer cancel()
 	g, err := s.Client.refresh(ctx, old.RefreshToken)
 	var refusal *Error
-	if errors.As(err, &refusal) && refusal.Code == "invalid_grant" {
+	if errors.As(err, &refusal) && slices.Contains(endings, refusal.Code) {
 		ended := *old
 		ended.AccessToken = ""
-		return &ended, s.signIn(fmt.Errorf("the sign-in has ended or was revoked: %w", err))
+		return &ended, s.mustSignIn(fmt.Errorf("the sign-in has ended or was revoked: %w", err))
 	}
 	if err != nil {
 		return nil, err
 	}
-	g = s.Client.sign(g)
+	g = s.Client.stamp(g)
 	g.SignedIn = old.SignedIn
 	return g, nil
 }
 
-// signIn returns an error that only signing in mends.
-func (s *Source) signIn(why error) error {
-	return &Error{Fault: Refused, Err: fmt.Errorf("%w; sign in: %s", why, s.SignIn)}
+// endings are the error codes that mean that a person must sign in again (RFC 6749 section 5.2, OpenID
+// Connect Core section 3.1.2.6).
+var endings = []string{"invalid_grant", "interaction_required", "login_required", "consent_required"}
+
+// mustSignIn returns an error that only signing in mends.
+func (s *Source) mustSignIn(why error) error {
+	return &Error{Fault: Refused, Err: fmt.Errorf("%w; sign in: %s", why, s.LoginCommand)}
 }
 
-// sign notes on a grant whose it is.
-func (c *Client) sign(g *Grant) *Grant {
+// stamped is stamp for the results of signing in.
+func (c *Client) stamped(g *Grant, err error) (*Grant, error) { return c.stamp(g), err }
+
+// stamp records which client the grant belongs to, and that somebody has signed in.
+func (c *Client) stamp(g *Grant) *Grant {
 	if g != nil {
 		g.TokenURL, g.ClientID, g.SignedIn = c.TokenURL, c.ID, g.Obtained
 	}

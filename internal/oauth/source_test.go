@@ -34,7 +34,7 @@ func TestSource_Token(t *testing.T) {
 			if kept.AccessToken != token || kept.RefreshToken != old.RefreshToken || !kept.SignedIn.Equal(old.SignedIn) {
 				t.Errorf("the file has %+v", kept)
 			}
-			onlyFiles(t, s.File)
+			onlyFiles(t, s.File, false)
 		})
 	}
 }
@@ -111,7 +111,7 @@ func TestSource_rotation(t *testing.T) {
 	if kept := read(t, s.File); kept.RefreshToken == old.RefreshToken {
 		t.Error("the file still has the old refresh token")
 	}
-	onlyFiles(t, s.File)
+	onlyFiles(t, s.File, false)
 }
 
 // TestSource_lostAnswer plays a crash between the provider's answer and the file. The old refresh
@@ -147,7 +147,7 @@ func TestSource_lostAnswer(t *testing.T) {
 func TestSource_noRoom(t *testing.T) {
 	t.Parallel()
 	p := oauthtest.New(t)
-	s, old := sourceOf(t, p, -time.Hour)
+	s, _ := sourceOf(t, p, -time.Hour)
 	disk := fullDisk(t)
 	s.File = oauth.NewFile(disk, "work")
 	if err := os.MkdirAll(disk+"/oauth", 0o700); err != nil {
@@ -155,11 +155,10 @@ func TestSource_noRoom(t *testing.T) {
 	}
 	_, err := s.Token(t.Context())
 	wantFault(t, err, oauth.State, "no space left")
-	wantFault(t, s.File.Ready(), oauth.State, "no space left")
+	wantFault(t, s.File.Ready(t.Context()), oauth.State, "no space left")
 	if n := len(p.Requests(oauthtest.Token)); n != 0 {
 		t.Errorf("the provider got %d requests, want none", n)
 	}
-	_ = old
 }
 
 func TestSource_signedOut(t *testing.T) {
@@ -204,6 +203,7 @@ func TestSource_keeps(t *testing.T) {
 		"500":               {oauthtest.Answer{Status: 500, Type: "text/html", Body: "<h1>refresh-"}, oauth.Later, "status 500"},
 		"503":               {oauthtest.Answer{Status: 503}, oauth.Later, "status 503"},
 		"429":               {oauthtest.Answer{Status: 429}, oauth.Later, "status 429"},
+		"slow":              {oauthtest.Answer{Wait: make(chan struct{})}, oauth.Later, "no answer within 50ms"},
 		"cut":               {oauthtest.Answer{Cut: true}, oauth.Later, "EOF"},
 		"not found":         {oauthtest.Answer{Status: 404}, oauth.Broken, "status 404 and no error of OAuth 2"},
 		"redirect":          {oauthtest.Answer{Status: 307, Header: map[string]string{"Location": "/elsewhere"}}, oauth.Broken, "a redirect, which is not followed"},
@@ -212,6 +212,7 @@ func TestSource_keeps(t *testing.T) {
 		"html":              {oauthtest.Answer{Type: "text/html", Body: "<html>sign in to the hotel's network</html>"}, oauth.Broken, "not the JSON of OAuth 2"},
 		"wrong type":        {oauthtest.Answer{Type: "text/plain", Body: `{"access_token":"access-x","token_type":"Bearer"}`}, oauth.Broken, "no access token"},
 		"empty":             {oauthtest.Answer{}, oauth.Broken, "not the JSON of OAuth 2"},
+		"null":              {oauthtest.Answer{Body: " null\n"}, oauth.Broken, "no access token"},
 		"no token":          {oauthtest.Answer{Body: `{"token_type":"Bearer"}`}, oauth.Broken, "no access token"},
 		"other type":        {oauthtest.Answer{Body: `{"access_token":"access-x","token_type":"mac"}`}, oauth.Broken, "of the type MAC, not Bearer"},
 		"huge":              {oauthtest.Answer{Body: `{"access_token":"` + strings.Repeat("x", 1<<20)}, oauth.Broken, "longer than 1 MiB"},
@@ -225,6 +226,9 @@ func TestSource_keeps(t *testing.T) {
 			t.Parallel()
 			p := oauthtest.New(t)
 			s, old := sourceOf(t, p, -time.Hour)
+			if s.Client.AnswerTimeout = time.Minute; test.answer.Wait != nil {
+				s.Client.AnswerTimeout = 50 * time.Millisecond
+			}
 			p.Script(oauthtest.Token, test.answer)
 			token, err := s.Token(t.Context())
 			if test.fault == 0 {
@@ -237,7 +241,8 @@ func TestSource_keeps(t *testing.T) {
 			if got := read(t, s.File); got.RefreshToken != old.RefreshToken || got.AccessToken != old.AccessToken {
 				t.Errorf("the file has %+v", got)
 			}
-			onlyFiles(t, s.File)
+			onlyFiles(t, s.File, false)
+			s.Client.AnswerTimeout = 0
 			if token, err := s.Token(t.Context()); err != nil || !p.Accepts(token) {
 				t.Errorf("afterwards Token() = %v, %v", token, err)
 			}
@@ -331,11 +336,14 @@ func TestSource_revoked(t *testing.T) {
 	t.Parallel()
 	p := oauthtest.New(t)
 	s, old := sourceOf(t, p, time.Hour)
-	p.Script(oauthtest.Token, oauthtest.Error(400, "invalid_grant", ""), oauthtest.Error(400, "invalid_grant", ""))
+	p.Script(oauthtest.Token, oauthtest.Error(400, "invalid_grant", ""), oauthtest.Error(400, "interaction_required", ""))
 	_, err := s.Renew(t.Context(), old.AccessToken)
 	wantFault(t, err, oauth.Refused, "has ended or was revoked")
+	if g := read(t, s.File); !g.HasEnded(time.Now()) || old.HasEnded(time.Now()) {
+		t.Error("the file does not show that the sign-in has ended")
+	}
 	_, err = s.Token(t.Context())
-	wantFault(t, err, oauth.Refused, "has ended or was revoked")
+	wantFault(t, err, oauth.Refused, "has ended or was revoked", "popfetch login work")
 	if token, err := s.Renew(t.Context(), old.AccessToken); err != nil || !p.Accepts(token) || token == old.AccessToken {
 		t.Errorf("Renew() = %v, %v; want another token", token, err)
 	}

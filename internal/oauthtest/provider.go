@@ -47,7 +47,7 @@ type Provider struct {
 	life     time.Duration // of access tokens
 	interval int           // seconds between two polls of the device flow
 	rotates  bool          // a refresh token is good only once
-	endless  bool          // no refresh token is given
+	single   bool          // no refresh token is given
 	denied   bool          // the person declines
 	waiting  int           // so many polls are told to wait
 	scripted map[string][]Answer
@@ -74,8 +74,8 @@ func Life(life time.Duration) Option { return func(p *Provider) { p.life = life 
 // Rotates makes each refresh token good only once. If one is used again, all tokens end.
 func Rotates(p *Provider) { p.rotates = true }
 
-// Endless gives no refresh token.
-func Endless(p *Provider) { p.endless = true }
+// NoRefresh gives no refresh token.
+func NoRefresh(p *Provider) { p.single = true }
 
 // Denied makes the person decline.
 func Denied(p *Provider) { p.denied = true }
@@ -290,7 +290,7 @@ func (p *Provider) refresh(token string) Answer {
 
 func (p *Provider) granted(access, refresh string) Answer {
 	body := map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": int(p.life.Seconds())}
-	if refresh != "" && !p.endless {
+	if refresh != "" && !p.single {
 		body["refresh_token"] = refresh
 	}
 	text, _ := json.Marshal(body) // it has texts and a number
