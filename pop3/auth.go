@@ -107,7 +107,7 @@ func (c *Client) User(ctx context.Context, name, password string) error {
 	if _, err := c.roundTrip(command{keyword: "PASS", args: password, masked: "***"}); err != nil {
 		return err
 	}
-	c.state = stateTransaction
+	c.loggedIn()
 	return nil
 }
 
@@ -143,7 +143,7 @@ func (c *Client) Apop(ctx context.Context, name, secret string) error {
 	if _, err := c.roundTrip(command{keyword: "APOP", args: args, masked: masked}); err != nil {
 		return err
 	}
-	c.state = stateTransaction
+	c.loggedIn()
 	return nil
 }
 
@@ -221,7 +221,7 @@ func (c *Client) exchange(x *exchange) error {
 					return c.lose(fmt.Errorf("AUTH %s: %w", x.name, err))
 				}
 			}
-			c.state = stateTransaction
+			c.loggedIn()
 			return nil
 		}
 		response := initial

@@ -50,6 +50,7 @@ func (c *Client) readCapabilities() (Capabilities, error) {
 		return nil, err
 	}
 	c.capabilities = capabilities
+	c.reached(StepCapabilities)
 	return capabilities, nil
 }
 

@@ -59,6 +59,10 @@ type Options struct {
 	// escaped. The line has no line end. Message bodies are left out.
 	Trace func(sent bool, line string)
 
+	// Step, if set, is called when the session has got a step further. It may ask the Client what it
+	// knows, and must not send anything by it.
+	Step func(c *Client, step Step)
+
 	// Idle, if set, is called while a method waits for a status line that has not begun after 500
 	// ms. It is called once a wait. It must not call the Client.
 	Idle func()
@@ -181,6 +185,7 @@ func New(ctx context.Context, conn net.Conn, opts *Options) (*Client, error) {
 func (c *Client) open(ctx context.Context) error {
 	end := c.link.use(ctx)
 	defer end()
+	c.reached(StepConnected)
 	_, protected := c.TLSState()
 	if c.opts.TLS == TLSImplicit && !protected {
 		if err := c.handshake(ctx); err != nil {
@@ -215,8 +220,9 @@ func (c *Client) handshake(ctx context.Context) error {
 		return c.link.explainHandshake(err)
 	}
 	c.link.mu.Lock()
-	defer c.link.mu.Unlock()
 	c.link.conn = conn
+	c.link.mu.Unlock()
+	c.reached(StepTLS)
 	return nil
 }
 
@@ -248,11 +254,16 @@ func (c *Client) readGreeting() error {
 	}
 	c.greeting = Escape(string(r.text))
 	c.timestamp, _ = parseTimestamp(r.text)
+	c.reached(StepGreeting)
 	return nil
 }
 
 // Greeting returns the text of the greeting, escaped by Escape.
 func (c *Client) Greeting() string { return c.greeting }
+
+// Timestamp returns the greeting's timestamp, with its angle brackets. It is empty if the greeting has
+// no valid one, and after STLS. Without it there is no APOP.
+func (c *Client) Timestamp() string { return c.timestamp }
 
 // TLSState returns the state of TLS. The result ok reports whether the session is under TLS.
 func (c *Client) TLSState() (state tls.ConnectionState, ok bool) {
