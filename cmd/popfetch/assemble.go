@@ -126,12 +126,8 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 // credentials returns the credentials of an account. If no source is configured for the password, a
 // person is asked for it during the log-in. The error lacks says that nobody can be asked.
 func (p *program) credentials(s *setting, a *config.Account, trusted authorities) (c *login.Credentials, lacks, err error) {
-	c = &login.Credentials{User: a.User, Password: a.Password.Resolve, External: a.TLSCert != "",
-		Charset: login.Charset(a.CredentialsCharset), Addr: a.Server,
-		Kerberos: kerberos.Places{Cache: os.Getenv("KRB5CCNAME"), Config: os.Getenv("KRB5_CONFIG")}}
-	for _, name := range a.Auth {
-		c.Mechanisms = append(c.Mechanisms, login.Mechanism(name))
-	}
+	c = ways(a)
+	c.Password = a.Password.Resolve
 	if !a.OAuth.IsZero() {
 		return c, nil, s.useTokens(c, a, trusted)
 	}
@@ -140,6 +136,17 @@ func (p *program) credentials(s *setting, a *config.Account, trusted authorities
 	}
 	c.Password, c.Asks = p.term.passwordAsker(s.File, a), true
 	return c, mayAsk(s.File, a), nil
+}
+
+// ways returns credentials without the secret. They tell which ways to log in an account has.
+func ways(a *config.Account) *login.Credentials {
+	c := &login.Credentials{User: a.User, External: a.TLSCert != "", Bearer: !a.OAuth.IsZero(),
+		Charset: login.Charset(a.CredentialsCharset), Addr: a.Server,
+		Kerberos: kerberos.Places{Cache: os.Getenv("KRB5CCNAME"), Config: os.Getenv("KRB5_CONFIG")}}
+	for _, name := range a.Auth {
+		c.Mechanisms = append(c.Mechanisms, login.Mechanism(name))
+	}
+	return c
 }
 
 // shared returns, for each account in use, the other accounts in use with the same maildrop.

@@ -4,17 +4,23 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/doctor"
 	"github.com/popfetch/popfetch/pop3"
 )
 
 // check logs in and reports. It delivers and deletes nothing.
 func (p *program) check(ctx context.Context) error {
-	return p.look(ctx, (*fetch.Runner).Check, looker{show: p.showCheck, fail: p.showFailedCheck})
+	s, accounts, err := p.toLookAt(ctx)
+	if err != nil {
+		return err
+	}
+	e := &examiner{p: p, s: s, examination: make(map[string]*examination)}
+	tells := !p.view.json && p.term.talks && p.term.columns > 0
+	return p.lookAt(ctx, s, e.check, accounts, looker{show: e.show, fail: e.showFailed, tells: tells})
 }
 
 // checked is one line of check --json. Its field names are part of the contract.
@@ -28,6 +34,7 @@ type checked struct {
 	Octets       int64               `json:"octets"`
 	Status       int                 `json:"status"` // that of this account alone
 	Kind         string              `json:"kind,omitempty"`
+	examined
 }
 
 // failedCheck is a line of check --json for an account that could not be looked at. Its field names
@@ -38,32 +45,96 @@ type failedCheck struct {
 	Code    string `json:"code"`
 	Status  int    `json:"status"`
 	Kind    string `json:"kind"`
+	examined
 }
 
-func (p *program) showFailedCheck(s *setting, account string, err error) error {
-	if !p.view.json {
-		return nil // standard error has it
+// examined is what both have. Its field names are part of the contract.
+type examined struct {
+	Checks      []doctor.Finding    `json:"checks"`
+	Certificate *doctor.Certificate `json:"certificate,omitempty"`
+}
+
+func (e *examiner) showFailed(s *setting, account string, err error) error {
+	x := e.of(account)
+	if !e.p.view.json {
+		return e.p.term.printf("%s: cannot be fetched now\n%s", account, e.report(x.findings))
 	}
 	status := faultStatus(err)
-	return p.term.printJSON(failedCheck{account, tellError(s, err), string(fetch.CodeOf(err)), status, statusKinds[status]})
+	return e.p.term.printJSON(failedCheck{account, tellError(s, err), string(fetch.CodeOf(err)), status, statusKinds[status], examined{x.findings, x.certificate}})
 }
 
-func (p *program) showCheck(survey *fetch.Survey) error {
-	var octets int64
-	for _, e := range survey.Listing {
-		octets += e.Octets
+func (e *examiner) show(survey *fetch.Survey) error {
+	x := e.of(survey.Account)
+	if !e.p.view.json {
+		return e.p.term.printf("%s: logged in\n%s", survey.Account, e.report(x.findings))
 	}
 	protection := "none"
 	if survey.TLS != nil {
 		protection = tls.VersionName(survey.TLS.Version) + " " + tls.CipherSuiteName(survey.TLS.CipherSuite)
 	}
-	fresh := survey.Plan.Retrieve.Len() + survey.Plan.Skip.Len()
-	if p.view.json {
-		status := mostUrgent(surveyStatuses(survey))
-		return p.term.printJSON(checked{survey.Account, survey.Greeting, protection, escaped(survey.Capabilities), len(survey.Listing), fresh, octets, status, statusKinds[status]})
+	octets, fresh := totals(survey)
+	status := mostUrgent(surveyStatuses(survey))
+	return e.p.term.printJSON(checked{survey.Account, survey.Greeting, protection, escaped(survey.Capabilities), len(survey.Listing), fresh, octets,
+		status, statusKinds[status], examined{x.findings, x.certificate}})
+}
+
+// reported are the warnings that a report tells in its own words.
+var reported = []fetch.Code{fetch.CodeClearText, fetch.CodeOldTLS, fetch.CodeExpire, fetch.CodeUnusable}
+
+// except returns observe without the events that have one of these codes.
+func except(observe func(fetch.Event), codes []fetch.Code) func(fetch.Event) {
+	return func(e fetch.Event) {
+		if !slices.Contains(codes, e.Code) {
+			observe(e)
+		}
 	}
-	return p.term.printf("%s: logged in\n  greeting      %s\n  tls           %s\n  capabilities  %s\n  messages      %d (%d octets), %d new\n",
-		survey.Account, survey.Greeting, protection, tellCapabilities(survey.Capabilities), len(survey.Listing), octets, fresh)
+}
+
+// The columns of a report: a state, the name of a check, and a text.
+const (
+	stateColumns = 9
+	checkColumns = 14
+)
+
+// report returns a line for each finding, and one for each mend. On a terminal, long ones are
+// continued on further lines.
+func (e *examiner) report(findings []doctor.Finding) string {
+	var text strings.Builder
+	indent := strings.Repeat(" ", stateColumns)
+	for _, f := range findings {
+		line := fmt.Sprintf("%-*s%-*s%s", stateColumns, f.State, checkColumns, f.Check, printable(f.Text))
+		text.WriteString(fold(line, indent, e.p.term.columns))
+		if f.Mend != "" {
+			text.WriteString(fold(indent+"mend: "+printable(f.Mend), indent, e.p.term.columns))
+		}
+		if f.Paste != "" {
+			text.WriteString(indent + f.Paste + "\n") // uncut, to be copied
+		}
+	}
+	return text.String()
+}
+
+// fold breaks a line at blanks so that it fits, and begins each further line with indent. A word that
+// is too long stays whole.
+func fold(line, indent string, columns int) string {
+	var text strings.Builder
+	for columns > len(indent) && width(line) > columns {
+		at, used := -1, 0
+		for i, r := range line {
+			if used += runeWidth(r); used > columns+1 {
+				break
+			}
+			if r == ' ' && i > len(indent) && used <= columns+1 {
+				at = i
+			}
+		}
+		if at < 0 {
+			break
+		}
+		text.WriteString(strings.TrimRight(line[:at], " ") + "\n")
+		line = indent + strings.TrimLeft(line[at:], " ")
+	}
+	return text.String() + line + "\n"
 }
 
 // escaped returns capabilities with each word fit for people and logs.
@@ -77,22 +148,4 @@ func escaped(capabilities pop3.Capabilities) map[string][]string {
 		shown[pop3.Escape(name)] = words
 	}
 	return shown
-}
-
-// toldCapabilities is how many capabilities a person is shown. No honest server has so many.
-const toldCapabilities = 64
-
-// tellCapabilities returns one line with each capability and its parameters.
-func tellCapabilities(capabilities pop3.Capabilities) string {
-	var told []string
-	for _, name := range slices.Sorted(maps.Keys(capabilities)) {
-		told = append(told, pop3.Escape(strings.Join(append([]string{name}, capabilities[name]...), " ")))
-	}
-	switch more := len(told) - toldCapabilities; {
-	case len(told) == 0:
-		return "none announced"
-	case more > 0:
-		told = append(told[:toldCapabilities], fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(told, ", ")
 }

@@ -39,6 +39,7 @@ var volatile = []struct {
 }{
 	{regexp.MustCompile(`("(?:time|[a-z]+_at)"):"20[0-9T:.-]+Z"`), `$1:TIME`},
 	{regexp.MustCompile(`"place":"(?:[^"\\]|\\.)+"`), `"place":PLACE`},
+	{regexp.MustCompile(`"text":"(?:[^"\\]|\\.)+"`), `"text":TEXT`},
 	{regexp.MustCompile(`"error":"(?:[^"\\]|\\.)+"`), `"error":TEXT`},
 }
 

@@ -14,22 +14,31 @@ type looker struct {
 	// fail, if set, is called for an account that could not be looked at, after standard error was
 	// told.
 	fail func(s *setting, account string, err error) error
+	// tells says that show and fail tell a person what is wrong. Standard error, which is the same
+	// terminal, is then not told again.
+	tells bool
 }
 
 // look looks at the chosen accounts, and shows each result.
 func (p *program) look(ctx context.Context, at lookFunc, l looker) error {
+	s, accounts, err := p.toLookAt(ctx)
+	if err != nil {
+		return err
+	}
+	return p.lookAt(ctx, s, at, accounts, l)
+}
+
+// toLookAt returns the chosen accounts.
+func (p *program) toLookAt(ctx context.Context) (*setting, []fetch.Account, error) {
 	s, err := p.load()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	accounts, err := p.fetchAccounts(ctx, s)
-	if err != nil {
-		return err
-	}
 	for i := range accounts {
 		accounts[i].All = false // a seen message is shown as seen
 	}
-	return p.lookAt(ctx, s, at, accounts, l)
+	return s, accounts, err
 }
 
 // lookFunc is fetch.Runner's Look or Check.
@@ -49,6 +58,9 @@ func (p *program) lookAt(ctx context.Context, s *setting, at lookFunc, accounts 
 // lookWith is like lookAt, with an open store.
 func (p *program) lookWith(ctx context.Context, s *setting, store seen.Store, at lookFunc, accounts []fetch.Account, l looker) error {
 	runner := p.runner(s, store, &reporter{term: p.term, view: p.view, setting: s})
+	if l.tells {
+		runner.Observe = except(runner.Observe, reported)
+	}
 	type look struct {
 		survey *fetch.Survey
 		err    error
@@ -70,7 +82,9 @@ func (p *program) lookWith(ctx context.Context, s *setting, store seen.Store, at
 		case broken != nil:
 			continue
 		case err != nil:
-			p.term.errorf("%v%s", err, s.mend(err))
+			if !l.tells {
+				p.term.errorf("%v%s", err, s.mend(err))
+			}
 			statuses = append(statuses, faultStatus(err))
 			if l.fail != nil {
 				broken = l.fail(s, accounts[i].Name, err)
@@ -78,11 +92,11 @@ func (p *program) lookWith(ctx context.Context, s *setting, store seen.Store, at
 			continue
 		}
 		broken = l.show(found.survey)
-		if found.survey.Unready != nil {
+		if found.survey.Unready != nil && !l.tells {
 			p.term.errorf("%v", found.survey.Unready)
 		}
 		statuses = append(statuses, surveyStatuses(found.survey)...) // show may have settled something
-		if quarantined := len(found.survey.Plan.Quarantined); quarantined > 0 {
+		if quarantined := len(found.survey.Plan.Quarantined); quarantined > 0 && !l.tells {
 			p.term.errorf("%s: %d quarantined%s", found.survey.Account, quarantined, s.waiting(found.survey.Account, quarantined))
 		}
 	}

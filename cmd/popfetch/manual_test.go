@@ -18,6 +18,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/doctor"
 )
 
 // manual returns the source of popfetch(1), or the part of it between two headings.
@@ -152,6 +153,28 @@ func TestManual_codes(t *testing.T) {
 	compare(t, "code", page, program)
 }
 
+// TestManual_checks compares the names of the checks with the page, and their order.
+func TestManual_checks(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "../../internal/doctor/doctor.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var program []string
+	ast.Inspect(file, func(node ast.Node) bool {
+		if spec, ok := node.(*ast.ValueSpec); ok && strings.HasPrefix(spec.Names[0].Name, "Check") {
+			program = append(program, strings.Trim(spec.Values[0].(*ast.BasicLit).Value, `"`))
+		}
+		return true
+	})
+	var page []string
+	for _, item := range items(manual(t, ".Ss What check examines", ".Ss Unique-ids"), "Ql ") {
+		page = append(page, strings.Split(strings.TrimPrefix(item, "Ql "), " , ")...)
+	}
+	if !slices.Equal(page, program) {
+		t.Errorf("popfetch(1) has the checks %q, want %q", page, program)
+	}
+}
+
 func TestManual_JSON(t *testing.T) {
 	program := []string{
 		string(fetch.Started), string(fetch.Listed), string(fetch.Marked), string(fetch.Recognised), string(fetch.Delivered), string(fetch.Refused), string(fetch.Quarantined),
@@ -160,10 +183,11 @@ func TestManual_JSON(t *testing.T) {
 	}
 	for _, line := range []reflect.Type{reflect.TypeFor[eventLine](), reflect.TypeFor[checked](), reflect.TypeFor[listed](),
 		reflect.TypeFor[foretold](), reflect.TypeFor[record](), reflect.TypeFor[done](), reflect.TypeFor[failedCheck](),
-		reflect.TypeFor[signInStep](), reflect.TypeFor[signInStatus]()} {
-		for i := range line.NumField() {
-			name, _, _ := strings.Cut(line.Field(i).Tag.Get("json"), ",")
-			program = append(program, name)
+		reflect.TypeFor[signInStep](), reflect.TypeFor[signInStatus](), reflect.TypeFor[doctor.Finding](), reflect.TypeFor[doctor.Certificate]()} {
+		for _, field := range reflect.VisibleFields(line) {
+			if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" {
+				program = append(program, name)
+			}
 		}
 	}
 	program = slices.AppendSeq(program, maps.Values(statusKinds))

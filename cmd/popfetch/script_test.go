@@ -75,6 +75,7 @@ func relay() {
 //	    lax=true                commands may break the rules of the RFCs
 //	popwhen NAME COMMAND ACTION sets what the server does with the command from now on:
 //	                            refuse TEXT, cut N, as-usual, or reply TEXT (with Go's escapes)
+//	popgreets NAME FILE         makes the server greet with the line in a file
 //	popadd NAME unique-id...    adds mail to the first maildrop
 //	popmail NAME unique-id FILE adds the message in a file
 //	popremove NAME unique-id... removes mail, as another client would
@@ -102,6 +103,7 @@ func TestScript(t *testing.T) {
 		"status":    cmdStatus,
 		"popserver": cmdServer,
 		"popwhen":   cmdWhen,
+		"popgreets": cmdGreets,
 		"popadd":    cmdAdd,
 		"popmail":   cmdMail,
 		"popremove": cmdRemove,
@@ -319,6 +321,15 @@ func cmdWhen(ts *testscript.TestScript, neg bool, args []string) {
 	server.mu.Lock()
 	defer server.mu.Unlock()
 	server.actions[args[1]] = action
+}
+
+func cmdGreets(ts *testscript.TestScript, neg bool, args []string) {
+	all := servers(ts, neg, len(args) == 2, "popgreets NAME FILE")
+	server := all.named(ts, args[0])
+	line := strings.TrimRight(ts.ReadFile(args[1]), "\n") + "\r\n"
+	server.mu.Lock()
+	defer server.mu.Unlock()
+	server.actions["greeting"] = poptest.Reply([]byte(line))
 }
 
 func cmdAdd(ts *testscript.TestScript, neg bool, args []string) {

@@ -43,13 +43,15 @@ const (
 	Valid         Variant = ""
 	WrongName     Variant = "wrong-name"     // for another host
 	Expired       Variant = "expired"        // valid until yesterday
+	EndsSoon      Variant = "ends-soon"      // valid for ten more days
+	LongLived     Variant = "long-lived"     // valid for 90 more days
 	NotYetValid   Variant = "not-yet-valid"  // valid from tomorrow
 	SelfSigned    Variant = "self-signed"    // signed by its own key
 	UnknownIssuer Variant = "unknown-issuer" // signed by an authority that nobody trusts
 	Incomplete    Variant = "incomplete"     // signed by an intermediate authority whose certificate is missing
 )
 
-var variants = []Variant{WrongName, Expired, NotYetValid, SelfSigned, UnknownIssuer, Incomplete}
+var variants = []Variant{WrongName, Expired, EndsSoon, LongLived, NotYetValid, SelfSigned, UnknownIssuer, Incomplete}
 
 // NewCA makes an authority. Its files are in a folder of the test.
 func NewCA(t TB) *CA {
@@ -121,6 +123,10 @@ func (ca *CA) Server(variant Variant) Certificate {
 		template.DNSNames, template.IPAddresses = []string{"other.example"}, nil
 	case Expired:
 		template.NotBefore, template.NotAfter = time.Now().AddDate(0, 0, -30), time.Now().AddDate(0, 0, -1)
+	case EndsSoon:
+		template.NotBefore, template.NotAfter = time.Now().AddDate(0, 0, -80), time.Now().Add(10*24*time.Hour+time.Hour)
+	case LongLived:
+		template.NotBefore, template.NotAfter = time.Now().AddDate(0, 0, -1), time.Now().Add(90*24*time.Hour+time.Hour)
 	case NotYetValid:
 		template.NotBefore, template.NotAfter = time.Now().AddDate(0, 0, 1), time.Now().AddDate(0, 0, 30)
 	case SelfSigned:

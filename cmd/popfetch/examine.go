@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/doctor"
+	"github.com/popfetch/popfetch/internal/login"
+	"github.com/popfetch/popfetch/seen"
+)
+
+// examiner examines accounts for the command check.
+type examiner struct {
+	p *program
+	s *setting
+
+	mu          sync.Mutex
+	examination map[string]*examination // by account
+}
+
+// examination is what was found out about one account.
+type examination struct {
+	account     *config.Account
+	session     doctor.Session
+	findings    []doctor.Finding
+	certificate *doctor.Certificate // nil: none was shown
+}
+
+// check looks at an account like fetch.Runner.Check, and examines all that it depends on. A fault that
+// a run would end with, and that Check does not look for, becomes the survey's Unready.
+func (e *examiner) check(r *fetch.Runner, ctx context.Context, account *fetch.Account) (*fetch.Survey, error) {
+	at := slices.IndexFunc(e.s.accounts, func(a config.Account) bool { return a.Name == account.Name })
+	x := &examination{account: &e.s.accounts[at]}
+	watched := *account
+	watched.POP3.Step = x.session.Note
+	survey, err := r.Check(ctx, &watched)
+	way := doctor.Way{Server: account.Server, Options: account.POP3, Via: via(x.account, account)}
+	x.findings = way.Examine(ctx, &x.session, err)
+	now := time.Now()
+	x.addSession(e, survey != nil, account, now)
+	if survey != nil {
+		x.addMaildrop(e, survey, account)
+		x.addPlaces(ctx, e, survey, account)
+	} else {
+		x.addFault(e.s, err, now)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.examination[account.Name] = x
+	return survey, err
+}
+
+// of returns what was found out about an account.
+func (e *examiner) of(account string) *examination {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.examination[account]
+}
+
+// via returns what connects in place of popfetch itself.
+func via(a *config.Account, account *fetch.Account) string {
+	switch {
+	case a.ConnectCommand != "":
+		return "connect_command"
+	case account.POP3.Dial != nil:
+		return "the proxy"
+	}
+	return ""
+}
+
+func (x *examination) add(f doctor.Finding) { x.findings = append(x.findings, f) }
+
+// addSession adds what the session has shown, as far as it got.
+func (x *examination) addSession(e *examiner, whole bool, account *fetch.Account, now time.Time) {
+	s, a := &x.session, x.account
+	greeted := !s.GreetedAt.IsZero()
+	if s.TLS != nil || a.TLS == "none" && greeted {
+		x.add(doctor.TLS(s, a.Server, via(a, account)))
+	}
+	if s.TLS != nil {
+		x.certificate = doctor.Describe(s.TLS.PeerCertificates[0])
+		x.add(doctor.Certificates(s.TLS, a.TLSFingerprint, now))
+	}
+	if greeted {
+		x.add(doctor.Greeting(s))
+	}
+	if whole || s.LoggedIn || s.AtLogin != nil && (s.TLS != nil || a.TLS == "none") {
+		x.add(doctor.Capabilities(s))
+		x.add(doctor.Mechanisms(ways(a).Explain(login.Announced{Caps: s.AtLogin, TLS: s.TLS, Timestamp: s.HasTimestamp()})))
+	}
+	if s.LoggedIn {
+		x.add(doctor.Login(a.User))
+	}
+	if whole {
+		x.add(doctor.Clock(s, writtenAt(e.s.StateDir), now))
+	}
+}
+
+// stateFile is the file in the state folder that each run writes.
+const stateFile = "seen.db"
+
+// writtenAt returns when the state was written last, or the zero time.
+func writtenAt(stateDir string) time.Time {
+	info, err := os.Stat(filepath.Join(stateDir, stateFile))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
+// addMaildrop adds what the listing, and what the server announces for the user, mean.
+func (x *examination) addMaildrop(e *examiner, survey *fetch.Survey, account *fetch.Account) {
+	x.add(doctor.UniqueIDs(uniqueIDs(survey.Listing), survey.Unusable))
+	x.add(doctor.Delay(survey.Capabilities, account.Interval))
+	x.add(doctor.Expire(survey.Capabilities, doctor.Retention{Deletes: account.Delete.Enabled, After: account.Delete.After}))
+	octets, fresh := totals(survey)
+	f := doctor.Finding{Check: doctor.CheckMaildrop, State: doctor.OK, Text: fmt.Sprintf("%d messages (%d octets), %d new", len(survey.Listing), octets, fresh)}
+	if survey.Failed > 0 {
+		f.State, f.Mend = doctor.Fault, "run check again; if it lasts, tell whoever runs the server"
+		f.Text += fmt.Sprintf(", and %d of which the server shows too little", survey.Failed)
+	}
+	if n := len(survey.Plan.Quarantined); n > 0 {
+		f.State, f.Mend = doctor.Fault, e.s.tryAgain(account.Name)+" has what is quarantined tried again"
+		f.Text += fmt.Sprintf(", %d quarantined", n)
+	}
+	x.add(f)
+}
+
+// uniqueIDs returns a listing as the package doctor wants it. A unique-id that begins with a blank is
+// popfetch's own.
+func uniqueIDs(listing []seen.Entry) iter.Seq[doctor.Listed] {
+	return func(yield func(doctor.Listed) bool) {
+		for _, e := range listing {
+			if !yield(doctor.Listed{Number: e.Number, UniqueID: e.UniqueID, Copy: e.Copy, Made: strings.HasPrefix(e.UniqueID, " ")}) {
+				return
+			}
+		}
+	}
+}
+
+// totals returns the octets of all listed messages, and the number of new ones.
+func totals(survey *fetch.Survey) (octets int64, fresh int) {
+	for _, e := range survey.Listing {
+		octets += e.Octets
+	}
+	return octets, survey.Plan.Retrieve.Len() + survey.Plan.Skip.Len()
+}
+
+// addPlaces adds what becomes of the mail here: the target and the state.
+func (x *examination) addPlaces(ctx context.Context, e *examiner, survey *fetch.Survey, account *fetch.Account) {
+	x.add(x.target(ctx, e, survey, account))
+	state, missing, err := doctor.StateFolder(e.s.StateDir, stateFile)
+	x.add(state)
+	if err != nil && survey.Unready == nil {
+		if missing {
+			err = fmt.Errorf("the state folder %w: %w", seen.ErrCreate, err)
+		}
+		survey.Unready = &fetch.Error{Account: account.Name, Phase: fetch.PhaseState, Err: err}
+	}
+}
+
+func (x *examination) target(ctx context.Context, e *examiner, survey *fetch.Survey, account *fetch.Account) doctor.Finding {
+	a := x.account
+	switch {
+	case survey.Unready != nil:
+		return doctor.Finding{Check: doctor.CheckTarget, State: doctor.Fault, Text: causeOf(survey.Unready)}
+	case e.s.oneShot && !e.p.named("maildir", "mda"):
+		return doctor.Finding{Check: doctor.CheckTarget, State: doctor.OK, Text: "none is named, and check needs none"}
+	case a.Maildir == "":
+		return doctor.Program(a.MaxDeliveries)
+	}
+	var coming int64
+	for entry := range survey.Plan.Retrieve.All() {
+		coming += entry.Octets
+	}
+	room, err := deliver.NewMaildir(doctor.Existing(a.Maildir)).Room(ctx)
+	if err != nil {
+		room = math.MaxInt64
+	}
+	f := doctor.Maildir(a.Maildir, room, coming)
+	if f.State == doctor.Fault {
+		survey.Unready = &fetch.Error{Account: account.Name, Phase: fetch.PhaseDeliver, Err: fmt.Errorf("%s: %w", f.Text, syscall.ENOSPC)}
+	}
+	return f
+}
+
+// named reports whether one of these keys is given as an option.
+func (p *program) named(keys ...string) bool {
+	return slices.ContainsFunc(keys, func(key string) bool { _, given := p.source.oneShot[key]; return given })
+}
