@@ -20,7 +20,10 @@ func (p *program) check(ctx context.Context) error {
 	}
 	e := &examiner{p: p, s: s, examination: make(map[string]*examination)}
 	tells := !p.view.json && p.term.talks && p.term.columns > 0
-	return p.lookAt(ctx, s, e.check, accounts, looker{show: e.show, fail: e.showFailed, tells: tells})
+	check := func(r *fetch.Runner, ctx context.Context, account *fetch.Account) (*fetch.Survey, error) {
+		return e.check(ctx, r, account)
+	}
+	return p.lookAt(ctx, s, check, accounts, looker{show: e.show, fail: e.showFailed, tells: tells})
 }
 
 // checked is one line of check --json. Its field names are part of the contract.
@@ -92,8 +95,8 @@ func except(observe func(fetch.Event), codes []fetch.Code) func(fetch.Event) {
 
 // The columns of a report: a state, the name of a check, and a text.
 const (
-	stateColumns = 9
-	checkColumns = 14
+	stateColumns = 8
+	checkColumns = 13
 )
 
 // report returns a line for each finding, and one for each mend. On a terminal, long ones are
@@ -124,7 +127,7 @@ func fold(line, indent string, columns int) string {
 			if used += runeWidth(r); used > columns+1 {
 				break
 			}
-			if r == ' ' && i > len(indent) && used <= columns+1 {
+			if r == ' ' && strings.Trim(line[:i], " ") != "" {
 				at = i
 			}
 		}

@@ -40,7 +40,7 @@ type examination struct {
 
 // check looks at an account like fetch.Runner.Check, and examines all that it depends on. A fault that
 // a run would end with, and that Check does not look for, becomes the survey's Unready.
-func (e *examiner) check(r *fetch.Runner, ctx context.Context, account *fetch.Account) (*fetch.Survey, error) {
+func (e *examiner) check(ctx context.Context, r *fetch.Runner, account *fetch.Account) (*fetch.Survey, error) {
 	at := slices.IndexFunc(e.s.accounts, func(a config.Account) bool { return a.Name == account.Name })
 	x := &examination{account: &e.s.accounts[at]}
 	watched := *account

@@ -156,14 +156,14 @@ func forWhom(c *x509.Certificate) string {
 // validity returns until when a certificate is valid, in plain words.
 func validity(c *x509.Certificate, now time.Time) string {
 	date := func(t time.Time) string { return t.UTC().Format(time.DateOnly) }
-	from, left := "valid from "+date(c.NotBefore)+" to "+date(c.NotAfter), c.NotAfter.Sub(now)
-	switch {
+	switch left := c.NotAfter.Sub(now); {
 	case now.Before(c.NotBefore):
-		return from + ", so not yet"
+		return "valid from " + date(c.NotBefore) + ", not yet"
 	case left < 0:
 		return "ended on " + date(c.NotAfter) + ", " + ago(-left)
+	default:
+		return "valid until " + date(c.NotAfter) + ", " + span(left)
 	}
-	return from + ", " + span(left) + " more"
 }
 
 func ago(d time.Duration) string { return span(d) + " ago" }

@@ -91,9 +91,9 @@ func Mechanisms(choices []login.Choice) Finding {
 		return Finding{Check: CheckMechanisms, State: Fault, Text: "no way to log in that server and account have in common" + refused,
 			Mend: "name in auth one that the server offers, or ask its provider how programs log in"}
 	case 1:
-		return ok(CheckMechanisms, "%s, the only one that both sides have%s", tried[0], refused)
+		return ok(CheckMechanisms, "%s, the only one of both sides%s", tried[0], refused)
 	}
-	return ok(CheckMechanisms, "%s, the strongest that both sides have; after it %s%s", tried[0], list(tried[1:], mostNames), refused)
+	return ok(CheckMechanisms, "%s, the strongest of both sides; then %s%s", tried[0], list(tried[1:], mostNames), refused)
 }
 
 // Login returns a finding of a log-in that succeeded.
@@ -111,11 +111,11 @@ func Delay(caps pop3.Capabilities, interval time.Duration) Finding {
 		return ok(CheckDelay, "announced as %s, which names no time", shown(params[0]))
 	}
 	delay := time.Duration(seconds) * time.Second
-	text := fmt.Sprintf("%d: the server wants %s between two log-ins", seconds, span(delay))
+	text := fmt.Sprintf("%d: %s between two log-ins", seconds, span(delay))
 	switch {
 	case interval > 0 && interval < delay:
 		return warning(CheckDelay, fmt.Sprintf("write interval = %q or more; start runs with --once no more often", fmt.Sprintf("%ds", seconds)),
-			"%s, and interval is %s: popfetch polls each %s, and a run with --once in between may be refused", text, span(interval), span(delay))
+			"%s, but interval is %s: popfetch polls each %s, and a run with --once in between may be refused", text, span(interval), span(delay))
 	case interval == 0:
 		return ok(CheckDelay, "%s; start runs no more often", text)
 	}
@@ -132,7 +132,7 @@ type Retention struct {
 func Expire(caps pop3.Capabilities, r Retention) Finding {
 	params := caps["EXPIRE"]
 	if len(params) == 0 {
-		return ok(CheckExpire, "none announced: the server does not say how long it keeps mail")
+		return ok(CheckExpire, "none announced")
 	}
 	days, err := strconv.ParseUint(params[0], 10, 31)
 	keeps := !r.Deletes || r.After > 0
@@ -150,5 +150,5 @@ func Expire(caps pop3.Capabilities, r Retention) Finding {
 		return warning(CheckExpire, fmt.Sprintf(`nothing is lost, as long as popfetch runs more often; delete = "%dd" or less says what happens`, days),
 			"%d: the server removes mail after %d days, before the account would (%s)", days, days, span(r.After))
 	}
-	return ok(CheckExpire, "%d: the server removes mail after %d days by itself; fetch more often", days, days)
+	return ok(CheckExpire, "%d: after %d days the server removes mail by itself", days, days)
 }

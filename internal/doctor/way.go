@@ -133,13 +133,12 @@ func unreached(addr string, err error) Finding {
 
 // reachMend returns what to do about an address that does not answer.
 func reachMend(err error) string {
-	var timeout net.Error
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens on that port: look at the port in server (995 with TLS, 110 without), and whether the server runs"
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
 		return "this machine has no way there: look at its network, and for an IPv6 address whether it has IPv6"
-	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
+	case tookTooLong(err):
 		return "nothing answers: a firewall may drop the packets, or the port in server is another one (995 with TLS, 110 without)"
 	}
 	return "this address differs from the others; tell whoever runs the server"
@@ -170,14 +169,19 @@ func reason(err error) string {
 		return "no address"
 	case errors.As(err, &op) && op.Op == "dial" && errors.As(err, &call):
 		return call.Error()
-	case errors.Is(err, context.DeadlineExceeded):
+	case tookTooLong(err):
 		return "no answer in time"
 	}
 	text := err.Error()
-	if _, rest, cut := strings.Cut(text, "TLS handshake: "); cut {
-		text = "TLS handshake: " + rest
+	if opening, rest, cut := strings.Cut(text, ": "); cut && strings.HasPrefix(opening, "opening a session with ") {
+		text = rest
 	}
 	return shown(text)
+}
+
+func tookTooLong(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded)
 }
 
 // dialFailures returns the errors of connecting that err wraps, by address.

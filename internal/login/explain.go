@@ -90,7 +90,7 @@ func (cr *Credentials) whyNot(m mechanism, server Announced) string {
 	case err == nil, id.failed != nil: // nothing but the password is lacking
 		return ""
 	case m.name == External && len(cr.Mechanisms) == 0 && !cr.External:
-		return "the account has no client certificate"
+		return "no client certificate"
 	case strings.HasSuffix(m.sasl, plusSuffix) && !protected:
 		return "there is no TLS to bind it to"
 	default:
@@ -103,9 +103,9 @@ func (cr *Credentials) whyUnwanted(m mechanism) string {
 	takesToken := m.name == OAuthBearer || m.name == XOAuth2
 	switch {
 	case takesToken && !cr.Bearer:
-		return "the account has no access token"
+		return "no access token"
 	case cr.Bearer && !takesToken && m.name != External:
-		return "the account has an access token and no password"
+		return "an access token and no password"
 	case len(cr.Mechanisms) > 0:
 		return "auth does not name it"
 	}

@@ -29,8 +29,8 @@ func TestExplain(t *testing.T) {
 	}{
 		{"auto", login.Credentials{}, login.Announced{Caps: caps("LOGIN PLAIN SCRAM-SHA-256 CRAM-MD5 EXTERNAL NTLM GSSAPI", "USER"), TLS: secured},
 			"SCRAM-SHA-256 PLAIN LOGIN USER", map[string]string{
-				"CRAM-MD5": "only if auth names it", "EXTERNAL": "the account has no client certificate",
-				"OAUTHBEARER": "the account has no access token", "SCRAM-SHA-1": "the server does not offer it",
+				"CRAM-MD5": "only if auth names it", "EXTERNAL": "no client certificate",
+				"OAUTHBEARER": "no access token", "SCRAM-SHA-1": "the server does not offer it",
 				"SCRAM-SHA-256-PLUS": "only if auth names it", "APOP": "only if auth names it", "GSSAPI": "popfetch does not have it"}},
 		{"a list narrows", login.Credentials{Mechanisms: []login.Mechanism{login.NTLM, login.ScramSHA1, login.Apop}},
 			login.Announced{Caps: caps("PLAIN NTLM SCRAM-SHA-1-PLUS SCRAM-SHA-1", "USER"), Timestamp: true},
@@ -43,7 +43,7 @@ func TestExplain(t *testing.T) {
 		{"nothing announced", login.Credentials{}, login.Announced{}, "USER", nil},
 		{"nothing announced, and named", login.Credentials{Mechanisms: []login.Mechanism{login.Plain}}, login.Announced{}, "PLAIN", nil},
 		{"a token", login.Credentials{Bearer: true}, login.Announced{Caps: caps("PLAIN XOAUTH2 OAUTHBEARER"), TLS: secured},
-			"OAUTHBEARER XOAUTH2", map[string]string{"PLAIN": "the account has an access token and no password"}},
+			"OAUTHBEARER XOAUTH2", map[string]string{"PLAIN": "an access token and no password"}},
 		{"a certificate", login.Credentials{External: true}, login.Announced{Caps: caps("EXTERNAL"), TLS: secured}, "EXTERNAL", nil},
 		{"foreign octets", login.Credentials{}, login.Announced{Caps: caps("\x1b[2J")}, "",
 			map[string]string{`\x1b[2J`: "popfetch does not have it"}},
