@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -100,11 +101,15 @@ const (
 )
 
 // report returns a line for each finding, and one for each mend. On a terminal, long ones are
-// continued on further lines.
+// continued on further lines, and the home folder is ~, so that the whole fits on a screen.
 func (e *examiner) report(findings []doctor.Finding) string {
 	var text strings.Builder
 	indent := strings.Repeat(" ", stateColumns)
+	home, _ := os.UserHomeDir()
 	for _, f := range findings {
+		if e.p.term.columns > 0 && len(home) > 1 {
+			f.Text = strings.ReplaceAll(f.Text, home+"/", "~/")
+		}
 		line := fmt.Sprintf("%-*s%-*s%s", stateColumns, f.State, checkColumns, f.Check, printable(f.Text))
 		text.WriteString(fold(line, indent, e.p.term.columns))
 		if f.Mend != "" {

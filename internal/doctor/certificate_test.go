@@ -101,7 +101,7 @@ func TestPlaces(t *testing.T) {
 		t.Errorf("StateFolder() = %v, %v, want a folder that is there", missing, err)
 	}
 	f, missing, err = doctor.StateFolder(filepath.Join(dir, "a", "b"))
-	is(t, f, doctor.OK, "made by the first run")
+	is(t, f, doctor.OK, "yet to be made")
 	if !missing || err != nil {
 		t.Errorf("StateFolder() = %v, %v, want a folder that can be made", missing, err)
 	}
@@ -115,5 +115,5 @@ func TestPlaces(t *testing.T) {
 	is(t, doctor.Maildir(dir, 1000, 1000), doctor.OK, "1000 octets free for mail")
 	is(t, doctor.Maildir(dir, 999, 1000), doctor.Fault, "new mail needs 1000 octets, and 999 octets are free for it")
 	is(t, doctor.Maildir(dir, 0, 0), doctor.Warning, "0 octets are free")
-	is(t, doctor.Maildir(filepath.Join(dir, "m"), 10, 0), doctor.OK, "made by the first run")
+	is(t, doctor.Maildir(filepath.Join(dir, "m"), 10, 0), doctor.OK, "yet to be made")
 }

@@ -44,7 +44,7 @@ func StateFolder(dir string, files ...string) (f Finding, missing bool, err erro
 	}
 	where := dir
 	if missing {
-		where += ", made by the first run"
+		where += ", yet to be made"
 	}
 	space, spaceErr := durable.SpaceOf(there)
 	switch {
@@ -75,7 +75,7 @@ func Maildir(path string, room, coming int64) Finding {
 		return full(coming, "remove files there (df -i shows it)", "%s: no inode for another file is left", path)
 	}
 	if there != path {
-		path += ", made by the first run"
+		path += ", yet to be made"
 	}
 	if room <= 0 || room < coming {
 		return full(coming, "make room there, or fetch into another place", "%s: new mail needs %s, and %s are free for it", path, Size(coming), Size(room))

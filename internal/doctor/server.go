@@ -8,19 +8,26 @@ import (
 	"strings"
 	"time"
 
+	"github.com/popfetch/popfetch/internal/escape"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/pop3"
 )
 
+// toldMechanisms is how many mechanisms of one kind are shown.
+const toldMechanisms = 8
+
 // toldCapabilities is how many capabilities are shown. No honest server has so many.
 const toldCapabilities = 64
+
+// shownGreeting limits the greeting, so that it stays on its line. JSON has it whole.
+const shownGreeting = 58
 
 // Greeting returns a finding about the greeting.
 func Greeting(s *Session) Finding {
 	if s.Greeting == "" {
 		return ok(CheckGreeting, "without a text")
 	}
-	return ok(CheckGreeting, "%s", s.Greeting) // escaped already
+	return ok(CheckGreeting, "%s", escape.Text([]byte(s.Greeting), shownGreeting))
 }
 
 // Capabilities returns a finding about what the server announces, and how that differs from what it
@@ -70,22 +77,26 @@ func differs(when string, earlier, later []string) string {
 
 // Mechanisms returns a finding about the ways to log in. The choices come from login.Credentials.
 func Mechanisms(choices []login.Choice) Finding {
-	var tried, not []string
+	var tried, whys []string
+	not := make(map[string][]string) // by the reason
 	for _, c := range choices {
 		switch {
 		case c.Why == "":
 			tried = append(tried, c.Name)
 		case c.Offered || c.Named:
-			not = append(not, c.Name+" ("+c.Why+")")
+			if not[c.Why] == nil {
+				whys = append(whys, c.Why)
+			}
+			not[c.Why] = append(not[c.Why], c.Name)
 		}
 	}
 	refused := ""
-	if len(not) > 0 {
-		refused = "; not " + list(not, toldCapabilities)
+	for _, why := range whys {
+		refused += "; not " + list(not[why], toldMechanisms) + " (" + why + ")"
 	}
 	switch len(tried) {
 	case 0:
-		if len(not) == 0 {
+		if refused == "" {
 			refused = "; the server offers nothing that popfetch knows"
 		}
 		return Finding{Check: CheckMechanisms, State: Fault, Text: "no way to log in that server and account have in common" + refused,
@@ -93,7 +104,7 @@ func Mechanisms(choices []login.Choice) Finding {
 	case 1:
 		return ok(CheckMechanisms, "%s, the only one of both sides%s", tried[0], refused)
 	}
-	return ok(CheckMechanisms, "%s, the strongest of both sides; then %s%s", tried[0], list(tried[1:], mostNames), refused)
+	return ok(CheckMechanisms, "%s, the strongest of both sides; then %s%s", tried[0], list(tried[1:], toldMechanisms), refused)
 }
 
 // Login returns a finding of a log-in that succeeded.
