@@ -46,10 +46,10 @@ func (e *examiner) check(ctx context.Context, r *fetch.Runner, account *fetch.Ac
 	watched := *account
 	watched.POP3.Step = x.session.Note
 	survey, err := r.Check(ctx, &watched)
-	way := doctor.Way{Server: account.Server, Options: account.POP3, Via: via(x.account, account)}
+	way := doctor.Way{Server: account.Server, Options: account.POP3, Via: via(x.account)}
 	x.findings = way.Examine(ctx, &x.session, err)
 	now := time.Now()
-	x.addSession(e, survey != nil, account, now)
+	x.addSession(e, survey != nil, now)
 	if survey != nil {
 		x.addMaildrop(e, survey, account)
 		x.addPlaces(ctx, e, survey, account)
@@ -69,13 +69,13 @@ func (e *examiner) of(account string) *examination {
 	return e.examination[account]
 }
 
-// via returns what connects in place of popfetch itself.
-func via(a *config.Account, account *fetch.Account) string {
+// via returns the key of what connects in place of popfetch itself; empty: nothing does.
+func via(a *config.Account) string {
 	switch {
 	case a.ConnectCommand != "":
 		return "connect_command"
-	case account.POP3.Dial != nil:
-		return "the proxy"
+	case !a.Proxy.IsZero():
+		return "proxy"
 	}
 	return ""
 }
@@ -83,11 +83,11 @@ func via(a *config.Account, account *fetch.Account) string {
 func (x *examination) add(f doctor.Finding) { x.findings = append(x.findings, f) }
 
 // addSession adds what the session has shown, as far as it got.
-func (x *examination) addSession(e *examiner, whole bool, account *fetch.Account, now time.Time) {
+func (x *examination) addSession(e *examiner, whole bool, now time.Time) {
 	s, a := &x.session, x.account
 	greeted := !s.GreetedAt.IsZero()
 	if s.TLS != nil || a.TLS == "none" && greeted {
-		x.add(doctor.TLS(s, a.Server, via(a, account)))
+		x.add(doctor.TLS(s, a.Server, via(a)))
 	}
 	if s.TLS != nil {
 		x.certificate = doctor.Describe(s.TLS.PeerCertificates[0])

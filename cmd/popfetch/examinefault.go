@@ -63,7 +63,7 @@ func (x *examination) faultyCheck(err error) string {
 		return doctor.CheckUIDL
 	case phase != fetch.PhaseOpen:
 		return doctor.CheckMaildrop
-	case errors.As(err, &dns):
+	case errors.As(err, &dns) && via(x.account) == "":
 		return doctor.CheckDNS
 	case x.session.Reached == 0:
 		return doctor.CheckAddress
@@ -87,6 +87,10 @@ func (x *examination) mendFault(s *setting, err error) string {
 	if mend := s.mend(err); mend != "" {
 		return printable(strings.TrimPrefix(mend, "; "))
 	}
+	check := x.faultyCheck(err)
+	if by := via(x.account); by != "" && (check == doctor.CheckAddress || check == doctor.CheckGreeting) {
+		return "look at " + by + ", which reaches the server in popfetch's place"
+	}
 	if mend := doctor.ReachMend(err); mend != "" && x.session.Reached == 0 {
 		return mend
 	}
@@ -101,7 +105,7 @@ func (x *examination) mendFault(s *setting, err error) string {
 		return "run check again later"
 	case errors.As(err, &reply) && reply.Command == "UIDL":
 		return `write uidl = "fallback", or ask the provider for UIDL`
-	case x.faultyCheck(err) == doctor.CheckGreeting, x.lacksTLS():
+	case check == doctor.CheckGreeting, check == doctor.CheckTLS:
 		return "look at the port in server and at tls (995 with implicit, 110 with starttls); else the server is out of order"
 	}
 	return ""

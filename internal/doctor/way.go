@@ -25,7 +25,7 @@ const (
 type Way struct {
 	Server  string // host:port
 	Options pop3.Options
-	// Via names what connects in place of popfetch, such as "connect_command"; empty: nothing does.
+	// Via is the key of what connects in place of popfetch, such as connect_command; empty: nothing does.
 	Via string
 	// Lookup finds the addresses of a name. Nil: the system's resolver does.
 	Lookup func(ctx context.Context, host string) ([]net.IPAddr, error)
@@ -41,6 +41,8 @@ func (w *Way) Examine(ctx context.Context, s *Session, err error) []Finding {
 	switch {
 	case splitErr != nil:
 		return nil
+	case w.Via != "" && s.TLS == nil && s.GreetedAt.IsZero() && err != nil:
+		return nil // the fault tells it; a command may run and reach nothing
 	case w.Via != "":
 		return []Finding{ok(CheckAddress, "%s leads to %s; popfetch does not see the way behind it", w.Via, w.Server)}
 	case net.ParseIP(host) != nil:
