@@ -19,7 +19,7 @@ func (p *program) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e := &examiner{p: p, s: s, examination: make(map[string]*examination)}
+	e := &examiner{p: p, s: s, examination: make(map[string]*examination), visited: make(map[string]bool)}
 	tells := !p.view.json && p.term.talks && p.term.columns > 0
 	check := func(r *fetch.Runner, ctx context.Context, account *fetch.Account) (*fetch.Survey, error) {
 		return e.check(ctx, r, account)
@@ -59,7 +59,7 @@ type examined struct {
 }
 
 func (e *examiner) showFailed(s *setting, account string, err error) error {
-	x := e.of(account)
+	x := e.take(account)
 	if !e.p.view.json {
 		return e.p.term.printf("%s: cannot be fetched now\n%s", account, e.report(x.findings))
 	}
@@ -68,7 +68,7 @@ func (e *examiner) showFailed(s *setting, account string, err error) error {
 }
 
 func (e *examiner) show(survey *fetch.Survey) error {
-	x := e.of(survey.Account)
+	x := e.take(survey.Account)
 	if !e.p.view.json {
 		return e.p.term.printf("%s: logged in\n%s", survey.Account, e.report(x.findings))
 	}

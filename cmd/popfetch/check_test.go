@@ -45,7 +45,7 @@ func TestTerminal_check(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // it stays empty
+	defer os.RemoveAll(dir)
 	check := func(command, end string) (lines []string, status int) {
 		p := newTerminalPair(t)
 		c := p.start("check", "--server", server.TLSAddr(), "--tls-ca", server.CA().File(), "--user", "mrose", "--password-command", command,

@@ -28,6 +28,7 @@ type examiner struct {
 
 	mu          sync.Mutex
 	examination map[string]*examination // by account
+	visited     map[string]bool         // the servers of which each address is examined
 }
 
 // examination is what was found out about one account.
@@ -46,10 +47,12 @@ func (e *examiner) check(ctx context.Context, r *fetch.Runner, account *fetch.Ac
 	watched := *account
 	watched.POP3.Step = x.session.Note
 	survey, err := r.Check(ctx, &watched)
-	way := doctor.Way{Server: account.Server, Options: account.POP3, Via: via(x.account)}
-	x.findings = way.Examine(ctx, &x.session, err)
+	if ctx.Err() == nil {
+		way := doctor.Way{Server: account.Server, Options: account.POP3, Via: via(x.account), Alone: e.visits(account)}
+		x.findings = way.Examine(ctx, &x.session, err)
+	}
 	now := time.Now()
-	x.addSession(e, survey != nil, now)
+	x.addSession(e.s, err, now)
 	if survey != nil {
 		x.addMaildrop(e, survey, account)
 		x.addPlaces(ctx, e, survey, account)
@@ -62,11 +65,24 @@ func (e *examiner) check(ctx context.Context, r *fetch.Runner, account *fetch.Ac
 	return survey, err
 }
 
-// of returns what was found out about an account.
-func (e *examiner) of(account string) *examination {
+// visits reports whether another account examines each address of the server. Thousands of accounts
+// may have one server.
+func (e *examiner) visits(account *fetch.Account) bool {
+	server := fmt.Sprint(account.POP3.TLS, account.Server)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.examination[account]
+	already := e.visited[server]
+	e.visited[server] = true
+	return already
+}
+
+// take returns what was found out about an account, once.
+func (e *examiner) take(account string) *examination {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	x := e.examination[account]
+	delete(e.examination, account)
+	return x
 }
 
 // via returns the key of what connects in place of popfetch itself; empty: nothing does.
@@ -82,8 +98,8 @@ func via(a *config.Account) string {
 
 func (x *examination) add(f doctor.Finding) { x.findings = append(x.findings, f) }
 
-// addSession adds what the session has shown, as far as it got.
-func (x *examination) addSession(e *examiner, whole bool, now time.Time) {
+// addSession adds what the session has shown, as far as it got; err has ended it.
+func (x *examination) addSession(setting *setting, err error, now time.Time) {
 	s, a := &x.session, x.account
 	greeted := !s.GreetedAt.IsZero()
 	if s.TLS != nil || a.TLS == "none" && greeted {
@@ -96,15 +112,15 @@ func (x *examination) addSession(e *examiner, whole bool, now time.Time) {
 	if greeted {
 		x.add(doctor.Greeting(s))
 	}
-	if whole || s.LoggedIn || s.AtLogin != nil && (s.TLS != nil || a.TLS == "none") {
+	if greeted && endedPhase(err) != fetch.PhaseOpen {
 		x.add(doctor.Capabilities(s))
 		x.add(doctor.Mechanisms(ways(a).Explain(login.Announced{Caps: s.AtLogin, TLS: s.TLS, Timestamp: s.HasTimestamp()})))
 	}
 	if s.LoggedIn {
 		x.add(doctor.Login(a.User))
 	}
-	if whole {
-		x.add(doctor.Clock(s, writtenAt(e.s.StateDir), now))
+	if err == nil {
+		x.add(doctor.Clock(s, writtenAt(setting.StateDir), now))
 	}
 }
 

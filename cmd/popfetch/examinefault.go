@@ -22,6 +22,9 @@ func (x *examination) addFault(s *setting, err error, now time.Time) {
 		x.add(doctor.Refused(refused, mendCertificate(refused, x.account, now), now))
 		return
 	}
+	if caps := x.session.AtLogin; endedPhase(err) == fetch.PhaseLogin && caps.Has("LOGIN-DELAY") {
+		x.add(doctor.Delay(caps, x.account.Interval))
+	}
 	f := doctor.Finding{Check: x.faultyCheck(err), State: doctor.Fault, Text: printable(causeOf(err)), Mend: x.mendFault(s, err)}
 	for i := range x.findings {
 		if known := &x.findings[i]; known.State == doctor.Fault {
@@ -43,16 +46,22 @@ func causeOf(err error) string {
 	return err.Error()
 }
 
+// endedPhase returns the phase that an error ended; empty: there is no error.
+func endedPhase(err error) fetch.Phase {
+	var run *fetch.Error
+	switch {
+	case errors.As(err, &run):
+		return run.Phase
+	case err != nil:
+		return fetch.PhaseOpen
+	}
+	return ""
+}
+
 // faultyCheck returns the check that an error belongs to.
 func (x *examination) faultyCheck(err error) string {
 	var dns *net.DNSError
-	var run *fetch.Error
-	_ = errors.As(err, &run)
-	phase := fetch.PhaseOpen
-	if run != nil {
-		phase = run.Phase
-	}
-	switch {
+	switch phase := endedPhase(err); {
 	case phase == fetch.PhaseState, phase == fetch.PhaseLock, phase == fetch.PhaseRecord:
 		return doctor.CheckState
 	case phase == fetch.PhaseTarget, phase == fetch.PhaseDeliver:
@@ -119,7 +128,7 @@ func mendCertificate(refused *tls.CertificateVerificationError, a *config.Accoun
 	case len(a.TLSFingerprint) > 0:
 		return "if you are sure that this is the right server, and that it has a new key, put that in the place of the pinned one"
 	case now.After(leaf.NotAfter):
-		return "tell whoever runs the server to renew it; until then, " + pin
+		return "look at this machine's clock (date -u); if it is right, tell whoever runs the server to renew it; until then, " + pin
 	case now.Before(leaf.NotBefore):
 		return "look at this machine's clock (date -u); if it is right, tell whoever runs the server"
 	case name != "":

@@ -27,6 +27,8 @@ type Way struct {
 	Options pop3.Options
 	// Via is the key of what connects in place of popfetch, such as connect_command; empty: nothing does.
 	Via string
+	// Alone says that no address is examined but the one of the session.
+	Alone bool
 	// Lookup finds the addresses of a name. Nil: the system's resolver does.
 	Lookup func(ctx context.Context, host string) ([]net.IPAddr, error)
 }
@@ -92,7 +94,7 @@ func (w *Way) addresses(ctx context.Context, ips []net.IPAddr, port string, s *S
 		case tried && s.Reached == 0:
 			findings[i] = unreached(addr, cause)
 			findings[i].State = Fault
-		case s.Reached == 0 && err != nil: // another fault: it was not tried
+		case s.Reached == 0 && err != nil, w.Alone: // it is not tried
 		default:
 			wg.Add(1)
 			go func() {

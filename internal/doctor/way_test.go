@@ -61,6 +61,10 @@ func TestWay(t *testing.T) {
 			server.Wait()
 			server.CheckRules(t)
 			sessions := server.Sessions()
+			w.Alone = true
+			if findings = w.Examine(t.Context(), s, nil); len(findings) != 2 || len(server.Sessions()) != len(sessions) {
+				t.Errorf("Examine() alone = %+v, want 2 findings and no session", findings)
+			}
 			if len(sessions) != 1 || !slices.Equal(sessions[0].Commands(), test.want) {
 				t.Errorf("the server got %d sessions, the first with %q, want %q", len(sessions), sessions[0].Commands(), test.want)
 			}
