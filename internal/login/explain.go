@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/popfetch/popfetch/internal/kerberos"
 	"github.com/popfetch/popfetch/pop3"
 )
 
@@ -35,12 +36,12 @@ func (a Announced) TLSState() (state tls.ConnectionState, ok bool) {
 	return *a.TLS, true
 }
 
-// errAsked is the error of a password that Explain does not ask for.
-var errAsked = errors.New("nobody is asked for the password")
+// errAsked is the error of a password, or a ticket, that Explain does not ask for.
+var errAsked = errors.New("nobody is asked for a secret")
 
 // Explain returns what becomes of each mechanism at a log-in to such a server, in the order in which
-// Login tries them. Behind them come those that only the server has. It sends nothing and asks for no
-// password.
+// Login tries them. Behind them come those that only the server has. It sends nothing, and asks for
+// neither a password nor a ticket.
 func (cr *Credentials) Explain(server Announced) []Choice {
 	var choices []Choice
 	for _, m := range table {
@@ -83,11 +84,15 @@ func (cr *Credentials) whyNot(m mechanism, server Announced) string {
 	}
 	id := &identity{user: cr.User, addr: cr.Addr, certificate: cr.External, named: len(cr.Mechanisms) > 0,
 		ask: func() (string, error) { return "", errAsked }}
+	id.ticket = func(string) (*kerberos.Ticket, error) {
+		id.failed = errAsked
+		return nil, errAsked
+	}
 	_, err := m.begin(server, id)
 	switch _, protected := server.TLSState(); {
 	case m.name == Apop && !server.Timestamp:
 		return "the greeting has no timestamp"
-	case err == nil, id.failed != nil: // nothing but the password is lacking
+	case err == nil, id.failed != nil: // nothing but the secret is lacking
 		return ""
 	case m.name == External && len(cr.Mechanisms) == 0 && !cr.External:
 		return "no client certificate"
@@ -104,7 +109,7 @@ func (cr *Credentials) whyUnwanted(m mechanism) string {
 	switch {
 	case takesToken && !cr.Bearer:
 		return "no access token"
-	case cr.Bearer && !takesToken && m.name != External:
+	case cr.Bearer && !takesToken && m.name != External && m.name != GSSAPI:
 		return "an access token and no password"
 	case len(cr.Mechanisms) > 0:
 		return "auth does not name it"

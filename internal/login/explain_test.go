@@ -27,11 +27,11 @@ func TestExplain(t *testing.T) {
 		tried  string
 		why    map[string]string
 	}{
-		{"auto", login.Credentials{}, login.Announced{Caps: caps("LOGIN PLAIN SCRAM-SHA-256 CRAM-MD5 EXTERNAL NTLM GSSAPI", "USER"), TLS: secured},
+		{"auto", login.Credentials{}, login.Announced{Caps: caps("LOGIN PLAIN SCRAM-SHA-256 CRAM-MD5 EXTERNAL NTLM GSSAPI KERBEROS_V4", "USER"), TLS: secured},
 			"SCRAM-SHA-256 PLAIN LOGIN USER", map[string]string{
 				"CRAM-MD5": "only if auth names it", "EXTERNAL": "no client certificate",
 				"OAUTHBEARER": "no access token", "SCRAM-SHA-1": "the server does not offer it",
-				"SCRAM-SHA-256-PLUS": "only if auth names it", "APOP": "only if auth names it", "GSSAPI": "popfetch does not have it"}},
+				"SCRAM-SHA-256-PLUS": "only if auth names it", "APOP": "only if auth names it", "GSSAPI": "only if auth names it", "KERBEROS_V4": "popfetch does not have it"}},
 		{"a list narrows", login.Credentials{Mechanisms: []login.Mechanism{login.NTLM, login.ScramSHA1, login.Apop}},
 			login.Announced{Caps: caps("PLAIN NTLM SCRAM-SHA-1-PLUS SCRAM-SHA-1", "USER"), Timestamp: true},
 			"SCRAM-SHA-1 APOP", map[string]string{"PLAIN": "auth does not name it", "USER": "auth does not name it",
@@ -44,6 +44,8 @@ func TestExplain(t *testing.T) {
 		{"nothing announced, and named", login.Credentials{Mechanisms: []login.Mechanism{login.Plain}}, login.Announced{}, "PLAIN", nil},
 		{"a token", login.Credentials{Bearer: true}, login.Announced{Caps: caps("PLAIN XOAUTH2 OAUTHBEARER"), TLS: secured},
 			"OAUTHBEARER XOAUTH2", map[string]string{"PLAIN": "an access token and no password"}},
+		{"a ticket", login.Credentials{Addr: "localhost:110", Mechanisms: []login.Mechanism{login.GSSAPI}}, login.Announced{Caps: caps("GSSAPI PLAIN")},
+			"GSSAPI", map[string]string{"PLAIN": "auth does not name it"}},
 		{"a certificate", login.Credentials{External: true}, login.Announced{Caps: caps("EXTERNAL"), TLS: secured}, "EXTERNAL", nil},
 		{"foreign octets", login.Credentials{}, login.Announced{Caps: caps("\x1b[2J")}, "",
 			map[string]string{`\x1b[2J`: "popfetch does not have it"}},
