@@ -204,7 +204,7 @@ func TestSignIn_other(t *testing.T) {
 // A client signs in itself, and needs no login.
 func TestSignIn_client(t *testing.T) {
 	t.Parallel()
-	s := newSigningIn(t, "service", 2, func(p *poptest.Provider) []string {
+	s := newSigningIn(t, "service", 2, func(*poptest.Provider) []string {
 		return []string{`flow = "client_credentials"`, `client_id = "service"`, `client_secret_command = "cat secret"`, `scopes = "pop"`}
 	})
 	secret := filepath.Join(s.dir, "secret")
