@@ -127,7 +127,7 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 // person is asked for it during the log-in. The error lacks says that nobody can be asked.
 func (p *program) credentials(s *setting, a *config.Account, trusted authorities) (c *login.Credentials, lacks, err error) {
 	c = ways(a)
-	c.Password = a.Password.Resolve
+	c.Password = func(ctx context.Context) (string, error) { return a.Password.Resolve(ctx, a.User) }
 	if !a.OAuth.IsZero() {
 		return c, nil, s.useTokens(c, a, trusted)
 	}
@@ -210,7 +210,7 @@ func readFiles(ctx context.Context, s *setting, a *config.Account, trusted autho
 		if a.Password.Credential != "" {
 			field = &a.Password.Credential
 		}
-		_, err = a.Password.Resolve(ctx)
+		_, err = a.Password.Resolve(ctx, a.User)
 		if secret := (*config.SecretError)(nil); errors.As(err, &secret) {
 			err = secret.Err // the mistake names the key already
 		}

@@ -25,7 +25,7 @@ func mayAsk(file string, a *config.Account) error {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err != nil {
 		return passwordError(file, a, "no password is configured and there is no terminal to ask on; "+
-			"set one of password_command, password_file, password_credential, password (--password-command, --password-file)")
+			"set one of password_command, password_file, password_credential, password_keyring, password (--password-command, --password-file)")
 	}
 	return tty.Close()
 }

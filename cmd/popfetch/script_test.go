@@ -20,6 +20,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/popfetch/popfetch/internal/keyringtest"
 	"github.com/popfetch/popfetch/internal/oauthtest"
 	"github.com/popfetch/popfetch/internal/poptest"
 )
@@ -86,6 +87,9 @@ func relay() {
 //	                            starts a proxy, socks5 or http; $NAME is its address. It knows the
 //	                            server as pop.invalid and as localhost, with the usual ports
 //	proxyasked NAME addr...     the proxy must have been asked for these servers
+//	keyring SERVICE USER PASSWORD ANSWER
+//	                            starts a session bus with a keyring that has this password; it is
+//	                            locked if ANSWER, a keyringtest.Answer, is there
 //	popconfig NAME line...      writes ~/.config/popfetch/config.toml with these lines: an account
 //	                            work for the first maildrop, without TLS and with the target
 //	                            ~/Maildir; the state is in ~/state
@@ -111,6 +115,7 @@ func TestScript(t *testing.T) {
 		"popuids":   cmdUniqueIDs,
 		"popcount":  cmdCount,
 		"popproxy":  cmdProxy,
+		"keyring":   cmdKeyring,
 		"popconfig": cmdConfig,
 		"expand":    cmdExpand,
 		"maildir":   cmdMaildir,
@@ -296,6 +301,17 @@ func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(name, server.Addr())
 	ts.Setenv(name+"_tls", server.TLSAddr())
 	ts.Setenv(name+"_ca", server.CA().File())
+}
+
+func cmdKeyring(ts *testscript.TestScript, neg bool, args []string) {
+	all := servers(ts, neg, len(args) == 3 || len(args) == 4, "keyring SERVICE USER PASSWORD [ANSWER]")
+	service := &keyringtest.Service{Attributes: map[string]string{"service": args[0], "username": args[1]}, Password: args[2]}
+	if len(args) == 4 {
+		service.Locked, service.Answer = true, keyringtest.Answer(args[3])
+	}
+	bus := keyringtest.StartBus(all.t)
+	service.Start(all.t, bus)
+	ts.Setenv("DBUS_SESSION_BUS_ADDRESS", bus.Address)
 }
 
 func cmdWhen(ts *testscript.TestScript, neg bool, args []string) {

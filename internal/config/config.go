@@ -7,7 +7,7 @@
 //
 //	cfg, err := config.Load(config.DefaultPath())
 //	accounts, err := cfg.Select([]string{"work"})
-//	password, err := accounts[0].Password.Resolve(ctx)
+//	password, err := accounts[0].Password.Resolve(ctx, accounts[0].User)
 //
 // All mistakes are reported at once, as Errors. Each has its file, line and key, and says how to
 // mend it. No error contains a password, and neither does the output of Write and of package fmt. A

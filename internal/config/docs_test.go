@@ -110,7 +110,7 @@ func TestExample(t *testing.T) {
 	for _, a := range cfg.Accounts {
 		names = append(names, a.Name)
 	}
-	if got := strings.Join(names, " "); got != "work lists pinned certificate token microsoft google provider service old" {
+	if got := strings.Join(names, " "); got != "work lists pinned certificate token microsoft google provider service old keyring" {
 		t.Errorf("the example has the accounts %s", got)
 	}
 }

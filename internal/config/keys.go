@@ -146,6 +146,12 @@ var accountKeys = table[Account]{
 		needless: []func(*draft[Account]) string{withoutSecret},
 	},
 	{
+		name: "password_keyring", group: passwordGroup,
+		field:    fill(func(a *Account) *string { return &a.Password.Keyring }, text(value.printable)),
+		needless: []func(*draft[Account]) string{withoutSecret},
+		aliases:  []string{"store_password_in_keyring"},
+	},
+	{
 		name: "oauth", group: passwordGroup,
 		field:    fillTable(func(a *Account) *OAuth { return &a.OAuth }, oauthKeys),
 		needless: []func(*draft[Account]) string{withoutSecret},

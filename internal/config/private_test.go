@@ -49,7 +49,7 @@ func TestCheckPrivate(t *testing.T) {
 				if got := CheckPrivate(name); fmt.Sprint(got) != want && (got != nil || want != "") {
 					t.Errorf("CheckPrivate() = %v, want %q", got, want)
 				}
-				_, err := Secret{File: name}.Resolve(t.Context())
+				_, err := Secret{File: name}.Resolve(t.Context(), "alice")
 				if want != "" {
 					want += "; or use password_command"
 				}
@@ -102,7 +102,7 @@ func TestCheckPrivate_unreachable(t *testing.T) {
 				giveTo(t, outer, test.uid)
 			}
 			for _, name := range []string{path, link} {
-				_, err := Secret{File: name}.Resolve(t.Context())
+				_, err := Secret{File: name}.Resolve(t.Context(), "alice")
 				if (err == nil) != (test.reason == "") || err != nil && !strings.Contains(err.Error(), test.reason) {
 					t.Errorf("Resolve() = %v, want %q", err, test.reason)
 				}

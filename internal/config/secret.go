@@ -23,6 +23,7 @@ type Secret struct {
 	File       string // absolute path; the password is the first line
 	Command    string // for /bin/sh -c; the password is the first line of the output
 	Credential string // name of a file in $CREDENTIALS_DIRECTORY (systemd)
+	Keyring    string // service of the item in the keyring of the desktop session
 }
 
 const (
@@ -49,7 +50,7 @@ func (s Secret) String() string {
 	case s.Password != "":
 		return key + " ***"
 	}
-	return fmt.Sprintf("%s %q", key, s.File+s.Command+s.Credential)
+	return fmt.Sprintf("%s %q", key, s.File+s.Command+s.Credential+s.Keyring)
 }
 
 // GoString returns String, so that %#v does not show the password.
@@ -70,7 +71,8 @@ func (s Secret) key() string {
 type SecretError struct {
 	Key string // key of the source
 	Err error  // never contains the password
-	// Temporary says that a command failed or was too slow, so that it may work at the next log-in.
+	// Temporary says that a command or the keyring failed or was too slow, so that it may work at the
+	// next log-in.
 	Temporary bool
 }
 
@@ -82,15 +84,23 @@ func (e *SecretError) IsTemporary() bool { return e.Temporary }
 // Unwrap returns Err.
 func (e *SecretError) Unwrap() error { return e.Err }
 
-// Resolve returns the password: the first line of its source, without the line end. A
-// password_command runs for at most a minute, in a process group of its own. If ctx is done, the
-// group is ended.
+// Resolve returns the password of user: the first line of its source, without the line end. Only a
+// keyring needs to know the user. A password_command runs for at most a minute, in a process group
+// of its own. If ctx is done, the group is ended. A keyring has a minute too.
 //
 // Resolve refuses a file that others can read. It also refuses an empty password and one with a
 // control octet (C0003). If a source fails, the error is a *SecretError. No error contains the
 // password. Several goroutines may call Resolve at the same time.
-func (s Secret) Resolve(ctx context.Context) (string, error) {
-	return s.resolve(ctx, s.key(), "the password")
+func (s Secret) Resolve(ctx context.Context, user string) (string, error) {
+	const what = "the password"
+	if s.Keyring == "" {
+		return s.resolve(ctx, s.key(), what)
+	}
+	password, err := s.fromKeyring(ctx, user, commandTimeout)
+	if err != nil {
+		return "", &SecretError{Key: s.key(), Err: err, Temporary: !errors.Is(err, errNoItem)}
+	}
+	return checked(password, s.key(), what)
 }
 
 // resolve is Resolve for the key of a secret that is called what.
@@ -113,13 +123,18 @@ func (s Secret) resolve(ctx context.Context, key, what string) (string, error) {
 		r, _ := accountKeys.filling(&a, &a.Password.Password)
 		return "", fmt.Errorf("no password is configured; write %s", listed(append(accountKeys.instead(r), r.name), "or"))
 	}
-	if err == nil {
-		err = checkSecret(password, what)
-	}
 	if err != nil {
 		return "", &SecretError{Key: key, Err: err, Temporary: failed}
 	}
-	return password, nil
+	return checked(password, key, what)
+}
+
+// checked returns the secret that the source called key gave, unless it cannot be sent.
+func checked(secret, key, what string) (string, error) {
+	if err := checkSecret(secret, what); err != nil {
+		return "", &SecretError{Key: key, Err: err}
+	}
+	return secret, nil
 }
 
 // checkSecret refuses a secret that cannot be sent.

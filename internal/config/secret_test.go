@@ -92,7 +92,7 @@ func TestSecret_Resolve(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := test.secret.Resolve(t.Context())
+			got, err := test.secret.Resolve(t.Context(), "alice")
 			if test.err == "" {
 				if err != nil || got != test.want {
 					t.Errorf("Resolve() = %q, %v, want %q", got, err, test.want)
@@ -115,7 +115,7 @@ func TestSecret_Resolve(t *testing.T) {
 
 func TestSecret_Resolve_noCredentials(t *testing.T) {
 	t.Setenv("CREDENTIALS_DIRECTORY", "")
-	_, err := Secret{Credential: "work"}.Resolve(t.Context())
+	_, err := Secret{Credential: "work"}.Resolve(t.Context(), "alice")
 	if err == nil || !strings.Contains(err.Error(), "CREDENTIALS_DIRECTORY is not set; ") {
 		t.Errorf("Resolve() = %v, want CREDENTIALS_DIRECTORY is not set", err)
 	}
@@ -124,7 +124,7 @@ func TestSecret_Resolve_noCredentials(t *testing.T) {
 func TestSecret_Resolve_cancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := Secret{Command: "echo hunter2"}.Resolve(ctx)
+	_, err := Secret{Command: "echo hunter2"}.Resolve(ctx, "alice")
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Resolve() = %v, want context.Canceled", err)
 	}
@@ -238,6 +238,7 @@ func TestSecret_shown(t *testing.T) {
 		`password_file "/p"`:           {File: "/p"},
 		`password_command "pass show"`: {Command: "pass show"},
 		`password_credential "pop-a"`:  {Credential: "pop-a"},
+		`password_keyring "pop"`:       {Keyring: "pop"},
 	}
 	for want, secret := range tests {
 		if got := secret.String(); got != want {

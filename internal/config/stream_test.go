@@ -23,7 +23,7 @@ func TestSecret_Resolve_pipe(t *testing.T) {
 	}
 	for _, path := range []string{"/dev/fd/%d", "/dev/fd/%d", "/proc/self/fd/%d"} {
 		secret := Secret{File: fmt.Sprintf(path, r.Fd())}
-		if got, err := secret.Resolve(t.Context()); err != nil || got != "hunter2" {
+		if got, err := secret.Resolve(t.Context(), "alice"); err != nil || got != "hunter2" {
 			t.Errorf("Resolve() of %s = %q, %v, want the first line", secret.File, got, err)
 		}
 	}
@@ -57,7 +57,7 @@ func TestSecret_Resolve_pipeNotInherited(t *testing.T) {
 	if !open() {
 		t.Skip("the descriptor did not come through")
 	}
-	if got, err := (Secret{File: "/dev/fd/9"}).Resolve(t.Context()); err != nil || got != "hunter2" {
+	if got, err := (Secret{File: "/dev/fd/9"}).Resolve(t.Context(), "alice"); err != nil || got != "hunter2" {
 		t.Errorf("Resolve() = %q, %v, want the first line", got, err)
 	}
 	if open() {

@@ -22,7 +22,7 @@ func fullAccount() Account {
 		Name: "full", Server: "h:1", TLS: "starttls", ConnectCommand: "nc h 1",
 		Proxy: Proxy{"socks5", "p:1", "u", "hunter2"}, TLSCA: "/ca", TLSServerName: "n",
 		TLSCAOnly: true, TLSMinVersion: "1.3", TLSLegacy: true, TLSFingerprint: []string{"ab"}, TLSCert: "/c", TLSKey: "/k", User: "u",
-		Password: Secret{Password: "hunter2", File: "/p", Command: "x", Credential: "c"},
+		Password: Secret{Password: "hunter2", File: "/p", Command: "x", Credential: "c", Keyring: "k"},
 		OAuth:    OAuth{TokenCommand: "x"},
 		Auth:     []string{"plain"}, CredentialsCharset: "utf-8", Maildir: "/m", MDA: "cat", MDATimeout: time.Second, MaxDeliveries: 2,
 		Delete: Delete{Enabled: true}, MaxSize: 1, Initial: Initial{Limited: true}, UIDL: "fallback",
