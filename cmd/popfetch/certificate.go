@@ -58,7 +58,19 @@ func tlsConfig(a *config.Account, trusted authorities) (_ *tls.Config, field any
 		c.InsecureSkipVerify = true // checkPin checks the pin instead, on each handshake
 		c.VerifyConnection = func(state tls.ConnectionState) error { return checkPin(state, a.TLSFingerprint) }
 	}
+	if resumes(a) {
+		c.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	}
 	return c, nil, nil
+}
+
+// resumes reports whether the TLS sessions of an account may be resumed within this process. Each
+// account has a cache of its own, so that none gets a session that another one's trust has opened.
+//
+// A client certificate is shown anew each time, because some servers end resumed sessions that need
+// one. The server shows its own anew if SCRAM may be bound to it: it may have another one by now.
+func resumes(a *config.Account) bool {
+	return a.TLSCert == "" && !slices.ContainsFunc(a.Auth, func(name string) bool { return strings.HasPrefix(name, "scram-") })
 }
 
 // oldSuites returns the cipher suites that old servers may need. Go uses some of them only if they are
