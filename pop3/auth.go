@@ -22,7 +22,8 @@ const maxChallenge = bufferOctets
 type SASLClient interface {
 	// Start returns the name of the mechanism and its initial response, or nil if it has none.
 	Start() (mech string, ir []byte, err error)
-	// Next answers a challenge. An error cancels the exchange.
+	// Next answers a challenge. An error cancels the exchange. The octets of an answer, and those of
+	// the initial response, are overwritten when they have been encoded.
 	Next(challenge []byte) (response []byte, err error)
 }
 
@@ -148,7 +149,9 @@ func (c *Client) Apop(ctx context.Context, name, secret string) error {
 }
 
 func apopDigest(timestamp, secret string) string {
-	sum := md5.Sum([]byte(timestamp + secret))
+	whole := append(append(make([]byte, 0, len(timestamp)+len(secret)), timestamp...), secret...)
+	defer clear(whole)
+	sum := md5.Sum(whole)
 	return hex.EncodeToString(sum[:])
 }
 
@@ -198,10 +201,11 @@ func (c *Client) startExchange(mech SASLClient) (*exchange, error) {
 		c.Conceal(encoded)
 	}
 	whole := command{keyword: "AUTH", args: name + " " + encoded, masked: name + " ***"}
-	if len(whole.line())+len("\r\n") > maxCommand {
+	if whole.octets() > maxCommand {
 		x.initial = initial
 	} else {
 		x.command = whole
+		clear(initial)
 	}
 	return x, nil
 }
@@ -239,6 +243,7 @@ func (c *Client) exchange(x *exchange) error {
 			}
 		}
 		encoded := base64.StdEncoding.EncodeToString(response)
+		clear(response)
 		c.Conceal(encoded)
 		if err := c.respond(encoded, "***"); err != nil {
 			return err
@@ -318,7 +323,9 @@ func (c *Client) respond(line, traced string) error {
 	if c.opts.Trace != nil {
 		c.opts.Trace(true, traced)
 	}
-	if err := c.link.write([]byte(line+"\r\n"), c.opts.ReplyTimeout); err != nil {
+	octets := append(append(make([]byte, 0, len(line)+len("\r\n")), line...), "\r\n"...)
+	defer clear(octets)
+	if err := c.link.write(octets, c.opts.ReplyTimeout); err != nil {
 		return c.lose(fmt.Errorf("AUTH: %w", err))
 	}
 	return nil

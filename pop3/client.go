@@ -335,6 +335,7 @@ func (c *Client) Close() error {
 		return nil
 	}
 	c.state = stateClosed
+	c.secrets = nil
 	conn := c.link.conn
 	if secured, ok := conn.(*tls.Conn); ok && c.lost != nil {
 		// Closing TLS sends an alert, which could wait for a peer that does not read.

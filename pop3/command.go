@@ -32,6 +32,25 @@ func (cmd command) line() string {
 	return cmd.keyword + " " + cmd.args
 }
 
+// octets returns the size of the line with its CRLF.
+func (cmd command) octets() int {
+	octets := len(cmd.keyword) + len("\r\n")
+	if cmd.args != "" {
+		octets += len(" ") + len(cmd.args)
+	}
+	return octets
+}
+
+// appendTo appends the line and CRLF. Unlike line, it makes no copy of a secret.
+func (cmd command) appendTo(lines []byte) []byte {
+	lines = append(lines, cmd.keyword...)
+	if cmd.args != "" {
+		lines = append(lines, ' ')
+		lines = append(lines, cmd.args...)
+	}
+	return append(lines, '\r', '\n')
+}
+
 // traced returns the line as the trace shows it.
 func (cmd command) traced() string {
 	if cmd.masked != "" {
@@ -130,10 +149,14 @@ func (c *Client) send(commands ...command) error {
 	if err := c.checkQuiet(keyword); err != nil {
 		return err
 	}
-	var lines []byte
+	octets := 0
 	for _, cmd := range commands {
-		lines = append(lines, cmd.line()...)
-		lines = append(lines, '\r', '\n')
+		octets += cmd.octets()
+	}
+	lines := make([]byte, 0, octets) // it must not grow, because that would leave a copy behind
+	defer clear(lines[:octets])
+	for _, cmd := range commands {
+		lines = cmd.appendTo(lines)
 		if c.opts.Trace != nil {
 			c.opts.Trace(true, cmd.traced())
 		}

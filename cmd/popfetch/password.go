@@ -54,6 +54,7 @@ func (t *terminal) passwordAsker(file string, a *config.Account) func(context.Co
 			return "", passwordError(file, a, "the password is empty")
 		}
 		known = string(password)
+		clear(password)
 		return known, nil
 	}
 }

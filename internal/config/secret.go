@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -180,16 +179,24 @@ func readFirst(f *os.File) (string, error) {
 	return line, nil
 }
 
-// firstLine returns the text of r before the first line end, LF or CRLF.
+// firstLine returns the text of r before the first line end, LF or CRLF. It wipes what it has read.
 func firstLine(r io.Reader) (string, error) {
-	line, err := bufio.NewReader(io.LimitReader(r, maxSecret)).ReadString('\n')
-	if err != nil && err != io.EOF {
-		return "", err
+	buffer := make([]byte, maxSecret)
+	defer clear(buffer)
+	for n := 0; n < len(buffer); {
+		octets, err := r.Read(buffer[n:])
+		end := bytes.IndexByte(buffer[n:n+octets], '\n')
+		n += octets
+		switch {
+		case end >= 0:
+			return string(bytes.TrimSuffix(buffer[:n-octets+end], []byte("\r"))), nil
+		case err == io.EOF:
+			return string(bytes.TrimSuffix(buffer[:n], []byte("\r"))), nil
+		case err != nil:
+			return "", err
+		}
 	}
-	if len(line) == maxSecret && err == io.EOF {
-		return "", errors.New("the first line is longer than 64 KiB")
-	}
-	return strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"), nil
+	return "", errors.New("the first line is longer than 64 KiB")
 }
 
 // readCredential returns the systemd credential called name. The mode is not checked, because the
@@ -209,14 +216,22 @@ func readCredential(name string) (string, error) {
 
 // runSecretCommand returns the first line that a command prints.
 func runSecretCommand(ctx context.Context, command string, limit time.Duration) (string, error) {
+	// The buffers must not grow, because that would leave copies of the password behind.
+	stdout := &boundedBuffer{octets: make([]byte, 0, maxSecret), limit: maxSecret, strict: true}
+	stderr := &boundedBuffer{octets: make([]byte, 0, maxComplaint), limit: maxComplaint}
+	return runInto(ctx, command, limit, stdout, stderr)
+}
+
+// runInto is runSecretCommand with these buffers for the output. It wipes them.
+func runInto(ctx context.Context, command string, limit time.Duration, stdout, stderr *boundedBuffer) (string, error) {
+	defer stdout.wipe()
+	defer stderr.wipe()
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %v", limit))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = outputDelay
-	stdout := &boundedBuffer{limit: maxSecret, strict: true}
-	stderr := &boundedBuffer{limit: maxComplaint}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 
 	err := cmd.Run()
@@ -275,3 +290,28 @@ func (b *boundedBuffer) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// ReadFrom reads all of r without a buffer of its own.
+func (b *boundedBuffer) ReadFrom(r io.Reader) (int64, error) {
+	var spare [1 << 10]byte
+	defer clear(spare[:])
+	for total := int64(0); ; {
+		into := b.octets[len(b.octets):b.limit]
+		if len(into) == 0 {
+			into = spare[:]
+		}
+		n, err := r.Read(into)
+		total += int64(n)
+		if _, full := b.Write(into[:n]); full != nil {
+			return total, full
+		}
+		switch {
+		case err == io.EOF:
+			return total, nil
+		case err != nil:
+			return total, err
+		}
+	}
+}
+
+func (b *boundedBuffer) wipe() { clear(b.octets) }

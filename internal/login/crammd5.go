@@ -39,7 +39,9 @@ func (d *keyedDigest) Next(challenge []byte) ([]byte, error) {
 		return nil, errors.New("the challenge is empty")
 	}
 	d.sent = true
-	mac := hmac.New(md5.New, []byte(d.password))
+	key := []byte(d.password)
+	defer clear(key)
+	mac := hmac.New(md5.New, key)
 	mac.Write(challenge)
 	return []byte(d.name + " " + hex.EncodeToString(mac.Sum(nil))), nil
 }
