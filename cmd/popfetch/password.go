@@ -46,7 +46,7 @@ func (t *terminal) passwordAsker(file string, a *config.Account) func(context.Co
 		if known != "" {
 			return known, nil
 		}
-		password, err := t.ask(ctx, fmt.Sprintf("Password for %s at %s: ", printable(a.User), a.Server))
+		password, err := t.ask(ctx, fmt.Sprintf("Password for %s at %s: ", printable(a.User), printable(a.WrittenServer())))
 		switch {
 		case err != nil:
 			return "", fmt.Errorf("reading it: %w", err)

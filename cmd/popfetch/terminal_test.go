@@ -137,6 +137,22 @@ func (p *pseudoTerminal) start(args ...string) *exec.Cmd {
 	return c
 }
 
+// TestTerminal_writtenServer asks for a password at a server whose name has letters outside ASCII.
+// The prompt shows the name as it is written.
+func TestTerminal_writtenServer(t *testing.T) {
+	t.Parallel()
+	server := poptest.NewServer(t)
+	_, port, _ := strings.Cut(server.Addr(), ":")
+	p := newTerminalPair(t)
+	c := p.start("--once", "--server", "ｌｏｃａｌｈｏｓｔ:"+port, "--tls", "none", "--user", "mrose", "--maildir", "m")
+	p.waitFor("Password for mrose at ｌｏｃａｌｈｏｓｔ:" + port + ": ")
+	p.waitForSilence()
+	p.typeIn("\n")
+	if status := exitOf(t, c.Wait()); status != 78 {
+		t.Errorf("exit status = %d, want 78", status)
+	}
+}
+
 // TestTerminal_password types the password, which is not shown. Then it reads the one line at the
 // end.
 func TestTerminal_password(t *testing.T) {

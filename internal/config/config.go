@@ -69,12 +69,12 @@ func (c *Config) Wrote(a *Account, address any) bool {
 // keys are described in popfetch.toml(5).
 type Account struct {
 	Name               string
-	Server             string   // host:port; the host in lower case, the port filled in
+	Server             string   // host:port; the host in lower case and ASCII, the port filled in
 	TLS                string   // implicit, starttls or none
 	ConnectCommand     string   // for /bin/sh -c; "" means TCP
 	Proxy              Proxy    // the zero value means none; never together with ConnectCommand
 	TLSCA              string   // absolute path, or ""
-	TLSServerName      string   // "" means the host of Server
+	TLSServerName      string   // in lower case and ASCII; "" means the host of Server
 	TLSCAOnly          bool     // the authorities of the system are not trusted
 	TLSMinVersion      string   // 1.3; "" means 1.2
 	TLSLegacy          bool     // TLS 1.0 and RSA key exchange are allowed
@@ -102,6 +102,8 @@ type Account struct {
 	Deadline           time.Duration // 0 means none
 	Interval           time.Duration // 0 means manual
 	Enabled            bool
+
+	written writtenNames
 }
 
 // Delete is the value of the key delete. The zero value never deletes.

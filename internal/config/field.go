@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -53,12 +52,6 @@ func text(read func(value) (string, error)) kind[string] {
 func oneOf(words ...string) kind[string] {
 	return text(func(v value) (string, error) { return v.oneOf(words...) })
 }
-
-// address is a server. Without a port it ends in a colon.
-var address = text(func(v value) (string, error) {
-	host, port, err := v.server()
-	return net.JoinHostPort(host, port), err
-})
 
 // pins are the fingerprints of certificates.
 var pins = kind[[]string]{value.fingerprints, func(list []string) string {

@@ -37,7 +37,7 @@ const (
 var accountKeys = table[Account]{
 	{
 		name: "server", example: `"pop.example.org"`,
-		field:   fill(func(a *Account) *string { return &a.Server }, address),
+		field:   fillName(func(a *Account) (name, written *string) { return &a.Server, &a.written.server }, value.address),
 		usage:   "fetch from `HOST[:PORT]`; the configuration file is not read",
 		aliases: []string{"host", "hostname", "port", "service", "address", "via"},
 		instead: `write server = "HOST", or "HOST:PORT" if the port is not the usual one`,
@@ -71,7 +71,7 @@ var accountKeys = table[Account]{
 	},
 	{
 		name:     "tls_server_name",
-		field:    fill(func(a *Account) *string { return &a.TLSServerName }, text(value.hostName)),
+		field:    fillName(func(a *Account) (name, written *string) { return &a.TLSServerName, &a.written.tlsServerName }, value.hostName),
 		needless: []func(*draft[Account]) string{withoutTLS},
 		usage:    "the server's certificate is one for `NAME`",
 	},

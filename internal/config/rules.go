@@ -107,15 +107,21 @@ func externalNeedsCertificate(d *draft[Account]) error {
 }
 
 // fillPort adds the usual port to a server without port. It depends on the kind of TLS
-// (RFC 8314 section 7.3, RFC 1939 section 3). fillPort returns the host.
+// (RFC 8314 section 7.3, RFC 1939 section 3). fillPort returns the host as it is written.
 func fillPort(a *Account) (host string) {
-	host, port, err := net.SplitHostPort(a.Server)
-	if err == nil && port == "" {
-		port = "995"
-		if a.TLS != "implicit" {
-			port = "110"
+	usual := "995"
+	if a.TLS != "implicit" {
+		usual = "110"
+	}
+	for _, server := range []*string{&a.Server, &a.written.server} {
+		name, port, err := net.SplitHostPort(*server)
+		if err != nil { // nothing is written in another way
+			break
 		}
-		a.Server = net.JoinHostPort(host, port)
+		host = name
+		if port == "" {
+			*server = net.JoinHostPort(host, usual)
+		}
 	}
 	return host
 }

@@ -74,6 +74,9 @@ func TestRow_field(t *testing.T) {
 	var walk func(v reflect.Value, prefix string)
 	walk = func(v reflect.Value, prefix string) {
 		for i := range v.NumField() {
+			if !v.Type().Field(i).IsExported() {
+				continue
+			}
 			name := strings.ToLower(prefix + v.Type().Field(i).Name)
 			if v.Field(i).Type() == reflect.TypeFor[Secret]() {
 				walk(v.Field(i), name)

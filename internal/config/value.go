@@ -285,7 +285,7 @@ func (v value) fingerprints() ([]string, error) {
 	return list, nil
 }
 
-// server returns the host in lower case and the port, or "" if none is written.
+// server returns the host in lower case and ASCII, and the port, or "" if none is written.
 func (v value) server() (host, port string, err error) {
 	const usage = `write host or host:port, such as "pop.example.org:995" or "[::1]:995"`
 	s, err := v.text()
@@ -316,17 +316,14 @@ func (v value) server() (host, port string, err error) {
 		}
 		return addr.String(), port, nil
 	}
-	return strings.ToLower(host), port, checkHostName(host, usage)
+	host, err = asciiName(host, usage)
+	return host, port, err
 }
 
-// checkHostName refuses a host name that cannot be looked up. Names with letters outside of ASCII
-// are not converted. So the certificate is compared with the name as the person has written it.
+// checkHostName refuses a host name that cannot be looked up.
 func checkHostName(host, usage string) error {
 	for _, r := range host {
-		if r > 0x7f {
-			return fmt.Errorf(`%q has letters outside ASCII; write its "xn--" form`, host)
-		}
-		if !isBare(byte(r)) && r != '.' {
+		if r > 0x7f || !isBare(byte(r)) && r != '.' {
 			return fmt.Errorf("%q is no host name; %s", host, usage)
 		}
 	}

@@ -8,15 +8,6 @@ import (
 	"time"
 )
 
-// hostName returns a name that the name in a certificate is compared with.
-func (v value) hostName() (string, error) {
-	s, err := v.text()
-	if err != nil {
-		return "", err
-	}
-	return strings.ToLower(s), checkHostName(s, `write a name such as "pop.example.org"`)
-}
-
 // command returns a text for /bin/sh -c.
 func (v value) command() (string, error) {
 	s, err := v.text()
