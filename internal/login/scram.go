@@ -57,18 +57,26 @@ func beginScram(sasl string, hash scram.HashGeneratorFcn) func(server, *identity
 		default:
 			p.conversation = client.NewConversation()
 		}
-		return &attempt{sasl: p, sent: func(error) bool { return p.sent }, alone: true, unproved: !bound}, nil
+		a := &attempt{sasl: p, sent: func(error) bool { return p.sent }, alone: true, unproved: !bound}
+		if bound {
+			a.why = p.boundOtherwise
+		}
+		return a, nil
 	}
 }
 
 // plusSuffix ends the names of mechanisms that bind a log-in to the TLS session.
 const plusSuffix = "-PLUS"
 
-// bindingTo returns what binds a log-in to a TLS session: tls-exporter (RFC 9266), or with TLS 1.2
-// without extended master secret tls-server-end-point (RFC 5929).
+// bindingTo returns what binds a log-in to a TLS session: with TLS 1.3 tls-exporter (RFC 9266), and
+// before that tls-unique (RFC 5929), the only one that Cyrus knows. If a resumed session has no secure
+// tls-unique, it is tls-server-end-point.
 func bindingTo(state *tls.ConnectionState) (scram.ChannelBinding, error) {
-	if binding, err := scram.NewTLSExporterBinding(state); err == nil {
-		return binding, nil
+	switch {
+	case state.Version >= tls.VersionTLS13:
+		return scram.NewTLSExporterBinding(state)
+	case len(state.TLSUnique) > 0:
+		return scram.NewTLSUniqueBinding(state.TLSUnique), nil
 	}
 	return scram.NewTLSServerEndpointBinding(state)
 }
@@ -127,6 +135,14 @@ func (p *proof) Complete() error {
 		return &untrueError{errors.New("the server has not proved that it knows the password")}
 	}
 	return nil
+}
+
+// boundOtherwise adds to a refusal of the proof that the password may be right.
+func (p *proof) boundOtherwise(err error) error {
+	if !p.sent || !isReply(err) {
+		return err
+	}
+	return fmt.Errorf(`%w; if the password is right, the server binds to TLS in another way: write auth = "auto"`, err)
 }
 
 // attribute returns an attribute of a SCRAM message; "": it has none.

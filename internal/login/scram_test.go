@@ -3,7 +3,6 @@ package login_test
 import (
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -163,72 +162,6 @@ func TestScram_thenAnother(t *testing.T) {
 			}
 			noError(t, err)
 			checkCount(t, server, "AUTH PLAIN", 1)
-		})
-	}
-}
-
-// Under TLS the log-in is bound to the session, if the server can do it. If it only seems to be
-// unable, because somebody has changed its announcement, the log-in fails.
-func TestScram_plus(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		named  bool
-		offers string
-		bound  bool // the server knows that the log-in can be bound
-		other  bool // the server's session is another one
-		want   string
-	}{
-		{"bound", true, "SASL SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", true, false, "AUTH SCRAM-SHA-256-PLUS"},
-		{"not named", false, "SASL SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", true, false, "AUTH SCRAM-SHA-256"},
-		{"another session", true, "SASL SCRAM-SHA-256 SCRAM-SHA-256-PLUS PLAIN", true, true, ""},
-		{"announcement changed", false, "SASL SCRAM-SHA-256 PLAIN", true, false, ""},
-		{"not offered", true, "SASL SCRAM-SHA-256 PLAIN", false, false, "AUTH SCRAM-SHA-256"},
-	} {
-		t.Run("R5034-2/"+test.name, func(t *testing.T) {
-			t.Parallel()
-			server := newServer(t)
-			var binding scram.ChannelBinding // of the client's session: both sides have the same
-			server.Configure(func(c *poptest.Config) {
-				c.Capabilities = []string{test.offers, "UIDL"}
-				mechanism := func(s *poptest.Session, initial []byte, ask func([]byte) ([]byte, error)) (string, error) {
-					var known *scram.ChannelBinding
-					if test.bound {
-						known = &binding
-					}
-					return scramServer(t, scram.SHA256, 4096, known, nil)(s, initial, ask)
-				}
-				c.Mechanisms["SCRAM-SHA-256"], c.Mechanisms["SCRAM-SHA-256-PLUS"] = mechanism, mechanism
-			})
-			c, err := pop3.Dial(t.Context(), server.TLSAddr(), &pop3.Options{TLSConfig: server.CA().ClientTLS("127.0.0.1")})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			state, _ := c.TLSState()
-			if test.other {
-				binding = scram.ChannelBinding{Type: scram.ChannelBindingTLSExporter, Data: make([]byte, 32)}
-			} else if binding, err = scram.NewTLSExporterBinding(&state); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := c.Capa(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			cr := credentials()
-			if test.named {
-				cr.Mechanisms = []login.Mechanism{login.Plain, login.ScramSHA256}
-			}
-			err = endSession(t, c, cr.Login(t.Context(), c, nil))
-			if test.want == "" {
-				if err == nil {
-					t.Error("Login() = nil, want an error")
-				}
-				checkCount(t, server, "AUTH PLAIN", 0)
-				return
-			}
-			noError(t, err)
-			if got := fmt.Sprint(commands(t, server, 1)); !strings.Contains(got, test.want+" ") {
-				t.Errorf("the client sent %s, want %s", got, test.want)
-			}
 		})
 	}
 }
