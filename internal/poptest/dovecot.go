@@ -29,8 +29,9 @@ type DovecotOptions struct {
 }
 
 // Dovecot is a running Dovecot. It belongs to one test. It serves POP3 in clear text with STLS, and
-// POP3 under implicit TLS. It knows PLAIN, LOGIN, CRAM-MD5, SCRAM-SHA-1, SCRAM-SHA-256, APOP and USER/PASS. Each
-// user has a Maildir. The methods may be called concurrently.
+// POP3 under implicit TLS. It knows PLAIN, LOGIN, CRAM-MD5, SCRAM-SHA-1, SCRAM-SHA-256, APOP and USER/PASS, and
+// EXTERNAL by a client certificate of its authority. Each user has a Maildir. The methods may be
+// called concurrently.
 type Dovecot struct {
 	// User and Password are those of one user. If there are several users, it is any of them.
 	User, Password string
@@ -254,7 +255,8 @@ func (d *Dovecot) writeFiles(users map[string]string, options *DovecotOptions) e
 	}
 	defer func() { _ = conf.Close() }()
 	err = dovecotConf.Execute(conf, map[string]any{
-		"Dir": d.dir, "Plain": d.plain, "Secure": d.secure, "Cert": d.certificate, "Extra": options.Extra, "Passdb": options.Passdb,
+		"Dir": d.dir, "Plain": d.plain, "Secure": d.secure, "Cert": d.certificate, "CA": d.ca.File(),
+		"Extra": options.Extra, "Passdb": options.Passdb,
 		"Root": root, "User": owner.Username, "Group": group.Name, "UID": mail.Uid, "GID": mail.Gid,
 	})
 	if err != nil {
@@ -275,11 +277,20 @@ ssl = yes
 ssl_cert = <{{.Cert.CertFile}}
 ssl_key = <{{.Cert.KeyFile}}
 ssl_min_protocol = TLSv1.2
+ssl_ca = <{{.CA}}
+ssl_verify_client_cert = yes
+ssl_require_crl = no
+auth_ssl_username_from_cert = yes
 disable_plaintext_auth = no
-auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256 apop
+auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256 apop external
 auth_failure_delay = 0
 auth_verbose = yes
 {{.Passdb}}
+passdb {
+  driver = static
+  mechanisms = external
+  args = nopassword
+}
 passdb {
   driver = passwd-file
   args = scheme=PLAIN username_format=%u {{.Dir}}/users
