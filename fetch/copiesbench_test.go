@@ -85,7 +85,7 @@ func (c *copiesCase) round(b *testing.B) {
 	}
 	defer store.Close()
 	account := fetch.Account{
-		Name: "work", Server: server.Addr(), User: user, Target: deliver.NewMaildir(filepath.Join(dir, "mail")), Login: credentials().Login,
+		Name: "work", Server: poptest.InClear(server.Addr(), true), User: user, Target: deliver.NewMaildir(filepath.Join(dir, "mail")), Login: credentials().Login,
 		POP3: pop3.Options{TLS: pop3.TLSNone},
 	}
 	runner := &fetch.Runner{Store: store}

@@ -266,7 +266,7 @@ func TestHintOfStrangers(t *testing.T) {
 		r := start(t, 0)
 		r.runs("2 listed, 2 new, 2 delivered")
 		r.runner.Store = openStore(t, t.TempDir())
-		r.account.Server = newServer(t, letter("c")).Addr()
+		r.account.Server = poptest.InClear(newServer(t, letter("c")).Addr(), true)
 		r.runs("1 listed, 1 new, 1 delivered")
 		r.warned("its target already holds 2 messages that were not recognised")
 		check(t, r, 1)

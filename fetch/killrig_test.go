@@ -103,7 +103,7 @@ func newKillRig(t *testing.T, program, place string, tally *killTally, messages 
 	}
 	r.server = poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf"}, poptest.Maildrop{User: "alice", Password: "tanstaaf"})
 	r.server.Configure(func(c *poptest.Config) { c.Hook = r.answer })
-	r.valve = newKillValve(t, r.server.Addr())
+	r.valve = newKillValve(t, poptest.InClear(r.server.Addr(), true))
 	r.add("mrose", messages...)
 	return r
 }

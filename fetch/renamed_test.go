@@ -86,7 +86,7 @@ func TestNewUIDs(t *testing.T) {
 		r, _ := start(t, a, b)
 		r.runs("2 listed, 2 new, 2 delivered")
 		other := newServer(t, under("1", b), under("2", c), under("3", a))
-		r.account.Server = other.Addr()
+		r.account.Server = poptest.InClear(other.Addr(), true)
 		r.runs("3 listed, 1 new, 1 delivered")
 		r.has("1", "2", "3")
 		r.runs("3 listed")

@@ -69,7 +69,7 @@ func openStore(t *testing.T, dir string) *sqlite.Store {
 
 func (r *rig) newAccount(name, addr string, target deliver.Target) fetch.Account {
 	return fetch.Account{
-		Name: name, Server: addr, User: user, Target: target, Login: credentials().Login,
+		Name: name, Server: poptest.InClear(addr, true), User: user, Target: target, Login: credentials().Login,
 		POP3: pop3.Options{TLS: pop3.TLSNone, DialTimeout: patience, GreetingTimeout: patience,
 			ReplyTimeout: patience, StallTimeout: patience, Trace: r.trace},
 	}

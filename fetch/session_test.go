@@ -35,17 +35,17 @@ func TestRunner_independent(t *testing.T) {
 		{"refuses the log-in", func(t *testing.T, _ *rig, a *fetch.Account) {
 			server := newServer(t)
 			hook(server, on("AUTH", poptest.Refuse("[AUTH] wrong")))
-			a.Server = server.Addr()
+			a.Server = poptest.InClear(server.Addr(), true)
 		}, fetch.PhaseLogin},
 		{"garbled", func(t *testing.T, _ *rig, a *fetch.Account) {
 			server := newServer(t, letter("x"))
 			hook(server, on("UIDL", poptest.Reply([]byte("\x00\xff\r\n"))))
-			a.Server = server.Addr()
+			a.Server = poptest.InClear(server.Addr(), true)
 		}, fetch.PhaseList},
 		{"breaks off", func(t *testing.T, _ *rig, a *fetch.Account) {
 			server := newServer(t, letter("x"))
 			hook(server, on("RETR", poptest.Reset(10)))
-			a.Server = server.Addr()
+			a.Server = poptest.InClear(server.Addr(), true)
 		}, fetch.PhaseRetrieve},
 		{"locked", func(t *testing.T, r *rig, a *fetch.Account) {
 			a.State = "taken"

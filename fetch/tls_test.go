@@ -21,6 +21,7 @@ import (
 // under makes the account use TLS.
 func (r *rig) under(mode pop3.TLSMode, config *tls.Config) *rig {
 	r.account.POP3.TLS, r.account.POP3.TLSConfig = mode, config
+	poptest.InClear(r.account.Server, mode == pop3.TLSNone)
 	return r
 }
 

@@ -30,6 +30,7 @@ func dial(t *testing.T, script string) *Client {
 
 func open(t *testing.T, addr string, opts *Options) *Client {
 	t.Helper()
+	poptest.InClear(addr, opts.TLS == TLSNone)
 	c, err := Dial(t.Context(), addr, opts)
 	if err != nil {
 		t.Fatal(err)

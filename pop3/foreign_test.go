@@ -76,7 +76,7 @@ func TestService(t *testing.T) {
 			t.Errorf("Service(%q) = %q, want %q", greeting, got, want)
 		}
 	}
-	c, err := Dial(t.Context(), poptest.Dialogue(t, "S: * OK ready\n").Addr(), plain())
+	c, err := Dial(t.Context(), poptest.InClear(poptest.Dialogue(t, "S: * OK ready\n").Addr(), true), plain())
 	var foreign *ProtocolError
 	if !errors.As(err, &foreign) || foreign.Service != "IMAP" {
 		t.Errorf("Dial() = %v, %v, want a ProtocolError of IMAP", c, err)

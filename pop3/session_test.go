@@ -232,7 +232,7 @@ func TestContext(t *testing.T) {
 	t.Run("greeting", func(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, cause)
 		defer cancel()
-		if _, err := Dial(ctx, poptest.Dialogue(t, "stall").Addr(), plain()); !errors.Is(err, cause) {
+		if _, err := Dial(ctx, poptest.InClear(poptest.Dialogue(t, "stall").Addr(), true), plain()); !errors.Is(err, cause) {
 			t.Errorf("Dial() = %v, want %v", err, cause)
 		}
 	})
@@ -293,7 +293,7 @@ func TestListing_drips(t *testing.T) {
 		t.Parallel()
 		server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf", Messages: poptest.Numbered(2000, 10)})
 		server.Configure(func(c *poptest.Config) { c.Hook = poptest.Misdeeds(t, "UIDL (pieces 1, pause 5ms)") })
-		c, err := Dial(t.Context(), server.Addr(), plain())
+		c, err := Dial(t.Context(), poptest.InClear(server.Addr(), true), plain())
 		noError(t, "Dial()", err)
 		t.Cleanup(func() { c.Close() })
 		noError(t, "User()", c.User(t.Context(), "mrose", "tanstaaf"))

@@ -79,7 +79,7 @@ func TestClient_wipes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: secret})
-			conn, err := net.Dial("tcp", server.Addr())
+			conn, err := net.Dial("tcp", poptest.InClear(server.Addr(), true))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -113,7 +113,7 @@ func TestClient_wipes(t *testing.T) {
 // TestClient_Close_forgets looks whether a closed client still refers to what Conceal was given.
 func TestClient_Close_forgets(t *testing.T) {
 	server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf"})
-	c, err := pop3.Dial(t.Context(), server.Addr(), &pop3.Options{TLS: pop3.TLSNone})
+	c, err := pop3.Dial(t.Context(), poptest.InClear(server.Addr(), true), &pop3.Options{TLS: pop3.TLSNone})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -151,6 +151,7 @@ func (r *hostileRig) behave() {
 // no goroutine.
 func (r *hostileRig) run() int {
 	r.t.Helper()
+	poptest.InClear(r.account.Server, r.account.POP3.TLS == pop3.TLSNone)
 	label := strconv.Itoa(int(hostileLabel.Add(1)))
 	began, starved := time.Now(), starvation()()
 	var result fetch.Result

@@ -39,7 +39,7 @@ func newToldRig(t *testing.T, server *poptest.Server) *toldRig {
 	r.notices.now = r.now
 	r.runner = &fetch.Runner{Store: openedStore(t, r.state), Notices: r.notices, Now: r.now, Observe: r.reporter(r.notices).observe}
 	r.account = fetch.Account{
-		Name: "work", Server: server.Addr(), User: "mrose", Target: deliver.NewMaildir(filepath.Join(t.TempDir(), "mail")),
+		Name: "work", Server: poptest.InClear(server.Addr(), true), User: "mrose", Target: deliver.NewMaildir(filepath.Join(t.TempDir(), "mail")),
 		POP3: pop3.Options{TLS: pop3.TLSNone, DialTimeout: patience, GreetingTimeout: patience, ReplyTimeout: patience, StallTimeout: patience},
 	}
 	r.password(func() string { return "tanstaaf" })

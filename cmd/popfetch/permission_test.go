@@ -106,7 +106,7 @@ func TestPermissions(t *testing.T) {
 			}
 			own(t, home)
 			config := filepath.Join(home, "config.toml")
-			text := fmt.Sprintf("state_dir = \"state\"\n[account.work]\nserver = %q\ntls = \"none\"\nuser = \"mrose\"\npassword = \"tanstaaf\"\nmaildir = \"Maildir\"\n", server.Addr())
+			text := fmt.Sprintf("state_dir = \"state\"\n[account.work]\nserver = %q\ntls = \"none\"\nuser = \"mrose\"\npassword = \"tanstaaf\"\nmaildir = \"Maildir\"\n", poptest.InClear(server.Addr(), true))
 			if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}

@@ -51,7 +51,19 @@ func (a *account) command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), "popfetch", append([]string{"--config", "config.toml"}, args...)...)
 	c.Dir = a.dir
+	text, err := os.ReadFile(filepath.Join(a.dir, "config.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	declareTLS(a, string(text))
 	return c
+}
+
+// declareTLS tells the server whether a configuration has tls = "none".
+func declareTLS(a *account, text string) {
+	if a.Server != nil { // otherwise the test has a server of another kind
+		poptest.InClear(a.Addr(), strings.Contains(strings.ReplaceAll(text, "'", `"`), `tls = "none"`))
+	}
 }
 
 // mustRun runs popfetch and returns its standard output. The exit status must be status. If that is
@@ -362,7 +374,7 @@ func TestJobs(t *testing.T) {
 			return poptest.Action{}
 		}
 	})
-	text := "state_dir = \"state\"\n[defaults]\nserver = \"" + a.Addr() + "\"\ntls = \"none\"\nuser = \"mrose\"\npassword = \"tanstaaf\"\n"
+	text := "state_dir = \"state\"\n[defaults]\nserver = \"" + poptest.InClear(a.Addr(), true) + "\"\ntls = \"none\"\nuser = \"mrose\"\npassword = \"tanstaaf\"\n"
 	for i := range accounts {
 		text += fmt.Sprintf("[account.a%d]\nmaildir = \"m%d\"\n", i, i)
 	}

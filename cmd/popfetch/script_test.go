@@ -74,6 +74,7 @@ func relay() {
 //	    expire=0                EXPIRE 0 is announced, and QUIT removes what was sent
 //	    cert=wrong-name|...     a poptest.Variant
 //	    lax=true                commands may break the rules of the RFCs
+//	    tls=none                accounts of the script have tls = "none" for it; popconfig says so itself
 //	popwhen NAME COMMAND ACTION sets what the server does with the command from now on:
 //	                            refuse TEXT, cut N, as-usual, or reply TEXT (with Go's escapes)
 //	popgreets NAME FILE         makes the server greet with the line in a file
@@ -244,7 +245,7 @@ func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 	var drop poptest.Maildrop
 	configure := func(*poptest.Config) {}
 	var variant poptest.Variant
-	lax := false
+	lax, clear := false, false
 	for _, arg := range args[1:] {
 		key, value, _ := strings.Cut(arg, "=")
 		var err error
@@ -275,6 +276,8 @@ func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 			variant = poptest.Variant(value)
 		case "lax":
 			lax, err = strconv.ParseBool(value)
+		case "tls":
+			clear = value == "none"
 		default:
 			err = fmt.Errorf("popserver knows no %s", key)
 		}
@@ -298,7 +301,7 @@ func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	})
 	all.byName[name] = server
-	ts.Setenv(name, server.Addr())
+	ts.Setenv(name, poptest.InClear(server.Addr(), clear))
 	ts.Setenv(name+"_tls", server.TLSAddr())
 	ts.Setenv(name+"_ca", server.CA().File())
 }
@@ -403,7 +406,7 @@ func cmdCount(ts *testscript.TestScript, neg bool, args []string) {
 func cmdConfig(ts *testscript.TestScript, neg bool, args []string) {
 	all := servers(ts, neg, len(args) >= 1, "popconfig NAME line...")
 	lines := []string{
-		`state_dir = "~/state"`, `[account.work]`, `server = "` + all.named(ts, args[0]).Addr() + `"`, `tls = "none"`, `user = "mrose"`,
+		`state_dir = "~/state"`, `[account.work]`, `server = "` + poptest.InClear(all.named(ts, args[0]).Addr(), true) + `"`, `tls = "none"`, `user = "mrose"`,
 	}
 	lines = append(lines, args[1:]...)
 	own := "\n" + strings.Join(args[1:], "\n")

@@ -83,6 +83,9 @@ func TestSecret(t *testing.T) {
 		{"granted and repeated", `auth = "user"`, answers("PASS", poptest.Action{Reply: []byte("+OK tanstaaf is right\r\n"), Effect: poptest.EffectFull}), 0, false},
 		{"nothing in common", `auth = "plain"`, answers("CAPA", poptest.Reply([]byte("+OK\r\nSASL GSSAPI\r\n.\r\n"))), 77, false},
 		{"STLS refused", `tls = "starttls"`, answers("STLS", poptest.Refuse("no")), 77, false},
+		{"STLS stripped", `tls = "starttls"`, answers("CAPA", poptest.Reply([]byte("+OK\r\nUSER\r\nSASL PLAIN LOGIN\r\n.\r\n"))), 77, false},
+		{"CAPA refused, so no STLS", `tls = "starttls"`, answers("CAPA", poptest.Refuse("no")), 77, false},
+		{"a reply behind STLS", `tls = "starttls"`, answers("STLS", poptest.Reply([]byte("+OK\r\n+OK go on\r\n"))), 76, false},
 		{"certificate refused", "server = '{tls}'\ntls = 'implicit'", none, 77, false},
 		{"listing refused", "", answers("UIDL", poptest.Refuse("no")), 69, false},
 		{"message refused", "", answers("RETR", poptest.Refuse("no")), 75, false},
@@ -157,6 +160,7 @@ func accountText(a *account, lines string) string {
 			text += line + "\n"
 		}
 	}
+	declareTLS(a, text+lines)
 	return text + lines + "\n"
 }
 

@@ -68,7 +68,7 @@ func TestTerminal_table(t *testing.T) {
 	}
 	dir := t.TempDir()
 	run := func(args ...string) {
-		c := p.start(append(args, "--server", server.Addr(), "--tls", "none", "--user", "mrose", "--maildir", dir+"/m", "--state-dir", dir+"/state", "--password-command", "echo tanstaaf")...)
+		c := p.start(append(args, "--server", poptest.InClear(server.Addr(), true), "--tls", "none", "--user", "mrose", "--maildir", dir+"/m", "--state-dir", dir+"/state", "--password-command", "echo tanstaaf")...)
 		if status := exitOf(t, c.Wait()); status != 0 {
 			t.Errorf("popfetch %s: exit status = %d, want 0", args, status)
 		}

@@ -142,7 +142,7 @@ func (p *pseudoTerminal) start(args ...string) *exec.Cmd {
 func TestTerminal_writtenServer(t *testing.T) {
 	t.Parallel()
 	server := poptest.NewServer(t)
-	_, port, _ := strings.Cut(server.Addr(), ":")
+	_, port, _ := strings.Cut(poptest.InClear(server.Addr(), true), ":")
 	p := newTerminalPair(t)
 	c := p.start("--once", "--server", "ｌｏｃａｌｈｏｓｔ:"+port, "--tls", "none", "--user", "mrose", "--maildir", "m")
 	p.waitFor("Password for mrose at ｌｏｃａｌｈｏｓｔ:" + port + ": ")
@@ -170,7 +170,7 @@ func TestTerminal_password(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			p := newTerminalPair(t)
-			c := p.start("--once", "--server", server.Addr(), "--tls", "none", "--user", "mrose", "--maildir", "m")
+			c := p.start("--once", "--server", poptest.InClear(server.Addr(), true), "--tls", "none", "--user", "mrose", "--maildir", "m")
 			prompt := "Password for mrose at " + server.Addr() + ": "
 			p.waitFor(prompt)
 			p.waitForSilence()
@@ -234,7 +234,7 @@ func TestTerminal_outputWhileAsked(t *testing.T) {
 	p := newTerminalPair(t)
 	file := filepath.Join(t.TempDir(), "c.toml")
 	text := fmt.Sprintf("state_dir = %q\n[defaults]\nserver = %q\ntls = \"none\"\nmaildir = %q\n[account.asked]\nuser = \"mrose\"\n[account.other]\nuser = \"other\"\npassword = \"x\"\n",
-		t.TempDir(), server.Addr(), filepath.Join(t.TempDir(), "m"))
+		t.TempDir(), poptest.InClear(server.Addr(), true), filepath.Join(t.TempDir(), "m"))
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +270,7 @@ func TestTerminal_interrupt(t *testing.T) {
 		}
 	})
 	p := newTerminalPair(t)
-	c := p.start("--once", "--server", server.Addr(), "--tls", "none", "--user", "mrose", "--maildir", "m", "--password-command", "echo tanstaaf")
+	c := p.start("--once", "--server", poptest.InClear(server.Addr(), true), "--tls", "none", "--user", "mrose", "--maildir", "m", "--password-command", "echo tanstaaf")
 	await(t, reached)
 	p.typeIn("\x03")
 	if status := exitOf(t, c.Wait()); status != 130 {
@@ -286,7 +286,7 @@ func TestTerminal_polling(t *testing.T) {
 	t.Parallel()
 	server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf", Messages: poptest.Numbered(3, 500)})
 	file := filepath.Join(t.TempDir(), "config.toml")
-	text := fmt.Sprintf("[account.work]\nserver = %q\ntls = 'none'\nuser = 'mrose'\npassword = 'tanstaaf'\nmaildir = 'm'\ninterval = '1s'\n", server.Addr())
+	text := fmt.Sprintf("[account.work]\nserver = %q\ntls = 'none'\nuser = 'mrose'\npassword = 'tanstaaf'\nmaildir = 'm'\ninterval = '1s'\n", poptest.InClear(server.Addr(), true))
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +305,7 @@ func TestInterrupt_idle(t *testing.T) {
 	t.Parallel()
 	server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf", Messages: poptest.Numbered(2, 500)})
 	p := newTerminalPair(t)
-	c := p.start("--json", "--server", server.Addr(), "--tls", "none", "--user", "mrose", "--maildir", "m", "--password-command", "echo tanstaaf")
+	c := p.start("--json", "--server", poptest.InClear(server.Addr(), true), "--tls", "none", "--user", "mrose", "--maildir", "m", "--password-command", "echo tanstaaf")
 	p.waitFor(`"event":"finished"`)
 	p.typeIn("\x03")
 	if status := exitOf(t, c.Wait()); status != 0 {

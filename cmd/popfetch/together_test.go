@@ -131,7 +131,7 @@ func newCrowd(t *testing.T, users int, lines ...string) *crowd {
 		drops = append(drops, poptest.Maildrop{User: c.users[i], Password: "tanstaaf", Exclusive: true})
 	}
 	c.Server = poptest.NewServer(t, drops...)
-	text := "state_dir = \"state\"\n[defaults]\nserver = \"" + c.Addr() + "\"\ntls = \"none\"\npassword = \"tanstaaf\"\nmaildir = \"Maildir\"\n" +
+	text := "state_dir = \"state\"\n[defaults]\nserver = \"" + poptest.InClear(c.Addr(), true) + "\"\ntls = \"none\"\npassword = \"tanstaaf\"\nmaildir = \"Maildir\"\n" +
 		strings.Join(lines, "\n") + "\n"
 	for _, user := range c.users {
 		text += fmt.Sprintf("[account.%s]\nuser = \"%s\"\n", user, user)

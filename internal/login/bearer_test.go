@@ -93,7 +93,7 @@ func TestBearer(t *testing.T) {
 					return test.next, nil
 				}
 				var trace []string
-				c, err := pop3.Dial(t.Context(), server.Addr(), &pop3.Options{TLS: pop3.TLSNone, Trace: func(_ bool, line string) { trace = append(trace, line) }})
+				c, err := pop3.Dial(t.Context(), poptest.InClear(server.Addr(), true), &pop3.Options{TLS: pop3.TLSNone, Trace: func(_ bool, line string) { trace = append(trace, line) }})
 				if err != nil {
 					t.Fatal(err)
 				}

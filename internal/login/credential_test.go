@@ -123,7 +123,7 @@ func TestLogin_askedLong(t *testing.T) {
 	for asks, want := range map[bool]error{true: pop3.ErrUnexpected, false: nil} {
 		server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf"})
 		credentials := &Credentials{User: "mrose", Asks: asks, Password: func(context.Context) (string, error) { return "tanstaaf", nil }}
-		c, err := pop3.Dial(t.Context(), server.Addr(), &pop3.Options{TLS: pop3.TLSNone})
+		c, err := pop3.Dial(t.Context(), poptest.InClear(server.Addr(), true), &pop3.Options{TLS: pop3.TLSNone})
 		if err != nil {
 			t.Fatal(err)
 		}

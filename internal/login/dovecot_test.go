@@ -17,7 +17,7 @@ func TestLogin_dovecot(t *testing.T) {
 			dial := func() *pop3.Client {
 				addr := server.TLSAddr()
 				if mode == pop3.TLSNone {
-					addr = server.Addr()
+					addr = poptest.InClear(server.Addr(), true)
 				}
 				c, err := pop3.Dial(t.Context(), addr, &pop3.Options{TLS: mode, TLSConfig: server.CA().ClientTLS("localhost")})
 				if err != nil {

@@ -33,7 +33,7 @@ func TestGSSAPI_dovecot(t *testing.T) {
 			for mode, config := range map[pop3.TLSMode]string{pop3.TLSImplicit: kdc.Config, pop3.TLSNone: kdc.WithoutRealm()} {
 				addr := server.TLSAddr()
 				if mode == pop3.TLSNone {
-					addr = server.Addr()
+					addr = poptest.InClear(server.Addr(), true)
 				}
 				c, err := pop3.Dial(t.Context(), addr, &pop3.Options{TLS: mode, TLSConfig: server.CA().ClientTLS("localhost")})
 				if err != nil {

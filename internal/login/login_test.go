@@ -339,7 +339,7 @@ func TestLogin_charset(t *testing.T) {
 			}
 			dialogue := poptest.Dialogue(t, script+"C: QUIT\nS: +OK\n")
 			var traced strings.Builder
-			c, err := pop3.Dial(t.Context(), dialogue.Addr(), &pop3.Options{TLS: pop3.TLSNone, Octets: test.charset.Octets(),
+			c, err := pop3.Dial(t.Context(), poptest.InClear(dialogue.Addr(), true), &pop3.Options{TLS: pop3.TLSNone, Octets: test.charset.Octets(),
 				Trace: func(_ bool, line string) { traced.WriteString(line + "\n") }})
 			if err != nil {
 				t.Fatal(err)

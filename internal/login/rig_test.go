@@ -69,7 +69,7 @@ func credentialsOf(password string, mechanisms ...login.Mechanism) *login.Creden
 // dial opens a session in clear text.
 func dial(t *testing.T, addr string) *pop3.Client {
 	t.Helper()
-	c, err := pop3.Dial(t.Context(), addr, &pop3.Options{TLS: pop3.TLSNone})
+	c, err := pop3.Dial(t.Context(), poptest.InClear(addr, true), &pop3.Options{TLS: pop3.TLSNone})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -211,7 +211,7 @@ func TestScram_trace(t *testing.T) {
 		c.Mechanisms["SCRAM-SHA-256"] = scramServer(t, scram.SHA256, 4096, nil, nil)
 	})
 	var lines []string
-	c, err := pop3.Dial(t.Context(), server.Addr(), &pop3.Options{TLS: pop3.TLSNone, Trace: func(_ bool, line string) { lines = append(lines, line) }})
+	c, err := pop3.Dial(t.Context(), poptest.InClear(server.Addr(), true), &pop3.Options{TLS: pop3.TLSNone, Trace: func(_ bool, line string) { lines = append(lines, line) }})
 	if err != nil {
 		t.Fatal(err)
 	}

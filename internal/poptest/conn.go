@@ -41,7 +41,8 @@ func clip(octets []byte) []byte {
 // conn is the server's side of a connection, with TLS or without.
 type conn struct {
 	tcp    *net.TCPConn
-	stream net.Conn // tcp, or the TLS connection over it
+	wire   *wire    // over tcp
+	stream net.Conn // wire, or the TLS connection over it
 	r      *bufio.Reader
 
 	mu       sync.Mutex
@@ -49,7 +50,8 @@ type conn struct {
 }
 
 func newConn(tcp *net.TCPConn) *conn {
-	c := &conn{tcp: tcp, stream: tcp}
+	w := newWire(tcp)
+	c := &conn{tcp: tcp, wire: w, stream: w}
 	c.r = bufio.NewReader(recorder{c})
 	return c
 }
@@ -78,7 +80,7 @@ func (c *conn) startTLS(config *tls.Config) error {
 	c.mu.Lock()
 	c.received = c.received[:len(c.received)-len(early)]
 	c.mu.Unlock()
-	secure := tls.Server(&earlyConn{Conn: c.tcp, early: append([]byte{}, early...)}, config)
+	secure := tls.Server(&earlyConn{Conn: c.wire, early: append([]byte{}, early...)}, config)
 	if err := secure.HandshakeContext(context.Background()); err != nil {
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
@@ -146,6 +148,7 @@ func listen(t TB) *net.TCPListener {
 	if err != nil {
 		t.Fatalf("listening on loopback: %v", err)
 	}
+	listened(l)
 	return l
 }
 

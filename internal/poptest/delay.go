@@ -12,7 +12,9 @@ import (
 // link: the amount of data on its way has no limit. Opening a connection is not delayed.
 func Delay(t TB, addr string, oneWay time.Duration) string {
 	t.Helper()
-	d := &delayLine{listener: listen(t), addr: addr, oneWay: oneWay, open: make(map[net.Conn]bool)}
+	l := listen(t)
+	forwarded.Store(portOf(l.Addr().String()), portOf(addr))
+	d := &delayLine{listener: l, addr: addr, oneWay: oneWay, open: make(map[net.Conn]bool)}
 	d.work.Add(1)
 	go func() {
 		defer d.work.Done()

@@ -121,6 +121,11 @@ func (s *Script) finish() {
 	_ = s.listener.SetDeadline(time.Now().Add(5 * time.Millisecond))
 	<-s.ended
 	_ = s.listener.Close()
+	wires := make([]*wire, len(s.conns))
+	for i, c := range s.conns {
+		wires[i] = c.wire
+	}
+	checkWires(s.t, wires)
 }
 
 // serve plays the connections one after the other. Then it watches for an unexpected connection

@@ -13,6 +13,7 @@
 //   - [StartProvider] starts an OpenID provider, which issues the tokens of OAuth 2 that Dovecot takes.
 //   - [StartKDC] starts the KDC of MIT Kerberos, whose tickets Dovecot takes. [NewService] takes
 //     tickets itself, and can misbehave.
+//   - [InClear] says that a client may log in without TLS. Otherwise a test fails if one does.
 //   - [Delay] puts a slow link in front of any of them.
 //   - [RealWorld] returns mail to serve.
 //

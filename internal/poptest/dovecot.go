@@ -39,8 +39,9 @@ type Dovecot struct {
 	t           TB
 	dir         string // a short path, because paths of sockets must be short
 	ca          *CA
-	plain       int
+	plain       int // its own ports; clients get those of the taps
 	secure      int
+	taps        [2]*tap // in clear, and under TLS
 	maildirs    *maildirs
 	stop        io.Closer // closing it ends the process
 	ended       chan error
@@ -80,6 +81,7 @@ func StartDovecot(t TB, options *DovecotOptions) *Dovecot {
 	var err error
 	for range 3 {
 		if err = d.start(program, users, &all); err == nil {
+			d.taps = [2]*tap{newTap(t, local(d.plain)), newTap(t, local(d.secure))}
 			return d
 		}
 	}
@@ -98,11 +100,11 @@ func findDovecot() string {
 	return ""
 }
 
-// Addr returns host and port for clear text and STLS.
-func (d *Dovecot) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(d.plain)) }
+// Addr returns host and port for STLS, and for clear text if [InClear] says so.
+func (d *Dovecot) Addr() string { return d.taps[0].addr() }
 
 // TLSAddr returns host and port for implicit TLS.
-func (d *Dovecot) TLSAddr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(d.secure)) }
+func (d *Dovecot) TLSAddr() string { return d.taps[1].addr() }
 
 // CA returns the authority of the server's certificate.
 func (d *Dovecot) CA() *CA { return d.ca }
@@ -176,7 +178,7 @@ func (d *Dovecot) awaitGreeting() error {
 	var err error
 	for ctx.Err() == nil {
 		var c net.Conn
-		if c, err = new(net.Dialer).DialContext(ctx, "tcp", d.Addr()); err == nil {
+		if c, err = new(net.Dialer).DialContext(ctx, "tcp", local(d.plain)); err == nil {
 			_ = c.SetDeadline(limit)
 			var line string
 			line, err = bufio.NewReader(c).ReadString('\n')
@@ -209,6 +211,8 @@ func (d *Dovecot) log() string {
 }
 
 func (d *Dovecot) path(name string) string { return filepath.Join(d.dir, name) }
+
+func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 func freePort() (int, error) {
 	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})

@@ -24,7 +24,7 @@ func ExampleDialogue() {
 		-- connection
 		S: -ERR [SYS/TEMP] busy`)
 
-	client, err := textproto.Dial("tcp", server.Addr())
+	client, err := textproto.Dial("tcp", poptest.InClear(server.Addr(), true))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ func TestMisdeeds(t *testing.T) {
 			t.Parallel()
 			server := NewServer(t, Maildrop{User: "u", Password: "p"})
 			server.Configure(func(c *Config) { c.Greeting, c.Hook = "ready", Misdeeds(t, test.script) })
-			client, err := new(net.Dialer).DialContext(t.Context(), "tcp", server.Addr())
+			client, err := new(net.Dialer).DialContext(t.Context(), "tcp", InClear(server.Addr(), true))
 			if err != nil {
 				t.Fatal(err)
 			}

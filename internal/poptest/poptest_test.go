@@ -22,6 +22,11 @@ type client struct {
 
 func dial(t testing.TB, addr string) *client {
 	t.Helper()
+	return dialUntold(t, InClear(addr, true))
+}
+
+func dialUntold(t testing.TB, addr string) *client {
+	t.Helper()
 	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
 	if err != nil {
 		t.Fatalf("dialling %s: %v", addr, err)

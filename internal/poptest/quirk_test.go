@@ -35,7 +35,7 @@ func quirkyReplies(t *testing.T, commands []string, hook func(*Session, string) 
 		{UniqueID: "a", Content: []byte("one\r\n\r\n")}, {UniqueID: "b", Content: []byte("two\r\n\r\n")},
 	}})
 	server.Configure(func(c *Config) { c.Greeting, c.Hook = "ready", hook })
-	client, err := new(net.Dialer).DialContext(t.Context(), "tcp", server.Addr())
+	client, err := new(net.Dialer).DialContext(t.Context(), "tcp", InClear(server.Addr(), true))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,7 +87,7 @@ func NewServer(t TB, maildrops ...Maildrop) *Server {
 	return s
 }
 
-// Addr returns host and port for sessions in clear text. They may use STLS.
+// Addr returns host and port for sessions with STLS, and for those in clear text if [InClear] says so.
 func (s *Server) Addr() string { return s.plain.Addr().String() }
 
 // TLSAddr returns host and port for implicit TLS.
@@ -260,4 +260,9 @@ func (s *Server) close() {
 		_ = session.conn.tcp.Close()
 	}
 	s.work.Wait()
+	wires := make([]*wire, len(sessions))
+	for i, session := range sessions {
+		wires[i] = session.conn.wire
+	}
+	checkWires(s.t, wires)
 }
