@@ -88,8 +88,9 @@ type login struct {
 	identity    *identity
 
 	refusal *Error // the error if no mechanism succeeds; nil if none was offered
-	refused int    // number of attempts that the server refused
-	noScram bool   // the server has refused SCRAM before the proof
+	refused int    // number of attempts that the server refused, without those that count in scram
+	scram   int    // 1 if it has refused SCRAM before the proof; all forms of SCRAM count as one
+	noScram bool   // the forms without binding would be refused likewise
 }
 
 func (cr *Credentials) newLogin(ctx context.Context, c *pop3.Client) *login {
@@ -260,11 +261,11 @@ func (l *login) judge(m mechanism, a *attempt, err error) (goesOn bool, _ error)
 	}
 	l.refusal = &Error{Fault: fault, Err: fmt.Errorf("%s: %w", m.name, err), Sent: sent}
 	if a.alone && !sent && reply != nil && (reply.Code == "" || reply.Code == pop3.CodeAuth) {
-		l.noScram = l.noScram || a.unproved
+		l.scram, l.noScram = 1, l.noScram || a.unproved
 		return true, nil // nothing was proved yet, so nothing was wrong
 	}
 	l.refused++
-	if sent || l.refused == 2 || reply != nil && reply.Code != "" {
+	if sent || l.refused+l.scram >= 2 || reply != nil && reply.Code != "" {
 		return false, l.failure()
 	}
 	return true, nil
