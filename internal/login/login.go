@@ -230,7 +230,7 @@ func (l *login) judge(m mechanism, a *attempt, err error) (goesOn bool, _ error)
 	if err == nil {
 		return false, nil
 	}
-	sent := a.sent(err)
+	sent := a.sent(err) && !errors.Is(err, pop3.ErrClosed) // closed before: nothing was sent any more
 	fault := Cannot
 	var reply *pop3.ReplyError
 	var closed *pop3.CloseError
@@ -251,7 +251,7 @@ func (l *login) judge(m mechanism, a *attempt, err error) (goesOn bool, _ error)
 		}
 	case errors.As(err, &reply):
 		fault = faultOf(reply, l.client.Capabilities())
-	case l.refused > 0 && (!sent || errors.Is(err, pop3.ErrClosed)): // the first refusal stands (C0010)
+	case l.refused > 0 && !sent: // the first refusal stands (C0010)
 		return false, l.failure()
 	case errors.As(err, &closed) && sent:
 		fault = faultOf(new(pop3.ReplyError), l.client.Capabilities())
