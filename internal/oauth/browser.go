@@ -65,7 +65,7 @@ func (c *Client) Browser(ctx context.Context, v Visit) (*Grant, error) {
 
 // declined returns the error for an answer without a code (RFC 6749 section 4.1.2.1).
 func (c *Client) declined(answer url.Values) error {
-	code := answer.Get("error")
+	code, unused := answer.Get("error"), answer.Get("code")
 	if code == "" {
 		return c.fault(Broken, errors.New("its answer in the browser has no code"))
 	}
@@ -73,11 +73,11 @@ func (c *Client) declined(answer url.Values) error {
 	if !known {
 		fault = Refused
 	}
-	text := "it says " + shown(code)
+	text := "it says " + shown(code, unused)
 	if described := answer.Get("error_description"); described != "" {
-		text += ": " + shown(described)
+		text += ": " + shown(described, unused)
 	}
-	return &Error{Fault: fault, Code: shown(code), Err: fmt.Errorf("%s: %s", c.Provider, text)}
+	return &Error{Fault: fault, Code: shown(code, unused), Err: fmt.Errorf("%s: %s", c.Provider, text)}
 }
 
 // receiver waits on loopback for what the provider's page answers.

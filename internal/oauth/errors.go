@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"golang.org/x/oauth2"
@@ -46,14 +47,24 @@ func (e *Error) Unwrap() error { return e.Err }
 const longestText = 300
 
 // shown returns a text of the provider, fit for a terminal. It masks secrets that the provider may
-// repeat.
+// repeat, also as they were in a form, and as package http quotes them.
 func shown(text string, secrets ...string) string {
 	for _, secret := range secrets {
 		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "***")
+			quoted := strconv.Quote(secret)
+			text = strings.NewReplacer(secret, "***", url.QueryEscape(secret), "***", quoted[1:len(quoted)-1], "***").Replace(text)
 		}
 	}
 	return escape.Text([]byte(text), longestText)
+}
+
+// harmless returns err, or its text if that must not be shown as it is: package http repeats parts of
+// an answer that is not HTTP.
+func harmless(err error, secrets []string) error {
+	if text := shown(err.Error(), secrets...); text != err.Error() {
+		return errors.New(text)
+	}
+	return err
 }
 
 // fault returns an error that names the provider.
@@ -75,7 +86,7 @@ func (c *Client) failure(err error, secrets ...string) error {
 	case errors.As(err, &certificate):
 		return c.fault(Refused, fmt.Errorf("%w; if you trust its authority, name that in tls_ca", certificate))
 	case errors.As(err, &request):
-		return c.fault(Later, request.Err)
+		return c.fault(Later, harmless(request.Err, secrets))
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, errSilent):
 		return c.fault(Later, err)
 	}
