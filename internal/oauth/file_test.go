@@ -117,7 +117,7 @@ func TestFile_Remove_damaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := errors.New("asked")
-	if err := f.Remove(t.Context(), func(g *oauth.Grant) error { return asked }); !errors.Is(err, asked) {
+	if err := f.Remove(t.Context(), func(*oauth.Grant) error { return asked }); !errors.Is(err, asked) {
 		t.Errorf("Remove() of an exposed grant = %v, want what revoke says", err)
 	}
 	if err := os.WriteFile(f.Path(), []byte("{"), 0o600); err != nil {
