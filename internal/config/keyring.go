@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -21,25 +22,29 @@ const (
 	serviceMethods   = "org.freedesktop.Secret.Service."
 	itemMethods      = "org.freedesktop.Secret.Item."
 	promptMethods    = "org.freedesktop.Secret.Prompt."
+	propertyMethods  = "org.freedesktop.DBus.Properties."
 	collectionLocked = "org.freedesktop.Secret.Collection.Locked"
 	noObject         = "/" // stands for the path of no object
 )
 
 var (
-	errNoItem = errors.New("the keyring has no such password")
-	errLocked = errors.New("the keyring is locked; unlock it")
+	errNoItem  = errors.New("the keyring has no such password")
+	errSeveral = errors.New("the keyring has several such passwords, and none has these attributes alone; remove the old ones")
+	errLocked  = errors.New("the keyring is locked; unlock it")
 )
 
-// fromKeyring returns the password of user in the keyring of the session. Only the error errNoItem
-// needs a person. All others may be gone at the next log-in.
+// fromKeyring returns the password of user in the keyring of the session. Only errNoItem and
+// errSeveral need a person. All other errors may be gone at the next log-in.
 func (s Secret) fromKeyring(ctx context.Context, user string, limit time.Duration) (string, error) {
-	address, err := busAddress(os.Getenv("DBUS_SESSION_BUS_ADDRESS"), fmt.Sprintf("/run/user/%d/bus", os.Geteuid()))
+	variable := os.Getenv("DBUS_SESSION_BUS_ADDRESS")
+	address, err := busAddress(variable, fmt.Sprintf("/run/user/%d/bus", os.Geteuid()))
 	if err != nil {
 		return "", fmt.Errorf("%w; or use %s", err, Secret{Command: "x"}.key())
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the keyring gave no answer within %v; it may wait for somebody to unlock it", limit))
 	defer cancel() // this closes the connection, and so ends a question to a person
-	password, err := askKeyring(ctx, address, map[string]string{"service": s.Keyring, "username": user})
+	k := &keyring{ctx: ctx, bus: address, mayPrompt: variable != ""}
+	password, err := k.ask(map[string]string{"service": s.Keyring, "username": user})
 	switch {
 	case err == nil:
 		return password, nil
@@ -65,13 +70,11 @@ func busAddress(variable, socket string) (string, error) {
 		"run popfetch where you are logged in, for example by systemctl --user", socket)
 }
 
-// askKeyring connects to the bus and returns the password with these attributes.
-func askKeyring(ctx context.Context, address string, attributes map[string]string) (string, error) {
-	conn, err := connectBus(ctx, address)
-	if err != nil {
+// ask connects to the bus and returns the password with these attributes.
+func (k *keyring) ask(attributes map[string]string) (_ string, err error) {
+	if k.conn, err = connectBus(k.ctx, k.bus); err != nil {
 		return "", fmt.Errorf("connecting to the session bus: %w", err)
 	}
-	k := &keyring{ctx, conn}
 	item, err := k.find(attributes)
 	if err != nil {
 		return "", err
@@ -102,7 +105,11 @@ func connectBus(ctx context.Context, address string) (*dbus.Conn, error) {
 // keyring is a connection to the program that keeps passwords.
 type keyring struct {
 	ctx  context.Context
+	bus  string // its address
 	conn *dbus.Conn
+	// mayPrompt says that popfetch runs in the session. Elsewhere, as in cron, nobody expects a
+	// question for the keyring's password.
+	mayPrompt bool
 }
 
 // call calls a method of the object at path. It stores the answer at the addresses in results.
@@ -131,7 +138,7 @@ func (k *keyring) find(attributes map[string]string) (dbus.ObjectPath, error) {
 		case err != nil:
 			return "", err
 		case len(open) > 0:
-			return open[0], nil
+			return k.only(open, attributes)
 		case len(locked) > 0:
 			return locked[0], k.unlock(locked[0])
 		}
@@ -150,6 +157,30 @@ func (k *keyring) find(attributes map[string]string) (dbus.ObjectPath, error) {
 	}
 }
 
+// only returns the item that is meant. The items have these attributes, but may have others besides,
+// which other programs have added.
+func (k *keyring) only(items []dbus.ObjectPath, attributes map[string]string) (dbus.ObjectPath, error) {
+	if len(items) == 1 {
+		return items[0], nil
+	}
+	var exact []dbus.ObjectPath
+	for _, item := range items {
+		var has dbus.Variant
+		if err := k.call(item, propertyMethods+"Get", []any{&has}, strings.TrimSuffix(itemMethods, "."), "Attributes"); err != nil {
+			return "", err
+		}
+		known, _ := has.Value().(map[string]string)
+		delete(known, "xdg:schema") // libsecret adds it
+		if maps.Equal(known, attributes) {
+			exact = append(exact, item)
+		}
+	}
+	if len(exact) != 1 {
+		return "", errSeveral
+	}
+	return exact[0], nil
+}
+
 // lockedCollection returns the default collection if it is locked, or else noObject.
 func (k *keyring) lockedCollection() (dbus.ObjectPath, error) {
 	var path dbus.ObjectPath
@@ -158,7 +189,7 @@ func (k *keyring) lockedCollection() (dbus.ObjectPath, error) {
 	}
 	var locked dbus.Variant
 	at := strings.LastIndexByte(collectionLocked, '.')
-	err := k.call(path, "org.freedesktop.DBus.Properties.Get", []any{&locked}, collectionLocked[:at], collectionLocked[at+1:])
+	err := k.call(path, propertyMethods+"Get", []any{&locked}, collectionLocked[:at], collectionLocked[at+1:])
 	if isLocked, _ := locked.Value().(bool); err != nil || !isLocked {
 		return noObject, err
 	}
@@ -167,6 +198,13 @@ func (k *keyring) lockedCollection() (dbus.ObjectPath, error) {
 
 // unlock unlocks an item or a collection. The keyring may ask a person for that.
 func (k *keyring) unlock(path dbus.ObjectPath) error {
+	if !k.mayPrompt {
+		return errLocked
+	}
+	return prompts.one(k.ctx, k.bus, func() error { return k.unlockNow(path) })
+}
+
+func (k *keyring) unlockNow(path dbus.ObjectPath) error {
 	var unlocked []dbus.ObjectPath
 	var prompt dbus.ObjectPath
 	err := k.call(secretPath, serviceMethods+"Unlock", []any{&unlocked, &prompt}, []dbus.ObjectPath{path})

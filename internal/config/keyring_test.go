@@ -6,7 +6,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +38,9 @@ func TestSecret_Resolve_keyring(t *testing.T) {
 		{"unlocked by a person", &keyringtest.Service{Attributes: ofAlice, Password: "hunter2", Locked: true}, good, forGood, 1},
 		{"found when unlocked", &keyringtest.Service{Attributes: ofAlice, Password: "hunter2", Locked: true, Hidden: true}, good, forGood, 1},
 
+		{"one of several", &keyringtest.Service{Attributes: ofAlice, Password: "hunter2", Added: []map[string]string{{"application": "old"}, {"n": "2"}}}, good, forGood, 0},
+
+		{"several", &keyringtest.Service{Attributes: ofAlice, Password: "hunter2", Added: []map[string]string{{"xdg:schema": "org.example.Old"}}}, "the keyring has several such passwords", forGood, 0},
 		{"dismissed", &keyringtest.Service{Attributes: ofAlice, Locked: true, Answer: keyringtest.Dismisses}, "the keyring is locked; unlock it", temporary, 1},
 		{"dismissed, not found before", &keyringtest.Service{Attributes: ofAlice, Locked: true, Hidden: true, Answer: keyringtest.Dismisses}, "the keyring is locked; unlock it", temporary, 1},
 		{"bus ends", &keyringtest.Service{Attributes: ofAlice, Locked: true, Answer: keyringtest.Vanishes}, "the session bus has ended", temporary, 1},
@@ -114,6 +120,68 @@ func TestSecret_fromKeyring_limit(t *testing.T) {
 			t.Errorf("fromKeyring() = %v, want no answer within 50ms", err)
 		}
 	})
+}
+
+// TestSecret_Resolve_keyring_again asks a person only once for a while, and only in the session.
+func TestSecret_Resolve_keyring_again(t *testing.T) {
+	bus := keyringtest.StartBus(t)
+	service := &keyringtest.Service{Attributes: ofAlice, Locked: true, Answer: keyringtest.Dismisses}
+	service.Start(t, bus)
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", bus.Address)
+	for _, want := range []string{"the keyring is locked; unlock it", "nobody did when popfetch asked, so it asks again only after"} {
+		got, err := Secret{Keyring: "pop"}.Resolve(t.Context(), "alice")
+		checkKeyringError(t, got, err, want, true)
+	}
+	if n := service.Asked(); n != 1 {
+		t.Errorf("a person was asked %d times, want once", n)
+	}
+	k := &keyring{ctx: t.Context(), bus: bus.Address} // in cron
+	if _, err := k.ask(ofAlice); !errors.Is(err, errLocked) || strings.Contains(err.Error(), "asked") || service.Asked() != 1 {
+		t.Errorf("ask() outside the session = %v, and asked %d times", err, service.Asked())
+	}
+}
+
+// TestPromptGate has several accounts ask at the same time.
+func TestPromptGate(t *testing.T) {
+	g := promptGate{turn: make(chan struct{}, 1)}
+	var asking, most, asked atomic.Int32
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			err := g.one(t.Context(), "bus", func() error {
+				most.Store(max(most.Load(), asking.Add(1)))
+				runtime.Gosched()
+				asking.Add(-1)
+				asked.Add(1)
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	wg.Wait()
+	if most.Load() != 1 || asked.Load() != 8 {
+		t.Errorf("%d questions, at most %d at once; want 8, one at once", asked.Load(), most.Load())
+	}
+	dismissed := errors.New("dismissed")
+	if err := g.one(t.Context(), "bus", func() error { return dismissed }); !errors.Is(err, dismissed) {
+		t.Errorf("one() = %v, want what ask returns", err)
+	}
+	if err := g.one(t.Context(), "bus", func() error { t.Error("asked again"); return nil }); !errors.Is(err, errLocked) {
+		t.Errorf("one() = %v, want %v", err, errLocked)
+	}
+	if err := g.one(t.Context(), "another", func() error { return nil }); err != nil {
+		t.Errorf("one() for another bus = %v", err)
+	}
+	g.turn <- struct{}{}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := g.one(ctx, "another", func() error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("one() while another question waits = %v", err)
+	}
 }
 
 // TestSecret_Resolve_noBus has a program dbus-launch that leaves a trace. It must not be started.

@@ -97,7 +97,7 @@ func (s Secret) Resolve(ctx context.Context, user string) (string, error) {
 	}
 	password, err := s.fromKeyring(ctx, user, commandTimeout)
 	if err != nil {
-		return "", &SecretError{Key: s.key(), Err: err, Temporary: !errors.Is(err, errNoItem)}
+		return "", &SecretError{Key: s.key(), Err: err, Temporary: !errors.Is(err, errNoItem) && !errors.Is(err, errSeveral)}
 	}
 	return checked(password, s.key(), what)
 }

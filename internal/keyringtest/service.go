@@ -1,6 +1,7 @@
 package keyringtest
 
 import (
+	"fmt"
 	"maps"
 	"sync"
 
@@ -33,7 +34,10 @@ const (
 
 // Service is a Secret Service with one item in its default collection. Set the fields before Start.
 type Service struct {
-	Attributes   map[string]string
+	Attributes map[string]string
+	// Added has the attributes that further items have besides, one set an item. Their passwords are
+	// another one. They come before the item with Attributes alone.
+	Added        []map[string]string
 	Password     string
 	Locked       bool   // until a person unlocks it
 	Hidden       bool   // the item is not found while it is locked
@@ -65,10 +69,21 @@ func (s *Service) Start(t TB, bus *Bus) {
 		{map[string]any{"SearchItems": s.searchItems, "ReadAlias": s.readAlias, "Unlock": s.unlock, "OpenSession": s.openSession}, servicePath, secretInterface + "Service"},
 		{map[string]any{"Get": s.get}, collectionPath, "org.freedesktop.DBus.Properties"},
 		{map[string]any{"GetSecret": s.getSecret}, itemPath, secretInterface + "Item"},
+		{map[string]any{"Get": s.attributesOf(map[string]string{"xdg:schema": "org.example.Mail"})}, itemPath, "org.freedesktop.DBus.Properties"},
 		{map[string]any{"Prompt": s.prompt}, promptPath, secretInterface + "Prompt"},
 	} {
 		if err := conn.ExportMethodTable(export.methods, export.path, export.name); err != nil {
 			t.Fatalf("exporting %s: %v", export.name, err)
+		}
+	}
+	for i, added := range s.Added {
+		for name, methods := range map[string]map[string]any{
+			secretInterface + "Item":          {"GetSecret": s.getOther},
+			"org.freedesktop.DBus.Properties": {"Get": s.attributesOf(added)},
+		} {
+			if err := conn.ExportMethodTable(methods, otherPath(i), name); err != nil {
+				t.Fatalf("exporting %s: %v", name, err)
+			}
 		}
 	}
 	if _, err := conn.RequestName(serviceName, dbus.NameFlagDoNotQueue); err != nil {
@@ -110,7 +125,27 @@ func (s *Service) searchItems(attributes map[string]string) (open, locked []dbus
 	case s.isLocked():
 		return nil, []dbus.ObjectPath{itemPath}, nil
 	}
-	return []dbus.ObjectPath{itemPath}, nil, nil
+	for i := range s.Added {
+		open = append(open, otherPath(i))
+	}
+	return append(open, itemPath), nil, nil
+}
+
+// otherPath is the path of a further item.
+func otherPath(i int) dbus.ObjectPath {
+	return dbus.ObjectPath(fmt.Sprintf("%s/other%d", collectionPath, i))
+}
+
+// attributesOf returns the method that tells the attributes of an item.
+func (s *Service) attributesOf(added map[string]string) func(_, property string) (dbus.Variant, *dbus.Error) {
+	return func(_, property string) (dbus.Variant, *dbus.Error) {
+		if property != "Attributes" {
+			return dbus.Variant{}, dbus.NewError("org.freedesktop.DBus.Error.UnknownProperty", nil)
+		}
+		all := maps.Clone(s.Attributes)
+		maps.Copy(all, added)
+		return dbus.MakeVariant(all), nil
+	}
 }
 
 func (s *Service) readAlias(name string) (dbus.ObjectPath, *dbus.Error) {
@@ -173,6 +208,11 @@ type secret struct {
 	Session           dbus.ObjectPath
 	Parameters, Value []byte
 	ContentType       string
+}
+
+// getOther returns the password of a further item.
+func (s *Service) getOther(dbus.ObjectPath) (secret, *dbus.Error) {
+	return secret{sessionPath, []byte{}, []byte("stale"), "text/plain"}, nil
 }
 
 func (s *Service) getSecret(session dbus.ObjectPath) (secret, *dbus.Error) {
