@@ -98,10 +98,10 @@ offers() {
 }
 
 # judge_login MECHANISM logs in with the right and with a wrong password. popfetch must end with 0
-# and with 77. NTLM is refused without TLS. EXTERNAL may be announced only to a client that has shown
-# a certificate.
+# and with 77. It refuses some mechanisms without TLS. EXTERNAL may be announced only to a client that
+# has shown a certificate.
 judge_login() {
-	[[ $tls != none || $1 != @(ntlm|external) ]] || return 0
+	[[ $tls != none || $1 != @(external|oauthbearer|xoauth2|ntlm) ]] || return 0
 	[[ $1 == external ]] || offers "$1" || return 0
 	local right wrong value=yes
 	new_case "$1" never "$1" wrong
@@ -128,7 +128,7 @@ judge_login() {
 # is_known COLUMN reports whether the server's file explains why a result is not as it should be.
 is_known() { [[ " ${known[*]/%/ |} " == *" $way $1 |"* ]]; }
 
-# new_case NAME DELETE [MECHANISM [wrong]] makes an empty folder and a configuration.
+# new_case NAME DELETE [MECHANISM [wrong]] makes an empty folder and a configuration, and signs in.
 new_case() {
 	case=$work/cases/$title/${way// /-}-$1
 	rm -rf "$case"
@@ -141,18 +141,19 @@ new_case() {
 		credential "${3:-}" "${4:-right}"
 	} >"$case/config.toml"
 	chmod 600 "$case/config.toml"
+	sign_in "${3:-}" "${4:-right}"
 }
 
-# credential MECHANISM right|wrong prints the keys with what the account logs in with. The file of a
-# server may have another such function.
+# credential MECHANISM right|wrong prints the keys with what the account logs in with. The server's
+# sign_in gets tokens and tickets.
 credential() {
-	if [[ $1 == external ]]; then
-		printf 'tls_cert = "%s/%s.pem"\ntls_key = "%s/%s.key"\n' "$work" "$2-client" "$work" "$2-client"
-	elif [[ $2 == wrong ]]; then
-		printf 'password = "wrong"\n'
-	else
-		printf 'password = "%s"\n' "$password"
-	fi
+	case $1-$2 in
+	external-*) printf 'tls_cert = "%s/%s.pem"\ntls_key = "%s/%s.key"\n' "$work" "$2-client" "$work" "$2-client" ;;
+	oauthbearer-* | xoauth2-*) oauth_table ;;
+	gssapi-*) ;;
+	*-wrong) printf 'password = "wrong"\n' ;;
+	*) printf 'password = "%s"\n' "$password" ;;
+	esac
 }
 
 # run_case STATUS runs popfetch once. Its exit status must be STATUS.
