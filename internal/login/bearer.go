@@ -112,7 +112,7 @@ func (b *bearer) readRefusal(challenge []byte) string {
 		return "the server says no more"
 	}
 	text := "status " + shown(said.Status)
-	if said.Scope != "" {
+	if said.Scope != "" && b.sasl == oauthBearer { // by XOAUTH2, servers name it whatever is wrong
 		text += ", it wants the scope " + shown(said.Scope)
 	}
 	return text

@@ -74,6 +74,10 @@ func TestBearer(t *testing.T) {
 		{"unfit", "o\x01d", "good", "good", refusal, login.Cannot, 0, "control character"},
 	} {
 		for m, form := range forms {
+			text := test.text
+			if m == login.XOAuth2 { // its servers name a scope whatever is wrong
+				text = strings.Replace(text, ", it wants the scope pop", "", 1)
+			}
 			t.Run(fmt.Sprintf("R7628/%s, %s", m, test.name), func(t *testing.T) {
 				t.Parallel()
 				server := newServer(t)
@@ -113,8 +117,8 @@ func TestBearer(t *testing.T) {
 				} else {
 					checkFault(t, err, test.want)
 				}
-				if err != nil && (!strings.Contains(err.Error(), test.text) || strings.Contains(err.Error(), "old") || strings.Contains(err.Error(), "sekrit")) {
-					t.Errorf("Login() = %v, want %q in it, and no token", err, test.text)
+				if err != nil && (!strings.Contains(err.Error(), text) || strings.Contains(err.Error(), "old") || strings.Contains(err.Error(), "sekrit")) {
+					t.Errorf("Login() = %v, want %q in it, and no token", err, text)
 				}
 				checkCount(t, server, "AUTH", test.auths)
 				checkCount(t, server, "USER", 0)

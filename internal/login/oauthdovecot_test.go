@@ -48,7 +48,7 @@ func TestBearer_dovecot(t *testing.T) {
 				}
 				checkFault(t, err, test.want)
 				checkCode(t, err, pop3.CodeAuth)
-				says := map[login.Mechanism]string{login.OAuthBearer: "(status invalid_token)", login.XOAuth2: "(status 401, "}[m]
+				says := map[login.Mechanism]string{login.OAuthBearer: "(status invalid_token)", login.XOAuth2: "(status 401)"}[m]
 				if err == nil || !strings.Contains(err.Error(), says) {
 					t.Errorf("Login() = %v, want %q in it", err, says)
 				}
