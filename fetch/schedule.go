@@ -101,8 +101,8 @@ func (m *memory) admit() error {
 }
 
 // leaveAlone is admit for an account that is left alone because of refusals. A changed password
-// ends that, and so does a check of the account. It asks for the password as any run does, so that
-// a changed one counts at once.
+// or a new ticket ends that, and so does a check of the account. It asks for the password as any run
+// does, so that a changed one counts at once.
 func (m *memory) leaveAlone() error {
 	if m.purpose == checking {
 		return nil
@@ -127,7 +127,7 @@ func (m *memory) untilWhen() string {
 		check = "popfetch check with the same options"
 	}
 	if m.standing.Credential != nil {
-		check = "a changed password, or " + check + ","
+		check = "changed credentials, or " + check + ","
 	}
 	return fmt.Sprintf("refused %d times in a row, so the account is left alone until %s; %s ends that",
 		m.standing.Refusals, m.standing.NotBefore.Local().Format("2006-01-02 15:04 MST"), check)

@@ -70,12 +70,28 @@ func TestGSSAPI(t *testing.T) {
 			}
 		})
 	}
+	t.Run("refused until kinit", func(t *testing.T) {
+		old := filepath.Join(a.dir, "old") // as a ticket is after the server's key was changed
+		poptest.NewService(t, 18).WriteCache(t, old, poptest.Cached{End: time.Now().Add(time.Hour)})
+		t.Setenv("KRB5CCNAME", old)
+		t.Setenv("KRB5_CONFIG", kdc.Config)
+		const why = `perhaps the ticket is too old for the server: run kinit; or the clocks differ, or the server lacks the key of pop/localhost@POPTEST\.EXAMPLE`
+		for run, says := range []string{`\[AUTH\].*` + why, `^$`, why + `; refused 3 times in a row, .*changed credentials, or `, `^$`} { // told once
+			if said := a.says(t, 77, "--once"); !regexp.MustCompile(says).MatchString(said) {
+				t.Errorf("run %d: popfetch said %q, want %s", run, said, says)
+			}
+		}
+		t.Setenv("KRB5CCNAME", cache)
+		if said := a.says(t, 0, "--once"); said != "" {
+			t.Errorf("with a new ticket popfetch said %q", said)
+		}
+	})
 	t.Run("another user", func(t *testing.T) {
 		configure("alice", "localhost", "")
 		t.Setenv("KRB5CCNAME", cache)
 		t.Setenv("KRB5_CONFIG", kdc.Config)
 		said := a.says(t, 77, "--once")
-		if !regexp.MustCompile(`the server refused the log-in: gssapi: `).MatchString(said) {
+		if !regexp.MustCompile(`the server refused the log-in: gssapi: .*the server knows the ticket, but perhaps mrose@POPTEST\.EXAMPLE may not be alice there`).MatchString(said) {
 			t.Errorf("popfetch said %q, want a refusal", said)
 		}
 	})

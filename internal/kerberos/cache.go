@@ -30,10 +30,11 @@ func (p principal) String() string {
 
 // credential is a ticket in a cache.
 type credential struct {
-	server     principal
-	key        types.EncryptionKey
-	begin, end time.Time
-	ticket     []byte
+	server        principal
+	key           types.EncryptionKey
+	authenticated time.Time // when the client proved itself to the KDC
+	begin, end    time.Time
+	ticket        []byte
 }
 
 // cache is what a ticket cache holds.
@@ -158,6 +159,7 @@ func (r *reader) credential(typeTwice bool) credential {
 	if begin == 0 {
 		begin = authenticated
 	}
+	c.authenticated = time.Unix(int64(authenticated), 0)
 	c.begin, c.end = time.Unix(int64(begin), 0), time.Unix(int64(r.number(4)), 0)
 	r.octets(4 + 1 + 4) // renewable until, a flag, flags
 	for range 2 {       // addresses, authorization data

@@ -17,7 +17,17 @@ type Ticket struct {
 	client principal
 	ticket messages.Ticket
 	key    types.EncryptionKey // of the session between both
+	id     string
 }
+
+// ID returns a text that stays the same until kinit gets a new ticket. It has no secret.
+func (t *Ticket) ID() string { return t.id }
+
+// Client returns the name of the ticket's owner, to be shown.
+func (t *Ticket) Client() string { return t.client.String() }
+
+// Service returns the name of the service, to be shown.
+func (t *Ticket) Service() string { return principal{t.ticket.SName, t.ticket.Realm}.String() }
 
 // longestExchange limits the time for all KDCs together. The mail server waits meanwhile, and many
 // give up after a minute.
@@ -26,25 +36,47 @@ const longestExchange = 20 * time.Second
 // Ticket returns a ticket for a service on a host, such as pop. If the cache has none, the KDC is
 // asked for one. The cache is never written to. An error is an *Error, unless ctx ended.
 func (p Places) Ticket(ctx context.Context, service, host string) (*Ticket, error) {
-	s, err := p.settings()
+	s, c, err := p.open()
 	if err != nil {
 		return nil, &Error{Err: err}
 	}
-	path, err := p.path(s)
-	if err != nil {
-		return nil, &Error{Err: err}
-	}
-	c, err := readCache(path)
-	if err != nil {
-		return nil, &Error{Err: err}
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	host = canonical(host)
 	t, err := s.ticket(ctx, c, nameOf(service, host), host)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	return t, err
 }
+
+// TicketID returns the ID of the ticket that Ticket would return, or "" if there is none. No KDC is
+// asked.
+func (p Places) TicketID(service, host string) string {
+	_, c, err := p.open()
+	if err != nil {
+		return ""
+	}
+	cred, err := c.begin(nameOf(service, canonical(host)), time.Now())
+	if err != nil {
+		return ""
+	}
+	return c.id(cred)
+}
+
+// open reads krb5.conf and the cache.
+func (p Places) open() (*settings, *cache, error) {
+	s, err := p.settings()
+	if err != nil {
+		return nil, nil, err
+	}
+	path, err := p.path(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := readCache(path)
+	return s, c, err
+}
+
+func canonical(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }
 
 func nameOf(parts ...string) types.PrincipalName {
 	return types.PrincipalName{NameType: nametype.KRB_NT_SRV_HST, NameString: parts}
@@ -56,32 +88,51 @@ func ticketGranting(realm string) types.PrincipalName {
 }
 
 func (s *settings) ticket(ctx context.Context, c *cache, service types.PrincipalName, host string) (*Ticket, error) {
-	now := time.Now()
-	if cred, ok := c.find(service); ok && !now.Before(cred.begin) && now.Before(cred.end) && usable(cred.key) {
-		ticket, err := ticketOf(cred)
-		if err != nil {
-			return nil, &Error{Err: err}
-		}
-		return &Ticket{client: c.client, ticket: ticket, key: cred.key}, nil
-	}
-	granting, ok := c.find(ticketGranting(c.client.realm))
-	switch {
-	case !ok:
-		return nil, &Error{Err: fmt.Errorf("the cache has no ticket of %v; "+mend, c.client)}
-	case !now.Before(granting.end):
-		return nil, &Error{Err: fmt.Errorf("the ticket of %v expired on %s; "+mend,
-			c.client, granting.end.Format("2006-01-02 at 15:04"))}
-	}
-	ticket, err := ticketOf(granting)
+	cred, err := c.begin(service, time.Now())
 	if err != nil {
 		return nil, &Error{Err: err}
+	}
+	ticket, err := ticketOf(cred)
+	if err != nil {
+		return nil, &Error{Err: err}
+	}
+	t := &Ticket{client: c.client, ticket: ticket, key: cred.key, id: c.id(cred)}
+	if cred.server.name.Equal(service) {
+		return t, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, longestExchange)
 	defer cancel()
 	realm := s.conf.ResolveRealm(host)
 	// Without a known realm, the KDC may say which one the host is in (RFC 6806 section 8).
 	s.conf.LibDefaults.Canonicalize = realm == "" || s.conf.LibDefaults.Canonicalize
-	return s.exchange(ctx, &Ticket{client: c.client, ticket: ticket, key: granting.key}, service, cmp.Or(realm, c.client.realm))
+	t, err = s.exchange(ctx, t, service, cmp.Or(realm, c.client.realm))
+	if err != nil {
+		return nil, err
+	}
+	t.id = c.id(cred)
+	return t, nil
+}
+
+// begin returns the ticket in the cache that leads to one for the service: that ticket itself, or else
+// the one that the KDC exchanges.
+func (c *cache) begin(service types.PrincipalName, now time.Time) (credential, error) {
+	if cred, ok := c.find(service); ok && !now.Before(cred.begin) && now.Before(cred.end) && usable(cred.key) {
+		return cred, nil
+	}
+	granting, ok := c.find(ticketGranting(c.client.realm))
+	switch {
+	case !ok:
+		return granting, fmt.Errorf("the cache has no ticket of %v; "+mend, c.client)
+	case !now.Before(granting.end):
+		return granting, fmt.Errorf("the ticket of %v expired on %s; "+mend, c.client, granting.end.Format("2006-01-02 at 15:04"))
+	}
+	return granting, nil
+}
+
+// id names a ticket by the time when its owner proved himself to the KDC. A ticket that is renewed, or
+// exchanged for another one, keeps that time.
+func (c *cache) id(cred credential) string {
+	return fmt.Sprintf("%v %v %d", c.client, cred.server, cred.authenticated.Unix())
 }
 
 // exchange returns a ticket for the service. If the service is in another realm, it first gets one

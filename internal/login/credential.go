@@ -39,10 +39,13 @@ func (cr *Credentials) mark(password string, salt []byte) ([]byte, error) {
 }
 
 // marked returns what a mark is of: the password, or the sign-in, because an access token changes by
-// itself, and the next one may be refused for the same reason. It returns "" if there is no mark.
-func (cr *Credentials) marked(password string) string {
+// itself, and the next one may be refused for the same reason. If no password was asked for, it is the
+// ticket. It returns "" if there is no mark.
+func (cr *Credentials) marked(password, ticketID string) string {
 	switch {
-	case password == "", !cr.Bearer:
+	case password == "":
+		return ticketID
+	case !cr.Bearer:
 		return password
 	case cr.SignInID == nil:
 		return ""
@@ -50,34 +53,35 @@ func (cr *Credentials) marked(password string) string {
 	return cr.SignInID()
 }
 
-// newMark returns a mark with a new salt, or nil if the password was not asked for, or if there is no
-// mark of an access token.
-func (cr *Credentials) newMark(password string) []byte {
-	if password = cr.marked(password); password == "" {
+// newMark returns a mark with a new salt, or nil if neither a password nor a ticket was used, or if
+// there is no mark of an access token.
+func (cr *Credentials) newMark(password, ticketID string) []byte {
+	marked := cr.marked(password, ticketID)
+	if marked == "" {
 		return nil
 	}
 	salt := make([]byte, markSalt)
 	_, _ = rand.Read(salt) // Read never fails
-	mark, err := cr.mark(password, salt)
+	mark, err := cr.mark(marked, salt)
 	if err != nil {
 		return nil // without a mark, only the command check ends the wait
 	}
 	return mark
 }
 
-// Mark returns a mark of the password that the last log-in used. If known is a mark that it fits, it
+// Mark returns a mark of the password or ticket that the last log-in used. If known is a mark that it fits, it
 // returns known, so that the two do not tell more of the password than one. It returns nil if that
-// log-in used no password. It does not ask for the password again.
+// log-in used neither. It does not ask for the password again.
 func (cr *Credentials) Mark(known []byte) []byte {
 	cr.mu.Lock()
-	password := cr.last
+	password, ticketID := cr.last, cr.lastTicket
 	cr.mu.Unlock()
-	if marked := cr.marked(password); len(known) > markSalt && marked != "" {
+	if marked := cr.marked(password, ticketID); len(known) > markSalt && marked != "" {
 		if mark, err := cr.mark(marked, known[:markSalt]); err == nil && bytes.Equal(mark, known) {
 			return known
 		}
 	}
-	return cr.newMark(password)
+	return cr.newMark(password, ticketID)
 }
 
 // Changed reports whether the credentials differ from those of Error.Credential. Without a mark in
@@ -87,6 +91,15 @@ func (cr *Credentials) Changed(ctx context.Context, credential []byte) (bool, er
 	if len(credential) <= markSalt {
 		return false, nil
 	}
+	if slices.Contains(cr.Mechanisms, GSSAPI) {
+		mark, err := cr.mark(cr.ticketID(), credential[:markSalt])
+		if err != nil {
+			return false, err
+		}
+		if same := bytes.Equal(mark, credential); same || cr.secretless() {
+			return !same, nil
+		}
+	}
 	password, err := "token", error(nil)
 	if !cr.Bearer {
 		password, err = cr.password(ctx)
@@ -94,11 +107,21 @@ func (cr *Credentials) Changed(ctx context.Context, credential []byte) (bool, er
 	if err != nil {
 		return false, err
 	}
-	mark, err := cr.mark(cr.marked(password), credential[:markSalt])
+	mark, err := cr.mark(cr.marked(password, ""), credential[:markSalt])
 	if err != nil {
 		return false, err
 	}
 	return !bytes.Equal(mark, credential), nil
+}
+
+// secretless reports whether no mechanism of the account uses a password or an access token.
+func (cr *Credentials) secretless() bool {
+	for _, m := range cr.Mechanisms {
+		if m != GSSAPI && m != External {
+			return false
+		}
+	}
+	return len(cr.Mechanisms) > 0
 }
 
 // password asks for the password. If there is none, the error is a *Error.

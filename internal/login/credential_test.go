@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/popfetch/popfetch/internal/kerberos"
 	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/pop3"
 )
@@ -16,8 +19,8 @@ func TestCredentials_Changed(t *testing.T) {
 	asked := 0
 	ask := func(context.Context) (string, error) { asked++; return password, nil }
 	credentials := &Credentials{User: "mrose", Password: ask}
-	mark := credentials.newMark(wrong)
-	if len(mark) != markSalt+markOctets || bytes.Equal(mark, credentials.newMark(wrong)) {
+	mark := credentials.newMark(wrong, "")
+	if len(mark) != markSalt+markOctets || bytes.Equal(mark, credentials.newMark(wrong, "")) {
 		t.Errorf("newMark() = %x, want %d octets that differ each time", mark, markSalt+markOctets)
 	}
 	changed := func(cr *Credentials, mark []byte) bool {
@@ -52,7 +55,7 @@ func TestCredentials_Changed(t *testing.T) {
 			t.Errorf("by the mark %x they count as changed, or the password was asked for", mark)
 		}
 	}
-	if mark := credentials.newMark(""); mark != nil {
+	if mark := credentials.newMark("", ""); mark != nil {
 		t.Errorf("newMark() = %x where no password was asked for, want none", mark)
 	}
 	credentials.Password = func(context.Context) (string, error) { return "", errors.New("locked") }
@@ -79,7 +82,7 @@ func TestCredentials_SignInID(t *testing.T) {
 		}
 		return changed
 	}
-	refused, worked := credentials.newMark("token 1"), credentials.Mark(nil)
+	refused, worked := credentials.newMark("token 1", ""), credentials.Mark(nil)
 	credentials.last = "token 2"
 	if len(refused) == 0 || changed(refused) || !bytes.Equal(credentials.Mark(worked), worked) {
 		t.Error("with another token of the same sign-in, they count as changed")
@@ -88,12 +91,50 @@ func TestCredentials_SignInID(t *testing.T) {
 	if !changed(refused) || bytes.Equal(credentials.Mark(worked), worked) {
 		t.Error("with a new sign-in, they count as unchanged")
 	}
-	if mark := credentials.newMark(""); mark != nil {
+	if mark := credentials.newMark("", ""); mark != nil {
 		t.Errorf("newMark() = %x where no token was asked for, want none", mark)
 	}
 	credentials.SignInID = nil
-	if mark := credentials.newMark("token 3"); mark != nil || credentials.Mark(worked) != nil {
+	if mark := credentials.newMark("token 3", ""); mark != nil || credentials.Mark(worked) != nil {
 		t.Errorf("newMark() = %x where nobody knows the sign-in, want none", mark)
+	}
+}
+
+// Without a password, a mark stands for the ticket. A renewed ticket is no new one. An account that
+// also has a password is asked for it only with a new ticket.
+func TestCredentials_ticket(t *testing.T) {
+	service := poptest.NewService(t, 18)
+	cache := filepath.Join(t.TempDir(), "cache")
+	now := time.Now()
+	kinit := func(at time.Time, lasts time.Duration) {
+		service.WriteCache(t, cache, poptest.Cached{Server: "krbtgt/" + poptest.Realm, Begin: at, End: at.Add(lasts)})
+	}
+	for mechanism, wantAsked := range map[Mechanism]int{GSSAPI: 0, Plain: 1} {
+		asked := 0
+		cr := &Credentials{User: "mrose", Mechanisms: []Mechanism{GSSAPI, mechanism}, Addr: "localhost:110",
+			Kerberos: kerberos.Places{Cache: cache, Config: "/nonexistent"},
+			Password: func(context.Context) (string, error) { asked++; return "tanstaaf", nil }}
+		changed := func(mark []byte) bool {
+			changed, err := cr.Changed(t.Context(), mark)
+			if err != nil {
+				t.Error(err)
+			}
+			return changed
+		}
+		kinit(now, time.Hour)
+		cr.lastTicket = cr.ticketID()
+		refused, worked := cr.newMark("", cr.lastTicket), cr.Mark(nil)
+		kinit(now, 2*time.Hour)
+		if len(refused) == 0 || changed(refused) || asked != 0 || !bytes.Equal(cr.Mark(worked), worked) {
+			t.Errorf("%s: the same ticket counts as changed, or the password was asked for", mechanism)
+		}
+		kinit(now.Add(time.Minute), time.Hour)
+		if !changed(refused) || asked != wantAsked {
+			t.Errorf("%s: a new ticket counts as unchanged, or the password was asked for %d times", mechanism, asked)
+		}
+		if mechanism == Plain && changed(cr.newMark("tanstaaf", cr.ticketID())) {
+			t.Error("the same password counts as changed")
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package login
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"github.com/emersion/go-sasl"
 
 	"github.com/popfetch/popfetch/internal/kerberos"
+	"github.com/popfetch/popfetch/pop3"
 )
 
 const gssapi = "GSSAPI"
@@ -30,7 +32,46 @@ func beginGSSAPI(s server, id *identity) (*attempt, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &attempt{sasl: &ticketed{user: id.user, context: context, token: token}, sent: never}, nil
+	g := &ticketed{user: id.user, context: context, token: token}
+	return &attempt{sasl: g, sent: never, why: func(err error) error { return g.why(err, ticket) }}, nil
+}
+
+// why adds to a refusal what it may mean. Servers do not say what they dislike about a ticket.
+func (g *ticketed) why(err error, t *kerberos.Ticket) error {
+	var reply *pop3.ReplyError
+	switch {
+	case !errors.As(err, &reply) || reply.Code != "" && reply.Code != pop3.CodeAuth:
+		return err
+	case g.step == complete:
+		return fmt.Errorf("%w; the server knows the ticket, but perhaps %s may not be %s there", err, t.Client(), pop3.Escape(g.user))
+	}
+	return fmt.Errorf("%w; perhaps the ticket is too old for the server: run kinit; "+
+		"or the clocks differ, or the server lacks the key of %s", err, t.Service())
+}
+
+// ticket gets a ticket for the service pop on a host, and notes its ID.
+func (l *login) ticket(ctx context.Context, host string) (*kerberos.Ticket, error) {
+	cr, id := l.credentials, l.identity
+	ticket, err := cr.Kerberos.Ticket(ctx, "pop", host)
+	switch {
+	case ctx.Err() != nil: // the run ends for another reason
+		id.failed = fmt.Errorf("the Kerberos ticket: %w", err)
+	case err == nil:
+		id.ticketID = ticket.ID()
+		cr.mu.Lock()
+		cr.lastTicket = id.ticketID
+		cr.mu.Unlock()
+	}
+	return ticket, err
+}
+
+// ticketID returns what a mark of the present ticket is of; "" if there is no ticket.
+func (cr *Credentials) ticketID() string {
+	host, _, err := net.SplitHostPort(cr.Addr)
+	if err != nil {
+		return ""
+	}
+	return cr.Kerberos.TicketID("pop", host)
 }
 
 // ticketed is the client's side of GSSAPI. The first challenge is empty. The second is the server's

@@ -50,8 +50,9 @@ type Credentials struct {
 	// credentials for Changed and Mark.
 	Charset Charset
 
-	mu   sync.Mutex
-	last string // the password of the last log-in that asked for one
+	mu         sync.Mutex
+	last       string // the password of the last log-in that asked for one
+	lastTicket string // the ID of the ticket of the last log-in that had one
 }
 
 // Login logs c in. Its error is an *Error, unless the session broke or ctx ended.
@@ -112,14 +113,9 @@ func (cr *Credentials) newLogin(ctx context.Context, c *pop3.Client) *login {
 		return token, err
 	}
 	id := &identity{user: cr.User, addr: cr.Addr, certificate: cr.External, named: len(cr.Mechanisms) > 0, ask: ask, renew: renew}
-	id.ticket = func(host string) (*kerberos.Ticket, error) {
-		ticket, err := cr.Kerberos.Ticket(ctx, "pop", host)
-		if ctx.Err() != nil { // the run ends for another reason
-			id.failed = fmt.Errorf("the Kerberos ticket: %w", err)
-		}
-		return ticket, err
-	}
-	return &login{credentials: cr, client: c, mechanisms: cr.wanted(), identity: id}
+	l := &login{credentials: cr, client: c, mechanisms: cr.wanted(), identity: id}
+	id.ticket = func(host string) (*kerberos.Ticket, error) { return l.ticket(ctx, host) }
+	return l
 }
 
 // run tries mechanisms until one succeeds or none is left that may be tried.
@@ -277,7 +273,7 @@ func (l *login) failure() error {
 		return &Error{Fault: Cannot, Err: l.credentials.nothingInCommon(l.client.Capabilities())}
 	}
 	if l.refusal.Counts() {
-		l.refusal.Credential = l.credentials.newMark(l.identity.secret)
+		l.refusal.Credential = l.credentials.newMark(l.identity.secret, l.identity.ticketID)
 	}
 	return l.refusal
 }

@@ -105,12 +105,13 @@ type identity struct {
 	// server announces nothing.
 	named bool
 
-	ask    func() (string, error)
-	renew  func(refused string) (string, error)        // see Credentials.Renew
-	ticket func(host string) (*kerberos.Ticket, error) // for the service pop on a host
-	asked  bool
-	secret string
-	failed error // the error of ask
+	ask      func() (string, error)
+	renew    func(refused string) (string, error)        // see Credentials.Renew
+	ticket   func(host string) (*kerberos.Ticket, error) // for the service pop on a host
+	asked    bool
+	secret   string
+	failed   error  // the error of ask
+	ticketID string // of the ticket; "" if there is none
 }
 
 // password returns the password. It asks for the password at the first call only. A mechanism calls
