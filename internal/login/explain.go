@@ -84,7 +84,7 @@ func (cr *Credentials) whyNot(m mechanism, server Announced) string {
 	}
 	id := &identity{user: cr.User, addr: cr.Addr, certificate: cr.External, named: len(cr.Mechanisms) > 0,
 		ask: func() (string, error) { return "", errAsked }}
-	id.ticket = func(string) (*kerberos.Ticket, error) {
+	id.ticket = func() (*kerberos.Ticket, error) {
 		id.failed = errAsked
 		return nil, errAsked
 	}

@@ -20,11 +20,7 @@ func beginGSSAPI(s server, id *identity) (*attempt, error) {
 	if err := checkSASL(s, id, gssapi); err != nil {
 		return nil, err
 	}
-	host, _, err := net.SplitHostPort(id.addr)
-	if err != nil {
-		return nil, fmt.Errorf("the server's name is not known: %w", err)
-	}
-	ticket, err := id.ticket(host)
+	ticket, err := id.ticket()
 	if err != nil {
 		return nil, err
 	}
@@ -49,9 +45,13 @@ func (g *ticketed) why(err error, t *kerberos.Ticket) error {
 		"or the clocks differ, or the server lacks the key of %s", err, t.Service())
 }
 
-// ticket gets a ticket for the service pop on a host, and notes its ID.
-func (l *login) ticket(ctx context.Context, host string) (*kerberos.Ticket, error) {
+// ticket gets a ticket for the service pop on the server, and notes its ID.
+func (l *login) ticket(ctx context.Context) (*kerberos.Ticket, error) {
 	cr, id := l.credentials, l.identity
+	host, _, err := net.SplitHostPort(cr.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("the server's name is not known: %w", err)
+	}
 	ticket, err := cr.Kerberos.Ticket(ctx, "pop", host)
 	switch {
 	case ctx.Err() != nil: // the run ends for another reason

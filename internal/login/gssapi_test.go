@@ -17,6 +17,7 @@ import (
 	"github.com/popfetch/popfetch/internal/kerberos"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
+	"github.com/popfetch/popfetch/pop3"
 )
 
 // aes256 is the kind of encryption in these tests.
@@ -165,6 +166,26 @@ func TestGSSAPI_fallsBack(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A refusal stands, although there is no ticket any more. The KDC is not asked twice for one log-in.
+func TestGSSAPI_once(t *testing.T) {
+	t.Parallel()
+	cache := filepath.Join(t.TempDir(), "cache")
+	poptest.NewService(t, aes256).WriteCache(t, cache, poptest.Cached{End: time.Now().Add(time.Hour)})
+	server := newServer(t)
+	server.Configure(func(c *poptest.Config) {
+		c.Capabilities = []string{"PIPELINING", "SASL GSSAPI PLAIN", "UIDL", "RESP-CODES", "AUTH-RESP-CODE"}
+		c.Mechanisms["GSSAPI"] = func(*poptest.Session, []byte, func([]byte) ([]byte, error)) (string, error) {
+			return "", errors.Join(errors.New("[AUTH] no"), os.Remove(cache))
+		}
+	})
+	cr := credentials(login.GSSAPI)
+	cr.Addr = "localhost:110"
+	cr.Kerberos = kerberos.Places{Cache: cache, Config: "/nonexistent"}
+	c := dial(t, server.Addr())
+	checkFault(t, endSession(t, c, cr.Login(t.Context(), c, pop3.Capabilities{"PIPELINING": {}, "SASL": {"gssapi"}})), login.Refused)
+	checkCount(t, server, "AUTH", 1)
 }
 
 // A run that ends while the KDC is silent is no failed log-in.

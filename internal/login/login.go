@@ -114,7 +114,7 @@ func (cr *Credentials) newLogin(ctx context.Context, c *pop3.Client) *login {
 	}
 	id := &identity{user: cr.User, addr: cr.Addr, certificate: cr.External, named: len(cr.Mechanisms) > 0, ask: ask, renew: renew}
 	l := &login{credentials: cr, client: c, mechanisms: cr.wanted(), identity: id}
-	id.ticket = func(host string) (*kerberos.Ticket, error) { return l.ticket(ctx, host) }
+	id.ticket = sync.OnceValues(func() (*kerberos.Ticket, error) { return l.ticket(ctx) })
 	return l
 }
 

@@ -106,8 +106,8 @@ type identity struct {
 	named bool
 
 	ask      func() (string, error)
-	renew    func(refused string) (string, error)        // see Credentials.Renew
-	ticket   func(host string) (*kerberos.Ticket, error) // for the service pop on a host
+	renew    func(refused string) (string, error) // see Credentials.Renew
+	ticket   func() (*kerberos.Ticket, error)     // for the service pop on the server; asks only once
 	asked    bool
 	secret   string
 	failed   error  // the error of ask
