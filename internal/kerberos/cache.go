@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -14,9 +13,6 @@ import (
 
 	"github.com/popfetch/popfetch/internal/escape"
 )
-
-// maxFile limits the ticket cache and krb5.conf.
-const maxFile = 4 << 20
 
 // principal is a user or a service.
 type principal struct {
@@ -59,7 +55,7 @@ const mend = "run kinit"
 
 // readCache reads the ticket cache at path.
 func readCache(path string) (*cache, error) {
-	octets, err := readFile(path)
+	octets, err := readFile(path, checkOwn)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("there is no ticket cache %s; "+mend, path)
 	}
@@ -71,23 +67,6 @@ func readCache(path string) (*cache, error) {
 		return nil, fmt.Errorf("the ticket cache %s %w; "+mend, path, err)
 	}
 	return c, nil
-}
-
-// readFile reads a regular file. Opening a pipe would wait for its other end.
-func readFile(path string) ([]byte, error) {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	octets, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(octets) > maxFile {
-		err = fmt.Errorf("%s has more than %d octets", path, maxFile)
-	}
-	return octets, err
 }
 
 // parseCache reads the formats 3 and 4 of MIT's documentation. Older ones depend on the machine, and

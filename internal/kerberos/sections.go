@@ -20,7 +20,7 @@ var included = regexp.MustCompile(`^([A-Za-z0-9_-]+|[^.].*\.conf)$`)
 
 // add reads a file, and those that it includes.
 func (s sections) add(path string, depth int) error {
-	octets, err := readFile(path)
+	octets, err := readFile(path, nil)
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,16 @@ func TestPlaces_cache(t *testing.T) {
 		service.WriteCache(t, path, c...)
 		return path
 	}
+	written := func(mode os.FileMode) string {
+		path := tickets(poptest.Cached{End: now.Add(time.Hour)})
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
 	for _, test := range []struct{ name, cache, config, says string }{
+		{"written by all", written(0o606), "", "others can write"},
+		{"written by a group", written(0o620), "", "(mode 0620); remove it, and run kinit"},
 		{"missing", dir + "/none", "", "there is no ticket cache " + dir + "/none; run kinit"},
 		{"folder", dir, "", dir + " is not a regular file"},
 		{"pipe", pipe, "", "is not a regular file"},
@@ -89,6 +98,20 @@ func TestPlaces_cache(t *testing.T) {
 			checkError(t, kerberos.Places{Cache: test.cache, Config: config}, "localhost", false, test.says)
 		})
 	}
+}
+
+// Who writes a cache chooses the key by which a service proves itself. So it must be the user's own.
+func TestPlaces_cacheOfAnother(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a file away")
+	}
+	cache := write(t, "")
+	poptest.NewService(t, 18).WriteCache(t, cache, poptest.Cached{End: time.Now().Add(time.Hour)})
+	if err := os.Chown(cache, 12345, -1); err != nil {
+		t.Fatal(err)
+	}
+	checkError(t, kerberos.Places{Cache: cache, Config: "/nonexistent"}, "localhost", false, cache+" belongs to user 12345; run popfetch as that user")
 }
 
 // A ticket for the service that is already in the cache is used, whatever else is there.
