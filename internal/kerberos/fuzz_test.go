@@ -56,7 +56,7 @@ func FuzzReply(f *testing.F) {
 	f.Add(true, []byte("\x7a\x05\x30\x03\xa0\x01\x05"))
 	f.Fuzz(func(tt *testing.T, encrypted bool, octets []byte) {
 		if encrypted {
-			octets = replied(tt, t, octets)
+			octets = replied(tt, t, octets, nil)
 		}
 		if got, err := s.read(octets, t, request); err == nil {
 			tt.Fatalf("read() = %v, want an error", got)

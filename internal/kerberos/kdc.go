@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jcmturner/gokrb5/v8/iana/errorcode"
+	"github.com/jcmturner/gokrb5/v8/iana/flags"
 	"github.com/jcmturner/gokrb5/v8/messages"
 	"github.com/jcmturner/gokrb5/v8/types"
 
@@ -67,13 +68,31 @@ func (s *settings) read(octets []byte, t *Ticket, request messages.TGSReq) (*Tic
 		if err := reply.DecryptEncPart(t.key); err != nil {
 			return err
 		}
-		_, err := reply.Verify(s.conf, request)
-		return err
+		if _, err := reply.Verify(s.conf, request); err != nil {
+			return err
+		}
+		return answers(&reply, t, request)
 	})
 	if err != nil {
 		return nil, &Error{Temporary: true, Err: fmt.Errorf("the reply of the KDC of %s is not valid: %s", show(realm), show(err.Error()))}
 	}
 	return &Ticket{client: t.client, ticket: reply.Ticket, key: reply.DecryptedEncPart.Key}, nil
+}
+
+// answers checks what gokrb5 does not. Only the encrypted part is known to be of the KDC. So the
+// ticket must have the name that stands there, and that must be the name of the request. The KDC may
+// also refer to another one, or tell the service's proper name if it was asked to.
+func answers(reply *messages.TGSRep, t *Ticket, request messages.TGSReq) error {
+	name, asked := reply.DecryptedEncPart.SName, request.ReqBody
+	switch {
+	case reply.CRealm != t.client.realm:
+		return errors.New("it is for another user")
+	case !reply.Ticket.SName.Equal(name):
+		return errors.New("its ticket has another name")
+	case !name.Equal(asked.SName) && referral(name) == "" && !types.IsFlagSet(&asked.KDCOptions, flags.Canonicalize):
+		return fmt.Errorf("it is for the service %s", name.PrincipalNameString())
+	}
+	return nil
 }
 
 // refused returns the error for what a KDC says instead of giving a ticket.

@@ -1,6 +1,7 @@
 package kerberos
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -37,8 +38,8 @@ func asked(t testing.TB, cache []byte) (*settings, *Ticket, messages.TGSReq) {
 	return s, own, request
 }
 
-// replied returns a KDC's reply whose encrypted part is plain.
-func replied(t testing.TB, own *Ticket, plain []byte) []byte {
+// replied returns a KDC's reply whose encrypted part is plain. The rest of it may be changed.
+func replied(t testing.TB, own *Ticket, plain []byte, change func(*messages.TGSRep)) []byte {
 	t.Helper()
 	part, err := crypto.GetEncryptedData(plain, own.key, keyusage.TGS_REP_ENCPART_SESSION_KEY, 1)
 	if err != nil {
@@ -46,6 +47,9 @@ func replied(t testing.TB, own *Ticket, plain []byte) []byte {
 	}
 	reply := messages.TGSRep{KDCRepFields: messages.KDCRepFields{PVNO: 5, MsgType: 13, CRealm: poptest.Realm,
 		CName: own.client.name, Ticket: own.ticket, EncPart: part}}
+	if change != nil {
+		change(&reply)
+	}
 	octets, err := reply.Marshal()
 	if err != nil {
 		t.Fatal(err)
@@ -57,33 +61,46 @@ func replied(t testing.TB, own *Ticket, plain []byte) []byte {
 func TestSettings_read(t *testing.T) {
 	t.Parallel()
 	s, own, request := asked(t, cached(t))
+	evil := types.NewPrincipalName(2, "krbtgt/EVIL.EXAMPLE")
 	for _, test := range []struct {
-		name   string
-		change func(*messages.EncKDCRepPart)
-		key    []byte
-		ok     bool
+		name  string
+		part  func(*messages.EncKDCRepPart)
+		reply func(*messages.TGSRep)
+		key   []byte // nil: that of the ticket
+		says  string // "": it is believed
 	}{
-		{"right", func(*messages.EncKDCRepPart) {}, own.key.KeyValue, true},
-		{"other request", func(p *messages.EncKDCRepPart) { p.Nonce++ }, own.key.KeyValue, false},
-		{"other realm", func(p *messages.EncKDCRepPart) { p.SRealm = "X" }, own.key.KeyValue, false},
-		{"other time", func(p *messages.EncKDCRepPart) {
+		{name: "right"},
+		{name: "other request", part: func(p *messages.EncKDCRepPart) { p.Nonce++ }, says: "nonce"},
+		{name: "other realm", part: func(p *messages.EncKDCRepPart) { p.SRealm = "X" }, says: "SRealm"},
+		{name: "other time", part: func(p *messages.EncKDCRepPart) {
 			p.StartTime = p.StartTime.Add(-time.Hour)
 			p.AuthTime = p.StartTime
-		}, own.key.KeyValue, false},
-		{"other key", func(*messages.EncKDCRepPart) {}, make([]byte, 32), false},
+		}, says: "clock"},
+		{name: "other key", key: make([]byte, 32), says: "decrypt"},
+		{name: "other service", part: func(p *messages.EncKDCRepPart) { p.SName.NameString = []string{"http", "elsewhere"} },
+			reply: func(r *messages.TGSRep) { r.Ticket.SName.NameString = []string{"http", "elsewhere"} }, says: "service http/elsewhere"},
+		{name: "ticket of another name", reply: func(r *messages.TGSRep) { r.Ticket.SName = evil }, says: "another name"},
+		{name: "referral", part: func(p *messages.EncKDCRepPart) { p.SName = evil }, reply: func(r *messages.TGSRep) { r.Ticket.SName = evil }},
+		{name: "other client", reply: func(r *messages.TGSRep) { r.CName.NameString = []string{"alice"} }, says: "CName"},
+		{name: "client of another realm", reply: func(r *messages.TGSRep) { r.CRealm = "X" }, says: "another user"},
 	} {
 		now := time.Now().UTC()
 		part := messages.EncKDCRepPart{Key: own.key, LastReqs: []messages.LastReq{{LRValue: now}}, Nonce: request.ReqBody.Nonce,
 			Flags: types.NewKrbFlags(), AuthTime: now, StartTime: now, EndTime: now, SRealm: poptest.Realm, SName: request.ReqBody.SName}
-		test.change(&part)
+		if test.part != nil {
+			test.part(&part)
+		}
 		plain, err := part.Marshal()
 		if err != nil {
 			t.Fatal(err)
 		}
 		by := *own
-		by.key.KeyValue = test.key
-		if _, err := s.read(replied(t, &by, plain), own, request); (err == nil) != test.ok {
-			t.Errorf("%s: read() = %v", test.name, err)
+		if test.key != nil {
+			by.key.KeyValue = test.key
+		}
+		_, err = s.read(replied(t, &by, plain, test.reply), own, request)
+		if test.says == "" && err != nil || test.says != "" && (err == nil || !strings.Contains(err.Error(), test.says)) {
+			t.Errorf("%s: read() = %v, want %q", test.name, err, test.says)
 		}
 	}
 }

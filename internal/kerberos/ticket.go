@@ -144,7 +144,7 @@ func (s *settings) exchange(ctx context.Context, t *Ticket, service types.Princi
 		if t, err = s.ask(ctx, t, ticketGranting(realm), at); err != nil {
 			return nil, err
 		}
-		if granted := t.realmOf(); granted != realm {
+		if granted := referral(t.ticket.SName); granted != realm {
 			return nil, &Error{Err: fmt.Errorf("the way from realm %s to %s is longer than popfetch can go", show(at), show(realm))}
 		}
 		at = realm
@@ -153,7 +153,7 @@ func (s *settings) exchange(ctx context.Context, t *Ticket, service types.Princi
 	if err != nil {
 		return nil, err
 	}
-	if other := t.realmOf(); other != "" {
+	if other := referral(t.ticket.SName); other != "" {
 		if at != t.client.realm || other == at {
 			return nil, &Error{Err: fmt.Errorf("the KDC of %s refers to realm %s, which is further than popfetch can go", show(at), show(other))}
 		}
@@ -162,15 +162,15 @@ func (s *settings) exchange(ctx context.Context, t *Ticket, service types.Princi
 			return nil, err
 		}
 	}
-	if t.realmOf() != "" || !usable(t.key) {
+	if referral(t.ticket.SName) != "" || !usable(t.key) {
 		return nil, &Error{Err: fmt.Errorf("the KDC of %s gives no ticket with AES for %v", show(at), principal{service, at})}
 	}
 	return t, nil
 }
 
-// realmOf returns the realm of the KDC that the ticket is for; "": it is for another service.
-func (t *Ticket) realmOf() string {
-	if parts := t.ticket.SName.NameString; len(parts) == 2 && parts[0] == "krbtgt" {
+// referral returns the realm of the KDC whose name this is; "": it is another service.
+func referral(name types.PrincipalName) string {
+	if parts := name.NameString; len(parts) == 2 && parts[0] == "krbtgt" {
 		return parts[1]
 	}
 	return ""
