@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jcmturner/gokrb5/v8/iana/flags"
 	"github.com/jcmturner/gokrb5/v8/messages"
 	"github.com/jcmturner/gokrb5/v8/types"
 
@@ -24,9 +25,13 @@ func (p principal) String() string {
 	return escape.Text([]byte(p.name.PrincipalNameString()+"@"+p.realm), 200)
 }
 
+func (p principal) equal(q principal) bool { return p.name.Equal(q.name) && p.realm == q.realm }
+
 // credential is a ticket in a cache.
 type credential struct {
+	client        principal
 	server        principal
+	unfit         bool // for a log-in: postdated, or its key is that of another ticket
 	key           types.EncryptionKey
 	authenticated time.Time // when the client proved itself to the KDC
 	begin, end    time.Time
@@ -39,11 +44,12 @@ type cache struct {
 	credentials []credential
 }
 
-// find returns the ticket for a service of any realm that lasts longest, if it has a key that this
-// package can use.
-func (c *cache) find(name types.PrincipalName) (found credential, ok bool) {
+// find returns the ticket of the cache's owner for a service of any realm that fits and lasts longest.
+func (c *cache) find(name types.PrincipalName, fits func(credential) bool) (found credential, ok bool) {
 	for _, cred := range c.credentials {
-		if cred.server.name.Equal(name) && (!ok || cred.end.After(found.end)) {
+		switch {
+		case !cred.server.name.Equal(name), !cred.client.equal(c.client), cred.unfit, !fits(cred):
+		case !ok || cred.end.After(found.end):
 			found, ok = cred, true
 		}
 	}
@@ -127,7 +133,7 @@ func (r *reader) principal() principal {
 
 func (r *reader) credential(typeTwice bool) credential {
 	var c credential
-	_ = r.principal() // the client
+	c.client = r.principal()
 	c.server = r.principal()
 	if typeTwice {
 		r.octets(2)
@@ -140,8 +146,11 @@ func (r *reader) credential(typeTwice bool) credential {
 	}
 	c.authenticated = time.Unix(int64(authenticated), 0)
 	c.begin, c.end = time.Unix(int64(begin), 0), time.Unix(int64(r.number(4)), 0)
-	r.octets(4 + 1 + 4) // renewable until, a flag, flags
-	for range 2 {       // addresses, authorization data
+	r.octets(4) // renewable until
+	const invalid = 1 << (31 - flags.Invalid)
+	otherKey, ticketFlags := r.number(1), r.number(4)
+	c.unfit = otherKey != 0 || ticketFlags&invalid != 0
+	for range 2 { // addresses, authorization data
 		for count := r.number(4); count > 0 && !r.cut; count-- {
 			r.octets(2)
 			r.data()

@@ -37,6 +37,15 @@ func usable(k types.EncryptionKey) bool {
 	return ok && len(k.KeyValue) == size.key
 }
 
+// known reports whether gokrb5 can use a key. A KDC may still take a ticket with an older one.
+func known(k types.EncryptionKey) bool {
+	if _, ok := sizes[k.KeyType]; ok {
+		return usable(k)
+	}
+	kind, err := crypto.GetEtype(k.KeyType)
+	return err == nil && len(k.KeyValue) == kind.GetKeyByteSize()
+}
+
 // confounder is the number of octets at the beginning of what AES encrypts.
 const confounder = 16
 

@@ -39,7 +39,7 @@ func FuzzCache(f *testing.F) {
 		if size > len(octets) {
 			t.Fatalf("%d octets were read from %d", size, len(octets))
 		}
-		if cred, ok := c.find(service); ok {
+		if cred, ok := c.find(service, usableNow); ok {
 			if ticket, err := ticketOf(cred); err == nil {
 				_, _, _ = (&Ticket{client: c.client, ticket: ticket, key: cred.key}).Begin() // it must not panic
 			}

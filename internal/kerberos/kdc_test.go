@@ -13,6 +13,8 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
+func usableNow(cred credential) bool { return usable(cred.key) }
+
 // asked returns a request for pop/localhost by the ticket in a cache.
 func asked(t testing.TB, cache []byte) (*settings, *Ticket, messages.TGSReq) {
 	t.Helper()
@@ -21,7 +23,7 @@ func asked(t testing.TB, cache []byte) (*settings, *Ticket, messages.TGSReq) {
 		t.Fatal(err)
 	}
 	service := nameOf("pop", "localhost")
-	cred, _ := c.find(service)
+	cred, _ := c.find(service, usableNow)
 	ticket, err := ticketOf(cred)
 	if err != nil {
 		t.Fatal(err)

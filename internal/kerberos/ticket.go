@@ -116,17 +116,28 @@ func (s *settings) ticket(ctx context.Context, c *cache, service types.Principal
 // begin returns the ticket in the cache that leads to one for the service: that ticket itself, or else
 // the one that the KDC exchanges.
 func (c *cache) begin(service types.PrincipalName, now time.Time) (credential, error) {
-	if cred, ok := c.find(service); ok && !now.Before(cred.begin) && now.Before(cred.end) && usable(cred.key) {
+	if cred, ok := c.find(service, func(cred credential) bool {
+		return !now.Before(cred.begin) && now.Before(cred.end) && usable(cred.key)
+	}); ok {
 		return cred, nil
 	}
-	granting, ok := c.find(ticketGranting(c.client.realm))
+	// There may be more than one. If none can be used, the longest one tells why.
+	name := ticketGranting(c.client.realm)
+	own := func(cred credential) bool { return cred.server.realm == c.client.realm }
+	if cred, ok := c.find(name, func(cred credential) bool {
+		return own(cred) && now.Before(cred.end) && known(cred.key)
+	}); ok {
+		return cred, nil
+	}
+	cred, ok := c.find(name, own)
 	switch {
 	case !ok:
-		return granting, fmt.Errorf("the cache has no ticket of %v; "+mend, c.client)
-	case !now.Before(granting.end):
-		return granting, fmt.Errorf("the ticket of %v expired on %s; "+mend, c.client, granting.end.Format("2006-01-02 at 15:04"))
+		return cred, fmt.Errorf("the cache has no ticket of %v; "+mend, c.client)
+	case !now.Before(cred.end):
+		return cred, fmt.Errorf("the ticket of %v expired on %s; "+mend, c.client, cred.end.Format("2006-01-02 at 15:04"))
 	}
-	return granting, nil
+	return cred, fmt.Errorf("the ticket of %v has encryption of kind %d, which popfetch lacks; allow AES in krb5.conf, and run kinit",
+		c.client, cred.key.KeyType)
 }
 
 // id names a ticket by the time when its owner proved himself to the KDC. A ticket that is renewed, or

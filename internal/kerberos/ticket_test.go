@@ -80,7 +80,13 @@ func TestPlaces_cache(t *testing.T) {
 		{"service not yet", tickets(poptest.Cached{Begin: now.Add(time.Hour), End: now.Add(2 * time.Hour)}), "", "has no ticket"},
 		{"service old", tickets(poptest.Cached{End: now.Add(time.Hour), Encryption: 23}), "", "has no ticket"},
 		{"not one", tickets(poptest.Cached{End: now.Add(time.Hour), Ticket: []byte("x")}), "", "ticket for pop/localhost@POPTEST.EXAMPLE in the cache is not valid"},
-		{"key", tickets(poptest.Cached{Server: granting, End: now.Add(time.Hour), Encryption: 99}), "", "cannot be used"},
+		{"key", tickets(poptest.Cached{Server: granting, End: now.Add(time.Hour), Encryption: 99}), "", "has encryption of kind 99, which popfetch lacks; allow AES in krb5.conf, and run kinit"},
+		{"of another user", tickets(poptest.Cached{Client: "alice", End: now.Add(time.Hour)}), "", "has no ticket of mrose@POPTEST.EXAMPLE"},
+		{"another ticket's key", tickets(poptest.Cached{OtherKey: true, End: now.Add(time.Hour)}), "", "has no ticket"},
+		{"postdated", tickets(poptest.Cached{Flags: 1 << 24, End: now.Add(time.Hour)}), "", "has no ticket"},
+		{"granting of another realm", tickets(poptest.Cached{Server: granting, Realm: "X", End: now.Add(time.Hour)}), "", "has no ticket"},
+		{"granting of two realms", tickets(poptest.Cached{Server: granting, Realm: "X", End: now.Add(time.Hour)},
+			poptest.Cached{Server: granting, End: now.Add(-time.Hour)}), "", "expired on"},
 		{"kernel", "KEYRING:persistent:1000", "", "the ticket cache is KEYRING:persistent:1000, and popfetch reads only files"},
 		{"folder of caches", "DIR:/tmp/x", "", "reads only files"},
 		{"daemon by default", "", "[libdefaults]\n default_ccache_name = KCM:%{uid}\n", "the ticket cache is KCM:"},
@@ -120,7 +126,8 @@ func TestPlaces_cached(t *testing.T) {
 	service := poptest.NewService(t, 18)
 	cache := write(t, "")
 	later := time.Now().Add(time.Hour)
-	service.WriteCache(t, cache, poptest.Cached{Server: granting, End: later}, poptest.Cached{End: later.Add(-2 * time.Hour)}, poptest.Cached{End: later})
+	service.WriteCache(t, cache, poptest.Cached{Server: granting, End: later}, poptest.Cached{End: later.Add(-2 * time.Hour)},
+		poptest.Cached{End: later.Add(2 * time.Hour), Encryption: 23}, poptest.Cached{End: later})
 	ticket, err := kerberos.Places{Cache: cache, Config: "/nonexistent"}.Ticket(t.Context(), "pop", "LocalHost.")
 	if err != nil || ticket == nil {
 		t.Errorf("Ticket() = %v, want a ticket", err)

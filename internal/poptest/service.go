@@ -2,6 +2,7 @@ package poptest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -48,9 +49,13 @@ func NewService(t TB, encryption int32) *Service {
 
 // Cached is a ticket in a cache.
 type Cached struct {
+	Client     string // "" means mrose
 	Server     string // such as "krbtgt/" + Realm; "" means pop/localhost
+	Realm      string // of the server; "" means Realm
 	Begin, End time.Time
 	Encryption int32  // 0 means that of the service
+	OtherKey   bool   // the key is that of another ticket
+	Flags      uint32 // of the ticket
 	Ticket     []byte // nil means the ticket for pop/localhost
 }
 
@@ -63,32 +68,34 @@ func (s *Service) WriteCache(t TB, path string, tickets ...Cached) {
 	}
 	number := func(b []byte, n int) []byte { return binary.BigEndian.AppendUint32(b, uint32(n)) }
 	data := func(b, octets []byte) []byte { return append(number(b, len(octets)), octets...) }
-	name := func(b []byte, text string) []byte {
+	name := func(b []byte, text, realm string) []byte {
 		parts := types.NewPrincipalName(1, text).NameString
-		b = data(number(number(b, 1), len(parts)), []byte(Realm))
+		b = data(number(number(b, 1), len(parts)), []byte(realm))
 		for _, part := range parts {
 			b = data(b, []byte(part))
 		}
 		return b
 	}
 	b := append([]byte{5, 4, 0, 12, 0, 1, 0, 8}, make([]byte, 8)...)
-	b = name(b, "mrose")
+	b = name(b, "mrose", Realm)
 	for _, c := range tickets {
-		if c.Server == "" {
-			c.Server = "pop/localhost"
-		}
+		c.Client, c.Server, c.Realm = cmp.Or(c.Client, "mrose"), cmp.Or(c.Server, "pop/localhost"), cmp.Or(c.Realm, Realm)
 		if c.Encryption == 0 {
 			c.Encryption = s.key.KeyType
 		}
 		if c.Ticket == nil {
 			c.Ticket = own
 		}
-		b = name(name(b, "mrose"), c.Server)
+		b = name(name(b, c.Client, Realm), c.Server, c.Realm)
 		b = data(binary.BigEndian.AppendUint16(b, uint16(c.Encryption)), s.key.KeyValue)
 		for _, at := range []time.Time{c.Begin, c.Begin, c.End, c.End} {
 			b = number(b, int(max(at.Unix(), 0)))
 		}
-		b = append(b, 0, 0, 0, 0, 0)    // not a session key of another ticket; no flags
+		b = append(b, 0)
+		if c.OtherKey {
+			b[len(b)-1] = 1
+		}
+		b = binary.BigEndian.AppendUint32(b, c.Flags)
 		b = number(number(b, 1), 2<<16) // an address, of IPv4, and the upper half of its length
 		b = append(b, 0, 4, 127, 0, 0, 1)
 		b = data(data(number(b, 0), c.Ticket), nil)
