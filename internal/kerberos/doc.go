@@ -2,8 +2,8 @@
 // prove itself (RFC 4120, RFC 4121).
 //
 // A ticket comes from the cache that kinit fills. The key distribution centre (KDC) exchanges it for
-// one of the service. gokrb5 has the messages, the cryptography and krb5.conf. This package has what
-// gokrb5 lacks: the caches of MIT read within bounds, KDCs asked within a context and within bounds,
+// one of the service. gokrb5 has the messages and the cryptography. This package has what gokrb5
+// lacks: the caches and krb5.conf of MIT read as MIT does, KDCs asked within a context and within bounds,
 // the answer of the service checked, and wrap tokens with sequence numbers and the acceptor's key.
 package kerberos
 

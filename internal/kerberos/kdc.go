@@ -135,12 +135,10 @@ func (s *settings) send(ctx context.Context, realm string, request []byte) ([]by
 
 // kdcs returns the addresses of the KDCs of a realm, from krb5.conf or else from DNS.
 func (s *settings) kdcs(ctx context.Context, protocol, realm string) ([]string, error) {
-	for _, r := range s.conf.Realms {
-		if r.Realm == realm && len(r.KDC) > 0 {
-			return r.KDC, nil
-		}
+	if kdcs := s.profile.values("realms", realm, "kdc"); len(kdcs) > 0 {
+		return kdcs, nil
 	}
-	if !s.conf.LibDefaults.DNSLookupKDC {
+	if !s.dns {
 		return nil, errors.New("krb5.conf names none")
 	}
 	_, records, err := net.DefaultResolver.LookupSRV(ctx, "kerberos", protocol, realm)

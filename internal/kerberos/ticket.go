@@ -102,7 +102,7 @@ func (s *settings) ticket(ctx context.Context, c *cache, service types.Principal
 	}
 	ctx, cancel := context.WithTimeout(ctx, longestExchange)
 	defer cancel()
-	realm := s.conf.ResolveRealm(host)
+	realm := s.realm(host)
 	// Without a known realm, the KDC may say which one the host is in (RFC 6806 section 8).
 	s.conf.LibDefaults.Canonicalize = realm == "" || s.conf.LibDefaults.Canonicalize
 	t, err = s.exchange(ctx, t, service, cmp.Or(realm, c.client.realm))

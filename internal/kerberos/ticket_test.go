@@ -91,9 +91,9 @@ func TestPlaces_cache(t *testing.T) {
 		{"folder of caches", "DIR:/tmp/x", "", "reads only files"},
 		{"daemon by default", "", "[libdefaults]\n default_ccache_name = KCM:%{uid}\n", "the ticket cache is KCM:"},
 		{"file by default", "", "[libdefaults]\n\tdefault_ccache_name = FILE:" + dir + "/of_%{uid}\n", "there is no ticket cache " + dir + "/of_"},
-		{"unknown variable", "", "[libdefaults]\ndefault_ccache_name = FILE:%{TEMP}/x\n", "reads only files"},
-		{"broken settings", dir + "/none", "[realms]\nX = {\n a = {\n b = c\n }\n}\n", "gokrb5 cannot read"},
-		{"wrong settings", dir + "/none", "[libdefaults]\nnoaddresses = perhaps\n", "gokrb5 cannot read"},
+		{"unknown variable", "", "[libdefaults]\ndefault_ccache_name = FILE:%{TEMP}/x\n", "does not know the variable in the name of the ticket cache, FILE:%{TEMP}/x"},
+		{"wrong settings", dir + "/none", "[libdefaults]\nnoaddresses = perhaps\n", "noaddresses is perhaps, which is neither yes nor no"},
+		{"wrong time", dir + "/none", "[libdefaults]\nclockskew = -1\n", "clockskew is -1, which is no time"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
