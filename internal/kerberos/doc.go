@@ -14,7 +14,7 @@ import (
 
 // Error says why there is no ticket for the service.
 type Error struct {
-	// Temporary says that the KDC did not answer, so that a later attempt may succeed. Otherwise a
+	// Temporary says that no KDC answered as one, so that a later attempt may succeed. Otherwise a
 	// person is needed.
 	Temporary bool
 	Err       error

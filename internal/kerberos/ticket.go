@@ -31,7 +31,7 @@ func (t *Ticket) Service() string { return principal{t.ticket.SName, t.ticket.Re
 
 // longestExchange limits the time for all KDCs together. The mail server waits meanwhile, and many
 // give up after a minute.
-const longestExchange = 20 * time.Second
+var longestExchange = 20 * time.Second
 
 // Ticket returns a ticket for a service on a host, such as pop. If the cache has none, the KDC is
 // asked for one. The cache is never written to. An error is an *Error, unless ctx ended.

@@ -185,11 +185,14 @@ func TestPlaces_refused(t *testing.T) {
 		temporary bool
 		says      string
 	}{
-		{"unknown", refusal(7), false, "the KDC of POPTEST.EXAMPLE knows no service pop/localhost@POPTEST.EXAMPLE"},
+		{"unknown", refusal(7), false, "the KDC of POPTEST.EXAMPLE knows no service pop/localhost@POPTEST.EXAMPLE; write the name of the server as Kerberos knows it, or name its realm under [domain_realm]"},
 		{"expired", refusal(32), false, "has expired; run kinit"},
-		{"clock", refusal(37), true, "set the clock of this machine"},
+		{"clock", refusal(37), false, "set the clock of this machine"},
 		{"encryption", refusal(14), false, "no AES key"},
-		{"not now", refusal(29), true, "gives no ticket"},
+		{"not now", refusal(29), true, "no KDC of POPTEST.EXAMPLE is reached: 127.0.0.1:"},
+		{"revoked", refusal(20), false, "run kinit"},
+		{"not yet", refusal(33), false, "run kinit"},
+		{"garbled", refusal(31), false, "run kinit"},
 		{"policy", refusal(12), false, `no\x1b`},
 		{"closed", func(net.Conn) {}, true, "no KDC of POPTEST.EXAMPLE is reached"},
 		{"empty", says(nil), true, "the reply of the KDC of POPTEST.EXAMPLE is not valid"},
@@ -210,7 +213,7 @@ func TestPlaces_noKDC(t *testing.T) {
 	cache := write(t, "")
 	service.WriteCache(t, cache, poptest.Cached{Server: granting, End: time.Now().Add(time.Hour)})
 	config := write(t, "[libdefaults]\ndns_lookup_kdc = false\n")
-	checkError(t, kerberos.Places{Cache: cache, Config: config}, "localhost", true, "krb5.conf names none")
+	checkError(t, kerberos.Places{Cache: cache, Config: config}, "localhost", false, "krb5.conf names none")
 }
 
 // The KDC of MIT says that it does not know a service. A KDC that is not there is a temporary fault.
