@@ -56,7 +56,7 @@ func (c *cache) find(name types.PrincipalName, fits func(credential) bool) (foun
 	return found, ok
 }
 
-// mend ends the errors that kinit mends.
+// mend is the end of each error message for which kinit is the remedy.
 const mend = "run kinit"
 
 // readCache reads the ticket cache at path.

@@ -49,8 +49,8 @@ func known(k types.EncryptionKey) bool {
 // confounder is the number of octets at the beginning of what AES encrypts.
 const confounder = 16
 
-// whole reports whether cipher is long enough to be decrypted; gokrb5 does not check that. The key
-// of a cached ticket may be of an older kind; then gokrb5 may panic.
+// whole reports whether cipher is long enough to be decrypted. gokrb5 does not check that. For a key of
+// an older kind whole is always true, and gokrb5 may panic.
 func whole(cipher []byte, key types.EncryptionKey) bool {
 	size, ok := sizes[key.KeyType]
 	return !ok || len(cipher) > confounder+size.checksum
@@ -58,13 +58,13 @@ func whole(cipher []byte, key types.EncryptionKey) bool {
 
 // Context is the initiator's side of a security context (RFC 4121).
 type Context struct {
-	service principal
-	ticket  types.EncryptionKey // the key that the service can know only from the ticket
-	request types.Authenticator
-	key     types.EncryptionKey // of the tokens; unset until the service has proved itself
-	flags   byte                // of the tokens
-	next    uint64              // number of the service's next token
-	sent    uint64              // number of the next token of this side
+	service    principal
+	sessionKey types.EncryptionKey // the service can know it only from the ticket
+	request    types.Authenticator
+	key        types.EncryptionKey // of the tokens; unset until the service has proved itself
+	flags      byte                // of the tokens
+	next       uint64              // number of the service's next token
+	sent       uint64              // number of the next token of this side
 }
 
 // Begin returns a context and its first token, which asks the service to prove itself.
@@ -86,7 +86,7 @@ func (t *Ticket) Begin() (*Context, []byte, error) {
 		types.SetFlag(&request.APOptions, flags.APOptionMutualRequired)
 		octets, err := request.Marshal()
 		token = frame(tokenRequest, octets)
-		c = &Context{service: principal{t.ticket.SName, t.ticket.Realm}, ticket: t.key, request: a, sent: uint64(a.SeqNumber)}
+		c = &Context{service: principal{t.ticket.SName, t.ticket.Realm}, sessionKey: t.key, request: a, sent: uint64(a.SeqNumber)}
 		return err
 	})
 	if err != nil {
@@ -121,10 +121,10 @@ func (c *Context) Establish(token []byte) error {
 		if err := reply.Unmarshal(octets); err != nil {
 			return err
 		}
-		if kind != tokenReply || !whole(reply.EncPart.Cipher, c.ticket) {
+		if kind != tokenReply || !whole(reply.EncPart.Cipher, c.sessionKey) {
 			return errors.New("no reply to the request")
 		}
-		plain, err := crypto.DecryptEncPart(reply.EncPart, c.ticket, keyusage.AP_REP_ENCPART)
+		plain, err := crypto.DecryptEncPart(reply.EncPart, c.sessionKey, keyusage.AP_REP_ENCPART)
 		if err != nil {
 			return err
 		}

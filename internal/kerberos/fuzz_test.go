@@ -1,10 +1,13 @@
 package kerberos
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/jcmturner/gokrb5/v8/messages"
 
 	"github.com/popfetch/popfetch/internal/poptest"
 )
@@ -47,19 +50,38 @@ func FuzzCache(f *testing.F) {
 	})
 }
 
-// A KDC may reply anything, also something encrypted by the right key. None of it is a ticket, since
-// no reply has the number of the request.
+// A KDC may reply anything, also something encrypted by the right key. A reply is taken only if it is
+// for this request: it has its number, and names the service and the user.
 func FuzzReply(f *testing.F) {
 	s, t, request := asked(f, cached(f))
+	request.ReqBody.Nonce = 12345
 	f.Add(false, []byte("\x6d\x05\x30\x03\xa0\x01\x05"))
 	f.Add(false, []byte("\x7e\x05\x30\x03\xa0\x01\x05"))
 	f.Add(true, []byte("\x7a\x05\x30\x03\xa0\x01\x05"))
+	part := rightPart(t, request)
+	plain, err := part.Marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(true, plain)
+	f.Add(false, replied(f, t, plain, nil))
+	f.Add(false, replied(f, t, plain, func(r *messages.TGSRep) { r.Ticket.SName.NameString = []string{"http", "elsewhere"} }))
 	f.Fuzz(func(tt *testing.T, encrypted bool, octets []byte) {
 		if encrypted {
 			octets = replied(tt, t, octets, nil)
 		}
-		if got, err := s.read(octets, t, request); err == nil {
-			tt.Fatalf("read() = %v, want an error", got)
+		got, err := s.read(octets, t, request)
+		if err != nil {
+			return
+		}
+		var reply messages.TGSRep
+		if err := errors.Join(reply.Unmarshal(octets), reply.DecryptEncPart(t.key)); err != nil {
+			tt.Fatal(err)
+		}
+		name := got.ticket.SName
+		if p := reply.DecryptedEncPart; p.Nonce != 12345 || !p.SName.Equal(name) || !got.client.equal(t.client) || !reply.CName.Equal(t.client.name) ||
+			!name.Equal(request.ReqBody.SName) && referral(name) == "" {
+			tt.Fatalf("read() took a reply with number %d for %v and %v", p.Nonce, name, reply.CName)
 		}
 	})
 }

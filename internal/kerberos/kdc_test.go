@@ -59,6 +59,13 @@ func replied(t testing.TB, own *Ticket, plain []byte, change func(*messages.TGSR
 	return octets
 }
 
+// rightPart returns the encrypted part of a right reply.
+func rightPart(own *Ticket, request messages.TGSReq) messages.EncKDCRepPart {
+	now := time.Now().UTC()
+	return messages.EncKDCRepPart{Key: own.key, LastReqs: []messages.LastReq{{LRValue: now}}, Nonce: request.ReqBody.Nonce,
+		Flags: types.NewKrbFlags(), AuthTime: now, StartTime: now, EndTime: now, SRealm: poptest.Realm, SName: request.ReqBody.SName}
+}
+
 // A reply is believed only if it answers this request and was made by the KDC.
 func TestSettings_read(t *testing.T) {
 	t.Parallel()
@@ -86,9 +93,7 @@ func TestSettings_read(t *testing.T) {
 		{name: "other client", reply: func(r *messages.TGSRep) { r.CName.NameString = []string{"alice"} }, says: "CName"},
 		{name: "client of another realm", reply: func(r *messages.TGSRep) { r.CRealm = "X" }, says: "another user"},
 	} {
-		now := time.Now().UTC()
-		part := messages.EncKDCRepPart{Key: own.key, LastReqs: []messages.LastReq{{LRValue: now}}, Nonce: request.ReqBody.Nonce,
-			Flags: types.NewKrbFlags(), AuthTime: now, StartTime: now, EndTime: now, SRealm: poptest.Realm, SName: request.ReqBody.SName}
+		part := rightPart(own, request)
 		if test.part != nil {
 			test.part(&part)
 		}

@@ -57,6 +57,7 @@ func TestPlaces_cache(t *testing.T) {
 		service.WriteCache(t, path, c...)
 		return path
 	}
+	kdc := scriptedKDC(t, func(net.Conn) { t.Error("a KDC was contacted") })
 	written := func(mode os.FileMode) string {
 		path := tickets(poptest.Cached{End: now.Add(time.Hour)})
 		if err := os.Chmod(path, mode); err != nil {
@@ -97,10 +98,7 @@ func TestPlaces_cache(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			config := filepath.Join(dir, "nonexistent")
-			if test.config != "" {
-				config = write(t, test.config)
-			}
+			config := write(t, test.config) + ":" + kdc
 			checkError(t, kerberos.Places{Cache: test.cache, Config: config}, "localhost", false, test.says)
 		})
 	}

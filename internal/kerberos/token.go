@@ -2,8 +2,11 @@ package kerberos
 
 import (
 	"bytes"
+	"encoding/asn1"
 	"encoding/binary"
 	"errors"
+
+	"github.com/jcmturner/gokrb5/v8/asn1tools"
 )
 
 // The tokens of a context that is being established (RFC 4121 section 4.1).
@@ -18,40 +21,21 @@ var mechanism = []byte{0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 0x01, 0x0
 
 // frame returns a token for a Kerberos message (RFC 2743 section 3.1).
 func frame(kind uint16, message []byte) []byte {
-	n := len(mechanism) + 2 + len(message)
-	token := append([]byte{0x60}, derLength(n)...)
-	token = append(token, mechanism...)
-	token = binary.BigEndian.AppendUint16(token, kind)
-	return append(token, message...)
-}
-
-// derLength returns a length in DER, for less than 2^32 octets.
-func derLength(n int) []byte {
-	if n < 0x80 {
-		return []byte{byte(n)}
-	}
-	digits := bytes.TrimLeft(binary.BigEndian.AppendUint32(nil, uint32(n)), "\x00")
-	return append([]byte{0x80 | byte(len(digits))}, digits...)
+	token := binary.BigEndian.AppendUint16(bytes.Clone(mechanism), kind)
+	return asn1tools.AddASNAppTag(append(token, message...), 0)
 }
 
 // unframe returns the Kerberos message in a token, and its kind.
 func unframe(token []byte) (kind uint16, message []byte, err error) {
-	no := errors.New("no token of Kerberos")
-	for octets := 1; octets <= 5; octets++ { // of the length
-		if len(token) < 1+octets {
-			return 0, nil, no
-		}
-		rest := token[1+octets:]
-		if token[0] != 0x60 || !bytes.Equal(token[1:1+octets], derLength(len(rest))) {
-			continue
-		}
-		rest, ok := bytes.CutPrefix(rest, mechanism)
-		if !ok || len(rest) < 2 {
-			return 0, nil, no
-		}
-		return binary.BigEndian.Uint16(rest), rest[2:], nil
+	var raw asn1.RawValue
+	rest, err := asn1.Unmarshal(token, &raw)
+	framed, ok := bytes.CutPrefix(raw.Bytes, mechanism)
+	switch {
+	case err != nil, len(rest) > 0, !ok, len(framed) < 2,
+		raw.Class != asn1.ClassApplication, raw.Tag != 0, !raw.IsCompound:
+		return 0, nil, errors.New("no token of Kerberos")
 	}
-	return 0, nil, no
+	return binary.BigEndian.Uint16(framed), framed[2:], nil
 }
 
 // The header of a wrap token, and its flags (RFC 4121 section 4.2).

@@ -119,7 +119,8 @@ func (g *ticketed) answer(challenge []byte) ([]byte, error) {
 // noLayer is the bit of the layer that neither protects nor encrypts what follows the log-in.
 const noLayer = 1
 
-// choose answers the server's choice of layers by none, and names the user (RFC 4752 section 3.1).
+// choose answers the server's choice of layers by none, and names the user (RFC 4752 section 3.1). The
+// size of packets is not checked. It should be zero if there is no layer, but Dovecot sends another.
 func (g *ticketed) choose(challenge []byte) ([]byte, error) {
 	layers, err := g.context.Unwrap(challenge)
 	switch {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/jcmturner/gofork/encoding/asn1"
@@ -27,6 +28,9 @@ type Service struct {
 	keys   *keytab.Keytab
 	ticket messages.Ticket
 	key    types.EncryptionKey
+
+	mu   sync.Mutex
+	last []byte // the client's own key of the last log-in
 }
 
 // NewService returns a service whose keys are of a kind of encryption, such as 18.
@@ -111,7 +115,7 @@ type GSSAPI struct {
 	WrongKey bool                         // encrypts the proof by another key
 	NoSubkey bool                         // has no key of its own for the tokens
 	Reply    func([]byte) []byte          // replaces the token with the proof
-	Layers   []byte                       // instead of 1, 0, 0, 0
+	Layers   []byte                       // instead of 1, 255, 255, 255, as Dovecot has it
 	Turned   int                          // octets by which the token with the layers is turned
 	Flags    byte                         // of that token; 0 means the right ones
 	Wrap     func([]byte) []byte          // replaces that token
@@ -171,8 +175,11 @@ func (s *Service) Prove(token []byte, g GSSAPI) ([]byte, types.Authenticator, ty
 		return nil, request.Authenticator, none, fmt.Errorf("no right ticket: %w", err)
 	}
 	asked := request.Authenticator
-	if flags := asked.Cksum.Checksum[20]; asked.Cksum.CksumType != 0x8003 || flags&2 == 0 || request.APOptions.At(2) == 0 {
+	if request.APOptions.At(2) == 0 {
 		return nil, asked, none, errors.New("the client asks for no proof")
+	}
+	if err := s.checkWishes(asked); err != nil {
+		return nil, asked, none, err
 	}
 	part := messages.EncAPRepPart{CTime: asked.CTime, Cusec: asked.Cusec, SequenceNumber: sequence}
 	key := asked.SubKey
@@ -192,6 +199,27 @@ func (s *Service) Prove(token []byte, g GSSAPI) ([]byte, types.Authenticator, ty
 		reply = g.Reply(reply)
 	}
 	return reply, asked, key, err
+}
+
+// checkWishes checks the client's checksum (RFC 4121 section 4.1.1): no channel bindings, a proof, no
+// delegation. The client's key must be its own, and a new one each time.
+func (s *Service) checkWishes(asked types.Authenticator) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	own := asked.SubKey
+	sum := asked.Cksum.Checksum
+	const delegated, mutual = 1, 2
+	switch {
+	case asked.Cksum.CksumType != 0x8003, len(sum) != 24, !bytes.Equal(sum[:20], append([]byte{16, 0, 0, 0}, make([]byte, 16)...)):
+		return fmt.Errorf("the client has a wrong checksum: %x", sum)
+	case sum[20]&mutual == 0, sum[20]&delegated != 0:
+		return fmt.Errorf("the client has the wrong flags %x", sum[20:])
+	case own.KeyType != s.key.KeyType, len(own.KeyValue) != len(s.key.KeyValue), bytes.Equal(own.KeyValue, s.key.KeyValue),
+		bytes.Equal(own.KeyValue, make([]byte, len(own.KeyValue))), bytes.Equal(own.KeyValue, s.last):
+		return errors.New("the client has no key of its own")
+	}
+	s.last = own.KeyValue
+	return nil
 }
 
 // Encrypted returns a token with a proof that says this.
@@ -222,7 +250,7 @@ const sequence = 1 << 31
 
 // Offer returns the token with the security layers.
 func (s *Service) Offer(key types.EncryptionKey, g GSSAPI) []byte {
-	w := gssapi.WrapToken{Flags: 5, EC: uint16(len(checksumOf(key))), SndSeqNum: sequence, Payload: []byte{1, 0, 0, 0}}
+	w := gssapi.WrapToken{Flags: 5, EC: uint16(len(checksumOf(key))), SndSeqNum: sequence, Payload: []byte{1, 255, 255, 255}}
 	if g.NoSubkey {
 		w.Flags = 1
 	}
