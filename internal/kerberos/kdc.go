@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jcmturner/gokrb5/v8/crypto"
 	"github.com/jcmturner/gokrb5/v8/iana/errorcode"
 	"github.com/jcmturner/gokrb5/v8/iana/flags"
+	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
+	"github.com/jcmturner/gokrb5/v8/iana/patype"
 	"github.com/jcmturner/gokrb5/v8/messages"
 	"github.com/jcmturner/gokrb5/v8/types"
 
@@ -15,12 +18,45 @@ import (
 
 func show(text string) string { return escape.Text([]byte(text), 200) }
 
+// newRequest returns a request for another ticket. gokrb5 says that the user is of the realm that gave
+// the present ticket. After a second realm that is not so.
+func (s *settings) newRequest(t *Ticket, service types.PrincipalName, realm string) (messages.TGSReq, error) {
+	request, err := messages.NewTGSReq(t.client.name, realm, s.conf, t.ticket, t.key, service, false)
+	if err != nil || t.ticket.Realm == t.client.realm {
+		return request, err
+	}
+	body, err := request.ReqBody.Marshal()
+	if err != nil {
+		return request, err
+	}
+	kind, err := crypto.GetEtype(t.key.KeyType)
+	if err != nil {
+		return request, err
+	}
+	sum, err := kind.GetChecksumHash(t.key.KeyValue, body, keyusage.TGS_REQ_PA_TGS_REQ_AP_REQ_AUTHENTICATOR_CHKSUM)
+	if err != nil {
+		return request, err
+	}
+	a, err := types.NewAuthenticator(t.client.realm, t.client.name)
+	if err != nil {
+		return request, err
+	}
+	a.Cksum = types.Checksum{CksumType: kind.GetHashID(), Checksum: sum}
+	proof, err := messages.NewAPReq(t.ticket, t.key, a)
+	if err != nil {
+		return request, err
+	}
+	octets, err := proof.Marshal()
+	request.PAData = types.PADataSequence{{PADataType: patype.PA_TGS_REQ, PADataValue: octets}}
+	return request, err
+}
+
 // ask exchanges a ticket for another one at the KDC of a realm (RFC 4120 section 3.3).
 func (s *settings) ask(ctx context.Context, t *Ticket, service types.PrincipalName, realm string) (*Ticket, error) {
 	var request messages.TGSReq
 	var octets []byte
 	err := guard(func() (err error) {
-		request, err = messages.NewTGSReq(t.client.name, realm, s.conf, t.ticket, t.key, service, false)
+		request, err = s.newRequest(t, service, realm)
 		if err == nil {
 			octets, err = request.Marshal()
 		}
@@ -105,7 +141,7 @@ func refused(e *messages.KRBError, realm string, service principal) *Error {
 // unknown returns the error for a service that the KDC of a realm does not know.
 func unknown(said, realm string, service principal) error {
 	if other := referral(service.name); other != "" {
-		return fmt.Errorf("the realms %s and %s do not trust each other directly, and popfetch cannot go through a third one", show(realm), show(other))
+		return fmt.Errorf("the realms %s and %s do not trust each other", show(realm), show(other))
 	}
 	return fmt.Errorf("%sknows no service %v; write the name of the server as Kerberos knows it, "+
 		"or name its realm under [domain_realm] in krb5.conf", said, service)

@@ -146,37 +146,38 @@ func (c *cache) id(cred credential) string {
 	return fmt.Sprintf("%v %v %d", c.client, cred.server, cred.authenticated.Unix())
 }
 
-// exchange returns a ticket for the service. If the service is in another realm, it first gets one
-// for the KDC of that realm. gokrb5 cannot go on from there to a third realm.
+// mostRealms limits how many KDCs are asked for one ticket.
+const mostRealms = 10
+
+// exchange returns a ticket for the service in a realm. On the way there, each KDC gives a ticket for
+// the KDC of another realm that is nearer. The last one may still refer to another realm.
 func (s *settings) exchange(ctx context.Context, t *Ticket, service types.PrincipalName, realm string) (*Ticket, error) {
 	at := t.client.realm
-	if realm != at {
+	been := map[string]bool{}
+	for len(been) < mostRealms {
+		been[at] = true
+		name := service
+		if at != realm {
+			name = ticketGranting(realm)
+		}
 		var err error
-		if t, err = s.ask(ctx, t, ticketGranting(realm), at); err != nil {
+		if t, err = s.ask(ctx, t, name, at); err != nil {
 			return nil, err
 		}
-		if granted := referral(t.ticket.SName); granted != realm {
-			return nil, &Error{Err: fmt.Errorf("the way from realm %s to %s is longer than popfetch can go", show(at), show(realm))}
+		next := referral(t.ticket.SName)
+		switch {
+		case next == "" && at == realm && usable(t.key):
+			return t, nil
+		case been[next]:
+			return nil, &Error{Err: fmt.Errorf("the KDC of %s refers back to realm %s", show(at), show(next))}
+		case next == "" || !known(t.key):
+			return nil, &Error{Err: fmt.Errorf("the KDC of %s gives no ticket with AES for %v", show(at), principal{service, realm})}
+		case at == realm:
+			realm = next
 		}
-		at = realm
+		at = next
 	}
-	t, err := s.ask(ctx, t, service, at)
-	if err != nil {
-		return nil, err
-	}
-	if other := referral(t.ticket.SName); other != "" {
-		if at != t.client.realm || other == at {
-			return nil, &Error{Err: fmt.Errorf("the KDC of %s refers to realm %s, which is further than popfetch can go", show(at), show(other))}
-		}
-		at = other
-		if t, err = s.ask(ctx, t, service, at); err != nil {
-			return nil, err
-		}
-	}
-	if referral(t.ticket.SName) != "" || !usable(t.key) {
-		return nil, &Error{Err: fmt.Errorf("the KDC of %s gives no ticket with AES for %v", show(at), principal{service, at})}
-	}
-	return t, nil
+	return nil, &Error{Err: fmt.Errorf("the way to %v leads through more than %d realms", principal{service, realm}, mostRealms)}
 }
 
 // referral returns the realm of the KDC whose name this is; "": it is another service.

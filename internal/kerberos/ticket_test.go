@@ -204,6 +204,20 @@ func TestPlaces_refused(t *testing.T) {
 	}
 }
 
+// If a realm does not trust the service's, the name of the service is not to blame.
+func TestPlaces_noTrust(t *testing.T) {
+	t.Parallel()
+	cache := write(t, "")
+	poptest.NewService(t, 18).WriteCache(t, cache, poptest.Cached{Server: granting, End: time.Now().Add(time.Hour)})
+	e := messages.NewKRBError(types.NewPrincipalName(3, "krbtgt/B"), poptest.Realm, 7, "")
+	octets, err := e.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := write(t, "[domain_realm]\nlocalhost = B\n") + ":" + scriptedKDC(t, says(octets))
+	checkError(t, kerberos.Places{Cache: cache, Config: config}, "localhost", false, "the realms POPTEST.EXAMPLE and B do not trust each other")
+}
+
 // Where krb5.conf names no KDC, and forbids to ask DNS, that is told.
 func TestPlaces_noKDC(t *testing.T) {
 	t.Parallel()

@@ -12,7 +12,7 @@ import (
 
 // Dovecot, with MIT Kerberos, takes a ticket of MIT's kinit, under TLS and without, for each kind of
 // encryption, from a KDC over TCP and over UDP. The service may be in another realm, whether krb5.conf
-// or the KDC says so.
+// or the KDC says so, and the way to it may lead through a third one.
 func TestGSSAPI_dovecot(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string]poptest.KDCOptions{
@@ -21,6 +21,7 @@ func TestGSSAPI_dovecot(t *testing.T) {
 		"aes256 sha384": {Encryption: "aes256-cts-hmac-sha384-192"},
 		"aes128 sha256": {Encryption: "aes128-cts-hmac-sha256-128"},
 		"other realm":   {OtherRealm: true},
+		"third realm":   {OtherRealm: true, Through: true},
 	} {
 		t.Run("R4752-1/"+name, func(t *testing.T) {
 			t.Parallel()

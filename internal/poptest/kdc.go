@@ -19,9 +19,13 @@ type KDCOptions struct {
 	Encryption string // of all keys; "" means aes256-cts-hmac-sha1-96
 	UDP        bool   // serves UDP alone instead of TCP alone
 	OtherRealm bool   // the service is in another realm than the user
+	Through    bool   // these two realms trust each other only through a third one
 }
 
-const otherRealm = "OTHER.EXAMPLE"
+const (
+	otherRealm  = "OTHER.EXAMPLE"
+	middleRealm = "MIDDLE.EXAMPLE"
+)
 
 // KDC is a running key distribution centre of MIT Kerberos, with the user mrose and the service pop
 // on localhost and on pop.other.example. It belongs to one test.
@@ -120,8 +124,15 @@ func (k *KDC) start(o *KDCOptions) error {
 // makeRealms makes the database and the keys of each realm. With another realm, both have the same key
 // for the way from the user's realm to it.
 func (k *KDC) makeRealms(o *KDCOptions) error {
-	const across = "addprinc -pw across krbtgt/" + otherRealm + "@" + Realm
-	user := []string{"addprinc -pw tanstaaf mrose", across}
+	across := "addprinc -pw across krbtgt/" + otherRealm + "@" + Realm
+	into := across
+	if o.Through {
+		into, across = "addprinc -pw into krbtgt/"+middleRealm+"@"+Realm, "addprinc -pw across krbtgt/"+otherRealm+"@"+middleRealm
+		if err := k.makeRealm(middleRealm, into, across); err != nil {
+			return err
+		}
+	}
+	user := []string{"addprinc -pw tanstaaf mrose", into}
 	var service []string
 	for _, name := range []string{"pop/localhost", "pop/pop.other.example"} {
 		service = append(service, "addprinc -randkey "+name, "ktadd -k "+k.Keytab+" "+name)
@@ -153,6 +164,9 @@ func (k *KDC) serve(o *KDCOptions) error {
 	cmd := k.command("/bin/sh", "-c", `"$0" "$@" -n & cat >/dev/null; kill $!; wait`, kerberosProgram("krb5kdc"), "-r", Realm)
 	if o.OtherRealm {
 		cmd.Args = append(cmd.Args, "-r", otherRealm)
+	}
+	if o.Through {
+		cmd.Args = append(cmd.Args, "-r", middleRealm)
 	}
 	stop, err := cmd.StdinPipe()
 	if err != nil {
@@ -264,6 +278,14 @@ REALM = {
 OTHER.EXAMPLE = {
 	kdc = 127.0.0.1:PORT
 }
+MIDDLE.EXAMPLE = {
+	kdc = 127.0.0.1:PORT
+}
+
+[capaths]
+REALM = {
+	OTHER.EXAMPLE = MIDDLE.EXAMPLE
+}
 
 [domain_realm]
 localhost = SERVICE
@@ -287,6 +309,14 @@ REALM = {
 OTHER.EXAMPLE = {
 	database_name = DIR/other
 	key_stash_file = DIR/otherstash
+	acl_file = DIR/kadm5.acl
+	max_life = 10h
+	master_key_type = KEYS
+	supported_enctypes = KEYS:normal
+}
+MIDDLE.EXAMPLE = {
+	database_name = DIR/middle
+	key_stash_file = DIR/middlestash
 	acl_file = DIR/kadm5.acl
 	max_life = 10h
 	master_key_type = KEYS
