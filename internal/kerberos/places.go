@@ -35,7 +35,7 @@ func (p Places) settings() (*settings, error) {
 	}
 	read := profile{}
 	for _, path := range filepath.SplitList(paths) {
-		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) || path == os.DevNull {
 			continue
 		}
 		if err := read.add(path, maxIncludes); err != nil {

@@ -41,6 +41,7 @@ func TestPlaces_settings(t *testing.T) {
 		kdcs   int
 	}{
 		{none, true, "", 0},
+		{os.DevNull, true, "", 0},
 		{first, false, "/first", 0},
 		{none + ":" + first + ":" + second, false, "/first", 4},
 		{second, true, "/second", 4},

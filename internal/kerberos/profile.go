@@ -18,6 +18,9 @@ type profile map[string][]string
 
 const pathSeparator = "\x00"
 
+// deepest is how many names stand before a key that is used: a section, and perhaps a realm.
+const deepest = 2
+
 // maxIncludes limits how deep files include others.
 const maxIncludes = 5
 
@@ -101,7 +104,7 @@ func (p profile) add(path string, depth int) error {
 			at = append(at, key)
 		case isRelation && value == "":
 			block = key
-		case isRelation && len(at) > 0:
+		case isRelation && len(at) > 0 && len(at) <= deepest:
 			name := strings.Join(append(at[:len(at):len(at)], key), pathSeparator)
 			p[name] = append(p[name], unquoted(value))
 		}

@@ -1,8 +1,10 @@
 package login_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -70,6 +72,9 @@ var gssapiCases = []struct {
 	{"proof empty", poptest.GSSAPI{Reply: replaced("")}, login.Untrue, "no token"},
 	{"proof of nothing", poptest.GSSAPI{Reply: func([]byte) []byte { return poptest.Token(0x0200, nil) }}, login.Untrue, "does not prove"},
 	{"own request", poptest.GSSAPI{Reply: func(b []byte) []byte { return poptest.Token(0x0100, b) }}, login.Untrue, "does not prove"},
+	{"proof called a request", poptest.GSSAPI{Reply: func(b []byte) []byte {
+		return bytes.Replace(b, []byte{0x12, 1, 2, 2, 2, 0}, []byte{0x12, 1, 2, 2, 1, 0}, 1)
+	}}, login.Untrue, "no reply to the request"},
 	{"garbage", poptest.GSSAPI{Reply: replaced(strings.Repeat("\xff\x00", 999))}, login.Untrue, "no token"},
 	{"too long", poptest.GSSAPI{Reply: replaced("\x60\x84\xff\xff\xff\xff")}, login.Untrue, "no token"},
 	{"another mechanism", poptest.GSSAPI{Reply: replaced("\x60\x08\x06\x06\x2b\x06\x01\x05\x05\x02")}, login.Untrue, "no token"},
@@ -165,6 +170,45 @@ func TestGSSAPI_fallsBack(t *testing.T) {
 				t.Errorf("the second command is %q, want %s", got, test.want)
 			}
 		})
+	}
+}
+
+// A server does not say why it refuses a ticket, so the error names what it may be. If the server has
+// proved itself, it has understood the ticket. A fault that passes is not the ticket's.
+func TestGSSAPI_why(t *testing.T) {
+	t.Parallel()
+	service := poptest.NewService(t, aes256)
+	cache := filepath.Join(t.TempDir(), "cache")
+	service.WriteCache(t, cache, poptest.Cached{End: time.Now().Add(time.Hour)})
+	refuses := func(reply string) poptest.Mechanism {
+		return func(*poptest.Session, []byte, func([]byte) ([]byte, error)) (string, error) {
+			return "", errors.New(reply)
+		}
+	}
+	for _, test := range []struct {
+		name      string
+		mechanism poptest.Mechanism
+		want      login.Fault
+		says      string
+	}{
+		{"at once", refuses("[AUTH] no"), login.Refused, "perhaps the ticket is too old for the server: run kinit; " +
+			"or the clocks differ, or the server lacks the key of pop/localhost@POPTEST.EXAMPLE"},
+		{"another user", service.Mechanism(poptest.GSSAPI{}), login.Refused, "perhaps mrose@POPTEST.EXAMPLE may not be alice there"},
+		{"not now", refuses("[SYS/TEMP] no"), login.Later, ""},
+	} {
+		server := newServer(t)
+		server.Configure(func(c *poptest.Config) {
+			c.Capabilities = []string{"SASL GSSAPI", "UIDL", "RESP-CODES", "AUTH-RESP-CODE"}
+			c.Mechanisms["GSSAPI"] = test.mechanism
+		})
+		cr := credentials(login.GSSAPI)
+		cr.User, cr.Addr = "alice", "localhost:110"
+		cr.Kerberos = kerberos.Places{Cache: cache, Config: "/nonexistent"}
+		err := logIn(t, server.Addr(), cr)
+		checkFault(t, err, test.want)
+		if said := fmt.Sprint(err); !strings.Contains(said, test.says) || test.says == "" && strings.Contains(said, "perhaps") {
+			t.Errorf("%s: Login() = %v, want %q", test.name, err, test.says)
+		}
 	}
 }
 
