@@ -103,7 +103,7 @@ func settingsOf(kdcs ...string) *settings {
 // A KDC that is silent, not available or not there does not keep the others from answering. A lost
 // packet is sent again.
 func TestSettings_send(t *testing.T) {
-	hurry(t, 200*time.Millisecond, time.Hour)
+	hurry(t, 500*time.Millisecond, time.Hour)
 	good, busy, big := says(t, 7), says(t, 29), says(t, 52)
 	silent := func() string { return startKDC(t, nil, nil) }
 	for _, test := range []struct {
