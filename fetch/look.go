@@ -24,6 +24,7 @@ type Survey struct {
 	Listing      []seen.Entry
 	Plan         Plan   // what a run would do now
 	Held         []Held // what a run would retrieve although the target holds it; of LookFor alone
+	Needed       int64  // octets that a run needs at the target for Plan.Retrieve, by what LIST announces
 	Unusable     int    // listed without a usable number or unique-id
 	Failed       int    // listed, but the server shows too little of them to make their ids
 	// Unready is what keeps the target from taking messages. Only Check finds it out.
@@ -198,6 +199,7 @@ func surveyOnce(j *job, m *memory, h *history, also func(*session, *Survey) erro
 		Unusable:     j.result.Unusable,
 		Failed:       j.result.Failed,
 	}
+	survey.Needed = neededFor(survey.Plan.Retrieve)
 	if survey.Plan.Delete, err = s.foresee(p); err != nil {
 		return nil, s.leave(err)
 	}

@@ -166,10 +166,10 @@ func uniqueIDs(listing []seen.Entry) iter.Seq[doctor.Listed] {
 	}
 }
 
-// totals returns the octets of all listed messages, and the number of new ones.
+// totals returns the octets of all listed messages, or the largest number, and the number of new ones.
 func totals(survey *fetch.Survey) (octets int64, fresh int) {
 	for _, e := range survey.Listing {
-		octets += e.Octets
+		octets += min(e.Octets, math.MaxInt64-octets)
 	}
 	return octets, survey.Plan.Retrieve.Len() + survey.Plan.Skip.Len()
 }
@@ -197,15 +197,11 @@ func (x *examination) target(ctx context.Context, e *examiner, survey *fetch.Sur
 	case a.Maildir == "":
 		return doctor.Program(a.MaxDeliveries)
 	}
-	var coming int64
-	for entry := range survey.Plan.Retrieve.All() {
-		coming += entry.Octets
-	}
 	room, err := deliver.NewMaildir(doctor.Existing(a.Maildir)).Room(ctx)
 	if err != nil {
 		room = math.MaxInt64
 	}
-	f := doctor.Maildir(a.Maildir, room, coming)
+	f := doctor.Maildir(a.Maildir, room, survey.Needed)
 	if f.State == doctor.Fault {
 		survey.Unready = &fetch.Error{Account: account.Name, Phase: fetch.PhaseDeliver, Err: fmt.Errorf("%s: %w", f.Text, syscall.ENOSPC)}
 	}

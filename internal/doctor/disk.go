@@ -67,29 +67,35 @@ func writable(path string, mode uint32) error {
 	return nil
 }
 
-// Maildir returns a finding about a Maildir that a run may write. The room for mail there is compared
-// with the octets that are to come.
-func Maildir(path string, room, coming int64) Finding {
+// Maildir returns a finding about a Maildir that a run may write. The argument needed is the octets that
+// the new mail takes there, by the sizes that the server announces. They may be wrong, so it is no fault
+// if they do not fit. It is one if the disk has no room for anything.
+func Maildir(path string, room, needed int64) Finding {
 	there := Existing(path)
-	if space, err := durable.SpaceOf(there); err == nil && space.NoFiles {
-		return full(coming, "remove files there (df -i shows it)", "%s: no inode for another file is left", path)
+	space, err := durable.SpaceOf(there)
+	var f Finding
+	noFiles := err == nil && space.NoFiles
+	switch {
+	case noFiles:
+		f = warning(CheckTarget, "remove files there (df -i shows it)", "%s: no inode for another file is left", path)
+	case room <= 0 || room < needed:
+		f = warning(CheckTarget, "make room there, or fetch into another place",
+			"%s: by the sizes that the server announces, new mail needs %s; %s are free for it", yetToBeMade(path, there), Size(needed), Size(room))
+	default:
+		return ok(CheckTarget, "%s; %s free for mail", yetToBeMade(path, there), Size(room))
 	}
-	if there != path {
-		path += ", yet to be made"
-	}
-	if room <= 0 || room < coming {
-		return full(coming, "make room there, or fetch into another place", "%s: new mail needs %s, and %s are free for it", path, Size(coming), Size(room))
-	}
-	return ok(CheckTarget, "%s; %s free for mail", path, Size(room))
-}
-
-// full returns a finding about a full disk. It is a fault as soon as there is mail to come.
-func full(coming int64, mend, format string, args ...any) Finding {
-	f := warning(CheckTarget, mend, format, args...)
-	if coming > 0 {
+	if needed > 0 && (room <= 0 || noFiles) {
 		f.State = Fault
 	}
 	return f
+}
+
+// yetToBeMade returns a path for people. The nearest folder that exists is there.
+func yetToBeMade(path, there string) string {
+	if there != path {
+		path += ", yet to be made"
+	}
+	return path
 }
 
 // Program returns a finding about a program that takes the mail, and that can be run.
