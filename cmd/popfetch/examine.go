@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -124,12 +125,9 @@ func (x *examination) addSession(setting *setting, err error, now time.Time) {
 	}
 }
 
-// stateFile is the file in the state folder that each run writes.
-const stateFile = "seen.db"
-
 // writtenAt returns when the state was written last, or the zero time.
 func writtenAt(stateDir string) time.Time {
-	info, err := os.Stat(filepath.Join(stateDir, stateFile))
+	info, err := os.Stat(filepath.Join(stateDir, stateTable))
 	if err != nil {
 		return time.Time{}
 	}
@@ -177,11 +175,11 @@ func totals(survey *fetch.Survey) (octets int64, fresh int) {
 // addPlaces adds what becomes of the mail here: the target and the state.
 func (x *examination) addPlaces(ctx context.Context, e *examiner, survey *fetch.Survey, account *fetch.Account) {
 	x.add(x.target(ctx, e, survey, account))
-	state, missing, err := doctor.StateFolder(e.s.StateDir, stateFile)
+	state, create, err := stateFolder(e.s.StateDir, cmp.Or(account.State, account.Name), survey.Plan.Retrieve.Len()).Examine()
 	x.add(state)
 	if err != nil && survey.Unready == nil {
-		if missing {
-			err = fmt.Errorf("the state folder %w: %w", seen.ErrCreate, err)
+		if create {
+			err = fmt.Errorf("the state %w: %w", seen.ErrCreate, err)
 		}
 		survey.Unready = &fetch.Error{Account: account.Name, Phase: fetch.PhaseState, Err: err}
 	}

@@ -41,18 +41,18 @@ func TestPermissions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	run := func(t *testing.T, home string, want int, words ...string) {
+	run := func(t *testing.T, home, command string, want int, words ...string) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		c := exec.CommandContext(ctx, program, "--once", "--config", filepath.Join(home, "config.toml"))
+		c := exec.CommandContext(ctx, program, command, "--config", filepath.Join(home, "config.toml"))
 		c.Dir = home
 		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 		var said bytes.Buffer
 		c.Stderr = &said
 		status := exitOf(t, c.Run())
 		if status != want {
-			t.Errorf("exit status = %d, want %d; it said: %s", status, want, said.String())
+			t.Errorf("exit status of %s = %d, want %d; it said: %s", command, status, want, said.String())
 		}
 		for _, word := range words {
 			if !strings.Contains(said.String(), word) {
@@ -77,6 +77,13 @@ func TestPermissions(t *testing.T) {
 			[]string{"state", "it and its folder must belong to the user"}},
 		{"the table cannot be written", func(t *testing.T, home string) { chmod(t, filepath.Join(home, "state", "seen.db"), 0o400) }, 74,
 			[]string{"seen.db cannot be written", "permission denied"}},
+		{"the lock cannot be written", func(t *testing.T, home string) {
+			locks, err := filepath.Glob(filepath.Join(home, "state", "account-work-*.lock"))
+			if err != nil || len(locks) != 1 {
+				t.Fatalf("the locks are %q, %v, want one", locks, err)
+			}
+			chmod(t, locks[0], 0o400)
+		}, 74, []string{"locking account", "permission denied"}},
 		{"the state folder cannot be made", func(t *testing.T, home string) {
 			if err := os.Rename(filepath.Join(home, "state"), filepath.Join(home, "away")); err != nil {
 				t.Fatal(err)
@@ -111,12 +118,13 @@ func TestPermissions(t *testing.T) {
 				t.Fatal(err)
 			}
 			own(t, config)
-			run(t, home, 0)
+			run(t, home, "--once", 0)
 			server.Wait()
 			before := server.Count("RETR")
 			server.Drop("").Add(newMail(fmt.Sprintf("later-%d", i)))
 			test.spoil(t, home)
-			run(t, home, test.status, test.words...)
+			run(t, home, "check", test.status)
+			run(t, home, "--once", test.status, test.words...)
 			server.Wait()
 			if got := server.Count("RETR") - before; got != 0 {
 				t.Errorf("RETR was sent %d times, want 0: the fault is found before anything is retrieved", got)

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/doctor"
 	"github.com/popfetch/popfetch/seen"
 	"github.com/popfetch/popfetch/seen/sqlite"
 )
@@ -20,7 +21,7 @@ const (
 	toWrite access = true
 )
 
-// openStore opens the state of a configuration. Only this function knows what kind of store it is.
+// openStore opens the state of a configuration. Only this file knows what kind of store it is.
 func openStore(ctx context.Context, cfg *config.Config, how access) (seen.Store, error) {
 	if cfg.StateDir == "" {
 		return nil, noStateDir(cfg)
@@ -34,6 +35,18 @@ func openStore(ctx context.Context, cfg *config.Config, how access) (seen.Store,
 		return nil, fmt.Errorf("the state in %s: %w", cfg.StateDir, err)
 	}
 	return store, nil
+}
+
+// stateTable is the file in the state folder that each run writes.
+const stateTable = "seen.db"
+
+// stateFolder returns what a run needs of the state, to record so many new messages of an account.
+func stateFolder(dir, account string, messages int) *doctor.StateFolder {
+	folder := &doctor.StateFolder{Dir: dir, Table: stateTable, Others: []string{"open.lock", sqlite.LockName(account)}}
+	if messages > 0 {
+		folder.Needed = sqlite.Needed(messages)
+	}
+	return folder
 }
 
 // noStateDir returns the mistake that no folder for the state is known.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -95,22 +96,30 @@ func TestTLS(t *testing.T) {
 
 func TestPlaces(t *testing.T) {
 	dir := t.TempDir()
-	f, missing, err := doctor.StateFolder(dir, "seen.db")
-	is(t, f, doctor.OK, dir+"; ")
-	if missing || err != nil {
-		t.Errorf("StateFolder() = %v, %v, want a folder that is there", missing, err)
-	}
-	f, missing, err = doctor.StateFolder(filepath.Join(dir, "a", "b"))
-	is(t, f, doctor.OK, "yet to be made")
-	if !missing || err != nil {
-		t.Errorf("StateFolder() = %v, %v, want a folder that can be made", missing, err)
-	}
+	link := filepath.Join(dir, "link")
 	file := filepath.Join(dir, "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
+	if err := errors.Join(os.Symlink(filepath.Join(dir, "nothing"), link), os.WriteFile(file, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	if f, _, err = doctor.StateFolder(file); err == nil || f.State != doctor.Fault || f.Mend == "" {
-		t.Errorf("StateFolder(a file) = %+v, %v, want a fault", f, err)
+	for _, test := range []struct {
+		folder doctor.StateFolder
+		state  doctor.State
+		words  string
+		create bool
+		err    error
+	}{
+		{doctor.StateFolder{Dir: dir, Table: "seen.db"}, doctor.OK, dir + "; ", false, nil},
+		{doctor.StateFolder{Dir: filepath.Join(dir, "a", "b")}, doctor.OK, "yet to be made", false, nil},
+		{doctor.StateFolder{Dir: dir, Needed: 1 << 62}, doctor.Fault, "are free, and a run needs 4.0 EiB", false, syscall.ENOSPC},
+		{doctor.StateFolder{Dir: file}, doctor.Fault, "file: ", false, syscall.EACCES},
+		{doctor.StateFolder{Dir: link}, doctor.Fault, "following the link " + link, true, syscall.ENOENT},
+		{doctor.StateFolder{Dir: filepath.Join(link, "a")}, doctor.Fault, "following the link " + link, true, syscall.ENOENT},
+	} {
+		f, create, err := test.folder.Examine()
+		is(t, f, test.state, test.words)
+		if create != test.create || !errors.Is(err, test.err) || (f.Mend == "") != (err == nil) {
+			t.Errorf("Examine() of %+v = %+v, %v, %v, want %v, %v", test.folder, f, create, err, test.create, test.err)
+		}
 	}
 	is(t, doctor.Maildir(dir, 1000, 1000), doctor.OK, "1000 octets free for mail")
 	is(t, doctor.Maildir(dir, 999, 1000), doctor.Warning, "new mail needs 1000 octets; 999 octets are free for it")

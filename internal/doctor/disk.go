@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,53 +12,87 @@ import (
 	"github.com/popfetch/popfetch/internal/durable"
 )
 
-// fewOctets is how much room should be free for the state.
-const fewOctets = 64 << 20
+const (
+	// fewOctets is how much room should be free for the state.
+	fewOctets = 64 << 20
+	// firstOctets is what making the state takes, generously.
+	firstOctets = 256 << 10
+	// fileOctets is what the first file of the state takes.
+	fileOctets = 8 << 10
+)
 
-// Existing returns the folder, or the nearest one above it that exists.
+// Existing returns the folder, or the nearest one above it that exists. It may be a link to nothing,
+// below which no folder can be made.
 func Existing(dir string) string {
 	for {
-		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
 			return dir
 		}
 		dir = filepath.Dir(dir)
 	}
 }
 
-// StateFolder returns a finding about the folder of the state. The files in it must be writable, too.
-// If it is a fault, err is the reason. The result missing reports whether a run would have to make the
-// folder.
-func StateFolder(dir string, files ...string) (f Finding, missing bool, err error) {
-	there := Existing(dir)
-	missing = there != dir
+// StateFolder is the folder of the state, and what a run needs there.
+type StateFolder struct {
+	Dir    string
+	Table  string   // a file's name; a run makes the file if it is missing
+	Others []string // names of other files; like the table, they must be writable if they are there
+	Needed int64    // octets to record the new mail; zero: none has to be recorded
+}
+
+// Examine returns a finding about the folder. If it is a fault, err is the reason. The result create
+// reports whether a run would fail at making the folder or the table.
+func (s *StateFolder) Examine() (f Finding, create bool, err error) {
+	there := Existing(s.Dir)
+	missing := !resolves(s.Dir)
+	if mend, err := s.writable(there); err != nil {
+		return Finding{Check: CheckState, State: Fault, Text: s.Dir + ": " + err.Error(), Mend: mend}, missing, err
+	}
+	where := yetToBeMade(s.Dir, there)
+	space, err := durable.SpaceOf(there)
+	if err != nil {
+		return ok(CheckState, "%s", where), false, nil
+	}
+	needed, table := s.Needed, resolves(filepath.Join(s.Dir, s.Table))
+	if !table {
+		needed = max(needed, firstOctets)
+	}
+	switch {
+	case space.NoFiles:
+		f = warning(CheckState, "remove files there (df -i shows it)", "%s: no inode for another file is left", where)
+	case space.Free < needed:
+		f = warning(CheckState, "make room there, or name another state_dir", "%s: only %s are free, and a run needs %s", where, Size(space.Free), Size(needed))
+		missing = !table && space.Free < fileOctets
+	case space.Free < fewOctets:
+		return warning(CheckState, "make room there; without it nothing is fetched", "%s: only %s are free", where, Size(space.Free)), false, nil
+	default:
+		return ok(CheckState, "%s; %s free", where, Size(space.Free)), false, nil
+	}
+	f.State = Fault
+	return f, missing, fmt.Errorf("%s: %w", f.Text, unix.ENOSPC)
+}
+
+// writable returns why something of the state cannot be written, and what to do about it.
+func (s *StateFolder) writable(there string) (mend string, err error) {
+	if !resolves(there) {
+		return "make the folder that the link leads to, or mount its disk",
+			&fs.PathError{Op: "following the link", Path: there, Err: unix.ENOENT}
+	}
 	err = writable(there, unix.W_OK|unix.X_OK)
-	for _, name := range files {
-		if err == nil && !missing {
-			if err = writable(filepath.Join(dir, name), unix.W_OK); errors.Is(err, fs.ErrNotExist) {
+	for _, name := range append([]string{s.Table}, s.Others...) {
+		if err == nil && there == s.Dir {
+			if err = writable(filepath.Join(s.Dir, name), unix.W_OK); errors.Is(err, fs.ErrNotExist) {
 				err = nil
 			}
 		}
 	}
-	if err != nil {
-		return Finding{Check: CheckState, State: Fault, Text: dir + ": " + err.Error(),
-			Mend: "it must belong to the user that popfetch runs as, on a disk that is not read-only"}, missing, err
-	}
-	where := dir
-	if missing {
-		where += ", yet to be made"
-	}
-	space, spaceErr := durable.SpaceOf(there)
-	switch {
-	case spaceErr != nil:
-		f = ok(CheckState, "%s", where)
-	case space.NoFiles:
-		f = warning(CheckState, "remove files there (df -i shows it)", "%s: no inode for another file is left", where)
-	case space.Free < fewOctets:
-		f = warning(CheckState, "make room there; without it nothing is fetched", "%s: only %s are free", where, Size(space.Free))
-	default:
-		f = ok(CheckState, "%s; %s free", where, Size(space.Free))
-	}
-	return f, missing, nil
+	return "it must belong to the user that popfetch runs as, on a disk that is not read-only", err
+}
+
+// resolves reports whether something is there, behind all links.
+func resolves(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 func writable(path string, mode uint32) error {

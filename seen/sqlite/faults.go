@@ -112,6 +112,9 @@ const (
 	recordOctets = 1 << 10
 )
 
+// Needed returns how many octets must be free before so many messages are delivered.
+func Needed(messages int) int64 { return int64(spareOctets) + int64(messages)*recordOctets }
+
 // Ready checks the free space. It also writes to the table, because only a write shows a quota or a
 // broken disk.
 func (l *ledger) Ready(ctx context.Context, messages int) error {
@@ -120,7 +123,7 @@ func (l *ledger) Ready(ctx context.Context, messages int) error {
 	if err != nil {
 		return fmt.Errorf("looking for room in %s: %w", s.dir, err)
 	}
-	if need := int64(spareOctets) + int64(messages)*recordOctets; place.free < need {
+	if need := Needed(messages); place.free < need {
 		return fmt.Errorf("%s has room for %d octets, but to record %d messages needs %d: %w; make room there, or name another state_dir",
 			filepath.Clean(s.dir), place.free, messages, need, unix.ENOSPC)
 	}

@@ -23,7 +23,7 @@ const lockInterval = 10 * time.Millisecond
 
 // Lock locks a file of the account, in the state folder. The file says who holds the lock.
 func (s *Store) Lock(name string) (unlock func() error, err error) {
-	unlock, err = flock(context.Background(), filepath.Join(s.dir, lockName(name)), 0)
+	unlock, err = flock(context.Background(), filepath.Join(s.dir, LockName(name)), 0)
 	if locked := (*seen.LockedError)(nil); errors.As(err, &locked) {
 		return nil, locked
 	}
@@ -33,9 +33,9 @@ func (s *Store) Lock(name string) (unlock func() error, err error) {
 	return unlock, nil
 }
 
-// lockName makes a file name from any account name. It has the harmless characters of the name, to
-// be readable, and a digest, to be unique.
-func lockName(account string) string {
+// LockName makes the name of the file that Lock locks from any account name. It has the harmless
+// characters of the name, to be readable, and a digest, to be unique.
+func LockName(account string) string {
 	const longest = 40
 	readable := []byte(account[:min(len(account), longest)])
 	for i, c := range readable {

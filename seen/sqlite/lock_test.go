@@ -64,7 +64,7 @@ func TestStore_Lock_holder(t *testing.T) {
 	if got := (&seen.LockedError{Process: 17, Since: now}).Error(); got != text {
 		t.Errorf("Error() = %q, want %q", got, text)
 	}
-	path := filepath.Join(s.dir, lockName("work"))
+	path := filepath.Join(s.dir, LockName("work"))
 	for name, left := range map[string]string{"a dead process": "999999999 2026-01-02T03:04:05Z\n", "nothing": "", "rubbish": "\x00x y z"} {
 		if err := os.WriteFile(path, []byte(left), 0o600); err != nil {
 			t.Fatal(err)
@@ -104,7 +104,7 @@ func TestStore_Lock_names(t *testing.T) {
 func TestStore_Lock_link(t *testing.T) {
 	s := open(t)
 	elsewhere := filepath.Join(t.TempDir(), "file")
-	if err := os.Symlink(elsewhere, filepath.Join(s.dir, lockName("work"))); err != nil {
+	if err := os.Symlink(elsewhere, filepath.Join(s.dir, LockName("work"))); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Lock("work"); err == nil || errors.Is(err, seen.ErrLocked) {

@@ -27,7 +27,7 @@ func TestOpen_modes(t *testing.T) {
 	}
 	defer unlock() //nolint:errcheck // the lock ends with the process
 	want := map[string]fs.FileMode{".": 0o700 | fs.ModeDir, "seen.db": 0o600, "seen.db-wal": 0o600, "seen.db-shm": 0o600,
-		"open.lock": 0o600, lockName("work"): 0o600}
+		"open.lock": 0o600, LockName("work"): 0o600}
 	got := map[string]fs.FileMode{}
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
