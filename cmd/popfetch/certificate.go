@@ -2,10 +2,8 @@ package main
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -15,6 +13,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/doctor"
 	"github.com/popfetch/popfetch/pop3"
 )
 
@@ -118,18 +117,11 @@ func (known authorities) with(a authority) (*x509.CertPool, error) {
 
 // checkPin compares the server's certificate, and its public key, with the pins.
 func checkPin(state tls.ConnectionState, pins []string) error {
-	certificate, key := fingerprints(state.PeerCertificates[0]) // the handshake fails earlier if the server has no certificate
-	if slices.Contains(pins, certificate) || slices.Contains(pins, key) {
+	c := doctor.Describe(state.PeerCertificates[0]) // the handshake fails earlier if the server has no certificate
+	if slices.Contains(pins, c.SHA256) || slices.Contains(pins, c.KeySHA256) {
 		return nil
 	}
 	return &tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: errPin}
-}
-
-// fingerprints returns the SHA-256 of a certificate and of its public key, as tls_fingerprint
-// accepts them.
-func fingerprints(c *x509.Certificate) (certificate, key string) {
-	whole, public := sha256.Sum256(c.Raw), sha256.Sum256(c.RawSubjectPublicKeyInfo)
-	return hex.EncodeToString(whole[:]), hex.EncodeToString(public[:])
 }
 
 // mend returns advice about a fault of TLS, to be added to the text of its error. The protocol's
@@ -175,13 +167,17 @@ func isVersionAlert(err error) bool {
 // wanted, and how to pin the one that was found.
 func explainCertificate(refused *tls.CertificateVerificationError, a config.Account, now time.Time) string {
 	leaf := refused.UnverifiedCertificates[0]
-	certificate, key := fingerprints(leaf)
+	c := doctor.Describe(leaf)
+	issuer := c.Issuer
+	if selfIssued(leaf) {
+		issuer = "itself"
+	}
 	lines := []string{
-		fmt.Sprintf("found a certificate for %s, issued by %s, valid from %s to %s%s", namesOf(leaf), issuerOf(leaf),
-			leaf.NotBefore.UTC().Format(time.DateTime+" MST"), leaf.NotAfter.UTC().Format(time.DateTime+" MST"), remark(refused, now)),
-		fmt.Sprintf("its SHA-256 is %s, that of its key %s", certificate, key),
+		fmt.Sprintf("found a certificate for %s, issued by %s, valid from %s to %s%s", doctor.NamesText(leaf), issuer,
+			c.NotBefore.Format(time.DateTime+" MST"), c.NotAfter.Format(time.DateTime+" MST"), remark(refused, now)),
+		fmt.Sprintf("its SHA-256 is %s, that of its key %s", c.SHA256, c.KeySHA256),
 		"wanted " + wanted(a),
-		fmt.Sprintf("if you are sure that this is the right server, pin its key, which outlives a renewal: tls_fingerprint = %q (--tls-fingerprint %s)", key, key),
+		fmt.Sprintf("if you are sure that this is the right server, pin its key, which outlives a renewal: tls_fingerprint = %q (--tls-fingerprint %s)", c.KeySHA256, c.KeySHA256),
 	}
 	if name := otherName(refused, leaf); name != "" {
 		lines[3] += fmt.Sprintf(", or, if your server bears that name too, have its certificate checked for it: tls_server_name = %q (--tls-server-name %s)", name, name)
@@ -215,25 +211,6 @@ func otherName(refused *tls.CertificateVerificationError, leaf *x509.Certificate
 // notInHostName reports whether r is foreign to a host name. Such a name is not advised.
 func notInHostName(r rune) bool {
 	return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.", r)
-}
-
-// namesOf returns the names that a certificate is valid for.
-func namesOf(c *x509.Certificate) string {
-	names := slices.Clone(c.DNSNames)
-	for _, ip := range c.IPAddresses {
-		names = append(names, ip.String())
-	}
-	if len(names) == 0 {
-		return "no name (its subject is " + pop3.Escape(c.Subject.String()) + ")"
-	}
-	return pop3.Escape(strings.Join(names, ", "))
-}
-
-func issuerOf(c *x509.Certificate) string {
-	if selfIssued(c) {
-		return "itself"
-	}
-	return pop3.Escape(c.Issuer.String())
 }
 
 func selfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawIssuer, c.RawSubject) }

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/popfetch/popfetch/internal/doctor"
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
@@ -81,7 +82,8 @@ func TestCertificate_refused(t *testing.T) {
 				if got.status != 77 {
 					t.Errorf("exit status = %d, want 77", got.status)
 				}
-				whole, key := fingerprints(certificate.TLS.Leaf)
+				described := doctor.Describe(certificate.TLS.Leaf)
+				whole, key := described.SHA256, described.KeySHA256
 				for _, want := range append(test.want, "SHA-256 is "+whole+", that of its key "+key, `tls_fingerprint = "`+key+`" \(--tls-fingerprint `+key+`\)`) {
 					if !regexp.MustCompile(want).MatchString(got.said) {
 						t.Errorf("it said\n%s\nwant %s", got.said, want)

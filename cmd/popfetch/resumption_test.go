@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/doctor"
 	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/pop3"
 )
@@ -103,7 +104,7 @@ func TestResumption_pin(t *testing.T) {
 		})
 	}
 	serve(certificate)
-	whole, _ := fingerprints(certificate.TLS.Leaf)
+	whole := doctor.Describe(certificate.TLS.Leaf).SHA256
 	a := config.Account{Server: server.TLSAddr(), TLSFingerprint: []string{whole}}
 	c := mustTLSConfig(t, &a)
 	for i := range 3 {

@@ -50,6 +50,15 @@ func Describe(c *x509.Certificate) *Certificate {
 // Pin returns the line of the configuration that pins the certificate's key.
 func (c *Certificate) Pin() string { return fmt.Sprintf("tls_fingerprint = %q", c.KeySHA256) }
 
+// NamesText returns the names that a certificate is valid for, as people say it.
+func NamesText(c *x509.Certificate) string {
+	names := namesOf(c)
+	if len(names) == 0 {
+		return "no name (its subject is " + shown(c.Subject.String()) + ")"
+	}
+	return list(names, mostNames)
+}
+
 func namesOf(c *x509.Certificate) []string {
 	names := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {
@@ -58,8 +67,8 @@ func namesOf(c *x509.Certificate) []string {
 	return names
 }
 
-// TLS returns a finding about the protection of a session with server. It is told apart whether the
-// session has none because the account wants none.
+// TLS returns a finding about the protection of a session with server. The key via names what connects
+// in place of popfetch; empty: nothing does.
 func TLS(s *Session, server, via string) Finding {
 	if s.TLS != nil {
 		suite := tls.CipherSuiteName(s.TLS.CipherSuite)
@@ -81,28 +90,31 @@ func TLS(s *Session, server, via string) Finding {
 }
 
 // Certificates returns a finding about the certificates of a session. The pins are the account's
-// tls_fingerprint.
+// tls_fingerprint. If there are any, nothing but the server's own certificate counts.
 func Certificates(state *tls.ConnectionState, pins []string, now time.Time) Finding {
-	chain := state.PeerCertificates
-	if len(state.VerifiedChains) > 0 {
-		chain = state.VerifiedChains[0]
+	leaf := state.PeerCertificates[0]
+	chains := state.VerifiedChains
+	switch {
+	case len(pins) > 0:
+		chains = [][]*x509.Certificate{{leaf}}
+	case len(chains) == 0:
+		chains = [][]*x509.Certificate{state.PeerCertificates}
 	}
-	leaf := chain[0]
+	chain, first := lasting(chains)
 	described := Describe(leaf)
-	f := ok(CheckCertificate, "for %s, %s", forWhom(leaf), validity(leaf, now))
-	f.Paste = described.Pin()
+	f := ok(CheckCertificate, "for %s, %s", NamesText(leaf), validity(leaf, now))
+	byWhole := slices.Contains(pins, described.SHA256) && !slices.Contains(pins, described.KeySHA256)
 	if len(pins) > 0 {
 		f.Text += "; tls_fingerprint names it"
-		f.Paste = ""
 	} else {
 		f.Text += "; " + issuers(chain)
+		f.Paste = described.Pin()
 	}
-	byWhole := slices.Contains(pins, described.SHA256) && !slices.Contains(pins, described.KeySHA256)
-	first, isLeaf := firstToEnd(chain, len(pins) > 0)
-	left := first.NotAfter.Sub(now)
+	left := chain[first].NotAfter.Sub(now)
 	switch {
 	case now.Before(leaf.NotBefore):
 		f.State, f.Mend = Warning, "look at this machine's clock (date -u); only because of tls_fingerprint is it accepted"
+		return f
 	case left >= EndsSoon:
 		return f
 	case byWhole:
@@ -110,29 +122,48 @@ func Certificates(state *tls.ConnectionState, pins []string, now time.Time) Find
 		f.Paste = described.Pin()
 	case len(pins) > 0:
 		f.Mend = "if the renewal brings a new key, tls_fingerprint must name that"
-	case isLeaf:
-		f.Mend = "it must be renewed by then: tell whoever runs the server"
 	default:
-		f.Text += fmt.Sprintf("; that of %s ends in %d days", commonName(first.Subject), days(left))
-		f.Mend = "the server must send a newer certificate of that authority by then: tell whoever runs it"
+		f.Mend = renewal(first, len(chain))
+	}
+	if first > 0 {
+		f.Text += fmt.Sprintf("; that of %s ends in %d days", commonName(chain[first].Subject), days(left))
 	}
 	f.State = Warning
 	return f
 }
 
-// firstToEnd returns the certificate of a chain that ends first. A root is left out: it is this
-// machine's. If the certificate is pinned, nothing above it counts.
-func firstToEnd(chain []*x509.Certificate, pinned bool) (c *x509.Certificate, isLeaf bool) {
-	c = chain[0]
-	if pinned {
-		return c, true
-	}
-	for _, above := range chain[1:max(1, len(chain)-1)] {
-		if above.NotAfter.Before(c.NotAfter) {
-			c = above
+// lasting returns the chain that is valid longest, and the index of the certificate in it that ends
+// first. A server is accepted as long as one chain is valid.
+func lasting(chains [][]*x509.Certificate) (chain []*x509.Certificate, first int) {
+	for _, c := range chains {
+		i := firstToEnd(c)
+		if chain == nil || c[i].NotAfter.After(chain[first].NotAfter) {
+			chain, first = c, i
 		}
 	}
-	return c, c == chain[0]
+	return chain, first
+}
+
+// firstToEnd returns the index of the certificate of a chain that ends first. An expired root makes a
+// chain invalid like any other certificate.
+func firstToEnd(chain []*x509.Certificate) (first int) {
+	for i, c := range chain {
+		if c.NotAfter.Before(chain[first].NotAfter) {
+			first = i
+		}
+	}
+	return first
+}
+
+// renewal returns what to do before a certificate ends. It depends on its place in the chain.
+func renewal(i, length int) string {
+	switch i {
+	case 0:
+		return "it must be renewed by then: tell whoever runs the server"
+	case length - 1:
+		return "put the authority's newer certificate in tls_ca; that of a public authority comes with the system's updates"
+	}
+	return "the server must send a newer certificate of that authority by then: tell whoever runs it"
 }
 
 // Refused returns the finding about a certificate that was not accepted.
@@ -140,17 +171,9 @@ func Refused(refused *tls.CertificateVerificationError, mend string, now time.Ti
 	leaf := refused.UnverifiedCertificates[0]
 	return Finding{
 		Check: CheckCertificate, State: Fault, Mend: mend, Paste: Describe(leaf).Pin(),
-		Text: fmt.Sprintf("for %s, %s; %s; not accepted: %s", forWhom(leaf), validity(leaf, now),
+		Text: fmt.Sprintf("for %s, %s; %s; not accepted: %s", NamesText(leaf), validity(leaf, now),
 			issuers(refused.UnverifiedCertificates[:1]), shown(refused.Err.Error())),
 	}
-}
-
-func forWhom(c *x509.Certificate) string {
-	names := namesOf(c)
-	if len(names) == 0 {
-		return "no name (its subject is " + shown(c.Subject.String()) + ")"
-	}
-	return list(names, mostNames)
 }
 
 // validity returns until when a certificate is valid, in plain words.

@@ -34,8 +34,8 @@ func TestCertificates(t *testing.T) {
 	}{
 		{"good", []*x509.Certificate{long}, nil, doctor.OK, "90 days; issued by poptest authority", "", true},
 		{"ends soon", []*x509.Certificate{soon}, nil, doctor.Warning, ", 10 days", "it must be renewed by then", true},
-		{"its authority ends soon", []*x509.Certificate{long, soon, own}, nil, doctor.Warning, "vouched for by localhost; that of localhost ends in 10 days", "newer certificate of that authority", true},
-		{"the root does not count", []*x509.Certificate{long, soon}, nil, doctor.OK, ", 90 days", "", true},
+		{"its authority ends soon", []*x509.Certificate{long, soon, long}, nil, doctor.Warning, "vouched for by localhost; that of localhost ends in 10 days", "newer certificate of that authority", true},
+		{"the root ends soon", []*x509.Certificate{long, soon}, nil, doctor.Warning, ", 90 days; issued by poptest authority; that of localhost ends in 10 days", "newer certificate in tls_ca", true},
 		{"pinned", []*x509.Certificate{long}, key(long), doctor.OK, "tls_fingerprint names it", "", false},
 		{"pinned, and ends soon", []*x509.Certificate{soon}, key(soon), doctor.Warning, "tls_fingerprint names it", "new key", false},
 		{"pinned as a whole", []*x509.Certificate{soon}, whole(soon), doctor.Warning, "tls_fingerprint names it", "needs another tls_fingerprint", true},
@@ -54,6 +54,19 @@ func TestCertificates(t *testing.T) {
 				t.Errorf("finding %+v, want the mend %q, and a line to paste: %v", f, test.mend, test.paste)
 			}
 		})
+	}
+}
+
+// A server is accepted as long as one chain is valid, so the chain counts that lasts.
+func TestCertificates_chains(t *testing.T) {
+	ca := poptest.NewCA(t)
+	long, soon := ca.Server(poptest.LongLived).TLS.Leaf, ca.Server(poptest.EndsSoon).TLS.Leaf
+	state := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{long}}
+	for _, second := range []int{0, 1} {
+		chains := [][]*x509.Certificate{{long, long}, {long, long}}
+		chains[second][1] = soon
+		state.VerifiedChains = chains
+		is(t, doctor.Certificates(state, nil, time.Now()), doctor.OK, ", 90 days")
 	}
 }
 
