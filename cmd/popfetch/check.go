@@ -19,7 +19,7 @@ func (p *program) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e := &examiner{p: p, s: s, examination: make(map[string]*examination), visited: make(map[string]bool)}
+	e := &examiner{p: p, s: s, examination: make(map[string]*examination), visits: doctor.NewVisits(p.atOnce(s))}
 	tells := !p.view.json && p.term.talks && p.term.columns > 0
 	check := func(r *fetch.Runner, ctx context.Context, account *fetch.Account) (*fetch.Survey, error) {
 		return e.check(ctx, r, account)

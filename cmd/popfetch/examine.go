@@ -24,12 +24,12 @@ import (
 
 // examiner examines accounts for the command check.
 type examiner struct {
-	p *program
-	s *setting
+	p      *program
+	s      *setting
+	visits *doctor.Visits
 
 	mu          sync.Mutex
 	examination map[string]*examination // by account
-	visited     map[string]bool         // the servers of which each address is examined
 }
 
 // examination is what was found out about one account.
@@ -49,7 +49,7 @@ func (e *examiner) check(ctx context.Context, r *fetch.Runner, account *fetch.Ac
 	watched.POP3.Step = x.session.Note
 	survey, err := r.Check(ctx, &watched)
 	if ctx.Err() == nil {
-		way := doctor.Way{Server: account.Server, Options: account.POP3, Via: via(x.account), Alone: e.visits(account)}
+		way := doctor.Way{Server: account.Server, Options: account.POP3, Via: via(x.account), Visits: e.visits, Trust: trust(x.account)}
 		x.findings = way.Examine(ctx, &x.session, err)
 	}
 	now := time.Now()
@@ -66,15 +66,9 @@ func (e *examiner) check(ctx context.Context, r *fetch.Runner, account *fetch.Ac
 	return survey, err
 }
 
-// visits reports whether another account examines each address of the server. Thousands of accounts
-// may have one server.
-func (e *examiner) visits(account *fetch.Account) bool {
-	server := fmt.Sprint(account.POP3.TLS, account.Server)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	already := e.visited[server]
-	e.visited[server] = true
-	return already
+// trust returns all that an account accepts a server by.
+func trust(a *config.Account) string {
+	return fmt.Sprintf("%q %q %q %v %q %v %q", a.TLSServerName, a.TLSFingerprint, a.TLSCA, a.TLSCAOnly, a.TLSMinVersion, a.TLSLegacy, a.TLSCert)
 }
 
 // take returns what was found out about an account, once.

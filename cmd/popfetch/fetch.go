@@ -66,11 +66,15 @@ func (p *program) fetch(ctx context.Context) error {
 
 // runner makes the engine. It reports its events to r.
 func (p *program) runner(s *setting, store seen.Store, r *reporter) *fetch.Runner {
-	runner := &fetch.Runner{Store: store, Jobs: s.Jobs, Observe: r.observe, Crash: p.crash, Made: madeAt(debug.ReadBuildInfo())}
+	return &fetch.Runner{Store: store, Jobs: p.atOnce(s), Observe: r.observe, Crash: p.crash, Made: madeAt(debug.ReadBuildInfo())}
+}
+
+// atOnce returns how many accounts are worked on at the same time.
+func (p *program) atOnce(s *setting) int {
 	if p.jobs != nil {
-		runner.Jobs = *p.jobs
+		return *p.jobs
 	}
-	return runner
+	return s.Jobs
 }
 
 // poll fetches until a signal comes, which is its normal end. On a terminal each pass ends with one

@@ -48,6 +48,11 @@ func (s *Session) Note(c *pop3.Client, step pop3.Step) {
 	}
 }
 
+// opened reports whether the session got past its greeting, and has the TLS that is wanted.
+func (s *Session) opened(mode pop3.TLSMode) bool {
+	return !s.GreetedAt.IsZero() && (mode == pop3.TLSNone || s.TLS != nil)
+}
+
 // HasTimestamp reports whether the greeting has a timestamp that APOP may use.
 func (s *Session) HasTimestamp() bool { return s.apop }
 

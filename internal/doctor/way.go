@@ -1,10 +1,12 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,8 +29,10 @@ type Way struct {
 	Options pop3.Options
 	// Via is the key of what connects in place of popfetch, such as connect_command; empty: nothing does.
 	Via string
-	// Alone says that no address is examined but the one of the session.
-	Alone bool
+	// Visits has the connections to further addresses. Nil: no other account shares them.
+	Visits *Visits
+	// Trust is all that the account accepts a server by. Only accounts with the same share visits.
+	Trust string
 	// Lookup finds the addresses of a name. Nil: the system's resolver does.
 	Lookup func(ctx context.Context, host string) ([]net.IPAddr, error)
 }
@@ -36,8 +40,9 @@ type Way struct {
 // Examine returns findings about the server's name and addresses. The session is the one that has
 // used the way, and err is why it got no further; nil: it has succeeded.
 //
-// Each further address is connected to, all at once. There the greeting is read, under TLS if the
-// account wants it, and QUIT is sent. No name and no password is sent.
+// Each further address is connected to, all at once, if the session itself got past its greeting: else
+// all would show the same fault. There the greeting is read, under TLS if the account wants it, and QUIT
+// is sent. No name and no password is sent.
 func (w *Way) Examine(ctx context.Context, s *Session, err error) []Finding {
 	host, port, splitErr := net.SplitHostPort(w.Server)
 	switch {
@@ -54,13 +59,13 @@ func (w *Way) Examine(ctx context.Context, s *Session, err error) []Finding {
 	if errors.As(err, &dns) && s.Reached == 0 {
 		return nil // the fault tells it
 	}
-	ctx, cancel := context.WithTimeout(ctx, w.limit())
-	defer cancel()
 	lookup := w.Lookup
 	if lookup == nil {
 		lookup = net.DefaultResolver.LookupIPAddr
 	}
-	ips, lookupErr := lookup(ctx, host)
+	limited, cancel := context.WithTimeout(ctx, w.limit())
+	ips, lookupErr := lookup(limited, host)
+	cancel()
 	if lookupErr != nil || len(ips) == 0 {
 		return []Finding{warning(CheckDNS, "run check again; if it lasts, ask whoever runs the resolver in /etc/resolv.conf",
 			"%s was found before, and is not found now: %s", host, reason(lookupErr))}
@@ -92,31 +97,25 @@ func (w *Way) addresses(ctx context.Context, ips []net.IPAddr, port string, s *S
 		case s.Reached > 0 && addr == s.Address:
 			findings[i] = ok(CheckAddress, "%s answers", addr)
 		case tried && s.Reached == 0:
-			findings[i] = unreached(addr, cause)
+			findings[i] = unreached(addr, cause, "look at the network between this machine and the server")
 			findings[i].State = Fault
-		case s.Reached == 0 && err != nil, w.Alone: // it is not tried
+		case !s.opened(w.Options.TLS): // it is not tried
 		default:
 			wg.Add(1)
 			go func() {
 				defer wg.Done()
-				findings[i] = w.visit(ctx, addr)
+				findings[i] = w.Visits.once(ctx, w.key(addr), func() Finding { return w.visit(ctx, addr) })
 			}()
 		}
 	}
 	wg.Wait()
-	var told []Finding
-	for _, f := range findings {
-		if f.Check != "" {
-			told = append(told, f)
-		}
-	}
-	return told
+	return slices.DeleteFunc(findings, func(f Finding) bool { return f.Check == "" })
 }
 
 // visit connects to an address, reads the greeting and quits.
 func (w *Way) visit(ctx context.Context, addr string) Finding {
 	options := w.Options
-	options.Idle, options.Step = nil, nil
+	options.Idle, options.Step, options.Trace = nil, nil, nil // they are the session's
 	options.Dial = func(ctx context.Context, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "tcp", addr)
 	}
@@ -124,18 +123,19 @@ func (w *Way) visit(ctx context.Context, addr string) Finding {
 	defer cancel()
 	client, err := pop3.Dial(ctx, w.Server, &options)
 	if err != nil {
-		return unreached(addr, err)
+		return unreached(addr, err, "this address differs from that of the session; tell whoever runs the server")
 	}
 	_ = client.Quit(ctx) // the greeting was all that mattered
 	return ok(CheckAddress, "%s answers", addr)
 }
 
-// unreached says that an address does not answer as it should.
-func unreached(addr string, err error) Finding {
-	return warning(CheckAddress, reachMend(err), "%s: %s", addr, reason(err))
+// unreached returns the warning that an address does not answer as it should. The mend is for an
+// error that says nothing of the network.
+func unreached(addr string, err error, mend string) Finding {
+	return warning(CheckAddress, cmp.Or(reachMend(err), mend), "%s: %s", addr, reason(err))
 }
 
-// reachMend returns what to do about an address that does not answer.
+// reachMend returns what to do about an address that does not answer; empty: that is not known.
 func reachMend(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -145,7 +145,7 @@ func reachMend(err error) string {
 	case tookTooLong(err):
 		return "nothing answers: a firewall may drop the packets, or the port in server is another one (995 with TLS, 110 without)"
 	}
-	return "this address differs from the others; tell whoever runs the server"
+	return ""
 }
 
 // ReachMend returns what to do about an error of connecting; empty: it is not one.
@@ -164,7 +164,7 @@ func ReachMend(err error) string {
 	return ""
 }
 
-// reason returns the text of an error in a word or two, without the address that is told already.
+// reason returns the text of an error without the address. It is short for common errors of networks.
 func reason(err error) string {
 	var op *net.OpError
 	var call syscall.Errno

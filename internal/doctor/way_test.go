@@ -2,10 +2,13 @@ package doctor_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -31,6 +34,11 @@ func way(server *poptest.Server, addr string, mode pop3.TLSMode, ips ...string) 
 	}, port
 }
 
+// loggedIn returns a session that went well.
+func loggedIn(addr string) *doctor.Session {
+	return &doctor.Session{Reached: pop3.StepLogin, Address: addr, GreetedAt: time.Now(), TLS: new(tls.ConnectionState)}
+}
+
 // Each address is examined, and gets nothing but the words before a log-in.
 func TestWay(t *testing.T) {
 	for _, test := range []struct {
@@ -49,7 +57,8 @@ func TestWay(t *testing.T) {
 				addr = server.TLSAddr()
 			}
 			w, port := way(server, addr, test.mode, "127.0.0.9", "127.0.0.1", "127.0.0.2")
-			s := &doctor.Session{Reached: pop3.StepLogin, Address: "127.0.0.9:" + port}
+			s := loggedIn("127.0.0.9:" + port)
+			w.Visits = doctor.NewVisits(4)
 			findings := w.Examine(t.Context(), s, nil)
 			if len(findings) != 4 {
 				t.Fatalf("Examine() = %+v, want 4 findings", findings)
@@ -61,9 +70,8 @@ func TestWay(t *testing.T) {
 			server.Wait()
 			server.CheckRules(t)
 			sessions := server.Sessions()
-			w.Alone = true
-			if findings = w.Examine(t.Context(), s, nil); len(findings) != 2 || len(server.Sessions()) != len(sessions) {
-				t.Errorf("Examine() alone = %+v, want 2 findings and no session", findings)
+			if again := w.Examine(t.Context(), s, nil); !slices.Equal(again, findings) || len(server.Sessions()) != len(sessions) {
+				t.Errorf("Examine() of another account = %+v, want %+v and no session", again, findings)
 			}
 			if len(sessions) != 1 || !slices.Equal(sessions[0].Commands(), test.want) {
 				t.Errorf("the server got %d sessions, the first with %q, want %q", len(sessions), sessions[0].Commands(), test.want)
@@ -77,8 +85,83 @@ func TestWay_certificate(t *testing.T) {
 	server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf"})
 	server.Configure(func(c *poptest.Config) { c.TLS = server.CA().ServerTLS(poptest.Expired) })
 	w, port := way(server, server.TLSAddr(), pop3.TLSImplicit, "127.0.0.9", "127.0.0.1")
-	findings := w.Examine(t.Context(), &doctor.Session{Reached: pop3.StepLogin, Address: "127.0.0.9:" + port}, nil)
+	findings := w.Examine(t.Context(), loggedIn("127.0.0.9:"+port), nil)
 	is(t, findings[2], doctor.Warning, ": TLS handshake: tls: failed to verify certificate: x509: certificate has expired")
+}
+
+// If the session did not get past its greeting, the other addresses would show the same fault.
+func TestWay_sameFault(t *testing.T) {
+	for name, s := range map[string]*doctor.Session{
+		"greeting": {Reached: pop3.StepTLS, TLS: new(tls.ConnectionState)},
+		"starttls": {Reached: pop3.StepGreeting, GreetedAt: time.Now()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := poptest.NewServer(t)
+			w, port := way(server, server.Addr(), pop3.TLSStart, "127.0.0.9", "127.0.0.1")
+			s.Address = "127.0.0.9:" + port
+			findings := w.Examine(t.Context(), s, errors.New("refused"))
+			server.Wait()
+			if n := len(server.Sessions()); len(findings) != 2 || n != 0 {
+				t.Errorf("Examine() = %+v with %d visits, want the name, one address and no visit", findings, n)
+			}
+		})
+	}
+}
+
+// Accounts share the visits, unless they trust others.
+func TestVisits(t *testing.T) {
+	server := poptest.NewServer(t)
+	w, port := way(server, server.TLSAddr(), pop3.TLSImplicit, "127.0.0.9", "127.0.0.1")
+	w.Visits = doctor.NewVisits(1)
+	early := *w
+	early.Via = "proxy" // this account examines no address, and so takes none from the others
+	early.Examine(t.Context(), new(doctor.Session), nil)
+	w.Examine(t.Context(), new(doctor.Session), errors.New("ended early"))
+	for range 3 {
+		is(t, w.Examine(t.Context(), loggedIn("127.0.0.9:"+port), nil)[2], doctor.OK, "127.0.0.1:"+port+" answers")
+	}
+	w.Trust = "another"
+	w.Options.TLSConfig = server.CA().ClientTLS("other.example")
+	is(t, w.Examine(t.Context(), loggedIn("127.0.0.9:"+port), nil)[2], doctor.Warning, "127.0.0.1:"+port+": TLS handshake")
+	server.Wait()
+	if n := len(server.Sessions()); n != 2 {
+		t.Errorf("the server got %d sessions, want one for each trust", n)
+	}
+}
+
+// No more addresses are visited at once than accounts are worked on, and no dialogue is told.
+func TestVisits_atOnce(t *testing.T) {
+	listener, err := net.Listen("tcp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	var open, most atomic.Int32
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			most.Store(max(most.Load(), open.Add(1)))
+			time.AfterFunc(30*time.Millisecond, func() { // a second one would come meanwhile
+				_, _ = io.WriteString(conn, "+OK\r\n")
+				_, _ = conn.Read(make([]byte, 100))
+				open.Add(-1)
+				_ = conn.Close()
+			})
+		}
+	}()
+	server := poptest.NewServer(t)
+	w, port := way(server, listener.Addr().String(), pop3.TLSNone, "127.0.0.9", "127.0.0.1", "127.0.0.2", "127.0.0.3")
+	w.Visits = doctor.NewVisits(1)
+	w.Options.Trace = func(_ bool, line string) { t.Errorf("the line %q of a visit is told", line) }
+	for _, f := range w.Examine(t.Context(), loggedIn("127.0.0.9:"+port), nil) {
+		is(t, f, doctor.OK, "127.0.0.")
+	}
+	if n := most.Load(); n != 1 {
+		t.Errorf("%d addresses were visited at once, want 1", n)
+	}
 }
 
 // A silent address costs no more than the account's time limit.
@@ -91,7 +174,7 @@ func TestWay_silent(t *testing.T) {
 	server := poptest.NewServer(t)
 	w, port := way(server, listener.Addr().String(), pop3.TLSNone, "127.0.0.9", "127.0.0.1")
 	w.Options.GreetingTimeout = 50 * time.Millisecond
-	findings := w.Examine(t.Context(), &doctor.Session{Reached: pop3.StepLogin, Address: "127.0.0.9:" + port}, nil)
+	findings := w.Examine(t.Context(), loggedIn("127.0.0.9:"+port), nil)
 	is(t, findings[2], doctor.Warning, "127.0.0.1:"+port+": no answer in time")
 }
 
@@ -103,7 +186,7 @@ func TestWay_many(t *testing.T) {
 	}
 	server := poptest.NewServer(t)
 	w, _ := way(server, server.Addr(), pop3.TLSNone, ips...)
-	findings := w.Examine(t.Context(), &doctor.Session{Reached: pop3.StepLogin}, nil)
+	findings := w.Examine(t.Context(), loggedIn(""), nil)
 	if len(findings) != 1+8 {
 		t.Errorf("Examine() = %d findings, want 9", len(findings))
 	}
@@ -138,7 +221,7 @@ func atoi(port string) (n int) {
 func TestWay_odd(t *testing.T) {
 	server := poptest.NewServer(t)
 	w, _ := way(server, server.Addr(), pop3.TLSNone)
-	is(t, w.Examine(t.Context(), &doctor.Session{Reached: pop3.StepLogin}, nil)[0], doctor.Warning, "is not found now: no address")
+	is(t, w.Examine(t.Context(), loggedIn(""), nil)[0], doctor.Warning, "is not found now: no address")
 	unknown := fmt.Errorf("connecting: %w", &net.DNSError{Err: "no such host", Name: "pop.example.org\x1b", IsNotFound: true})
 	if findings := w.Examine(t.Context(), new(doctor.Session), unknown); len(findings) != 0 {
 		t.Errorf("Examine() = %+v, want nothing besides the fault", findings)
