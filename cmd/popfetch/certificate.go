@@ -14,6 +14,7 @@ import (
 
 	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/internal/doctor"
+	"github.com/popfetch/popfetch/internal/oauth"
 	"github.com/popfetch/popfetch/pop3"
 )
 
@@ -130,7 +131,10 @@ func (s *setting) mend(err error) string {
 	var plain tls.RecordHeaderError
 	var refused *tls.CertificateVerificationError
 	var foreign *pop3.ProtocolError
+	var token *oauth.Error
 	switch {
+	case errors.As(err, &token): // the TLS is that of the provider
+		return ""
 	case errors.As(err, &foreign) && foreign.Service != "":
 		return portsOf(foreign.Service)
 	case errors.As(err, &plain) && pop3.Service(plain.RecordHeader[:]) != "":

@@ -2,13 +2,21 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/internal/doctor"
+	"github.com/popfetch/popfetch/internal/login"
+	"github.com/popfetch/popfetch/internal/oauth"
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
@@ -72,6 +80,21 @@ func TestTerminal_check(t *testing.T) {
 	}
 }
 
+// change replaces a line of the account's configuration.
+func (a *account) change(line, by string) {
+	path := filepath.Join(a.dir, "config.toml")
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, []byte(strings.Replace(string(text), line, by, 1)), 0o600)
+	}
+	if err != nil {
+		panic(err)
+	}
+}
+
+// withPassword has the password come from elsewhere.
+func (a *account) withPassword(line string) { a.change(`password = "tanstaaf"`, line) }
+
 // The exit status tells of a fault if, and only if, the report has one.
 func TestCheck_status(t *testing.T) {
 	t.Parallel()
@@ -93,6 +116,19 @@ func TestCheck_status(t *testing.T) {
 		{"unusable", nil, func(a *account) {
 			a.answers("UIDL", poptest.Reply([]byte("+OK\r\n1 id-1\r\n2\r\n3 id-3\r\n.\r\n")))
 		}, doctor.CheckUIDL},
+		{"greeting cut", nil, func(a *account) { a.answers("", poptest.Cut(3)) }, doctor.CheckGreeting},
+		{"another protocol", nil, func(a *account) { a.answers("", poptest.Reply([]byte("* OK IMAP4rev1\r\n"))) }, doctor.CheckGreeting},
+		{"login cut", nil, func(a *account) { a.answers("AUTH", poptest.Cut(0)) }, doctor.CheckLogin},
+		{"login for good", nil, func(a *account) { a.answers("AUTH", poptest.Refuse("[SYS/PERM] no")) }, doctor.CheckLogin},
+		{"list refused", nil, func(a *account) { a.answers("LIST", poptest.Refuse("no")) }, ""}, // the sizes are unknown
+		{"list cut", nil, func(a *account) { a.answers("LIST", poptest.Cut(5)) }, doctor.CheckUIDL},
+		{"list is nonsense", nil, func(a *account) { a.answers("LIST", poptest.Reply([]byte("so what\r\n"))) }, doctor.CheckUIDL},
+		{"quit", nil, func(a *account) { a.answers("QUIT", poptest.Cut(0)) }, ""},
+		{"password command fails", nil, func(a *account) { a.withPassword(`password_command = "exit 1"`) }, doctor.CheckLogin},
+		{"password command is silent", nil, func(a *account) { a.withPassword(`password_command = "true"`) }, doctor.CheckLogin},
+		{"keyring", nil, func(a *account) { a.withPassword(`password_keyring = "none"`) }, doctor.CheckLogin},
+		{"no Maildir", nil, func(a *account) { a.change(`maildir = "`+a.maildir+`"`, `maildir = "config.toml"`) }, doctor.CheckTarget},
+		{"no program", nil, func(a *account) { a.change(`maildir = "`+a.maildir+`"`, `mda = "/nowhere/program"`) }, doctor.CheckTarget},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -117,6 +153,9 @@ func TestCheck_status(t *testing.T) {
 				if f.State == doctor.Fault {
 					faults = append(faults, f.Check)
 				}
+				if (f.State == doctor.OK) != (f.Mend == "") {
+					t.Errorf("finding %+v, want a mend unless it is ok", f)
+				}
 			}
 			var want []string
 			if test.fault != "" {
@@ -126,5 +165,21 @@ func TestCheck_status(t *testing.T) {
 				t.Errorf("exit status = %d, with faults of %q, want one of %q: %s", status, faults, want, out.String())
 			}
 		})
+	}
+}
+
+// A certificate of the provider of OAuth 2 is not the server's: nobody is told to pin it as that.
+func TestCheck_providersCertificate(t *testing.T) {
+	leaf := poptest.NewCA(t).Server(poptest.SelfSigned).TLS.Leaf
+	refused := &tls.CertificateVerificationError{UnverifiedCertificates: []*x509.Certificate{leaf}, Err: x509.UnknownAuthorityError{Cert: leaf}}
+	err := &fetch.Error{Account: "work", Phase: fetch.PhaseLogin, Err: &login.Error{Fault: login.Refused, Err: &oauth.Error{Fault: oauth.Refused, Err: refused}}}
+	s := &setting{Config: new(config.Config), accounts: []config.Account{{Name: "work"}}}
+	if mend := s.mend(err); mend != "" {
+		t.Errorf("mend() = %q, want nothing", mend)
+	}
+	x := &examination{account: &s.accounts[0]}
+	x.addFault(s, err, time.Now())
+	if len(x.findings) != 1 || x.findings[0].Check != doctor.CheckLogin || x.findings[0].Paste != "" || x.certificate != nil {
+		t.Errorf("findings = %+v, want one of the log-in without a pin, and no certificate", x.findings)
 	}
 }

@@ -183,7 +183,7 @@ func (x *examination) target(ctx context.Context, e *examiner, survey *fetch.Sur
 	a := x.account
 	switch {
 	case survey.Unready != nil:
-		return doctor.Finding{Check: doctor.CheckTarget, State: doctor.Fault, Text: causeOf(survey.Unready)}
+		return unready(survey.Unready)
 	case e.s.oneShot && !e.p.named("maildir", "mda"):
 		return doctor.Finding{Check: doctor.CheckTarget, State: doctor.OK, Text: "none is named, and check needs none"}
 	case a.Maildir == "":

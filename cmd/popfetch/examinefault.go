@@ -10,14 +10,16 @@ import (
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/internal/doctor"
+	"github.com/popfetch/popfetch/internal/kerberos"
 	"github.com/popfetch/popfetch/internal/login"
+	"github.com/popfetch/popfetch/internal/oauth"
 	"github.com/popfetch/popfetch/pop3"
 )
 
 // addFault adds the fault that ended a look, unless a finding tells it already.
 func (x *examination) addFault(s *setting, err error, now time.Time) {
 	var refused *tls.CertificateVerificationError
-	if errors.As(err, &refused) && len(refused.UnverifiedCertificates) > 0 {
+	if endedPhase(err) == fetch.PhaseOpen && errors.As(err, &refused) && len(refused.UnverifiedCertificates) > 0 {
 		x.certificate = doctor.Describe(refused.UnverifiedCertificates[0])
 		x.add(doctor.Refused(refused, mendCertificate(refused, x.account, now), now))
 		return
@@ -91,11 +93,10 @@ func (x *examination) lacksTLS() bool {
 
 // mendFault returns what to do about an error that ended a look.
 func (x *examination) mendFault(s *setting, err error) string {
-	var failed *login.Error
-	var reply *pop3.ReplyError
 	if mend := s.mend(err); mend != "" {
 		return printable(strings.TrimPrefix(mend, "; "))
 	}
+	var reply *pop3.ReplyError
 	check := x.faultyCheck(err)
 	if by := via(x.account); by != "" && (check == doctor.CheckAddress || check == doctor.CheckGreeting) {
 		return "look at " + by + ", which reaches the server in popfetch's place"
@@ -103,21 +104,64 @@ func (x *examination) mendFault(s *setting, err error) string {
 	if mend := doctor.ReachMend(err); mend != "" && x.session.Reached == 0 {
 		return mend
 	}
+	refused := errors.As(err, &reply)
 	switch {
-	case errors.As(err, &failed) && failed.Fault == login.Refused && !x.account.OAuth.IsZero():
-		return "look at user, and at the scope of the access token: the provider may want POP3 switched on in its settings"
-	case errors.As(err, &failed) && failed.Fault == login.Refused:
-		return "look at user and password: the provider may want an app password, or POP3 switched on in its settings"
-	case errors.As(err, &failed) && failed.Fault == login.Later:
-		return "wait; another program may be logged in, or too little time has passed since the last log-in"
+	case check == doctor.CheckLogin:
+		return x.mendLogin(s, err)
 	case errors.Is(err, fetch.ErrNoIDsNow):
 		return "run check again later"
-	case errors.As(err, &reply) && reply.Command == "UIDL":
+	case refused && reply.Command == "UIDL":
 		return `write uidl = "fallback", or ask the provider for UIDL`
-	case check == doctor.CheckGreeting, check == doctor.CheckTLS:
+	case !refused && (check == doctor.CheckGreeting || check == doctor.CheckTLS):
 		return "look at the port in server and at tls (995 with implicit, 110 with starttls); else the server is out of order"
+	case check == doctor.CheckDNS, check == doctor.CheckAddress:
+		return "look at server, and at the network between this machine and it"
+	case check == doctor.CheckState:
+		return "run check again; if it lasts, look at the folder in state_dir"
 	}
-	return ""
+	return "run check again later; if it lasts, tell whoever runs the server"
+}
+
+// mendLogin returns what to do about a log-in that failed.
+func (x *examination) mendLogin(s *setting, err error) string {
+	var failed *login.Error
+	var secret *config.SecretError
+	var token *oauth.Error
+	var ticket *kerberos.Error
+	switch known := errors.As(err, &failed); {
+	case errors.As(err, &secret):
+		return "look at " + secret.Key + ": it must give the password to the user that popfetch runs as"
+	case errors.As(err, &token) && token.Fault == oauth.Refused:
+		return "look at the account's options of OAuth 2, and sign in anew: " + s.commandLine("login", x.account.Name)
+	case errors.As(err, &token) && token.Fault != oauth.Later && token.Fault != oauth.Broken:
+		return "look at the folder oauth in state_dir: it must belong to the user that popfetch runs as, and be private"
+	case errors.As(err, &token):
+		return "run check again later; if it lasts, look at the account's options of OAuth 2"
+	case errors.As(err, &ticket):
+		return "get a ticket (kinit), and look at it (klist), as the user that popfetch runs as"
+	case known && failed.Fault == login.Refused && !x.account.OAuth.IsZero():
+		return "look at user, and at the scope of the access token: the provider may want POP3 switched on in its settings"
+	case known && failed.Fault == login.Refused:
+		return "look at user and password: the provider may want an app password, or POP3 switched on in its settings"
+	case known && (failed.Fault == login.Later || failed.Fault == login.Held):
+		return "wait; another program may be logged in, or too little time has passed since the last log-in"
+	case known && failed.Fault == login.Cannot:
+		return "look at auth, user and password: they must suit a mechanism that the server offers"
+	case known && failed.Fault == login.Untrue:
+		return "look at server and tls: this may be another server, or one that imitates yours"
+	}
+	return "run check again later; if it lasts, tell whoever runs the server"
+}
+
+// unready returns the finding that a target cannot take mail. The texts of such errors end with what to
+// do, if that is known.
+func unready(err error) doctor.Finding {
+	f := doctor.Finding{Check: doctor.CheckTarget, State: doctor.Fault, Text: printable(causeOf(err)),
+		Mend: "look at maildir, or at the program in mda: the user that popfetch runs as must be able to use it"}
+	if at := strings.LastIndex(f.Text, "; "); at >= 0 {
+		f.Text, f.Mend = f.Text[:at], f.Text[at+len("; "):]
+	}
+	return f
 }
 
 // mendCertificate returns what to do about a refused certificate. The line that pins its key follows.
