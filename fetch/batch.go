@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -253,14 +252,6 @@ func needed(e *seen.Entry) int64 {
 		return fileOctets
 	}
 	return e.Octets + fileOctets
-}
-
-// neededFor returns needed of all these messages, or the largest number.
-func neededFor(messages Entries) (octets int64) {
-	for e := range messages.All() {
-		octets += min(needed(&e), math.MaxInt64-octets)
-	}
-	return octets
 }
 
 // space reports whether the target has space for e besides the messages on their way. When the

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"iter"
+	"math"
 	"slices"
 	"time"
 
@@ -199,7 +200,9 @@ func surveyOnce(j *job, m *memory, h *history, also func(*session, *Survey) erro
 		Unusable:     j.result.Unusable,
 		Failed:       j.result.Failed,
 	}
-	survey.Needed = neededFor(survey.Plan.Retrieve)
+	for e := range survey.Plan.Retrieve.All() {
+		survey.Needed += min(needed(&e), math.MaxInt64-survey.Needed)
+	}
 	if survey.Plan.Delete, err = s.foresee(p); err != nil {
 		return nil, s.leave(err)
 	}

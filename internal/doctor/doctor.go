@@ -73,15 +73,15 @@ func shown(text string) string { return escape.Text([]byte(text), shownOctets) }
 
 // list returns words of the server, at most so many, separated by commas.
 func list(words []string, most int) string {
-	told := words
-	if len(told) > most {
-		told = told[:most:most]
+	first := words
+	if len(first) > most {
+		first = first[:most:most]
 	}
-	text := make([]string, len(told))
-	for i, word := range told {
+	text := make([]string, len(first))
+	for i, word := range first {
 		text[i] = shown(word)
 	}
-	if more := len(words) - len(told); more > 0 {
+	if more := len(words) - len(first); more > 0 {
 		text = append(text, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(text, ", ")

@@ -13,11 +13,11 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// toldMechanisms is how many mechanisms of one kind are shown.
-const toldMechanisms = 8
+// mostMechanisms is how many mechanisms of one kind are shown.
+const mostMechanisms = 8
 
-// toldCapabilities is how many capabilities are shown. No honest server has so many.
-const toldCapabilities = 64
+// mostCapabilities is how many capabilities are shown. No honest server has so many.
+const mostCapabilities = 64
 
 // shownGreeting limits the greeting, so that it stays on its line. JSON has it whole.
 const shownGreeting = 58
@@ -37,7 +37,7 @@ func Capabilities(s *Session) Finding {
 	if len(last) == 0 {
 		return ok(CheckCapabilities, "none announced; popfetch takes such a server as one of 1996")
 	}
-	text := list(last, toldCapabilities)
+	text := list(last, mostCapabilities)
 	if s.After != nil {
 		text += differs("before the log-in", words(s.AtLogin), last)
 	}
@@ -50,11 +50,11 @@ func Capabilities(s *Session) Finding {
 
 // words returns each capability with its parameters.
 func words(caps pop3.Capabilities) []string {
-	var told []string
+	var each []string
 	for _, name := range slices.Sorted(maps.Keys(caps)) {
-		told = append(told, strings.Join(append([]string{name}, caps[name]...), " "))
+		each = append(each, strings.Join(append([]string{name}, caps[name]...), " "))
 	}
-	return told
+	return each
 }
 
 // differs returns what an earlier announcement had in place of the later one.
@@ -92,7 +92,7 @@ func Mechanisms(choices []login.Choice) Finding {
 	}
 	refused := ""
 	for _, why := range whys {
-		refused += "; not " + list(not[why], toldMechanisms) + " (" + why + ")"
+		refused += "; not " + list(not[why], mostMechanisms) + " (" + why + ")"
 	}
 	switch len(tried) {
 	case 0:
@@ -104,7 +104,7 @@ func Mechanisms(choices []login.Choice) Finding {
 	case 1:
 		return ok(CheckMechanisms, "%s, the only one of both sides%s", tried[0], refused)
 	}
-	return ok(CheckMechanisms, "%s, the strongest of both sides; then %s%s", tried[0], list(tried[1:], toldMechanisms), refused)
+	return ok(CheckMechanisms, "%s, the strongest of both sides; then %s%s", tried[0], list(tried[1:], mostMechanisms), refused)
 }
 
 // Login returns a finding of a log-in that succeeded.

@@ -39,9 +39,9 @@ func UniqueIDs(listing iter.Seq[Listed], unusable int) Finding {
 		return warning(CheckUIDL, "delete a message on the server and run check again: no other unique-id may change by that",
 			"%d, each like its message-number; if they follow these, they change when mail is deleted", q.count)
 	}
-	if odd := q.oddities(); len(odd) > 0 {
+	if breaches := q.breaches(); len(breaches) > 0 {
 		return warning(CheckUIDL, "popfetch copes; tell whoever runs the server, because other programs may not",
-			"%d, of %s; %s", q.count, q.lengths(), strings.Join(odd, "; "))
+			"%d, of %s; %s", q.count, q.lengths(), strings.Join(breaches, "; "))
 	}
 	return ok(CheckUIDL, "%d, all different, of %s", q.count, q.lengths())
 }
@@ -84,8 +84,8 @@ func (q *quality) lengths() string {
 	return fmt.Sprintf("%d to %d octets", q.shortest, q.longest)
 }
 
-// oddities returns what RFC 1939 section 7 does not allow.
-func (q *quality) oddities() (odd []string) {
+// breaches returns what RFC 1939 section 7 does not allow.
+func (q *quality) breaches() (texts []string) {
 	for _, one := range []struct {
 		n    int
 		what string
@@ -96,8 +96,8 @@ func (q *quality) oddities() (odd []string) {
 		{q.made, "missing, and made from the header: %d"},
 	} {
 		if one.n > 0 {
-			odd = append(odd, fmt.Sprintf(one.what, one.n))
+			texts = append(texts, fmt.Sprintf(one.what, one.n))
 		}
 	}
-	return odd
+	return texts
 }

@@ -74,8 +74,8 @@ func (w *Way) Examine(ctx context.Context, s *Session, err error) []Finding {
 	for i, ip := range ips {
 		names[i] = ip.String()
 	}
-	found := ok(CheckDNS, "%s is %s", host, list(names, mostAddresses))
-	return append([]Finding{found}, w.addresses(ctx, ips[:min(len(ips), mostAddresses)], port, s, err)...)
+	resolved := ok(CheckDNS, "%s is %s", host, list(names, mostAddresses))
+	return append([]Finding{resolved}, w.addresses(ctx, ips[:min(len(ips), mostAddresses)], port, s, err)...)
 }
 
 func (w *Way) limit() time.Duration {
