@@ -15,8 +15,8 @@ import (
 const (
 	// fewOctets is how much room should be free for the state.
 	fewOctets = 64 << 20
-	// firstOctets is what making the state takes, generously.
-	firstOctets = 256 << 10
+	// firstOctets is about what making the state takes.
+	firstOctets = 192 << 10
 	// fileOctets is what the first file of the state takes.
 	fileOctets = 8 << 10
 )
