@@ -1,6 +1,7 @@
 package login
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -34,7 +35,9 @@ func beginOAuthBearer(s server, id *identity) (*attempt, error) {
 // beginXOAuth2 logs in by AUTH XOAUTH2.
 func beginXOAuth2(s server, id *identity) (*attempt, error) {
 	return beginBearer(s, id, xoauth2, func(token string) *bearer {
-		return &bearer{sasl: xoauth2, token: token, message: "user=" + id.user + "\x01auth=Bearer " + token + "\x01\x01", refused: []byte{}}
+		b := &bearer{sasl: xoauth2, token: token, message: "user=" + id.user + "\x01auth=Bearer " + token + "\x01\x01", refused: []byte{}}
+		b.oneLine = announcesSASL(s.Capabilities(), xoauth2) && b.fits()
+		return b
 	})
 }
 
@@ -48,40 +51,59 @@ func beginBearer(s server, id *identity, sasl string, with func(token string) *b
 	if err != nil {
 		return nil, err
 	}
-	begin := func(token string) (*attempt, error) {
+	begin := func(token string, oneLine bool) (*attempt, *bearer, error) {
 		if strings.ContainsAny(id.user+token, "\x00\x01") { // \x01 separates the fields
-			return nil, fmt.Errorf("name or token contains a control character: %w", pop3.ErrArgument)
+			return nil, nil, fmt.Errorf("name or token contains a control character: %w", pop3.ErrArgument)
 		}
 		b := with(token)
-		return &attempt{sasl: b, sent: func(error) bool { return b.sent }, why: b.why}, nil
+		b.oneLine = b.oneLine && oneLine
+		return &attempt{sasl: b, sent: func(error) bool { return b.sent }, why: b.why}, b, nil
 	}
-	a, err := begin(token)
+	a, b, err := begin(token, true)
 	if err != nil {
 		return nil, err
 	}
 	a.again = func() (*attempt, error) {
 		another, err := id.renew(token)
-		if err != nil || another == token {
+		if err != nil || another == token && !b.mayNotTakeOneLine() {
 			return nil, err
 		}
-		return begin(another)
+		a, _, err := begin(another, false)
+		return a, err
 	}
 	return a, nil
 }
 
-// bearer is the client's side of both mechanisms. The message always has a line of its own: tokens are
-// longer than a command may be, and some servers take no other form.
+// bearer is the client's side of both mechanisms. Usually the message has a line of its own: most tokens
+// are longer than a command may be, and OAUTHBEARER may give way only before the token is sent.
 type bearer struct {
 	sasl    string
 	token   string
 	message string
 	refused []byte // the answer to a challenge that refuses the token
+	oneLine bool   // the message is a part of the command
 
 	sent   bool
 	reason string // what such a challenge said
 }
 
-func (b *bearer) Start() (mech string, ir []byte, err error) { return b.sasl, nil, nil }
+func (b *bearer) Start() (mech string, ir []byte, err error) {
+	if !b.oneLine {
+		return b.sasl, nil, nil
+	}
+	b.sent = true
+	return b.sasl, []byte(b.message), nil
+}
+
+// fits reports whether a command has room for the message (RFC 2449 section 4).
+func (b *bearer) fits() bool {
+	const longest = 255 - len("AUTH  \r\n")
+	return len(b.sasl)+base64.StdEncoding.EncodedLen(len(b.message)) <= longest
+}
+
+// mayNotTakeOneLine reports whether the server refused a command with the message, without a word about
+// the token. Some servers take the message only as a line of its own.
+func (b *bearer) mayNotTakeOneLine() bool { return b.oneLine && b.reason == "" }
 
 func (b *bearer) Next(challenge []byte) ([]byte, error) {
 	switch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -180,6 +181,74 @@ func TestBearer_choice(t *testing.T) {
 			}
 			if !strings.HasPrefix(last, test.want) {
 				t.Errorf("the client sent %q, want %s last", sent, test.want)
+			}
+		})
+	}
+}
+
+// TestBearer_oneLine checks in which form the message is sent: as a part of the command if it fits, by
+// XOAUTH2 alone. A server that refuses this form gets the other one.
+func TestBearer_oneLine(t *testing.T) {
+	t.Parallel()
+	short, long := "short", strings.Repeat("x", 200)
+	for _, test := range []struct {
+		name  string
+		m     login.Mechanism
+		token string
+		takes string // "one" line, "two" lines, or "" for both
+		want  []string
+		fails bool
+	}{
+		{"short", login.XOAuth2, short, "", []string{"AUTH XOAUTH2 one"}, false},
+		{"long", login.XOAuth2, long, "", []string{"AUTH XOAUTH2"}, false},
+		{"not taken", login.XOAuth2, short, "two", []string{"AUTH XOAUTH2 one", "AUTH XOAUTH2"}, false},
+		{"taken in no form", login.XOAuth2, short, "none", []string{"AUTH XOAUTH2 one", "AUTH XOAUTH2"}, true},
+		{"OAUTHBEARER", login.OAuthBearer, short, "", []string{"AUTH OAUTHBEARER"}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t)
+			server.Configure(func(c *poptest.Config) {
+				c.Capabilities = []string{"SASL XOAUTH2 OAUTHBEARER", "UIDL"}
+				take := func(_ *poptest.Session, initial []byte, ask func([]byte) ([]byte, error)) (string, error) {
+					if initial != nil && (test.takes == "two" || test.takes == "none") {
+						return "", errors.New("no initial response, please")
+					}
+					if initial == nil {
+						var err error
+						if initial, err = ask(nil); err != nil {
+							return "", err
+						}
+					}
+					if test.takes == "none" || !strings.Contains(string(initial), "auth=Bearer "+test.token+"\x01") {
+						return "", errors.New("[AUTH] no")
+					}
+					return user, nil
+				}
+				c.Mechanisms["XOAUTH2"], c.Mechanisms["OAUTHBEARER"] = take, take
+			})
+			cr := credentialsOf(test.token, test.m)
+			cr.Bearer, cr.Addr = true, server.Addr()
+			cr.Renew = func(context.Context, string) (string, error) { return test.token, nil }
+			err := logIn(t, server.Addr(), cr)
+			if test.fails {
+				checkFault(t, err, login.Refused)
+			} else {
+				noError(t, err)
+			}
+			var got []string
+			for _, line := range commands(t, server, 1) {
+				words := strings.Fields(line)
+				if words[0] != "AUTH" {
+					continue
+				}
+				if len(words) > 2 {
+					words[2] = "one"
+				}
+				got = append(got, strings.Join(words, " "))
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("the client sent %q, want %q", got, test.want)
 			}
 		})
 	}
