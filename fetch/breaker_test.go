@@ -75,7 +75,7 @@ func TestBreaker(t *testing.T) {
 	err := r.refused(server)
 	for i, rest := range []time.Duration{15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour, 16 * time.Hour, day, day} {
 		for _, want := range []string{
-			"left alone until " + r.runner.Now().Add(rest).Format("2006-01-02 15:04"), "changed credentials", "popfetch check work", "in a row",
+			"left alone until " + r.runner.Now().Add(rest).Format("2006-01-02 15:04"), "a changed password, ticket or sign-in", "popfetch check work", "in a row",
 		} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("refusal %d: Run() = %v, want %q in it", i+3, err, want)

@@ -127,7 +127,7 @@ func (m *memory) untilWhen() string {
 		check = "popfetch check with the same options"
 	}
 	if m.standing.Credential != nil {
-		check = "changed credentials, or " + check + ","
+		check = "a changed password, ticket or sign-in, or " + check + ","
 	}
 	return fmt.Sprintf("refused %d times in a row, so the account is left alone until %s; %s ends that",
 		m.standing.Refusals, m.standing.NotBefore.Local().Format("2006-01-02 15:04 MST"), check)

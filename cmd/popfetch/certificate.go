@@ -177,7 +177,7 @@ func explainCertificate(refused *tls.CertificateVerificationError, a config.Acco
 		issuer = "itself"
 	}
 	lines := []string{
-		fmt.Sprintf("found a certificate for %s, issued by %s, valid from %s to %s%s", doctor.NamesText(leaf), issuer,
+		fmt.Sprintf("found a certificate for %s, issued by %s, valid from %s to %s%s", doctor.NamesText(leaf, 100), issuer,
 			c.NotBefore.Format(time.DateTime+" MST"), c.NotAfter.Format(time.DateTime+" MST"), remark(refused, now)),
 		fmt.Sprintf("its SHA-256 is %s, that of its key %s", c.SHA256, c.KeySHA256),
 		"wanted " + wanted(a),

@@ -141,6 +141,8 @@ func (x *examination) mendLogin(s *setting, err error) string {
 		return "get a ticket (kinit), and look at it (klist), as the user that popfetch runs as"
 	case known && failed.Fault == login.Refused && !x.account.OAuth.IsZero():
 		return "look at user, and at the scope of the access token: the provider may want POP3 switched on in its settings"
+	case known && failed.Fault == login.Refused && x.account.Secretless():
+		return "look at user, and at the ticket (klist) or tls_cert: they must be those of the account"
 	case known && failed.Fault == login.Refused:
 		return "look at user and password: the provider may want an app password, or POP3 switched on in its settings"
 	case known && (failed.Fault == login.Later || failed.Fault == login.Held):

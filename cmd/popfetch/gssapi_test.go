@@ -76,7 +76,7 @@ func TestGSSAPI(t *testing.T) {
 		t.Setenv("KRB5CCNAME", old)
 		t.Setenv("KRB5_CONFIG", kdc.Config)
 		const why = `perhaps the ticket is too old for the server: run kinit; or the clocks differ, or the server lacks the key of pop/localhost@POPTEST\.EXAMPLE`
-		for run, says := range []string{`\[AUTH\].*` + why, `^$`, why + `; refused 3 times in a row, .*changed credentials, or `, `^$`} { // told once
+		for run, says := range []string{`\[AUTH\].*` + why, `^$`, why + `; refused 3 times in a row, .*a changed password, ticket or sign-in, or `, `^$`} { // told once
 			if said := a.says(t, 77, "--once"); !regexp.MustCompile(says).MatchString(said) {
 				t.Errorf("run %d: popfetch said %q, want %s", run, said, says)
 			}

@@ -201,15 +201,15 @@ func (k *keyring) unlock(path dbus.ObjectPath) error {
 	if !k.mayPrompt {
 		return errLocked
 	}
-	return prompts.one(k.ctx, k.bus, func() error { return k.unlockNow(path) })
+	return prompts.one(k.ctx, k.bus, func() (bool, error) { return k.unlockNow(path) })
 }
 
-func (k *keyring) unlockNow(path dbus.ObjectPath) error {
+func (k *keyring) unlockNow(path dbus.ObjectPath) (asked bool, _ error) {
 	var unlocked []dbus.ObjectPath
 	var prompt dbus.ObjectPath
 	err := k.call(secretPath, serviceMethods+"Unlock", []any{&unlocked, &prompt}, []dbus.ObjectPath{path})
 	if err != nil || prompt == noObject {
-		return err
+		return false, err
 	}
 	signals := make(chan *dbus.Signal, 16)
 	k.conn.Signal(signals)
@@ -218,25 +218,25 @@ func (k *keyring) unlockNow(path dbus.ObjectPath) error {
 		err = k.call(prompt, promptMethods+"Prompt", nil, "")
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	for {
 		select {
 		case <-k.ctx.Done():
-			return context.Cause(k.ctx)
+			return true, context.Cause(k.ctx)
 		case signal, ok := <-signals:
 			switch {
 			case !ok:
-				return errors.New("the session bus has ended")
+				return false, errors.New("the session bus has ended")
 			case signal.Path != prompt || signal.Name != promptMethods+"Completed":
 				continue
 			}
 			var dismissed bool
 			var result dbus.Variant
 			if err := dbus.Store(signal.Body, &dismissed, &result); err != nil || !dismissed {
-				return err
+				return true, err
 			}
-			return errLocked
+			return true, errLocked
 		}
 	}
 }

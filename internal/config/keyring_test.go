@@ -150,12 +150,12 @@ func TestPromptGate(t *testing.T) {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			err := g.one(t.Context(), "bus", func() error {
+			err := g.one(t.Context(), "bus", func() (bool, error) {
 				most.Store(max(most.Load(), asking.Add(1)))
 				runtime.Gosched()
 				asking.Add(-1)
 				asked.Add(1)
-				return nil
+				return true, nil
 			})
 			if err != nil {
 				t.Error(err)
@@ -166,20 +166,26 @@ func TestPromptGate(t *testing.T) {
 	if most.Load() != 1 || asked.Load() != 8 {
 		t.Errorf("%d questions, at most %d at once; want 8, one at once", asked.Load(), most.Load())
 	}
+	broken := errors.New("broken")
+	for range 2 { // nobody was asked, so the next one may be
+		if err := g.one(t.Context(), "bus", func() (bool, error) { return false, broken }); !errors.Is(err, broken) {
+			t.Errorf("one() = %v, want what ask returns", err)
+		}
+	}
 	dismissed := errors.New("dismissed")
-	if err := g.one(t.Context(), "bus", func() error { return dismissed }); !errors.Is(err, dismissed) {
+	if err := g.one(t.Context(), "bus", func() (bool, error) { return true, dismissed }); !errors.Is(err, dismissed) {
 		t.Errorf("one() = %v, want what ask returns", err)
 	}
-	if err := g.one(t.Context(), "bus", func() error { t.Error("asked again"); return nil }); !errors.Is(err, errLocked) {
+	if err := g.one(t.Context(), "bus", func() (bool, error) { t.Error("asked again"); return true, nil }); !errors.Is(err, errLocked) {
 		t.Errorf("one() = %v, want %v", err, errLocked)
 	}
-	if err := g.one(t.Context(), "another", func() error { return nil }); err != nil {
+	if err := g.one(t.Context(), "another", func() (bool, error) { return true, nil }); err != nil {
 		t.Errorf("one() for another bus = %v", err)
 	}
 	g.turn <- struct{}{}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := g.one(ctx, "another", func() error { return nil }); !errors.Is(err, context.Canceled) {
+	if err := g.one(ctx, "another", func() (bool, error) { return true, nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("one() while another question waits = %v", err)
 	}
 }

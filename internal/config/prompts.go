@@ -21,8 +21,8 @@ type promptGate struct {
 	paused map[string]time.Time // until when, by the address of the bus
 }
 
-// one calls ask when it is its turn.
-func (g *promptGate) one(ctx context.Context, bus string, ask func() error) error {
+// one calls ask when it is its turn. The function ask reports whether it has asked a person.
+func (g *promptGate) one(ctx context.Context, bus string, ask func() (asked bool, err error)) error {
 	select {
 	case g.turn <- struct{}{}:
 		defer func() { <-g.turn }()
@@ -32,8 +32,8 @@ func (g *promptGate) one(ctx context.Context, bus string, ask func() error) erro
 	if until := g.pausedUntil(bus); time.Now().Before(until) {
 		return fmt.Errorf("%w; nobody did when popfetch asked, so it asks again only after %s", errLocked, until.Format(time.TimeOnly))
 	}
-	err := ask()
-	if err != nil {
+	asked, err := ask()
+	if asked && err != nil {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if g.paused == nil {

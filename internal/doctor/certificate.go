@@ -50,13 +50,13 @@ func Describe(c *x509.Certificate) *Certificate {
 // Pin returns the line of the configuration that pins the certificate's key.
 func (c *Certificate) Pin() string { return fmt.Sprintf("tls_fingerprint = %q", c.KeySHA256) }
 
-// NamesText returns the names that a certificate is valid for, as people say it.
-func NamesText(c *x509.Certificate) string {
+// NamesText returns the names that a certificate is valid for, as people say it: at most so many.
+func NamesText(c *x509.Certificate, most int) string {
 	names := namesOf(c)
 	if len(names) == 0 {
 		return "no name (its subject is " + shown(c.Subject.String()) + ")"
 	}
-	return list(names, mostNames)
+	return list(names, most)
 }
 
 func namesOf(c *x509.Certificate) []string {
@@ -102,7 +102,7 @@ func Certificates(state *tls.ConnectionState, pins []string, now time.Time) Find
 	}
 	chain, first := lasting(chains)
 	described := Describe(leaf)
-	f := ok(CheckCertificate, "for %s, %s", NamesText(leaf), validity(leaf, now))
+	f := ok(CheckCertificate, "for %s, %s", NamesText(leaf, mostNames), validity(leaf, now))
 	byWhole := slices.Contains(pins, described.SHA256) && !slices.Contains(pins, described.KeySHA256)
 	if len(pins) > 0 {
 		f.Text += "; tls_fingerprint names it"
@@ -171,7 +171,7 @@ func Refused(refused *tls.CertificateVerificationError, mend string, now time.Ti
 	leaf := refused.UnverifiedCertificates[0]
 	return Finding{
 		Check: CheckCertificate, State: Fault, Mend: mend, Paste: Describe(leaf).Pin(),
-		Text: fmt.Sprintf("for %s, %s; %s; not accepted: %s", NamesText(leaf), validity(leaf, now),
+		Text: fmt.Sprintf("for %s, %s; %s; not accepted: %s", NamesText(leaf, mostNames), validity(leaf, now),
 			issuers(refused.UnverifiedCertificates[:1]), shown(refused.Err.Error())),
 	}
 }

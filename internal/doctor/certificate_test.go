@@ -137,6 +137,6 @@ func TestPlaces(t *testing.T) {
 	is(t, doctor.Maildir(dir, 1000, 1000), doctor.OK, "1000 octets free for mail")
 	is(t, doctor.Maildir(dir, 999, 1000), doctor.Warning, "new mail needs 1000 octets; 999 octets are free for it")
 	is(t, doctor.Maildir(dir, 0, 1000), doctor.Fault, "new mail needs 1000 octets; 0 octets are free for it")
-	is(t, doctor.Maildir(dir, 0, 0), doctor.Warning, "0 octets are free")
+	is(t, doctor.Maildir(dir, 0, 0), doctor.Warning, "there is no room for mail")
 	is(t, doctor.Maildir(filepath.Join(dir, "m"), 10, 0), doctor.OK, "yet to be made")
 }

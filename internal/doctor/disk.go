@@ -113,6 +113,8 @@ func Maildir(path string, room, needed int64) Finding {
 	switch {
 	case noFiles:
 		f = warning(CheckTarget, "remove files there (df -i shows it)", "%s: no inode for another file is left", path)
+	case room <= 0 && needed == 0:
+		f = warning(CheckTarget, "make room there", "%s: there is no room for mail", yetToBeMade(path, there))
 	case room <= 0 || room < needed:
 		f = warning(CheckTarget, "make room there, or fetch into another place",
 			"%s: by the sizes that the server announces, new mail needs %s; %s are free for it", yetToBeMade(path, there), Size(needed), Size(room))

@@ -60,11 +60,10 @@ func (p profile) duration(key string, otherwise time.Duration) (time.Duration, e
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
 		return time.Duration(seconds) * time.Second, nil
 	}
-	d, err := time.ParseDuration(value)
-	if err != nil || d < 0 {
-		return 0, fmt.Errorf("%s is %s, which is no time in seconds", key, show(value))
+	if d, err := time.ParseDuration(value); err == nil && d >= 0 {
+		return d, nil
 	}
-	return d, nil
+	return otherwise, nil // MIT Kerberos knows more forms than this
 }
 
 // add reads a file, and those that it includes. It skips what it does not understand, because other

@@ -39,8 +39,8 @@ func (s *settings) send(ctx context.Context, realm string, request []byte) ([]by
 		return nil, err
 	}
 	var failed error
-	for _, t := range tries {
-		reply, err := t.send(ctx, request)
+	for i, t := range tries {
+		reply, err := t.send(ctx, request, len(tries)-i)
 		if err == nil {
 			return reply, nil
 		}
@@ -67,7 +67,9 @@ func (s *settings) tries(ctx context.Context, realm string) ([]try, error) {
 	}
 	tries, err := lookUp(ctx, realm)
 	if err != nil {
-		return nil, &Error{Temporary: true, Err: fmt.Errorf("no KDC of %s is reached: krb5.conf names none, and DNS neither: %s", show(realm), show(err.Error()))}
+		var unknown *net.DNSError
+		final := errors.Is(err, errNoRecords) || errors.As(err, &unknown) && unknown.IsNotFound // somebody must mend krb5.conf
+		return nil, &Error{Temporary: !final, Err: fmt.Errorf("no KDC of %s is known: krb5.conf names none, and DNS neither: %s", show(realm), show(err.Error()))}
 	}
 	return tries, nil
 }
@@ -121,13 +123,20 @@ func lookUp(ctx context.Context, realm string) (tries []try, err error) {
 	if len(tries) > 0 {
 		return tries, nil
 	}
-	return nil, cmp.Or(err, errors.New("no SRV records"))
+	return nil, cmp.Or(err, errNoRecords)
 }
 
-// send sends a request to one KDC (RFC 4120 section 7.2). It is an error if the KDC says that another
-// one, or another protocol, should be tried.
-func (t try) send(ctx context.Context, request []byte) (reply []byte, err error) {
-	ctx, cancel := context.WithTimeout(ctx, longestTry)
+var errNoRecords = errors.New("no SRV records")
+
+// send sends a request to one KDC (RFC 4120 section 7.2). So many tries, this one included, share the
+// time that is left. It is an error if the KDC says that another one, or another protocol, should be
+// tried.
+func (t try) send(ctx context.Context, request []byte, tries int) (reply []byte, err error) {
+	limit := longestTry
+	if end, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(end)/time.Duration(tries))
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	c, err := new(net.Dialer).DialContext(ctx, t.protocol, t.addr)
 	if err != nil {

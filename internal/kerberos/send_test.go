@@ -191,8 +191,8 @@ func TestSettings_lookUp(t *testing.T) {
 	}
 	_, err = s.send(t.Context(), "NONE.EXAMPLE", []byte("request"))
 	var failed *Error
-	if !errors.As(err, &failed) || !failed.Temporary || !strings.Contains(err.Error(), "krb5.conf names none, and DNS neither") {
-		t.Errorf("send() = %v, want a temporary *Error about DNS", err)
+	if !errors.As(err, &failed) || failed.Temporary || !strings.Contains(err.Error(), "krb5.conf names none, and DNS neither") {
+		t.Errorf("send() = %v, want an *Error about DNS that a person must mend", err)
 	}
 }
 

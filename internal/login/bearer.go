@@ -36,7 +36,7 @@ func beginOAuthBearer(s server, id *identity) (*attempt, error) {
 func beginXOAuth2(s server, id *identity) (*attempt, error) {
 	return beginBearer(s, id, xoauth2, func(token string) *bearer {
 		b := &bearer{sasl: xoauth2, token: token, message: "user=" + id.user + "\x01auth=Bearer " + token + "\x01\x01", refused: []byte{}}
-		b.oneLine = announcesSASL(s.Capabilities(), xoauth2) && b.fits()
+		b.oneLine = !id.gaveWay && announcesSASL(s.Capabilities(), xoauth2) && b.fits()
 		return b
 	})
 }

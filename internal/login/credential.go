@@ -69,9 +69,9 @@ func (cr *Credentials) newMark(password, ticketID string) []byte {
 	return mark
 }
 
-// Mark returns a mark of the password or ticket that the last log-in used. If known is a mark that it fits, it
-// returns known, so that the two do not tell more of the password than one. It returns nil if that
-// log-in used neither. It does not ask for the password again.
+// Mark returns a mark of the password or ticket that the last log-in used. If known is a mark that it
+// fits, it returns known, so that the two do not tell more of the password than one. It returns nil if
+// that log-in used neither. It does not ask for the password again.
 func (cr *Credentials) Mark(known []byte) []byte {
 	cr.mu.Lock()
 	password, ticketID := cr.last, cr.lastTicket
@@ -92,7 +92,11 @@ func (cr *Credentials) Changed(ctx context.Context, credential []byte) (bool, er
 		return false, nil
 	}
 	if slices.Contains(cr.Mechanisms, GSSAPI) {
-		mark, err := cr.mark(cr.ticketID(), credential[:markSalt])
+		ticketID := cr.ticketID()
+		if ticketID == "" && cr.secretless() { // it has ended, and no other is there
+			return false, nil
+		}
+		mark, err := cr.mark(ticketID, credential[:markSalt])
 		if err != nil {
 			return false, err
 		}

@@ -90,6 +90,8 @@ func TestLogin_givesWay(t *testing.T) {
 		{"SCRAM, both malformed", only(login.ScramSHA256, login.ScramSHA1, login.Login), replies{"AUTH SCRAM-SHA-256": "what?", "AUTH SCRAM-SHA-1": noBase64}, scrams, login.Cannot},
 		{"SCRAM, refused before the proof, then LOGIN too", only(login.ScramSHA256, login.ScramSHA1, login.Login, login.User),
 			replies{"AUTH SCRAM-SHA-256": "-ERR no", "AUTH LOGIN": "-ERR no"}, "AUTH SCRAM-SHA-256|" + loginStart, login.Refused},
+		{"EXTERNAL, then SCRAM refused before the proof", only(login.External, login.ScramSHA256, login.Login),
+			replies{"AUTH EXTERNAL =": "-ERR no map", "AUTH SCRAM-SHA-256": "-ERR no"}, "AUTH EXTERNAL =|AUTH SCRAM-SHA-256", login.Refused},
 		{"OAUTHBEARER, no base64", nil, replies{"AUTH OAUTHBEARER": noBase64, "AUTH XOAUTH2": "+|+OK"}, bearer, ok},
 		{"OAUTHBEARER, an error", nil, replies{"AUTH OAUTHBEARER": "-ERR no", "AUTH XOAUTH2": "+|+OK"}, bearer, ok},
 		{"OAUTHBEARER, no JSON", nil, replies{"AUTH OAUTHBEARER": "+|no JSON|-ERR no"}, "AUTH OAUTHBEARER", login.Refused},

@@ -112,6 +112,9 @@ func (cr *Credentials) newLogin(ctx context.Context, c *pop3.Client) *login {
 		c.Conceal(token)
 		return token, err
 	}
+	cr.mu.Lock()
+	cr.last, cr.lastTicket = "", ""
+	cr.mu.Unlock()
 	id := &identity{user: cr.User, addr: cr.Addr, certificate: cr.External, named: len(cr.Mechanisms) > 0, ask: ask, renew: renew}
 	l := &login{credentials: cr, client: c, mechanisms: cr.wanted(), identity: id}
 	id.ticket = sync.OnceValues(func() (*kerberos.Ticket, error) { return l.ticket(ctx) })
@@ -258,9 +261,13 @@ func (l *login) judge(m mechanism, a *attempt, err error) (goesOn bool, _ error)
 	l.refusal = &Error{Fault: fault, Err: fmt.Errorf("%s: %w", m.name, err), Sent: sent}
 	if a.alone && !sent && reply != nil && (reply.Code == "" || reply.Code == pop3.CodeAuth) {
 		l.scram, l.noScram = 1, l.noScram || a.unproved
+		if l.identity.gaveWay { // it is the second mechanism
+			return false, l.failure()
+		}
 		return true, nil // nothing was proved yet, so nothing was wrong
 	}
 	l.refused++
+	l.identity.gaveWay = l.identity.gaveWay || !a.alone
 	if sent || l.refused+l.scram >= 2 || reply != nil && reply.Code != "" {
 		return false, l.failure()
 	}

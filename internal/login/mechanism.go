@@ -103,7 +103,8 @@ type identity struct {
 	certificate bool   // there is a client certificate
 	// named reports whether the account names its mechanisms. They are then tried even if the
 	// server announces nothing.
-	named bool
+	named   bool
+	gaveWay bool // a mechanism other than SCRAM was refused already
 
 	ask      func() (string, error)
 	renew    func(refused string) (string, error) // see Credentials.Renew
@@ -139,7 +140,7 @@ type attempt struct {
 	// again returns the attempt to make after a refusal, because the account may have another access
 	// token; nil: there is none.
 	again func() (*attempt, error)
-	// why adds to the error of the attempt what the server said before its reply; nil: nothing is.
+	// why adds to the error of the attempt what is known about it; nil: nothing is.
 	why func(error) error
 }
 
@@ -151,7 +152,7 @@ func (a *attempt) run(ctx context.Context, c *pop3.Client) error {
 	return a.explained(c.Auth(ctx, a.sasl))
 }
 
-// explained returns the error of the attempt, with what the server said before it.
+// explained returns the error of the attempt, with what is known about it.
 func (a *attempt) explained(err error) error {
 	if err == nil || a.why == nil {
 		return err

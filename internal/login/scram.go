@@ -139,7 +139,8 @@ func (p *proof) Complete() error {
 
 // boundOtherwise adds to a refusal of the proof that the password may be right.
 func (p *proof) boundOtherwise(err error) error {
-	if !p.sent || !isReply(err) {
+	var reply *pop3.ReplyError
+	if !p.sent || !errors.As(err, &reply) || reply.Code != "" && reply.Code != pop3.CodeAuth {
 		return err
 	}
 	return fmt.Errorf(`%w; if the password is right, the server binds to TLS in another way: write auth = "auto"`, err)
