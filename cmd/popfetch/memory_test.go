@@ -165,8 +165,8 @@ func (a *account) measure(t *testing.T, program string, limit int64, what string
 // memory and the time.
 func (a *account) measureUntil(t *testing.T, program string, status int, limit int64, what string, args ...string) (peak int64, took time.Duration) {
 	t.Helper()
-	c := exec.CommandContext(t.Context(), program, append([]string{"--config", "config.toml"}, args...)...)
-	c.Dir = a.dir
+	c := a.command(t, args...)
+	c.Path = program
 	var said bytes.Buffer
 	c.Stderr = &said
 	began := time.Now()
