@@ -248,15 +248,12 @@ func (f *File) replace(room *os.File, g *Grant) error {
 	return durable.Sync(filepath.Dir(f.path))
 }
 
-const (
-	// lockTimeout is longer than another process needs for a refresh: a command that gives the
-	// client's secret may take a minute.
-	lockTimeout  = time.Minute + answerTimeout + 20*time.Second
-	lockInterval = 20 * time.Millisecond
-)
+// lockTimeout is longer than another process needs for a refresh: a command that gives the client's
+// secret may take a minute.
+const lockTimeout = time.Minute + answerTimeout + 20*time.Second
 
 // lock locks the grant against other processes, and against other goroutines. The lock is a file
-// that is never removed: a process that waits for it would lock a file without a name.
+// that is never removed.
 func (f *File) lock(ctx context.Context) (unlock func(), err error) {
 	folder := filepath.Dir(f.path)
 	if err := f.makeFolder(); err != nil {
@@ -266,27 +263,20 @@ func (f *File) lock(ctx context.Context) (unlock func(), err error) {
 	if err != nil {
 		return nil, stateError(durable.ExplainFull(folder, err))
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, f.patience, fmt.Errorf("it has not ended within %v", f.patience))
-	defer cancel()
-	ticker := time.NewTicker(lockInterval)
-	defer ticker.Stop()
-	for {
-		// A blocking flock(2) would wait without limit.
-		err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		switch {
-		case err == nil:
-			return func() { _ = errors.Join(unix.Flock(int(lock.Fd()), unix.LOCK_UN), lock.Close()) }, nil
-		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
-			_ = lock.Close() // nothing was written
-			return nil, stateError(&fs.PathError{Op: "flock", Path: lock.Name(), Err: err})
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			_ = lock.Close() // nothing was written
-			return nil, &Error{Fault: Later, Err: fmt.Errorf("another popfetch has %s locked: %w", f.path, context.Cause(ctx))}
-		}
+	err = durable.Lock(ctx, lock, f.patience)
+	if err == nil {
+		return func() { _ = durable.Unlock(lock) }, nil
 	}
+	_ = lock.Close() // nothing was written
+	switch {
+	case !errors.Is(err, unix.EWOULDBLOCK):
+		return nil, stateError(&fs.PathError{Op: "flock", Path: lock.Name(), Err: err})
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	default:
+		err = fmt.Errorf("it has not ended within %v", f.patience)
+	}
+	return nil, &Error{Fault: Later, Err: fmt.Errorf("another popfetch has %s locked: %w", f.path, err)}
 }
 
 // makeFolder makes the folder of the tokens. Nobody else may be able to exchange the files in it.

@@ -281,7 +281,7 @@ func TestSource_toldToEnd(t *testing.T) {
 	p.Script(oauthtest.Token, oauthtest.Answer{Body: `{"access_token":"access-new","refresh_token":"refresh-new","token_type":"Bearer"}`, Wait: held})
 	ctx, cancel := cancellable(t)
 	go func() {
-		for len(p.Requests(oauthtest.Token)) == 0 {
+		for len(p.Requests(oauthtest.Token)) == 0 && t.Context().Err() == nil {
 			time.Sleep(time.Millisecond)
 		}
 		cancel()

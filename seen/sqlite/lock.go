@@ -18,9 +18,6 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// lockInterval is the pause between two attempts to lock.
-const lockInterval = 10 * time.Millisecond
-
 // Lock locks a file of the account, in the state folder. The file says who holds the lock.
 func (s *Store) Lock(name string) (unlock func() error, err error) {
 	unlock, err = flock(context.Background(), filepath.Join(s.dir, LockName(name)), 0)
@@ -50,24 +47,14 @@ func LockName(account string) string {
 }
 
 // flock locks a file, and creates it if it is missing. If another process holds the lock, flock
-// waits up to the limit.
-//
-// The file is never removed: a process that waits for it, or opens it at that moment, would lock a
-// file that no longer has a name. The kernel ends the lock with the process, however that dies.
+// waits up to the limit. The file is never removed.
 func flock(ctx context.Context, path string, limit time.Duration) (unlock func() error, err error) {
 	// os adds O_CLOEXEC, so that no MDA inherits the lock.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	// A blocking flock(2) would wait without limit, and no signal would end it.
-	for began := time.Now(); ; time.Sleep(lockInterval) {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if again := errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EINTR); !again || time.Since(began) >= limit || ctx.Err() != nil {
-			break
-		}
-	}
-	if err != nil {
+	if err := durable.Lock(ctx, f, limit); err != nil {
 		holder := readHolder(f)
 		_ = f.Close() // nothing was written
 		return nil, lockFault(path, err, holder)
@@ -75,9 +62,7 @@ func flock(ctx context.Context, path string, limit time.Duration) (unlock func()
 	writeHolder(f)
 	return sync.OnceValue(func() error {
 		_ = f.Truncate(0) // only people read it
-		// A child process that is just being started holds the file until it calls exec. So closing
-		// the file might not unlock it.
-		return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+		return durable.Unlock(f)
 	}), nil
 }
 
