@@ -15,11 +15,12 @@ import (
 	"time"
 )
 
-// Env is where files are looked for. Tests set it. A nil Getenv knows no variables.
+// Env is where files are looked for. Tests set it.
 type Env struct {
-	Home   string              // the home folder, an absolute path
-	Getenv func(string) string // the environment variables
-	Root   string              // is put before paths of the system, such as /etc/fetchmailrc; usually ""
+	Home     string              // the home folder, an absolute path
+	Getenv   func(string) string // the environment variables; nil if there are none
+	Reserved func(string) bool   // reports whether popfetch allows no account of this name; may be nil
+	Root     string              // is put before /etc and /var; usually ""
 }
 
 // System returns the Env of this process.
@@ -38,6 +39,7 @@ type Found struct {
 // Account is a POP3 account of another program.
 type Account struct {
 	Name     string    // unique in Found, and allowed as an account's name in popfetch
+	Label    string    // what the other program calls it, or ""
 	Settings []Setting // without a password, in the order of popfetch's manual
 	Server   string    // the host, as the other program knows it, without a port
 	User     string
@@ -50,7 +52,8 @@ type Account struct {
 	Sanitized bool   // in the unique-ids of Seen, each "/" has been replaced by "-"
 }
 
-// Setting is a key of popfetch and its value: a string, a bool, an int64 or a []string.
+// Setting is a key of popfetch and its value: a string, a bool, an int64 or a []string. A dotted key,
+// such as oauth.token_command, is one of a nested table. Paths are absolute or begin with ~/.
 type Setting struct {
 	Key   string
 	Value any

@@ -1,0 +1,274 @@
+package foreign
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// keyOrder has the keys of popfetch that this package uses, in the order of the manual.
+var keyOrder = []string{
+	"server", "tls", "connect_command", "proxy",
+	"tls_ca", "tls_server_name", "tls_ca_only", "tls_min_version", "tls_legacy",
+	"tls_fingerprint", "tls_cert", "tls_key",
+	"user", "password_command", "oauth.token_command", "auth",
+	"maildir", "mda", "delete", "max_size",
+	"pipelining", "timeout", "interval", "enabled",
+}
+
+// The values of the key tls.
+const (
+	implicitTLS = "implicit"
+	startTLS    = "starttls"
+	noTLS       = "none"
+)
+
+// draft is an account while its configuration is read. The fields of Account that finish sets are
+// unset until then.
+type draft struct {
+	Account
+	file   string
+	values map[string]any
+	port   string // as a number, or "" for the usual one
+	line   int    // where the account begins
+}
+
+func newDraft(file string, line int) *draft {
+	return &draft{file: file, line: line, values: map[string]any{}}
+}
+
+// set gives a key its value. Of several calls, the last one counts.
+func (d *draft) set(key string, value any) { d.values[key] = value }
+
+// text returns the value of a key that is text, or "".
+func (d *draft) text(key string) string {
+	s, _ := d.values[key].(string)
+	return s
+}
+
+// note adds a Note about a line of the draft's file.
+func (d *draft) note(line int, what, why, instead string) {
+	d.Notes = append(d.Notes, Note{d.file, line, what, why, instead})
+}
+
+// seconds sets a key to a time. Zero and negative times do not exist in popfetch.
+func (d *draft) seconds(key string, n int64) {
+	if n > 0 {
+		d.set(key, fmt.Sprintf("%ds", n))
+	}
+}
+
+// limit sets max_size, or makes it smaller.
+func (d *draft) limit(octets int64) {
+	if old, isSet := d.values["max_size"].(int64); octets > 0 && (!isSet || octets < old) {
+		d.set("max_size", octets)
+	}
+}
+
+// authority sets the only authorities that are trusted. The system's own need no key.
+func (d *draft) authority(path string) {
+	if slices.Contains(systemAuthorities, path) {
+		return
+	}
+	d.set("tls_ca", path)
+	d.set("tls_ca_only", true)
+}
+
+// systemAuthorities are the places where systems keep their authorities.
+var systemAuthorities = []string{
+	"/etc/ssl/certs", "/etc/ssl/certs/", "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem",
+	"/etc/ssl/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/pki/tls/certs/ca-bundle.crt",
+	"/etc/pki/tls/cert.pem", "/etc/pki/tls/certs", "/usr/share/ca-certificates/",
+	"/etc/ca-certificates/extracted/tls-ca-bundle.pem", "/usr/local/share/certs/ca-root-nss.crt",
+}
+
+// fingerprint sets tls_fingerprint, if all values are SHA-256.
+func (d *draft) fingerprint(line int, what string, values []string) {
+	var pins []string
+	for _, value := range values {
+		digits := strings.ToLower(strings.ReplaceAll(value, ":", ""))
+		if len(digits) != 64 || strings.Trim(digits, "0123456789abcdef") != "" {
+			d.note(line, what, "popfetch knows fingerprints of the kind SHA-256 alone",
+				"popfetch check NAME shows the server's, for tls_fingerprint")
+			return
+		}
+		pins = append(pins, digits)
+	}
+	if len(pins) > 0 {
+		d.set("tls_fingerprint", pins)
+	}
+}
+
+// secureTLS corrects the mode of TLS where the port shows that it cannot be meant.
+func (d *draft) secureTLS(line int) {
+	if mode := d.text("tls"); d.port == "995" && mode != implicitTLS {
+		d.set("tls", implicitTLS)
+		d.note(line, "port 995 with "+modeNames[mode],
+			"servers speak TLS from the first octet on this port",
+			`tls = "implicit", as written here; or port 110 and tls = "starttls"`)
+	}
+}
+
+var modeNames = map[string]string{startTLS: "STARTTLS", noTLS: "no TLS"}
+
+// clear sets tls to none, and says so.
+func (d *draft) clear(line int, what string) {
+	d.set("tls", noTLS)
+	if d.port == "995" {
+		return // secureTLS corrects that
+	}
+	d.note(line, what, "everybody on the way can read the password and the mail",
+		`try tls = "implicit" or tls = "starttls"; popfetch check NAME shows what the server offers`)
+}
+
+// finish makes an Account of the draft.
+func (d *draft) finish() Account {
+	mode := d.text("tls")
+	usual := map[string]string{implicitTLS: "995"}[mode]
+	if usual == "" {
+		usual = "110"
+	}
+	host := strings.Trim(d.Server, "[]")
+	server := host
+	if strings.Contains(host, ":") {
+		server = "[" + host + "]"
+	}
+	if d.port != "" && d.port != usual {
+		server = net.JoinHostPort(host, d.port)
+	}
+	d.set("server", server)
+	d.set("user", d.User)
+	d.dropNeedless(mode)
+	for _, key := range keyOrder {
+		if value, isSet := d.values[key]; isSet {
+			d.Settings = append(d.Settings, Setting{key, value})
+		}
+	}
+	return d.Account
+}
+
+// dropNeedless removes keys that popfetch refuses beside others.
+func (d *draft) dropNeedless(mode string) {
+	if mode == noTLS {
+		for key := range d.values {
+			if strings.HasPrefix(key, "tls_") {
+				delete(d.values, key)
+			}
+		}
+	}
+	if d.values["tls_fingerprint"] != nil {
+		delete(d.values, "tls_ca")
+		delete(d.values, "tls_ca_only")
+	}
+	if d.values["tls_legacy"] != nil {
+		delete(d.values, "tls_min_version")
+	}
+	if (d.values["tls_cert"] == nil) != (d.values["tls_key"] == nil) {
+		// One file may have both.
+		both := cmp.Or(d.text("tls_cert"), d.text("tls_key"))
+		d.set("tls_cert", both)
+		d.set("tls_key", both)
+	}
+	if d.Password != "" {
+		delete(d.values, "password_command")
+	}
+	if d.values["maildir"] != nil {
+		delete(d.values, "mda")
+	}
+}
+
+// portNumber returns a port as a number. Of the names of services, only those of POP3 are known.
+func portNumber(name string) (string, error) {
+	switch strings.ToLower(name) {
+	case "pop3", "pop-3", "pop":
+		return "110", nil
+	case "pop3s":
+		return "995", nil
+	}
+	if n, err := strconv.ParseUint(name, 10, 16); err == nil && n > 0 {
+		return strconv.FormatUint(n, 10), nil
+	}
+	return "", errors.New("the port is neither a number from 1 to 65535 nor pop3 or pop3s")
+}
+
+// finish makes the accounts of the drafts, and gives them names.
+func (f *Found) finish(drafts []*draft, env Env) {
+	for _, d := range drafts {
+		f.Accounts = append(f.Accounts, d.finish())
+	}
+	f.name(env)
+	f.shareNotes()
+}
+
+// name makes the names of the accounts valid and unique. Accounts that want the same name are called
+// user@name.
+func (f *Found) name(env Env) {
+	wanted := map[string]int{}
+	for i := range f.Accounts {
+		wanted[f.Accounts[i].Name]++
+	}
+	taken := map[string]bool{}
+	for i := range f.Accounts {
+		a := &f.Accounts[i]
+		name := a.Name
+		if name == "" {
+			name = a.User + "@" + a.Server
+		} else if wanted[name] > 1 {
+			name = a.User + "@" + name
+		}
+		name = validName(name, env)
+		a.Name = name
+		for n := 2; taken[a.Name]; n++ {
+			a.Name = fmt.Sprintf("%s-%d", name, n)
+		}
+		taken[a.Name] = true
+	}
+}
+
+// validName replaces what an account's name in popfetch cannot have.
+func validName(name string, env Env) string {
+	name = strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("._-@+ ", r) {
+			return r
+		}
+		return '-'
+	}, strings.ToValidUTF8(name, "-"))
+	name = strings.TrimSpace(strings.TrimLeft(name, "- "))
+	if name == "" {
+		name = "account"
+	}
+	if env.Reserved != nil && env.Reserved(name) {
+		name += "-mail"
+	}
+	return name
+}
+
+// shareNotes moves a note that several accounts have in common to the notes of the whole. Such a
+// note is about a line that holds for all of them.
+func (f *Found) shareNotes() {
+	count := map[Note]int{}
+	for i := range f.Accounts {
+		for _, note := range slices.Compact(f.Accounts[i].Notes) {
+			count[note]++
+		}
+	}
+	moved := map[Note]bool{}
+	for i := range f.Accounts {
+		a := &f.Accounts[i]
+		a.Notes = slices.DeleteFunc(slices.Compact(a.Notes), func(note Note) bool {
+			if count[note] < 2 {
+				return false
+			}
+			if !moved[note] {
+				moved[note] = true
+				f.Notes = append(f.Notes, note)
+			}
+			return true
+		})
+	}
+}
