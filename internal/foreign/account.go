@@ -144,6 +144,7 @@ func (d *draft) finish() Account {
 	d.set("server", server)
 	d.set("user", d.User)
 	d.dropNeedless(mode)
+	d.plainPaths()
 	for _, key := range keyOrder {
 		if value, isSet := d.values[key]; isSet {
 			d.Settings = append(d.Settings, Setting{key, value})
@@ -179,6 +180,15 @@ func (d *draft) dropNeedless(mode string) {
 	}
 	if d.values["maildir"] != nil {
 		delete(d.values, "mda")
+	}
+}
+
+// plainPaths replaces paths with variables, which popfetch does not expand.
+func (d *draft) plainPaths() {
+	if path := d.text("maildir"); variable.MatchString(path) {
+		d.set("maildir", "~/Maildir")
+		d.note(d.line, "the path of the Maildir", "a variable in it has no value",
+			`maildir = "~/Maildir" is a proposal`)
 	}
 }
 

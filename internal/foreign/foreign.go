@@ -11,7 +11,6 @@ package foreign
 import (
 	"fmt"
 	"os"
-	"slices"
 	"time"
 )
 
@@ -102,8 +101,17 @@ func Programs() []string {
 // errors.Is(err, fs.ErrNotExist). For Thunderbird, files are folders of profiles. An error about a
 // file is an *Error. A missing state file is not an error: the account has a note then.
 func Read(program string, files []string, env Env) (*Found, error) {
-	if !slices.Contains(Programs(), program) {
+	read, known := readers[program]
+	if !known {
 		return nil, fmt.Errorf("the program %q is not known", program)
 	}
-	return nil, nil
+	return read(files, env)
+}
+
+var readers = map[string]func(files []string, env Env) (*Found, error){
+	"fetchmail":   readFetchmail,
+	"getmail":     readGetmail,
+	"mpop":        readMpop,
+	"fdm":         readFdm,
+	"thunderbird": readThunderbird,
 }
