@@ -58,7 +58,13 @@ func (d *draft) note(line int, what, why, instead string) {
 
 // seconds sets a key to a time. Zero and negative times do not exist in popfetch.
 func (d *draft) seconds(key string, n int64) {
-	if n > 0 {
+	switch {
+	case n <= 0:
+	case n%3600 == 0:
+		d.set(key, fmt.Sprintf("%dh", n/3600))
+	case n%60 == 0 && n > 60:
+		d.set(key, fmt.Sprintf("%dm", n/60))
+	default:
 		d.set(key, fmt.Sprintf("%ds", n))
 	}
 }

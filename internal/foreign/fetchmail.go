@@ -135,12 +135,19 @@ type fetchmailAccount struct {
 	env      Env
 }
 
-// option returns the option that counts: the account's last one, or that of the defaults.
+// option returns the option that counts: the account's last one, or that of the defaults. For some
+// options, fetchmail cannot tell "any" or 0 from nothing.
 func (a *fetchmailAccount) option(name string) (option, bool) {
-	if o, found := last(a.options, name); found {
-		return o, true
+	own, found := last(a.options, name)
+	nothing := name == "auth" && own.text == "any" ||
+		(name == "timeout" || name == "interval") && own.n == 0
+	if found && !nothing {
+		return own, true
 	}
-	return last(a.defaults, name)
+	if preset, isSet := last(a.defaults, name); isSet {
+		return preset, true
+	}
+	return own, found
 }
 
 // text returns the value of an option that is text.
@@ -222,9 +229,6 @@ func (a *fetchmailAccount) convert(daemon int64) {
 // sslproto is empty.
 func (a *fetchmailAccount) convertTLS() {
 	service, isSet := a.option("service")
-	if o, found := a.option("port"); found && (!isSet || o.line >= service.line) {
-		service, isSet = o, true
-	}
 	if isSet {
 		port, err := portNumber(service.text)
 		if err != nil {
@@ -329,7 +333,7 @@ func (a *fetchmailAccount) convertTarget() {
 	names := a.names()
 	many := len(names) > 1 || len(names) == 1 && (names[0] == "*" || strings.Contains(names[0], "="))
 	local := a.env.user()
-	if len(names) > 0 {
+	if len(names) == 1 && !many {
 		local = names[0]
 	}
 	if many {

@@ -264,6 +264,9 @@ func (p *fetchmailParser) option(table map[string]valueKind) (option, error) {
 		return option{}, &Error{p.file, t.line, errors.New("this is no option that can stand here")}
 	}
 	o := option{name: t.text, off: off, line: t.line}
+	if o.name == "port" {
+		o.name = "service" // the last one of both counts
+	}
 	if off || kind == flagValue || kind == plainValue {
 		return o, nil
 	}

@@ -13,7 +13,7 @@ func quote(word string) string {
 const plainCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_/.,:@%+-="
 
 // splice replaces placeholders in a command of /bin/sh. A value of replace is shell text that stands
-// inside double quotes, such as $USER. It gets the quotes that it needs where it stands.
+// inside double quotes, such as $USER. It gets the quotes that it needs where it stands, if any.
 func splice(command string, replace map[string]string) string {
 	var out []byte
 	var open byte // the quote that is open, or 0
@@ -21,8 +21,11 @@ func splice(command string, replace map[string]string) string {
 		key, value := placeholder(command[i:], replace)
 		if key != "" {
 			i += len(key)
+			plain := value != "" && strings.Trim(value, plainCharacters) == ""
 			alone := open == '\'' && out[len(out)-1] == open && i < len(command) && command[i] == open
 			switch {
+			case plain:
+				out = append(out, value...)
 			case alone: // '%F'
 				out = append(out[:len(out)-1], `"`+value+`"`...)
 				open = 0
