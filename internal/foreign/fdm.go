@@ -319,7 +319,7 @@ func (c *fdmConfig) finish(isUsual bool) {
 		if a.text("delete") == "" {
 			a.note(a.line, "no keep", "fdm reports success as an MDA even if it could not deliver, or if "+
 				"no rule takes the message", `delete = "never", as written here; before you write `+
-				`delete = "delivered", set mda = '''`+checkedFdm(command)+`'''`)
+				`delete = "delivered", set mda = `+inTOML(checkedFdm(command)))
 		}
 		a.set("delete", "never")
 	}
@@ -363,7 +363,8 @@ func (c *fdmConfig) setProxy(a *fdmAccount) {
 	}
 	proxy, err := url.Parse(c.proxy.text)
 	if err != nil || proxy.Hostname() == "" {
-		a.note(c.proxy.line, "proxy", "it is no address of a proxy", `proxy = "socks5://HOST:PORT"`)
+		a.Notes = append(a.Notes, Note{c.proxy.file, c.proxy.line, "proxy", "it is no address of a proxy",
+			`proxy = "socks5://HOST:PORT"`})
 		return
 	}
 	scheme, port := "http", "80"
@@ -376,7 +377,8 @@ func (c *fdmConfig) setProxy(a *fdmAccount) {
 	}
 	a.set("proxy", scheme+"://"+host+":"+cmp.Or(proxy.Port(), port))
 	if proxy.User != nil {
-		a.note(c.proxy.line, "user and password of the proxy", "an import writes no passwords into the "+
-			"configuration", `proxy = "socks5://USER:PASSWORD@HOST:PORT"; the file must then be private`)
+		a.Notes = append(a.Notes, Note{c.proxy.file, c.proxy.line, "user and password of the proxy",
+			"an import writes no passwords into the configuration",
+			`proxy = "socks5://USER:PASSWORD@HOST:PORT"; the file must then be private`})
 	}
 }

@@ -357,7 +357,8 @@ func (a *fetchmailAccount) convertTarget() {
 	}
 	command := `/usr/sbin/sendmail -i -f "$POPFETCH_SENDER" -- ` + cmp.Or(quote(local), "USER")
 	a.note(line, what, "fetchmail hands mail to a server by SMTP or LMTP, popfetch to a Maildir or an MDA",
-		`maildir = "~/Maildir" is a proposal; mda = '`+command+`' hands it to the system's mail server`)
+		`maildir = "~/Maildir" is a proposal; mda = `+inTOML(command)+
+			` hands it to the system's mail server`)
 }
 
 // mdaSorts is the nearest thing to sorting by recipient.

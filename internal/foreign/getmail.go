@@ -84,6 +84,8 @@ type getmailrc struct {
 	file   string
 	env    Env
 	config *ini
+
+	otherTarget bool // the destination is one that popfetch does not have
 }
 
 // value returns an option of a section. The section DEFAULT holds for all.
@@ -371,10 +373,10 @@ var getmailNotes = map[string][2]string{
 	"retriever delete_dup_msgids":  {"popfetch deletes only messages that it has delivered", ""},
 	"retriever envelope_recipient": {noSorting, mdaSorts},
 	"options delete_bigger_than":   {"popfetch deletes by age alone", `delete = "delivered", or a time such as "30d"`},
-	"options max_messages_per_session": {"popfetch limits a run by an option, not in the configuration",
-		"popfetch --once --limit N"},
-	"options max_bytes_per_session": {"popfetch limits a run by an option, not in the configuration",
-		"popfetch --once --limit N"},
+	"options max_messages_per_session": {"popfetch does not limit how many messages a run fetches",
+		`deadline = "10m" limits how long a run takes`},
+	"options max_bytes_per_session": {"popfetch does not limit how many messages a run fetches",
+		`deadline = "10m" limits how long a run takes`},
 	"options delivered_to": {octetsAsTheyCame, ""},
 	"options received":     {octetsAsTheyCame, ""},
 	"options message_log": {"popfetch writes to standard error",
@@ -405,6 +407,7 @@ func (rc *getmailrc) noteRest() {
 			off := slices.Contains([]string{"", "0", "None", "false", "no", "off"}, strings.ToLower(value.text))
 			switch {
 			case slices.Contains(done, name) || off:
+			case s.name == "destination" && rc.otherTarget: // a note tells of all of it
 			case isNoted:
 				rc.note(value.line, name, note[0], note[1])
 			default:

@@ -28,6 +28,7 @@ func (rc *getmailrc) convertDestination(iniValue) error {
 			return rc.useDestination(name)
 		}
 	}
+	rc.otherTarget = true
 	rc.set("maildir", "~/Maildir")
 	instead := "an mda can do that, such as maildrop or procmail"
 	switch kind.text {

@@ -42,10 +42,13 @@ func parseTuple(text string) ([]string, error) {
 // literal is the rest of a Python literal.
 type literal struct{ text string }
 
-// blanks skips blanks, ends of lines and comments.
+// blanks skips blanks, ends of lines, joined lines and comments.
 func (p *literal) blanks() {
 	for {
 		p.text = strings.TrimLeft(p.text, " \t\r\n")
+		if p.take("\\\n") {
+			continue
+		}
 		if !strings.HasPrefix(p.text, "#") {
 			return
 		}

@@ -306,7 +306,7 @@ func (a *mpopAccount) lookUp(d *draft, env Env) {
 	}
 	command := "secret-tool lookup host " + quote(d.Server) + " service pop3 user " + quote(d.User)
 	d.note(a.line, "no password", "mpop asks the keyring, and then on the terminal",
-		"if it is in the keyring: password_command = '"+command+"'")
+		"if it is in the keyring: password_command = "+inTOML(command))
 }
 
 // convertDelivery maps delivery.

@@ -54,7 +54,7 @@ func (r *uidlsReader) line(_ int, text string) error {
 	case text == "":
 		return nil
 	}
-	fields := strings.Split(text, " ")
+	fields := strings.SplitN(text, " ", 4) // a user may have blanks
 	if len(fields) != 4 || fields[0] != "" {
 		return errors.New(`is no head of a block of mpop's seen messages: " COUNT HOST USER"`)
 	}

@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strconv"
@@ -21,21 +22,25 @@ func (p *prefs) server(server, name string) pref {
 	return p.values["mail.server."+server+"."+name]
 }
 
-// servers returns the names of all mail servers, in the order of their numbers.
+// servers returns the names of the mail servers of all accounts, in the order of their numbers. What
+// is left of accounts that have been removed does not count.
 func (p *prefs) servers() []string {
+	inUse := map[string]bool{}
+	for account := range strings.SplitSeq(p.values["mail.accountmanager.accounts"].text, ",") {
+		if server := p.values["mail.account."+account+".server"].text; server != "" {
+			inUse[server] = true
+		}
+	}
 	var names []string
 	for key := range p.values {
 		rest, found := strings.CutPrefix(key, "mail.server.")
 		name, isType := strings.CutSuffix(rest, ".type")
-		if found && isType {
+		if found && isType && (inUse[name] || len(inUse) == 0) {
 			names = append(names, name)
 		}
 	}
 	slices.SortFunc(names, func(a, b string) int {
-		if len(a) != len(b) {
-			return len(a) - len(b)
-		}
-		return strings.Compare(a, b)
+		return cmp.Or(len(a)-len(b), strings.Compare(a, b))
 	})
 	return names
 }

@@ -1,6 +1,17 @@
 package foreign
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
+
+// inTOML returns text as a value of TOML.
+func inTOML(text string) string {
+	if strings.ContainsAny(text, `"\`) && !strings.ContainsAny(text, "'\n\r\x7f") {
+		return "'" + text + "'"
+	}
+	return strconv.Quote(text)
+}
 
 // quote returns a word as /bin/sh reads it back. A word of harmless characters stays as it is.
 func quote(word string) string {
