@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"flag"
@@ -12,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/BurntSushi/toml"
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/popfetch/popfetch/internal/config"
 )
 
 var update = flag.Bool("update", false, "write what is read into the files of testdata")
@@ -56,6 +60,42 @@ func testArchive(t *testing.T, program, path string) {
 	}
 	if found != nil {
 		checkSecrets(t, found)
+		checkAccepted(t, found)
+	}
+}
+
+// checkAccepted fails the test if popfetch would refuse a setting.
+func checkAccepted(t *testing.T, found *Found) {
+	t.Helper()
+	accounts := map[string]any{}
+	for _, a := range found.Accounts {
+		account := map[string]any{}
+		for _, s := range a.Settings {
+			table := account
+			parent, key, isNested := strings.Cut(s.Key, ".")
+			if !isNested {
+				parent, key = "", s.Key
+			} else {
+				table = map[string]any{}
+				account[parent] = table
+			}
+			table[key] = s.Value
+		}
+		accounts[strings.ReplaceAll(a.Name, " ", "-")] = account
+	}
+	if len(accounts) == 0 {
+		return
+	}
+	var text bytes.Buffer
+	if err := toml.NewEncoder(&text).Encode(map[string]any{"account": accounts}); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(file, text.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := config.Load(file); err != nil {
+		t.Errorf("popfetch refuses the settings: %v\nof:\n%s", err, text.String())
 	}
 }
 
