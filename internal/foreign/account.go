@@ -132,13 +132,17 @@ func (d *draft) clear(line int, what string) {
 		`try tls = "implicit" or tls = "starttls"; popfetch check NAME shows what the server offers`)
 }
 
+// usualPort returns the port of the draft's mode of TLS.
+func (d *draft) usualPort() string {
+	if d.text("tls") == implicitTLS {
+		return "995"
+	}
+	return "110"
+}
+
 // finish makes an Account of the draft.
 func (d *draft) finish() Account {
-	mode := d.text("tls")
-	usual := map[string]string{implicitTLS: "995"}[mode]
-	if usual == "" {
-		usual = "110"
-	}
+	mode, usual := d.text("tls"), d.usualPort()
 	host := strings.Trim(d.Server, "[]")
 	server := host
 	if strings.Contains(host, ":") {
@@ -221,8 +225,8 @@ func (f *Found) finish(drafts []*draft, env Env) {
 	f.shareNotes()
 }
 
-// name makes the names of the accounts valid and unique. Accounts that want the same name are called
-// user@name.
+// name makes the names of the accounts valid and unique. Accounts that want the same name are
+// called user@name.
 func (f *Found) name(env Env) {
 	wanted := map[string]int{}
 	for i := range f.Accounts {

@@ -3,7 +3,6 @@ package foreign
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -262,7 +261,8 @@ func (c *fdmConfig) argument(a *fdmAccount) bool {
 		d.note(t.line, t.text, "popfetch tells messages apart by their unique-ids",
 			`uidl = "fallback" makes one of each header if the server has none`)
 	case "insecure":
-		d.note(t.line, t.text, "popfetch speaks TLS 1.2 and 1.3", "tls_legacy = true allows TLS 1.0 and 1.1")
+		d.note(t.line, t.text, "popfetch speaks TLS 1.2 and 1.3",
+			"tls_legacy = true allows TLS 1.0 and 1.1")
 	case "keep":
 		d.set("delete", "never")
 	default:
@@ -330,8 +330,8 @@ func (c *fdmConfig) finish(isUsual bool) {
 
 // checkedFdm returns a command that fails if fdm did not deliver the message.
 func checkedFdm(command string) string {
-	return fmt.Sprintf(`out=$(%s 2>&1); echo "$out"; case $out in *"processed (0 kept)"*) ;; *) exit 1;; esac`,
-		command)
+	return "out=$(" + command + ` 2>&1); echo "$out"; ` +
+		`case $out in *"processed (0 kept)"*) ;; *) exit 1;; esac`
 }
 
 // noteRules notes what fdm's own file needs.
@@ -343,9 +343,9 @@ func (c *fdmConfig) noteRules() {
 		note("no account for standard input", "fdm gets each message from popfetch there",
 			`add this line to the file: account "stdin" stdin`)
 	}
-	note("rules", "fdm goes on to apply them, as popfetch's MDA; to them, all mail comes from the account "+
-		"for standard input", "a rule that names another account does not apply; an mda finds its name "+
-		"in POPFETCH_ACCOUNT")
+	note("rules", "fdm goes on to apply them, as popfetch's MDA; to them, all mail comes from the "+
+		"account for standard input", "a rule that names another account does not apply; an mda "+
+		"finds its name in POPFETCH_ACCOUNT")
 	if len(c.accounts) > 1 && !c.parallel {
 		note("no allow-multiple", "a second fdm refuses to run while the first one has its lock",
 			"add this line to the file: set allow-multiple")

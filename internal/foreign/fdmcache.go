@@ -35,7 +35,8 @@ func (a *fdmAccount) readSeen(env Env) error {
 	return nil
 }
 
-// readFdmCache reads entries of the form LENGTH UNIQUE-ID LF. The length says where a unique-id ends.
+// readFdmCache reads entries of the form LENGTH UNIQUE-ID LF. The length says where a unique-id
+// ends.
 func readFdmCache(r *bufio.Reader) (seen []Seen, line int, err error) {
 	broken := errors.New("is no entry of fdm's cache: LENGTH UNIQUE-ID")
 	for line = 1; ; line++ {

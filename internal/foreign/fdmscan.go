@@ -156,8 +156,8 @@ func spanned(text, characters string) int {
 	return len(text) - len(strings.TrimLeft(text, characters))
 }
 
-// string reads a string. In double quotes, a backslash takes the next character as it is, and macros
-// are replaced.
+// string reads a string. In double quotes, a backslash takes the next character as it is, and
+// macros are replaced.
 func (s *fdmScanner) string(r *fdmReader) (string, error) {
 	quote := r.text[0]
 	start := r.line

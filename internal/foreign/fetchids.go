@@ -9,7 +9,8 @@ import (
 // fetchedID is a line of fetchmail's file of seen messages.
 type fetchedID struct{ user, host, id string }
 
-// readSeen reads the files in which fetchmail keeps what it has seen, and gives each account its own.
+// readSeen reads the files in which fetchmail keeps what it has seen, and gives each account its
+// own.
 func (rc *fetchmailrc) readSeen(file string, drafts []*draft, env Env) error {
 	place := rc.seenPlace(file, env)
 	if !exists(place) {

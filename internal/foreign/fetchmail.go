@@ -117,7 +117,8 @@ var fetchmailGlobalNotes = map[string][2]string{
 		"popfetch status"},
 	"postmaster": {"popfetch sends no mail; a message that cannot be delivered stays on the server",
 		"popfetch status shows it"},
-	"bouncemail": {"popfetch sends no mail; a message that cannot be delivered stays on the server", ""},
+	"bouncemail": {"popfetch sends no mail; a message that cannot be delivered stays on the server",
+		""},
 	"spambounce": {"popfetch sends no mail; a message that is refused stays on the server", ""},
 	"softbounce": {"a message that is refused stays on the server in any case",
 		"quarantine_after says when it is no longer tried"},
@@ -356,7 +357,8 @@ func (a *fetchmailAccount) convertTarget() {
 		}
 	}
 	command := `/usr/sbin/sendmail -i -f "$POPFETCH_SENDER" -- ` + cmp.Or(quote(local), "USER")
-	a.note(line, what, "fetchmail hands mail to a server by SMTP or LMTP, popfetch to a Maildir or an MDA",
+	a.note(line, what,
+		"fetchmail hands mail to a server by SMTP or LMTP, popfetch to a Maildir or an MDA",
 		`maildir = "~/Maildir" is a proposal; mda = `+inTOML(command)+
 			` hands it to the system's mail server`)
 }
@@ -378,7 +380,7 @@ func (a *fetchmailAccount) convertPlugin() {
 	if !found {
 		return
 	}
-	port := cmp.Or(a.port, map[bool]string{true: "995", false: "110"}[a.draft.text("tls") == implicitTLS])
+	port := cmp.Or(a.port, a.usualPort())
 	var words []string
 	for _, word := range strings.Fields(o.text) {
 		switch word {

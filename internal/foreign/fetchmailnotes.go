@@ -13,8 +13,9 @@ const (
 	noSMTP           = "popfetch does not speak SMTP"
 )
 
-// fetchmailNotes has the options of servers and users that have no key. All others are converted, or
-// say what popfetch does in any case: uidl, ssl and the like, and the options with no before them.
+// fetchmailNotes has the options of servers and users that have no key. All others are converted,
+// or say what popfetch does in any case: uidl, ssl and the like, and the options with no before
+// them.
 var fetchmailNotes = map[string]fetchmailNote{
 	"aka":           {why: noSorting, instead: mdaSorts},
 	"localdomains":  {why: noSorting, instead: mdaSorts},

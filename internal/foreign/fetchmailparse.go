@@ -319,8 +319,8 @@ func (p *fetchmailParser) value(o option, kind valueKind) (option, error) {
 	return o, nil
 }
 
-// names reads a list of names, each of which may be remote=local. The text of the option is the name
-// if it is the only one and no pair.
+// names reads a list of names, each of which may be remote=local. The text of the option is the
+// name if it is the only one and no pair.
 func (p *fetchmailParser) names(keyword string) (option, error) {
 	o := option{name: "is", line: p.peek().line}
 	for p.peek().kind == stringToken {

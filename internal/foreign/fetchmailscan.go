@@ -111,7 +111,8 @@ func scanFetchmail(text string) ([]token, error) {
 
 const maxTokens = 100_000
 
-// spaceLength returns the length of the blanks, the line's end or the comment that text begins with.
+// spaceLength returns the length of the blanks, the line's end or the comment that text begins
+// with.
 func spaceLength(text string) int {
 	switch {
 	case strings.IndexByte(" \t\r\n", text[0]) >= 0:
@@ -128,8 +129,8 @@ func spaceLength(text string) int {
 	return 0
 }
 
-// quotedLength returns the length of the quoted string that text begins with, or 0. A backslash does
-// not protect the quote that ends it.
+// quotedLength returns the length of the quoted string that text begins with, or 0. A backslash
+// does not protect the quote that ends it.
 func quotedLength(text string) int {
 	if text[0] != '"' && text[0] != '\'' {
 		return 0

@@ -51,8 +51,8 @@ type Account struct {
 	Sanitized bool   // in the unique-ids of Seen, each "/" has been replaced by "-"
 }
 
-// Setting is a key of popfetch and its value: a string, a bool, an int64 or a []string. A dotted key,
-// such as oauth.token_command, is one of a nested table. Paths are absolute or begin with ~/.
+// Setting is a key of popfetch and its value: a string, a bool, an int64 or a []string. A dotted
+// key, such as oauth.token_command, is one of a nested table. Paths are absolute or begin with ~/.
 type Setting struct {
 	Key   string
 	Value any

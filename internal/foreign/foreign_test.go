@@ -71,15 +71,11 @@ func checkAccepted(t *testing.T, found *Found) {
 	for _, a := range found.Accounts {
 		account := map[string]any{}
 		for _, s := range a.Settings {
-			table := account
-			parent, key, isNested := strings.Cut(s.Key, ".")
-			if !isNested {
-				parent, key = "", s.Key
+			if parent, key, isNested := strings.Cut(s.Key, "."); isNested {
+				account[parent] = map[string]any{key: s.Value}
 			} else {
-				table = map[string]any{}
-				account[parent] = table
+				account[s.Key] = s.Value
 			}
-			table[key] = s.Value
 		}
 		accounts[strings.ReplaceAll(a.Name, " ", "-")] = account
 	}
@@ -208,10 +204,12 @@ func TestRead_nothing(t *testing.T) {
 func TestRead_system(t *testing.T) {
 	root := t.TempDir()
 	for name, text := range map[string]string{
-		"etc/fetchmailrc":                         "poll pop.example.org proto pop3 user alice pass a1b2c3\n",
+		"etc/fetchmailrc": "poll pop.example.org proto pop3 " +
+			"user alice pass abc123\n",
 		"var/lib/fetchmail/.fetchmail-UIDL-cache": "alice@pop.example.org one\n",
-		"etc/mpoprc":                              "account work\nhost pop.example.org\nuser alice\n",
-		"etc/fdm.conf":                            `account "work" pop3s server "pop.example.org" user "alice" pass "x"`,
+		"etc/mpoprc": "account work\nhost pop.example.org\nuser alice\n",
+		"etc/fdm.conf": `account "work" pop3s server "pop.example.org" ` +
+			`user "alice" pass "x"`,
 	} {
 		path := filepath.Join(root, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {

@@ -65,8 +65,8 @@ func checkError(t *testing.T, err error) {
 	}
 }
 
-// checkFound fails the test if names are not unique, or a password is shown. Only a password that is
-// nowhere else in the file can be told from other text.
+// checkFound fails the test if names are not unique, or a password is shown. Only a password that
+// is nowhere else in the file can be told from other text.
 func checkFound(t *testing.T, found *Found, text string) {
 	t.Helper()
 	names := map[string]bool{}
@@ -140,12 +140,13 @@ func FuzzSeen(f *testing.F) {
 		d = account()
 		check(d, (&getmailrc{draft: d, file: d.file, env: env}).readSeen())
 		d = account()
-		check(d, (&mpopAccount{values: map[string]mpopValue{"uidls_file": {"~/uidls", 1}}}).readSeen(d, env))
+		values := map[string]mpopValue{"uidls_file": {"~/uidls", 1}}
+		check(d, (&mpopAccount{values: values}).readSeen(d, env))
 		d = account()
 		check(d, (&fdmAccount{d, "~/cache"}).readSeen(env))
 		d = account()
-		tb := &thunderbirdAccount{d, &prefs{map[string]pref{"mail.server.s.directory": {home, 1}}}, "s", home}
-		check(d, tb.readSeen(env))
+		settings := map[string]pref{"mail.server.s.directory": {home, 1}}
+		check(d, (&thunderbirdAccount{d, &prefs{settings}, "s", home}).readSeen(env))
 	})
 }
 

@@ -51,8 +51,8 @@ func getmailFolder(env Env) string {
 	return cmp.Or(firstExisting(usual, filepath.Join(env.Home, ".getmail")), usual)
 }
 
-// getmailPlaces returns the rc files that getmail reads by itself: getmailrc, or else all files in its
-// folder that are no files of state.
+// getmailPlaces returns the rc files that getmail reads by itself: getmailrc, or else all files in
+// its folder that are no files of state.
 func getmailPlaces(env Env) ([]string, error) {
 	folder := getmailFolder(env)
 	usual := filepath.Join(folder, "getmailrc")
@@ -237,8 +237,8 @@ func (rc *getmailrc) convertTrust(kind iniValue) error {
 	if ca.text != "" {
 		rc.authority(rc.path("retriever", "ca_certs"))
 	} else if pins.text == "" {
-		rc.note(kind.line, "no ca_certs", "getmail does not check certificates then, popfetch always does",
-			fingerprintInstead)
+		rc.note(kind.line, "no ca_certs",
+			"getmail does not check certificates then, popfetch always does", fingerprintInstead)
 	}
 	for name, key := range map[string]string{"certfile": "tls_cert", "keyfile": "tls_key"} {
 		if rc.value("retriever", name).text != "" {
@@ -313,7 +313,8 @@ func (rc *getmailrc) lookUp() error {
 	if err != nil || !use {
 		return err
 	}
-	path := rc.env.expand(rc.expand(cmp.Or(rc.value("options", "netrc_file").text, "~/.netrc")), rc.env.Home)
+	path := rc.expand(cmp.Or(rc.value("options", "netrc_file").text, "~/.netrc"))
+	path = rc.env.expand(path, rc.env.Home)
 	for _, entry := range netrcFile(path) {
 		if strings.EqualFold(entry.machine, rc.Server) || entry.machine == "" {
 			rc.User = cmp.Or(entry.user, rc.User)
@@ -360,8 +361,8 @@ func (rc *getmailrc) convertOptions(iniValue) error {
 
 // getmailDone has the options that are converted, or say what popfetch does in any case.
 var getmailDone = map[string][]string{
-	"retriever": strings.Fields("type server port username password password_command timeout use_apop " +
-		"use_xoauth2 ca_certs certfile keyfile ssl_fingerprints ssl_version ssl_cert_hostname"),
+	"retriever": strings.Fields("type server port username password password_command timeout " +
+		"use_apop use_xoauth2 ca_certs certfile keyfile ssl_fingerprints ssl_version ssl_cert_hostname"),
 	"options": strings.Fields("read_all delete delete_after max_message_size verbose use_netrc " +
 		"netrc_file to_oldmail_on_each_mail skip_imap_fetch_size fingerprint"),
 	"destination": strings.Fields("type path arguments allow_root_commands ignore_stderr pipe_stdout"),
@@ -369,10 +370,12 @@ var getmailDone = map[string][]string{
 
 // getmailNotes has the reason and the nearest thing for options that have no key.
 var getmailNotes = map[string][2]string{
-	"retriever ssl_ciphers":        {"popfetch chooses what it speaks by itself", "tls_legacy = true for old servers"},
+	"retriever ssl_ciphers": {"popfetch chooses what it speaks by itself",
+		"tls_legacy = true for old servers"},
 	"retriever delete_dup_msgids":  {"popfetch deletes only messages that it has delivered", ""},
 	"retriever envelope_recipient": {noSorting, mdaSorts},
-	"options delete_bigger_than":   {"popfetch deletes by age alone", `delete = "delivered", or a time such as "30d"`},
+	"options delete_bigger_than": {"popfetch deletes by age alone",
+		`delete = "delivered", or a time such as "30d"`},
 	"options max_messages_per_session": {"popfetch does not limit how many messages a run fetches",
 		`deadline = "10m" limits how long a run takes`},
 	"options max_bytes_per_session": {"popfetch does not limit how many messages a run fetches",
@@ -404,7 +407,8 @@ func (rc *getmailrc) noteRest() {
 		for _, name := range s.order {
 			value := s.options[name]
 			note, isNoted := getmailNotes[s.name+" "+name]
-			off := slices.Contains([]string{"", "0", "None", "false", "no", "off"}, strings.ToLower(value.text))
+			off := slices.Contains(strings.Fields("0 none false no off"), strings.ToLower(value.text)) ||
+				value.text == ""
 			switch {
 			case slices.Contains(done, name) || off:
 			case s.name == "destination" && rc.otherTarget: // a note tells of all of it

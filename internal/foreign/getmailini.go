@@ -91,7 +91,7 @@ func (p *iniParser) line(n int, line string) error {
 	}
 	p.option = strings.ToLower(strings.TrimRight(text[:mark], " \t"))
 	if p.option == "" {
-		return errors.New("has no name of an option before the mark = or :")
+		return errors.New("has a mark = or : with no name of an option before it")
 	}
 	if _, twice := p.section.options[p.option]; twice {
 		return errors.New("is the second option of this name in its section")

@@ -10,8 +10,8 @@ import (
 // errLiteral is the error of a value that is no tuple of strings.
 var errLiteral = errors.New(`is no tuple of strings, such as ("a", "b",)`)
 
-// parseTuple reads a Python tuple of strings: ("a", 'b', r"c",). A tuple of one needs its comma, as in
-// Python.
+// parseTuple reads a Python tuple of strings: ("a", 'b', r"c",). A tuple of one needs its comma, as
+// in Python.
 func parseTuple(text string) ([]string, error) {
 	p := literal{text: text}
 	p.blanks()

@@ -27,11 +27,11 @@ type mpopAccount struct {
 }
 
 // mpopCommands are all commands of mpop but those that begin a section.
-var mpopCommands = keywords("host port source_ip proxy_host proxy_port socket timeout pipelining auth "+
-	"user password passwordeval ntlmdomain tls tls_starttls tls_trust_file tls_crl_file "+
-	"tls_fingerprint tls_key_file tls_cert_file tls_certcheck tls_force_sslv3 "+
+var mpopCommands = keywords("host port source_ip proxy_host proxy_port socket timeout "+
+	"pipelining auth user password passwordeval ntlmdomain tls tls_starttls tls_trust_file "+
+	"tls_crl_file tls_fingerprint tls_key_file tls_cert_file tls_certcheck tls_force_sslv3 "+
 	"tls_min_dh_prime_bits tls_priorities tls_host_override delivery uidls_file only_new keep "+
-	"killsize skipsize filter received_header", "connect_timeout=timeout tls_nocertcheck=tls_certcheck")
+	"killsize skipsize filter received_header", "")
 
 // readMpop reads mpop's configuration and the files of seen messages that belong to it.
 func readMpop(files []string, env Env) (*Found, error) {
@@ -134,7 +134,9 @@ func unquoteMpop(text string) string {
 
 // beginMpop begins the section of an account. It starts with the defaults as they are now, and with
 // what the accounts after the colon have.
-func beginMpop(argument string, line int, defaults *mpopAccount, before []*mpopAccount) (*mpopAccount, error) {
+func beginMpop(
+	argument string, line int, defaults *mpopAccount, before []*mpopAccount,
+) (*mpopAccount, error) {
 	name, parents, inherits := strings.Cut(argument, ":")
 	a := &mpopAccount{
 		name: unquoteMpop(name), line: line,
@@ -249,7 +251,8 @@ func (a *mpopAccount) convertTLS(d *draft, env Env) {
 	} else if value := a.values["tls_fingerprint"]; value.text != "" {
 		d.fingerprint(value.line, "tls_fingerprint", []string{value.text})
 	}
-	for command, key := range map[string]string{"tls_cert_file": "tls_cert", "tls_key_file": "tls_key"} {
+	files := map[string]string{"tls_cert_file": "tls_cert", "tls_key_file": "tls_key"}
+	for command, key := range files {
 		if value := a.values[command]; strings.HasPrefix(value.text, "pkcs11:") {
 			d.note(value.line, command, "popfetch reads keys from files alone", "")
 		} else if value.text != "" {
@@ -362,7 +365,8 @@ func (a *mpopAccount) convertLimits(d *draft) error {
 		}
 	}
 	if value := a.values["timeout"]; value.text == "off" {
-		d.note(value.line, "timeout off", "popfetch never waits for ever", "timeout is 60s without the key")
+		d.note(value.line, "timeout off", "popfetch never waits for ever",
+			"timeout is 60s without the key")
 	} else if value.text != "" {
 		n, err := strconv.ParseInt(value.text, 0, 32)
 		if err != nil || n < 1 {

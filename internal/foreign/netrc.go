@@ -100,8 +100,8 @@ func netrcWord(line string) (word, rest string) {
 	return b.String(), line[i:]
 }
 
-// find returns the first entry for a host and a user. An entry without a user fits everybody, and an
-// empty user is looked for as well.
+// find returns the first entry for a host and a user. An entry without a user fits everybody, and
+// an empty user is looked for as well.
 func find(entries []login, host, user string) (login, bool) {
 	for _, entry := range entries {
 		named := entry.machine == "" || strings.EqualFold(entry.machine, host)

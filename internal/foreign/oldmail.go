@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"cmp"
 	"errors"
 	"path/filepath"
 	"regexp"
@@ -10,13 +11,10 @@ import (
 // oldmailStripped matches what getmail replaces by "-" in the name of its file of seen messages.
 var oldmailStripped = regexp.MustCompile(`[/:;<>|]+`)
 
-// readSeen reads getmail's file of seen messages. Its name is made of server, port and user. It lies
-// beside the rc file or in getmail's folder.
+// readSeen reads getmail's file of seen messages. Its name is made of server, port and user. It
+// lies beside the rc file or in getmail's folder.
 func (rc *getmailrc) readSeen() error {
-	port := rc.port
-	if port == "" {
-		port = map[bool]string{true: "995", false: "110"}[rc.text("tls") == implicitTLS]
-	}
+	port := cmp.Or(rc.port, rc.usualPort())
 	name := oldmailStripped.ReplaceAllString("oldmail-"+rc.Server+"-"+port+"-"+rc.User, "-")
 	usual := filepath.Join(getmailFolder(rc.env), name)
 	place := firstExisting(filepath.Join(filepath.Dir(rc.file), name), usual)

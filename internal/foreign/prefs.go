@@ -22,8 +22,8 @@ func (p *prefs) server(server, name string) pref {
 	return p.values["mail.server."+server+"."+name]
 }
 
-// servers returns the names of the mail servers of all accounts, in the order of their numbers. What
-// is left of accounts that have been removed does not count.
+// servers returns the names of the mail servers of all accounts, in the order of their numbers.
+// What is left of accounts that have been removed does not count.
 func (p *prefs) servers() []string {
 	inUse := map[string]bool{}
 	for account := range strings.SplitSeq(p.values["mail.accountmanager.accounts"].text, ",") {

@@ -10,6 +10,7 @@ import (
 	osuser "os/user"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,8 +48,8 @@ func firstDifference(a, b string) (string, string) {
 	return fmt.Sprintf("%d lines", len(linesA)), fmt.Sprintf("%d lines", len(linesB))
 }
 
-// realProgram returns the path of a neighbour. Without it, the test is skipped, unless scripts/check
-// demands it.
+// realProgram returns the path of a neighbour. Without it, the test is skipped, unless
+// scripts/check demands it.
 func realProgram(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -91,12 +92,14 @@ func drawFetchmailrc(draw *rand.Rand) string {
 	var b strings.Builder
 	pick := func(words ...string) string { return words[draw.IntN(len(words))] }
 	value := func() string {
-		return pick("a", "b1", `"c d"`, `'e "f'`, `"g\x41\\h"`, "i.j", "1234", `"77"`, "keep", "#k", `l"m`,
-			`"n"o`, `p\`, "q=r", "and", `'s\9t'`)
+		return pick("a", "b1", `"c d"`, `'e "f'`, `"g\x41\\h"`, "i.j", "1234", `"77"`, "keep", "#k",
+			`l"m`, `"n"o`, `p\`, "q=r", "and", `'s\9t'`)
 	}
 	server := func() string {
-		return pick("proto pop3", "protocol POP3", "timeout 30", "timeout 0", "proto auto", "port 995", `service "pop3s"`, "service pop3", "interval 3", "interval 0",
-			"via "+value(), "uidl", "no dns", "nodns", "auth password", "auth any", "with", ":", "no envelope",
+		return pick("proto pop3", "protocol POP3", "timeout 30", "timeout 0", "proto auto", "port 995",
+			`service "pop3s"`, "service pop3", "interval 3", "interval 0",
+			"via "+value(), "uidl", "no dns", "nodns", "auth password", "auth any", "with", ":",
+			"no envelope",
 			"plugin "+value(), "preauth cram-md5", "tracepolls", "aka x y", "envelope 2 "+value())
 	}
 	user := func() string {
@@ -119,7 +122,8 @@ func drawFetchmailrc(draw *rand.Rand) string {
 		b.WriteString(pick("poll ", "skip ", "server ", "\npoll ") + pick("one", "two", `"three"`) + " ")
 		repeat(4, server)
 		for range draw.IntN(3) {
-			b.WriteString(pick("user ", "username ") + value() + pick(" ", " there ", " here ", " is x here "))
+			b.WriteString(pick("user ", "username ") + value() +
+				pick(" ", " there ", " here ", " is x here "))
 			repeat(5, user)
 		}
 		if draw.IntN(6) == 0 {
@@ -130,9 +134,9 @@ func drawFetchmailrc(draw *rand.Rand) string {
 }
 
 // dumped matches the lines of fetchmail --configdump that are compared.
-var dumped = regexp.MustCompile(`^\s*["'](poll_interval|pollname|active|via|protocol|service|timeout|` +
-	`interval|auth|plugin|remote|password|localnames|keep|fetchall|mda|preconnect|limit|ssl|sslproto|` +
-	`sslcertck|sslfingerprint)["']: ?(.*),$`)
+var dumped = regexp.MustCompile(`^\s*["'](poll_interval|pollname|active|via|protocol|service|` +
+	`timeout|interval|auth|plugin|remote|password|localnames|keep|fetchall|mda|preconnect|limit|` +
+	`ssl|sslproto|sslcertck|sslfingerprint)["']: ?(.*),$`)
 
 // configdump returns what fetchmail reads, a line a value, and whether the file is valid.
 func configdump(t *testing.T, fetchmail, text string) (string, bool) {
@@ -175,8 +179,8 @@ func (rc *fetchmailrc) dump() string {
 	last := ""
 	for i, e := range rc.entries {
 		for _, u := range e.users {
-			a := &fetchmailAccount{entry: e, options: append(append([]option(nil), e.options...), u.options...),
-				defaults: rc.defaults.options, env: Env{}}
+			a := &fetchmailAccount{entry: e, options: slices.Concat(e.options, u.options),
+				defaults: rc.defaults.options}
 			text := func(name string) string {
 				o, found := a.option(name)
 				if !found {
@@ -240,7 +244,8 @@ func (rc *fetchmailrc) dump() string {
 
 // python quotes text as fetchmail does.
 func python(text string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\t", `\t`, "\n", `\n`, "\b", `\b`, "\r", `\r`).Replace(text) + `"`
+	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\t", `\t`, "\n", `\n`, "\b", `\b`, "\r", `\r`)
+	return `"` + escape.Replace(text) + `"`
 }
 
 // localnames writes names as fetchmail does.

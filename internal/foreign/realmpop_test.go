@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestMpop_pretend compares what is read of mpop's configuration with what mpop itself reads, of files
-// that are made of its commands by chance.
+// TestMpop_pretend compares what is read of mpop's configuration with what mpop itself reads, of
+// files that are made of its commands by chance.
 func TestMpop_pretend(t *testing.T) {
 	mpop := realProgram(t, "mpop")
 	draw := rand.New(rand.NewPCG(15, 2)) // the same words in each run
@@ -51,7 +51,9 @@ func TestMpop_pretend(t *testing.T) {
 func drawMpoprc(draw *rand.Rand) string {
 	var b strings.Builder
 	pick := func(words ...string) string { return words[draw.IntN(len(words))] }
-	value := func() string { return pick("a", `"b c"`, "d e", `"f`, "  g  ", `"`, `h"i"`, "#j", `"k""`, "~/l") }
+	value := func() string {
+		return pick("a", `"b c"`, "d e", `"f`, "  g  ", `"`, `h"i"`, "#j", `"k""`, "~/l")
+	}
 	settings := func() {
 		for range draw.IntN(6) {
 			b.WriteString(pick("", " ", "\t") + pick("user ", "host ", "tls_host_override ",
@@ -68,7 +70,8 @@ func drawMpoprc(draw *rand.Rand) string {
 	for i := range 1 + draw.IntN(4) {
 		b.WriteString("account " + names[i])
 		if i > 0 && draw.IntN(2) == 0 {
-			b.WriteString(pick(":", " : ") + names[draw.IntN(i)] + pick("", ","+names[0], " , "+names[i-1], ",x"))
+			b.WriteString(pick(":", " : ") + names[draw.IntN(i)] +
+				pick("", ","+names[0], " , "+names[i-1], ",x"))
 		}
 		b.WriteString("\nhost h" + fmt.Sprint(i) + "\ndelivery maildir /m\n")
 		settings()
@@ -78,8 +81,8 @@ func drawMpoprc(draw *rand.Rand) string {
 
 // mpopDumped are the lines of mpop --pretend that are compared.
 var mpopDumped = map[string]bool{"host": true, "port": true, "user": true, "tls": true,
-	"tls_starttls": true, "tls_host_override": true, "delivery": true, "uidls file": true, "keep": true,
-	"only_new": true, "killsize": true, "skipsize": true, "filter": true}
+	"tls_starttls": true, "tls_host_override": true, "delivery": true, "uidls file": true,
+	"keep": true, "only_new": true, "killsize": true, "skipsize": true, "filter": true}
 
 // filterMpop returns the lines that are compared.
 func filterMpop(text string) string {
@@ -108,7 +111,10 @@ func dumpMpop(accounts []*mpopAccount) string {
 		line("host", a.text("host"))
 		port := a.text("port")
 		if port == "" {
-			port = map[bool]string{true: "110", false: "995"}[!a.on("tls", false) || a.on("tls_starttls", true)]
+			port = "110"
+			if a.on("tls", false) && !a.on("tls_starttls", true) {
+				port = "995"
+			}
 		}
 		line("port", port)
 		line("user", text("user"))

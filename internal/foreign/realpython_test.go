@@ -20,7 +20,8 @@ func askPython(t *testing.T, program string, texts []string, answers any) {
 		t.Fatal(err)
 	}
 	command := exec.Command(python, "-W", "ignore", "-c",
-		"import json, sys\ntexts = json.load(sys.stdin)\nanswers = []\n"+program+"\njson.dump(answers, sys.stdout)\n")
+		"import json, sys\ntexts = json.load(sys.stdin)\nanswers = []\n"+program+
+			"\njson.dump(answers, sys.stdout)\n")
 	command.Stdin = bytes.NewReader(input)
 	output, err := command.Output()
 	if err != nil {
@@ -36,15 +37,16 @@ func askPython(t *testing.T, program string, texts []string, answers any) {
 func TestParseTuple_python(t *testing.T) {
 	draw := rand.New(rand.NewPCG(15, 3)) // the same texts in each run
 	pick := func(words ...string) string { return words[draw.IntN(len(words))] }
-	texts := []string{"()", "(,)", `("a")`, `("a",)`, `("a" "b",)`, `(r"\"", 'x')`, "('''a\nb''', )", `("\u00e9",)`}
+	texts := []string{"()", "(,)", `("a")`, `("a",)`, `("a" "b",)`, `(r"\"", 'x')`,
+		"('''a\nb''', )", `("\u00e9",)`}
 	for range 3000 {
 		var b strings.Builder
 		b.WriteString(pick("(", " (", "(\n"))
 		for range draw.IntN(4) {
 			b.WriteString(pick("", "", "r", "R", "u") + pick(`"`, `'`, `"""`))
 			for range draw.IntN(4) {
-				b.WriteString(pick("a", "b c", `\n`, `\\`, `\'`, `\"`, `\x41`, `\101`, `\q`, "é", "#", "$H", "%(s)",
-					`\8`, `\u0041`, "\\\n", `\0`))
+				b.WriteString(pick("a", "b c", `\n`, `\\`, `\'`, `\"`, `\x41`, `\101`, `\q`, "é",
+					"#", "$H", "%(s)", `\8`, `\u0041`, "\\\n", `\0`))
 			}
 			b.WriteString(pick(`"`, `'`, `"""`) + pick(",", ", ", "", " # x\n,", "\n"))
 		}
@@ -90,9 +92,9 @@ func TestParseIni_python(t *testing.T) {
 		var b strings.Builder
 		b.WriteString(pick("", "# comment\n", "\n") + "[one]\n")
 		for range draw.IntN(8) {
-			b.WriteString(pick("a = b\n", "C: d\n", "e=\n", "  f\n", "\n", "  # x\n", "; y\n", "[two]\n", " [three]\n",
-				"g = h # i\n", "\tj\n", "k = l = m\n", "n\n", "   o = p\n", "q : r\r\n", "a = s\n", "[ four ]\n", "= t\n",
-				"[one]\n", "[]\n", "u = (\n  'v',\n  'w')\n"))
+			b.WriteString(pick("a = b\n", "C: d\n", "e=\n", "  f\n", "\n", "  # x\n", "; y\n", "[two]\n",
+				" [three]\n", "g = h # i\n", "\tj\n", "k = l = m\n", "n\n", "   o = p\n", "q : r\r\n",
+				"a = s\n", "[ four ]\n", "= t\n", "[one]\n", "[]\n", "u = (\n  'v',\n  'w')\n"))
 		}
 		texts = append(texts, b.String())
 	}

@@ -23,8 +23,9 @@ func quote(word string) string {
 
 const plainCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_/.,:@%+-="
 
-// splice replaces placeholders in a command of /bin/sh. A value of replace is shell text that stands
-// inside double quotes, such as $USER. It gets the quotes that it needs where it stands, if any.
+// splice replaces placeholders in a command of /bin/sh. A value of replace is shell text that
+// stands inside double quotes, such as $USER. It gets the quotes that it needs where it stands, if
+// any.
 func splice(command string, replace map[string]string) string {
 	var out []byte
 	var open byte // the quote that is open, or 0

@@ -41,7 +41,8 @@ func TestSplice(t *testing.T) {
 
 // TestQuote has the shell read words.
 func TestQuote(t *testing.T) {
-	words := []string{"a", "", "it's", `$HOME "x" \`, "`id`", "-n", "a\nb", "é*?", "~", "#x", "a=b", "!x"}
+	words := []string{"a", "", "it's", `$HOME "x" \`, "`id`", "-n", "a\nb", "é*?", "~", "#x", "a=b",
+		"!x"}
 	var quoted []string
 	for _, word := range words {
 		quoted = append(quoted, quote(word))

@@ -86,8 +86,8 @@ func thunderbirdProfiles(env Env, found *Found) ([]string, error) {
 	return nil, missing(filepath.Join(env.Home, thunderbirdFolders[0], "profiles.ini"))
 }
 
-// chooseProfile returns the path of the profile that an installation opens, or the default one, or the
-// first one.
+// chooseProfile returns the path of the profile that an installation opens, or the default one, or
+// the first one.
 func chooseProfile(config *ini) (chosen string, others []string) {
 	rank := 0
 	paths := map[string]bool{}
@@ -159,13 +159,15 @@ func (a *thunderbirdAccount) convert(env Env) error {
 	a.convertTLS()
 	a.convertAuth()
 	a.set("maildir", "~/Maildir")
-	a.note(a.line, "the folders of Thunderbird", "popfetch delivers to a Maildir or an MDA, and Thunderbird "+
-		"keeps mail in files of its own", `maildir = "~/Maildir" is a proposal; what Thunderbird has stays there`)
+	a.note(a.line, "the folders of Thunderbird",
+		"popfetch delivers to a Maildir or an MDA, and Thunderbird keeps mail in files of its own",
+		`maildir = "~/Maildir" is a proposal; what Thunderbird has stays there`)
 	a.convertKeeping()
 	if n, isSet := a.number("check_time"); isSet && a.value("check_new_mail").text == "true" {
 		a.seconds("interval", min(n, 1<<20)*60)
 	}
-	if n, isSet := a.number("max_size"); isSet && a.value("limit_offline_message_size").text == "true" {
+	limited := a.value("limit_offline_message_size").text == "true"
+	if n, isSet := a.number("max_size"); isSet && limited {
 		a.limit(min(n, 1<<32) * 1024)
 	}
 	if a.value("headers_only").text == "true" {
@@ -186,7 +188,8 @@ func (a *thunderbirdAccount) convertTLS() {
 		a.set("tls", startTLS)
 	case "1":
 		a.set("tls", startTLS)
-		a.note(line, "socketType 1", "it goes on in clear if the server offers no STARTTLS, popfetch never does",
+		a.note(line, "socketType 1",
+			"it goes on in clear if the server offers no STARTTLS, popfetch never does",
 			`tls = "starttls", as written here`)
 	default:
 		a.clear(line, "no encryption")
@@ -218,8 +221,8 @@ func (a *thunderbirdAccount) convertAuth() {
 	default:
 		a.note(method.line, "authMethod", "popfetch does not know it", `auth = "auto"`)
 	}
-	a.note(a.line, "the password", "Thunderbird keeps it encrypted", "it shows saved passwords in its "+
-		"settings; put it into a file of mode 600 for password_file")
+	a.note(a.line, "the password", "Thunderbird keeps it encrypted",
+		"it shows saved passwords in its settings; put it into a file of mode 600 for password_file")
 }
 
 // convertKeeping maps when messages are deleted on the server.
@@ -239,8 +242,8 @@ func (a *thunderbirdAccount) convertKeeping() {
 		a.set("delete", "never")
 	}
 	if until := a.value("delete_mail_left_on_server"); until.text == "true" && leaves {
-		a.note(until.line, "delete_mail_left_on_server", "popfetch does not see what is deleted in Thunderbird",
-			`delete = "30d" deletes by age`)
+		a.note(until.line, "delete_mail_left_on_server",
+			"popfetch does not see what is deleted in Thunderbird", `delete = "30d" deletes by age`)
 	}
 }
 
