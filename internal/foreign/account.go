@@ -56,8 +56,10 @@ func (d *draft) note(line int, what, why, instead string) {
 	d.Notes = append(d.Notes, Note{d.file, line, what, why, instead})
 }
 
-// seconds sets a key to a time. Zero and negative times do not exist in popfetch.
+// seconds sets a key to a time. Zero and negative times do not exist in popfetch, and a time has its
+// limit.
 func (d *draft) seconds(key string, n int64) {
+	n = min(n, 1_000_000_000)
 	switch {
 	case n <= 0:
 	case n%3600 == 0:
@@ -100,7 +102,7 @@ func (d *draft) fingerprint(line int, what string, values []string) {
 		digits := strings.ToLower(strings.ReplaceAll(value, ":", ""))
 		if len(digits) != 64 || strings.Trim(digits, "0123456789abcdef") != "" {
 			d.note(line, what, "popfetch knows fingerprints of the kind SHA-256 alone",
-				"popfetch check NAME shows the server's, for tls_fingerprint")
+				"popfetch.toml(5), PINNING A CERTIFICATE, shows how to get it")
 			return
 		}
 		pins = append(pins, digits)
@@ -129,7 +131,7 @@ func (d *draft) clear(line int, what string) {
 		return // secureTLS corrects that
 	}
 	d.note(line, what, "everybody on the way can read the password and the mail",
-		`try tls = "implicit" or tls = "starttls"; popfetch check NAME shows what the server offers`)
+		`try tls = "implicit" or tls = "starttls", by popfetch check NAME`)
 }
 
 // usualPort returns the port of the draft's mode of TLS.

@@ -151,7 +151,7 @@ func scaled(n int64, units map[string]int64, unit fdmToken) int64 {
 	if unit.kind == fdmWord && unit.text != "" {
 		factor = cmp.Or(units[strings.ToLower(unit.text[:1])], 1)
 	}
-	return min(max(n, 0), 1<<20) * factor
+	return min(max(n, 0), 1<<32) * factor
 }
 
 // account reads the definition of an account.

@@ -216,9 +216,9 @@ func (a *fetchmailAccount) convert(daemon int64) {
 		a.seconds("timeout", o.n)
 	}
 	if o, found := a.option("interval"); found && o.n > 1 && daemon > 0 {
-		daemon *= min(o.n, 1_000_000)
+		daemon = min(daemon, 1_000_000) * min(o.n, 1_000_000)
 	}
-	a.seconds("interval", min(daemon, 1_000_000_000))
+	a.seconds("interval", daemon)
 	if a.entry.skip {
 		a.set("enabled", false)
 	}

@@ -216,7 +216,7 @@ func (rc *getmailrc) convertServer(kind iniValue) error {
 			`uidl = "fallback" makes one of each header if the server has none`)
 	}
 	seconds, err := rc.number("retriever", "timeout")
-	rc.seconds("timeout", min(seconds, 1<<31))
+	rc.seconds("timeout", seconds)
 	return err
 }
 
