@@ -215,7 +215,9 @@ func (a *fetchmailAccount) convert(daemon int64) {
 	if o, found := a.option("timeout"); found {
 		a.seconds("timeout", o.n)
 	}
-	if o, found := a.option("interval"); found && o.n > 1 && daemon > 0 {
+	if o, found := a.option("interval"); found && o.n > 1 && daemon == 0 {
+		a.note(o.line, "interval", "without set daemon, there are no polls to count", `interval = "5m"`)
+	} else if found && o.n > 1 {
 		daemon = min(daemon, 1_000_000) * min(o.n, 1_000_000)
 	}
 	a.seconds("interval", daemon)

@@ -285,7 +285,11 @@ func (rc *getmailrc) convertLogin(kind iniValue) error {
 			quoted = append(quoted, quote(word))
 		}
 		key := map[bool]string{true: "oauth.token_command", false: "password_command"}[token]
-		if len(quoted) > 0 && rc.Password == "" {
+		if rc.Password != "" {
+			rc.note(command.line, "password_command",
+				"there is a password, too, which counts for getmail",
+				"remove the password, and import again")
+		} else if len(quoted) > 0 {
 			rc.set(key, strings.Join(quoted, " "))
 		}
 	}

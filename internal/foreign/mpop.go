@@ -283,6 +283,10 @@ func (a *mpopAccount) convertLogin(d *draft, env Env) {
 		d.note(auth.line, "auth", "popfetch does not know this mechanism", `auth = "auto"`)
 	}
 	d.Password = a.text("password")
+	if value := a.values["passwordeval"]; value.text != "" && d.Password != "" {
+		d.note(value.line, "passwordeval", "there is a password, too, which counts for mpop",
+			"remove the password, and import again")
+	}
 	if command := a.text("passwordeval"); command != "" && d.Password == "" {
 		d.set(map[bool]string{true: "oauth.token_command", false: "password_command"}[token], command)
 	} else if token {
