@@ -9,6 +9,7 @@ import (
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/login"
+	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -72,8 +73,10 @@ func (run *recordedRun) end(e fetch.Event) {
 		n.Maildrop = &seen.MaildropNote{Listed: result.Listed, Quarantined: result.Quarantined,
 			Backlog: max(result.New-result.Delivered-n.Quarantined, 0)}
 	}
+	// If the account was left alone, the server did not reply.
 	var failed *login.Error
-	n.LoginRefused = errors.As(e.Err, &failed) && failed.Fault == login.Refused && failed.Until.IsZero()
+	n.LoginRefused = errors.As(e.Err, &failed) && failed.Fault == login.Refused &&
+		(failed.Until.IsZero() || errors.As(e.Err, new(*pop3.ReplyError)))
 	if n.Status = mostUrgent(resultStatuses(*result)); n.Status == exitOK {
 		n.Verdict = seen.Succeeded
 		return
