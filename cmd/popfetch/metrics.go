@@ -127,6 +127,7 @@ type metricsWriter struct {
 	store    seen.Store
 	accounts []shownAccount
 	failed   func(error) // is told the first of several errors in a row
+	guard    func()      // is deferred by the goroutine of the timer
 
 	mu      sync.Mutex
 	timer   *time.Timer // of a write that is due; nil: none is
@@ -150,7 +151,7 @@ func (p *program) metricsFor(ctx context.Context, s *setting, store seen.Store, 
 	if err != nil {
 		return nil, err
 	}
-	return &metricsWriter{path: path, ctx: context.WithoutCancel(ctx), store: store, accounts: s.metered(), failed: failed}, nil
+	return &metricsWriter{path: path, ctx: context.WithoutCancel(ctx), store: store, accounts: s.metered(), failed: failed, guard: p.guard}, nil
 }
 
 // metered returns the accounts that the metrics file tells of: all that are in use, whichever a
@@ -174,7 +175,10 @@ func (m *metricsWriter) changed() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.timer == nil {
-		m.timer = time.AfterFunc(time.Until(m.next), m.write)
+		m.timer = time.AfterFunc(time.Until(m.next), func() {
+			defer m.guard()
+			m.write()
+		})
 	}
 }
 
