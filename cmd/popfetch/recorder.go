@@ -94,11 +94,11 @@ func faultOf(e fetch.Event) (code, text string) {
 	case e.Err != nil:
 		return string(e.Code), shorten(printable(strings.TrimPrefix(e.Err.Error(), e.Account+": ")))
 	case result.Unusable > 0:
-		return string(fetch.CodeUnusable), fmt.Sprintf("%d messages are listed in a way that popfetch cannot use", result.Unusable)
+		return string(fetch.CodeUnusable), fmt.Sprintf("messages listed in a way that popfetch cannot use: %d", result.Unusable)
 	case result.Quarantined > 0:
-		return string(fetch.Quarantined), fmt.Sprintf("%d messages are quarantined", result.Quarantined)
+		return string(fetch.Quarantined), fmt.Sprintf("messages quarantined: %d", result.Quarantined)
 	}
-	return string(fetch.Refused), fmt.Sprintf("%d messages were refused", result.Failed)
+	return string(fetch.Refused), fmt.Sprintf("messages refused: %d", result.Failed)
 }
 
 // shorten cuts a text that is too long, between two characters.

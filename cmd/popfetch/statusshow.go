@@ -61,15 +61,26 @@ func utcOf(t time.Time) *time.Time {
 	return &t
 }
 
+// narrowTable is the width below which a table has fewer columns.
+const narrowTable = 64
+
 // showTable prints a line for each account. On a terminal, what does not fit into a table stands in
 // lines below it.
 func (p *program) showTable(all []accountState, now time.Time) error {
+	narrow := p.term.columns > 0 && p.term.columns < narrowTable
 	rows := p.term.table("ACCOUNT", "LAST SUCCESS", "NEXT POLL", "NEW", "14 DAYS")
+	if narrow {
+		rows = p.term.table("ACCOUNT", "SUCCESS", "NEW", "7 DAYS")
+	}
 	var below strings.Builder
 	for i := range all {
 		a := &all[i]
 		name, notes := printable(a.name), a.notes(now)
 		cells := []string{name, lastSuccess(a, now), nextPoll(a, now), backlogOf(a), spark(a.history.Days, now, p.term.unicode)}
+		if narrow {
+			bars := []rune(cells[4])
+			cells = []string{cells[0], cells[1], cells[3], string(bars[sparkDays/2:])}
+		}
 		if p.term.columns > 0 {
 			for _, note := range notes {
 				below.WriteString(wrap(name+": "+note, p.term.columns))
