@@ -89,7 +89,7 @@ func writeHistogram(text *strings.Builder, name, label string, h *seen.History) 
 		}
 		fmt.Fprintf(text, "%s_bucket{%s,le=\"%s\"} %d\n", name, label, bound, count)
 	}
-	fmt.Fprintf(text, "%s_sum{%s} %s\n%s_count{%s} %d\n", name, label, number(h.Total.Took.Seconds()), name, label, count)
+	fmt.Fprintf(text, "%s_sum{%s} %s\n%s_count{%s} %d\n", name, label, number(float64(h.Total.Took.Milliseconds())/1000), name, label, count)
 }
 
 // metricsMode lets others read the file, which is the sense of it.
