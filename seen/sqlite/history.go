@@ -372,7 +372,7 @@ func readDays(ctx context.Context, q querier, id, first, last int64) (days []see
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err has its error
+	defer rows.Close()
 	for rows.Next() {
 		var d seen.Day
 		var number, took, longest int64

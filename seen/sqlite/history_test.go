@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -178,6 +179,50 @@ func TestNoteRun_cancelled(t *testing.T) {
 	cancel()
 	if err := s.NoteRun(ctx, "work", aRun); err != nil {
 		t.Errorf("NoteRun() = %v", err)
+	}
+}
+
+// noteForEver notes one run after the other.
+func noteForEver(s *Store) error {
+	for n := 1; ; n++ {
+		if err := s.NoteRun(context.Background(), "work", aRun); err != nil {
+			return err
+		}
+		fmt.Println(n)
+	}
+}
+
+// A killed process leaves the history whole: a run is noted everywhere or nowhere. Two processes do
+// not disturb each other.
+func TestNoteRun_killed(t *testing.T) {
+	dir := t.TempDir()
+	s := openIn(t, dir)
+	noted := 0
+	for round := range 12 {
+		first, out := start(t, "note", dir)
+		second, other := start(t, "note", dir)
+		for range 3 + 4*round {
+			if !out.Scan() || !other.Scan() {
+				t.Fatalf("a process ended: %q, %q", out.Text(), other.Text())
+			}
+		}
+		kill(t, first)
+		kill(t, second)
+		h, err := s.History(t.Context(), "work", 1)
+		if err != nil || len(h.Days) != 1 {
+			t.Fatalf("History() = %+v, %v", h, err)
+		}
+		least := noted + 2*(3+4*round)
+		if h.Total.Runs < least || h.Days[0].Runs != h.Total.Runs || h.Total.Delivered != h.Total.Runs || h.Durations[2] != h.Total.Runs {
+			t.Fatalf("round %d: after at least %d runs, the history has %s", round, least, fmt.Sprintf("%+v", h))
+		}
+		noted = h.Total.Runs
+		noteRuns(t, s, 1)
+		noted++
+	}
+	var result string
+	if err := s.history.db.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&result); err != nil || result != "ok" {
+		t.Errorf("integrity_check = %s, %v", result, err)
 	}
 }
 
