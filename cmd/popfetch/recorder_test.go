@@ -3,7 +3,9 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -158,5 +160,46 @@ func TestHistory_damaged(t *testing.T) {
 	}
 	if h := a.history(t); h.Total.Runs != 2 || h.Total.Delivered != 0 {
 		t.Errorf("the history is %+v, want the runs since", h)
+	}
+}
+
+// A run without news waits for no disk because of the state: what it notes in the history is not
+// synced.
+func TestHistory_unsynced(t *testing.T) {
+	t.Parallel()
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip("strace is not installed")
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("the memory of popfetch is private, so only root sees the names in its system calls")
+	}
+	a := newAccount(t, poptest.Numbered(3, 500))
+	for range 2 {
+		a.mustRun(t, 0, "--once")
+	}
+	runs := a.history(t).Total.Runs
+	popfetch := a.command(t, "--once")
+	c := exec.CommandContext(t.Context(), strace, append([]string{"-f", "-y", "-o", "trace", "-e", "trace=fsync,fdatasync,syncfs,sync_file_range,openat", popfetch.Path}, popfetch.Args[1:]...)...)
+	c.Dir, c.Env = a.dir, popfetch.Env
+	if out, err := c.CombinedOutput(); err != nil {
+		if strings.Contains(string(out), "ptrace") {
+			t.Skipf("strace is not allowed here: %s", out)
+		}
+		t.Fatalf("%v: %s", err, out)
+	}
+	trace, err := os.ReadFile(filepath.Join(a.dir, "trace"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, syncs := false, regexp.MustCompile(`(fsync|fdatasync|syncfs|sync_file_range)\(.*/state[/>]`)
+	for line := range strings.Lines(string(trace)) {
+		opened = opened || strings.Contains(line, "openat") && strings.Contains(line, "/history.db\"")
+		if syncs.MatchString(line) {
+			t.Errorf("it was synced: %s", line)
+		}
+	}
+	if !opened || a.history(t).Total.Runs != runs+1 {
+		t.Errorf("the history was opened: %t; %d runs are noted, want %d", opened, a.history(t).Total.Runs, runs+1)
 	}
 }
