@@ -133,6 +133,10 @@ func runHistoryClock(t *testing.T, harness Harness) {
 	if h := historyOf(t, s, account, 0); !h.Error.Since.Equal(now) || !h.RanAt.Equal(now) {
 		t.Errorf("the error is since %v, and the last run was at %v, want %v", h.Error.Since, h.RanAt, now)
 	}
+	note(t, s, account, at(refusal, now.Add(time.Minute)), at(stopped, now.Add(2*time.Minute)))
+	if h := historyOf(t, s, account, 0); !h.Error.Since.Equal(now) || !h.Error.At.Equal(now.Add(time.Minute)) {
+		t.Errorf("the error is since %v, and was last met at %v", h.Error.Since, h.Error.At)
+	}
 	note(t, s, account, at(success, now.Add(-time.Hour)))
 	if h := historyOf(t, s, account, 0); !h.Error.Since.IsZero() || !h.SucceededAt.Equal(now.Add(-time.Hour)) || h.Error.Status != refusal.Status {
 		t.Errorf("after a success, %s", show(h))
