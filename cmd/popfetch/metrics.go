@@ -22,37 +22,46 @@ type metric struct {
 
 // metricFamilies are what the metrics file has. The names are part of the contract.
 var metricFamilies = []metric{
-	{"popfetch_up", "gauge", "Whether the last run of the account succeeded (1) or not (0).", func(a *accountState) float64 {
-		if a.history.SucceededAt.IsZero() || a.fails() {
-			return 0
-		}
-		return 1
-	}},
-	{"popfetch_last_success_timestamp_seconds", "gauge", "When a run of the account last succeeded; 0: never.", func(a *accountState) float64 {
-		return secondsOf(a.history.SucceededAt)
-	}},
-	{"popfetch_last_error_timestamp_seconds", "gauge", "When a run of the account last failed; 0: never.", func(a *accountState) float64 {
-		return secondsOf(a.history.Error.At)
-	}},
-	{"popfetch_delivered_total", "counter", "Messages that were delivered.", func(a *accountState) float64 {
-		return float64(a.history.Total.Delivered)
-	}},
-	{"popfetch_delivered_octets_total", "counter", "Octets of the messages that were delivered.", func(a *accountState) float64 {
-		return float64(a.history.Total.Octets)
-	}},
-	{"popfetch_deleted_total", "counter", "Messages that were deleted on the server.", func(a *accountState) float64 {
-		return float64(a.history.Total.Deleted)
-	}},
-	{"popfetch_quarantined", "gauge", "Messages on the server that are quarantined.", func(a *accountState) float64 {
-		return float64(a.quarantined)
-	}},
-	{"popfetch_listed", "gauge", "Messages that the server listed last.", func(a *accountState) float64 {
-		return float64(a.history.Maildrop.Listed)
-	}},
+	{"popfetch_up", "gauge", "Whether the last run of the account succeeded (1) or not (0).",
+		func(a *accountState) float64 {
+			if a.history.SucceededAt.IsZero() || a.fails() {
+				return 0
+			}
+			return 1
+		}},
+	{"popfetch_last_success_timestamp_seconds", "gauge", "When a run of the account last succeeded; 0: never.",
+		func(a *accountState) float64 {
+			return secondsOf(a.history.SucceededAt)
+		}},
+	{"popfetch_last_error_timestamp_seconds", "gauge", "When a run of the account last failed; 0: never.",
+		func(a *accountState) float64 {
+			return secondsOf(a.history.Error.At)
+		}},
+	{"popfetch_delivered_total", "counter", "Messages that were delivered.",
+		func(a *accountState) float64 {
+			return float64(a.history.Total.Delivered)
+		}},
+	{"popfetch_delivered_octets_total", "counter", "Octets of the messages that were delivered.",
+		func(a *accountState) float64 {
+			return float64(a.history.Total.Octets)
+		}},
+	{"popfetch_deleted_total", "counter", "Messages that were deleted on the server.",
+		func(a *accountState) float64 {
+			return float64(a.history.Total.Deleted)
+		}},
+	{"popfetch_quarantined", "gauge", "Messages on the server that are quarantined.",
+		func(a *accountState) float64 {
+			return float64(a.quarantined)
+		}},
+	{"popfetch_listed", "gauge", "Messages that the server listed last.",
+		func(a *accountState) float64 {
+			return float64(a.history.Maildrop.Listed)
+		}},
 	{"popfetch_run_seconds", "histogram", "How long the runs of the account took.", nil},
-	{"popfetch_refused_logins", "gauge", "Log-ins that the server refused in a row.", func(a *accountState) float64 {
-		return float64(a.refusals)
-	}},
+	{"popfetch_refused_logins", "gauge", "Log-ins that the server refused in a row.",
+		func(a *accountState) float64 {
+			return float64(a.refusals)
+		}},
 }
 
 func secondsOf(t time.Time) float64 { return float64(seen.Millis(t)) / 1000 }
@@ -89,7 +98,8 @@ func writeHistogram(text *strings.Builder, name, label string, h *seen.History) 
 		}
 		fmt.Fprintf(text, "%s_bucket{%s,le=\"%s\"} %d\n", name, label, bound, count)
 	}
-	fmt.Fprintf(text, "%s_sum{%s} %s\n%s_count{%s} %d\n", name, label, number(float64(h.Total.Took.Milliseconds())/1000), name, label, count)
+	took := float64(h.Total.Took.Milliseconds()) / 1000
+	fmt.Fprintf(text, "%s_sum{%s} %s\n%s_count{%s} %d\n", name, label, number(took), name, label, count)
 }
 
 // metricsMode lets others read the file, which is the sense of it.
@@ -151,7 +161,8 @@ func (p *program) metricsFor(ctx context.Context, s *setting, store seen.Store, 
 	if err != nil {
 		return nil, err
 	}
-	return &metricsWriter{path: path, ctx: context.WithoutCancel(ctx), store: store, accounts: s.metered(), failed: failed, guard: p.guard}, nil
+	return &metricsWriter{path: path, ctx: context.WithoutCancel(ctx), store: store,
+		accounts: s.metered(), failed: failed, guard: p.guard}, nil
 }
 
 // metered returns the accounts that the metrics file tells of: all that are in use, whichever a

@@ -37,8 +37,9 @@ type statusLine struct {
 func newStatusLine(a *accountState) statusLine {
 	h := &a.history
 	line := statusLine{
-		Version: statusVersion, Account: a.name, LastSuccess: utcOf(h.SucceededAt), LastError: utcOf(h.Error.At), ErrorSince: utcOf(h.Error.Since),
-		NextPoll: utcOf(h.NextAt), LeftAloneUntil: utcOf(a.leftAlone), Quarantined: a.quarantined, DeletionsDue: a.due,
+		Version: statusVersion, Account: a.name, LastSuccess: utcOf(h.SucceededAt),
+		LastError: utcOf(h.Error.At), ErrorSince: utcOf(h.Error.Since), NextPoll: utcOf(h.NextAt),
+		LeftAloneUntil: utcOf(a.leftAlone), Quarantined: a.quarantined, DeletionsDue: a.due,
 	}
 	if a.holder != nil {
 		line.Process, line.ProcessSince = &a.holder.Process, utcOf(a.holder.Since)
@@ -76,7 +77,8 @@ func (p *program) showTable(all []accountState, now time.Time) error {
 	for i := range all {
 		a := &all[i]
 		name, notes := printable(a.name), a.notes(now)
-		cells := []string{name, lastSuccess(a, now), nextPoll(a, now), backlogOf(a), spark(a.history.Days, now, p.term.unicode)}
+		cells := []string{name, lastSuccess(a, now), nextPoll(a, now), backlogOf(a),
+			spark(a.history.Days, now, p.term.unicode)}
 		if narrow {
 			bars := []rune(cells[4])
 			cells = []string{cells[0], cells[1], cells[3], string(bars[sparkDays/2:])}
@@ -147,7 +149,8 @@ func (a *accountState) notes(now time.Time) (notes []string) {
 		notes = append(notes, text)
 	}
 	if e := &a.history.Error; a.fails() {
-		notes = append(notes, fmt.Sprintf("fails since %s (%s), last %s, status %d: %s", clockTime(e.Since, now), inWords(max(now.Sub(e.Since), 0)), ago(e.At, now), e.Status, e.Text))
+		notes = append(notes, fmt.Sprintf("fails since %s (%s), last %s, status %d: %s",
+			clockTime(e.Since, now), inWords(max(now.Sub(e.Since), 0)), ago(e.At, now), e.Status, e.Text))
 	} else if !e.At.IsZero() && now.Sub(e.At) < oldNews {
 		notes = append(notes, fmt.Sprintf("last error %s, over since, status %d: %s", ago(e.At, now), e.Status, e.Text))
 	}

@@ -176,7 +176,8 @@ func (h *history) open(ctx context.Context, how opening) error {
 		return fmt.Errorf("no plain file: %w; move it to another folder", errForeign)
 	}
 	// The rollback journal works on every file system. A small cache is enough for one account.
-	db, err := sql.Open("sqlite3", dsn(h.path(), "mode=rw&_journal_mode=DELETE&_synchronous=OFF&_foreign_keys=1&_cache_size=-256"))
+	const options = "mode=rw&_journal_mode=DELETE&_synchronous=OFF&_foreign_keys=1&_cache_size=-256"
+	db, err := sql.Open("sqlite3", dsn(h.path(), options))
 	if err != nil {
 		return err
 	}
@@ -244,14 +245,17 @@ func migrateHistory(ctx context.Context, db *sql.DB) error {
 				return err
 			}
 		}
-		_, err = tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", historyID, version))
+		mark := fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", historyID, version)
+		_, err = tx.ExecContext(ctx, mark)
 		return err
 	})
 }
 
 func historyVersion(ctx context.Context, q querier) (version int, err error) {
 	var app, tables int
-	err = q.QueryRowContext(ctx, "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id, pragma_user_version").
+	err = q.QueryRowContext(ctx, `
+		SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)
+		FROM pragma_application_id, pragma_user_version`).
 		Scan(&app, &version, &tables)
 	switch {
 	case err != nil:
@@ -286,12 +290,16 @@ func noteRun(ctx context.Context, tx *sql.Conn, id int64, run seen.RunNote) erro
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `
-		UPDATE account SET ran_at = ?, succeeded_at = ?, error_at = ?, error_since = ?, error_status = ?, error_code = ?, error_text = ?,
-			maildrop_at = ?, listed = ?, backlog = ?, quarantined = ?, runs = ?, failed = ?, delivered = ?, octets = ?, deleted = ?,
+		UPDATE account SET ran_at = ?, succeeded_at = ?,
+			error_at = ?, error_since = ?, error_status = ?, error_code = ?, error_text = ?,
+			maildrop_at = ?, listed = ?, backlog = ?, quarantined = ?,
+			runs = ?, failed = ?, delivered = ?, octets = ?, deleted = ?,
 			refused = ?, took = ?, durations = ? WHERE id = ?`,
-		seen.Millis(h.RanAt), seen.Millis(h.SucceededAt), seen.Millis(h.Error.At), seen.Millis(h.Error.Since), h.Error.Status, h.Error.Code, h.Error.Text,
-		seen.Millis(h.MaildropAt), h.Maildrop.Listed, h.Maildrop.Backlog, h.Maildrop.Quarantined, h.Total.Runs, h.Total.Failed, h.Total.Delivered,
-		h.Total.Octets, h.Total.Deleted, h.Total.RefusedLogins, h.Total.Took.Milliseconds(), string(durations), id)
+		seen.Millis(h.RanAt), seen.Millis(h.SucceededAt),
+		seen.Millis(h.Error.At), seen.Millis(h.Error.Since), h.Error.Status, h.Error.Code, h.Error.Text,
+		seen.Millis(h.MaildropAt), h.Maildrop.Listed, h.Maildrop.Backlog, h.Maildrop.Quarantined,
+		h.Total.Runs, h.Total.Failed, h.Total.Delivered, h.Total.Octets, h.Total.Deleted,
+		h.Total.RefusedLogins, h.Total.Took.Milliseconds(), string(durations), id)
 	if err != nil {
 		return err
 	}
@@ -319,15 +327,18 @@ func noteDay(ctx context.Context, tx *sql.Conn, id int64, run seen.RunNote) erro
 		texts[i] = string(text)
 	}
 	_, err = tx.ExecContext(ctx, `
-		INSERT OR REPLACE INTO day (account, day, runs, failed, delivered, octets, deleted, quarantined, largest, took, longest, sizes, durations, errors)
+		INSERT OR REPLACE INTO day (account, day, runs, failed, delivered, octets, deleted, quarantined,
+			largest, took, longest, sizes, durations, errors)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		id, number, d.Runs, d.Failed, d.Delivered, d.Octets, d.Deleted, d.Quarantined, d.Largest, d.Took.Milliseconds(), d.Longest.Milliseconds(),
+		id, number, d.Runs, d.Failed, d.Delivered, d.Octets, d.Deleted, d.Quarantined,
+		d.Largest, d.Took.Milliseconds(), d.Longest.Milliseconds(),
 		texts[0], texts[1], texts[2])
 	if err != nil || !isNew {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `
-		DELETE FROM day WHERE account = ?1 AND day <= (SELECT day FROM day WHERE account = ?1 ORDER BY day DESC LIMIT 1 OFFSET ?2)`,
+		DELETE FROM day WHERE account = ?1 AND day <= (
+			SELECT day FROM day WHERE account = ?1 ORDER BY day DESC LIMIT 1 OFFSET ?2)`,
 		id, seen.HistoryDays)
 	return err
 }
@@ -336,7 +347,8 @@ func noteDay(ctx context.Context, tx *sql.Conn, id int64, run seen.RunNote) erro
 func dayOf(at time.Time) int64 { return seen.DateOf(at).Unix() / int64(24*time.Hour/time.Second) }
 
 const selectHistory = `
-	SELECT id, ran_at, succeeded_at, error_at, error_since, error_status, error_code, error_text, next_at, maildrop_at, listed, backlog, quarantined,
+	SELECT id, ran_at, succeeded_at, error_at, error_since, error_status, error_code, error_text, next_at,
+		maildrop_at, listed, backlog, quarantined,
 		runs, failed, delivered, octets, deleted, refused, took, durations
 	FROM account`
 
@@ -352,13 +364,16 @@ func readHistory(ctx context.Context, q querier, name string) (id int64, h seen.
 func scanHistory(row *sql.Row, id *int64) (h seen.History, err error) {
 	var ranAt, succeededAt, errorAt, errorSince, nextAt, maildropAt, took int64
 	var durations string
-	err = row.Scan(id, &ranAt, &succeededAt, &errorAt, &errorSince, &h.Error.Status, &h.Error.Code, &h.Error.Text, &nextAt, &maildropAt,
-		&h.Maildrop.Listed, &h.Maildrop.Backlog, &h.Maildrop.Quarantined, &h.Total.Runs, &h.Total.Failed, &h.Total.Delivered, &h.Total.Octets,
+	err = row.Scan(id, &ranAt, &succeededAt,
+		&errorAt, &errorSince, &h.Error.Status, &h.Error.Code, &h.Error.Text, &nextAt,
+		&maildropAt, &h.Maildrop.Listed, &h.Maildrop.Backlog, &h.Maildrop.Quarantined,
+		&h.Total.Runs, &h.Total.Failed, &h.Total.Delivered, &h.Total.Octets,
 		&h.Total.Deleted, &h.Total.RefusedLogins, &took, &durations)
 	if err != nil {
 		return seen.History{}, err
 	}
-	h.RanAt, h.SucceededAt, h.NextAt, h.MaildropAt = seen.FromMillis(ranAt), seen.FromMillis(succeededAt), seen.FromMillis(nextAt), seen.FromMillis(maildropAt)
+	h.RanAt, h.SucceededAt = seen.FromMillis(ranAt), seen.FromMillis(succeededAt)
+	h.NextAt, h.MaildropAt = seen.FromMillis(nextAt), seen.FromMillis(maildropAt)
 	h.Error.At, h.Error.Since = seen.FromMillis(errorAt), seen.FromMillis(errorSince)
 	h.Total.Took = time.Duration(took) * time.Millisecond
 	return h, fromJSON([]byte(durations), &h.Durations)
@@ -367,7 +382,8 @@ func scanHistory(row *sql.Row, id *int64) (h seen.History, err error) {
 // readDays reads the days from first to last.
 func readDays(ctx context.Context, q querier, id, first, last int64) (days []seen.Day, err error) {
 	rows, err := q.QueryContext(ctx, `
-		SELECT day, runs, failed, delivered, octets, deleted, quarantined, largest, took, longest, sizes, durations, errors
+		SELECT day, runs, failed, delivered, octets, deleted, quarantined,
+			largest, took, longest, sizes, durations, errors
 		FROM day WHERE account = ? AND day BETWEEN ? AND ? ORDER BY day`, id, first, last)
 	if err != nil {
 		return nil, err
@@ -377,8 +393,8 @@ func readDays(ctx context.Context, q querier, id, first, last int64) (days []see
 		var d seen.Day
 		var number, took, longest int64
 		var texts [3][]byte
-		err := rows.Scan(&number, &d.Runs, &d.Failed, &d.Delivered, &d.Octets, &d.Deleted, &d.Quarantined, &d.Largest, &took, &longest,
-			&texts[0], &texts[1], &texts[2])
+		err := rows.Scan(&number, &d.Runs, &d.Failed, &d.Delivered, &d.Octets, &d.Deleted, &d.Quarantined,
+			&d.Largest, &took, &longest, &texts[0], &texts[1], &texts[2])
 		if err != nil {
 			return nil, err
 		}
