@@ -5,6 +5,7 @@ package resident
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -125,6 +126,24 @@ func (r *rig) count(name string, want int) {
 	}
 }
 
+// look reads what only the lock guards.
+func look[T any](r *rig, read func() T) T {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return read()
+}
+
+// polled returns how often an account was polled.
+func (r *rig) polled(name string) int { return look(r, func() int { return len(r.polls[name]) }) }
+
+// mostAtWork returns how many accounts were at work at once.
+func (r *rig) mostAtWork() int { return look(r, func() int { return r.most }) }
+
+// planned returns when accounts are polled next.
+func (r *rig) planned() map[string]time.Time {
+	return look(r, func() map[string]time.Time { return maps.Clone(r.plans) })
+}
+
 // gaps returns the times between the polls of an account.
 func (r *rig) gaps(name string) (gaps []time.Duration) {
 	r.mu.Lock()
@@ -162,7 +181,7 @@ func TestRun_interval(t *testing.T) {
 			t.Errorf("only %d different pauses, want jitter", len(distinct))
 		}
 		r.count("manual", 0)
-		if next := r.plans["work"]; time.Until(next) <= 0 || time.Until(next) > 6*minute {
+		if next := r.planned()["work"]; time.Until(next) <= 0 || time.Until(next) > 6*minute {
 			t.Errorf("work is planned in %v, want within its interval", time.Until(next))
 		}
 	})
@@ -178,10 +197,11 @@ func TestRun_spread(t *testing.T) {
 		inBubble(t, 50, intervals, func(r *rig) {
 			r.count("a00", 1)
 			r.after(min(interval, longestSpread) / 2)
-			early := len(r.polls)
+			accounts := func() int { return look(r, func() int { return len(r.polls) }) }
+			early := accounts()
 			r.after(min(interval, longestSpread) / 2)
-			if early < 20 || early > 30 || len(r.polls) != 50 {
-				t.Errorf("%d accounts were polled in the first half and %d in all, want about 25 and 50", early, len(r.polls))
+			if all := accounts(); early < 20 || early > 30 || all != 50 {
+				t.Errorf("%d accounts were polled in the first half and %d in all, want about 25 and 50", early, all)
 			}
 		})
 	}
@@ -196,17 +216,17 @@ func TestRun_jobs(t *testing.T) {
 		r.set(func() { r.takes = 30 * time.Second })
 		r.after(time.Hour)
 		for name := range intervals {
-			if n := len(r.polls[name]); n < 10 {
+			if n := r.polled(name); n < 10 {
 				t.Errorf("%s was polled %d times in an hour, want each account to get its turn", name, n)
 			}
 		}
-		if r.most != 3 {
-			t.Errorf("%d at work at once, want 3", r.most)
+		if r.mostAtWork() != 3 {
+			t.Errorf("%d at work at once, want 3", r.mostAtWork())
 		}
 		r.Replace(r.accounts(intervals), 5)
 		r.after(time.Hour)
-		if r.most != 5 {
-			t.Errorf("after a reload %d at work at once, want 5", r.most)
+		if r.mostAtWork() != 5 {
+			t.Errorf("after a reload %d at work at once, want 5", r.mostAtWork())
 		}
 	})
 }
@@ -227,9 +247,9 @@ func TestRun_backOff(t *testing.T) {
 		}
 		r.set(func() { r.outcome.Fruitless = false })
 		r.after(34 * minute)
-		before := len(r.polls["work"])
+		before := r.polled("work")
 		r.after(time.Hour)
-		if n := len(r.polls["work"]) - before; n < 10 {
+		if n := r.polled("work") - before; n < 10 {
 			t.Errorf("%d polls in the hour after a good one, want about 12", n)
 		}
 	})
@@ -352,12 +372,12 @@ func TestReplace(t *testing.T) {
 	t.Run("accounts come and go", func(t *testing.T) {
 		inBubble(t, 4, map[string]time.Duration{"busy": minute, "idle": minute}, func(r *rig) {
 			r.set(func() { r.takes = 30 * time.Second })
-			for r.working == 0 || len(r.polls["busy"]) < 3 {
+			for look(r, func() bool { return r.working == 0 }) || r.polled("busy") < 3 {
 				r.after(time.Second)
 			}
 			r.count("busy", 3)
 			r.after(7 * time.Second)
-			idle := len(r.polls["idle"])
+			idle := r.polled("idle")
 			r.Replace(r.accounts(map[string]time.Duration{"fresh": minute}), 4)
 			r.after(longestSpread)
 			r.count("fresh", 1)
@@ -366,7 +386,7 @@ func TestReplace(t *testing.T) {
 			r.count("busy", 3)
 			r.count("idle", idle)
 			r.count("fresh", 1)
-			for name, at := range r.plans {
+			for name, at := range r.planned() {
 				if !at.IsZero() {
 					t.Errorf("%s is planned for %v, want nothing", name, at)
 				}
@@ -386,8 +406,8 @@ func TestReplace(t *testing.T) {
 			r.count("work", 2)
 			r.after(7 * minute / 2)
 			r.count("work", 3)
-			if r.most != 1 {
-				t.Errorf("%d polls of one account at once, want one", r.most)
+			if r.mostAtWork() != 1 {
+				t.Errorf("%d polls of one account at once, want one", r.mostAtWork())
 			}
 		})
 	})
@@ -447,7 +467,7 @@ func TestRun_jump(t *testing.T) {
 				r.after(30 * minute)
 				r.count("home", 1+test.polls)
 				r.after(time.Hour)
-				if n := len(r.polls["work"]); n < 2+test.polls || n > 3+test.polls {
+				if n := r.polled("work"); n < 2+test.polls || n > 3+test.polls {
 					t.Errorf("work was polled %d times, want its interval again", n)
 				}
 			})
