@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/seen"
@@ -23,7 +24,8 @@ func (p *program) fetch(ctx context.Context) error {
 		return err
 	}
 	if p.once && !s.oneShot && len(p.words) == 0 {
-		accounts = slices.DeleteFunc(accounts, func(a fetch.Account) bool { return a.Interval == 0 })
+		intervals := s.intervals()
+		accounts = slices.DeleteFunc(accounts, func(a fetch.Account) bool { return intervals[a.Name] == 0 })
 		if len(accounts) == 0 {
 			return usagef("every account has interval = \"manual\"; name an account on the command line")
 		}
@@ -31,19 +33,17 @@ func (p *program) fetch(ctx context.Context) error {
 	if p.dryRun {
 		return p.foretell(ctx, s, accounts)
 	}
+	if !p.once {
+		if err := mayPoll(s); err != nil {
+			return err
+		}
+	}
 	store, err := openStore(ctx, s.Config, toWrite)
 	if err != nil {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // each commit was durable by itself
-	var broken error    // an error of standard output; mail goes on, but the exit status reports it
-	told := newNotices(p.view.quiet)
-	report := &reporter{term: p.term, view: p.view, setting: s, notices: told, failed: func(err error) {
-		if broken == nil {
-			broken = err
-			p.term.errorf("%v", err)
-		}
-	}}
+	report := p.newReporter(s)
 	stopped := context.AfterFunc(ctx, func() {
 		if p.term.talks && !p.term.isAsking() && report.retrieving.Load() > 0 {
 			p.term.errorf("finishing the messages that were asked for; interrupt again to stop at once")
@@ -51,17 +51,40 @@ func (p *program) fetch(ctx context.Context) error {
 	})
 	defer stopped()
 	runner := p.runner(s, store, report)
-	runner.Notices = told
+	runner.Notices = report.notices
 	var outcome error
 	if p.once {
 		outcome = p.outcome(runner.Run(ctx, accounts))
 	} else {
-		outcome = p.poll(ctx, runner, accounts)
+		outcome = p.stay(ctx, s, accounts, runner, report)
 	}
-	if broken != nil {
+	if broken := report.broken(); broken != nil {
 		outcome = withStatus(outcome, faultStatus(broken))
 	}
 	return outcome
+}
+
+// newReporter returns the reporter of a command that fetches. If standard output cannot be written,
+// mail goes on, but the exit status reports it.
+func (p *program) newReporter(s *setting) *reporter {
+	r := &reporter{term: p.term, view: p.view, setting: s, notices: newNotices(p.view.quiet), resident: !p.once}
+	r.notices.tellAfter = r.tellAfter
+	var mu sync.Mutex
+	var broken error
+	r.failed = func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if broken == nil {
+			broken = err
+			p.term.errorf("%v", err)
+		}
+	}
+	r.broken = func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		return broken
+	}
+	return r
 }
 
 // runner makes the engine. It reports its events to r.
@@ -75,16 +98,6 @@ func (p *program) atOnce(s *setting) int {
 		return *p.jobs
 	}
 	return s.Jobs
-}
-
-// poll fetches until a signal comes, which is its normal end. On a terminal each pass ends with one
-// line for each account.
-func (p *program) poll(ctx context.Context, runner *fetch.Runner, accounts []fetch.Account) error {
-	if !slices.ContainsFunc(accounts, func(a fetch.Account) bool { return a.Interval > 0 }) {
-		return usagef("no account has an interval; for a single pass add --once")
-	}
-	runner.Poll(ctx, accounts, p.sumUp)
-	return errEnded
 }
 
 // outcome makes one error of all results. On a terminal it also prints one line for each account.

@@ -35,6 +35,34 @@ func untilSignal(parent context.Context) (context.Context, func()) {
 	return ctx, func() { close(done); cancel(nil) }
 }
 
+// onSignals calls wake at SIGUSR1 and reload at SIGHUP, one at a time, until ctx ends. A SIGHUP because
+// the terminal of the program is gone ends it, as any program: then hangup is called.
+func (p *program) onSignals(ctx context.Context, wake, reload, hangup func()) (stop func()) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGHUP)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer p.guard()
+		for {
+			select {
+			case s := <-signals:
+				switch {
+				case s == syscall.SIGUSR1:
+					wake()
+				case p.term.isGone():
+					hangup()
+				default:
+					reload()
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() { <-ended }
+}
+
 // signalOf returns the signal that has cancelled ctx, if there is one.
 func signalOf(ctx context.Context) (signalError, bool) {
 	var caught signalError

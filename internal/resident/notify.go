@@ -16,7 +16,7 @@ const notifyTimeout = 100 * time.Millisecond
 // nobody. Its methods may be called at the same time.
 type Notifier struct {
 	conn     *net.UnixConn
-	Watchdog time.Duration // the manager ends a program that has not said Alive for so long; 0: it does not
+	watchdog time.Duration // the manager ends a program that has not said Alive for so long; 0: it does not
 }
 
 // NotifierFromEnvironment returns a Notifier for the socket in NOTIFY_SOCKET, or nil if there is none.
@@ -38,9 +38,17 @@ func NotifierFromEnvironment() (*Notifier, error) {
 	}
 	n := &Notifier{conn: conn}
 	if micros, err := strconv.ParseInt(usec, 10, 63); err == nil && (pid == "" || pid == strconv.Itoa(os.Getpid())) {
-		n.Watchdog = time.Duration(micros) * time.Microsecond
+		n.watchdog = time.Duration(micros) * time.Microsecond
 	}
 	return n, nil
+}
+
+// Interval returns how often Alive must be called; 0: never.
+func (n *Notifier) Interval() time.Duration {
+	if n == nil {
+		return 0
+	}
+	return n.watchdog / 2
 }
 
 // Ready says that the program does its work, after its start or after Reloading.

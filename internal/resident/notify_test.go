@@ -41,7 +41,7 @@ func TestNotifier(t *testing.T) {
 			conn := listen(t, path)
 			t.Setenv("WATCHDOG_USEC", "2000000")
 			n, err := NotifierFromEnvironment()
-			if err != nil || n.Watchdog != 2*time.Second {
+			if err != nil || n.Interval() != time.Second {
 				t.Fatalf("NotifierFromEnvironment() = %+v, %v, want a watchdog of 2 s", n, err)
 			}
 			if again, err := NotifierFromEnvironment(); again != nil || err != nil {
@@ -98,7 +98,7 @@ func TestNotifierFromEnvironment(t *testing.T) {
 	_ = listen(t, filepath.Join(t.TempDir(), "notify"))
 	t.Setenv("WATCHDOG_USEC", "1000000")
 	t.Setenv("WATCHDOG_PID", "1")
-	if n, err := NotifierFromEnvironment(); err != nil || n == nil || n.Watchdog != 0 {
+	if n, err := NotifierFromEnvironment(); err != nil || n == nil || n.Interval() != 0 {
 		t.Errorf("the watchdog of another process: %+v, %v, want none", n, err)
 	}
 	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "missing"))
