@@ -136,7 +136,7 @@ func (r *reporter) isTold(e fetch.Event, n notice) bool {
 	if r.watched() {
 		return true
 	}
-	if n.early || e.Early {
+	if n.early || e.Early || r.resident && errors.As(e.Err, new(signalError)) { // a signal is its normal end
 		return false
 	}
 	repeats := e.Repeated || n.repeats

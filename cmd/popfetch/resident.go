@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/popfetch/popfetch/fetch"
@@ -36,8 +37,8 @@ func (p *program) stay(ctx context.Context, s *setting, accounts []fetch.Account
 		return err
 	}
 	defer unlock() //nolint:errcheck // the lock ends with the process
-	ctx, end := context.WithCancel(ctx)
-	defer end()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	context.AfterFunc(ctx, func() {
 		time.AfterFunc(longestEnd, func() { os.Exit(exitOK) }) // nothing may be printed any more
 	})
@@ -48,7 +49,7 @@ func (p *program) stay(ctx context.Context, s *setting, accounts []fetch.Account
 	r.runner.Jobs = config.MostJobs // the residence itself bounds them
 	r.Resident = resident.New(r.polled(s, accounts), p.atOnce(s))
 	r.Crash, r.Alive, r.AliveEvery = p.crash, r.alive(), r.notifier.Interval()
-	heard := p.onSignals(ctx, r.Wake, func() { r.reload(ctx) }, end)
+	heard := p.onSignals(ctx, r.Wake, func() { r.reload(ctx) }, func() { end(signalError{syscall.SIGHUP}) })
 	report.program(programEvent{Event: "started"})
 	r.say("polling %s", plan(r.setting))
 	r.Run(ctx)

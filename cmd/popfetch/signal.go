@@ -35,24 +35,25 @@ func untilSignal(parent context.Context) (context.Context, func()) {
 	return ctx, func() { close(done); cancel(nil) }
 }
 
-// onSignals calls wake at SIGUSR1 and reload at SIGHUP, one at a time, until ctx ends. A SIGHUP because
-// the terminal of the program is gone ends it, as any program: then hangup is called.
+// onSignals calls wake at SIGUSR1 and reload at SIGHUP, one at a time, until ctx ends; stop waits until
+// the last call has returned. If SIGHUP comes because the program's terminal is gone, hangup is called.
 func (p *program) onSignals(ctx context.Context, wake, reload, hangup func()) (stop func()) {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGHUP)
+	// With a channel each, no signal is lost: it is on its way, or in the channel already.
+	woken, hup := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(woken, syscall.SIGUSR1)
+	signal.Notify(hup, syscall.SIGHUP)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		defer p.guard()
 		for {
 			select {
-			case s := <-signals:
-				switch {
-				case s == syscall.SIGUSR1:
-					wake()
-				case p.term.isGone():
+			case <-woken:
+				wake()
+			case <-hup:
+				if p.term.isGone() {
 					hangup()
-				default:
+				} else {
 					reload()
 				}
 			case <-ctx.Done():
