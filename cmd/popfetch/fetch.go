@@ -15,6 +15,10 @@ import (
 // fetch runs the accounts. With --once it makes one pass. Otherwise it runs each account at its
 // interval, until a signal comes.
 func (p *program) fetch(ctx context.Context) error {
+	var heard wishes
+	if !p.once && !p.dryRun {
+		heard = hearWishes()
+	}
 	s, err := p.load()
 	if err != nil {
 		return err
@@ -56,7 +60,7 @@ func (p *program) fetch(ctx context.Context) error {
 	if p.once {
 		outcome = p.outcome(runner.Run(ctx, accounts))
 	} else {
-		outcome = p.stay(ctx, s, accounts, runner, report)
+		outcome = p.stay(ctx, heard, s, accounts, runner, report)
 	}
 	if broken := report.broken(); broken != nil {
 		outcome = withStatus(outcome, faultStatus(broken))

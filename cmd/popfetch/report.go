@@ -33,9 +33,16 @@ type eventLine struct {
 // programEvent is a line of --json about the program itself.
 type programEvent struct {
 	Time     time.Time `json:"time"`
-	Event    string    `json:"event"` // started, reloaded or stopped
-	Accounts *int      `json:"accounts,omitempty"`
+	Event    string    `json:"event"`
+	Accounts *int      `json:"accounts,omitempty"` // of programReloaded
 }
+
+// The events of the program itself, if it polls.
+const (
+	programStarted  = "started"
+	programReloaded = "reloaded"
+	programStopped  = "stopped"
+)
 
 // reporter reports the events of runs, as JSON or as lines for a person. The engine calls it with
 // one event at a time.

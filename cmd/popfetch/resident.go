@@ -27,11 +27,12 @@ type residence struct {
 	report   *reporter
 	notifier *resident.Notifier
 	health   *health
+	memory   idleCollector
 	setting  *setting // in force; only the goroutine of signals changes it
 }
 
 // stay polls until a signal comes, which is its normal end.
-func (p *program) stay(ctx context.Context, s *setting, accounts []fetch.Account, runner *fetch.Runner, report *reporter) error {
+func (p *program) stay(ctx context.Context, heard wishes, s *setting, accounts []fetch.Account, runner *fetch.Runner, report *reporter) error {
 	unlock, err := lockResident(s.StateDir)
 	if err != nil {
 		return err
@@ -49,13 +50,13 @@ func (p *program) stay(ctx context.Context, s *setting, accounts []fetch.Account
 	r.runner.Jobs = config.MostJobs // the residence itself bounds them
 	r.Resident = resident.New(r.polled(s, accounts), p.atOnce(s))
 	r.Crash, r.Alive, r.AliveEvery = p.crash, r.alive(), r.notifier.Interval()
-	heard := p.onSignals(ctx, r.Wake, func() { r.reload(ctx) }, func() { end(signalError{syscall.SIGHUP}) })
-	report.program(programEvent{Event: "started"})
+	obeyed := p.onWishes(ctx, heard, r.Wake, func() { r.reload(ctx) }, func() { end(signalError{syscall.SIGHUP}) })
+	report.program(programEvent{Event: programStarted})
 	r.say("polling %s", plan(r.setting))
 	r.Run(ctx)
-	heard()
+	obeyed()
 	r.notifier.Stopping()
-	report.program(programEvent{Event: "stopped"})
+	report.program(programEvent{Event: programStopped})
 	return errEnded
 }
 
@@ -96,6 +97,7 @@ func (r *residence) polled(s *setting, accounts []fetch.Account) []resident.Acco
 
 // poll makes one pass over an account.
 func (r *residence) poll(ctx context.Context, s *setting, account *fetch.Account) resident.Outcome {
+	defer r.memory.begin()()
 	defer r.report.use(account.Name, s)()
 	result := r.runner.Run(ctx, []fetch.Account{*account})[0]
 	if hasNews(&result) {
@@ -133,7 +135,7 @@ func (r *residence) reload(ctx context.Context) {
 	r.Replace(polled, r.atOnce(s))
 	r.notifier.Status(r.health.text())
 	n := len(polled)
-	r.report.program(programEvent{Event: "reloaded", Accounts: &n})
+	r.report.program(programEvent{Event: programReloaded, Accounts: &n})
 	r.say("the configuration was read again; polling %s", plan(s))
 }
 
