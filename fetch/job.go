@@ -141,9 +141,8 @@ type Result struct {
 	Err         error // what ended the run early; a *Error
 
 	// NotBefore is the earliest time at which the server wants the next log-in. Zero: at any time.
-	NotBefore time.Time
-	// RefusedUntil is the same after a log-in was refused as too early. Until then no run logs in.
-	RefusedUntil time.Time
+	NotBefore    time.Time
+	RefusedUntil time.Time // the same, if it has refused one as too early; until then no run logs in
 }
 
 const (

@@ -469,16 +469,9 @@ func TestResident_hangup(t *testing.T) {
 	if err := errors.Join(tty.Close(), unix.Close(ctl)); err != nil { // as a window that is closed: the kernel sends the signal
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- c.Wait() }()
-	select {
-	case err := <-ended:
-		if status := exitOf(t, err); status != 0 {
-			t.Errorf("exit status = %d, want 0", status)
-		}
-	case <-time.After(endLimit):
-		t.Error("it goes on without its terminal")
-		_ = c.Process.Kill()
-		<-ended
+	kill := time.AfterFunc(endLimit, func() { _ = c.Process.Kill() })
+	defer kill.Stop()
+	if status := exitOf(t, c.Wait()); status != 0 {
+		t.Errorf("exit status = %d, want 0; -1: it went on without its terminal", status)
 	}
 }
