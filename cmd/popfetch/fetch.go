@@ -104,7 +104,7 @@ func (p *program) atOnce(s *setting) int {
 	return s.Jobs
 }
 
-// outcome makes one error of all results. On a terminal it also prints one line for each account.
+// outcome makes one error of all results. It also sums up each account.
 func (p *program) outcome(results []fetch.Result) error {
 	var statuses []int
 	fresh := 0
@@ -122,10 +122,11 @@ func (p *program) outcome(results []fetch.Result) error {
 	return nil
 }
 
-// sumUp prints the outcome of one account on a terminal.
+// sumUp prints the outcome of one account on a terminal. In the journal only news are worth a line.
 func (p *program) sumUp(r fetch.Result) {
-	if p.term.talks && !p.view.quiet && (r.Err == nil || r.Listed > 0) {
-		p.term.errorf("%s", summary(r))
+	told := p.term.talks && (r.Err == nil || r.Listed > 0) || p.term.journal && hasNews(&r)
+	if told && !p.view.quiet {
+		p.term.sayf(news, "%s", summary(r))
 	}
 }
 

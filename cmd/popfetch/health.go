@@ -72,11 +72,19 @@ func (h *health) text() string {
 			well++
 		}
 	}
-	text := fmt.Sprintf("%d accounts; %d well", len(h.names), well)
+	text := fmt.Sprintf("%s; %d well", accountsOf(len(h.names)), well)
 	if more := len(troubled) - mostNamed; more > 0 {
 		troubled = append(troubled[:mostNamed], fmt.Sprintf("%d more in trouble", more))
 	}
 	return strings.Join(append([]string{text}, troubled...), "; ")
+}
+
+// accountsOf returns "1 account", "2 accounts".
+func accountsOf(n int) string {
+	if n == 1 {
+		return "1 account"
+	}
+	return fmt.Sprintf("%d accounts", n)
 }
 
 // clockTime returns a local time, with the date unless it is today's.

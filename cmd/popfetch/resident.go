@@ -45,7 +45,7 @@ func (p *program) stay(ctx context.Context, heard wishes, s *setting, accounts [
 	})
 	r := &residence{program: p, runner: runner, report: report, setting: s, health: newHealth()}
 	if r.notifier, err = resident.NotifierFromEnvironment(); err != nil {
-		return err
+		p.term.sayf(caution, "the service manager is told nothing: %v", err)
 	}
 	r.runner.Jobs = config.MostJobs // the residence itself bounds them
 	r.Resident = resident.New(r.polled(s, accounts), p.atOnce(s))
@@ -173,7 +173,7 @@ func plan(s *setting) string {
 			shortest = a.Interval
 		}
 	}
-	what := fmt.Sprintf("%d accounts", len(polled))
+	what := accountsOf(len(polled))
 	switch {
 	case len(polled) == 1:
 		return polled[0]

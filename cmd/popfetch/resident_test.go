@@ -274,7 +274,19 @@ func TestResident_notify(t *testing.T) {
 	waitEnd(t, s.Cmd, time.Now(), 0)
 }
 
-// If the loop stands still, so does the watchdog.
+// A service manager that cannot be reached is no reason to fetch no mail.
+func TestResident_notifyMissing(t *testing.T) {
+	t.Parallel()
+	m := newMaildrops(t, "work")
+	s := &stayer{maildrops: m, Cmd: m.command(), out: new(output), said: new(output)}
+	s.Stdout, s.Stderr = s.out, s.said
+	s.Env = append(s.Env, "NOTIFY_SOCKET="+filepath.Join(m.dir, "missing"))
+	s.begin()
+	m.polled("work", 1)
+	s.ends("the service manager is told nothing: NOTIFY_SOCKET: ")
+}
+
+// A popfetch that cannot begin does not say that it is ready.
 func TestResident_broken(t *testing.T) {
 	t.Parallel()
 	m := newMaildrops(t, "work")
@@ -340,9 +352,18 @@ func TestResident_journal(t *testing.T) {
 			at := time.Now()
 			s.tell(syscall.SIGTERM)
 			waitEnd(t, s.Cmd, at, 0)
+			m.servers["work"].Drop("").Add(newMail("b"))
+			for range 2 {
+				once := m.command("--once")
+				once.Stderr, once.Env = file, s.Env
+				if err := once.Run(); err != nil {
+					t.Error(err)
+				}
+			}
 			want := []string{
 				"<6>popfetch: polling work every 1h", "<6>popfetch: work: 1 listed, 1 delivered",
 				"<3>popfetch: work: login: .*not now.*", "<6>popfetch: work: fetched again after .*",
+				"<6>popfetch: work: 2 listed, 1 delivered",
 			}
 			if !journal {
 				want = []string{"popfetch: work: login: .*not now.*"}
