@@ -196,6 +196,41 @@ func TestResident_reload(t *testing.T) {
 	}
 }
 
+// A reload reads the files that the configuration names, and [defaults].
+func TestResident_reloadFiles(t *testing.T) {
+	t.Parallel()
+	m := newMaildrops(t, "work")
+	server, other := m.servers["work"], newServer(t)
+	server.Configure(func(c *poptest.Config) { c.TLS = server.CA().ServerTLS("localhost") })
+	authority := func(from *poptest.Server) {
+		text, err := os.ReadFile(from.CA().File())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.put("authority.pem", string(text))
+	}
+	_, port, _ := strings.Cut(server.TLSAddr(), ":")
+	account := fmt.Sprintf("[account.work]\nserver = \"localhost:%s\"\nuser = \"mrose\"\npassword_file = \"password\"\n", port)
+	m.put("config.toml", "state_dir = \"state\"\n[defaults]\ninterval = \"1h\"\ntls_ca = \"authority.pem\"\nmaildir = \"first\"\n"+account)
+	poptest.InClear(server.Addr(), false)
+	authority(other)
+	s := m.stay()
+	s.says("work: open: ")
+	authority(server)
+	s.tell(syscall.SIGHUP)
+	eventually(t, "the new authority is in force", func() bool { s.tell(syscall.SIGUSR1); return m.polls("work") > 0 })
+	m.put("config.toml", "state_dir = \"state\"\n[defaults]\ninterval = \"1h\"\ntls_ca = \"authority.pem\"\nmaildir = \"second\"\n"+account)
+	s.tell(syscall.SIGHUP)
+	eventually(t, "the new default is in force", func() bool {
+		s.tell(syscall.SIGUSR1)
+		_, err := os.Stat(filepath.Join(m.dir, "second", "new"))
+		return err == nil
+	})
+	at := time.Now()
+	s.tell(syscall.SIGTERM)
+	waitEnd(t, s.Cmd, at, 0)
+}
+
 // Many reloads and many polls at the same time lose no mail and poll no account twice at once.
 func TestResident_reloadUnderLoad(t *testing.T) {
 	t.Parallel()
