@@ -32,7 +32,9 @@ type residence struct {
 }
 
 // stay polls until a signal comes, which is its normal end.
-func (p *program) stay(ctx context.Context, heard wishes, s *setting, accounts []fetch.Account, runner *fetch.Runner, report *reporter) error {
+func (p *program) stay(
+	ctx context.Context, heard wishes, s *setting, accounts []fetch.Account, runner *fetch.Runner, report *reporter,
+) error {
 	unlock, err := lockResident(s.StateDir)
 	if err != nil {
 		return err
@@ -87,9 +89,10 @@ func (r *residence) polled(s *setting, accounts []fetch.Account) []resident.Acco
 	polled := make([]resident.Account, 0, len(accounts))
 	for i := range accounts {
 		account := &accounts[i]
-		polled = append(polled, resident.Account{Name: account.Name, Interval: intervals[account.Name], Poll: func(ctx context.Context) resident.Outcome {
-			return r.poll(ctx, s, account)
-		}})
+		polled = append(polled, resident.Account{
+			Name: account.Name, Interval: intervals[account.Name],
+			Poll: func(ctx context.Context) resident.Outcome { return r.poll(ctx, s, account) },
+		})
 	}
 	r.health.keep(polled)
 	return polled

@@ -79,12 +79,12 @@ func New(accounts []Account, jobs int) *Resident {
 
 // Wake has each account polled at once, also after fruitless polls and before an announced time. An
 // account at work is polled once more right after. If the server would refuse a log-in, nothing
-// changes for that account. Wake has no effect before and after Run.
+// changes for that account. Before Run, Wake waits for it; after Run it has no effect.
 func (r *Resident) Wake() { r.call(r.schedule.wake) }
 
 // Replace polls these accounts from now on, at most jobs at once. A poll at work goes on, also if its
 // account is gone. A changed interval counts from the last poll. An account that is new is polled
-// within 10 s. Replace must not be called before Run.
+// within 10 s. Before Run, Replace waits for it; after Run it has no effect.
 func (r *Resident) Replace(accounts []Account, jobs int) {
 	r.call(func(now time.Time) { r.schedule.replace(accounts, jobs, now) })
 }
