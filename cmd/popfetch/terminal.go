@@ -23,6 +23,7 @@ type terminal struct {
 	out, err io.Writer
 	talks    bool // standard error is a terminal
 	unicode  bool // the locale writes UTF-8
+	journal  bool // standard error is the journal of systemd
 	columns  int  // the width of the terminal that standard output is; 0: it is none
 
 	asking   sync.Mutex // held while a person is asked
@@ -30,7 +31,10 @@ type terminal struct {
 }
 
 func newTerminal() *terminal {
-	t := &terminal{out: os.Stdout, err: os.Stderr, talks: term.IsTerminal(int(os.Stderr.Fd())), unicode: hasUnicode()}
+	t := &terminal{
+		out: os.Stdout, err: os.Stderr,
+		talks: term.IsTerminal(int(os.Stderr.Fd())), journal: isJournal(os.Stderr), unicode: hasUnicode(),
+	}
 	if out := int(os.Stdout.Fd()); term.IsTerminal(out) {
 		t.columns = usualColumns
 		if columns, _, err := term.GetSize(out); err == nil && columns > 0 {
@@ -40,18 +44,27 @@ func newTerminal() *terminal {
 	return t
 }
 
+// isGone reports whether standard error was a terminal, and is closed now.
+func (t *terminal) isGone() bool { return t.talks && !term.IsTerminal(int(os.Stderr.Fd())) }
+
 // usualColumns is the width of a terminal that does not say it.
 const usualColumns = 80
 
 // errUnread says that nobody reads standard output any more, as in `popfetch list | head`.
 var errUnread = errors.New("nobody reads it any more")
 
-// errorf prints one line on standard error, as "popfetch: …".
-func (t *terminal) errorf(format string, args ...any) {
+// errorf prints an error on standard error, each line as "popfetch: …".
+func (t *terminal) errorf(format string, args ...any) { t.sayf(failure, format, args...) }
+
+// sayf is errorf for a line of any level.
+func (t *terminal) sayf(l level, format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	text := ""
 	for line := range strings.Lines(fmt.Sprintf(format, args...)) {
+		if t.journal {
+			text += string(l)
+		}
 		text += fmt.Sprintf("popfetch: %s\n", printable(strings.TrimRight(line, "\n")))
 	}
 	if q := t.question; q != nil && t.talks && !q.ended {
