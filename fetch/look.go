@@ -239,13 +239,17 @@ func (s *session) showHeaders(p *Plan, of Headers) (map[int]Header, error) {
 	}
 	shown := make(map[int]Header)
 	err := s.headers(items, func(it item, h *content.Header) {
-		field := func(name string) string {
-			value, _ := h.Value(name)
-			return value[:min(len(value), maxShown)]
-		}
-		shown[it.Number] = Header{field("date"), field("from"), field("subject")}
+		shown[it.Number] = showHeader(h)
 	})
 	return shown, err
+}
+
+func showHeader(h *content.Header) Header {
+	field := func(name string) string {
+		value, _ := h.Value(name)
+		return content.Cut(value, maxShown)
+	}
+	return Header{field("date"), field("from"), field("subject")}
 }
 
 // exported makes a Plan for the caller of the look.

@@ -39,7 +39,10 @@ func (p *program) fetch(ctx context.Context) error {
 	defer store.Close() //nolint:errcheck // each commit was durable by itself
 	var broken error    // an error of standard output; mail goes on, but the exit status reports it
 	told := newNotices(p.view.quiet)
-	report := &reporter{term: p.term, view: p.view, setting: s, record: newRecorder(ctx, store, s), notices: told, failed: func(err error) {
+	after, stopHooks := newHooks(ctx, p.term, s)
+	defer stopHooks()
+	told.hooks = after.watchTrouble
+	report := &reporter{term: p.term, view: p.view, setting: s, record: newRecorder(ctx, store, s), notices: told, hooks: after, failed: func(err error) {
 		if broken == nil {
 			broken = err
 			p.term.errorf("%v", err)
@@ -60,7 +63,7 @@ func (p *program) fetch(ctx context.Context) error {
 	})
 	defer stopped()
 	runner := p.runner(s, store, report)
-	runner.Notices = told
+	runner.Notices, runner.Done = told, after.done
 	var outcome error
 	if p.once {
 		outcome = p.outcome(runner.Run(ctx, accounts))

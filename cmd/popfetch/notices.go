@@ -36,6 +36,8 @@ const (
 type notices struct {
 	quiet bool // nobody sees the warnings, so they do not count as reported
 	now   func() time.Time
+	// hooks reports whether an account has hooks about trouble. If it is nil, none has.
+	hooks func(account string) bool
 
 	mu   sync.Mutex
 	runs map[string]*noticedRun // by account
@@ -50,6 +52,8 @@ type noticedRun struct {
 	failed  bool
 	refused bool // see refusedAll
 	absent  bool // the run did not get the account's lock, and so met no other fault
+	hooked  hooked
+	judged  bool // hooked is what the run leaves, not what earlier runs left
 }
 
 func newNotices(quiet bool) *notices {
@@ -60,6 +64,7 @@ func newNotices(quiet bool) *notices {
 func (n *notices) Begin(account string, told fetch.Told) {
 	left, since := linesOf(told)
 	run := &noticedRun{left: left, since: since, met: make(map[string]bool)}
+	_, run.hooked = cutHooked(told.Lines)
 	if n.now().Sub(told.At).Abs() < tellAgain { // a clock that was wrong must not suppress reports for years
 		run.told = run.left
 	}
@@ -71,7 +76,8 @@ func (n *notices) Begin(account string, told fetch.Told) {
 // linesOf returns the lines, and when the error among them began.
 func linesOf(told fetch.Told) (lines map[string]bool, since time.Time) {
 	lines = make(map[string]bool)
-	for line := range strings.SplitSeq(told.Lines, "\n") {
+	others, _ := cutHooked(told.Lines)
+	for line := range strings.SplitSeq(others, "\n") {
 		if text, isTime := strings.CutPrefix(line, sinceLine); isTime {
 			since, _ = time.Parse(time.RFC3339, text) // unknown, if somebody changed it
 			continue
@@ -101,6 +107,7 @@ type notice struct {
 	repeats bool          // an earlier run has told a person of the same fault
 	kept    bool          // if it lasts, it is told again after a day
 	after   time.Duration // the account is fetched again, for the first time after so long; 0: nothing has ended
+	hooks   hookTurn
 }
 
 // notice records an event of a run.
@@ -111,6 +118,24 @@ func (n *notices) notice(e fetch.Event) notice {
 		delete(n.runs, e.Account) // until Begin, nothing is known of earlier runs
 	}
 	run := n.runs[e.Account]
+	found := n.judge(e, run)
+	if e.Kind != fetch.Finished || n.hooks == nil || !n.hooks(e.Account) {
+		return found
+	}
+	if run == nil { // what earlier runs left cannot be read
+		found.hooks, _, _ = hooked(nil).turn(e, n.now())
+		return found
+	}
+	due, after, passing := run.hooked.turn(e, n.now())
+	if due.recovered && !run.since.IsZero() && run.since.Before(due.since) {
+		due.since = run.since
+	}
+	found.hooks, run.hooked, run.judged = due, after, !passing
+	return found
+}
+
+// judge says what to do about an event. run is nil if earlier runs are unknown.
+func (n *notices) judge(e fetch.Event, run *noticedRun) notice {
 	if run == nil {
 		return notice{}
 	}
@@ -145,13 +170,15 @@ func (n *notices) line(e fetch.Event) string {
 	case e.Kind == fetch.Warning && e.Number == 0 && !n.quiet:
 		return warningLine + string(e.Code)
 	case e.Kind == fetch.Finished && e.Err != nil && !isOfState(e.Err):
-		if caught := (signalError{}); errors.As(e.Err, &caught) {
+		if isStop(e.Err) {
 			return errorLine + string(e.Code) + stopped
 		}
 		return errorLine + string(e.Code)
 	}
 	return ""
 }
+
+func isStop(err error) bool { return errors.As(err, new(signalError)) }
 
 func isOfState(err error) bool {
 	switch phaseOf(err) {
@@ -187,7 +214,14 @@ func (n *notices) End(account string, before fetch.Told) fetch.Told {
 			lines[line], at = true, before.At
 		}
 	}
-	if len(lines) == 0 && (!run.refused || since.IsZero()) {
+	_, faults := cutHooked(before.Lines)
+	if run.judged {
+		faults = run.hooked
+	}
+	if len(lines) == 0 && len(faults) > 0 {
+		at = before.At // otherwise each run would write it
+	}
+	if len(lines) == 0 && len(faults) == 0 && (!run.refused || since.IsZero()) {
 		return fetch.Told{}
 	}
 	all := slices.Sorted(maps.Keys(lines))
@@ -197,7 +231,7 @@ func (n *notices) End(account string, before fetch.Told) fetch.Told {
 		}
 		all = append(all, sinceLine+since.UTC().Format(time.RFC3339))
 	}
-	return fetch.Told{Lines: strings.Join(all, "\n"), At: at}
+	return fetch.Told{Lines: faults.join(all), At: at}
 }
 
 // keeps reports whether the fault of a line lasts after the run.

@@ -36,6 +36,7 @@ type reporter struct {
 	setting *setting
 	record  *recorder   // nil means that runs are not noted in the history
 	notices *notices    // nil means that nothing was reported before
+	hooks   *hooks      // nil: the command runs none
 	failed  func(error) // gets each error of standard output; nil if writes of the command itself fail as well
 
 	alike      map[string][]alike // the refusals of accounts at work, those with one cause together
@@ -64,6 +65,9 @@ func (r *reporter) observe(e fetch.Event) {
 	var n notice
 	if r.notices != nil {
 		n = r.notices.notice(e)
+	}
+	if r.hooks != nil {
+		r.hooks.observe(e, n.hooks)
 	}
 	watched := r.view.verbosity > 0 && !r.view.quiet || r.term.talks // a person who watches gets it each time
 	if e.Kind == fetch.Finished {

@@ -101,6 +101,10 @@ type Account struct {
 	Timeout            time.Duration // above 0
 	Deadline           time.Duration // 0 means none
 	Interval           time.Duration // 0 means manual
+	OnNew              string        // for /bin/sh -c, as are the next two; "" means none
+	OnError            string
+	OnRecovered        string
+	HookTimeout        time.Duration // above 0
 	Enabled            bool
 
 	written writtenNames
