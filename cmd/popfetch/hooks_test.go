@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/popfetch/popfetch/internal/poptest"
+)
+
+// appendConfig adds lines to an account's configuration file.
+func (a *account) appendConfig(t *testing.T, lines ...string) {
+	t.Helper()
+	path := filepath.Join(a.dir, "config.toml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, append(text, strings.Join(lines, "\n")+"\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eventually waits until something is so.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for limit := time.Now().Add(20 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+// TestHooks_resident polls two accounts, one at a time. The hook of one of them hangs. The other
+// account is polled all the same, and a signal ends the program in time, with the hook.
+func TestHooks_resident(t *testing.T) {
+	t.Parallel()
+	slow := newAccount(t, poptest.Numbered(1, 400), `interval = "1s"`, `on_new = "echo $$ >hook; exec sleep 1234"`)
+	quick := newAccount(t, poptest.Numbered(1, 400))
+	slow.appendConfig(t, `[account.quick]`, `server = "`+poptest.InClear(quick.Addr(), true)+`"`, `tls = "none"`, `user = "mrose"`,
+		`password = "tanstaaf"`, `maildir = "`+quick.maildir+`"`, `interval = "1s"`, `on_new = "echo $POPFETCH_ACCOUNT >>quick"`)
+	c := slow.command(t, "--jobs", "1")
+	c.Stderr = new(bytes.Buffer)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	hook := filepath.Join(slow.dir, "hook")
+	eventually(t, "the hook runs", func() bool { text, err := os.ReadFile(hook); return err == nil && len(text) > 0 })
+	before := quick.Count("QUIT")
+	eventually(t, "the other account is polled", func() bool { return quick.Count("QUIT") >= before+2 })
+	polls := slow.Count("QUIT")
+	quick.Drop("").Add(newMail("news"))
+	eventually(t, "its hook runs again", func() bool {
+		text, err := os.ReadFile(filepath.Join(slow.dir, "quick"))
+		return err == nil && string(text) == "quick\nquick\n"
+	})
+	if now := slow.Count("QUIT"); now != polls {
+		t.Errorf("the account was polled %d times while its hook ran", now-polls)
+	}
+	at := time.Now()
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	waitEnd(t, c, at, 0)
+	if said := c.Stderr.(*bytes.Buffer).String(); said != "popfetch: work: on_new was ended: popfetch was stopped\n" {
+		t.Errorf("the program said %q", said)
+	}
+	var pid int
+	text, err := os.ReadFile(hook)
+	if _, scanErr := fmt.Sscan(string(text), &pid); err != nil || scanErr != nil {
+		t.Fatal(err, scanErr)
+	}
+	eventually(t, "the hook has ended", func() bool {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		return err != nil || len(line) == 0
+	})
+}
+
+// TestHooks_newest delivers messages in batches that end in any order. The newest one is that of
+// the highest number, in whichever order they come.
+func TestHooks_newest(t *testing.T) {
+	t.Parallel()
+	for _, order := range []string{"oldest", "newest"} {
+		var messages []poptest.Message
+		for i := range 900 {
+			messages = append(messages, poptest.Message{UniqueID: fmt.Sprint("id-", i),
+				Content: fmt.Appendf(nil, "From: sender-%d@example.org\r\nSubject: subject %d\r\n\r\n%d\r\n", i, i, i)})
+		}
+		a := newAccount(t, messages, `order = "`+order+`"`, `on_new = "printenv POPFETCH_COUNT POPFETCH_SENDER POPFETCH_SUBJECT >ran"`)
+		a.mustRun(t, 0, "--once")
+		text, err := os.ReadFile(filepath.Join(a.dir, "ran"))
+		if want := "900\nsender-899@example.org\nsubject 899\n"; err != nil || string(text) != want {
+			t.Errorf("%s first: the hook got %q (%v), want %q", order, text, err, want)
+		}
+	}
+}
