@@ -21,6 +21,7 @@ import (
 // browser is a headless Chromium, and a server that it may ask for pages.
 type browser struct {
 	program string
+	profile string // a folder that Chromium keeps its files in
 	server  *httptest.Server
 
 	mu    sync.Mutex
@@ -39,7 +40,7 @@ func newBrowser(t *testing.T) *browser {
 		}
 		t.Skip("Chromium is not installed")
 	}
-	b := &browser{program: program, pages: make(map[string]string)}
+	b := &browser{program: program, profile: t.TempDir(), pages: make(map[string]string)}
 	b.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -66,7 +67,7 @@ func (b *browser) show(t *testing.T, page string, options ...string) (out, log s
 	defer cancel()
 	options = append([]string{"--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-		"--enable-logging=stderr", "--user-data-dir=" + t.TempDir()}, options...)
+		"--enable-logging=stderr", "--user-data-dir=" + b.profile}, options...)
 	c := exec.CommandContext(ctx, b.program, append(options, b.server.URL+"/page")...)
 	c.WaitDelay = time.Second
 	var output, errors bytes.Buffer
