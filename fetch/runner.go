@@ -33,9 +33,8 @@ type Runner struct {
 	// Made is when the program was made: no clock that stands before it can be right. Zero: unknown.
 	Made      time.Time
 	KeepAlive time.Duration // idle time before NOOP is sent; zero means one minute
-	// Done, if set, is called after each run, when the account's lock is given back and another
-	// account may be at work. The account's next run of the same call waits for it. Calls for
-	// several accounts may overlap.
+	// Done, if set, is called after each run, when the account's lock is given back. Calls for several
+	// accounts may overlap.
 	Done func(Result)
 	// Crash, if set, is called with the panic of a goroutine that a Runner starts, in that
 	// goroutine. It must end the program, because whatever the goroutine held stays locked. Nil:

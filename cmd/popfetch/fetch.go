@@ -39,8 +39,8 @@ func (p *program) fetch(ctx context.Context) error {
 	defer store.Close() //nolint:errcheck // each commit was durable by itself
 	var broken error    // an error of standard output; mail goes on, but the exit status reports it
 	told := newNotices(p.view.quiet)
-	after, stopHooks := newHooks(ctx, p.term, s)
-	defer stopHooks()
+	after, finishHooks := newHooks(ctx, p)
+	defer finishHooks()
 	told.hooks = after.watchTrouble
 	report := &reporter{term: p.term, view: p.view, setting: s, record: newRecorder(ctx, store, s), notices: told, hooks: after, failed: func(err error) {
 		if broken == nil {

@@ -22,8 +22,8 @@ import (
 
 const (
 	// hookGrace is how long hooks may go on after a signal. A run may take seven seconds to end
-	// after it, and ending a hook takes another. All that stays within ten seconds.
-	hookGrace = 8 * time.Second
+	// after it, and ending a hook takes another. All that stays within nine seconds.
+	hookGrace = 7500 * time.Millisecond
 	// hookFact is how many characters of a text a hook gets.
 	hookFact = 1000
 	// hookOutput is how many octets are shown of what a hook prints.
@@ -35,19 +35,20 @@ var errHookStop = errors.New("popfetch was stopped")
 
 // hooks runs on_new, on_error and on_recovered after the runs of accounts. A hook runs when the
 // account's lock is given back, so that it may itself run popfetch. It never changes the outcome of
-// a run. The hooks of one account run one after the other.
+// a run, and no run waits for it. The hooks of one account run one after the other.
 type hooks struct {
-	ctx     context.Context // ends hookGrace after a signal
-	term    *terminal
-	setting *setting
+	*program
+	ctx context.Context // ends hookGrace after a signal
 
-	mu   sync.Mutex
-	runs map[string]*hookedRun  // runs at work, by account
-	turn map[string]*sync.Mutex // held by a hook of the account
+	mu    sync.Mutex
+	runs  map[string]*hookedRun  // runs at work, by account
+	queue map[string][]*hookCall // by account, the hook that runs and those that wait for it
+	all   sync.WaitGroup         // the accounts that have hooks to run
 }
 
 // hookedRun is what hooks need to know of a run.
 type hookedRun struct {
+	account config.Account
 	newest  fetch.Header
 	number  int    // the message-number of newest
 	refusal string // the first message that was refused or quarantined
@@ -55,39 +56,51 @@ type hookedRun struct {
 	due     hookTurn
 }
 
-// newHooks makes the hooks of a command that fetches. ctx ends with a signal; stop must be called.
-func newHooks(ctx context.Context, term *terminal, s *setting) (h *hooks, stop func()) {
+// hookCall is one call of a hook.
+type hookCall struct {
+	*hookedRun
+	key, command string
+	result       fetch.Result
+	started      bool
+}
+
+// The keys of hooks.
+const (
+	onNew       = "on_new"
+	onError     = "on_error"
+	onRecovered = "on_recovered"
+)
+
+// newHooks makes the hooks of a command that fetches. ctx ends with a signal. finish must be called
+// after the last run; it waits for the hooks.
+func newHooks(ctx context.Context, p *program) (h *hooks, finish func()) {
 	longer, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	unwatch := context.AfterFunc(ctx, func() {
 		timer := time.AfterFunc(hookGrace, func() { end(errHookStop) })
 		context.AfterFunc(longer, func() { timer.Stop() })
 	})
-	h = &hooks{ctx: longer, term: term, setting: s, runs: make(map[string]*hookedRun), turn: make(map[string]*sync.Mutex)}
-	return h, func() { unwatch(); end(nil) }
-}
-
-// account returns the chosen account of a name.
-func (h *hooks) account(name string) *config.Account {
-	for i := range h.setting.accounts {
-		if a := &h.setting.accounts[i]; a.Name == name {
-			return a
-		}
+	h = &hooks{program: p, ctx: longer, runs: make(map[string]*hookedRun), queue: make(map[string][]*hookCall)}
+	return h, func() {
+		h.all.Wait()
+		unwatch()
+		end(nil)
 	}
-	return &config.Account{}
 }
 
-// watchTrouble reports whether an account has a hook about trouble.
-func (h *hooks) watchTrouble(name string) bool {
-	a := h.account(name)
-	return a.OnError != "" || a.OnRecovered != ""
+// watchTrouble reports whether an account at work has a hook about trouble.
+func (h *hooks) watchTrouble(account string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	run := h.runs[account]
+	return run != nil && (run.account.OnError != "" || run.account.OnRecovered != "")
 }
 
-// observe notes an event of a run, and which hooks about trouble are due.
-func (h *hooks) observe(e fetch.Event, due hookTurn) {
+// observe notes an event of a run, and which hooks about trouble are due. The account is run with s.
+func (h *hooks) observe(s *setting, e fetch.Event, due hookTurn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if e.Kind == fetch.Started {
-		h.runs[e.Account] = new(hookedRun)
+		h.runs[e.Account] = &hookedRun{account: s.account(e.Account)}
 	}
 	run := h.runs[e.Account]
 	switch {
@@ -95,82 +108,134 @@ func (h *hooks) observe(e fetch.Event, due hookTurn) {
 	case e.Kind == fetch.Delivered && e.Number >= run.number: // batches end in any order
 		run.newest, run.number = e.Header, e.Number
 	case (e.Kind == fetch.Refused || e.Kind == fetch.Quarantined) && run.refusal == "":
-		run.refusal = fmt.Sprintf("%s: %s is %s: %s", e.Account, messageOf(e), e.Kind, tellError(h.setting, e.Err))
+		run.refusal = fmt.Sprintf("%s: %s is %s: %s", e.Account, messageOf(e), e.Kind, tellError(s, e.Err))
 	case e.Kind == fetch.Finished:
-		run.failure, run.due = tellError(h.setting, e.Err), due
+		run.failure, run.due = tellError(s, e.Err), due
 	}
 }
 
-// done runs the hooks that are due after a run.
+// done starts the hooks that are due after a run, or has them wait for others of the account.
 func (h *hooks) done(r fetch.Result) {
 	h.mu.Lock()
-	run, turn := h.runs[r.Account], h.turn[r.Account]
-	delete(h.runs, r.Account)
-	if turn == nil {
-		turn = new(sync.Mutex)
-		h.turn[r.Account] = turn
-	}
-	h.mu.Unlock()
+	defer h.mu.Unlock()
+	run := h.runs[r.Account]
 	if run == nil { // it has not begun
 		return
 	}
-	turn.Lock()
-	defer turn.Unlock()
-	a := h.account(r.Account)
-	facts := []string{
-		"POPFETCH_ACCOUNT=" + a.Name,
-		"POPFETCH_SERVER=" + a.Server,
-		"POPFETCH_USER=" + a.User,
-		"POPFETCH_COUNT=" + strconv.Itoa(r.Delivered),
-		"POPFETCH_OCTETS=" + strconv.FormatInt(r.Octets, 10),
-		"POPFETCH_STATUS=" + strconv.Itoa(mostUrgent(resultStatuses(r))),
-	}
-	if a.OnRecovered != "" && run.due.recovered {
-		since := ""
-		if !run.due.since.IsZero() {
-			since = run.due.since.UTC().Format(time.RFC3339)
+	delete(h.runs, r.Account)
+	idle := len(h.queue[r.Account]) == 0
+	a := &run.account
+	for _, one := range []struct {
+		key, command string
+		due          bool
+	}{
+		{onRecovered, a.OnRecovered, run.due.recovered},
+		{onNew, a.OnNew, r.Delivered > 0},
+		{onError, a.OnError, run.due.failed},
+	} {
+		if one.command != "" && one.due {
+			h.add(&hookCall{hookedRun: run, key: one.key, command: one.command, result: r})
 		}
-		h.run(a, "on_recovered", a.OnRecovered, append(facts, "POPFETCH_SINCE="+since))
 	}
-	if a.OnNew != "" && r.Delivered > 0 {
-		h.run(a, "on_new", a.OnNew, append(facts,
-			"POPFETCH_SENDER="+senderOf(run.newest.From), "POPFETCH_SUBJECT="+factOf(decodeWords(run.newest.Subject))))
+	if idle && len(h.queue[r.Account]) > 0 {
+		h.all.Add(1)
+		go h.work(r.Account)
 	}
-	if a.OnError != "" && run.due.failed {
-		h.run(a, "on_error", a.OnError, append(facts, "POPFETCH_ERROR="+factOf(run.trouble(r))))
+}
+
+// add adds a call to those of its account. News join a call that has not started, so that there are
+// never many.
+func (h *hooks) add(call *hookCall) {
+	queue := h.queue[call.account.Name]
+	for _, other := range queue {
+		if call.key == onNew && other.key == onNew && !other.started {
+			call.result.Delivered += other.result.Delivered
+			call.result.Octets += other.result.Octets
+			*other = *call
+			return
+		}
 	}
+	h.queue[call.account.Name] = append(queue, call)
+}
+
+// work runs the hooks of an account until none is left.
+func (h *hooks) work(account string) {
+	defer h.all.Done()
+	defer h.guard()
+	for call := h.next(account, false); call != nil; call = h.next(account, true) {
+		h.run(call)
+	}
+}
+
+// next returns the first call of an account, or nil. Before, it removes the one that has ended.
+func (h *hooks) next(account string, ended bool) *hookCall {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if ended {
+		h.queue[account] = h.queue[account][1:]
+	}
+	if len(h.queue[account]) == 0 {
+		delete(h.queue, account)
+		return nil
+	}
+	first := h.queue[account][0]
+	first.started = true
+	return first
+}
+
+// facts returns what the environment of a hook tells.
+func (c *hookCall) facts() []string {
+	facts := []string{
+		"POPFETCH_ACCOUNT=" + c.account.Name,
+		"POPFETCH_SERVER=" + c.account.Server,
+		"POPFETCH_USER=" + c.account.User,
+		"POPFETCH_COUNT=" + strconv.Itoa(c.result.Delivered),
+		"POPFETCH_OCTETS=" + strconv.FormatInt(c.result.Octets, 10),
+		"POPFETCH_STATUS=" + strconv.Itoa(mostUrgent(resultStatuses(c.result))),
+	}
+	switch c.key {
+	case onNew:
+		return append(facts, "POPFETCH_SENDER="+senderOf(c.newest.From), "POPFETCH_SUBJECT="+factOf(decodeWords(c.newest.Subject)))
+	case onError:
+		return append(facts, "POPFETCH_ERROR="+factOf(c.trouble()))
+	}
+	since := ""
+	if !c.due.since.IsZero() {
+		since = c.due.since.UTC().Format(time.RFC3339)
+	}
+	return append(facts, "POPFETCH_SINCE="+since)
 }
 
 // trouble returns what on_error is told about a run.
-func (run *hookedRun) trouble(r fetch.Result) string {
+func (c *hookCall) trouble() string {
 	switch {
-	case run.failure != "":
-		return run.failure
-	case run.refusal != "":
-		return run.refusal
+	case c.failure != "":
+		return c.failure
+	case c.refusal != "":
+		return c.refusal
 	}
-	return summary(r)
+	return summary(c.result)
 }
 
-// run runs a hook of an account. If it fails, a person is told.
-func (h *hooks) run(a *config.Account, key, command string, facts []string) {
-	limit := a.HookTimeout
-	if a.Deadline > 0 {
-		limit = min(limit, a.Deadline)
+// run runs a hook. If it fails, a person is told.
+func (h *hooks) run(c *hookCall) {
+	limit := c.account.HookTimeout
+	if c.account.Deadline > 0 {
+		limit = min(limit, c.account.Deadline)
 	}
 	ctx, cancel := context.WithTimeoutCause(h.ctx, limit, fmt.Errorf("it did not end within %v", limit))
 	defer cancel()
 	if ctx.Err() != nil {
-		h.term.errorf("%s: %s was not run: %v", a.Name, key, context.Cause(ctx))
+		h.term.errorf("%s: %s was not run: %v", c.account.Name, c.key, context.Cause(ctx))
 		return
 	}
 	output := commands.Output{Limit: hookOutput}
-	started, err := commands.Start(command, func(cmd *exec.Cmd) {
-		cmd.Env = commands.Environment(facts...)
+	started, err := commands.Start(c.command, func(cmd *exec.Cmd) {
+		cmd.Env = commands.Environment(c.facts()...)
 		cmd.Stdout, cmd.Stderr = &output, &output
 	})
 	if err != nil {
-		h.term.errorf("%s: %s cannot be run: %v", a.Name, key, err)
+		h.term.errorf("%s: %s cannot be run: %v", c.account.Name, c.key, err)
 		return
 	}
 	state, interrupted := commands.Wait(ctx, started)
@@ -183,9 +248,9 @@ func (h *hooks) run(a *config.Account, key, command string, facts []string) {
 	}
 	switch {
 	case interrupted != nil:
-		h.term.errorf("%s: %s was ended: %v%s", a.Name, key, interrupted, said)
+		h.term.errorf("%s: %s was ended: %v%s", c.account.Name, c.key, interrupted, said)
 	case !state.Success():
-		h.term.errorf("%s: %s failed (%v)%s", a.Name, key, state, said)
+		h.term.errorf("%s: %s failed (%v)%s", c.account.Name, c.key, state, said)
 	}
 }
 

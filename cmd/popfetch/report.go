@@ -67,7 +67,7 @@ func (r *reporter) observe(e fetch.Event) {
 		n = r.notices.notice(e)
 	}
 	if r.hooks != nil {
-		r.hooks.observe(e, n.hooks)
+		r.hooks.observe(r.setting, e, n.hooks)
 	}
 	watched := r.view.verbosity > 0 && !r.view.quiet || r.term.talks // a person who watches gets it each time
 	if e.Kind == fetch.Finished {

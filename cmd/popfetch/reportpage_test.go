@@ -12,7 +12,9 @@ import (
 // TestJudgePage says how accounts are, and what a person may type.
 func TestJudgePage(t *testing.T) {
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
-	ran := func(ago time.Duration) seen.History { return seen.History{RanAt: now.Add(-ago), SucceededAt: now.Add(-ago)} }
+	ran := func(ago time.Duration) seen.History {
+		return seen.History{RanAt: now.Add(-ago), SucceededAt: now.Add(-ago)}
+	}
 	failed := func(status int, since time.Duration) seen.History {
 		h := ran(time.Minute)
 		h.Error = seen.LastError{At: h.RanAt, Since: now.Add(-since), Status: status, Text: "text"}

@@ -207,8 +207,13 @@ func (s *setting) accountOf(err error) config.Account {
 	if !errors.As(err, &run) {
 		return config.Account{}
 	}
+	return s.account(run.Account)
+}
+
+// account returns the chosen account of a name, or an empty account.
+func (s *setting) account(name string) config.Account {
 	for i := range s.accounts {
-		if s.accounts[i].Name == run.Account {
+		if s.accounts[i].Name == name {
 			return s.accounts[i]
 		}
 	}
