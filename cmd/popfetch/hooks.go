@@ -37,8 +37,9 @@ var errHookStop = errors.New("popfetch was stopped")
 // account's lock is given back, so that it may itself run popfetch. It never changes the outcome of
 // a run, and no run waits for it. The hooks of one account run one after the other.
 type hooks struct {
-	*program
-	ctx context.Context // ends hookGrace after a signal
+	ctx   context.Context // ends hookGrace after a signal
+	term  *terminal
+	guard func() // deferred by each goroutine
 
 	mu    sync.Mutex
 	runs  map[string]*hookedRun  // runs at work, by account
@@ -79,7 +80,7 @@ func newHooks(ctx context.Context, p *program) (h *hooks, finish func()) {
 		timer := time.AfterFunc(hookGrace, func() { end(errHookStop) })
 		context.AfterFunc(longer, func() { timer.Stop() })
 	})
-	h = &hooks{program: p, ctx: longer, runs: make(map[string]*hookedRun), queue: make(map[string][]*hookCall)}
+	h = &hooks{ctx: longer, term: p.term, guard: p.guard, runs: make(map[string]*hookedRun), queue: make(map[string][]*hookCall)}
 	return h, func() {
 		h.all.Wait()
 		unwatch()

@@ -5,7 +5,6 @@ import (
 	"html/template"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/popfetch/popfetch/internal/escape"
@@ -100,12 +99,3 @@ func momentOf(at, made time.Time) *moment {
 
 // dayName writes a day.
 func dayName(day time.Time) string { return day.Format("2 Jan 2006") }
-
-// names joins words as people say them.
-func names(words []string) string {
-	last := len(words) - 1
-	if last < 1 {
-		return strings.Join(words, "")
-	}
-	return strings.Join(words[:last], ", ") + " and " + words[last]
-}
