@@ -152,9 +152,7 @@ func (m *MDA) name() string {
 	return `"` + escape.Lines([]byte(strings.TrimSpace(m.Command)), shownCommand) + `"`
 }
 
-// environment returns our environment, and the message's data in POPFETCH_* variables. It leaves
-// out POPFETCH_* variables of our own environment, since they describe another message. It also
-// leaves out CREDENTIALS_DIRECTORY, since our password may be among the credentials of the service.
+// environment returns our environment, and the message's data in POPFETCH_* variables.
 func (d *mdaDelivery) environment() ([]string, error) {
 	head, err := d.spool.head()
 	if err != nil {
@@ -164,16 +162,7 @@ func (d *mdaDelivery) environment() ([]string, error) {
 	if octets == 0 {
 		octets = d.place[0].Octets
 	}
-	var environment []string
-	for _, variable := range os.Environ() {
-		if !strings.HasPrefix(variable, "POPFETCH_") && !strings.HasPrefix(variable, "CREDENTIALS_DIRECTORY=") {
-			environment = append(environment, variable)
-		}
-	}
-	if folder, err := os.Getwd(); err == nil {
-		environment = append(environment, "PWD="+folder) // a shell sets it too; this way it is also set without a shell
-	}
-	return append(environment,
+	return program.Environment(
 		"POPFETCH_ACCOUNT="+d.env.Account,
 		"POPFETCH_USER="+d.env.User,
 		"POPFETCH_SERVER="+d.env.Server,

@@ -34,6 +34,7 @@ type batch struct {
 	items      []item
 	deliveries []deliver.Delivery
 	records    []seen.Record
+	headers    []Header // of the same messages, if events are to have them; otherwise nil
 }
 
 func newBatch(opened deliver.Batch, limit deliver.Limit) *batch {
@@ -139,7 +140,7 @@ func (c *committers) commit(b *batch) {
 	}
 	err := b.Commit(c.late)
 	safe := make([]item, 0, len(b.items))
-	records := b.records[:0]
+	records, headers := b.records[:0], b.headers[:0]
 	var refused []int
 	var unknown error
 	for i, d := range b.deliveries {
@@ -147,6 +148,9 @@ func (c *committers) commit(b *batch) {
 		case deliver.Safe:
 			safe = append(safe, b.items[i])
 			records = append(records, b.records[i])
+			if b.headers != nil {
+				headers = append(headers, b.headers[i])
+			}
 		case deliver.Refused, deliver.Deferred:
 			refused = append(refused, i)
 		default:
@@ -154,7 +158,7 @@ func (c *committers) commit(b *batch) {
 		}
 	}
 	if len(safe) > 0 {
-		c.outcomes.deliveredAs(safe, records)
+		c.outcomes.deliveredAs(safe, records, headers)
 	}
 	for _, i := range refused {
 		if cause := b.deliveries[i].Verdict().Err; errors.Is(err, deliver.ErrCannotRun) {

@@ -61,6 +61,7 @@ type Event struct {
 	Early bool
 	// Always says that each run reports this refusal, because a person must end it.
 	Always bool
+	Header Header // of Delivered, if Policy.Headers asks for it
 }
 
 // Phase is the part of a run in which an error ended it.

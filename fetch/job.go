@@ -78,14 +78,14 @@ func (a *Account) stateName() string {
 // have blanks.
 func isOneShot(name string) bool { return strings.Contains(name, " ") }
 
-// Policy says which messages of an account are retrieved, and which are deleted. The zero value
-// retrieves all new messages and deletes none.
+// Policy says which messages of an account are retrieved and deleted, and what is told of them. The
+// zero value retrieves all new messages and deletes none.
 type Policy struct {
-	Delete  DeletePolicy
-	All     bool  // retrieve what is seen too
-	MaxSize int64 // octets; larger messages are skipped; zero: no limit
-	Newest  bool  // retrieve the newest message first
-
+	Delete       DeletePolicy
+	All          bool          // retrieve what is seen too
+	MaxSize      int64         // octets; larger messages are skipped; zero: no limit
+	Newest       bool          // retrieve the newest message first
+	Headers      bool          // events of delivered messages have their Header
 	Initial      InitialPolicy // what the first run leaves out
 	NewUIDs      NewUIDs       // what to do when all unique-ids have changed
 	UIDLFallback bool          // tell messages apart by their headers where the server refuses UIDL

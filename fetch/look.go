@@ -42,10 +42,6 @@ type Held struct {
 	Place  seen.Place
 }
 
-// Header is what a person wants to know of a message. Each value is as the message has it, on one
-// line and undecoded. The zero Header is unknown.
-type Header struct{ Date, From, Subject string }
-
 // Headers says of which messages a look asks for the headers.
 type Headers int
 
@@ -223,9 +219,6 @@ func surveyOnce(j *job, m *memory, h *history, also func(*session, *Survey) erro
 	return survey, nil
 }
 
-// maxShown is how many octets of a field of a header are kept for a person.
-const maxShown = 1000
-
 // showHeaders asks for the headers that a person wants to see.
 func (s *session) showHeaders(p *Plan, of Headers) (map[int]Header, error) {
 	items := s.drop.all()
@@ -239,11 +232,7 @@ func (s *session) showHeaders(p *Plan, of Headers) (map[int]Header, error) {
 	}
 	shown := make(map[int]Header)
 	err := s.headers(items, func(it item, h *content.Header) {
-		field := func(name string) string {
-			value, _ := h.Value(name)
-			return value[:min(len(value), maxShown)]
-		}
-		shown[it.Number] = Header{field("date"), field("from"), field("subject")}
+		shown[it.Number] = showHeader(h)
 	})
 	return shown, err
 }

@@ -83,8 +83,9 @@ func isOfRecord(err error) bool {
 	return errors.As(err, &e) && e.Phase == PhaseRecord
 }
 
-// deliveredAs records messages that are durable at their target, and then reports them.
-func (o *outcomes) deliveredAs(items []item, records []seen.Record) {
+// deliveredAs records messages that are durable at their target, and then reports them. If headers
+// is not empty, it holds the header of each.
+func (o *outcomes) deliveredAs(items []item, records []seen.Record, headers []Header) {
 	now := o.job.deliveredAt()
 	for i := range records {
 		records[i].DeliveredAt = now
@@ -103,9 +104,11 @@ func (o *outcomes) deliveredAs(items []item, records []seen.Record) {
 		}
 	})
 	for i, it := range items {
-		o.job.event(Event{
-			Kind: Delivered, Number: it.Number, UniqueID: it.UniqueID, Octets: records[i].Came.Octets,
-		})
+		e := Event{Kind: Delivered, Number: it.Number, UniqueID: it.UniqueID, Octets: records[i].Came.Octets}
+		if len(headers) > 0 {
+			e.Header = headers[i]
+		}
+		o.job.event(e)
 	}
 }
 

@@ -90,6 +90,9 @@ func (t *transfer) stream(b *batch, d deliver.Delivery, it item, m *pop3.Message
 		return nil
 	}
 	b.add(it, d, t.content.Header.Digest())
+	if t.session.job.account.Headers {
+		b.headers = append(b.headers, showHeader(&t.content.Header))
+	}
 	t.outcomes.refusals.came()
 	// A message that is larger than announced may hold a part of the next reply. If nothing was
 	// announced, the message may be cut. Both show when the next reply is read.

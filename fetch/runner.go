@@ -33,6 +33,9 @@ type Runner struct {
 	// Made is when the program was made: no clock that stands before it can be right. Zero: unknown.
 	Made      time.Time
 	KeepAlive time.Duration // idle time before NOOP is sent; zero means one minute
+	// Done, if set, is called after each run, when the account's lock is given back. Calls for several
+	// accounts may overlap.
+	Done func(Result)
 	// Crash, if set, is called with the panic of a goroutine that a Runner starts, in that
 	// goroutine. It must end the program, because whatever the goroutine held stays locked. Nil:
 	// the panic takes its usual way.
@@ -118,8 +121,17 @@ func (r *Runner) Run(ctx context.Context, accounts []Account) []Result {
 	return results
 }
 
-// runOne waits for a free slot and runs the account.
+// runOne runs the account, and then calls Done.
 func (r *Runner) runOne(ctx context.Context, account *Account) Result {
+	result := r.runInTurn(ctx, account)
+	if r.Done != nil {
+		r.Done(result)
+	}
+	return result
+}
+
+// runInTurn waits for a free slot and runs the account.
+func (r *Runner) runInTurn(ctx context.Context, account *Account) Result {
 	leave, err := r.enter(ctx)
 	if err != nil {
 		return Result{Account: account.Name, Err: &Error{Account: account.Name, Phase: PhaseOpen, Err: err}}

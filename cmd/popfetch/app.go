@@ -56,6 +56,8 @@ func newApp(term *terminal) *cli.App {
 			command("status", "[ACCOUNT...]", "what happened lately, from the state alone", (*program).status,
 				&cli.StringFlag{Name: "max-age", Usage: "exit with 0 only if every account had a success within `TIME`, such as 1h"},
 				own("json", "one JSON object for each account")),
+			command("report", "[ACCOUNT...]", "the same as a page to look at, with plots", (*program).showReport,
+				&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the page to `FILE`"}),
 			seenCommand,
 			command("login", "ACCOUNT", "sign in with OAuth 2, and keep what the provider gives", (*program).login,
 				own("device", "by a code that is typed on any device"), own("browser", "by a browser on this machine"),

@@ -9,13 +9,10 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// appWithReport returns popfetch's app with two more commands. Each has an option that takes a
-// value.
-func appWithReport() *cli.App {
+// appWithExport returns popfetch's app with one more command. It has an option that takes a value.
+func appWithExport() *cli.App {
 	app := newApp(newTerminal())
-	report := &cli.Command{Name: "report", Flags: append(slices.Clone(app.Flags), &cli.StringFlag{Name: "output", Aliases: []string{"o"}})}
 	export := &cli.Command{Name: "export", Flags: append(slices.Clone(app.Flags), &cli.StringFlag{Name: "format"})}
-	app.Commands = append(app.Commands, report)
 	seen := app.Command("seen")
 	seen.Subcommands = append(seen.Subcommands, export)
 	return app
@@ -56,7 +53,7 @@ func TestArrange(t *testing.T) {
 		{"-- as a value", "--user -- work", "--user=-- -- work"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			app := appWithReport()
+			app := appWithExport()
 			args := append([]string{"popfetch"}, strings.Fields(test.args)...)
 			before := slices.Clone(args)
 			want := append([]string{"popfetch"}, strings.Fields(test.want)...)
@@ -90,7 +87,7 @@ func TestArrange_mistakes(t *testing.T) {
 		{"list --version", "--version works only with popfetch, without a command"},
 	} {
 		text := ""
-		if _, err := arrange(appWithReport(), append([]string{"popfetch"}, strings.Fields(test.args)...)); err != nil {
+		if _, err := arrange(appWithExport(), append([]string{"popfetch"}, strings.Fields(test.args)...)); err != nil {
 			text = err.Error()
 		}
 		if text != test.want {
@@ -107,7 +104,7 @@ func TestArrange_names(t *testing.T) {
 		"list", "report", "seen", "export", "config",
 	}
 	var names []string
-	app := appWithReport()
+	app := appWithExport()
 	note := func(c *cli.Context) error { names = c.Args().Slice(); return nil }
 	app.Action, app.Writer, app.ErrWriter = note, io.Discard, io.Discard
 	var walk func([]*cli.Command)

@@ -86,6 +86,7 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 			All:             p.all,
 			MaxSize:         a.MaxSize,
 			Newest:          a.Order == "newest",
+			Headers:         a.OnNew != "",
 			Initial:         fetch.InitialPolicy{Limited: a.Initial.Limited, Within: a.Initial.Within, Chosen: s.Wrote(a, &a.Initial)},
 			NewUIDs:         newUIDs[a.NewUIDs],
 			UIDLFallback:    a.UIDL == "fallback",

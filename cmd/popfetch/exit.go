@@ -147,7 +147,7 @@ func faultStatus(err error) int {
 		return tokenStatuses[token.Fault]
 	case errors.Is(err, seen.ErrLocked), errors.Is(err, seen.ErrBusy), errors.Is(err, seen.ErrUnsettled), errors.Is(err, fetch.ErrNoIDsNow), errors.Is(err, fetch.ErrRenamed):
 		return exitTempFail
-	case errors.Is(err, deliver.ErrMissing), errors.Is(err, deliver.ErrForeign), errors.Is(err, deliver.ErrCreate), errors.Is(err, deliver.ErrUnfit), errors.Is(err, seen.ErrCreate), errors.Is(err, seen.ErrOwner):
+	case errors.Is(err, deliver.ErrMissing), errors.Is(err, deliver.ErrForeign), errors.Is(err, deliver.ErrCreate), errors.Is(err, deliver.ErrUnfit), errors.Is(err, seen.ErrCreate), errors.Is(err, seen.ErrOwner), errors.Is(err, errUncreated):
 		return exitCantCreate
 	case errors.Is(err, pop3.ErrInsecure), errors.Is(err, pop3.ErrImplicitTLS), errors.Is(err, pop3.ErrHandshake), isRejection(err), errors.Is(err, tunnel.ErrRefused):
 		return exitNoPerm

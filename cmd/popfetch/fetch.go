@@ -50,6 +50,9 @@ func (p *program) fetch(ctx context.Context) error {
 	defer store.Close() //nolint:errcheck // each commit was durable by itself
 	report := p.newReporter(s)
 	report.record = newRecorder(ctx, store, report)
+	after, finishHooks := newHooks(ctx, p)
+	defer finishHooks()
+	report.hooks, report.notices.hooks = after, after.watchTrouble
 	var unwritten atomic.Bool // the metrics file
 	metrics, err := p.metricsFor(ctx, s, store, func(err error) {
 		unwritten.Store(true)
@@ -65,7 +68,7 @@ func (p *program) fetch(ctx context.Context) error {
 	})
 	defer stopped()
 	runner := p.runner(s, store, report)
-	runner.Notices = report.notices
+	runner.Notices, runner.Done = report.notices, after.done
 	var outcome error
 	if p.once {
 		outcome = p.outcome(runner.Run(ctx, accounts))

@@ -60,9 +60,14 @@ var words = mime.WordDecoder{CharsetReader: func(charset string, input io.Reader
 	return encoding.NewDecoder().Reader(input), nil
 }}
 
-// decode returns a value of a header as one line of harmless text. Octets beyond ASCII that are not
-// UTF-8 most often are of Windows-1252. What cannot be decoded stays as it is.
+// decode returns a value of a header as one line of harmless text.
 func decode(value string) string {
+	return escape.Text([]byte(strings.Join(strings.Fields(decodeWords(value)), " ")), math.MaxInt)
+}
+
+// decodeWords decodes a value of a header. Octets beyond ASCII that are not UTF-8 most often are of
+// Windows-1252. What cannot be decoded stays as it is.
+func decodeWords(value string) string {
 	if !utf8.ValidString(value) {
 		if text, err := charmap.Windows1252.NewDecoder().String(value); err == nil {
 			value = text
@@ -71,7 +76,7 @@ func decode(value string) string {
 	if decoded, err := words.DecodeHeader(value); err == nil {
 		value = decoded
 	}
-	return escape.Text([]byte(strings.Join(strings.Fields(value), " ")), math.MaxInt)
+	return value
 }
 
 // tellNoHeaders says that a server has shown no headers, though they were asked for.

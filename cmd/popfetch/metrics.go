@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -107,7 +108,7 @@ const metricsMode = 0o644
 
 // replaceFile gives a file a new content. Whoever reads it gets the old or the new one as a whole.
 // It is not synced: after a power cut a file of long ago would be as wrong as none.
-func replaceFile(path, text string) error {
+func replaceFile(path, text string, mode fs.FileMode) error {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
 	}
@@ -119,7 +120,7 @@ func replaceFile(path, text string) error {
 		return err
 	}
 	_, err = f.WriteString(text)
-	err = errors.Join(err, f.Chmod(metricsMode), f.Close())
+	err = errors.Join(err, f.Chmod(mode), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
@@ -230,7 +231,7 @@ func writeMetrics(ctx context.Context, path string, store seen.Store, accounts [
 	states := &stateReader{store: store, now: time.Now(), brief: true}
 	all, err := states.readAll(ctx, accounts)
 	if err == nil {
-		err = replaceFile(path, metricsText(all))
+		err = replaceFile(path, metricsText(all), metricsMode)
 	}
 	if err != nil {
 		return fmt.Errorf("the metrics file cannot be written: %w", err)

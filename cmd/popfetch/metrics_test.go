@@ -110,14 +110,14 @@ func TestMetrics_promtool(t *testing.T) {
 func TestReplaceFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metrics.prom")
 	text := metricsText(meteredAccounts())
-	if err := replaceFile(path, text); err != nil {
+	if err := replaceFile(path, text, metricsMode); err != nil {
 		t.Fatal(err)
 	}
 	var done atomic.Bool
 	go func() {
 		defer done.Store(true)
 		for range 300 {
-			if err := replaceFile(path, text); err != nil {
+			if err := replaceFile(path, text, metricsMode); err != nil {
 				t.Error(err)
 			}
 		}
@@ -132,7 +132,7 @@ func TestReplaceFile(t *testing.T) {
 	if err := os.Symlink(path, link); err != nil {
 		t.Fatal(err)
 	}
-	if err := replaceFile(link, "new\n"); err != nil {
+	if err := replaceFile(link, "new\n", metricsMode); err != nil {
 		t.Error(err)
 	}
 	if info, err := os.Lstat(link); err != nil || info.Mode().Type() != os.ModeSymlink {
@@ -144,8 +144,12 @@ func TestReplaceFile(t *testing.T) {
 	if files, err := os.ReadDir(filepath.Dir(path)); err != nil || len(files) != 1 {
 		t.Errorf("%v, %v are left, want one file", files, err)
 	}
-	if err := replaceFile(os.DevNull, "x"); err == nil {
-		t.Error("a device was replaced")
+	fifo := filepath.Join(t.TempDir(), "fifo") // a broken check would replace a device of this machine
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := replaceFile(fifo, "x", metricsMode); err == nil {
+		t.Error("a named pipe was replaced")
 	}
 }
 

@@ -39,6 +39,8 @@ type notices struct {
 	now   func() time.Time
 	// tellAfter returns how long temporary trouble of an account must last to be told; nil: not at all
 	tellAfter func(account string) time.Duration
+	// hooks reports whether an account has hooks about trouble. If it is nil, none has.
+	hooks func(account string) bool
 
 	mu   sync.Mutex
 	runs map[string]*noticedRun // by account
@@ -52,8 +54,11 @@ type noticedRun struct {
 	since   time.Time // when the error began that earlier runs left; zero: they left none, or it is unknown
 	failed  bool
 	refused bool // see refusedAll
+	spared  int  // refusals that nobody is told of yet
 	absent  bool // the run did not get the account's lock, and so met no other fault
 	secret  bool // trouble has begun in an earlier run, and nobody was told of it
+	hooked  hooked
+	judged  bool // hooked is what the run leaves, not what earlier runs left
 }
 
 func newNotices(quiet bool) *notices {
@@ -65,6 +70,7 @@ func (n *notices) Begin(account string, told fetch.Told) {
 	left, since := linesOf(told)
 	run := &noticedRun{left: left, since: since, met: make(map[string]bool)}
 	run.secret = hasPrefix(left, untoldLine) && !hasPrefix(left, errorLine)
+	_, run.hooked = cutHooked(told.Lines)
 	if n.now().Sub(told.At).Abs() < tellAgain { // a clock that was wrong must not suppress reports for years
 		run.told = run.left
 	}
@@ -76,7 +82,8 @@ func (n *notices) Begin(account string, told fetch.Told) {
 // linesOf returns the lines, and when the error among them began.
 func linesOf(told fetch.Told) (lines map[string]bool, since time.Time) {
 	lines = make(map[string]bool)
-	for line := range strings.SplitSeq(told.Lines, "\n") {
+	others, _ := cutHooked(told.Lines)
+	for line := range strings.SplitSeq(others, "\n") {
 		if text, isTime := strings.CutPrefix(line, sinceLine); isTime {
 			since, _ = time.Parse(time.RFC3339, text) // unknown, if somebody changed it
 			continue
@@ -122,6 +129,7 @@ type notice struct {
 	kept    bool          // if it lasts, it is told again after a day
 	ended   bool          // the account is fetched again, for the first time after an error
 	after   time.Duration // and so long after it began
+	hooks   hookTurn
 }
 
 // notice records an event of a run.
@@ -132,6 +140,32 @@ func (n *notices) notice(e fetch.Event) notice {
 		delete(n.runs, e.Account) // until Begin, nothing is known of earlier runs
 	}
 	run := n.runs[e.Account]
+	if run != nil && e.Kind == fetch.Refused && e.Early {
+		run.spared++
+	}
+	found := n.judge(e, run)
+	if found.early || e.Kind != fetch.Finished || n.hooks == nil || !n.hooks(e.Account) {
+		return found
+	}
+	if run == nil { // what earlier runs left cannot be read
+		found.hooks, _, _ = hooked(nil).turn(e, n.now())
+		return found
+	}
+	if _, known := run.hooked[refusedFault]; !known && run.spared > 0 {
+		told := *e.Result
+		told.Failed -= run.spared
+		e.Result = &told
+	}
+	due, after, passing := run.hooked.turn(e, n.now())
+	if due.recovered && !run.since.IsZero() && run.since.Before(due.since) {
+		due.since = run.since
+	}
+	found.hooks, run.hooked, run.judged = due, after, !passing
+	return found
+}
+
+// judge says what to do about an event. run is nil if earlier runs are unknown.
+func (n *notices) judge(e fetch.Event, run *noticedRun) notice {
 	if run == nil {
 		return notice{}
 	}
@@ -183,13 +217,15 @@ func (n *notices) line(e fetch.Event) string {
 	case e.Kind == fetch.Warning && e.Number == 0 && !n.quiet:
 		return warningLine + string(e.Code)
 	case e.Kind == fetch.Finished && e.Err != nil && !isOfState(e.Err):
-		if caught := (signalError{}); errors.As(e.Err, &caught) {
+		if isStop(e.Err) {
 			return errorLine + string(e.Code) + stopped
 		}
 		return errorLine + string(e.Code)
 	}
 	return ""
 }
+
+func isStop(err error) bool { return errors.As(err, new(signalError)) }
 
 func isOfState(err error) bool {
 	switch phaseOf(err) {
@@ -228,7 +264,14 @@ func (n *notices) End(account string, before fetch.Told) fetch.Told {
 	if run.secret && run.refused {
 		lines[untoldLine] = true
 	}
-	if len(lines) == 0 && (!run.refused || since.IsZero()) {
+	_, faults := cutHooked(before.Lines)
+	if run.judged {
+		faults = run.hooked
+	}
+	if len(lines) == 0 && len(faults) > 0 {
+		at = before.At // otherwise each run would write it
+	}
+	if len(lines) == 0 && len(faults) == 0 && (!run.refused || since.IsZero()) {
 		return fetch.Told{}
 	}
 	all := slices.Sorted(maps.Keys(lines))
@@ -238,7 +281,7 @@ func (n *notices) End(account string, before fetch.Told) fetch.Told {
 		}
 		all = append(all, sinceLine+since.UTC().Format(time.RFC3339))
 	}
-	return fetch.Told{Lines: strings.Join(all, "\n"), At: at}
+	return fetch.Told{Lines: faults.join(all), At: at}
 }
 
 // keeps reports whether the fault of a line lasts after the run.

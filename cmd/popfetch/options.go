@@ -33,6 +33,7 @@ type options struct {
 
 	maxAge      *string // status --max-age; nil means that nothing is judged
 	metricsFile string  // "" means none
+	output      string  // report --output; "" means none
 
 	asides      []seen.Reason // seen forget: --quarantined and --too-large
 	fromMaildir string        // seen rebuild; "" means the account's own
@@ -79,7 +80,7 @@ func optionsOf(c *cli.Context) options {
 	if c.Bool("too-large") {
 		o.asides = append(o.asides, seen.TooLarge)
 	}
-	o.metricsFile = c.String("metrics-file")
+	o.metricsFile, o.output = c.String("metrics-file"), c.String("output")
 	if c.IsSet("max-age") {
 		age := c.String("max-age")
 		o.maxAge = &age

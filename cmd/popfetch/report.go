@@ -52,6 +52,7 @@ type reporter struct {
 	setting *setting     // see of
 	record  *recorder    // nil means that runs are not noted in the history
 	notices *notices     // nil means that nothing was reported before
+	hooks   *hooks       // nil: the command runs none
 	failed  func(error)  // gets each error of standard output; nil if writes of the command itself fail as well
 	broken  func() error // returns the first of them
 
@@ -129,6 +130,9 @@ func (r *reporter) observe(e fetch.Event) {
 	var n notice
 	if r.notices != nil {
 		n = r.notices.notice(e)
+	}
+	if r.hooks != nil {
+		r.hooks.observe(r.of(e.Account), e, n.hooks)
 	}
 	watched := r.watched()
 	if e.Kind == fetch.Finished {

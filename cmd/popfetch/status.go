@@ -16,24 +16,11 @@ func (p *program) status(ctx context.Context) error {
 	if _, err := p.longestAge(); err != nil {
 		return err
 	}
-	s, shown, err := p.toShow()
-	if err != nil {
-		return err
-	}
-	store, err := openStore(ctx, s.Config, toRead)
+	s, store, accounts, err := p.openShown(ctx)
 	if err != nil {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // nothing was written
-	if s.known == nil {
-		if s.known, err = store.Accounts(ctx); err != nil {
-			return err
-		}
-	}
-	accounts, err := s.choose(shown)
-	if err != nil {
-		return err
-	}
 	states := &stateReader{store: store, now: time.Now(), days: sparkDays}
 	all, err := states.readAll(ctx, accounts)
 	if err != nil {
@@ -119,6 +106,26 @@ func (p *program) toShow() (*shownSetting, []shownAccount, error) {
 		return shown, []shownAccount{{s.Accounts[0].Name, stateName(&s.Accounts[0]), &s.Accounts[0]}}, nil
 	}
 	return shown, nil, nil
+}
+
+// openShown opens the state for a command that shows it, and chooses the accounts. The caller closes
+// the store.
+func (p *program) openShown(ctx context.Context) (*shownSetting, seen.Store, []shownAccount, error) {
+	s, shown, err := p.toShow()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	store, err := openStore(ctx, s.Config, toRead)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if s.known, err = store.Accounts(ctx); err == nil {
+		var accounts []shownAccount
+		if accounts, err = s.choose(shown); err == nil {
+			return s, store, accounts, nil
+		}
+	}
+	return nil, nil, nil, errors.Join(err, store.Close())
 }
 
 // choose returns the named accounts, or all. An account of the state alone can be named too.

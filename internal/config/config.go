@@ -102,6 +102,10 @@ type Account struct {
 	Deadline           time.Duration // 0 means none
 	Interval           time.Duration // 0 means manual
 	TellAfter          time.Duration // 0: temporary trouble is told at once
+	OnNew              string        // for /bin/sh -c, as are the next two; "" means none
+	OnError            string
+	OnRecovered        string
+	HookTimeout        time.Duration // above 0
 	Enabled            bool
 
 	written writtenNames

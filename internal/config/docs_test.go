@@ -131,6 +131,13 @@ func TestExample_enabled(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Load() with all lines enabled = %v", err)
 	}
+	work := &enabled.Accounts[0]
+	for key, hook := range map[string]*string{"on_new": &work.OnNew, "on_error": &work.OnError, "on_recovered": &work.OnRecovered} {
+		if *hook == "" {
+			t.Errorf("the enabled example has no %s", key)
+		}
+		*hook = ""
+	}
 	lists := &enabled.Accounts[1]
 	if lists.TLSCA != "/etc/ssl/example-net.pem" || lists.TLSServerName != "mail.example.net" {
 		t.Errorf("the enabled example has tls_ca %s, tls_server_name %s", lists.TLSCA, lists.TLSServerName)

@@ -244,6 +244,22 @@ var accountKeys = table[Account]{
 		field: fill(func(a *Account) *time.Duration { return &a.TellAfter }, durationOr("0s")),
 	},
 	{
+		name:  "on_new",
+		field: fill(func(a *Account) *string { return &a.OnNew }, text(value.command)),
+	},
+	{
+		name:  "on_error",
+		field: fill(func(a *Account) *string { return &a.OnError }, text(value.command)),
+	},
+	{
+		name:  "on_recovered",
+		field: fill(func(a *Account) *string { return &a.OnRecovered }, text(value.command)),
+	},
+	{
+		name: "hook_timeout", preset: "60s",
+		field: fill(func(a *Account) *time.Duration { return &a.HookTimeout }, duration),
+	},
+	{
 		name: "enabled", preset: "true",
 		field:   fill(func(a *Account) *bool { return &a.Enabled }, boolean),
 		aliases: []string{"disabled"},

@@ -104,6 +104,10 @@ order = "newest"
 pipelining = "never"
 deadline = "2h"
 interval = "manual"
+on_new = "new-mail work"
+on_error = "logger broken"
+on_recovered = "logger works"
+hook_timeout = "5s"
 enabled = false
 [account."list@2"]
 server = "[::1]"
@@ -133,6 +137,7 @@ tls_fingerprint = "SHA256:`+strings.Repeat("AB:", 31)+`AB"
 			Delete: Delete{Enabled: true, After: 30 * 24 * time.Hour}, MaxSize: 25 << 20,
 			Initial: Initial{Limited: true, Within: 30 * 24 * time.Hour}, UIDL: "fallback", NewUIDs: "stop", QuarantineAfter: 3,
 			Order: "newest", Pipelining: "never", Timeout: 90 * time.Second, Deadline: 2 * time.Hour,
+			OnNew: "new-mail work", OnError: "logger broken", OnRecovered: "logger works", HookTimeout: 5 * time.Second,
 		}, {
 			Name: "list@2", Server: "[::1]:110", TLS: "starttls",
 			TLSFingerprint: []string{strings.Repeat("ab", 32)},
@@ -140,7 +145,7 @@ tls_fingerprint = "SHA256:`+strings.Repeat("AB:", 31)+`AB"
 			CredentialsCharset: "ascii",
 			MDA:                "procmail", MDATimeout: 3 * time.Minute, MaxDeliveries: 3,
 			Delete: Delete{Enabled: true}, UIDL: "required", NewUIDs: "match", QuarantineAfter: 5, Order: "oldest", Pipelining: "auto",
-			Timeout: 90 * time.Second, Interval: 5 * time.Minute, Enabled: true,
+			Timeout: 90 * time.Second, Interval: 5 * time.Minute, HookTimeout: time.Minute, Enabled: true,
 		}},
 	}
 	if mistake, want := got.Mistake(&got.Accounts[0], &got.Accounts[0].TLSCA, errors.New("x")).Error(), got.File+`:\d+: (account\.work|defaults)\.tls_ca: x`; !regexp.MustCompile("^" + want + "$").MatchString(mistake) {

@@ -28,7 +28,7 @@ func TestOneShot(t *testing.T) {
 			User: "alice", Password: Secret{Command: "pass show mail/work"}, Auth: []string{"plain", "apop"}, CredentialsCharset: "iso-8859-1",
 			Maildir: filepath.Join(folder, "backup"), MDATimeout: 5 * time.Minute, MaxDeliveries: 1,
 			Delete: Delete{Enabled: true, After: 7 * 24 * time.Hour}, MaxSize: 100,
-			UIDL: "required", NewUIDs: "match", QuarantineAfter: 5, Order: "oldest", Pipelining: "auto", Timeout: 2 * time.Minute, Interval: 5 * time.Minute, Enabled: true,
+			UIDL: "required", NewUIDs: "match", QuarantineAfter: 5, Order: "oldest", Pipelining: "auto", Timeout: 2 * time.Minute, Interval: 5 * time.Minute, HookTimeout: time.Minute, Enabled: true,
 		}},
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -28,6 +28,7 @@ func fullAccount() Account {
 		Delete: Delete{Enabled: true}, MaxSize: 1, Initial: Initial{Limited: true}, UIDL: "fallback",
 		NewUIDs: "stop", QuarantineAfter: 2, Order: "newest", Pipelining: "never", Timeout: time.Second,
 		Deadline: time.Second, Interval: time.Second,
+		OnNew: "a", OnError: "b", OnRecovered: "c", HookTimeout: time.Second,
 	}
 }
 

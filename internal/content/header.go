@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"strings"
+	"unicode/utf8"
 )
 
 // Digest identifies a message by its header. The zero Digest means unknown.
@@ -117,6 +118,19 @@ func (h *Header) Value(name string) (value string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// Cut returns the beginning of a text, at most so many octets of it. It does not cut a character of
+// UTF-8 in two.
+func Cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	end := most
+	for end > 0 && end > most-utf8.UTFMax && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end]
 }
 
 // field is one header field: its name, its value, its continuation lines and its line ends.

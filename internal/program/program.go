@@ -77,6 +77,22 @@ func FirstWord(command string) (word string, found bool) {
 	return strings.Join(words, ""), len(words) == 1
 }
 
+// Environment returns our environment, and facts as POPFETCH_* variables. It leaves out POPFETCH_*
+// variables of our own environment, since they tell of something else. It also leaves out
+// CREDENTIALS_DIRECTORY, since our password may be among the credentials of the service.
+func Environment(facts ...string) []string {
+	var environment []string
+	for _, variable := range os.Environ() {
+		if !strings.HasPrefix(variable, "POPFETCH_") && !strings.HasPrefix(variable, "CREDENTIALS_DIRECTORY=") {
+			environment = append(environment, variable)
+		}
+	}
+	if folder, err := os.Getwd(); err == nil {
+		environment = append(environment, "PWD="+folder) // a shell sets it too; this way it is also set without a shell
+	}
+	return append(environment, facts...)
+}
+
 // Wait waits for the end of a program that Start has started. If ctx is done first, Wait ends the
 // whole process group and returns the cause as interrupted. If the program does not end even then,
 // state is nil. It may be waiting for a disk that does not answer.
