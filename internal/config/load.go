@@ -7,46 +7,48 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"unicode"
-
-	"github.com/BurntSushi/toml"
 )
 
 // maxFile bounds the configuration file. A larger one is some other file.
 const maxFile = 1 << 20
 
-// Load reads and checks the file at path. Its error is always an Errors with all mistakes. If the
-// file does not exist, errors.Is(err, fs.ErrNotExist) is true as well. After a syntax error nothing
-// else is checked.
+// Load reads and checks the file at path, and the files that it includes. Its error is always an
+// Errors with all mistakes. If the file does not exist, errors.Is(err, fs.ErrNotExist) is true as
+// well; an included file that is missing does not count. After a syntax error nothing else of a file
+// is checked.
 func Load(path string) (*Config, error) {
-	text, info, err := readFile(path)
+	text, info, err := readFile(path, mendFile)
 	if err != nil {
 		return nil, Errors{{File: path, Err: err}}
 	}
-	folder, err := filepath.Abs(filepath.Dir(path))
-	if err != nil {
-		return nil, Errors{{File: path, Err: fmt.Errorf("finding the folder of the file: %w", err)}}
-	}
-	var document map[string]any
-	if _, err := toml.Decode(text, &document); err != nil {
-		return nil, Errors{syntaxError(path, text, err)}
-	}
-	index := indexLines(text)
-	r := reader{index: index, top: place{source: &source{file: path, folder: folder, lines: index.lines()}}}
-	cfg := r.config(document)
-	r.checkAccess(info, document)
-	if len(r.errs) > 0 {
-		return nil, r.errs.tidy()
-	}
-	return cfg, nil
+	return parse(path, text, info)
 }
 
-// readFile returns the content and the FileInfo of one open file.
-func readFile(path string) (string, fs.FileInfo, error) {
-	const mend = "name the configuration file with --config"
+// parse is Load for a file that has been read. If info is nil, the file is not there yet.
+func parse(path, text string, info fs.FileInfo) (*Config, error) {
+	l := newLoader()
+	l.read(&Config{File: path}, path, text, info)
+	if len(l.errs) == 0 && len(l.cfg.Accounts) == 0 {
+		top := place{source: l.cfg.main}
+		l.errs = Errors{top.key(accountTable).mistake(fmt.Errorf("%w; write [account.NAME] with %s", errNoAccount, accountKeys.required()))}
+	}
+	if len(l.errs) > 0 {
+		return nil, l.errs.tidy()
+	}
+	return l.cfg, nil
+}
+
+// errNoAccount means that a configuration has no account, and no other mistake.
+var errNoAccount = errors.New("there is none")
+
+// mendFile is what to do about a configuration file that cannot be read.
+const mendFile = "name the configuration file with --config"
+
+// readFile returns the content and the FileInfo of one open file. An error says to do what mend says.
+func readFile(path, mend string) (string, fs.FileInfo, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		var pathError *fs.PathError
@@ -76,7 +78,7 @@ func readFile(path string) (string, fs.FileInfo, error) {
 	return string(text), info, nil
 }
 
-// reader turns a decoded document into a Config and collects the mistakes.
+// reader turns one decoded document into a part of a Config, and collects the mistakes.
 type reader struct {
 	index lineIndex
 	top   place
@@ -86,20 +88,14 @@ type reader struct {
 // report adds a mistake of the key or table at p.
 func (r *reader) report(p place, err error) { r.errs = append(r.errs, p.mistake(err)) }
 
-// config reads the whole document.
-func (r *reader) config(document map[string]any) *Config {
-	cfg := &Config{File: r.top.source.file, lines: r.top.source.lines}
-	r.readTop(cfg, document)
-	defaults := r.readDefaults(document)
-	cfg.Accounts = readNamed(r, document, accountTable, accountKeys, defaults, accountElsewhere,
+// accounts reads the tables of accounts.
+func (r *reader) accounts(document map[string]any, defaults map[string]setting) []Account {
+	accounts := readNamed(r, document, accountTable, accountKeys, defaults, accountElsewhere,
 		func(a *Account, name string) { a.Name = name })
-	for i := range cfg.Accounts {
-		fillPort(&cfg.Accounts[i])
+	for i := range accounts {
+		fillPort(&accounts[i])
 	}
-	if len(cfg.Accounts) == 0 && len(r.errs) == 0 {
-		r.report(r.top.key(accountTable), fmt.Errorf("there is none; write [account.NAME] with %s", accountKeys.required()))
-	}
-	return cfg
+	return accounts
 }
 
 // readTop reads the keys outside of accounts.
@@ -255,7 +251,10 @@ func IsReserved(name string) bool { return slices.Contains(reservedNames, name) 
 // reservedNames are the commands of today and of the future, and words that could be taken for
 // commands.
 var reservedNames = strings.Fields("check list status seen login config import verify completion " +
-	"export rebuild init report log logout version help once")
+	"export rebuild init report log logout version help once worker accounts")
+
+// CheckAccountName refuses a name that no account can have.
+func CheckAccountName(name string) error { return checkName(accountTable, name) }
 
 // checkName refuses a name of an account or of another table if it would be ambiguous on a command
 // line.
@@ -267,12 +266,17 @@ func checkName(parent, name string) error {
 		return fmt.Errorf("the name of a command cannot be %s's; choose another name", a(parent))
 	case strings.HasPrefix(name, "-"):
 		return fmt.Errorf("%s's name cannot start with a hyphen; choose another name", a(parent))
-	case strings.Contains(name, "/"):
-		return fmt.Errorf("%s's name cannot hold a slash; choose another name", a(parent))
-	case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) }):
-		return fmt.Errorf("%s's name cannot hold blanks or control characters; choose another name", a(parent))
+	case strings.HasPrefix(name, " "), strings.HasSuffix(name, " "):
+		return fmt.Errorf("%s's name cannot start or end with a blank; choose another name", a(parent))
+	case strings.ContainsFunc(name, func(r rune) bool { return !isOfName(r) }):
+		return fmt.Errorf("%s's name may have only letters, digits, blanks and . _ - @ +; choose another name", a(parent))
 	}
 	return nil
+}
+
+// isOfName reports whether a name may have r. The marks are parts of letters, such as accents.
+func isOfName(r rune) bool {
+	return unicode.In(r, unicode.L, unicode.M, unicode.Nd) || strings.ContainsRune("._-@+ ", r)
 }
 
 // a returns a noun with its article.

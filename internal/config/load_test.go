@@ -151,7 +151,7 @@ tls_fingerprint = "SHA256:`+strings.Repeat("AB:", 31)+`AB"
 	if mistake, want := got.Mistake(&got.Accounts[0], &got.Accounts[0].TLSCA, errors.New("x")).Error(), got.File+`:\d+: (account\.work|defaults)\.tls_ca: x`; !regexp.MustCompile("^" + want + "$").MatchString(mistake) {
 		t.Errorf("Mistake() = %q, want %s", mistake, want)
 	}
-	got.lines = nil
+	got.main, got.homes = nil, nil
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("Load() = %#v\nwant %#v", got, want)
 	}
@@ -165,5 +165,35 @@ func TestLoad_missing(t *testing.T) {
 	}
 	if want := path + ": no such file or directory; name the configuration file with --config"; err.Error() != want {
 		t.Errorf("Load() = %q, want %q", err, want)
+	}
+}
+
+// Every name that is allowed is read, chosen, and written so that it can be read again.
+func TestLoad_names(t *testing.T) {
+	home(t)
+	names := []string{"work", "Old Mail", "a  b", "alice+pop@example.org", "größe", "मेल ३", "почта", "_", "..", "2"}
+	text := "[defaults]\nserver = 'h'\nuser = 'u'\nmaildir = '/m'\n"
+	for _, name := range names {
+		text += "[account.\"" + name + "\"]\n"
+	}
+	cfg, err := Load(writeConfig(t, text))
+	if err != nil {
+		t.Fatalf("Load() = %v", err)
+	}
+	var written strings.Builder
+	if err := cfg.Write(&written); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Load(writeConfig(t, written.String()))
+	if err != nil {
+		t.Fatalf("Load() of what Write wrote = %v\n%s", err, written.String())
+	}
+	for i, name := range names {
+		if again.Accounts[i].Name != name {
+			t.Errorf("account %d is %q, want %q", i, again.Accounts[i].Name, name)
+		}
+		if chosen, err := cfg.Select([]string{name}); err != nil || chosen[0].Name != name {
+			t.Errorf("Select(%q) = %v, %v", name, chosen, err)
+		}
 	}
 }
