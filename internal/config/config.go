@@ -46,7 +46,7 @@ func (c *Config) Mistake(a *Account, address any, err error) *Error {
 		at, _ := topKeys.place(c, address, top)
 		return at.mistake(err)
 	}
-	own, _ := accountKeys.place(a, address, top.key(accountTable, a.Name))
+	own, _ := accountKeys.place(a, address, c.account(a.Name))
 	inherited, _ := accountKeys.place(a, address, top.key(defaultsTable))
 	switch {
 	case c.File == "":
@@ -60,9 +60,13 @@ func (c *Config) Mistake(a *Account, address any, err error) *Error {
 // Wrote reports whether the account's own table in the file has the key that fills the field at
 // address, which is a field of a. A key of [defaults] does not count.
 func (c *Config) Wrote(a *Account, address any) bool {
-	top := place{source: &source{file: c.File, lines: c.lines}}
-	own, _ := accountKeys.place(a, address, top.key(accountTable, a.Name))
+	own, _ := accountKeys.place(a, address, c.account(a.Name))
 	return own.line() > 0
+}
+
+// account returns the place of the table of the account called name.
+func (c *Config) account(name string) place {
+	return place{source: &source{file: c.File, lines: c.lines}}.key(accountTable, name)
 }
 
 // Account is one checked account with [defaults] applied. Each field has the name of its key. The

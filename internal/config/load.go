@@ -26,6 +26,11 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, Errors{{File: path, Err: err}}
 	}
+	return parse(path, text, info)
+}
+
+// parse is Load for a file that has been read. If info is nil, the file is not there yet.
+func parse(path, text string, info fs.FileInfo) (*Config, error) {
 	folder, err := filepath.Abs(filepath.Dir(path))
 	if err != nil {
 		return nil, Errors{{File: path, Err: fmt.Errorf("finding the folder of the file: %w", err)}}
@@ -37,7 +42,9 @@ func Load(path string) (*Config, error) {
 	index := indexLines(text)
 	r := reader{index: index, top: place{source: &source{file: path, folder: folder, lines: index.lines()}}}
 	cfg := r.config(document)
-	r.checkAccess(info, document)
+	if info != nil {
+		r.checkAccess(info, document)
+	}
 	if len(r.errs) > 0 {
 		return nil, r.errs.tidy()
 	}
@@ -97,10 +104,13 @@ func (r *reader) config(document map[string]any) *Config {
 		fillPort(&cfg.Accounts[i])
 	}
 	if len(cfg.Accounts) == 0 && len(r.errs) == 0 {
-		r.report(r.top.key(accountTable), fmt.Errorf("there is none; write [account.NAME] with %s", accountKeys.required()))
+		r.report(r.top.key(accountTable), fmt.Errorf("%w; write [account.NAME] with %s", errNoAccount, accountKeys.required()))
 	}
 	return cfg
 }
+
+// errNoAccount means that a configuration has no account, and no other mistake.
+var errNoAccount = errors.New("there is none")
 
 // readTop reads the keys outside of accounts.
 func (r *reader) readTop(cfg *Config, document map[string]any) {
@@ -267,12 +277,17 @@ func checkName(parent, name string) error {
 		return fmt.Errorf("the name of a command cannot be %s's; choose another name", a(parent))
 	case strings.HasPrefix(name, "-"):
 		return fmt.Errorf("%s's name cannot start with a hyphen; choose another name", a(parent))
-	case strings.Contains(name, "/"):
-		return fmt.Errorf("%s's name cannot hold a slash; choose another name", a(parent))
-	case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) }):
-		return fmt.Errorf("%s's name cannot hold blanks or control characters; choose another name", a(parent))
+	case strings.HasPrefix(name, " "), strings.HasSuffix(name, " "):
+		return fmt.Errorf("%s's name cannot start or end with a blank; choose another name", a(parent))
+	case strings.ContainsFunc(name, func(r rune) bool { return !isOfName(r) }):
+		return fmt.Errorf("%s's name may have only letters, digits, blanks and . _ - @ +; choose another name", a(parent))
 	}
 	return nil
+}
+
+// isOfName reports whether a name may have r. The marks are parts of letters, such as accents.
+func isOfName(r rune) bool {
+	return unicode.In(r, unicode.L, unicode.M, unicode.Nd) || strings.ContainsRune("._-@+ ", r)
 }
 
 // a returns a noun with its article.

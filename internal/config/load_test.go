@@ -162,3 +162,33 @@ func TestLoad_missing(t *testing.T) {
 		t.Errorf("Load() = %q, want %q", err, want)
 	}
 }
+
+// Every name that is allowed is read, chosen, and written so that it can be read again.
+func TestLoad_names(t *testing.T) {
+	home(t)
+	names := []string{"work", "Old Mail", "a  b", "alice+pop@example.org", "größe", "मेल ३", "почта", "_", "..", "2"}
+	text := "[defaults]\nserver = 'h'\nuser = 'u'\nmaildir = '/m'\n"
+	for _, name := range names {
+		text += "[account.\"" + name + "\"]\n"
+	}
+	cfg, err := Load(writeConfig(t, text))
+	if err != nil {
+		t.Fatalf("Load() = %v", err)
+	}
+	var written strings.Builder
+	if err := cfg.Write(&written); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Load(writeConfig(t, written.String()))
+	if err != nil {
+		t.Fatalf("Load() of what Write wrote = %v\n%s", err, written.String())
+	}
+	for i, name := range names {
+		if again.Accounts[i].Name != name {
+			t.Errorf("account %d is %q, want %q", i, again.Accounts[i].Name, name)
+		}
+		if chosen, err := cfg.Select([]string{name}); err != nil || chosen[0].Name != name {
+			t.Errorf("Select(%q) = %v, %v", name, chosen, err)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -51,6 +52,9 @@ func (p place) isFile() bool { return p.source.file != "" }
 
 // line returns the line in the file, or 0.
 func (p place) line() int { return p.source.lines[p.name] }
+
+// String returns the file and the line, as "FILE:LINE".
+func (p place) String() string { return fmt.Sprintf("%s:%d", p.source.file, p.line()) }
 
 // mistake returns err as a mistake of the key or table at p.
 func (p place) mistake(err error) *Error {
