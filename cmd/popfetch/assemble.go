@@ -134,8 +134,8 @@ func (p *program) credentials(s *setting, a *config.Account, trusted authorities
 	if !a.Password.IsZero() || a.Secretless() {
 		return c, nil, nil
 	}
-	c.Password, c.Asks = p.term.passwordAsker(s.File, a), true
-	return c, mayAsk(s.File, a), nil
+	c.Password, c.Asks = p.term.passwordAsker(s.FileOf(a.Name), a), true
+	return c, mayAsk(s.FileOf(a.Name), a), nil
 }
 
 // ways returns credentials without the secret. They tell which ways to log in an account has.

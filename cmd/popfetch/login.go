@@ -68,7 +68,7 @@ func (p *program) signInAccount() (*setting, *config.Account, error) {
 		return nil, nil, s.Mistake(a, &a.OAuth.TokenCommand,
 			errors.New("gives the account its access tokens, so popfetch does not sign in; use the program that it runs"))
 	}
-	return nil, nil, &config.Error{File: s.File, Key: "account." + a.Name,
+	return nil, nil, &config.Error{File: s.FileOf(a.Name), Key: "account." + a.Name,
 		Err: fmt.Errorf("has no table oauth, so nobody signs in; write [account.%s.oauth], as popfetch.toml(5) shows", a.Name)}
 }
 
@@ -234,7 +234,7 @@ func (s *setting) signInStatusOf(a *config.Account) (signInStatus, *oauth.Grant,
 	var fault *oauth.Error
 	switch {
 	case signIn.ClientID == "":
-		err = &config.Error{File: s.File, Key: "account." + a.Name, Err: errors.New("has no table oauth with a client_id, so nobody signs in")}
+		err = &config.Error{File: s.FileOf(a.Name), Key: "account." + a.Name, Err: errors.New("has no table oauth with a client_id, so nobody signs in")}
 	case errors.As(err, &fault) && fault.Fault == oauth.Refused && own:
 		return state, nil, nil // the client gets a token when it needs one
 	case err == nil && !(&oauth.Client{TokenURL: signIn.TokenURL, ID: signIn.ClientID}).Owns(grant):

@@ -149,7 +149,7 @@ func readOld(path string) (*oldFile, error) {
 	if old.target, err = filepath.EvalSymlinks(path); err != nil {
 		return nil, appendError(path, fmt.Errorf("it cannot be followed as a link: %w; make the file or remove the link", err))
 	}
-	if old.text, old.info, err = readFile(path); err != nil {
+	if old.text, old.info, err = readFile(path, mendFile); err != nil {
 		return nil, Errors{{File: path, Err: err}}
 	}
 	if !old.info.Mode().IsRegular() {

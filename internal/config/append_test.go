@@ -266,11 +266,13 @@ func TestAppend_together(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.toml")
 	var wg sync.WaitGroup
 	for i := range 20 {
-		wg.Go(func() {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
 			if err := Append(t.Context(), path, newAccount(fmt.Sprint("a", i))); err != nil {
 				t.Errorf("Append() = %v", err)
 			}
-		})
+		}()
 	}
 	wg.Wait()
 	if cfg, err := Load(path); err != nil || len(cfg.Accounts) != 20 {

@@ -14,7 +14,8 @@
 // password is read only by Secret.Resolve. So a configuration can be checked without running the
 // command that prints the password.
 //
-// Limits: a file is at most 1 MiB, and it cannot include other files.
+// A file may include others, which have further accounts. Limits: a file is at most 1 MiB; files are
+// included at most 8 deep, and at most 10,000 of them.
 package config
 
 import (
@@ -32,16 +33,21 @@ type Config struct {
 	File     string    // the path that Load was given; "" for OneShot
 	StateDir string    // absolute; "" if the file has none and there is no home folder
 	Jobs     int       // how many accounts are worked on at once, at least 1
-	Accounts []Account // in the order of the file
+	Accounts []Account // in the order of the files
 
-	lines map[string]int // the lines of the file, by dotted name
+	include []string           // patterns of further files, as absolute paths
+	main    *source            // where the keys outside of accounts come from; nil for OneShot
+	homes   map[string]*source // the files that the accounts are in, by their names
 }
 
 // Mistake returns err as a mistake of the key that fills the field at address. If a is nil, that is
 // a field of c. Otherwise it is a field of a, which may be a copy of an account of c. The mistake
 // names the place where the key is written: the account, [defaults], or an option.
 func (c *Config) Mistake(a *Account, address any, err error) *Error {
-	top := place{source: &source{file: c.File, lines: c.lines}}
+	top := place{source: c.main}
+	if c.main == nil {
+		top.source = &source{}
+	}
 	if a == nil {
 		at, _ := topKeys.place(c, address, top)
 		return at.mistake(err)
@@ -57,16 +63,23 @@ func (c *Config) Mistake(a *Account, address any, err error) *Error {
 	return own.mistake(err)
 }
 
-// Wrote reports whether the account's own table in the file has the key that fills the field at
+// Wrote reports whether the account's own table in a file has the key that fills the field at
 // address, which is a field of a. A key of [defaults] does not count.
 func (c *Config) Wrote(a *Account, address any) bool {
 	own, _ := accountKeys.place(a, address, c.account(a.Name))
 	return own.line() > 0
 }
 
+// FileOf returns the file that has the account called name. For OneShot it is "".
+func (c *Config) FileOf(name string) string { return c.account(name).source.file }
+
 // account returns the place of the table of the account called name.
 func (c *Config) account(name string) place {
-	return place{source: &source{file: c.File, lines: c.lines}}.key(accountTable, name)
+	home := c.homes[name]
+	if home == nil {
+		home = &source{file: c.File}
+	}
+	return place{source: home}.key(accountTable, name)
 }
 
 // Account is one checked account with [defaults] applied. Each field has the name of its key. The

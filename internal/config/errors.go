@@ -64,9 +64,18 @@ func (errs Errors) orNil() error {
 	return errs
 }
 
-// tidy sorts by line and removes duplicates: each account repeats a mistake in [defaults].
+// tidy sorts by file and line, and removes duplicates: each account repeats a mistake in [defaults].
+// The files keep their order.
 func (errs Errors) tidy() Errors {
-	slices.SortStableFunc(errs, func(a, b *Error) int { return cmp.Compare(a.Line, b.Line) })
+	files := map[string]int{}
+	for _, e := range errs {
+		if _, known := files[e.File]; !known {
+			files[e.File] = len(files)
+		}
+	}
+	slices.SortStableFunc(errs, func(a, b *Error) int {
+		return cmp.Or(cmp.Compare(files[a.File], files[b.File]), cmp.Compare(a.Line, b.Line))
+	})
 	seen := map[string]bool{}
 	return slices.DeleteFunc(errs, func(e *Error) bool {
 		text := e.Error()

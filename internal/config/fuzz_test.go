@@ -106,6 +106,9 @@ func FuzzLoad(f *testing.F) {
 			}
 			return
 		}
+		if cfg.include != nil {
+			return // what Write writes has the accounts of all files
+		}
 		for i, a := range cfg.Accounts {
 			if a.User == "" || a.Server == "" || (a.Maildir == "") == (a.MDA == "") || a.Timeout <= 0 {
 				t.Errorf("account %d is not whole: %#v", i, a)
@@ -125,7 +128,7 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			t.Fatalf("Load() of what Write wrote: %v\n%s", err, written.String())
 		}
-		again.lines, cfg.lines = nil, nil
+		again.main, again.homes, cfg.main, cfg.homes = nil, nil, nil, nil
 		if !reflect.DeepEqual(again, cfg) {
 			t.Errorf("Load() of what Write wrote = %#v\nwant %#v", again, cfg)
 		}

@@ -23,6 +23,12 @@ var topKeys = table[Config]{
 		field: fill(func(c *Config) *int { return &c.Jobs }, count(MostJobs)),
 		usage: "at most `N` accounts at work at once", short: "j", number: true,
 	},
+	{
+		name:    "include",
+		field:   fill(func(c *Config) *[]string { return &c.include }, patterns),
+		aliases: []string{"includes", "import", "source"},
+		instead: `write KEY = ["conf.d/*.toml"]`,
+	},
 }
 
 // The groups of an account follow. It has at most one password, exactly one target, and at most one

@@ -7,22 +7,20 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"unicode"
-
-	"github.com/BurntSushi/toml"
 )
 
 // maxFile bounds the configuration file. A larger one is some other file.
 const maxFile = 1 << 20
 
-// Load reads and checks the file at path. Its error is always an Errors with all mistakes. If the
-// file does not exist, errors.Is(err, fs.ErrNotExist) is true as well. After a syntax error nothing
-// else is checked.
+// Load reads and checks the file at path, and the files that it includes. Its error is always an
+// Errors with all mistakes. If the file does not exist, errors.Is(err, fs.ErrNotExist) is true as
+// well; an included file that is missing does not count. After a syntax error nothing else of a file
+// is checked.
 func Load(path string) (*Config, error) {
-	text, info, err := readFile(path)
+	text, info, err := readFile(path, mendFile)
 	if err != nil {
 		return nil, Errors{{File: path, Err: err}}
 	}
@@ -31,29 +29,26 @@ func Load(path string) (*Config, error) {
 
 // parse is Load for a file that has been read. If info is nil, the file is not there yet.
 func parse(path, text string, info fs.FileInfo) (*Config, error) {
-	folder, err := filepath.Abs(filepath.Dir(path))
-	if err != nil {
-		return nil, Errors{{File: path, Err: fmt.Errorf("finding the folder of the file: %w", err)}}
+	l := newLoader()
+	l.read(&Config{File: path}, path, text, info)
+	if len(l.errs) == 0 && len(l.cfg.Accounts) == 0 {
+		top := place{source: l.cfg.main}
+		l.errs = Errors{top.key(accountTable).mistake(fmt.Errorf("%w; write [account.NAME] with %s", errNoAccount, accountKeys.required()))}
 	}
-	var document map[string]any
-	if _, err := toml.Decode(text, &document); err != nil {
-		return nil, Errors{syntaxError(path, text, err)}
+	if len(l.errs) > 0 {
+		return nil, l.errs.tidy()
 	}
-	index := indexLines(text)
-	r := reader{index: index, top: place{source: &source{file: path, folder: folder, lines: index.lines()}}}
-	cfg := r.config(document)
-	if info != nil {
-		r.checkAccess(info, document)
-	}
-	if len(r.errs) > 0 {
-		return nil, r.errs.tidy()
-	}
-	return cfg, nil
+	return l.cfg, nil
 }
 
-// readFile returns the content and the FileInfo of one open file.
-func readFile(path string) (string, fs.FileInfo, error) {
-	const mend = "name the configuration file with --config"
+// errNoAccount means that a configuration has no account, and no other mistake.
+var errNoAccount = errors.New("there is none")
+
+// mendFile is what to do about a configuration file that cannot be read.
+const mendFile = "name the configuration file with --config"
+
+// readFile returns the content and the FileInfo of one open file. An error says to do what mend says.
+func readFile(path, mend string) (string, fs.FileInfo, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		var pathError *fs.PathError
@@ -83,7 +78,7 @@ func readFile(path string) (string, fs.FileInfo, error) {
 	return string(text), info, nil
 }
 
-// reader turns a decoded document into a Config and collects the mistakes.
+// reader turns one decoded document into a part of a Config, and collects the mistakes.
 type reader struct {
 	index lineIndex
 	top   place
@@ -93,24 +88,15 @@ type reader struct {
 // report adds a mistake of the key or table at p.
 func (r *reader) report(p place, err error) { r.errs = append(r.errs, p.mistake(err)) }
 
-// config reads the whole document.
-func (r *reader) config(document map[string]any) *Config {
-	cfg := &Config{File: r.top.source.file, lines: r.top.source.lines}
-	r.readTop(cfg, document)
-	defaults := r.readDefaults(document)
-	cfg.Accounts = readNamed(r, document, accountTable, accountKeys, defaults, accountElsewhere,
+// accounts reads the tables of accounts.
+func (r *reader) accounts(document map[string]any, defaults map[string]setting) []Account {
+	accounts := readNamed(r, document, accountTable, accountKeys, defaults, accountElsewhere,
 		func(a *Account, name string) { a.Name = name })
-	for i := range cfg.Accounts {
-		fillPort(&cfg.Accounts[i])
+	for i := range accounts {
+		fillPort(&accounts[i])
 	}
-	if len(cfg.Accounts) == 0 && len(r.errs) == 0 {
-		r.report(r.top.key(accountTable), fmt.Errorf("%w; write [account.NAME] with %s", errNoAccount, accountKeys.required()))
-	}
-	return cfg
+	return accounts
 }
-
-// errNoAccount means that a configuration has no account, and no other mistake.
-var errNoAccount = errors.New("there is none")
 
 // readTop reads the keys outside of accounts.
 func (r *reader) readTop(cfg *Config, document map[string]any) {
@@ -265,7 +251,7 @@ func IsReserved(name string) bool { return slices.Contains(reservedNames, name) 
 // reservedNames are the commands of today and of the future, and words that could be taken for
 // commands.
 var reservedNames = strings.Fields("check list status seen login config import verify completion " +
-	"export rebuild init report log logout version help once")
+	"export rebuild init report log logout version help once worker accounts")
 
 // checkName refuses a name of an account or of another table if it would be ambiguous on a command
 // line.

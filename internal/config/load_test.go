@@ -146,7 +146,7 @@ tls_fingerprint = "SHA256:`+strings.Repeat("AB:", 31)+`AB"
 	if mistake, want := got.Mistake(&got.Accounts[0], &got.Accounts[0].TLSCA, errors.New("x")).Error(), got.File+`:\d+: (account\.work|defaults)\.tls_ca: x`; !regexp.MustCompile("^" + want + "$").MatchString(mistake) {
 		t.Errorf("Mistake() = %q, want %s", mistake, want)
 	}
-	got.lines = nil
+	got.main, got.homes = nil, nil
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("Load() = %#v\nwant %#v", got, want)
 	}
