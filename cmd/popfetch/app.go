@@ -49,6 +49,7 @@ func newApp(term *terminal) *cli.App {
 		ErrWriter:       term.err,
 		ExitErrHandler:  func(*cli.Context, error) {}, // main alone prints the error and exits
 		Commands: []*cli.Command{
+			command("init", "[ADDRESS]", "find the servers of a mail address, ask, try the log-in, write a configuration", (*program).init),
 			command("check", "[ACCOUNT...]", "look, log in, report; delivers and deletes nothing", (*program).check,
 				own("json", "one JSON object for each account")),
 			command("list", "[ACCOUNT...]", "list what is on the server: number, unique-id, octets, seen or new", (*program).list,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"syscall"
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
@@ -137,10 +138,15 @@ func faultStatus(err error) int {
 		refusal  *deliver.Error
 		token    *oauth.Error
 		run      *fetch.Error
+		added    *config.AppendError
 	)
 	switch {
 	case errors.As(err, &mistakes), errors.As(err, &mistake):
 		return exitConfig
+	case errors.As(err, &added):
+		return appendStatus(added)
+	case errors.As(err, new(noServerError)):
+		return exitNoHost
 	case errors.As(err, &failed):
 		return loginStatus(failed)
 	case errors.As(err, &token):
@@ -169,6 +175,16 @@ func faultStatus(err error) int {
 		return exitUsage
 	}
 	return exitIO // a file, the seen-table, standard output, the terminal
+}
+
+// appendStatus returns the status of a configuration file to which nothing could be added.
+func appendStatus(failed *config.AppendError) int {
+	for _, io := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EIO} {
+		if errors.Is(failed, io) {
+			return exitIO
+		}
+	}
+	return exitCantCreate
 }
 
 func loginStatus(failed *login.Error) int {

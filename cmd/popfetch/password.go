@@ -17,6 +17,7 @@ import (
 type question struct {
 	ctx    context.Context
 	prompt string
+	echo   bool // what is typed is shown
 	ended  bool // the cursor is below the prompt already, and the prompt is not shown again
 }
 
@@ -62,6 +63,18 @@ func (t *terminal) passwordAsker(file string, a *config.Account) func(context.Co
 // ask shows a prompt and reads a line without echo. Lines that others print meanwhile stand above
 // the prompt.
 func (t *terminal) ask(ctx context.Context, prompt string) ([]byte, error) {
+	return t.answer(&question{ctx: ctx, prompt: prompt})
+}
+
+// askLine is ask with echo.
+func (t *terminal) askLine(ctx context.Context, prompt string) (string, error) {
+	line, err := t.answer(&question{ctx: ctx, prompt: prompt, echo: true})
+	return string(line), err
+}
+
+// answer returns the answer to q, without the line end.
+func (t *terminal) answer(q *question) ([]byte, error) {
+	ctx := q.ctx
 	t.asking.Lock()
 	defer t.asking.Unlock()
 	if ctx.Err() != nil {
@@ -71,13 +84,13 @@ func (t *terminal) ask(ctx context.Context, prompt string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.readPassword(tty, &question{ctx: ctx, prompt: prompt})
+	return t.readAnswer(tty, q)
 }
 
-// readPassword reads the answer to q. An interrupt ends it and restores the terminal. The terminal
-// alone does not do so, because popfetch catches the signal. readPassword closes tty, unless it was
+// readAnswer reads the answer to q. An interrupt ends it and restores the terminal. The terminal
+// alone does not do so, because popfetch catches the signal. readAnswer closes tty, unless it was
 // interrupted. Then the process ends, and the read with it.
-func (t *terminal) readPassword(tty *os.File, q *question) ([]byte, error) {
+func (t *terminal) readAnswer(tty *os.File, q *question) ([]byte, error) {
 	fd := int(tty.Fd())
 	before, err := term.GetState(fd)
 	if err != nil {
@@ -91,20 +104,51 @@ func (t *terminal) readPassword(tty *os.File, q *question) ([]byte, error) {
 		return nil, err
 	}
 	type answer struct {
-		password []byte
-		err      error
+		line []byte
+		err  error
 	}
 	answered := make(chan answer, 1)
 	go func() {
+		if q.echo {
+			line, err := readLine(tty)
+			answered <- answer{line, err}
+			return
+		}
 		password, err := term.ReadPassword(fd)
 		answered <- answer{password, err}
 	}()
 	select {
 	case a := <-answered:
-		return a.password, errors.Join(a.err, t.endQuestion(tty), tty.Close())
+		if q.echo && a.err == nil { // the terminal has shown the line end too
+			t.mu.Lock()
+			q.ended = true
+			t.mu.Unlock()
+		}
+		return a.line, errors.Join(a.err, t.endQuestion(tty), tty.Close())
 	case <-q.ctx.Done():
 		return nil, errors.Join(context.Cause(q.ctx), t.endQuestion(tty), term.Restore(fd, before))
 	}
+}
+
+// longestAnswer bounds what a person types, in octets.
+const longestAnswer = 4 << 10
+
+// readLine reads a line that a person has typed. What is typed behind it is left for later questions.
+// The end of the input (Ctrl-D) is io.EOF.
+func readLine(tty *os.File) ([]byte, error) {
+	var line []byte
+	var octet [1]byte
+	for len(line) < longestAnswer {
+		n, err := tty.Read(octet[:])
+		switch {
+		case err != nil:
+			return nil, err
+		case n == 1 && octet[0] == '\n':
+			return line, nil
+		}
+		line = append(line, octet[:n]...)
+	}
+	return nil, errors.New("the answer is too long")
 }
 
 // endQuestion moves the cursor below the prompt.

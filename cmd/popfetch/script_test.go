@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil { // otherwise each run of the program takes a second longer
 		panic(err)
 	}
-	testscript.Main(m, map[string]func(){"popfetch": main, "popfetch-crashing": crashing, "relay": relay})
+	testscript.Main(m, map[string]func(){"popfetch": main, "popfetch-crashing": crashing, "popfetch-resolving": resolving, "relay": relay})
 }
 
 // relay connects its standard streams to the address that is its argument. A second argument is how

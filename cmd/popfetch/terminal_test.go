@@ -81,8 +81,14 @@ func (p *pseudoTerminal) screen() string {
 // waitFor waits until the screen shows a text.
 func (p *pseudoTerminal) waitFor(text string) {
 	p.t.Helper()
+	p.waitUntil(text, func(screen string) bool { return strings.Contains(screen, text) })
+}
+
+// waitUntil waits until the screen is as wanted, and so shows a text.
+func (p *pseudoTerminal) waitUntil(text string, wanted func(screen string) bool) {
+	p.t.Helper()
 	limit := time.After(20 * time.Second)
-	for !strings.Contains(p.screen(), text) {
+	for !wanted(p.screen()) {
 		select {
 		case <-p.more:
 		case <-limit:
@@ -126,9 +132,16 @@ func (p *pseudoTerminal) typeIn(text string) {
 // start starts popfetch on the terminal. Its home is an empty folder.
 func (p *pseudoTerminal) start(args ...string) *exec.Cmd {
 	p.t.Helper()
-	c := exec.CommandContext(p.t.Context(), "popfetch", args...)
-	c.Dir = p.t.TempDir()
+	return p.startIn(p.t.TempDir(), nil, "popfetch", args...)
+}
+
+// startIn starts a program on the terminal, with a home folder and more of the environment.
+func (p *pseudoTerminal) startIn(home string, env []string, program string, args ...string) *exec.Cmd {
+	p.t.Helper()
+	c := exec.CommandContext(p.t.Context(), program, args...)
+	c.Dir = home
 	c.Env = append(os.Environ(), "HOME="+c.Dir, "XDG_STATE_HOME=", "XDG_CONFIG_HOME=")
+	c.Env = append(c.Env, env...)
 	c.Stdin, c.Stdout, c.Stderr = p.tty, p.tty, p.tty
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
 	if err := c.Start(); err != nil {

@@ -86,6 +86,23 @@ func Preview(path string, accounts ...NewAccount) (*Config, error) {
 	return cfg, err
 }
 
+// CanAppend returns the error that Append would end with, whatever the accounts. It finds out as much
+// as it can without writing.
+func CanAppend(path string) error {
+	old, err := readOld(path)
+	if err != nil {
+		return err
+	}
+	folder := filepath.Dir(old.target)
+	for !exists(folder) && folder != filepath.Dir(folder) {
+		folder = filepath.Dir(folder)
+	}
+	if err := unix.Access(folder, unix.W_OK|unix.X_OK); err != nil {
+		return appendError(path, fmt.Errorf("the folder %s cannot be written: %w; run popfetch as its owner, or name another file with --config", folder, err))
+	}
+	return nil
+}
+
 // PasswordFile returns the file into which Append writes an account's password.
 func PasswordFile(path, account string) string {
 	return filepath.Join(filepath.Dir(path), passwordName(account))

@@ -68,6 +68,11 @@ func (v value) hostName() (name, written string, err error) {
 	return name, written, err
 }
 
+// HostName returns a host name in lower case and ASCII, as it is looked up.
+func HostName(host string) (string, error) {
+	return asciiName(host, `write a name such as "example.org"`)
+}
+
 // asciiName returns a host name in lower case and ASCII (RFC 5891). A name of ASCII letters alone is
 // only put into lower case. The rules for others would refuse some names that are in use.
 func asciiName(host, usage string) (string, error) {

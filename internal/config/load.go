@@ -253,6 +253,9 @@ func IsReserved(name string) bool { return slices.Contains(reservedNames, name) 
 var reservedNames = strings.Fields("check list status seen login config import verify completion " +
 	"export rebuild init report log logout version help once worker accounts")
 
+// CheckAccountName refuses a name that no account can have.
+func CheckAccountName(name string) error { return checkName(accountTable, name) }
+
 // checkName refuses a name of an account or of another table if it would be ambiguous on a command
 // line.
 func checkName(parent, name string) error {

@@ -41,6 +41,7 @@ type Variant string
 // and ::1.
 const (
 	Valid         Variant = ""
+	ExampleOrg    Variant = "example.org"    // valid, for the hosts of example.org too
 	WrongName     Variant = "wrong-name"     // for another host
 	Expired       Variant = "expired"        // valid until yesterday
 	EndsSoon      Variant = "ends-soon"      // valid for ten more days
@@ -121,6 +122,8 @@ func (ca *CA) Server(variant Variant) Certificate {
 	}
 	issuer := ca
 	switch variant {
+	case ExampleOrg:
+		template.DNSNames = append(template.DNSNames, "example.org", "*.example.org")
 	case WrongName:
 		template.DNSNames, template.IPAddresses = []string{"other.example"}, nil
 	case Expired:
