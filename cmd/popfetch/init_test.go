@@ -5,7 +5,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/discover"
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
@@ -15,7 +18,7 @@ const initFile = ".config/popfetch/config.toml"
 func TestInit(t *testing.T) {
 	t.Parallel()
 	server := newExampleServer(t, 3)
-	dns := newDNS(t, map[string]string{"_pop3s._tcp.example.org": "mail.example.org:" + portOf(server.TLSAddr())})
+	dns := poptest.NewDNS(t, map[string][]string{"_pop3s._tcp.example.org": {"mail.example.org:" + portOf(server.TLSAddr())}})
 	c := converse(t, t.TempDir(), dns, server.CA(), "alice@example.org")
 	c.expect("Looking for the POP3 servers of example.org")
 	c.answer("Server [mail.example.org:"+portOf(server.TLSAddr())+"]: ", "\n")
@@ -41,7 +44,7 @@ func TestInit(t *testing.T) {
 		}
 	}
 	fetched := newTerminalPair(t)
-	env := []string{"POPFETCH_TEST_DNS=" + dns.addr, "SSL_CERT_FILE=" + server.CA().File(), "SSL_CERT_DIR=/nonexistent"}
+	env := []string{"POPFETCH_TEST_DNS=" + dns.Addr(), "SSL_CERT_FILE=" + server.CA().File(), "SSL_CERT_DIR=/nonexistent"}
 	if status := exitOf(t, fetched.startIn(c.home, env, "popfetch-resolving", "--once", "example").Wait()); status != 0 {
 		t.Errorf("the run ended with %d: %s", status, fetched.screen())
 	}
@@ -66,7 +69,7 @@ func TestInit_answers(t *testing.T) {
 	t.Parallel()
 	server := newExampleServer(t, 2)
 	plain, secure := portOf(server.Addr()), portOf(server.TLSAddr())
-	dns := newDNS(t, map[string]string{"_pop3._tcp.example.org": "pop.example.org:" + plain}, "other.example.org")
+	dns := poptest.NewDNS(t, map[string][]string{"_pop3._tcp.example.org": {"pop.example.org:" + plain}}, "other.example.org")
 	home := t.TempDir()
 	writeTree(t, home, map[string]string{
 		initFile:               "# mine\n[account.example]\nserver = 'h'\nuser = 'u'\nmaildir = '~/Maildir'",
@@ -101,7 +104,7 @@ func TestInit_answers(t *testing.T) {
 		t.Errorf("the file is\n%s\nwant\n%s", got, want)
 	}
 
-	options := converse(t, t.TempDir(), newDNS(t, nil, "pop.example.org"), nil, "alice@example.org", "--config", "c.toml", "--server", "pop.example.org:"+plain,
+	options := converse(t, t.TempDir(), poptest.NewDNS(t, nil, "pop.example.org"), nil, "alice@example.org", "--config", "c.toml", "--server", "pop.example.org:"+plain,
 		"--tls", "starttls", "--tls-ca", server.CA().File(), "--user", "alice@example.org", "--password-command", "echo tanstaaf", "--maildir", "m")
 	options.answer("Name of the account [example]: ", "\n")
 	options.answer("such as 30d [never]: ", "delivered\n")
@@ -119,7 +122,7 @@ func TestInit_answers(t *testing.T) {
 func TestInit_refused(t *testing.T) {
 	t.Parallel()
 	server := newExampleServer(t, 1)
-	dns := newDNS(t, map[string]string{"_pop3s._tcp.example.org": "mail.example.org:" + portOf(server.TLSAddr())})
+	dns := poptest.NewDNS(t, map[string][]string{"_pop3s._tcp.example.org": {"mail.example.org:" + portOf(server.TLSAddr())}})
 	start := func() *conversation {
 		c := converse(t, t.TempDir(), dns, server.CA(), "alice@example.org")
 		for _, question := range []string{"Server [", "User name [", "Name of the account [", "Maildir [", "[never]: "} {
@@ -161,7 +164,7 @@ func wroteNothing(t *testing.T, c *conversation) {
 func TestInit_outside(t *testing.T) {
 	t.Parallel()
 	server := newExampleServer(t, 1)
-	dns := newDNS(t, map[string]string{"_pop3s._tcp.example.com": "mail.example.org:" + portOf(server.TLSAddr())})
+	dns := poptest.NewDNS(t, map[string][]string{"_pop3s._tcp.example.com": {"mail.example.org:" + portOf(server.TLSAddr())}})
 	c := converse(t, t.TempDir(), dns, server.CA(), "alice@example.com")
 	c.expect("DNS names the server mail.example.org:" + portOf(server.TLSAddr()) + ", which is not within example.com.")
 	c.answer("Is that the server of your provider? (yes or no) [no]: ", "perhaps\n")
@@ -188,9 +191,9 @@ func TestInit_unprotected(t *testing.T) {
 	wrong.Configure(func(c *poptest.Config) { c.TLS = wrong.CA().ServerTLS(poptest.WrongName) })
 	bare := poptest.NewServer(t, poptest.Maildrop{User: "alice@example.org", Password: "tanstaaf"})
 	bare.Configure(func(c *poptest.Config) { c.TLS, c.Capabilities = nil, []string{"USER", "UIDL"} })
-	dns := newDNS(t, map[string]string{
-		"_pop3s._tcp.example.org": "mail.example.org:" + portOf(wrong.TLSAddr()),
-		"_pop3._tcp.example.org":  "pop.example.org:" + portOf(bare.Addr()),
+	dns := poptest.NewDNS(t, map[string][]string{
+		"_pop3s._tcp.example.org": {"mail.example.org:" + portOf(wrong.TLSAddr())},
+		"_pop3._tcp.example.org":  {"pop.example.org:" + portOf(bare.Addr())},
 	})
 	c := converse(t, t.TempDir(), dns, wrong.CA(), "alice@example.org")
 	c.expect("mail.example.org:" + portOf(wrong.TLSAddr()) + " is not used: its certificate is refused")
@@ -203,7 +206,7 @@ func TestInit_unprotected(t *testing.T) {
 // What the table knows of a provider is told. One without POP3 ends init.
 func TestInit_providers(t *testing.T) {
 	t.Parallel()
-	dns := newDNS(t, nil)
+	dns := poptest.NewDNS(t, nil)
 	c := converse(t, t.TempDir(), dns, nil, "alice@icloud.com")
 	c.expect("iCloud has no POP3: Apple offers IMAP alone.")
 	c.end(68)
@@ -223,7 +226,7 @@ func TestInit_providers(t *testing.T) {
 		t.Errorf("the file is\n%s\nwant\n%s", got, want)
 	}
 
-	c = converse(t, t.TempDir(), newDNS(t, map[string]string{"_pop3s._tcp.example.org": ":0"}), nil, "alice@example.org")
+	c = converse(t, t.TempDir(), poptest.NewDNS(t, map[string][]string{"_pop3s._tcp.example.org": {".:0"}}), nil, "alice@example.org")
 	c.expect("example.org says by DNS that it offers no POP3")
 	c.end(68)
 }
@@ -233,7 +236,7 @@ func TestInit_providers(t *testing.T) {
 func TestInit_interrupted(t *testing.T) {
 	t.Parallel()
 	server := newExampleServer(t, 1)
-	dns := newDNS(t, map[string]string{"_pop3s._tcp.example.org": "mail.example.org:" + portOf(server.TLSAddr())})
+	dns := poptest.NewDNS(t, map[string][]string{"_pop3s._tcp.example.org": {"mail.example.org:" + portOf(server.TLSAddr())}})
 	questions := []string{"Server [", "User name [", "Name of the account [", "Maildir [", "[never]: ", "Password"}
 	for i, last := range questions {
 		for key, status := range map[string]int{"\x03": 130, "\x04": 74} {
@@ -254,7 +257,7 @@ func TestInit_interrupted(t *testing.T) {
 // A file that is broken, or that cannot be written, is told before anybody is asked.
 func TestInit_early(t *testing.T) {
 	t.Parallel()
-	dns := newDNS(t, nil)
+	dns := poptest.NewDNS(t, nil)
 	home := t.TempDir()
 	writeTree(t, home, map[string]string{initFile: "[account.a]\ntsl = 1\n"})
 	c := converse(t, home, dns, nil, "alice@example.org")
@@ -268,7 +271,29 @@ func TestInit_early(t *testing.T) {
 		c = converse(t, t.TempDir(), dns, nil, args...)
 		c.end(64)
 	}
-	if dns.asked.Load() > 0 {
+	if dns.Asked() > 0 {
 		t.Error("DNS was asked")
+	}
+}
+
+// Every server of the table makes a valid account.
+func TestInit_table(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.toml")
+	for _, p := range discover.Providers() {
+		if p.Host == "" {
+			continue
+		}
+		a := config.NewAccount{Name: "work", Settings: []config.Setting{
+			{Key: "server", Value: p.Host}, {Key: "user", Value: p.User("alice@" + p.Domains()[0])}, {Key: "maildir", Value: "m"}}}
+		if p.Interval != "" {
+			a.Settings = append(a.Settings, config.Setting{Key: "interval", Value: p.Interval})
+		}
+		if p.OAuth != "" {
+			a.Settings = append(a.Settings, config.Setting{Key: "oauth", Value: []config.Setting{{Key: "provider", Value: p.OAuth}, {Key: "client_id", Value: "x"}}})
+		}
+		cfg, err := config.Preview(path, a)
+		if err != nil || cfg.Accounts[0].Server != p.Host+":995" || cfg.Accounts[0].Interval%time.Minute != 0 {
+			t.Errorf("%s: Preview() = %+v, %v", p.Name, cfg, err)
+		}
 	}
 }

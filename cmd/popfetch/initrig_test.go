@@ -1,103 +1,20 @@
 package main
 
 import (
-	"context"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
-
-	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
 // resolving is a command of these tests: popfetch with the DNS server in $POPFETCH_TEST_DNS.
 func resolving() {
-	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "udp", os.Getenv("POPFETCH_TEST_DNS"))
-	}}
+	net.DefaultResolver = poptest.ResolverAt(os.Getenv("POPFETCH_TEST_DNS"))
 	main()
-}
-
-// dnsServer answers questions about SRV records and addresses.
-type dnsServer struct {
-	addr  string
-	asked atomic.Int32
-}
-
-// newDNS starts a server. It knows the SRV records "service.domain=host:port", and the hosts in them
-// and in hosts, which are all this machine. A host "" is the target ".".
-func newDNS(t *testing.T, records map[string]string, hosts ...string) *dnsServer {
-	t.Helper()
-	conn, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &dnsServer{addr: conn.LocalAddr().String()}
-	known := map[string]bool{}
-	for _, host := range hosts {
-		known[host] = true
-	}
-	for _, server := range records {
-		host, _, _ := strings.Cut(server, ":")
-		known[host] = true
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for buffer := make([]byte, 4096); ; {
-			n, from, err := conn.ReadFrom(buffer)
-			if err != nil {
-				return
-			}
-			d.asked.Add(1)
-			if answer := answerDNS(buffer[:n], records, known); answer != nil {
-				_, _ = conn.WriteTo(answer, from)
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		_ = conn.Close()
-		<-done
-	})
-	return d
-}
-
-// answerDNS returns the answer to a question.
-func answerDNS(question []byte, records map[string]string, hosts map[string]bool) []byte {
-	var m dnsmessage.Message
-	if m.Unpack(question) != nil || len(m.Questions) != 1 {
-		return nil
-	}
-	q := m.Questions[0]
-	name := strings.ToLower(strings.TrimSuffix(q.Name.String(), "."))
-	a := dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true, RCode: dnsmessage.RCodeNameError}, Questions: m.Questions}
-	head := dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: dnsmessage.ClassINET}
-	server, found := records[name]
-	switch {
-	case q.Type == dnsmessage.TypeSRV && found:
-		a.RCode = dnsmessage.RCodeSuccess
-		host, port, _ := strings.Cut(server, ":")
-		var number uint16
-		for _, digit := range port {
-			number = number*10 + uint16(digit-'0')
-		}
-		a.Answers = []dnsmessage.Resource{{Header: head, Body: &dnsmessage.SRVResource{Port: number, Target: dnsmessage.MustNewName(host + ".")}}}
-	case hosts[name]:
-		a.RCode = dnsmessage.RCodeSuccess
-		if q.Type == dnsmessage.TypeA {
-			a.Answers = []dnsmessage.Resource{{Header: head, Body: &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}}}}
-		}
-	}
-	answer, err := a.Pack()
-	if err != nil {
-		return nil
-	}
-	return answer
 }
 
 // conversation is a popfetch init on a terminal, with answers.
@@ -123,9 +40,9 @@ func portOf(addr string) string {
 }
 
 // converse starts popfetch init in a home folder. The authority is one that the system trusts.
-func converse(t *testing.T, home string, dns *dnsServer, ca *poptest.CA, args ...string) *conversation {
+func converse(t *testing.T, home string, dns *poptest.DNS, ca *poptest.CA, args ...string) *conversation {
 	t.Helper()
-	env := []string{"POPFETCH_TEST_DNS=" + dns.addr}
+	env := []string{"POPFETCH_TEST_DNS=" + dns.Addr()}
 	if ca != nil {
 		env = append(env, "SSL_CERT_FILE="+ca.File(), "SSL_CERT_DIR=/nonexistent")
 	}
