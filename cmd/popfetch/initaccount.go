@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,10 +16,11 @@ import (
 )
 
 func (in *interview) askUser(ctx context.Context) error {
-	if in.get("user") != "" {
+	if in.given["user"] != "" {
 		return nil
 	}
-	_, err := in.ask(ctx, "User name", in.found.Provider.User(in.address), func(answer string) error {
+	usual := cmp.Or(in.get("user"), in.found.Provider.User(in.address))
+	_, err := in.ask(ctx, "User name", usual, func(answer string) error {
 		in.set("user", answer)
 		return in.mistake("user")
 	})
@@ -153,7 +155,7 @@ func (in *interview) askInitial(ctx context.Context) error {
 }
 
 func (in *interview) askDeletion(ctx context.Context) error {
-	_, err := in.ask(ctx, "Delete on the server: never, delivered, or a time after that such as 30d", "never", func(answer string) error {
+	_, err := in.ask(ctx, "Delete on the server: never, delivered, or a time such as 30d", "never", func(answer string) error {
 		in.set("delete", answer)
 		return in.mistake("delete")
 	})

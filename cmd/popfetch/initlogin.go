@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
@@ -24,10 +25,13 @@ func (in *interview) askSecret(ctx context.Context) error {
 		if err == nil || !isRefused(err) || in.hasSource() || try == tries {
 			return err
 		}
-		if err := in.say("%v\n", err); err != nil {
+		hint := ""
+		if strings.Contains(in.get("user"), "@") {
+			hint = "Some servers want only the part before the @ as user name.\n"
+		}
+		if err := in.say("%v\n%s", err, hint); err != nil {
 			return err
 		}
-		in.remove("user")
 		if err := in.askUser(ctx); err != nil {
 			return err
 		}

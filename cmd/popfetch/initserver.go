@@ -32,10 +32,13 @@ func (in *interview) findServer(ctx context.Context) error {
 	if err := in.agree(ctx, finder); err != nil {
 		return err
 	}
-	if len(in.found.Servers) > 0 {
-		return in.tellFailed()
+	if len(in.found.Servers) == 0 {
+		return in.giveUp()
 	}
-	return in.giveUp()
+	if err := in.tellFailed(); err != nil || in.found.Source != discover.ByGuess {
+		return err
+	}
+	return in.say("DNS announces none, but %s answers.\n", in.found.Servers[0].Addr())
 }
 
 // finder returns what finds servers. It trusts the authorities that an option names, too.
