@@ -67,6 +67,7 @@ type completedCommand struct {
 // completedOption is a word or an option with its description.
 type completedOption struct {
 	Name, Usage string
+	Names       []string // also the short ones, with their hyphens
 	Fish        string   // how fish is told what its value is
 	Words       []string // its values
 }
@@ -74,25 +75,29 @@ type completedOption struct {
 func describeCommandLine(app *cli.App) commandLine {
 	all := commandLine{}
 	all.add("", "", &cli.Command{Flags: append(slices.Clone(app.Flags), cli.VersionFlag), Subcommands: app.Commands, ArgsUsage: "[ACCOUNT...]"})
-	for _, flag := range all.Commands[0].Described {
-		if flag.Fish == "" {
-			continue
-		}
-		names := []string{flag.Name}
-		for _, other := range flagNamed(flag.Name[2:], app.Flags).Names()[1:] {
-			names = append(names, "-"+other)
-		}
-		all.ValueOptions = append(all.ValueOptions, names...)
-		switch {
-		case flag.Words != nil:
-			all.WordOptions = append(all.WordOptions, flag)
-		case strings.HasPrefix(flag.Fish, " -rF"):
-			all.FileOptions = append(all.FileOptions, names...)
-		case strings.Contains(flag.Fish, "directories"):
-			all.FolderOptions = append(all.FolderOptions, names...)
+	known := map[string]bool{}
+	for _, command := range all.Commands {
+		for _, flag := range command.Described {
+			if flag.Fish != "" && !known[flag.Name] {
+				known[flag.Name] = true
+				all.addValue(flag)
+			}
 		}
 	}
 	return all
+}
+
+// addValue adds an option that takes a value.
+func (l *commandLine) addValue(flag completedOption) {
+	l.ValueOptions = append(l.ValueOptions, flag.Names...)
+	switch {
+	case flag.Words != nil:
+		l.WordOptions = append(l.WordOptions, flag)
+	case strings.HasPrefix(flag.Fish, " -rF"):
+		l.FileOptions = append(l.FileOptions, flag.Names...)
+	case strings.Contains(flag.Fish, "directories"):
+		l.FolderOptions = append(l.FolderOptions, flag.Names...)
+	}
 }
 
 // add adds a command and its subcommands.
@@ -123,7 +128,10 @@ func (l *commandLine) add(parent, name string, c *cli.Command) {
 }
 
 func describeOption(flag cli.Flag) completedOption {
-	option := completedOption{Name: longName(flag)}
+	option := completedOption{Name: longName(flag), Names: []string{longName(flag)}}
+	for _, short := range flag.Names()[1:] {
+		option.Names = append(option.Names, "-"+short)
+	}
 	described, ok := flag.(cli.DocGenerationFlag)
 	if !ok {
 		return option
