@@ -227,6 +227,11 @@ func TestInit_providers(t *testing.T) {
 		t.Errorf("the file is\n%s\nwant\n%s", got, want)
 	}
 
+	c = converse(t, t.TempDir(), dns, nil, "alice@example.org", "--server", "outlook.office365.com")
+	c.expect("Outlook.com needs this first:")
+	c.answer("User name [alice@example.org]: ", "\x03")
+	c.end(130)
+
 	c = converse(t, t.TempDir(), poptest.NewDNS(t, map[string][]string{"_pop3s._tcp.example.org": {".:0"}}), nil, "alice@example.org")
 	c.expect("example.org says by DNS that it offers no POP3")
 	c.end(68)

@@ -129,15 +129,19 @@ func (in *interview) tellNeeds(context.Context) error {
 }
 
 func (in *interview) askServer(ctx context.Context) error {
-	if server := in.given["server"]; server != "" {
-		return in.takeGiven()
+	if in.given["server"] == "" {
+		best := in.found.Servers[0]
+		_, err := in.ask(ctx, "Server", best.Addr(), func(answer string) error { return in.takeServer(answer, best) })
+		if err != nil {
+			return err
+		}
 	}
-	best := in.found.Servers[0]
-	_, err := in.ask(ctx, "Server", best.Addr(), func(answer string) error { return in.takeServer(answer, best) })
-	if err != nil {
+	if err := in.takeGiven(); err != nil || in.found.Provider != nil {
 		return err
 	}
-	return in.takeGiven()
+	host, _, _ := strings.Cut(in.get("server"), ":")
+	in.found.Provider = discover.ProviderAt(host) // a domain of one's own at a provider
+	return in.tellNeeds(ctx)
 }
 
 // takeServer takes the answer that names the server. For the usual port of STLS, TLS begins so.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -243,4 +244,39 @@ func ExampleProviderOf() {
 	p := discover.ProviderOf("gmail.com")
 	fmt.Println(p.Name, p.Host)
 	// Output: Gmail pop.gmail.com
+}
+
+// page is the documentation of the table.
+const page = "../../docs/providers.md"
+
+// The table in docs/providers.md is that of the code.
+func TestProviders_page(t *testing.T) {
+	t.Parallel()
+	var table strings.Builder
+	table.WriteString("| Provider | Addresses | Server | Wants first | Page |\n|---|---|---|---|---|\n")
+	for _, p := range discover.Providers() {
+		domains, server, url := p.Domains(), "–", "–"
+		more := ""
+		if len(domains) > 3 {
+			more, domains = fmt.Sprintf(" and %d more", len(domains)-3), domains[:3]
+		}
+		if p.Host != "" {
+			server = "`" + p.Host + "`"
+		}
+		needs := strings.Join(p.Needs, " ")
+		if p.Local {
+			needs = strings.TrimSpace("The user is the part before the @. " + needs)
+		}
+		if p.URL != "" {
+			url = "<" + p.URL + ">"
+		}
+		fmt.Fprintf(&table, "| %s | %s%s | %s | %s | %s |\n", p.Name, strings.Join(domains, ", "), more, server, needs, url)
+	}
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), "\n\n"+table.String()+"\n") {
+		t.Errorf("%s lacks this table:\n%s", page, table.String())
+	}
 }

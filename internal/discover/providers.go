@@ -12,8 +12,7 @@ const (
 	OAuth                     // an access token; there is no password for programs
 )
 
-// Provider is a well-known provider of mail. What is said of it was read in its manual, or in the
-// database of Thunderbird. docs/providers.md says what was tried.
+// Provider is a well-known provider of mail. docs/providers.md says where the facts come from.
 type Provider struct {
 	Name     string
 	Host     string // it speaks POP3 on port 995, with TLS from the first octet; "" if there is no POP3
@@ -44,6 +43,17 @@ func ProviderOf(domain string) *Provider {
 			if d == domain {
 				return &providers[i]
 			}
+		}
+	}
+	return nil
+}
+
+// ProviderAt returns the provider that a server belongs to, or nil. Other domains may be served there
+// too.
+func ProviderAt(host string) *Provider {
+	for i := range providers {
+		if host != "" && providers[i].Host == host {
+			return &providers[i]
 		}
 	}
 	return nil
@@ -95,12 +105,6 @@ var providers = []Provider{
 			"msn.com windowslive.com livemail.tw passport.com",
 		Needs: []string{enablePOP, "Register a client, once, and sign in; no password is accepted."},
 		URL:   "https://entra.microsoft.com",
-	},
-	{
-		Name: "Microsoft 365", Host: "outlook.office365.com", Secret: OAuth, OAuth: "microsoft",
-		domains: "office365.com",
-		Needs:   []string{"Your organization must allow POP3.", "Register a client, once, and sign in; no password is accepted."},
-		URL:     "https://entra.microsoft.com",
 	},
 	{
 		Name: "Yahoo", Host: "pop.mail.yahoo.com", Secret: AppPassword, OAuth: "yahoo",
