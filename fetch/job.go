@@ -99,8 +99,9 @@ func (p *Policy) tooLarge(octets int64) bool { return p.MaxSize > 0 && octets > 
 // DeletePolicy says when a delivered message is deleted on the server. The zero value never
 // deletes.
 type DeletePolicy struct {
-	Enabled bool
-	After   time.Duration // since its delivery
+	Enabled  bool
+	After    time.Duration // since its delivery
+	Imported bool          // also what another program delivered, since it first saw the message
 }
 
 // InitialPolicy says what the first run of an account leaves out. The zero value leaves out
@@ -139,7 +140,6 @@ type Result struct {
 	Deleted     int   // confirmed by the reply to QUIT
 	Octets      int64 // delivered
 	Err         error // what ended the run early; a *Error
-
 	// NotBefore is the earliest time at which the server accepts the next log-in. It is known from
 	// LOGIN-DELAY, or from a refused log-in. Zero: at any time, as far as is known.
 	NotBefore time.Time

@@ -311,6 +311,10 @@ func (r readOnly) Remaining(ctx context.Context) iter.Seq2[seen.Record, error] {
 	return r.ledger.Remaining(ctx)
 }
 
+func (r readOnly) Imported(ctx context.Context, until time.Time) iter.Seq2[seen.Record, error] {
+	return r.ledger.Imported(ctx, until)
+}
+
 func (r readOnly) Newest(ctx context.Context) (time.Time, error) { return r.ledger.Newest(ctx) }
 
 func (r readOnly) Servers(ctx context.Context, user string) ([]string, error) {
@@ -338,9 +342,3 @@ func (readOnly) Forget(context.Context, ...string) (int, error) { return 0, nil 
 func (readOnly) TryAgain(context.Context, ...seen.Reason) (int, error) { return 0, nil }
 
 func (readOnly) Ready(context.Context, int) error { return nil }
-
-// readOnlyFinder is a target that can be asked what it holds, but syncs nothing.
-type readOnlyFinder struct{ deliver.Finder }
-
-// Sync does nothing.
-func (readOnlyFinder) Sync(context.Context, []string) error { return nil }
