@@ -136,11 +136,25 @@ func (m *matching) pair(it item, record int) {
 	it.decide(isSeen)
 	m.changed = m.changed || r.Key != it.Key || r.Listed != it.Octets || !r.DeletedAt.IsZero()
 	r.Key, r.Listed, r.DeletedAt = it.Key, it.Octets, time.Time{}
-	if adopts := r.Kind == seen.Imported && r.Digest == (seen.Digest{}); adopts && it.is(isDue) && it.is(isOlder) {
-		r.Digest = it.digest()
-		m.changed = true
+	if adopts(it, &r) {
+		r.Digest, m.changed = it.digest(), true
 	}
 	m.moved = append(m.moved, r)
+}
+
+// adopts reports whether the digest of a message goes into an imported record; see judgeRecorded.
+func adopts(it item, r *seen.Record) bool {
+	return r != nil && r.Kind == seen.Imported && r.Digest == (seen.Digest{}) && it.is(isDue) && it.is(isOlder)
+}
+
+// only returns the record, if there is exactly one, or else nil.
+func (r *recordsOf) only() *seen.Record {
+	for _, one := range r.byKey {
+		if len(r.byKey) == 1 {
+			return one
+		}
+	}
+	return nil
 }
 
 // present returns what judgeCopies returns.
