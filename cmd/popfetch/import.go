@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,11 +72,10 @@ func (imp *importing) find() (err error) {
 		return err
 	}
 	for i := range imp.found.Accounts {
-		imp.accounts = append(imp.accounts, newAccountOf(&imp.found.Accounts[i]))
+		imp.accounts = append(imp.accounts, newAccountOf(name, &imp.found.Accounts[i]))
 	}
-	imp.config, err = config.Preview(imp.file, imp.accounts...)
-	if err != nil {
-		return fmt.Errorf("what was found cannot be written: %w", err)
+	if imp.config, err = config.Preview(imp.file, imp.accounts...); err != nil {
+		return err
 	}
 	return imp.checkPasswordFiles()
 }
@@ -89,28 +89,12 @@ func (p *program) importInto() (string, error) {
 }
 
 // newAccountOf returns an account of another program as one of ours.
-func newAccountOf(a *foreign.Account) config.NewAccount {
-	account := config.NewAccount{Name: a.Name, Password: a.Password}
+func newAccountOf(program string, a *foreign.Account) config.NewAccount {
+	account := config.NewAccount{Name: a.Name, Comments: []string{"imported from " + program}, Password: a.Password}
 	for _, s := range a.Settings {
 		account.Settings = append(account.Settings, config.Setting(s))
 	}
-	for _, n := range a.Notes {
-		account.Comments = append(account.Comments, noteText(n))
-	}
 	return account
-}
-
-// noteText tells in one line what cannot be carried over.
-func noteText(n foreign.Note) string {
-	at := n.File
-	if n.Line > 0 {
-		at += ":" + strconv.Itoa(n.Line)
-	}
-	text := fmt.Sprintf("%s: %s: %s", at, n.What, n.Why)
-	if n.Instead != "" {
-		text += "; " + n.Instead
-	}
-	return text
 }
 
 // checkPasswordFiles refuses files that stand where passwords are to be written, unless they hold
@@ -159,97 +143,99 @@ func (imp *importing) show(applied bool) error {
 	if imp.view.json {
 		return imp.showJSON(applied)
 	}
-	would := "%s would get:\n"
-	if applied {
-		would = "%s has got:\n"
-	}
-	if len(imp.accounts) == 0 {
-		would = "nothing of it becomes an account of %s\n"
-	}
-	if err := imp.term.printf(would, printable(imp.file)); err != nil {
+	text, err := imp.text(applied)
+	if err != nil {
 		return err
 	}
-	for i := range imp.accounts {
-		text, err := imp.accounts[i].TOML()
-		if err != nil {
-			return err
-		}
-		if err := imp.term.printf("\n%s", text); err != nil {
-			return err
-		}
-	}
-	if len(imp.accounts) > 0 {
-		if err := imp.term.printf("\n"); err != nil {
-			return err
-		}
-	}
-	for i := range imp.accounts {
-		if err := imp.showAccount(&imp.accounts[i], &imp.found.Accounts[i], applied); err != nil {
-			return err
-		}
-	}
-	if err := imp.showNotes(); err != nil {
-		return err
-	}
-	return imp.showNext(applied)
+	return imp.term.printf("%s", text)
 }
 
-// showAccount prints what becomes of an account's password and seen state.
-func (imp *importing) showAccount(a *config.NewAccount, from *foreign.Account, applied bool) error {
-	would := map[bool]string{false: "would ", true: ""}[applied]
-	if a.Password != "" {
-		goes := map[bool]string{false: "would go", true: "is"}[applied]
-		err := imp.term.printf("%s: the password %s in %s\n", printable(a.Name), goes, printable(config.PasswordFile(imp.file, a.Name)))
+func (imp *importing) text(applied bool) (string, error) {
+	var b strings.Builder
+	switch {
+	case len(imp.accounts) == 0:
+		b.WriteString("nothing was found that becomes an account of popfetch\n")
+	case applied:
+		fmt.Fprintf(&b, "%s has got:\n\n", printable(imp.file))
+	default:
+		fmt.Fprintf(&b, "%s would get:\n\n", printable(imp.file))
+	}
+	for i := range imp.accounts {
+		toml, err := imp.accounts[i].TOML()
 		if err != nil {
-			return err
+			return "", err
 		}
+		b.WriteString(toml + "\n")
 	}
-	text := fmt.Sprintf("%s: %smark %s of %s as seen", printable(a.Name), would, grouped(len(from.Seen)), grouped(from.InFile))
+	for i := range imp.accounts {
+		imp.tellAccount(&b, &imp.accounts[i], &imp.found.Accounts[i], applied)
+	}
+	tellNotes(&b, imp.found)
+	imp.tellNext(&b, applied)
+	return b.String(), nil
+}
+
+// tellAccount tells what becomes of an account's password and seen state.
+func (imp *importing) tellAccount(b *strings.Builder, a *config.NewAccount, from *foreign.Account, applied bool) {
+	goes, marks := "would go into", "would mark %s of %s as seen"
 	if applied {
-		text = fmt.Sprintf("%s: %s of %s marked as seen", printable(a.Name), grouped(len(from.Seen)), grouped(from.InFile))
+		goes, marks = "is in", "%s of %s marked as seen"
 	}
+	if a.Password != "" {
+		fmt.Fprintf(b, "%s: the password %s %s\n", printable(a.Name), goes, printable(config.PasswordFile(imp.file, a.Name)))
+	}
+	fmt.Fprintf(b, "%s: "+marks, printable(a.Name), grouped(len(from.Seen)), grouped(from.InFile))
 	if from.SeenFile != "" {
-		text += fmt.Sprintf(" (%s)", printable(from.SeenFile))
+		fmt.Fprintf(b, ", by %s", printable(from.SeenFile))
+	}
+	if len(from.Seen) < from.InFile {
+		fmt.Fprintf(b, "; the others are not of %s at %s", printable(from.User), printable(from.Server))
 	}
 	if len(from.Seen) == 0 {
-		text += fmt.Sprintf("; so its first run fetches everything on the server; to fetch only new mail, first run: %s",
+		fmt.Fprintf(b, "; its first run fetches all that is on the server, unless this runs before: %s",
 			proposed(imp.source.options(), "seen", "mark", "--all", a.Name))
 	}
-	return imp.term.printf("%s\n", text)
+	b.WriteString("\n")
 }
 
-// showNotes prints what cannot be carried over.
-func (imp *importing) showNotes() error {
-	notes := imp.found.Notes
-	for i := range imp.found.Accounts {
-		notes = append(notes, imp.found.Accounts[i].Notes...)
+// tellNotes tells what cannot be carried over, in the order of the files.
+func tellNotes(b *strings.Builder, found *foreign.Found) {
+	notes := slices.Clone(found.Notes)
+	for i := range found.Accounts {
+		notes = append(notes, found.Accounts[i].Notes...)
 	}
 	if len(notes) == 0 {
-		return nil
+		return
 	}
-	if err := imp.term.printf("\nnot carried over:\n"); err != nil {
-		return err
-	}
+	slices.SortStableFunc(notes, func(a, b foreign.Note) int {
+		return cmp.Or(slices.Index(found.Files, a.File)-slices.Index(found.Files, b.File), a.Line-b.Line)
+	})
+	b.WriteString("\nnot carried over:\n")
 	for _, n := range notes {
-		if err := imp.term.printf("  %s\n", printable(noteText(n))); err != nil {
-			return err
+		at := n.File
+		if n.Line > 0 {
+			at += ":" + strconv.Itoa(n.Line)
+		}
+		fmt.Fprintf(b, "  %s: %s\n    why: %s\n", printable(at), printable(n.What), printable(n.Why))
+		if n.Instead != "" {
+			fmt.Fprintf(b, "    instead: %s\n", printable(n.Instead))
 		}
 	}
-	return nil
 }
 
-// showNext prints the commands that come next.
-func (imp *importing) showNext(applied bool) error {
+// tellNext tells the commands that come next.
+func (imp *importing) tellNext(b *strings.Builder, applied bool) {
 	options := imp.source.options()
 	switch {
 	case len(imp.accounts) == 0:
-		return nil
-	case !applied:
-		return imp.term.printf("\nnothing was written; to write it, run: %s\n",
+	case applied:
+		fmt.Fprintf(b, "\nnext, %s logs in and changes nothing; %s shows what would be fetched\n",
+			proposed(options, append([]string{"check"}, imp.names()...)...),
+			proposed(options, append([]string{"--once", "--dry-run"}, imp.names()...)...))
+	default:
+		fmt.Fprintf(b, "\nnothing was written; this writes it: %s\n",
 			proposed(options, append([]string{"import", "--apply"}, imp.words...)...))
 	}
-	return imp.term.printf("\nnext: %s logs in and changes nothing; %s shows what would be fetched\n",
-		proposed(options, "check"), proposed(options, "--once", "--dry-run"))
 }
 
 func (imp *importing) showJSON(applied bool) error {
