@@ -16,54 +16,58 @@ import (
 // interrupted, popfetch does not know the account yet, and so fetches nothing again. The accounts
 // stay locked until unlock is called.
 func (imp *importing) writeState(ctx context.Context) (unlock func(), err error) {
-	var unlocks []func() error
+	var locks []func() error
 	unlock = func() {
-		for _, one := range unlocks {
-			_ = one() // the lock ends with the process
+		for _, end := range locks {
+			_ = end() // otherwise the lock ends with the process
 		}
 	}
-	defer func() {
-		if err != nil {
-			unlock()
-		}
-	}()
+	if err := imp.writeLocked(ctx, &locks); err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
+}
+
+// writeLocked locks the accounts and writes their records. It adds what ends the locks to locks.
+func (imp *importing) writeLocked(ctx context.Context, locks *[]func() error) (err error) {
 	cfg := *imp.config
 	if dir := imp.source.stateDir; dir != "" {
 		if cfg.StateDir, err = pathOf("state-dir", dir); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	store, err := openStore(ctx, &cfg, toWrite)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer store.Close() //nolint:errcheck // each commit was durable by itself
 	for i := range imp.accounts {
-		one, err := lockAccount(store, imp.accounts[i].Name)
+		end, err := lockAccount(store, imp.accounts[i].Name)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		unlocks = append(unlocks, one)
+		*locks = append(*locks, end)
 	}
 	// Another import may just have ended.
 	if imp.config, err = config.Preview(imp.file, imp.accounts...); err != nil {
-		return nil, err
+		return err
 	}
 	accounts, err := imp.config.Select(imp.names())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for i := range accounts { // before anything is written
 		if err := checkState(ctx, store, &accounts[i]); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for i := range accounts {
 		if err := imp.record(ctx, store, &accounts[i]); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return unlock, nil
+	return nil
 }
 
 func (imp *importing) names() (names []string) {
