@@ -189,7 +189,7 @@ func (imp *importing) tellAccount(b *strings.Builder, a *config.NewAccount, from
 		fmt.Fprintf(b, ", by %s", printable(from.SeenFile))
 	}
 	if len(from.Seen) < from.InFile {
-		fmt.Fprintf(b, "; the others are not of %s at %s", printable(from.User), printable(from.Server))
+		fmt.Fprintf(b, "; the others were not fetched for %s at %s", printable(from.User), printable(from.Server))
 	}
 	if len(from.Seen) == 0 {
 		fmt.Fprintf(b, "; its first run fetches all that is on the server, unless this runs before: %s",
@@ -210,7 +210,7 @@ func tellNotes(b *strings.Builder, found *foreign.Found) {
 	slices.SortStableFunc(notes, func(a, b foreign.Note) int {
 		return cmp.Or(slices.Index(found.Files, a.File)-slices.Index(found.Files, b.File), a.Line-b.Line)
 	})
-	b.WriteString("\nnot carried over:\n")
+	b.WriteString("\nnot carried over as it is:\n")
 	for _, n := range notes {
 		at := n.File
 		if n.Line > 0 {
