@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -91,8 +92,17 @@ func (p *program) importInto() (string, error) {
 // newAccountOf returns an account of another program as one of ours.
 func newAccountOf(program string, a *foreign.Account) config.NewAccount {
 	account := config.NewAccount{Name: a.Name, Comments: []string{"imported from " + program}, Password: a.Password}
+	tables := make(map[string][]config.Setting)
 	for _, s := range a.Settings {
-		account.Settings = append(account.Settings, config.Setting(s))
+		table, key, nested := strings.Cut(s.Key, ".")
+		if !nested {
+			account.Settings = append(account.Settings, config.Setting(s))
+			continue
+		}
+		tables[table] = append(tables[table], config.Setting{Key: key, Value: s.Value})
+	}
+	for _, name := range slices.Sorted(maps.Keys(tables)) {
+		account.Settings = append(account.Settings, config.Setting{Key: name, Value: tables[name]})
 	}
 	return account
 }
