@@ -64,6 +64,7 @@ func (imp *importing) find() (err error) {
 	if err != nil {
 		return err
 	}
+	env.Reserved = config.IsReserved
 	name, files := imp.words[0], imp.words[1:]
 	imp.found, err = foreign.Read(name, files, env)
 	switch {
