@@ -15,27 +15,12 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// LookFor is Look, but it also looks for the messages that have no record among all that finder
-// holds. It needs TOP.
-func (r *Runner) LookFor(ctx context.Context, account *Account, finder deliver.Finder) (*Survey, error) {
-	return r.lookAlso(ctx, account, looking, func(s *session, survey *Survey) (err error) {
-		if !s.hasTop() {
-			return s.job.fail(PhaseIdentify, ErrNoTop)
-		}
-		unknown := func(yield func(item) bool) {
-			for it := range s.drop.all() {
-				if it.fate() != isSeen && it.fate() != isRecorded && !yield(it) {
-					return
-				}
-			}
-		}
-		survey.Held, err = s.findHeld(unknown, finder)
-		return err
-	})
+// Held is a listed message that a target holds, by its header.
+type Held struct {
+	seen.Entry
+	Digest seen.Digest
+	Place  seen.Place
 }
-
-// ErrNoTop says that the server cannot show the headers of messages.
-var ErrNoTop = errors.New("the server has no TOP, and so does not show the headers of its messages")
 
 // findHeld looks for messages among all that finder holds, from whatever program it came. A message
 // is held if its header has a Message-ID, and only it and one other message, or equal copies of
@@ -268,9 +253,3 @@ func (a *Account) howToFetchLess() string {
 	return fmt.Sprintf("To fetch only what is not there, stop and run: %s. To fetch only new mail, stop and run: %s",
 		a.command("seen", "rebuild", "--from-maildir", dir, a.Name), a.command("seen", "mark", "--all", a.Name))
 }
-
-// readOnlyFinder is a target that can be asked what it holds, but syncs nothing.
-type readOnlyFinder struct{ deliver.Finder }
-
-// Sync does nothing.
-func (readOnlyFinder) Sync(context.Context, []string) error { return nil }

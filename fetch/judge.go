@@ -147,16 +147,6 @@ func adopts(it item, r *seen.Record) bool {
 	return r != nil && r.Kind == seen.Imported && r.Digest == (seen.Digest{}) && it.is(isDue) && it.is(isOlder)
 }
 
-// only returns the record, if there is exactly one, or else nil.
-func (r *recordsOf) only() *seen.Record {
-	for _, one := range r.byKey {
-		if len(r.byKey) == 1 {
-			return one
-		}
-	}
-	return nil
-}
-
 // present returns what judgeCopies returns.
 func (m *matching) present() []seen.Record {
 	for n, it := range m.listed {

@@ -136,10 +136,14 @@ type candidate struct {
 type recordsOf struct {
 	byKey    map[seen.Key]*seen.Record
 	byDigest map[seen.Digest][]*seen.Record
+	only     *seen.Record // nil if there are several
 }
 
 func newRecordsOf(records []seen.Record) recordsOf {
-	r := recordsOf{make(map[seen.Key]*seen.Record, len(records)), make(map[seen.Digest][]*seen.Record, len(records))}
+	r := recordsOf{make(map[seen.Key]*seen.Record, len(records)), make(map[seen.Digest][]*seen.Record, len(records)), nil}
+	if len(records) == 1 {
+		r.only = &records[0]
+	}
 	for i := range records {
 		one := &records[i]
 		r.byKey[one.Key] = one
@@ -173,8 +177,8 @@ func (c *candidate) record() *seen.Record {
 		return c.records.byKey[c.item.Key]
 	}
 	matches := c.records.byDigest[c.item.digest()]
-	if adopts(c.item, c.records.only()) { // a look does not record the digest
-		return c.records.only()
+	if adopts(c.item, c.records.only) { // a look does not record the digest
+		return c.records.only
 	}
 	if !c.item.identified() || len(matches) != 1 || c.alike != 1 {
 		return nil
