@@ -177,7 +177,7 @@ func (c *candidate) record() *seen.Record {
 		return c.records.byKey[c.item.Key]
 	}
 	matches := c.records.byDigest[c.item.digest()]
-	if adopts(c.item, c.records.only) { // a look does not record the digest
+	if adopts(c.item, c.records.only) && c.alike == 1 { // a look does not record the digest
 		return c.records.only
 	}
 	if !c.item.identified() || len(matches) != 1 || c.alike != 1 {
