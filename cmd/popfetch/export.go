@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"maps"
 	"net"
 	"slices"
@@ -12,8 +16,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// exportForm writes messages in the form of another program.
-type exportForm func(seen.Account, []seen.Record) (string, error)
+// exportForm writes an account's messages in the form of another program. n is their number.
+type exportForm func(w io.Writer, account seen.Account, n int, records iter.Seq[seen.Record]) error
 
 // exportForms are the forms of each program. The first one is used if none is named.
 var exportForms = map[string][]struct {
@@ -48,15 +52,40 @@ func (p *program) export(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	records, err := exported(ctx, ledger)
-	if err != nil {
+	n, written := 0, 0
+	for _, err := range exported(ctx, ledger) {
+		if err != nil {
+			return err
+		}
+		n++
+	}
+	var broken error
+	records := func(yield func(seen.Record) bool) {
+		for r, err := range exported(ctx, ledger) {
+			if broken = err; err != nil || written == n || !yield(r) {
+				return
+			}
+			written++
+		}
+	}
+	out := bufio.NewWriter(dataWriter{p.term})
+	if err := write(out, account, n, records); err != nil {
 		return err
 	}
-	text, err := write(account, records)
-	if err != nil {
+	if err := errors.Join(broken, out.Flush()); err != nil {
 		return err
 	}
-	return p.term.printf("%s", text)
+	if written < n {
+		return fmt.Errorf("%s: a run has just changed what was seen; try again", account.Name)
+	}
+	return nil
+}
+
+// dataWriter writes on standard output.
+type dataWriter struct{ *terminal }
+
+func (w dataWriter) Write(octets []byte) (int, error) {
+	return len(octets), w.printf("%s", octets)
 }
 
 // formOf returns the form of a program that bears the name; "" is the usual one.
@@ -71,55 +100,58 @@ func formOf(program, name string) (exportForm, error) {
 	return nil, usagef("export %s: the format %q is not known; name %s", program, name, strings.Join(names, " or "))
 }
 
-// exported returns the records of messages that may still be listed, one for each unique-id, by
+// exported yields the records of messages that may still be listed, one for each unique-id, by
 // unique-id. It leaves out messages that have none of the server's: no other program can know them.
-func exported(ctx context.Context, ledger seen.Ledger) (records []seen.Record, err error) {
-	now := time.Now()
-	for r, err := range ledger.Remaining(ctx) {
-		if err != nil {
-			return nil, err
+func exported(ctx context.Context, ledger seen.Ledger) iter.Seq2[seen.Record, error] {
+	return func(yield func(seen.Record, error) bool) {
+		now := time.Now()
+		for r, err := range ledger.Remaining(ctx) {
+			if err == nil && (r.Copy > 0 || strings.HasPrefix(r.UniqueID, " ")) {
+				continue
+			}
+			if r.DeliveredAt.IsZero() {
+				r.DeliveredAt = now
+			}
+			if !yield(r, err) {
+				return
+			}
 		}
-		if r.Copy > 0 || strings.HasPrefix(r.UniqueID, " ") {
-			continue
-		}
-		if r.DeliveredAt.IsZero() {
-			r.DeliveredAt = now
-		}
-		records = append(records, seen.Record{Key: r.Key, DeliveredAt: r.DeliveredAt})
 	}
-	return records, nil
 }
 
 // mpopIDs returns the form of mpop's uidls_file, with the time at which a message was first seen or
 // without it.
 func mpopIDs(times bool) exportForm {
-	return func(account seen.Account, records []seen.Record) (string, error) {
+	return func(w io.Writer, account seen.Account, n int, records iter.Seq[seen.Record]) error {
 		host, _, err := net.SplitHostPort(account.Server)
 		if err != nil {
-			return "", fmt.Errorf("the server %s of the account: %w", account.Server, err)
+			return fmt.Errorf("the server %s of the account: %w", account.Server, err)
 		}
 		if strings.ContainsAny(account.User, " \t") {
-			return "", usagef("export mpop: mpop's file cannot hold the user %q, which has a blank", account.User)
+			return usagef("export mpop: mpop's file cannot hold the user %q, which has a blank", account.User)
 		}
-		var b strings.Builder
-		b.WriteString("# This file was written by popfetch export.\n")
-		fmt.Fprintf(&b, " %d %s %s\n", len(records), host, account.User)
-		for _, r := range records {
-			b.WriteString(r.UniqueID)
+		if _, err := fmt.Fprintf(w, "# This file was written by popfetch export.\n %d %s %s\n", n, host, account.User); err != nil {
+			return err
+		}
+		for r := range records {
+			line := r.UniqueID
 			if times {
-				fmt.Fprintf(&b, " %d", r.DeliveredAt.Unix())
+				line = fmt.Sprintf("%s %d", line, r.DeliveredAt.Unix())
 			}
-			b.WriteString("\n")
+			if _, err := io.WriteString(w, line+"\n"); err != nil {
+				return err
+			}
 		}
-		return b.String(), nil
+		return nil
 	}
 }
 
 // getmailIDs is the form of getmail's oldmail files. getmail writes each "/" of a unique-id as "-".
-func getmailIDs(_ seen.Account, records []seen.Record) (string, error) {
-	var b strings.Builder
-	for _, r := range records {
-		fmt.Fprintf(&b, "%s\x00%d\n", seen.Sanitize(r.UniqueID), r.DeliveredAt.Unix())
+func getmailIDs(w io.Writer, _ seen.Account, _ int, records iter.Seq[seen.Record]) error {
+	for r := range records {
+		if _, err := fmt.Fprintf(w, "%s\x00%d\n", seen.Sanitize(r.UniqueID), r.DeliveredAt.Unix()); err != nil {
+			return err
+		}
 	}
-	return b.String(), nil
+	return nil
 }
