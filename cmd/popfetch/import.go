@@ -167,16 +167,16 @@ func (imp *importing) text(applied bool) (string, error) {
 	case len(imp.accounts) == 0:
 		b.WriteString("nothing was found that becomes an account of popfetch\n")
 	case applied:
-		fmt.Fprintf(&b, "%s has got:\n\n", printable(imp.file))
+		fmt.Fprintf(&b, "written to %s: %s\n", printable(imp.file), printable(strings.Join(imp.names(), ", ")))
 	default:
 		fmt.Fprintf(&b, "%s would get:\n\n", printable(imp.file))
-	}
-	for i := range imp.accounts {
-		toml, err := imp.accounts[i].TOML()
-		if err != nil {
-			return "", err
+		for i := range imp.accounts {
+			toml, err := imp.accounts[i].TOML()
+			if err != nil {
+				return "", err
+			}
+			b.WriteString(toml + "\n")
 		}
-		b.WriteString(toml + "\n")
 	}
 	for i := range imp.accounts {
 		imp.tellAccount(&b, &imp.accounts[i], &imp.found.Accounts[i], applied)
