@@ -44,6 +44,9 @@ func (p *program) importForeign(ctx context.Context) error {
 	if !p.apply {
 		return imp.show(false)
 	}
+	if err := config.CanAppend(imp.file); err != nil {
+		return err
+	}
 	unlock, err := imp.writeState(ctx)
 	if err != nil {
 		return err
