@@ -107,6 +107,7 @@ const (
 	CodeDeletionsWait    Code = "deletions-wait"       // too long since the last run, so nothing is deleted by age
 	CodeDeleteRefused    Code = "delete-refused"       // the server does not delete a message
 	CodeExpire           Code = "expire"               // the server removes messages earlier than the account
+	CodeHistory          Code = "history"              // the run could not be noted in its history
 	CodeInitialDates     Code = "initial-dates"        // no initial: the age of the messages is unknown
 	CodeInitialKnown     Code = "initial-known"        // no initial: another account has this maildrop
 	CodeInitialTarget    Code = "initial-target"       // no initial: the target holds mail of this maildrop

@@ -230,6 +230,10 @@ func (r readOnly) Imported(ctx context.Context, until time.Time) iter.Seq2[seen.
 
 func (r readOnly) Newest(ctx context.Context) (time.Time, error) { return r.ledger.Newest(ctx) }
 
+func (r readOnly) CountDue(ctx context.Context, due time.Time) (int, error) {
+	return r.ledger.CountDue(ctx, due)
+}
+
 func (r readOnly) Servers(ctx context.Context, user string) ([]string, error) {
 	return r.ledger.Servers(ctx, user)
 }

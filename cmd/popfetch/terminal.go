@@ -22,6 +22,7 @@ type terminal struct {
 	mu       sync.Mutex
 	out, err io.Writer
 	talks    bool // standard error is a terminal
+	unicode  bool // the locale writes UTF-8
 	columns  int  // the width of the terminal that standard output is; 0: it is none
 
 	asking   sync.Mutex // held while a person is asked
@@ -29,7 +30,7 @@ type terminal struct {
 }
 
 func newTerminal() *terminal {
-	t := &terminal{out: os.Stdout, err: os.Stderr, talks: term.IsTerminal(int(os.Stderr.Fd()))}
+	t := &terminal{out: os.Stdout, err: os.Stderr, talks: term.IsTerminal(int(os.Stderr.Fd())), unicode: hasUnicode()}
 	if out := int(os.Stdout.Fd()); term.IsTerminal(out) {
 		t.columns = usualColumns
 		if columns, _, err := term.GetSize(out); err == nil && columns > 0 {
