@@ -5,6 +5,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/content"
@@ -85,8 +86,9 @@ func (s *session) headers(items iter.Seq[item], take func(item, *content.Header)
 	})
 }
 
-// askDigests asks for the headers of the items that have no digest yet, and keeps their digests.
-func (s *session) askDigests(items []item) error {
+// askDigests asks for the headers of the items that have no digest yet, and keeps their digests. It
+// also notes which of them arrived before the time of their only record.
+func (s *session) askDigests(items []item, records map[string][]seen.Record) error {
 	unknown := func(yield func(item) bool) {
 		for _, it := range items {
 			if !it.identified() && !yield(it) {
@@ -94,7 +96,12 @@ func (s *session) askDigests(items []item) error {
 			}
 		}
 	}
-	return s.headers(unknown, func(it item, h *content.Header) { it.drop.digests[it.index] = h.Digest() })
+	return s.headers(unknown, func(it item, h *content.Header) {
+		it.drop.digests[it.index] = h.Digest()
+		if of := records[it.UniqueID]; len(of) == 1 && h.ArrivedBefore(of[0].DeliveredAt.Add(clockSlack)) {
+			it.set(isOlder)
+		}
+	})
 }
 
 // silence notes that a message ended at once, so that its own lines may follow as replies. Its
@@ -184,6 +191,10 @@ func (s *session) measure(items iter.Seq[item], take func(item, seen.Sum)) error
 
 // judgeRecorded compares the messages in doubt, and those due for deletion, with the records of
 // their unique-ids.
+//
+// An imported message has no digest on record. When it is due, and arrived before the other program
+// first saw it, the digest that the server shows is recorded. So a message that has got its
+// unique-id since is not deleted, and a deleted one is not taken for another that comes later.
 func (s *session) judgeRecorded() error {
 	doubtful := s.drop.doubtful()
 	wanted := func(it item) bool { return it.is(isCheck|isDue|isLikely) && !it.provedTooLarge(s.job.account.MaxSize) }
@@ -192,7 +203,7 @@ func (s *session) judgeRecorded() error {
 		if err != nil {
 			return err
 		}
-		if err := s.askDigests(part); err != nil {
+		if err := s.askDigests(part, records); err != nil {
 			return err
 		}
 		var changes seen.Changes
@@ -317,27 +328,6 @@ func (s *session) fresh(old bool) iter.Seq[item] {
 	}
 }
 
-// mark records the messages that a first run leaves out, all at once. Otherwise, if that run broke
-// off, the next one would not be a first run and would retrieve the others.
-func (s *session) mark(indexes []int32) error {
-	if len(indexes) == 0 {
-		return nil
-	}
-	now := s.job.now()
-	records := func(yield func(seen.Record) bool) {
-		for it := range s.drop.items(indexes) {
-			if !yield(seen.Record{Key: it.Key, Kind: seen.Marked, Listed: it.Octets, Digest: it.digest(), DeliveredAt: now}) {
-				return
-			}
-		}
-	}
-	if err := s.job.ledger.Apply(s.job.hard, seen.Changes{Records: records}); err != nil {
-		return s.job.fail(PhaseRecord, err)
-	}
-	for it := range s.drop.items(indexes) {
-		it.set(isSettled) // a further session of this run is not a first one
-	}
-	s.job.count(func(r *Result) { r.Marked = len(indexes) })
-	s.job.event(Event{Kind: Marked, Messages: len(indexes)})
-	return nil
-}
+// isOneShot reports whether the name of an account's records is made of options. Only such names
+// have a colon, that of host:port.
+func isOneShot(name string) bool { return strings.Contains(name, ":") }

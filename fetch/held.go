@@ -6,34 +6,21 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"slices"
+	"time"
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/seen"
 )
 
-// LookFor is Look, but it also looks for the messages that have no record among all that finder
-// holds. It needs TOP.
-func (r *Runner) LookFor(ctx context.Context, account *Account, finder deliver.Finder) (*Survey, error) {
-	return r.lookAlso(ctx, account, looking, func(s *session, survey *Survey) (err error) {
-		if !s.hasTop() {
-			return s.job.fail(PhaseIdentify, ErrNoTop)
-		}
-		unknown := func(yield func(item) bool) {
-			for it := range s.drop.all() {
-				if it.fate() != isSeen && it.fate() != isRecorded && !yield(it) {
-					return
-				}
-			}
-		}
-		survey.Held, err = s.findHeld(unknown, finder)
-		return err
-	})
+// Held is a listed message that a target holds, by its header.
+type Held struct {
+	seen.Entry
+	Digest seen.Digest
+	Place  seen.Place
 }
-
-// ErrNoTop says that the server cannot show the headers of messages.
-var ErrNoTop = errors.New("the server has no TOP, and so does not show the headers of its messages")
 
 // findHeld looks for messages among all that finder holds, from whatever program it came. A message
 // is held if its header has a Message-ID, and only it and one other message, or equal copies of
@@ -153,6 +140,103 @@ func (s *session) hintOfStrangers(p *plan, store seen.Store) error {
 			"that were not recognised; all %d on the server will be fetched, possibly again. %s",
 			own+others, len(p.retrieve), a.howToFetchLess())
 	}
+	return nil
+}
+
+// restore gives Sanitized records the unique-ids that the listing shows (see seen.Restore), and
+// returns what it has found. Until a run is finished, it looks at all these records. Later only a
+// new message, which was hidden so far, may have one.
+func (s *session) restore(listing []seen.Entry, diff *seen.Diff) (restored seen.Restored, err error) {
+	known := s.job.ledger.Account()
+	if known.Records == 0 || len(diff.New) == 0 && known.Finished {
+		return restored, nil
+	}
+	var sanitized []seen.Record
+	add := func(r seen.Record) {
+		if r.Kind == seen.Sanitized && r.Copy == 0 {
+			sanitized = append(sanitized, r)
+		}
+	}
+	if known.Finished {
+		err = s.sanitizedOf(listing, diff.New, add)
+	} else {
+		err = s.eachImported(seen.AnyTime, add)
+	}
+	if err != nil {
+		return restored, err
+	}
+	restored = seen.Restore(listing, sanitized, !known.Finished)
+	if len(restored.Changes.Replace) == 0 {
+		return restored, nil
+	}
+	return restored, s.job.record(restored.Changes)
+}
+
+// sanitizedOf calls do with the records that new messages may have under sanitized unique-ids.
+func (s *session) sanitizedOf(listing []seen.Entry, fresh []int, do func(seen.Record)) error {
+	forms := make(map[string]bool)
+	for _, i := range fresh {
+		if form := seen.Sanitize(listing[i].UniqueID); form != listing[i].UniqueID {
+			forms[form] = true
+		}
+	}
+	for part := range slices.Chunk(slices.Sorted(maps.Keys(forms)), chunk) {
+		records, err := s.job.ledger.Records(s.job.soft, part)
+		if err != nil {
+			return s.job.fail(PhaseState, err)
+		}
+		for _, r := range records {
+			do(r)
+		}
+	}
+	return nil
+}
+
+func (s *session) eachImported(until time.Time, do func(seen.Record)) error {
+	for r, err := range s.job.ledger.Imported(s.job.soft, until) {
+		if err != nil {
+			return s.job.fail(PhaseState, err)
+		}
+		do(r)
+	}
+	return nil
+}
+
+// noteRestored brings a Diff up to date where the ledger of a look has written nothing.
+func noteRestored(diff *seen.Diff, restored seen.Restored) {
+	before := len(diff.New)
+	diff.New = slices.DeleteFunc(diff.New, func(i int) bool {
+		_, known := slices.BinarySearch(restored.Known, i)
+		return known
+	})
+	diff.New = slices.Compact(slices.Sorted(slices.Values(slices.Concat(diff.New, restored.Unknown))))
+	diff.Seen += before - len(diff.New)
+}
+
+// addImported adds the imported messages that are due to a Diff, if the account deletes such
+// messages. It leaves out those in doubt, and those whose unique-id is listed twice.
+func (s *session) addImported(diff *seen.Diff, listing []seen.Entry, due time.Time) error {
+	if !s.job.account.Delete.Imported || due.IsZero() {
+		return nil
+	}
+	ids := make(map[string]bool)
+	err := s.eachImported(due, func(r seen.Record) {
+		if r.Kind == seen.Imported && r.Copy == 0 {
+			ids[r.UniqueID] = true
+		}
+	})
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	for _, i := range slices.Concat(diff.New, diff.Check, diff.Likely) {
+		delete(ids, listing[i].UniqueID)
+	}
+	for i := range listing {
+		if ids[listing[i].UniqueID] {
+			diff.Due = append(diff.Due, i)
+		}
+	}
+	slices.Sort(diff.Due)
 	return nil
 }
 

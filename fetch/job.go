@@ -74,10 +74,6 @@ func (a *Account) stateName() string {
 	return a.Name
 }
 
-// isOneShot reports whether the name of an account's records is made of options. Only such names
-// have blanks.
-func isOneShot(name string) bool { return strings.Contains(name, " ") }
-
 // Policy says which messages of an account are retrieved and deleted, and what is told of them. The
 // zero value retrieves all new messages and deletes none.
 type Policy struct {
@@ -99,8 +95,9 @@ func (p *Policy) tooLarge(octets int64) bool { return p.MaxSize > 0 && octets > 
 // DeletePolicy says when a delivered message is deleted on the server. The zero value never
 // deletes.
 type DeletePolicy struct {
-	Enabled bool
-	After   time.Duration // since its delivery
+	Enabled  bool
+	After    time.Duration // since its delivery
+	Imported bool          // also what another program delivered, since it first saw the message
 }
 
 // InitialPolicy says what the first run of an account leaves out. The zero value leaves out

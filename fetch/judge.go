@@ -48,10 +48,10 @@ var passes = []pass{
 		func(it item) any { return ifKnown(it, it.digest()) },
 		func(r *seen.Record) any { return r.Digest },
 	},
-	{ // Messages marked by the operator have no digest, only the unique-id.
+	{ // Messages marked by the operator, and imported ones, have no digest, only the unique-id.
 		func(it item) any { return it.Key },
 		func(r *seen.Record) any {
-			if r.Kind != seen.Marked || r.Digest != (seen.Digest{}) {
+			if r.Kind == seen.Delivered || r.Digest != (seen.Digest{}) {
 				return nil
 			}
 			return r.Key
@@ -136,7 +136,15 @@ func (m *matching) pair(it item, record int) {
 	it.decide(isSeen)
 	m.changed = m.changed || r.Key != it.Key || r.Listed != it.Octets || !r.DeletedAt.IsZero()
 	r.Key, r.Listed, r.DeletedAt = it.Key, it.Octets, time.Time{}
+	if adopts(it, &r) {
+		r.Digest, m.changed = it.digest(), true
+	}
 	m.moved = append(m.moved, r)
+}
+
+// adopts reports whether the digest of a message goes into an imported record; see judgeRecorded.
+func adopts(it item, r *seen.Record) bool {
+	return r != nil && r.Kind == seen.Imported && r.Digest == (seen.Digest{}) && it.is(isDue) && it.is(isOlder)
 }
 
 // present returns what judgeCopies returns.

@@ -60,6 +60,15 @@ func (s *session) list() error {
 	if err != nil {
 		return err
 	}
+	restored, err := s.restore(listing, &diff)
+	if err == nil && len(restored.Changes.Replace) > 0 {
+		if diff, asOf, err = s.compareListing(listing); err == nil {
+			noteRestored(&diff, restored)
+		}
+	}
+	if err != nil {
+		return err
+	}
 	shown := s.drop.shown
 	s.drop = newMaildrop(listing, diff, s.job.account.All)
 	s.drop.shown, s.drop.asOf = shown, asOf
@@ -109,7 +118,7 @@ func (s *session) diff(listing []seen.Entry, due time.Time) (seen.Diff, error) {
 	if err != nil {
 		return diff, s.job.fail(PhaseState, err)
 	}
-	return diff, nil
+	return diff, s.addImported(&diff, listing, due)
 }
 
 // lackOfIDs returns what a refusal of UIDL means for the account: nil if its messages are to be

@@ -7,7 +7,6 @@ import (
 	"iter"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/content"
@@ -33,13 +32,6 @@ type Survey struct {
 	// Headers has those that were asked for, by message-number. It lacks messages whose TOP was
 	// refused, and all if the server has no TOP.
 	Headers map[int]Header
-}
-
-// Held is a listed message that a target holds, by its header.
-type Held struct {
-	seen.Entry
-	Digest seen.Digest
-	Place  seen.Place
 }
 
 // Headers says of which messages a look asks for the headers.
@@ -105,6 +97,28 @@ func (r *Runner) Check(ctx context.Context, account *Account) (*Survey, error) {
 func (r *Runner) look(ctx context.Context, account *Account, purpose purpose) (*Survey, error) {
 	return r.lookAlso(ctx, account, purpose, func(*session, *Survey) error { return nil })
 }
+
+// LookFor is Look, but it also looks for the messages that have no record among all that finder
+// holds. It needs TOP.
+func (r *Runner) LookFor(ctx context.Context, account *Account, finder deliver.Finder) (*Survey, error) {
+	return r.lookAlso(ctx, account, looking, func(s *session, survey *Survey) (err error) {
+		if !s.hasTop() {
+			return s.job.fail(PhaseIdentify, ErrNoTop)
+		}
+		unknown := func(yield func(item) bool) {
+			for it := range s.drop.all() {
+				if it.fate() != isSeen && it.fate() != isRecorded && !yield(it) {
+					return
+				}
+			}
+		}
+		survey.Held, err = s.findHeld(unknown, finder)
+		return err
+	})
+}
+
+// ErrNoTop says that the server cannot show the headers of messages.
+var ErrNoTop = errors.New("the server has no TOP, and so does not show the headers of its messages")
 
 // lookAlso goes through the phases of a run up to its plan, with a ledger that ignores all writes. The
 // function also adds to the survey before QUIT.
@@ -278,61 +292,3 @@ func (s *session) foresee(p *plan) (Entries, error) {
 	slices.Sort(chosen)
 	return s.entries(slices.Compact(chosen)), nil
 }
-
-// readOnly passes on what a look reads of a ledger, and ignores what a look would write. The
-// account's standing is the exception: every refused log-in counts. Each method is written out, so
-// that a new one does not write by mistake.
-type readOnly struct{ ledger seen.Ledger }
-
-func (r readOnly) Account() seen.Account { return r.ledger.Account() }
-
-func (r readOnly) Diff(ctx context.Context, listing []seen.Entry, due time.Time) (seen.Diff, error) {
-	return r.ledger.Diff(ctx, listing, due)
-}
-
-func (r readOnly) Records(ctx context.Context, uniqueIDs []string) ([]seen.Record, error) {
-	return r.ledger.Records(ctx, uniqueIDs)
-}
-
-func (r readOnly) All(ctx context.Context) iter.Seq2[seen.Record, error] { return r.ledger.All(ctx) }
-
-func (r readOnly) Remaining(ctx context.Context) iter.Seq2[seen.Record, error] {
-	return r.ledger.Remaining(ctx)
-}
-
-func (r readOnly) Newest(ctx context.Context) (time.Time, error) { return r.ledger.Newest(ctx) }
-func (r readOnly) CountDue(ctx context.Context, due time.Time) (int, error) {
-	return r.ledger.CountDue(ctx, due)
-}
-
-func (r readOnly) Servers(ctx context.Context, user string) ([]string, error) {
-	return r.ledger.Servers(ctx, user)
-}
-
-func (r readOnly) Asides(ctx context.Context) ([]seen.Aside, error) { return r.ledger.Asides(ctx) }
-
-func (r readOnly) Standing(ctx context.Context) (seen.Standing, error) {
-	return r.ledger.Standing(ctx)
-}
-
-func (r readOnly) ChangeStanding(ctx context.Context, change func(*seen.Standing)) error {
-	return r.ledger.ChangeStanding(ctx, change)
-}
-
-func (readOnly) Apply(context.Context, seen.Changes) error { return nil }
-
-func (readOnly) Finish(context.Context, seen.Diff, []seen.Entry, []seen.Key, time.Time) error {
-	return nil
-}
-
-func (readOnly) Forget(context.Context, ...string) (int, error) { return 0, nil }
-
-func (readOnly) TryAgain(context.Context, ...seen.Reason) (int, error) { return 0, nil }
-
-func (readOnly) Ready(context.Context, int) error { return nil }
-
-// readOnlyFinder is a target that can be asked what it holds, but syncs nothing.
-type readOnlyFinder struct{ deliver.Finder }
-
-// Sync does nothing.
-func (readOnlyFinder) Sync(context.Context, []string) error { return nil }

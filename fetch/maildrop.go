@@ -44,6 +44,7 @@ const (
 	// Delivered, refused or quarantined: a further session of the run leaves it alone.
 	isSettled
 	isDeleted // the server has accepted DELE for it
+	isOlder   // it arrived before the time of its only record
 )
 
 // maildrop is the listing of one session, and all that the session has learnt of its messages.

@@ -314,3 +314,28 @@ func (o *outcomes) provedTooLarge(it item) error {
 	}
 	return nil
 }
+
+// mark records the messages that a first run leaves out, all at once. Otherwise, if that run broke
+// off, the next one would not be a first run and would retrieve the others.
+func (s *session) mark(indexes []int32) error {
+	if len(indexes) == 0 {
+		return nil
+	}
+	now := s.job.now()
+	records := func(yield func(seen.Record) bool) {
+		for it := range s.drop.items(indexes) {
+			if !yield(seen.Record{Key: it.Key, Kind: seen.Marked, Listed: it.Octets, Digest: it.digest(), DeliveredAt: now}) {
+				return
+			}
+		}
+	}
+	if err := s.job.ledger.Apply(s.job.hard, seen.Changes{Records: records}); err != nil {
+		return s.job.fail(PhaseRecord, err)
+	}
+	for it := range s.drop.items(indexes) {
+		it.set(isSettled) // a further session of this run is not a first one
+	}
+	s.job.count(func(r *Result) { r.Marked = len(indexes) })
+	s.job.event(Event{Kind: Marked, Messages: len(indexes)})
+	return nil
+}

@@ -136,10 +136,14 @@ type candidate struct {
 type recordsOf struct {
 	byKey    map[seen.Key]*seen.Record
 	byDigest map[seen.Digest][]*seen.Record
+	only     *seen.Record // nil if there are several
 }
 
 func newRecordsOf(records []seen.Record) recordsOf {
-	r := recordsOf{make(map[seen.Key]*seen.Record, len(records)), make(map[seen.Digest][]*seen.Record, len(records))}
+	r := recordsOf{make(map[seen.Key]*seen.Record, len(records)), make(map[seen.Digest][]*seen.Record, len(records)), nil}
+	if len(records) == 1 {
+		r.only = &records[0]
+	}
 	for i := range records {
 		one := &records[i]
 		r.byKey[one.Key] = one
@@ -150,8 +154,9 @@ func newRecordsOf(records []seen.Record) recordsOf {
 
 // planDeletion selects the candidates that may be deleted now. The records decide. A message that
 // was retrieved in this session needs a record of kind Delivered. For an older record, the header
-// digest must also show that it is this message. Unique-ids get reused, and a wrong DELE cannot be
-// undone. asOf is the time for which the policy is asked; see DeletePolicy.asOf.
+// digest must also show that it is this message. An imported record gets its digest when it is due;
+// see judgeRecorded. Unique-ids get reused, and a wrong DELE cannot be undone. asOf is the time for
+// which the policy is asked; see DeletePolicy.asOf.
 func planDeletion(candidates []candidate, policy DeletePolicy, asOf time.Time) []item {
 	if !policy.Enabled {
 		return nil
@@ -159,7 +164,7 @@ func planDeletion(candidates []candidate, policy DeletePolicy, asOf time.Time) [
 	chosen := make([]item, 0, len(candidates))
 	for i := range candidates {
 		r := candidates[i].record()
-		if r != nil && r.Kind == seen.Delivered && policy.isDue(r.DeliveredAt, asOf) {
+		if r != nil && policy.covers(r.Kind) && policy.isDue(r.DeliveredAt, asOf) {
 			chosen = append(chosen, candidates[i].item)
 		}
 	}
@@ -172,6 +177,9 @@ func (c *candidate) record() *seen.Record {
 		return c.records.byKey[c.item.Key]
 	}
 	matches := c.records.byDigest[c.item.digest()]
+	if adopts(c.item, c.records.only) && c.alike == 1 { // a look does not record the digest
+		return c.records.only
+	}
 	if !c.item.identified() || len(matches) != 1 || c.alike != 1 {
 		return nil
 	}
@@ -191,6 +199,11 @@ const (
 func isDoubtful(now, newest, made time.Time) bool {
 	now = now.Add(clockSlack)
 	return now.Before(newest) || now.Before(made)
+}
+
+// covers reports whether messages with such a record are deleted.
+func (p DeletePolicy) covers(kind seen.Kind) bool {
+	return kind == seen.Delivered || kind == seen.Imported && p.Imported
 }
 
 // byAge reports whether messages are deleted some time after their delivery.

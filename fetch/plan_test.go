@@ -161,7 +161,8 @@ func TestPlanDeletion(t *testing.T) {
 }
 
 // TestPlanDeletionSafe draws candidates at random: what is chosen was retrieved in this session and
-// has its record, or has a record of kind Delivered whose digest TOP has just shown.
+// has its record, or has a record whose digest TOP has just shown, or an imported record and a header
+// that is older. Its record is of kind Delivered, or Imported if the policy says so.
 func TestPlanDeletionSafe(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	chosen := 0
@@ -174,25 +175,28 @@ func TestPlanDeletionSafe(t *testing.T) {
 		var records []seen.Record
 		for copy := range r.IntN(3) {
 			rec := delivered("x", copy, int64(r.IntN(3)), byte(r.IntN(3)))
-			if r.IntN(3) == 0 {
-				rec.Kind = seen.Marked
-			}
+			rec.Kind = []seen.Kind{seen.Delivered, seen.Delivered, seen.Marked, seen.Imported, seen.Sanitized}[r.IntN(5)]
 			if r.IntN(3) == 0 {
 				rec.DeletedAt = day0
 			}
 			records = append(records, rec)
 		}
+		if r.IntN(2) == 0 {
+			it.set(flags(r.IntN(2))*isDue | flags(r.IntN(2))*isOlder)
+		}
 		c := candidate{it, newRecordsOf(records), 1 + r.IntN(2)}
-		if len(planDeletion([]candidate{c}, DeletePolicy{Enabled: true}, day0.Add(time.Hour))) == 0 {
+		policy := DeletePolicy{Enabled: true, Imported: r.IntN(2) == 0}
+		if len(planDeletion([]candidate{c}, policy, day0.Add(time.Hour))) == 0 {
 			continue
 		}
 		chosen++
 		safe := false
 		for _, rec := range records {
-			ok := rec.Kind == seen.Delivered
+			ok := rec.Kind == seen.Delivered || rec.Kind == seen.Imported && policy.Imported
 			byKey := it.fate() == isRecorded && rec.Key == it.Key
 			byDigest := it.identified() && rec.Digest == it.digest()
-			safe = safe || ok && (byKey || byDigest)
+			byAge := rec.Kind == seen.Imported && rec.Digest == seen.Digest{} && len(records) == 1 && it.is(isDue) && it.is(isOlder) && c.alike == 1
+			safe = safe || ok && (byKey || byDigest || byAge)
 		}
 		if !safe {
 			t.Fatalf("round %d: planDeletion() chose %+v", round, c)

@@ -147,7 +147,7 @@ type foundFile struct {
 // token of this server, and those that have one of another spelling. That may also be another
 // server, so there a message without a Message-ID is identified by its octets.
 func (s *session) judgeFound(items []item, found func(index int32) (own, elsewhere []string)) error {
-	if err := s.askDigests(items); err != nil {
+	if err := s.askDigests(items, nil); err != nil {
 		return err
 	}
 	var held []foundFile

@@ -115,7 +115,16 @@ type Kind int
 const (
 	Delivered Kind = 1 // popfetch delivered it
 	Marked    Kind = 2 // not delivered: the operator said so, or the first run left it out
+	// Another program delivered it, and DeliveredAt is when that program first saw it. Octets and
+	// digest are unknown, as they are for messages that the operator has marked.
+	Imported Kind = 3
+	// It is Imported, but the other program wrote each "/" of its unique-id as "-". Sanitized gives
+	// it the unique-id that the server lists.
+	Sanitized Kind = 4
 )
+
+// IsImported reports whether another program delivered the message.
+func (k Kind) IsImported() bool { return k == Imported || k == Sanitized }
 
 // AnyTime is an argument due of Ledger.Diff. It makes every delivered message due, also one whose time
 // of delivery is unknown.
@@ -142,12 +151,13 @@ type Place struct {
 // message would survive a power cut.
 type Record struct {
 	Key
-	Kind        Kind
-	Listed      int64 // octets as LIST announced them; 0: unknown
-	Digest      Digest
-	Came        Sum       // the message as it came, before any filter
-	Places      []Place   // none: it was not delivered, or its place is unknown
-	DeliveredAt time.Time // zero: unknown, and due only at AnyTime
+	Kind   Kind
+	Listed int64 // octets as LIST announced them; 0: unknown
+	Digest Digest
+	Came   Sum     // the message as it came, before any filter
+	Places []Place // none: it was not delivered, or its place is unknown
+	// DeliveredAt is when the message was delivered or marked; zero: unknown, and due only at AnyTime.
+	DeliveredAt time.Time
 	DeletedAt   time.Time // zero: not confirmed as deleted
 	// AbsentAt is the time of the first finished listing that lacked the message; zero: the last
 	// listing had it. Only the store changes it.

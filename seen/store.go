@@ -87,6 +87,10 @@ type Ledger interface {
 	// ones that the last finished run left and those made since. Absent messages belong to them
 	// too, unless their deletion was confirmed. An error is yielded once, at the end.
 	Remaining(ctx context.Context) iter.Seq2[Record, error]
+	// Imported yields the records of imported messages that the last finished run left, or that were
+	// added since. It leaves out deleted ones, and those first seen after until. AnyTime yields all.
+	// An error is yielded once, at the end. It reads every row of the account.
+	Imported(ctx context.Context, until time.Time) iter.Seq2[Record, error]
 	// Newest returns the latest time of delivery on record; zero: none is known. It reads every
 	// row of the account.
 	Newest(ctx context.Context) (time.Time, error)

@@ -82,7 +82,7 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 		Mark:    credentials.Mark,
 		Lacks:   lacks,
 		Policy: fetch.Policy{
-			Delete:          fetch.DeletePolicy{Enabled: a.Delete.Enabled, After: a.Delete.After},
+			Delete:          fetch.DeletePolicy(a.Delete),
 			All:             p.all,
 			MaxSize:         a.MaxSize,
 			Newest:          a.Order == "newest",
@@ -111,7 +111,7 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 	case p.keep:
 		account.Delete = fetch.DeletePolicy{}
 	case p.delete:
-		account.Delete = fetch.DeletePolicy{Enabled: true}
+		account.Delete = fetch.DeletePolicy{Enabled: true, Imported: a.Delete.Imported}
 	}
 	if a.Maildir != "" {
 		account.Target = deliver.NewMaildir(a.Maildir)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"embed"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/foreign"
 )
 
 // completions holds a script for each shell. They are filled with the commands and options that
@@ -72,6 +74,13 @@ type completedOption struct {
 	Words       []string // its values
 }
 
+// firstWords are what may follow a command.
+var firstWords = map[string][]string{
+	"completion": shells,
+	"import":     foreign.Programs(),
+	"export":     slices.Sorted(maps.Keys(exportForms)),
+}
+
 func describeCommandLine(app *cli.App) commandLine {
 	all := commandLine{}
 	all.add("", "", &cli.Command{Flags: append(slices.Clone(app.Flags), cli.VersionFlag), Subcommands: app.Commands, ArgsUsage: "[ACCOUNT...]"})
@@ -105,13 +114,11 @@ func (l *commandLine) add(parent, name string, c *cli.Command) {
 	done := completedCommand{Path: strings.TrimSpace(parent + " " + name), Parent: parent, Name: name}
 	done.Accounts = strings.Contains(c.ArgsUsage, "ACCOUNT") || strings.Contains(c.ArgsUsage, "OLD")
 	words := c.Subcommands
-	switch name {
-	case "help":
+	if name == "help" {
 		words = newApp(newTerminal()).Commands
-	case "completion":
-		for _, shell := range shells {
-			words = append(words, &cli.Command{Name: shell})
-		}
+	}
+	for _, word := range firstWords[name] {
+		words = append(words, &cli.Command{Name: word})
 	}
 	for _, word := range words {
 		done.Words = append(done.Words, word.Name)

@@ -10,6 +10,7 @@ import (
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/foreign"
 	"github.com/popfetch/popfetch/internal/kerberos"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/oauth"
@@ -24,7 +25,7 @@ const (
 	exitOK          = 0
 	exitEmpty       = 1  // --fail-empty
 	exitUsage       = 64 // wrong usage
-	exitQuarantined = 65 // a message was refused too often, and is left alone
+	exitQuarantined = 65 // a message was refused too often, and is left alone; or import: a file is broken
 	exitNoHost      = 68 // the server's name is unknown
 	exitUnavailable = 69 // the server lacks what is needed
 	exitSoftware    = 70 // a fault in popfetch itself
@@ -139,12 +140,17 @@ func faultStatus(err error) int {
 		token    *oauth.Error
 		run      *fetch.Error
 		added    *config.AppendError
+		file     *foreign.Error
 	)
 	switch {
+	case errors.As(err, &file):
+		return foreignStatus(file)
 	case errors.As(err, &mistakes), errors.As(err, &mistake):
 		return exitConfig
 	case errors.As(err, &added):
 		return appendStatus(added)
+	case errors.Is(err, errOtherState):
+		return exitCantCreate
 	case errors.As(err, new(noServerError)):
 		return exitNoHost
 	case errors.As(err, &failed):
@@ -185,6 +191,15 @@ func appendStatus(failed *config.AppendError) int {
 		}
 	}
 	return exitCantCreate
+}
+
+// foreignStatus tells a file of another program that is broken from one that cannot be read.
+func foreignStatus(file *foreign.Error) int {
+	var call syscall.Errno
+	if errors.As(file, &call) {
+		return exitIO
+	}
+	return exitQuarantined
 }
 
 func loginStatus(failed *login.Error) int {

@@ -35,6 +35,9 @@ type options struct {
 	metricsFile string  // "" means none
 	output      string  // report --output; "" means none
 
+	apply  bool   // import
+	format string // export; "" means the usual one
+
 	asides      []seen.Reason // seen forget: --quarantined and --too-large
 	fromMaildir string        // seen rebuild; "" means the account's own
 }
@@ -72,6 +75,8 @@ func optionsOf(c *cli.Context) options {
 		device:    c.Bool("device"),
 		browser:   c.Bool("browser"),
 		status:    c.Bool("status"),
+		apply:     c.Bool("apply"),
+		format:    c.String("format"),
 	}
 	o.fromMaildir = c.String("from-maildir")
 	if c.Bool("quarantined") {

@@ -16,6 +16,7 @@ type record struct {
 	Copy        int        `json:"copy,omitempty"`
 	Kind        string     `json:"kind"`
 	DeliveredAt *time.Time `json:"delivered_at,omitempty"`
+	FirstSeenAt *time.Time `json:"first_seen_at,omitempty"` // by another program
 	RefusedAt   *time.Time `json:"refused_at,omitempty"`
 	DeletedAt   *time.Time `json:"deleted_at,omitempty"`
 	Octets      int64      `json:"octets"`
@@ -82,17 +83,18 @@ func (p *program) seenAll(ctx context.Context, store seen.Store, accounts []seen
 }
 
 func (p *program) showRecord(rows *table, account string, r seen.Record) error {
-	kind := "delivered"
-	if r.Kind == seen.Marked {
-		kind = "marked"
-	}
+	kind := recordKind(r.Kind)
 	if !p.view.json {
 		return rows.row(printable(account), writeID(r.UniqueID), kind, timeOf(r), strconv.FormatInt(r.Came.Octets, 10), printable(placeOf(r)))
 	}
 	line := record{Account: account, UniqueID: writeID(r.UniqueID), Copy: r.Copy, Kind: kind, Octets: r.Came.Octets, Place: placeOf(r)}
 	if !r.DeliveredAt.IsZero() {
 		at := r.DeliveredAt.UTC()
-		line.DeliveredAt = &at
+		if r.Kind.IsImported() {
+			line.FirstSeenAt = &at
+		} else {
+			line.DeliveredAt = &at
+		}
 	}
 	if !r.DeletedAt.IsZero() {
 		at := r.DeletedAt.UTC()
@@ -104,7 +106,17 @@ func (p *program) showRecord(rows *table, account string, r seen.Record) error {
 	return p.term.printJSON(line)
 }
 
-// timeOf returns when a message was delivered. While the clock was clearly wrong, nobody knew.
+func recordKind(kind seen.Kind) string {
+	switch {
+	case kind == seen.Marked:
+		return "marked"
+	case kind.IsImported():
+		return "imported"
+	}
+	return "delivered"
+}
+
+// timeOf returns when a message was delivered, or when another program first saw it. While the clock was clearly wrong, nobody knew.
 func timeOf(r seen.Record) string {
 	if r.DeliveredAt.IsZero() {
 		return "unknown"

@@ -86,14 +86,28 @@ func (r *stateReader) readLedger(ctx context.Context, ledger seen.Ledger, state 
 	if state.config == nil || r.brief {
 		return nil
 	}
-	due := 0
-	if latest := dueBefore(state.config.Delete, r.now); !latest.IsZero() {
-		if due, err = ledger.CountDue(ctx, latest); err != nil {
-			return err
-		}
-	}
+	due, err := countDue(ctx, ledger, state.config.Delete, r.now)
 	state.due = &due
-	return nil
+	return err
+}
+
+// countDue counts the messages that are due for deletion by a rule.
+func countDue(ctx context.Context, ledger seen.Ledger, rule config.Delete, now time.Time) (int, error) {
+	latest := dueBefore(rule, now)
+	if latest.IsZero() {
+		return 0, nil
+	}
+	due, err := ledger.CountDue(ctx, latest)
+	if !rule.Imported || err != nil {
+		return due, err
+	}
+	for _, err := range ledger.Imported(ctx, latest) {
+		if err != nil {
+			return 0, err
+		}
+		due++
+	}
+	return due, nil
 }
 
 // dueBefore returns the latest delivery that is due for deletion; zero: none is.

@@ -19,7 +19,8 @@ import (
 // ErrExists means that an account to be added exists already, or its password file does.
 var ErrExists = errors.New("exists already")
 
-// AppendError means that accounts could not be added to a file. No file has been changed.
+// AppendError means that accounts could not be added to a file. No file has been changed, unless Err
+// says that they were added.
 type AppendError struct {
 	File string
 	Err  error // never contains a password
@@ -65,6 +66,9 @@ func Append(ctx context.Context, path string, accounts ...NewAccount) error {
 	written, err := writePasswords(folder, accounts)
 	if err == nil {
 		err = old.replace(text)
+	}
+	if errors.Is(err, errUnsynced) { // the file names the passwords by now
+		return &AppendError{File: path, Err: err}
 	}
 	if err != nil {
 		for _, file := range written {
@@ -260,21 +264,29 @@ func writePasswords(folder string, accounts []NewAccount) (written []string, err
 	return written, nil
 }
 
-// writePassword writes a password into a new file. If the file has this password already, that is
-// enough.
+// writePassword writes a password into a new file, which is whole as soon as it is there. If the file
+// has this password already, that is enough.
 func writePassword(file, password string) (made bool, err error) {
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".") // its mode is 0600
+	if err != nil {
+		return false, err
+	}
+	defer os.Remove(f.Name()) //nolint:errcheck // it is of no further use
+	_, err = f.WriteString(password + "\n")
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return false, err
+	}
+	err = os.Link(f.Name(), file)
+	if err != nil && !exists(file) { // the file system has no links
+		err = os.Rename(f.Name(), file)
+	}
 	if errors.Is(err, fs.ErrExist) {
 		if there, err := readSecretFile(file); err == nil && there == password {
 			return false, nil
 		}
 		return false, fmt.Errorf("the file %s %w, with another password; remove it, or choose another name for the account", file, ErrExists)
 	}
-	if err != nil {
-		return false, err
-	}
-	_, err = f.WriteString(password + "\n")
-	return true, errors.Join(err, f.Sync(), f.Close())
+	return err == nil, err
 }
 
 // replace gives the file its new text.
@@ -295,8 +307,14 @@ func (old *oldFile) replace(text string) error {
 	if err := os.Rename(f.Name(), old.target); err != nil {
 		return err
 	}
-	return durable.SyncUp(folder)
+	if err := durable.SyncUp(folder); err != nil {
+		return fmt.Errorf("%w: %w", errUnsynced, err)
+	}
+	return nil
 }
+
+// errUnsynced says that the file has its new text, but not for certain on the disk.
+var errUnsynced = errors.New("the accounts were added, but a power cut may take them away")
 
 // likeBefore gives a file the owner and the mode of the old one. A new one keeps mode 0600.
 func (old *oldFile) likeBefore(f *os.File) error {

@@ -130,8 +130,9 @@ type Account struct {
 
 // Delete is the value of the key delete. The zero value never deletes.
 type Delete struct {
-	Enabled bool
-	After   time.Duration // time since the delivery; 0 means as soon as it is delivered
+	Enabled  bool
+	After    time.Duration // time since the delivery; 0 means as soon as it is delivered
+	Imported bool          // what another program delivered is deleted too
 }
 
 // Initial is the value of the key initial. The zero value fetches all messages.

@@ -122,6 +122,22 @@ var allowance = kind[bool]{value.boolean, func(allowed bool) string {
 // deletion is the time when a delivered message is deleted.
 var deletion = kind[Delete]{value.deletePolicy, func(d Delete) string { return quote(d.String()) }}
 
+// deleteKeys are the keys of delete as a table. The key after fills all fields but those of the keys
+// behind it.
+var deleteKeys = table[Delete]{
+	{
+		name: "after", example: `"30d"`,
+		field: fill(func(d *Delete) *Delete { return d }, kind[Delete]{value.deletionRule, deletion.write}),
+	},
+	{
+		name:  "imported",
+		field: fill(func(d *Delete) *bool { return &d.Imported }, allowance),
+	},
+}
+
+// isPlain reports whether the value needs no table.
+func (d Delete) isPlain() bool { return !d.Imported }
+
 // firstRun says which messages a first run fetches.
 var firstRun = kind[Initial]{value.initial, func(i Initial) string { return quote(i.String()) }}
 

@@ -198,7 +198,7 @@ var accountKeys = table[Account]{
 	},
 	{
 		name:    "delete",
-		field:   fill(func(a *Account) *Delete { return &a.Delete }, deletion),
+		field:   orTable(func(a *Account) *Delete { return &a.Delete }, deletion, deleteKeys, Delete.isPlain),
 		aliases: []string{"keep", "nokeep", "delete_after", "delete_after_days", "leave_on_server"},
 		instead: `messages stay on the server unless delete = "delivered", or delete = "30d" (so long after delivery), is written`,
 	},

@@ -25,7 +25,7 @@ func fullAccount() Account {
 		Password: Secret{Password: "hunter2", File: "/p", Command: "x", Credential: "c", Keyring: "k"},
 		OAuth:    OAuth{TokenCommand: "x"},
 		Auth:     []string{"plain"}, CredentialsCharset: "utf-8", Maildir: "/m", MDA: "cat", MDATimeout: time.Second, MaxDeliveries: 2,
-		Delete: Delete{Enabled: true}, MaxSize: 1, Initial: Initial{Limited: true}, UIDL: "fallback",
+		Delete: Delete{Enabled: true, Imported: true}, MaxSize: 1, Initial: Initial{Limited: true}, UIDL: "fallback",
 		NewUIDs: "stop", QuarantineAfter: 2, Order: "newest", Pipelining: "never", Timeout: time.Second,
 		Deadline: time.Second, Interval: time.Second,
 		OnNew: "a", OnError: "b", OnRecovered: "c", HookTimeout: time.Second,

@@ -75,6 +75,15 @@ func (v value) deletePolicy() (Delete, error) {
 	return Delete{Enabled: err == nil, After: after}, err
 }
 
+// deletionRule is deletePolicy for a table of rules. There "never" would contradict the others.
+func (v value) deletionRule() (Delete, error) {
+	if v.raw == "delivered" {
+		return Delete{Enabled: true}, nil
+	}
+	after, err := v.duration("delivered")
+	return Delete{Enabled: err == nil, After: after}, err
+}
+
 // initial returns which messages a first run fetches.
 func (v value) initial() (Initial, error) {
 	switch v.raw {

@@ -52,7 +52,7 @@ func inline[T any](keys table[T], t *T) string {
 	return "{" + strings.Join(assignments(keys, t), ", ") + "}"
 }
 
-// String returns the value as it is written in the file.
+// String returns when messages are deleted, as it is written in the file.
 func (d Delete) String() string {
 	switch {
 	case !d.Enabled:

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='Moving from another program'
-ahead='popfetch has a command that recognises what is in the Maildir, whichever program has fetched it, and one that takes unique-ids. It moves six times here, with two commands each. For mpop and fetchmail their own files must be written by hand.'
+ahead='popfetch reads the configuration and the state of the other program, and needs no configuration to be written. It moves three times here, with two commands each. For mpop and fetchmail their own files must be written by hand.'
 
 # before CONFIG COMMAND PROGRAM lets another program fetch the maildrop. Then one new message comes.
 before() {
@@ -27,39 +27,19 @@ getmail_before() {
 }
 
 popfetch() {
-	before fetchmail_config 'fetchmail' fetchmail
-	popfetch_config
-	rebuilt
+	moved fetchmail_config fetchmail
 	start_day
-	before mpop_before 'mpop' mpop
-	as_before popfetch_config
-	rebuilt
+	moved mpop_before mpop
 	start_day
-	before getmail_before 'getmail' getmail
-	as_before popfetch_config
-	rebuilt
-	start_day
-	by_ids fetchmail_config 'fetchmail' fetchmail 'sed -n "s/%/%25/g; s/^alice@pop.example.org //p" .fetchids'
-	by_ids mpop_before 'mpop' mpop 'sed "/^[# ]/d; s/ .*//; s/%/%25/g" .mpop_uidls/alice_at_pop.example.org'
-	by_ids getmail_before 'getmail' getmail 'sed "s/\x0.*//; s/%/%25/g" .config/getmail/oldmail-pop.example.org-995-alice'
+	moved getmail_before getmail
 }
 
-rebuilt() {
-	try 'popfetch seen rebuild work'
+# moved CONFIG PROGRAM moves from another program.
+moved() {
+	before "$1" "$2" "$2"
+	try "popfetch import $2 --apply"
 	try 'popfetch --once'
 	holds Maildir
-}
-
-# by_ids CONFIG COMMAND PROGRAM SED is like before, but the mail is not in a Maildir any more. Only
-# the other program's file of unique-ids is left.
-by_ids() {
-	start_day
-	before "$1" "$2" "$3"
-	rm -rf "$home/Maildir"
-	note 'the mail is stored elsewhere now'
-	as_before popfetch_config
-	try "$4 | xargs -rd '\\n' popfetch seen mark work --"
-	try 'popfetch --once'
 }
 
 mpop() {

@@ -320,6 +320,9 @@ func (r *randomRun) deliver(d seen.Diff) {
 		if r.random.IntN(40) == 0 {
 			record.DeliveredAt = time.Time{} // unknown
 		}
+		if r.random.IntN(9) == 0 {
+			record.Kind = seen.Imported
+		}
 		switch {
 		case r.random.IntN(8) == 0 && r.model.records[record.Key] == nil:
 			asides = append(asides, seen.Aside{Key: record.Key, Reason: seen.Refused, Listed: record.Listed, Last: r.at})

@@ -87,6 +87,12 @@ func (l *ledger) Newest(ctx context.Context) (time.Time, error) {
 	return seen.FromMillis(at), nil
 }
 
+// Imported reads the whole table of the account.
+func (l *ledger) Imported(ctx context.Context, until time.Time) iter.Seq2[seen.Record, error] {
+	return l.each(ctx, " WHERE account = ? AND kind IN (?, ?) AND absent_at = 0 AND deleted_at = 0 AND delivered_at <= ?",
+		seen.Imported, seen.Sanitized, seen.Millis(until))
+}
+
 // CountDue reads the whole table of the account.
 func (l *ledger) CountDue(ctx context.Context, due time.Time) (n int, err error) {
 	first := int64(1) // an unknown time of delivery is 0
@@ -105,11 +111,13 @@ func (l *ledger) CountDue(ctx context.Context, due time.Time) (n int, err error)
 	return n, nil
 }
 
-// each yields the records of the account that where selects, in one transaction.
-func (l *ledger) each(ctx context.Context, where string) iter.Seq2[seen.Record, error] {
+// each yields the records of the account that where selects, in one transaction. args are the
+// arguments of where behind the account.
+func (l *ledger) each(ctx context.Context, where string, args ...any) iter.Seq2[seen.Record, error] {
+	args = append([]any{l.id}, args...)
 	return func(yield func(seen.Record, error) bool) {
 		err := l.view(ctx, func(q querier) error {
-			for r, err := range queryRecords(ctx, q, where, []any{l.id}) {
+			for r, err := range queryRecords(ctx, q, where, args) {
 				if err != nil {
 					return err
 				}
