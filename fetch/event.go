@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -59,6 +61,14 @@ type Event struct {
 	Repeated bool
 	// Always says that each run reports this refusal, because a person must end it.
 	Always bool
+	// Progress, of Started, counts what the run receives.
+	Progress *Progress
+}
+
+// Progress counts what a run receives. Others may read it while the run goes on.
+type Progress struct {
+	Octets  atomic.Int64 // of messages that are retrieved, as they come
+	Waiting atomic.Int64 // messages that have come whole, and are not recorded yet
 }
 
 // Phase is the part of a run in which an error ended it.
@@ -180,18 +190,11 @@ func loginWord(err error) (word []string, final bool) {
 	case !failed.Until.IsZero():
 		return []string{"left-alone"}, true
 	}
-	switch failed.Fault {
-	case login.Held:
-		return []string{"held"}, true
-	case login.Refused:
-		return []string{"refused"}, false
-	case login.Later:
-		return []string{"later"}, false
-	case login.Broken:
-		return []string{"broken"}, false
-	default:
-		return []string{"cannot"}, false
-	}
+	return []string{cmp.Or(faultWords[failed.Fault], "cannot")}, failed.Fault == login.Held
+}
+
+var faultWords = map[login.Fault]string{
+	login.Held: "held", login.Refused: "refused", login.Later: "later", login.Broken: "broken",
 }
 
 // protocolWords name the command that a server has refused or not understood, and the response
