@@ -136,6 +136,8 @@ func globalFlags() []cli.Flag {
 		is(ofRun, "fail-empty", "", "exit with 1 where nothing was new"),
 		is(ofOutput, "quiet", "q", "errors alone"),
 		is(ofOutput, "verbose", "v", "each message too; -vv the protocol, secrets masked"),
+		&cli.StringFlag{Category: ofOutput, Name: "progress", Value: progressAuto, DefaultText: progressAuto,
+			Usage: "show how far accounts are, `WHEN` auto (on a terminal), always or never"},
 		is(ofOutput, "json", "", "one JSON object a line on standard output"),
 		is(ofOutput, "headers", "", "with --dry-run: Date, From and Subject of each message too"),
 		&cli.StringFlag{Category: ofFiles, Name: "config", Aliases: []string{"c"}, Usage: "read the configuration in `FILE`"},

@@ -38,7 +38,9 @@ func (p *program) fetch(ctx context.Context) error {
 	defer store.Close() //nolint:errcheck // each commit was durable by itself
 	var broken error    // an error of standard output; mail goes on, but the exit status reports it
 	told := newNotices(p.view.quiet)
-	report := &reporter{term: p.term, view: p.view, setting: s, notices: told, failed: func(err error) {
+	shown := p.newProgress(accounts)
+	defer shown.begin()()
+	report := &reporter{term: p.term, view: p.view, setting: s, notices: told, shows: shown, failed: func(err error) {
 		if broken == nil {
 			broken = err
 			p.term.errorf("%v", err)

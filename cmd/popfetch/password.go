@@ -83,11 +83,7 @@ func (t *terminal) readPassword(tty *os.File, q *question) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.mu.Lock()
-	t.question = q
-	_, err = io.WriteString(tty, q.prompt)
-	t.mu.Unlock()
-	if err != nil {
+	if err := t.beginQuestion(tty, q); err != nil {
 		return nil, err
 	}
 	type answer struct {
@@ -107,6 +103,20 @@ func (t *terminal) readPassword(tty *os.File, q *question) ([]byte, error) {
 	}
 }
 
+// beginQuestion shows the prompt, below all lines that were printed before. The prompt goes to
+// standard error if that is a terminal.
+func (t *terminal) beginQuestion(tty *os.File, q *question) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.question = q
+	if t.talks && t.screen != nil {
+		t.screen.Ask(t.err, q.prompt)
+		return nil
+	}
+	_, err := io.WriteString(tty, q.prompt)
+	return err
+}
+
 // endQuestion moves the cursor below the prompt.
 func (t *terminal) endQuestion(tty *os.File) error {
 	t.mu.Lock()
@@ -115,11 +125,16 @@ func (t *terminal) endQuestion(tty *os.File) error {
 	if q.ctx.Err() == nil { // else isAsking still tells what was interrupted
 		t.question = nil
 	}
+	line := "\n"
 	if q.ended {
-		return nil
+		line = ""
 	}
 	q.ended = true
-	_, err := fmt.Fprintln(tty)
+	if t.talks && t.screen != nil {
+		t.screen.Answered(t.err, line)
+		return nil
+	}
+	_, err := io.WriteString(tty, line)
 	return err
 }
 

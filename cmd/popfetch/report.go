@@ -34,7 +34,8 @@ type reporter struct {
 	term    *terminal
 	view    view
 	setting *setting
-	notices *notices    // nil means that nothing was reported before
+	notices *notices // nil means that nothing was reported before
+	shows   *progress
 	failed  func(error) // gets each error of standard output; nil if writes of the command itself fail as well
 
 	alike      map[string][]alike // the refusals of accounts at work, those with one cause together
@@ -47,10 +48,11 @@ type reporter struct {
 // watches gets it each time.
 func (r *reporter) observe(e fetch.Event) {
 	r.count(e)
+	r.shows.observe(e)
 	if r.view.json {
 		line := newEventLine(e)
 		line.Error = tellError(r.setting, e.Err)
-		if err := r.term.printJSON(line); err != nil && r.failed != nil {
+		if err := r.term.printEvent(line); err != nil && r.failed != nil {
 			r.failed(err)
 		}
 	}
@@ -195,19 +197,19 @@ func (r *reporter) tell(e fetch.Event, later string) {
 		}
 	case fetch.Delivered, fetch.Recognised, fetch.Deleted:
 		if verbose {
-			r.term.errorf("%s: message %d (unique-id %s, %d octets) %s", e.Account, e.Number, tellID(e.UniqueID), e.Octets, e.Kind)
+			r.term.newsf("%s: message %d (unique-id %s, %d octets) %s", e.Account, e.Number, tellID(e.UniqueID), e.Octets, e.Kind)
 		}
 	case fetch.Noted:
 		if verbose {
-			r.term.errorf("%s: %v", e.Account, e.Err)
+			r.term.newsf("%s: %v", e.Account, e.Err)
 		}
 	case fetch.Marked:
 		if verbose {
-			r.term.errorf("%s: %d left out of the first run", e.Account, e.Messages)
+			r.term.newsf("%s: %d left out of the first run", e.Account, e.Messages)
 		}
 	case fetch.Listed:
 		if verbose {
-			r.term.errorf("%s: %d to retrieve, %d octets", e.Account, e.Messages, e.Octets)
+			r.term.newsf("%s: %d to retrieve, %d octets", e.Account, e.Messages, e.Octets)
 		}
 	case fetch.Finished:
 		if e.Err != nil {
