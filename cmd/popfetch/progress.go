@@ -64,6 +64,7 @@ type atWork struct {
 	counts    *fetch.Progress
 	began     time.Time
 	retrieves bool
+	since     time.Time // when it was measured first, and last
 	measured  time.Time
 }
 
@@ -101,7 +102,7 @@ func (p *progress) begin() (end func()) {
 			select {
 			case <-tick.C:
 				if line := p.line(); line != "" {
-					p.term.newsf("%s", line)
+					p.term.sayf(news, "%s", line)
 				}
 			case <-ended:
 				tick.Stop()
@@ -178,16 +179,17 @@ func (w *atWork) observe(e fetch.Event, now time.Time) {
 func (w *atWork) measure(now time.Time) {
 	octets := w.counts.Octets.Load()
 	w.waiting = w.counts.Waiting.Load()
-	passed := now.Sub(w.measured).Seconds()
-	if !w.measured.IsZero() && passed > 0 {
-		weight := 1 - math.Exp(-passed/speedPeriod.Seconds())
-		if w.speed == 0 {
-			weight = 1
-		}
-		w.speed += weight * (float64(octets-w.octets)/passed - w.speed)
+	if w.since.IsZero() {
+		w.since = now
+	} else if passed := now.Sub(w.measured); passed > 0 {
+		weight := ageing(passed) / ageing(now.Sub(w.since)) // the first measures count alike
+		w.speed += weight * (float64(octets-w.octets)/passed.Seconds() - w.speed)
 	}
 	w.octets, w.measured = octets, now
 }
+
+// ageing returns the share that a time has in a speed.
+func ageing(d time.Duration) float64 { return 1 - math.Exp(-float64(d)/float64(speedPeriod)) }
 
 // bars returns a bar for each account, and one for all.
 func (p *progress) bars() (each []screen.Bar, all screen.Bar) {
@@ -210,7 +212,7 @@ func (p *progress) bars() (each []screen.Bar, all screen.Bar) {
 	each = append(each, looking...)
 	name := fmt.Sprintf("%d accounts", retrieving)
 	if p.pass > 0 {
-		name = fmt.Sprintf("%d of %d accounts", p.ended, p.pass)
+		name = fmt.Sprintf("%d/%d accounts", p.ended, p.pass)
 	}
 	return each, sum.bar(name, p.pass == 0 || p.ended+retrieving == p.pass)
 }
@@ -234,7 +236,7 @@ func (t *amounts) bar(name string, allListed bool) screen.Bar {
 		b.Part, b.Octets = float64(t.messages)/float64(max(1, t.of)), size(float64(t.octets))
 		return b
 	}
-	b.Part, b.Octets = min(1, float64(t.octets)/float64(t.total)), size(float64(t.octets))+"/"+size(float64(t.total))
+	b.Part, b.Octets = min(1, float64(t.octets)/float64(t.total)), sizes(t.octets, t.total)
 	left := time.Duration(float64(t.total-t.octets) / max(t.speed, 1) * float64(time.Second))
 	if allListed && t.octets < t.total && left < longestLeft {
 		b.Left = clockOf(left) + " left"
@@ -277,18 +279,35 @@ func isForeground() bool {
 	return err != nil || group == unix.Getpgrp() // the error says that the terminal controls no programs
 }
 
-// size writes octets as people do.
-func size(octets float64) string {
-	for _, unit := range []string{"B", "kB", "MB", "GB"} {
-		switch {
-		case octets < 999.5 && unit == "B":
-			return fmt.Sprintf("%.0f B", octets)
-		case octets < 999.5:
-			return fmt.Sprintf("%.1f %s", octets, unit)
-		}
-		octets /= 1000
+var units = []string{"B", "kB", "MB", "GB", "TB"}
+
+// unitOf returns the unit in which people write so many octets.
+func unitOf(octets float64) (name string, factor float64) {
+	factor = 1
+	at := 0
+	for octets >= 999.5*factor && at < len(units)-1 {
+		factor *= 1000
+		at++
 	}
-	return fmt.Sprintf("%.1f TB", octets)
+	return units[at], factor
+}
+
+func inUnit(octets, factor float64) string {
+	if factor == 1 {
+		return fmt.Sprintf("%.0f", octets)
+	}
+	return fmt.Sprintf("%.1f", octets/factor)
+}
+
+func size(octets float64) string {
+	unit, factor := unitOf(octets)
+	return inUnit(octets, factor) + " " + unit
+}
+
+// sizes writes a part and the whole in one unit.
+func sizes(part, whole int64) string {
+	unit, factor := unitOf(float64(max(part, whole)))
+	return inUnit(float64(part), factor) + "/" + inUnit(float64(whole), factor) + " " + unit
 }
 
 // clockOf writes a time as minutes and seconds, or with hours.

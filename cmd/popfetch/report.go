@@ -186,7 +186,7 @@ func (r *reporter) tell(e fetch.Event, later string) {
 	switch e.Kind {
 	case fetch.Warning:
 		if !quiet {
-			r.term.errorf("%s: %v", e.Account, e.Err)
+			r.term.sayf(caution, "%s: %v", e.Account, e.Err)
 		}
 	case fetch.Quarantined:
 		r.term.errorf("%s: %s is quarantined; it is not tried again unless %s says so: %v",
@@ -197,19 +197,19 @@ func (r *reporter) tell(e fetch.Event, later string) {
 		}
 	case fetch.Delivered, fetch.Recognised, fetch.Deleted:
 		if verbose {
-			r.term.newsf("%s: message %d (unique-id %s, %d octets) %s", e.Account, e.Number, tellID(e.UniqueID), e.Octets, e.Kind)
+			r.term.sayf(news, "%s: message %d (unique-id %s, %d octets) %s", e.Account, e.Number, tellID(e.UniqueID), e.Octets, e.Kind)
 		}
 	case fetch.Noted:
 		if verbose {
-			r.term.newsf("%s: %v", e.Account, e.Err)
+			r.term.sayf(news, "%s: %v", e.Account, e.Err)
 		}
 	case fetch.Marked:
 		if verbose {
-			r.term.newsf("%s: %d left out of the first run", e.Account, e.Messages)
+			r.term.sayf(news, "%s: %d left out of the first run", e.Account, e.Messages)
 		}
 	case fetch.Listed:
 		if verbose {
-			r.term.newsf("%s: %d to retrieve, %d octets", e.Account, e.Messages, e.Octets)
+			r.term.sayf(news, "%s: %d to retrieve, %d octets", e.Account, e.Messages, e.Octets)
 		}
 	case fetch.Finished:
 		if e.Err != nil {

@@ -92,13 +92,10 @@ func lostLines(texts, troubles int) string {
 var errUnread = errors.New("nobody reads it any more")
 
 // errorf prints one line on standard error, as "popfetch: …".
-func (t *terminal) errorf(format string, args ...any) { t.tell(screen.Trouble, format, args...) }
+func (t *terminal) errorf(format string, args ...any) { t.sayf(failure, format, args...) }
 
-// newsf is errorf for what matters less than errors. It is dropped first if a person has stopped the
-// terminal for long.
-func (t *terminal) newsf(format string, args ...any) { t.tell(screen.News, format, args...) }
-
-func (t *terminal) tell(rank screen.Rank, format string, args ...any) {
+// sayf is errorf for a line of any level.
+func (t *terminal) sayf(l level, format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	text := ""
@@ -110,6 +107,10 @@ func (t *terminal) tell(rank screen.Rank, format string, args ...any) {
 		if q.ended = q.ctx.Err() != nil; !q.ended {
 			text += q.prompt
 		}
+	}
+	rank := screen.Trouble
+	if l == news {
+		rank = screen.News
 	}
 	_ = t.write(t.err, t.talks, text, rank) // if this fails, there is no way to report it
 }
@@ -157,12 +158,23 @@ func (t *terminal) printJSON(v any) error { return t.printLine(screen.Data, v) }
 // printEvent is printJSON for an event of a run, which does not wait for a stopped terminal.
 func (t *terminal) printEvent(v any) error { return t.printLine(screen.News, v) }
 
+// jsonVersion is the version of all lines of --json. A later one may have further fields, and further
+// words in a field. What changes or goes makes a new version.
+const jsonVersion = 1
+
+// checkJSON is set by tests, to check each line of JSON.
+var checkJSON func(v any, line string)
+
 func (t *terminal) printLine(rank screen.Rank, v any) error {
-	line, err := json.Marshal(v)
+	object, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	return t.print(rank, string(line)+"\n")
+	line := fmt.Sprintf(`{"version":%d,%s`, jsonVersion, object[len("{"):])
+	if checkJSON != nil {
+		checkJSON(v, line)
+	}
+	return t.print(rank, line+"\n")
 }
 
 // hurry says that the program is to end, so nothing waits for a stopped terminal any more.
@@ -200,7 +212,7 @@ func (t *terminal) trace(account string) func(bool, string) {
 		if sent {
 			arrow = ">"
 		}
-		t.newsf("%s: %s %s", account, arrow, line)
+		t.sayf(news, "%s: %s %s", account, arrow, line)
 	}
 }
 

@@ -31,7 +31,7 @@ var dispensable = []int{share, octets, waiting, left, speed, messages}
 
 const (
 	gap         = 2  // blanks between two cells
-	leastName   = 10 // a longer name is cut to this before a cell is left out
+	leastName   = 14 // a longer name is cut to this before a cell is left out
 	leastGauge  = 10 // a narrower gauge is not shown
 	widestGauge = 60
 )

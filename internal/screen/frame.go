@@ -38,11 +38,9 @@ func (f *frame) differs(other *frame) bool {
 	return f.columns != other.columns || !slices.Equal(f.lines, other.lines)
 }
 
-// eraseBelow erases from the cursor to the end of the screen.
-const eraseBelow = ansi.EscapeStart + "J"
-
 // wipe returns what removes the lines from a terminal that is columns wide; 0: as wide as before. In
-// a terminal that has become narrower, a line takes several rows now.
+// a terminal that has become narrower, a line takes several rows now. The rows are erased one by one:
+// some terminals keep what is erased at once, from the top of the screen to its end.
 func (f *frame) wipe(columns int) string {
 	if f == nil {
 		return ""
@@ -53,7 +51,8 @@ func (f *frame) wipe(columns int) string {
 			rows += max(0, Width(line)-1) / columns
 		}
 	}
-	return "\r" + ansi.CursorUp.Sprintn(rows) + eraseBelow
+	up := ansi.CursorUp.Sprintn(rows)
+	return "\r" + up + strings.Repeat(ansi.EraseLine.Sprint()+"\n", rows) + up
 }
 
 // folds reports whether a terminal folds the lines that it shows when it becomes narrower. Most do.
