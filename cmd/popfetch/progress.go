@@ -263,7 +263,7 @@ func (p *progress) lines(columns, rows int) []string {
 // line returns the progress of all accounts in one line, or "" if none retrieves messages.
 func (p *progress) line() string {
 	each, all := p.bars()
-	if len(each) == 0 || all.Part < 0 {
+	if len(each) == 0 || each[0].Part < 0 {
 		return ""
 	}
 	if len(each) == 1 && p.pass <= 1 {

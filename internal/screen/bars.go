@@ -32,6 +32,7 @@ var dispensable = []int{share, octets, waiting, left, speed, messages}
 const (
 	gap         = 2  // blanks between two cells
 	leastName   = 14 // a longer name is cut to this before a cell is left out
+	shortName   = 5
 	leastGauge  = 10 // a narrower gauge is not shown
 	widestGauge = 60
 )
@@ -62,14 +63,18 @@ func Layout(bars []Bar, columns int) []string {
 	for _, w := range widths {
 		used += space(w)
 	}
+	least := min(name, leastName)
 	for _, c := range dispensable {
-		if min(name, leastName)+used <= room {
+		if c == messages { // rather than these, a part of the name goes
+			least = min(name, shortName)
+		}
+		if least+used <= room {
 			break
 		}
 		used -= space(widths[c])
 		widths[c] = 0
 	}
-	name = min(name, max(min(name, leastName), room-used-space(leastGauge)), room)
+	name = min(name, max(least, room-used-space(leastGauge), min(leastName, room-used)), room)
 	gauge := min(room-used-name-gap, widestGauge)
 	lines := make([]string, len(bars))
 	for i := range bars {
