@@ -202,7 +202,7 @@ func TestProgress_plain(t *testing.T) {
 					t.Errorf("the first line came after %v, want at least %v", took, plainPeriod)
 				}
 			} else {
-				time.Sleep(2 * time.Second) // bars would be there by now
+				time.Sleep(plainPeriod + time.Second) // it would be there by now
 				if got := without(); got != "" {
 					t.Errorf("it says %q, want no progress", got)
 				}
