@@ -176,6 +176,34 @@ func TestEvents_words(t *testing.T) {
 	same("fields", slices.Collect(maps.Keys(schema.Properties)), fields)
 }
 
+// TestEvents_manual compares popfetch-events(5) with the schema, and validates the lines that it shows.
+func TestEvents_manual(t *testing.T) {
+	schema := readSchema(t)
+	page := items(eventsPage(t), "Cm ")
+	for _, event := range schema.words("event") {
+		if !slices.Contains(page, "Cm "+event) {
+			t.Errorf("popfetch-events(5) does not describe the event %s", event)
+		}
+	}
+	for field := range schema.Properties {
+		if !strings.Contains(eventsPage(t), "\n.Cm "+field) && !slices.Contains(page, "Cm "+field) {
+			t.Errorf("popfetch-events(5) does not describe the field %s", field)
+		}
+	}
+	shown := 0
+	for line := range strings.Lines(manualPage(t, "popfetch-events.5", ".Sh EXAMPLES", ".Sh SEE ALSO")) {
+		if strings.HasPrefix(line, "{") {
+			shown++
+			if err := validate(line); err != nil {
+				t.Errorf("popfetch-events(5) shows %s: %v", line, err)
+			}
+		}
+	}
+	if shown == 0 {
+		t.Error("popfetch-events(5) shows no line")
+	}
+}
+
 // jsonFields returns the names of a struct's fields in JSON.
 func jsonFields(line reflect.Type) []string {
 	var names []string
