@@ -368,7 +368,7 @@ func checkDropped(t *testing.T, p *pseudoTerminal, messages int) {
 			shown++
 		}
 	}
-	if want := 2*messages + 2; shown+dropped != want || dropped < messages { // "to retrieve", each delivered and deleted, the sum
+	if want := 2*messages + 2; shown+dropped != want || dropped < 1000 { // "to retrieve", each delivered and deleted, the sum
 		t.Errorf("%d lines are shown and %d are said to be dropped, want %d together", shown, dropped, want)
 	}
 }
