@@ -64,6 +64,7 @@ type Screen struct {
 	live    func(columns, rows int) []string
 
 	frame atomic.Pointer[frame] // the live lines that are shown, or nil
+	over  atomic.Bool           // see Wipe
 }
 
 // text is what one call has put.
@@ -191,8 +192,12 @@ func (s *Screen) Flush() error {
 	return s.failed
 }
 
-// Wipe returns what removes the live lines. It takes no lock, for a program that panics.
-func (s *Screen) Wipe() string { return s.frame.Load().wipe(0) }
+// Wipe returns what removes the live lines, and ends all output. It takes no lock, for a program that
+// panics.
+func (s *Screen) Wipe() string {
+	s.over.Store(true)
+	return s.frame.Load().wipe(0)
+}
 
 // serve is the goroutine. It ends with the program.
 func (s *Screen) serve() {
@@ -258,6 +263,9 @@ func (s *Screen) step(due bool) (more bool) {
 		}
 	} else {
 		out.addAll(texts)
+	}
+	if s.over.Load() {
+		select {} // the program ends
 	}
 	err := out.write()
 

@@ -299,10 +299,10 @@ func TestScreen_broken(t *testing.T) {
 // Wipe removes the live lines without a lock, even while the terminal is being written.
 func TestScreen_wipe(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 80, 24)
-	if got := r.Wipe(); got != "" {
+	if got := newRig(t, 80, 24).Wipe(); got != "" {
 		t.Errorf("Wipe = %q, want nothing", got)
 	}
+	r := newRig(t, 80, 24)
 	r.put(screen.Trouble, "first\n")
 	r.Live(lines("bar 1", "bar 2"))
 	r.shows("first\nbar 1\nbar 2\n")
