@@ -141,6 +141,9 @@ func (p *progress) observe(e fetch.Event) {
 
 // finish adds an account to the sum of the pass.
 func (p *progress) finish(w *atWork) {
+	if p.pass == 0 {
+		return
+	}
 	w.measure(p.now())
 	p.ended++
 	p.sum.messages += w.messages

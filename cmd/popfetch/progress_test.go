@@ -134,6 +134,29 @@ func TestProgress_bars(t *testing.T) {
 	}
 }
 
+// TestProgress_interrupt presses Ctrl-C twice. Nothing is left of the bars.
+func TestProgress_interrupt(t *testing.T) {
+	t.Parallel()
+	a, _, _ := heldAccount(t, 100, 51)
+	p := newTerminalPair(t)
+	c := p.startOn(a, []string{"TERM=xterm"}, "--once")
+	p.waitFor("/100 ")
+	p.typeIn("\x03")
+	p.waitFor("popfetch: finishing the messages that were asked for; interrupt again to stop at once\r\n")
+	for limit := time.After(20 * time.Second); strings.Contains(p.shown(200), "/100 "); {
+		select {
+		case <-p.more:
+		case <-limit:
+			t.Fatalf("the terminal shows\n%s", p.shown(200))
+		}
+	}
+	p.typeIn("\x03")
+	_ = c.Wait()
+	if shown := p.shown(200); strings.Contains(shown, "/100 ") || strings.Contains(p.screen(), "\x1b[?25l") {
+		t.Errorf("the terminal shows\n%s\nwant no bars, and a cursor", shown)
+	}
+}
+
 // TestProgress_plain prints lines where no bars can be shown, and nothing unless it is told to.
 func TestProgress_plain(t *testing.T) {
 	t.Parallel()
@@ -441,4 +464,33 @@ func TestProgress_counts(t *testing.T) {
 	expect("work: 2/7 messages, 2.0/5.0 kB, 0 B/s, 50:00 left")
 	event(fetch.Finished, 0, 0)
 	expect("")
+}
+
+// A popfetch that stays shows only accounts that retrieve messages, and their number.
+func TestProgress_resident(t *testing.T) {
+	now := time.Now()
+	p := &progress{term: &terminal{}, plain: true, now: func() time.Time { return now }}
+	earlier := new(fetch.Progress)
+	p.observe(fetch.Event{Account: "box-0", Kind: fetch.Started, Progress: earlier})
+	p.observe(fetch.Event{Account: "box-0", Kind: fetch.Listed, Messages: 1, Octets: 1000})
+	earlier.Octets.Add(1000)
+	p.observe(fetch.Event{Account: "box-0", Kind: fetch.Delivered, Number: 1})
+	p.observe(fetch.Event{Account: "box-0", Kind: fetch.Finished})
+	for i := range 3 {
+		name := fmt.Sprintf("box-%d", i)
+		p.observe(fetch.Event{Account: name, Kind: fetch.Started, Progress: new(fetch.Progress)})
+		p.observe(fetch.Event{Account: name, Kind: fetch.Listed, Messages: i, Octets: int64(i) * 1000})
+	}
+	now = now.Add(time.Minute)
+	if got, want := p.line(), "2 accounts: 0/3 messages, 0.0/3.0 kB, 0 B/s, 50:00 left"; got != want {
+		t.Errorf("the line is %q, want %q", got, want)
+	}
+	p.observe(fetch.Event{Account: "box-1", Kind: fetch.Finished})
+	if got, want := p.line(), "box-2: 0/2 messages, 0.0/2.0 kB, 0 B/s, 33:20 left"; got != want {
+		t.Errorf("the line is %q, want %q", got, want)
+	}
+	p.observe(fetch.Event{Account: "box-2", Kind: fetch.Finished})
+	if got := p.line(); got != "" {
+		t.Errorf("the line is %q, want none", got)
+	}
 }

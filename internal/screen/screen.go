@@ -156,15 +156,20 @@ func (s *Screen) Live(lines func(columns, rows int) []string) {
 	s.begin.Do(func() { go s.serve() })
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.live = lines
+	if !s.ending {
+		s.live = lines
+	}
 	s.rouse()
 }
 
-// Stop says that the program is to end. From then on Put does not wait, and Flush not long.
+// Stop says that the program is to end. From then on Put does not wait, and Flush not long. There are
+// no live lines any more, so none are left if the program is killed now.
 func (s *Screen) Stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ending = true
+	s.live = nil
+	s.rouse()
 	s.changed.Broadcast()
 }
 

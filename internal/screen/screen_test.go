@@ -111,6 +111,21 @@ func TestScreen_live(t *testing.T) {
 	}
 }
 
+// When the program is to end, no live lines are left.
+func TestScreen_ending(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 80, 24)
+	r.put(screen.Trouble, "first\n")
+	r.Live(lines("bar"))
+	r.shows("first\nbar\n")
+	r.Stop()
+	r.shows("first\n")
+	r.Live(lines("bar"))
+	r.put(screen.Trouble, "second\n")
+	within(t, func() { _ = r.Flush() })
+	r.shows("first\nsecond\n")
+}
+
 // While a person is asked, no live lines are shown.
 func TestScreen_question(t *testing.T) {
 	t.Parallel()
