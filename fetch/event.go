@@ -61,8 +61,7 @@ type Event struct {
 	Repeated bool
 	// Always says that each run reports this refusal, because a person must end it.
 	Always bool
-	// Progress, of Started, counts what the run receives.
-	Progress *Progress
+	Progress *Progress // of Started: counts what the run receives
 }
 
 // Progress counts what a run receives. Others may read it while the run goes on.
