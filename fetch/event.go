@@ -60,7 +60,7 @@ type Event struct {
 	// person need not be told again.
 	Repeated bool
 	// Always says that each run reports this refusal, because a person must end it.
-	Always bool
+	Always   bool
 	Progress *Progress // of Started: counts what the run receives
 }
 
@@ -116,6 +116,7 @@ const (
 	CodeDeletionsWait    Code = "deletions-wait"       // too long since the last run, so nothing is deleted by age
 	CodeDeleteRefused    Code = "delete-refused"       // the server does not delete a message
 	CodeExpire           Code = "expire"               // the server removes messages earlier than the account
+	CodeHistory          Code = "history"              // the run could not be noted in its history
 	CodeInitialDates     Code = "initial-dates"        // no initial: the age of the messages is unknown
 	CodeInitialKnown     Code = "initial-known"        // no initial: another account has this maildrop
 	CodeInitialTarget    Code = "initial-target"       // no initial: the target holds mail of this maildrop

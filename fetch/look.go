@@ -312,6 +312,9 @@ func (r readOnly) Remaining(ctx context.Context) iter.Seq2[seen.Record, error] {
 }
 
 func (r readOnly) Newest(ctx context.Context) (time.Time, error) { return r.ledger.Newest(ctx) }
+func (r readOnly) CountDue(ctx context.Context, due time.Time) (int, error) {
+	return r.ledger.CountDue(ctx, due)
+}
 
 func (r readOnly) Servers(ctx context.Context, user string) ([]string, error) {
 	return r.ledger.Servers(ctx, user)

@@ -60,6 +60,8 @@ var (
 	ErrTaken = errors.New("seen: the name has records of its own")
 	// ErrUnknown says that the store has no such account.
 	ErrUnknown = errors.New("seen: no such account")
+	// ErrHistoryLost says that the history was damaged, and begins anew.
+	ErrHistoryLost = errors.New("seen: the history was damaged, and begins anew")
 	// ErrCreate says that the state folder or the table is missing and could not be created.
 	ErrCreate = errors.New("cannot be made")
 	// ErrOwner says that the state folder, or a file of the table, belongs to another user.

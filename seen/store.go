@@ -32,6 +32,19 @@ type Store interface {
 	// ErrUnknown: there is no such account. ErrTaken: the new name already has records. If the new
 	// name has no records, a run that began before the renaming may have created it; it is removed.
 	Rename(ctx context.Context, from, to string) error
+	// Holder returns the process that has the account's lock; nil: none has. It takes no lock itself.
+	// If a process has it, but nothing is known of it, the fields are zero.
+	Holder(name string) (*LockedError, error)
+	// NoteRun adds a run to the account's history. The caller holds the account's lock. Records do not
+	// depend on the history: it may be lost in a power cut, and an error means no more than that the
+	// run is missing in it. ErrHistoryLost: the run is noted, but earlier ones are lost.
+	NoteRun(ctx context.Context, name string, run RunNote) error
+	// NoteNext notes when a resident popfetch means to run the account again; zero: it does not. The
+	// account's lock is not needed.
+	NoteNext(ctx context.Context, name string, next time.Time) error
+	// History returns the history of an account, with the last so many days up to now; 0: without
+	// any. An unknown account has none.
+	History(ctx context.Context, name string, days int) (History, error)
 	// Close closes the store. No other method may be running or be called afterwards. Locks stay
 	// until they are unlocked.
 	Close() error
@@ -77,6 +90,9 @@ type Ledger interface {
 	// Newest returns the latest time of delivery on record; zero: none is known. It reads every
 	// row of the account.
 	Newest(ctx context.Context) (time.Time, error)
+	// CountDue counts the delivered messages that Diff would find due, as far as the last finished
+	// run left them in the maildrop. It reads every row of the account.
+	CountDue(ctx context.Context, due time.Time) (int, error)
 	// Servers returns the servers under which the store knows an account of that user.
 	Servers(ctx context.Context, user string) ([]string, error)
 	// Asides returns what is set aside, by unique-id and copy. Those with an AbsentAt are no longer

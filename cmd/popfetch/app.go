@@ -53,6 +53,9 @@ func newApp(term *terminal) *cli.App {
 				own("json", "one JSON object for each account")),
 			command("list", "[ACCOUNT...]", "list what is on the server: number, unique-id, octets, seen or new", (*program).list,
 				own("headers", "Date, From and Subject of each message too"), own("json", "one JSON object for each message")),
+			command("status", "[ACCOUNT...]", "what happened lately, from the state alone", (*program).status,
+				&cli.StringFlag{Name: "max-age", Usage: "exit with 0 only if every account had a success within `TIME`, such as 1h"},
+				own("json", "one JSON object for each account")),
 			seenCommand,
 			command("login", "ACCOUNT", "sign in with OAuth 2, and keep what the provider gives", (*program).login,
 				own("device", "by a code that is typed on any device"), own("browser", "by a browser on this machine"),
@@ -140,6 +143,7 @@ func globalFlags() []cli.Flag {
 			Usage: "show how far accounts are, `WHEN` auto (on a terminal), always or never"},
 		is(ofOutput, "json", "", "one JSON object a line on standard output"),
 		is(ofOutput, "headers", "", "with --dry-run: Date, From and Subject of each message too"),
+		&cli.StringFlag{Category: ofOutput, Name: "metrics-file", Usage: "write the state of all accounts to `FILE`, in Prometheus' text format"},
 		&cli.StringFlag{Category: ofFiles, Name: "config", Aliases: []string{"c"}, Usage: "read the configuration in `FILE`"},
 	}, keyFlags()...)
 }

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/seen"
@@ -40,12 +41,21 @@ func (p *program) fetch(ctx context.Context) error {
 	told := newNotices(p.view.quiet)
 	shown := p.newProgress(accounts)
 	defer shown.begin()()
-	report := &reporter{term: p.term, view: p.view, setting: s, notices: told, shows: shown, failed: func(err error) {
-		if broken == nil {
-			broken = err
-			p.term.errorf("%v", err)
-		}
-	}}
+	report := &reporter{term: p.term, view: p.view, setting: s, record: newRecorder(ctx, store, s),
+		notices: told, shows: shown, failed: func(err error) {
+			if broken == nil {
+				broken = err
+				p.term.errorf("%v", err)
+			}
+		}}
+	var unwritten atomic.Bool // the metrics file
+	metrics, err := p.metricsFor(ctx, s, store, func(err error) {
+		unwritten.Store(true)
+		p.term.errorf("%v", err)
+	})
+	if err != nil {
+		return err
+	}
 	stopped := context.AfterFunc(ctx, func() {
 		if p.term.talks && !p.term.isAsking() && report.retrieving.Load() > 0 {
 			p.term.errorf("finishing the messages that were asked for; interrupt again to stop at once")
@@ -58,7 +68,11 @@ func (p *program) fetch(ctx context.Context) error {
 	if p.once {
 		outcome = p.outcome(runner.Run(ctx, accounts))
 	} else {
-		outcome = p.poll(ctx, runner, accounts)
+		outcome = p.poll(ctx, runner, accounts, metrics)
+	}
+	metrics.end()
+	if unwritten.Load() {
+		outcome = withStatus(outcome, exitIO)
 	}
 	if broken != nil {
 		outcome = withStatus(outcome, faultStatus(broken))
@@ -81,11 +95,14 @@ func (p *program) atOnce(s *setting) int {
 
 // poll fetches until a signal comes, which is its normal end. On a terminal each pass ends with one
 // line for each account.
-func (p *program) poll(ctx context.Context, runner *fetch.Runner, accounts []fetch.Account) error {
+func (p *program) poll(ctx context.Context, runner *fetch.Runner, accounts []fetch.Account, metrics *metricsWriter) error {
 	if !slices.ContainsFunc(accounts, func(a fetch.Account) bool { return a.Interval > 0 }) {
 		return usagef("no account has an interval; for a single pass add --once")
 	}
-	runner.Poll(ctx, accounts, p.sumUp)
+	runner.Poll(ctx, accounts, func(r fetch.Result) {
+		p.sumUp(r)
+		metrics.changed()
+	})
 	return errEnded
 }
 

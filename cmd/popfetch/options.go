@@ -31,7 +31,10 @@ type options struct {
 	checkOnly bool // config --check
 	device    bool // login --device
 	browser   bool
-	status    bool
+	status    bool // login --status
+
+	maxAge      *string // status --max-age; nil means that nothing is judged
+	metricsFile string  // "" means none
 
 	asides      []seen.Reason // seen forget: --quarantined and --too-large
 	fromMaildir string        // seen rebuild; "" means the account's own
@@ -79,6 +82,11 @@ func optionsOf(c *cli.Context) options {
 	if c.Bool("too-large") {
 		o.asides = append(o.asides, seen.TooLarge)
 	}
+	o.metricsFile = c.String("metrics-file")
+	if c.IsSet("max-age") {
+		age := c.String("max-age")
+		o.maxAge = &age
+	}
 	if c.IsSet("jobs") {
 		jobs := c.Int("jobs")
 		o.jobs = &jobs
@@ -107,6 +115,8 @@ func (o *options) mistake() error {
 		return usagef("--headers works only with list and --dry-run")
 	case !slices.Contains([]string{progressAuto, progressAlways, progressNever}, o.progress):
 		return usagef("--progress %s: use %s, %s or %s", o.progress, progressAuto, progressAlways, progressNever)
+	case o.metricsFile != "" && (o.command != "" && o.command != "status" || o.dryRun):
+		return usagef("--metrics-file works only with fetching and status")
 	case o.jobs != nil && (*o.jobs < 1 || *o.jobs > config.MostJobs):
 		return usagef("--jobs %d: give a number from 1 to %d", *o.jobs, config.MostJobs)
 	}

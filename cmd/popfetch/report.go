@@ -34,7 +34,8 @@ type reporter struct {
 	term    *terminal
 	view    view
 	setting *setting
-	notices *notices // nil means that nothing was reported before
+	record  *recorder // nil means that runs are not noted in the history
+	notices *notices  // nil means that nothing was reported before
 	shows   *progress
 	failed  func(error) // gets each error of standard output; nil if writes of the command itself fail as well
 
@@ -42,11 +43,17 @@ type reporter struct {
 	warned     map[string]bool    // the accounts at work that were told of tomorrow
 	asked      map[string]bool    // the accounts that retrieve messages, and have not finished
 	retrieving atomic.Int32       // their number
+	unrecorded bool               // a person was told that the history cannot be written
 }
 
 // observe reports an event. A fault that lasts from run to run is reported once a day. A person who
 // watches gets it each time.
 func (r *reporter) observe(e fetch.Event) {
+	if r.record != nil {
+		if err := r.record.observe(e); err != nil {
+			r.warnOfHistory(e, err)
+		}
+	}
 	r.count(e)
 	r.shows.observe(e)
 	if r.view.json {
@@ -73,6 +80,18 @@ func (r *reporter) observe(e fetch.Event) {
 	if n.after > 0 && !r.view.quiet {
 		r.term.errorf("%s: fetched again after %s", e.Account, inWords(n.after))
 	}
+}
+
+// warnOfHistory warns that a run could not be noted. That is told once, and not for each account.
+func (r *reporter) warnOfHistory(e fetch.Event, err error) {
+	warning := fetch.Event{Time: e.Time, Account: e.Account, Kind: fetch.Warning, Code: fetch.CodeHistory,
+		Err: fmt.Errorf("this run is missing in status and report: %w", err)}
+	if r.unrecorded && r.notices != nil {
+		r.notices.notice(warning)
+		return
+	}
+	r.unrecorded = true
+	r.observe(warning)
 }
 
 // later returns the end of the first line of a run about faults that are not told in every run. What

@@ -173,7 +173,31 @@ func TestStatus_here(t *testing.T) {
 			if got := a.delivered(t); got != fault.left {
 				t.Errorf("the Maildir holds %d messages, want %d", got, fault.left)
 			}
+			checkNoted(t, a, fault)
 		})
+	}
+}
+
+// checkNoted checks that the history knows the exit status of a run of the account work.
+func checkNoted(t *testing.T, a *account, fault hereFault) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(a.state(), "history.db")); err != nil {
+		if fault.asked {
+			t.Errorf("the run was not noted: %v", err)
+		}
+		return
+	}
+	want := fault.status
+	if strings.HasPrefix(fault.args, "--once -") || strings.Contains(fault.name, "another does not") {
+		want = exitOK
+	}
+	h := a.history(t)
+	if strings.Contains(fault.name, "two accounts") {
+		want = exitUnavailable // the other account decides if it is more urgent
+	}
+	switch failed := !h.Error.Since.IsZero(); {
+	case failed != (want > exitEmpty), failed && h.Error.Status != want, !failed && h.SucceededAt.IsZero():
+		t.Errorf("the history has %+v after %d", h, want)
 	}
 }
 

@@ -30,6 +30,7 @@ type terminal struct {
 	out, err io.Writer
 	screen   *screen.Screen // writes to terminals; nil: neither out nor err is one
 	talks    bool           // standard error is a terminal
+	unicode  bool           // the locale writes UTF-8
 	columns  int            // the width of the terminal that standard output is; 0: it is none
 	began    atomic.Int64   // when the write to a pipe or file began that goes on, in ns; 0: none does
 
@@ -38,7 +39,7 @@ type terminal struct {
 }
 
 func newTerminal() *terminal {
-	t := &terminal{out: os.Stdout, err: os.Stderr, talks: isTerminal(os.Stderr)}
+	t := &terminal{out: os.Stdout, err: os.Stderr, talks: isTerminal(os.Stderr), unicode: hasUnicode()}
 	if isTerminal(os.Stdout) {
 		t.columns, _ = sizeOf(os.Stdout)
 	}

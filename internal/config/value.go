@@ -226,6 +226,9 @@ func (v value) duration(also ...string) (time.Duration, error) {
 	return time.Duration(n) * unit, nil
 }
 
+// ParseTime returns a time above 0 that is written as in a configuration, such as "60s" or "30d".
+func ParseTime(text string) (time.Duration, error) { return value{raw: text}.duration() }
+
 // isDigits reports whether s is a number without a sign.
 func isDigits(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""

@@ -79,6 +79,15 @@ func (m *model) diff(listing []seen.Entry, due time.Time) seen.Diff {
 	return d
 }
 
+func (m *model) countDue(due time.Time) (n int) {
+	for k, r := range m.records {
+		if r.Kind == seen.Delivered && r.DeletedAt.IsZero() && m.absent[k].IsZero() && isDue(r.DeliveredAt, due) {
+			n++
+		}
+	}
+	return n
+}
+
 func isDue(deliveredAt, due time.Time) bool {
 	if deliveredAt.IsZero() {
 		return due.Equal(seen.AnyTime)
@@ -194,6 +203,9 @@ func runModel(t *testing.T, harness Harness, random *rand.Rand, runs int, ascend
 			if summary(got) != summary(want) || !slices.Equal(got.Due, want.Due) || !slices.Equal(got.Likely, want.Likely) || !slices.Equal(numbered, listing) {
 				t.Fatalf("run %d, %s: Diff(%v) = %s, due %v, likely %v, want %s, due %v, likely %v", run, name, numbered, summary(got), got.Due, got.Likely, summary(want), want.Due, want.Likely)
 			}
+		}
+		if got, err := ways["default"].CountDue(t.Context(), due); err != nil || got != m.countDue(due) {
+			t.Fatalf("run %d: CountDue(%v) = %d, %v, want %d", run, due, got, err, m.countDue(due))
 		}
 		d := diffs[random.IntN(len(diffs))]
 		if d.Effort().Few {

@@ -35,6 +35,12 @@ func Run(t *testing.T, harness Harness) {
 	}
 	t.Run("apply cancelled", func(t *testing.T) { runApplyCancelled(t, harness) })
 	t.Run("try again", func(t *testing.T) { runTryAgain(t, harness) })
+	t.Run("history", func(t *testing.T) { runHistory(t, harness) })
+	t.Run("history of many days", func(t *testing.T) { runHistoryBound(t, harness) })
+	t.Run("history and clock", func(t *testing.T) { runHistoryClock(t, harness) })
+	t.Run("history renamed", func(t *testing.T) { runHistoryRenamed(t, harness) })
+	t.Run("history together", func(t *testing.T) { runHistoryTogether(t, harness) })
+	t.Run("holder", func(t *testing.T) { runHolder(t, harness) })
 	t.Run("places", func(t *testing.T) { runPlaces(t, harness) })
 }
 

@@ -199,7 +199,11 @@ func (s *Store) rename(ctx context.Context, from, to string) error {
 			return err
 		}
 	}
-	return s.giveName(ctx, old.id, to)
+	if err := s.giveName(ctx, old.id, to); err != nil {
+		return err
+	}
+	s.renameHistory(ctx, from, to)
+	return nil
 }
 
 // giveName gives an account a name. Another account without records may have the name; it is

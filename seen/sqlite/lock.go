@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -28,6 +29,23 @@ func (s *Store) Lock(name string) (unlock func() error, err error) {
 		return nil, fmt.Errorf("locking account %q: %w", name, durable.ExplainFull(s.dir, err))
 	}
 	return unlock, nil
+}
+
+// Holder reads the file that Lock locks. A killed process leaves its number there, and another
+// process may bear that number meanwhile. So a process must also hold a lock, as far as is known.
+func (s *Store) Holder(name string) (*seen.LockedError, error) {
+	f, err := os.OpenFile(filepath.Join(s.dir, LockName(name)), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // nobody ever locked it
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading who has account %q: %w", name, err)
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	if holder := readHolder(f); holder.Process > 0 && holdsLock(holder.Process) {
+		return holder, nil
+	}
+	return nil, nil //nolint:nilnil // nobody has it now
 }
 
 // LockName makes the name of the file that Lock locks from any account name. It has the harmless

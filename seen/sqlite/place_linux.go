@@ -1,7 +1,11 @@
 package sqlite
 
 import (
+	"bufio"
 	"math"
+	"os"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,4 +34,21 @@ func lookAtPlace(dir string) (place, error) {
 		p.free = int64(stat.Bavail) * stat.Bsize
 	}
 	return p, nil
+}
+
+// holdsLock reports whether a process holds a lock of any file; true if the kernel does not tell. The
+// file is not compared: some file systems show other numbers here than to stat(2).
+func holdsLock(process int) bool {
+	locks, err := os.Open("/proc/locks")
+	if err != nil {
+		return true
+	}
+	defer locks.Close() //nolint:errcheck // it was only read
+	lines := bufio.NewScanner(locks)
+	for lines.Scan() { // 1: FLOCK  ADVISORY  WRITE 4711 fd:01:393227 0 EOF
+		if words := strings.Fields(lines.Text()); len(words) > 4 && words[4] == strconv.Itoa(process) {
+			return true
+		}
+	}
+	return lines.Err() != nil
 }

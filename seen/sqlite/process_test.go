@@ -20,7 +20,7 @@ import (
 const roleVariable = "POPFETCH_SEEN_TEST_ROLE"
 
 func TestMain(m *testing.M) {
-	role := map[string]func(*Store) error{"lock": lockAndWait, "commit": commitForEver, "step": stepAndDie}[os.Getenv(roleVariable)]
+	role := map[string]func(*Store) error{"lock": lockAndWait, "commit": commitForEver, "step": stepAndDie, "note": noteForEver}[os.Getenv(roleVariable)]
 	if role == nil {
 		os.Exit(m.Run())
 	}

@@ -87,6 +87,24 @@ func (l *ledger) Newest(ctx context.Context) (time.Time, error) {
 	return seen.FromMillis(at), nil
 }
 
+// CountDue reads the whole table of the account.
+func (l *ledger) CountDue(ctx context.Context, due time.Time) (n int, err error) {
+	first := int64(1) // an unknown time of delivery is 0
+	if due.Equal(seen.AnyTime) {
+		first = 0
+	}
+	err = l.view(ctx, func(q querier) error {
+		return q.QueryRowContext(ctx, `
+			SELECT count(*) FROM seen
+			WHERE account = ? AND kind = ? AND absent_at = 0 AND deleted_at = 0 AND delivered_at BETWEEN ? AND ?`,
+			l.id, seen.Delivered, first, seen.Millis(due)).Scan(&n)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("counting the messages that are due: %w", err)
+	}
+	return n, nil
+}
+
 // each yields the records of the account that where selects, in one transaction.
 func (l *ledger) each(ctx context.Context, where string) iter.Seq2[seen.Record, error] {
 	return func(yield func(seen.Record, error) bool) {

@@ -47,6 +47,7 @@ type Store struct {
 	pools     []*sql.DB // those of write and read
 	now       func() time.Time
 	lookAt    func(dir string) (place, error)
+	history   history
 	vain      atomic.Pointer[lockWait] // the last wait in vain; nil: the table was written since
 	stall     time.Duration            // see the constant
 	// Until when the database counts as undamaged, in seconds since 1970; see checked.
@@ -121,7 +122,9 @@ func openAt(ctx context.Context, dir string, lookAt func(string) (place, error))
 }
 
 func newStore(dir string, lookAt func(string) (place, error)) *Store {
-	return &Store{dir: dir, writing: make(chan struct{}, 1), now: time.Now, lookAt: lookAt, stall: stall, tuning: seen.DefaultTuning, partRows: partRows}
+	s := &Store{dir: dir, writing: make(chan struct{}, 1), now: time.Now, lookAt: lookAt, stall: stall, tuning: seen.DefaultTuning, partRows: partRows}
+	s.history.store = s
+	return s
 }
 
 // OpenExisting is Open for a command that only looks: it creates neither folder nor table. If there
@@ -263,6 +266,7 @@ func syncDir(dir string) error {
 
 // Close closes the seen-table.
 func (s *Store) Close() error {
+	s.history.close()
 	var errs []error
 	if s.write != nil {
 		if err := s.write.Close(); !errors.Is(err, sql.ErrConnDone) { // to close twice does no harm
