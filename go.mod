@@ -10,6 +10,7 @@ toolchain go1.26.8
 require (
 	github.com/Azure/go-ntlmssp v0.1.0
 	github.com/BurntSushi/toml v1.6.0
+	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/emersion/go-maildir v0.6.0
 	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6
 	github.com/godbus/dbus/v5 v5.2.4

@@ -59,6 +59,8 @@ type Event struct {
 	// Repeated says that a run has reported the same refusal of this message within the last day. A
 	// person need not be told again.
 	Repeated bool
+	// Early says that nobody was told of this refusal, and need not be yet: see Account.TellAfter.
+	Early bool
 	// Always says that each run reports this refusal, because a person must end it.
 	Always   bool
 	Progress *Progress // of Started: counts what the run receives

@@ -43,8 +43,8 @@ type Account struct {
 	Target deliver.Target
 	Policy
 
-	Deadline time.Duration // the longest time a run may take; zero: no limit
-	Interval time.Duration // between two runs of Poll; zero: Poll leaves the account alone
+	Deadline  time.Duration // the longest time a run may take; zero: no limit
+	TellAfter time.Duration // how long a target may defer a message before it is told; see Event.Early
 }
 
 // Origin is the configuration that an account comes from. It tells an account that was renamed from
@@ -140,9 +140,9 @@ type Result struct {
 	Octets      int64 // delivered
 	Err         error // what ended the run early; a *Error
 
-	// NotBefore is the earliest time at which the server accepts the next log-in. It is known from
-	// LOGIN-DELAY, or from a refused log-in. Zero: at any time, as far as is known.
-	NotBefore time.Time
+	// NotBefore is the earliest time at which the server wants the next log-in. Zero: at any time.
+	NotBefore    time.Time
+	RefusedUntil time.Time // the same, if it has refused one as too early; until then no run logs in
 }
 
 const (

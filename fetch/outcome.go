@@ -164,8 +164,9 @@ func (o *outcomes) refuse(it item, cause error) {
 	told := eventOf(Refused, it.Entry, cause)
 	// A wrong clock must not silence it for years.
 	told.Repeated = sameRefusal(before.Text, cause) && now.Sub(before.ToldAt).Abs() < tellAgain
+	told.Early = o.isEarly(cause, before.Since, now)
 	if isFileLimit(cause) {
-		told.Repeated, told.Always = false, true
+		told.Repeated, told.Always, told.Early = false, true, false
 	}
 	// If a stop has ended the program, the program has refused nothing. But it may have taken all the
 	// time that there is.
@@ -175,10 +176,10 @@ func (o *outcomes) refuse(it item, cause error) {
 			aside.Count = 1
 			if o.isEnough(before.Count + 1) {
 				aside.Reason = seen.Quarantined
-				told.Kind, told.Repeated = Quarantined, false
+				told.Kind, told.Repeated, told.Early = Quarantined, false, false
 			}
 		}
-		if !told.Repeated {
+		if !told.Repeated && !told.Early {
 			aside.ToldAt = now
 		}
 		o.setAsideOrEnd(aside)
@@ -198,6 +199,19 @@ func (o *outcomes) refuse(it item, cause error) {
 	if o.job.soft.Err() == nil && o.refusals.areTooMany(cause) {
 		o.end(o.job.fail(phaseOf(cause), fmt.Errorf("%w, the last one: %w", errRefusesAll, cause)))
 	}
+}
+
+// isEarly reports whether a refusal may pass by itself, and nobody is told of it yet. since is when the
+// message was first refused; zero: just now.
+func (o *outcomes) isEarly(cause error, since, now time.Time) bool {
+	var target *deliver.Error
+	if !errors.As(cause, &target) || !target.Temporary {
+		return false
+	}
+	if since.IsZero() {
+		since = now
+	}
+	return now.Sub(since).Abs() < o.job.account.TellAfter
 }
 
 // phaseOf returns the phase in which a message was refused.

@@ -303,9 +303,10 @@ func (r *run) remind() {
 func (r *run) finished(err error) Result {
 	r.job.result.Err = err
 	if r.memory != nil {
-		r.job.result.NotBefore = r.history.notBefore
-		if at := r.memory.notBefore(); at.After(r.job.result.NotBefore) {
-			r.job.result.NotBefore = at
+		refused := r.memory.refusedUntil()
+		r.job.result.NotBefore, r.job.result.RefusedUntil = r.history.notBefore, refused
+		if refused.After(r.job.result.NotBefore) {
+			r.job.result.NotBefore = refused
 		}
 	}
 	r.job.event(Event{Kind: Finished, Messages: r.job.result.Delivered, Octets: r.job.result.Octets, Err: err})

@@ -130,59 +130,11 @@ func (r *Runner) runOne(ctx context.Context, account *Account) Result {
 	return one.do()
 }
 
-// Poll runs each account that has an Interval at once, and then again and again until ctx is
-// cancelled; nextPoll says when. It calls done, if not nil, with each result, from several
-// goroutines.
-func (r *Runner) Poll(ctx context.Context, accounts []Account, done func(Result)) {
-	var wg sync.WaitGroup
-	for i := range accounts {
-		if accounts[i].Interval <= 0 {
-			continue
-		}
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			r.poll(ctx, &accounts[i], done)
-		}()
-	}
-	wg.Wait()
-}
-
-func (r *Runner) poll(ctx context.Context, account *Account, done func(Result)) {
-	defer r.guard()
-	now := r.Now
-	if now == nil {
-		now = time.Now
-	}
-	failures := 0 // in a row
-	for ctx.Err() == nil {
-		result := r.runOne(ctx, account)
-		if done != nil {
-			done(result)
-		}
-		failures++
-		if !isFruitless(result) {
-			failures = 0
-		}
-		wait(ctx, nextPoll(account.Interval, failures, result, now()))
-	}
-}
-
-// longestBackOff limits the time between two fruitless runs of Poll, unless the account's Interval
-// is longer.
-const longestBackOff = 30 * time.Minute
-
-// nextPoll returns how long Poll waits after a run. It is the interval, longer after several
-// fruitless runs in a row, and longer if the server wants that.
-func nextPoll(interval time.Duration, failures int, result Result, now time.Time) time.Duration {
-	return max(backOff(interval, failures), result.NotBefore.Sub(now))
-}
-
-// isFruitless reports whether the run troubled the server for nothing: it is down, in use, needs
-// repair, or refuses the log-in.
-func isFruitless(result Result) bool {
+// Fruitless reports whether the run troubled the server for nothing: it is down, in use, needs repair,
+// or refuses the log-in.
+func (r *Result) Fruitless() bool {
 	var run *Error
-	if !errors.As(result.Err, &run) || result.Delivered > 0 {
+	if !errors.As(r.Err, &run) || r.Delivered > 0 {
 		return false
 	}
 	var refused *login.Error
@@ -190,13 +142,4 @@ func isFruitless(result Result) bool {
 		return false // the server was not asked; and a changed password is to count soon
 	}
 	return run.Phase != PhaseLock && run.Phase != PhaseState && run.Phase != PhaseTarget
-}
-
-// backOff returns the interval, doubled for each further failure in a row.
-func backOff(interval time.Duration, failures int) time.Duration {
-	pause := interval
-	for ; failures > 1 && pause < longestBackOff; failures-- {
-		pause = min(2*pause, longestBackOff)
-	}
-	return pause
 }

@@ -140,9 +140,9 @@ func forgive(st *seen.Standing) {
 	}
 }
 
-// notBefore returns until when a refused LOGIN-DELAY keeps the account away. Refused passwords do
+// refusedUntil returns until when a refused LOGIN-DELAY keeps the account away. Refused passwords do
 // not count here, because the password may change.
-func (m *memory) notBefore() time.Time {
+func (m *memory) refusedUntil() time.Time {
 	if m.standing.Refusals >= maxRefusals || held(m.standing, m.job.now()) <= 0 {
 		return time.Time{}
 	}

@@ -1,7 +1,6 @@
 package fetch_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
-	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -154,119 +152,6 @@ func TestRunner_concurrent(t *testing.T) {
 		}()
 	}
 	calls.Wait()
-}
-
-// Poll runs an account again after its interval, until it is stopped. It does not run an account
-// without an interval.
-func TestRunner_poll(t *testing.T) {
-	t.Parallel()
-	server := newServer(t, letter("a"))
-	r := newRig(t, server.Addr())
-	r.account.Interval = time.Millisecond
-	manual := r.newAccount("manual", "127.0.0.1:1", r.account.Target)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	runs := 0
-	r.runner.Poll(ctx, []fetch.Account{r.account, manual}, func(result fetch.Result) {
-		if result.Account != "work" {
-			t.Errorf("Poll ran %q, want work alone", result.Account)
-		}
-		switch runs++; runs {
-		case 1:
-			checkOutcome(t, result, "1 listed, 1 new, 1 delivered")
-			server.Drop("").Add(letter("b"))
-		case 2:
-			checkOutcome(t, result, "2 listed, 1 new, 1 delivered")
-			cancel()
-		}
-	})
-	if runs != 2 {
-		t.Errorf("%d runs, want 2", runs)
-	}
-	r.holds(letter("a"), letter("b"))
-}
-
-// After fruitless runs Poll waits longer and longer, until one succeeds.
-func TestRunner_poll_backs_off(t *testing.T) {
-	t.Parallel()
-	server := newServer(t)
-	hook(server, on("AUTH", poptest.Refuse("[IN-USE] by another")))
-	r := newRig(t, server.Addr())
-	r.account.Interval = 20 * time.Millisecond
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var ended []time.Time
-	r.runner.Poll(ctx, []fetch.Account{r.account}, func(result fetch.Result) {
-		ended = append(ended, time.Now())
-		switch len(ended) {
-		case 4:
-			hook(server, nil)
-		case 5:
-			checkOutcome(t, result, "")
-			cancel()
-		default:
-			checkFault(t, result.Err, login.Later)
-		}
-	})
-	for i, want := range []time.Duration{20, 40, 80, 160} {
-		if got := ended[i+1].Sub(ended[i]); got < want*time.Millisecond {
-			t.Errorf("%v after failure %d, want %d ms at least", got, i+1, want)
-		}
-	}
-}
-
-// Poll waits as long as the server's LOGIN-DELAY, so it is never too early. A changed password
-// counts at once for an account that is left alone.
-func TestRunner_poll_waits(t *testing.T) {
-	t.Parallel()
-	t.Run("R2449-4/LOGIN-DELAY", func(t *testing.T) {
-		t.Parallel()
-		server := newServer(t)
-		server.Configure(announcing("LOGIN-DELAY 1"))
-		r := newRig(t, server.Addr())
-		r.account.Interval = time.Millisecond
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		var begun time.Time
-		r.runner.Poll(ctx, []fetch.Account{r.account}, func(result fetch.Result) {
-			if result.Err != nil {
-				t.Errorf("Run() = %v, want no error", result.Err)
-			}
-			if begun.IsZero() {
-				begun = time.Now()
-				return
-			}
-			if got := time.Since(begun); got < 900*time.Millisecond {
-				t.Errorf("the next run came after %v, want about a second", got)
-			}
-			cancel()
-		})
-	})
-	t.Run("left alone", func(t *testing.T) {
-		t.Parallel()
-		server := newGuardedServer(t)
-		password := "wrong"
-		r := guarded(t, server, &password)
-		for range 3 {
-			_ = r.refused(server)
-		}
-		r.account.Interval = time.Millisecond
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		runs := 0
-		r.runner.Poll(ctx, []fetch.Account{r.account}, func(result fetch.Result) {
-			switch runs++; {
-			case runs == 3:
-				password = secret
-			case result.Err == nil:
-				cancel()
-			}
-		})
-		if runs != 4 {
-			t.Errorf("%d runs, want 4", runs)
-		}
-		checkCount(t, server, "AUTH", 4)
-	})
 }
 
 // An account that was renamed takes its records along. One that may be another one renamed is not

@@ -31,7 +31,7 @@ func (r *rig) held(server *poptest.Server, want string) {
 	}
 }
 
-// If LOGIN-DELAY is only announced, no run is refused, but Poll waits (R2449-4). If the server
+// If LOGIN-DELAY is only announced, no run is refused, but the result says it (R2449-4). If the server
 // refuses a log-in by it, it is remembered and obeyed across runs.
 func TestLoginDelay(t *testing.T) {
 	t.Parallel()
@@ -79,9 +79,16 @@ func TestLoginDelay(t *testing.T) {
 				if poll != test.poll {
 					t.Errorf("the next poll is in %v, want %v", poll, test.poll)
 				}
+				if !result.RefusedUntil.IsZero() {
+					t.Errorf("refused until %v, want that it is only announced", result.RefusedUntil)
+				}
 			}
 			hook(server, on("AUTH", poptest.Refuse("[LOGIN-DELAY] not yet")))
-			_ = r.fails(fetch.PhaseLogin, "")
+			refused := r.run()
+			checkFailure(t, refused, fetch.PhaseLogin)
+			if want := r.runner.Now().Add(test.then); refused.RefusedUntil.Sub(want).Abs() > time.Second || refused.NotBefore.Before(refused.RefusedUntil) {
+				t.Errorf("refused until %v, next poll at %v, want both at %v", refused.RefusedUntil, refused.NotBefore, want)
+			}
 			hook(server, capabilities)
 			r.held(server, test.held)
 			r.later(test.then - time.Second)

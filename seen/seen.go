@@ -74,8 +74,12 @@ type LockedError struct {
 	Since   time.Time // zero: unknown
 }
 
-// Error tells the time in the local zone, and the date unless it is today's.
 func (e *LockedError) Error() string {
+	return e.Holder() + " is fetching it; try again when it has ended"
+}
+
+// Holder names the process. It tells the time in the local zone, and the date unless it is today's.
+func (e *LockedError) Holder() string {
 	who := "another popfetch"
 	if e.Process > 0 && !e.Since.IsZero() {
 		layout := "15:04 MST"
@@ -84,7 +88,7 @@ func (e *LockedError) Error() string {
 		}
 		who += fmt.Sprintf(" (process %d, since %s)", e.Process, e.Since.Local().Format(layout))
 	}
-	return who + " is fetching it; try again when it has ended"
+	return who
 }
 
 // Is reports that the error is ErrLocked.

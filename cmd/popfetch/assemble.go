@@ -91,8 +91,8 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 			UIDLFallback:    a.UIDL == "fallback",
 			QuarantineAfter: a.QuarantineAfter,
 		},
-		Deadline: a.Deadline,
-		Interval: a.Interval,
+		Deadline:  a.Deadline,
+		TellAfter: a.TellAfter,
 	}
 	switch {
 	case a.ConnectCommand != "":

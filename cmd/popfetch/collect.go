@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync"
+	"time"
 )
 
 // A run makes little garbage and holds little memory. By default the garbage collector would run
@@ -30,6 +32,40 @@ func collectSeldom() {
 }
 
 func limitFor(live uint64) int64 { return max(memoryLimit, int64(live)+spareMemory) } //nolint:gosec // no memory is that large
+
+// collectEvery is the least time between two collections of an idleCollector.
+const collectEvery = 10 * time.Second
+
+// idleCollector gives memory back to the system when a popfetch that polls has nothing to do. Otherwise
+// the garbage of polls would fill all the memory that the program may take, and stay there.
+type idleCollector struct {
+	mu      sync.Mutex
+	working int // accounts
+	last    time.Time
+}
+
+// begin says that an account is at work until end is called.
+func (c *idleCollector) begin() (end func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.working++
+	return func() {
+		if c.isDue() {
+			debug.FreeOSMemory()
+		}
+	}
+}
+
+func (c *idleCollector) isDue() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.working--
+	if c.working > 0 || time.Since(c.last) < collectEvery {
+		return false
+	}
+	c.last = time.Now()
+	return true
+}
 
 // afterEachCollection calls do after each garbage collection, in a goroutine of its own. The
 // collection frees an object that nothing refers to, and its cleanup calls do.

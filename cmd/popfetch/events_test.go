@@ -47,7 +47,9 @@ func validate(line string) error {
 // checkEvent is called in each program that a test starts, for each line of JSON that it prints. If an
 // event is not as the schema says, the program ends with status 70, and so its test fails.
 func checkEvent(v any, line string) {
-	if _, isEvent := v.(eventLine); !isEvent {
+	switch v.(type) {
+	case eventLine, programEvent:
+	default:
 		return
 	}
 	if err := validate(line); err != nil {
@@ -172,7 +174,12 @@ func TestEvents_words(t *testing.T) {
 		statuses = append(statuses, fmt.Sprint(status))
 	}
 	same("statuses", schema.words("status"), statuses)
-	fields := append(jsonFields(reflect.TypeFor[eventLine]()), "version", "accounts")
+	fields := append(jsonFields(reflect.TypeFor[eventLine]()), "version")
+	for _, field := range jsonFields(reflect.TypeFor[programEvent]()) {
+		if !slices.Contains(fields, field) {
+			fields = append(fields, field)
+		}
+	}
 	same("fields", slices.Collect(maps.Keys(schema.Properties)), fields)
 }
 

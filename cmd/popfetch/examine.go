@@ -131,7 +131,7 @@ func writtenAt(stateDir string) time.Time {
 // addMaildrop adds what the listing, and what the server announces for the user, mean.
 func (x *examination) addMaildrop(e *examiner, survey *fetch.Survey, account *fetch.Account) {
 	x.add(doctor.UniqueIDs(uniqueIDs(survey.Listing), survey.Unusable))
-	x.add(doctor.Delay(survey.Capabilities, account.Interval))
+	x.add(doctor.Delay(survey.Capabilities, x.account.Interval))
 	x.add(doctor.Expire(survey.Capabilities, doctor.Retention{Deletes: account.Delete.Enabled, After: account.Delete.After}))
 	octets, fresh := totals(survey)
 	f := doctor.Finding{Check: doctor.CheckMaildrop, State: doctor.OK, Text: fmt.Sprintf("%d messages (%d octets), %d new", len(survey.Listing), octets, fresh)}

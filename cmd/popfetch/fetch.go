@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/popfetch/popfetch/fetch"
@@ -15,6 +16,10 @@ import (
 // fetch runs the accounts. With --once it makes one pass. Otherwise it runs each account at its
 // interval, until a signal comes.
 func (p *program) fetch(ctx context.Context) error {
+	var heard wishes
+	if !p.once && !p.dryRun {
+		heard = hearWishes()
+	}
 	s, err := p.load()
 	if err != nil {
 		return err
@@ -24,7 +29,8 @@ func (p *program) fetch(ctx context.Context) error {
 		return err
 	}
 	if p.once && !s.oneShot && len(p.words) == 0 {
-		accounts = slices.DeleteFunc(accounts, func(a fetch.Account) bool { return a.Interval == 0 })
+		intervals := s.intervals()
+		accounts = slices.DeleteFunc(accounts, func(a fetch.Account) bool { return intervals[a.Name] == 0 })
 		if len(accounts) == 0 {
 			return usagef("every account has interval = \"manual\"; name an account on the command line")
 		}
@@ -32,22 +38,20 @@ func (p *program) fetch(ctx context.Context) error {
 	if p.dryRun {
 		return p.foretell(ctx, s, accounts)
 	}
+	if !p.once {
+		if err := mayPoll(s); err != nil {
+			return err
+		}
+	}
 	store, err := openStore(ctx, s.Config, toWrite)
 	if err != nil {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // each commit was durable by itself
-	var broken error    // an error of standard output; mail goes on, but the exit status reports it
-	told := newNotices(p.view.quiet)
-	shown := p.newProgress(accounts)
-	defer shown.begin()()
-	report := &reporter{term: p.term, view: p.view, setting: s, record: newRecorder(ctx, store, s),
-		notices: told, shows: shown, failed: func(err error) {
-			if broken == nil {
-				broken = err
-				p.term.errorf("%v", err)
-			}
-		}}
+	report := p.newReporter(s)
+	report.record = newRecorder(ctx, store, report)
+	report.shows = p.newProgress(accounts)
+	defer report.shows.begin()()
 	var unwritten atomic.Bool // the metrics file
 	metrics, err := p.metricsFor(ctx, s, store, func(err error) {
 		unwritten.Store(true)
@@ -63,21 +67,44 @@ func (p *program) fetch(ctx context.Context) error {
 	})
 	defer stopped()
 	runner := p.runner(s, store, report)
-	runner.Notices = told
+	runner.Notices = report.notices
 	var outcome error
 	if p.once {
 		outcome = p.outcome(runner.Run(ctx, accounts))
 	} else {
-		outcome = p.poll(ctx, runner, accounts, metrics)
+		outcome = p.stay(ctx, heard, s, accounts, runner, report, metrics)
 	}
 	metrics.end()
 	if unwritten.Load() {
 		outcome = withStatus(outcome, exitIO)
 	}
-	if broken != nil {
+	if broken := report.broken(); broken != nil {
 		outcome = withStatus(outcome, faultStatus(broken))
 	}
 	return outcome
+}
+
+// newReporter returns the reporter of a command that fetches. If standard output cannot be written,
+// mail goes on, but the exit status reports it.
+func (p *program) newReporter(s *setting) *reporter {
+	r := &reporter{term: p.term, view: p.view, setting: s, notices: newNotices(p.view.quiet), resident: !p.once}
+	r.notices.tellAfter = r.tellAfter
+	var mu sync.Mutex
+	var broken error
+	r.failed = func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if broken == nil {
+			broken = err
+			p.term.errorf("%v", err)
+		}
+	}
+	r.broken = func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		return broken
+	}
+	return r
 }
 
 // runner makes the engine. It reports its events to r.
@@ -93,20 +120,7 @@ func (p *program) atOnce(s *setting) int {
 	return s.Jobs
 }
 
-// poll fetches until a signal comes, which is its normal end. On a terminal each pass ends with one
-// line for each account.
-func (p *program) poll(ctx context.Context, runner *fetch.Runner, accounts []fetch.Account, metrics *metricsWriter) error {
-	if !slices.ContainsFunc(accounts, func(a fetch.Account) bool { return a.Interval > 0 }) {
-		return usagef("no account has an interval; for a single pass add --once")
-	}
-	runner.Poll(ctx, accounts, func(r fetch.Result) {
-		p.sumUp(r)
-		metrics.changed()
-	})
-	return errEnded
-}
-
-// outcome makes one error of all results. On a terminal it also prints one line for each account.
+// outcome makes one error of all results. It also sums up each account.
 func (p *program) outcome(results []fetch.Result) error {
 	var statuses []int
 	fresh := 0
@@ -124,10 +138,11 @@ func (p *program) outcome(results []fetch.Result) error {
 	return nil
 }
 
-// sumUp prints the outcome of one account on a terminal.
+// sumUp prints the outcome of one account on a terminal. In the journal only news are worth a line.
 func (p *program) sumUp(r fetch.Result) {
-	if p.term.talks && !p.view.quiet && (r.Err == nil || r.Listed > 0) {
-		p.term.errorf("%s", summary(r))
+	told := p.term.talks && (r.Err == nil || r.Listed > 0) || p.term.journal && hasNews(&r)
+	if told && !p.view.quiet {
+		p.term.sayf(news, "%s", summary(r))
 	}
 }
 

@@ -132,17 +132,17 @@ func replaceFile(path, text string) error {
 // metricsWriter writes the metrics file of a command that fetches. Its methods may be called at the
 // same time. A nil one does nothing.
 type metricsWriter struct {
-	path     string
-	ctx      context.Context
-	store    seen.Store
-	accounts []shownAccount
-	failed   func(error) // is told the first of several errors in a row
-	guard    func()      // is deferred by the goroutine of the timer
+	path   string
+	ctx    context.Context
+	store  seen.Store
+	failed func(error) // is told the first of several errors in a row
+	guard  func()      // is deferred by the goroutine of the timer
 
-	mu      sync.Mutex
-	timer   *time.Timer // of a write that is due; nil: none is
-	next    time.Time   // not before then
-	failing bool
+	mu       sync.Mutex
+	accounts []shownAccount
+	timer    *time.Timer // of a write that is due; nil: none is
+	next     time.Time   // not before then
+	failing  bool
 }
 
 const (
@@ -176,6 +176,16 @@ func (s *setting) metered() (accounts []shownAccount) {
 		}
 	}
 	return accounts
+}
+
+// use has the file tell of the accounts of another setting from now on.
+func (m *metricsWriter) use(s *setting) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.accounts = s.metered()
 }
 
 // changed has the file written soon.

@@ -28,6 +28,7 @@ const (
 	heldLine    = errorLine + string(fetch.CodeHeld)
 	stopped     = " stopped" // ends the line of an error that came with a signal
 	sinceLine   = "since: "  // the time of the first run that failed, of those in a row
+	untoldLine  = "untold: " // what errorLine would be, but nobody was told yet: tell_after
 )
 
 // notices decides whether a person was told of a fault within the last day. It is the fetch.Notices
@@ -36,6 +37,8 @@ const (
 type notices struct {
 	quiet bool // nobody sees the warnings, so they do not count as reported
 	now   func() time.Time
+	// tellAfter returns how long temporary trouble of an account must last to be told; nil: not at all
+	tellAfter func(account string) time.Duration
 
 	mu   sync.Mutex
 	runs map[string]*noticedRun // by account
@@ -50,6 +53,7 @@ type noticedRun struct {
 	failed  bool
 	refused bool // see refusedAll
 	absent  bool // the run did not get the account's lock, and so met no other fault
+	secret  bool // trouble has begun in an earlier run, and nobody was told of it
 }
 
 func newNotices(quiet bool) *notices {
@@ -60,6 +64,7 @@ func newNotices(quiet bool) *notices {
 func (n *notices) Begin(account string, told fetch.Told) {
 	left, since := linesOf(told)
 	run := &noticedRun{left: left, since: since, met: make(map[string]bool)}
+	run.secret = hasPrefix(left, untoldLine) && !hasPrefix(left, errorLine)
 	if n.now().Sub(told.At).Abs() < tellAgain { // a clock that was wrong must not suppress reports for years
 		run.told = run.left
 	}
@@ -81,10 +86,23 @@ func linesOf(told fetch.Told) (lines map[string]bool, since time.Time) {
 	return lines, since
 }
 
-// lasts reports whether a line is of an error that keeps mail from coming. An account that is in
+func hasPrefix(lines map[string]bool, prefix string) bool {
+	for line := range lines {
+		if strings.HasPrefix(line, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// lasts reports whether a line is of an error that keeps mail from coming. What nobody was told of
+// counts, because its beginning must be known. An account that is in
 // use, or that the server wants to be polled less often, is fetched all the same, and so is one whose
 // run a signal has stopped.
 func lasts(line string) bool {
+	if strings.HasPrefix(line, untoldLine) {
+		return true
+	}
 	if !strings.HasPrefix(line, errorLine) || line == heldLine {
 		return false
 	}
@@ -98,9 +116,12 @@ func lasts(line string) bool {
 
 // A notice says what to do about an event.
 type notice struct {
+	line    string        // what stays the same as long as the fault lasts; "": always told
 	repeats bool          // an earlier run has told a person of the same fault
+	early   bool          // it has not lasted long enough to be told
 	kept    bool          // if it lasts, it is told again after a day
-	after   time.Duration // the account is fetched again, for the first time after so long; 0: nothing has ended
+	ended   bool          // the account is fetched again, for the first time after an error
+	after   time.Duration // and so long after it began
 }
 
 // notice records an event of a run.
@@ -119,17 +140,34 @@ func (n *notices) notice(e fetch.Event) notice {
 	}
 	run.refused = refusedAll(e)
 	if e.Kind == fetch.Finished && e.Err == nil && !run.since.IsZero() && !run.refused {
-		if lasted := n.now().Sub(run.since); lasted >= shortTrouble {
-			return notice{after: lasted}
-		}
-		return notice{}
+		return notice{ended: !run.secret, after: n.now().Sub(run.since)}
 	}
 	line := n.line(e)
 	if line == "" {
 		return notice{}
 	}
+	if n.isEarly(e, run, line) {
+		run.met[untoldLine+string(e.Code)] = true
+		return notice{early: true}
+	}
 	run.met[line] = true
-	return notice{repeats: run.told[line], kept: true}
+	return notice{line: line, repeats: run.told[line], kept: true}
+}
+
+// isEarly reports whether an error may pass by itself, and has not lasted as long as the account
+// wants. An error that was told goes on as such.
+func (n *notices) isEarly(e fetch.Event, run *noticedRun, line string) bool {
+	if n.tellAfter == nil || e.Kind != fetch.Finished || run.left[line] || errors.As(e.Err, new(signalError)) {
+		return false
+	}
+	if status := faultStatus(e.Err); status != exitTempFail && status != exitNoHost {
+		return false
+	}
+	lasted := time.Duration(0)
+	if !run.since.IsZero() {
+		lasted = n.now().Sub(run.since).Abs() // a clock that was wrong must not suppress it for years
+	}
+	return lasted < n.tellAfter(e.Account)
 }
 
 // refusedAll reports whether a run ended without an error, but no message went through, and some did
@@ -186,6 +224,9 @@ func (n *notices) End(account string, before fetch.Told) fetch.Told {
 		if there && run.keeps(line) {
 			lines[line], at = true, before.At
 		}
+	}
+	if run.secret && run.refused {
+		lines[untoldLine] = true
 	}
 	if len(lines) == 0 && (!run.refused || since.IsZero()) {
 		return fetch.Told{}

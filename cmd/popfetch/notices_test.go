@@ -341,3 +341,82 @@ func TestNotices_severalRefusals(t *testing.T) {
 		r.later(day)
 	}
 }
+
+// Temporary trouble is told when it has lasted as long as the account wants, in whatever form. What is
+// shorter is not told, and neither is its end.
+func TestNotices_tellAfter(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"))
+	r := newToldRig(t, server)
+	r.notices.tellAfter = func(string) time.Duration { return time.Hour }
+	later := on("AUTH", poptest.Refuse("[SYS/TEMP] later"))
+	inUse := on("AUTH", poptest.Refuse("[IN-USE] by another"))
+	wrong := on("AUTH", poptest.Refuse("[AUTH] wrong"))
+
+	r.tells()
+	hook(server, later)
+	for range 2 {
+		r.tells()
+		r.later(29 * time.Minute)
+	}
+	hook(server, nil)
+	r.tells() // it was short
+
+	hook(server, later)
+	r.tells()
+	r.later(30 * time.Minute)
+	hook(server, inUse) // the same trouble in another form
+	r.tells()
+	r.later(30 * time.Minute)
+	r.tells("[IN-USE]")
+	r.tells()
+	hook(server, later)
+	r.tells("[SYS/TEMP]")
+	r.tells()
+	r.later(7 * time.Hour)
+	hook(server, nil)
+	r.tells("work: fetched again after 8 h")
+
+	hook(server, inUse) // trouble that passes by itself
+	r.tells()
+	r.later(time.Hour)
+	r.tells("[IN-USE]")
+	hook(server, nil)
+	r.tells("work: fetched again after 60 min")
+
+	hook(server, wrong) // a person must act
+	r.tells("[AUTH] wrong")
+	hook(server, later)
+	r.tells() // it has not lasted
+	hook(server, wrong)
+	r.tells("[AUTH] wrong")
+	hook(server, nil)
+	r.tells()
+
+	hook(server, later)
+	r.tells()
+	r.later(-48 * time.Hour) // the clock was wrong
+	r.tells("[SYS/TEMP]")
+}
+
+// Trouble that nobody was told of stays so while a program refuses messages for now.
+func TestNotices_tellAfterRefusals(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"), letter("b"))
+	r := newToldRig(t, server)
+	r.notices.tellAfter = func(string) time.Duration { return 2 * time.Hour }
+	r.account.TellAfter = 2 * time.Hour
+	r.account.Target = &deliver.MDA{Command: "cat >/dev/null; exit 75"}
+	hook(server, on("AUTH", poptest.Refuse("[SYS/TEMP] later")))
+	r.tells()
+	hook(server, nil)
+	r.later(time.Hour)
+	r.tells()
+	r.later(119 * time.Minute)
+	r.tells()
+	r.later(time.Minute)
+	r.tells("refused", "1 more")
+	r.tells()
+	r.account.Target = &deliver.MDA{Command: "cat >/dev/null"}
+	r.tells()
+}

@@ -133,8 +133,12 @@ func waitEnd(t *testing.T, c *exec.Cmd, at time.Time, want int) {
 // recorded, and QUIT is sent. The next run fetches each of the others once.
 func TestSignal(t *testing.T) {
 	t.Parallel()
-	for signal, want := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143} {
-		t.Run(signal.String(), func(t *testing.T) {
+	for _, test := range []struct {
+		signal syscall.Signal
+		args   []string
+		want   int
+	}{{syscall.SIGINT, []string{"--once"}, 130}, {syscall.SIGTERM, []string{"--once"}, 143}, {syscall.SIGINT, nil, 0}, {syscall.SIGTERM, nil, 0}} {
+		t.Run(test.signal.String()+strings.Join(test.args, ""), func(t *testing.T) {
 			t.Parallel()
 			const messages = 400
 			a := newAccount(t, poptest.Numbered(messages, 2000), `delete = "delivered"`)
@@ -150,17 +154,17 @@ func TestSignal(t *testing.T) {
 					return poptest.Action{Delay: 20 * time.Millisecond} // 8 s for all messages: the signal comes long before
 				}
 			})
-			c := a.command(t, "--once")
+			c := a.command(t, test.args...)
 			c.Stderr = new(bytes.Buffer)
 			if err := c.Start(); err != nil {
 				t.Fatal(err)
 			}
 			await(t, reached)
 			at := time.Now()
-			if err := c.Process.Signal(signal); err != nil {
+			if err := c.Process.Signal(test.signal); err != nil {
 				t.Fatal(err)
 			}
-			waitEnd(t, c, at, want)
+			waitEnd(t, c, at, test.want)
 			a.Wait()
 			delivered := a.delivered(t)
 			if asked := a.Count("RETR"); delivered != asked || asked >= messages {

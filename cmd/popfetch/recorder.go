@@ -19,10 +19,10 @@ const longestError = 500
 // recorder notes the outcome of each run in the history of its account. It is called with one event
 // at a time. The run still has the account's lock when it is noted.
 type recorder struct {
-	ctx     context.Context
-	store   seen.Store
-	setting *setting
-	runs    map[string]*recordedRun // those at work, by account
+	ctx   context.Context
+	store seen.Store
+	of    func(account string) *setting
+	runs  map[string]*recordedRun // those at work, by account
 }
 
 // recordedRun is what the events of a run have told so far.
@@ -32,8 +32,8 @@ type recordedRun struct {
 	listed bool
 }
 
-func newRecorder(ctx context.Context, store seen.Store, s *setting) *recorder {
-	return &recorder{ctx: ctx, store: store, setting: s, runs: make(map[string]*recordedRun)}
+func newRecorder(ctx context.Context, store seen.Store, r *reporter) *recorder {
+	return &recorder{ctx: ctx, store: store, of: r.of, runs: make(map[string]*recordedRun)}
 }
 
 // observe counts what happens in a run, and notes the run at its end.
@@ -59,7 +59,7 @@ func (r *recorder) observe(e fetch.Event) error {
 			return nil // the run that has the account is noted
 		}
 		run.end(e)
-		return r.store.NoteRun(r.ctx, r.setting.stateOf(e.Account), run.note)
+		return r.store.NoteRun(r.ctx, r.of(e.Account).stateOf(e.Account), run.note)
 	}
 	return nil
 }

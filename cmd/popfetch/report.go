@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,22 +30,85 @@ type eventLine struct {
 	Kind     string    `json:"kind,omitempty"`
 }
 
+// programEvent is a line of --json about the program itself.
+type programEvent struct {
+	Time     time.Time `json:"time"`
+	Event    string    `json:"event"`
+	Accounts *int      `json:"accounts,omitempty"` // of programReloaded
+}
+
+// The events of the program itself, if it polls.
+const (
+	programStarted  = "started"
+	programReloaded = "reloaded"
+	programStopped  = "stopped"
+)
+
 // reporter reports the events of runs, as JSON or as lines for a person. The engine calls it with
 // one event at a time.
 type reporter struct {
 	term    *terminal
 	view    view
-	setting *setting
-	record  *recorder // nil means that runs are not noted in the history
-	notices *notices  // nil means that nothing was reported before
-	shows   *progress
-	failed  func(error) // gets each error of standard output; nil if writes of the command itself fail as well
+	setting *setting     // see of
+	record  *recorder    // nil means that runs are not noted in the history
+	notices *notices     // nil means that nothing was reported before
+	failed  func(error)  // gets each error of standard output; nil if writes of the command itself fail as well
+	broken  func() error // returns the first of them
+
+	resident bool
+	settings sync.Map                   // of a resident popfetch: the *setting of each account at work
+	shown    map[string]map[string]bool // by account, what a resident popfetch has shown on a terminal
+	shows    *progress
 
 	alike      map[string][]alike // the refusals of accounts at work, those with one cause together
 	warned     map[string]bool    // the accounts at work that were told of tomorrow
 	asked      map[string]bool    // the accounts that retrieve messages, and have not finished
 	retrieving atomic.Int32       // their number
 	unrecorded bool               // a person was told that the history cannot be written
+}
+
+// use makes s the setting of an account until done is called.
+func (r *reporter) use(account string, s *setting) (done func()) {
+	r.settings.Store(account, s)
+	return func() { r.settings.Delete(account) }
+}
+
+// of returns the setting that an account is run with.
+func (r *reporter) of(account string) *setting {
+	if s, found := r.settings.Load(account); found {
+		return s.(*setting)
+	}
+	return r.setting
+}
+
+// tellAfter returns how long temporary trouble of an account lasts before it is told. A person who
+// watches is told at once.
+func (r *reporter) tellAfter(account string) time.Duration {
+	if r.watched() {
+		return 0
+	}
+	return r.of(account).account(account).TellAfter
+}
+
+// watched reports whether a person is told of a fault in each run. A resident popfetch on a terminal
+// tells it once.
+func (r *reporter) watched() bool {
+	return r.view.verbosity > 0 && !r.view.quiet || r.term.talks && !r.resident
+}
+
+// speaks reports whether the news of a resident popfetch are told, and the end of trouble however
+// short it was.
+func (r *reporter) speaks() bool { return r.resident && (r.term.talks || r.term.journal) }
+
+// program reports an event of the program itself.
+func (r *reporter) program(e programEvent) {
+	if !r.view.json {
+		return
+	}
+	e.Time = time.Now().UTC()
+	if err := r.term.printEvent(e); err != nil {
+		r.failed(err)
+	}
 }
 
 // observe reports an event. A fault that lasts from run to run is reported once a day. A person who
@@ -58,7 +123,7 @@ func (r *reporter) observe(e fetch.Event) {
 	r.shows.observe(e)
 	if r.view.json {
 		line := newEventLine(e)
-		line.Error = tellError(r.setting, e.Err)
+		line.Error = tellError(r.of(e.Account), e.Err)
 		if err := r.term.printEvent(line); err != nil && r.failed != nil {
 			r.failed(err)
 		}
@@ -67,18 +132,18 @@ func (r *reporter) observe(e fetch.Event) {
 	if r.notices != nil {
 		n = r.notices.notice(e)
 	}
-	watched := r.view.verbosity > 0 && !r.view.quiet || r.term.talks // a person who watches gets it each time
+	watched := r.watched()
 	if e.Kind == fetch.Finished {
 		r.tellAlike(e.Account)
 	}
-	if (watched || !e.Repeated && !n.repeats) && !r.isAlike(e) {
+	if r.isTold(e, n) && !r.isAlike(e) {
 		r.tell(e, r.later(e, n, watched))
 	}
 	if e.Kind == fetch.Finished {
 		delete(r.warned, e.Account)
 	}
-	if n.after > 0 && !r.view.quiet {
-		r.term.errorf("%s: fetched again after %s", e.Account, inWords(n.after))
+	if n.ended && !r.view.quiet && (r.speaks() || !r.resident && n.after >= shortTrouble) {
+		r.term.sayf(news, "%s: fetched again after %s", e.Account, inWords(n.after))
 	}
 }
 
@@ -92,6 +157,44 @@ func (r *reporter) warnOfHistory(e fetch.Event, err error) {
 	}
 	r.unrecorded = true
 	r.observe(warning)
+}
+
+// isTold reports whether a person is told of an event, if events of its kind are told at all.
+func (r *reporter) isTold(e fetch.Event, n notice) bool {
+	if r.watched() {
+		return true
+	}
+	if n.early || e.Early || r.resident && errors.As(e.Err, new(signalError)) { // a signal is its normal end
+		return false
+	}
+	repeats := e.Repeated || n.repeats
+	if r.resident && r.term.talks {
+		return r.isFirst(e, n) || !repeats
+	}
+	return !repeats
+}
+
+// isFirst reports whether a fault was not shown on this terminal. A person may have started popfetch
+// to see what is wrong.
+func (r *reporter) isFirst(e fetch.Event, n notice) bool {
+	if e.Kind == fetch.Finished && e.Err == nil && e.Result.Failed == 0 {
+		maps.DeleteFunc(r.shown[e.Account], func(line string, _ bool) bool { return !strings.HasPrefix(line, warningLine) })
+	}
+	line := n.line
+	if e.Kind == fetch.Refused {
+		line = "refused: " + e.UniqueID
+	}
+	if line == "" || r.shown[e.Account][line] {
+		return line == ""
+	}
+	if r.shown == nil {
+		r.shown = make(map[string]map[string]bool)
+	}
+	if r.shown[e.Account] == nil {
+		r.shown[e.Account] = make(map[string]bool)
+	}
+	r.shown[e.Account][line] = true
+	return true
 }
 
 // later returns the end of the first line of a run about faults that are not told in every run. What
@@ -209,7 +312,7 @@ func (r *reporter) tell(e fetch.Event, later string) {
 		}
 	case fetch.Quarantined:
 		r.term.errorf("%s: %s is quarantined; it is not tried again unless %s says so: %v",
-			e.Account, messageOf(e), r.setting.tryAgain(e.Account), e.Err)
+			e.Account, messageOf(e), r.of(e.Account).tryAgain(e.Account), e.Err)
 	case fetch.Refused, fetch.Skipped:
 		if e.Kind == fetch.Refused || !quiet {
 			r.term.errorf("%s: %s is %s: %v%s", e.Account, messageOf(e), e.Kind, e.Err, later)
@@ -232,7 +335,7 @@ func (r *reporter) tell(e fetch.Event, later string) {
 		}
 	case fetch.Finished:
 		if e.Err != nil {
-			mend, lines, _ := strings.Cut(r.setting.mend(e.Err), "\n")
+			mend, lines, _ := strings.Cut(r.of(e.Account).mend(e.Err), "\n")
 			r.term.errorf("%v%s%s\n%s", e.Err, mend, later, lines)
 		}
 	}

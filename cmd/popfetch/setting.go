@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
@@ -134,6 +135,25 @@ func (p *program) readFile() (*config.Config, error) {
 	return cfg, err
 }
 
+// account returns a chosen account, or an empty one if there is none of that name.
+func (s *setting) account(name string) config.Account {
+	for i := range s.accounts {
+		if s.accounts[i].Name == name {
+			return s.accounts[i]
+		}
+	}
+	return config.Account{}
+}
+
+// intervals returns the time between two polls of each chosen account; 0 means that it is not polled.
+func (s *setting) intervals() map[string]time.Duration {
+	intervals := make(map[string]time.Duration, len(s.accounts))
+	for i := range s.accounts {
+		intervals[s.accounts[i].Name] = s.accounts[i].Interval
+	}
+	return intervals
+}
+
 // tryAgain returns the command that has an account's quarantined messages tried again.
 func (s *setting) tryAgain(name string) string {
 	if s.oneShot {
@@ -207,10 +227,5 @@ func (s *setting) accountOf(err error) config.Account {
 	if !errors.As(err, &run) {
 		return config.Account{}
 	}
-	for i := range s.accounts {
-		if s.accounts[i].Name == run.Account {
-			return s.accounts[i]
-		}
-	}
-	return config.Account{}
+	return s.account(run.Account)
 }

@@ -58,6 +58,43 @@ func endIfStuck(ctx context.Context, t *terminal) {
 	})
 }
 
+// wishes are the signals by which a person tells a popfetch that polls what to do. Each has a channel of
+// its own, so that none is lost: it is on its way, or in the channel already.
+type wishes struct{ wake, reload chan os.Signal }
+
+// hearWishes catches these signals from now on. Before that, they would end the program.
+func hearWishes() wishes {
+	w := wishes{make(chan os.Signal, 1), make(chan os.Signal, 1)}
+	signal.Notify(w.wake, syscall.SIGUSR1)
+	signal.Notify(w.reload, syscall.SIGHUP)
+	return w
+}
+
+// onWishes calls wake at SIGUSR1 and reload at SIGHUP, one at a time, until ctx ends; stop waits until
+// the last call has returned. If SIGHUP comes because the program's terminal is gone, hangup is called.
+func (p *program) onWishes(ctx context.Context, w wishes, wake, reload, hangup func()) (stop func()) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer p.guard()
+		for {
+			select {
+			case <-w.wake:
+				wake()
+			case <-w.reload:
+				if p.term.isGone() {
+					hangup()
+				} else {
+					reload()
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() { <-ended }
+}
+
 // signalOf returns the signal that has cancelled ctx, if there is one.
 func signalOf(ctx context.Context) (signalError, bool) {
 	var caught signalError

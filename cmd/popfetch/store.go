@@ -9,6 +9,7 @@ import (
 
 	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/internal/doctor"
+	"github.com/popfetch/popfetch/internal/durable"
 	"github.com/popfetch/popfetch/seen"
 	"github.com/popfetch/popfetch/seen/sqlite"
 )
@@ -35,6 +36,32 @@ func openStore(ctx context.Context, cfg *config.Config, how access) (seen.Store,
 		return nil, fmt.Errorf("the state in %s: %w", cfg.StateDir, err)
 	}
 	return store, nil
+}
+
+// residentError says that another process polls with the same state.
+type residentError struct {
+	*seen.LockedError
+	dir string // of the state
+}
+
+func (e residentError) Error() string {
+	return fmt.Sprintf("%s polls with the state in %s already; popfetch --once works beside it; SIGUSR1 makes it poll now, and SIGHUP makes it read its configuration again",
+		e.Holder(), e.dir)
+}
+
+func (e residentError) Unwrap() error { return e.LockedError }
+
+// lockResident makes this process the only one that polls with the state in dir.
+func lockResident(dir string) (unlock func() error, err error) {
+	unlock, err = sqlite.LockResident(dir)
+	var locked *seen.LockedError
+	switch {
+	case errors.As(err, &locked):
+		return nil, residentError{locked, dir}
+	case err != nil:
+		return nil, fmt.Errorf("the state in %s: %w", dir, durable.ExplainFull(dir, err))
+	}
+	return unlock, nil
 }
 
 // stateTable is the file in the state folder that each run writes.

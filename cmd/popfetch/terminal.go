@@ -31,6 +31,7 @@ type terminal struct {
 	screen   *screen.Screen // writes to terminals; nil: neither out nor err is one
 	talks    bool           // standard error is a terminal
 	unicode  bool           // the locale writes UTF-8
+	journal  bool           // standard error is the journal of systemd
 	columns  int            // the width of the terminal that standard output is; 0: it is none
 	began    atomic.Int64   // when the write to a pipe or file began that goes on, in ns; 0: none does
 
@@ -39,7 +40,7 @@ type terminal struct {
 }
 
 func newTerminal() *terminal {
-	t := &terminal{out: os.Stdout, err: os.Stderr, talks: isTerminal(os.Stderr), unicode: hasUnicode()}
+	t := &terminal{out: os.Stdout, err: os.Stderr, talks: isTerminal(os.Stderr), unicode: hasUnicode(), journal: isJournal(os.Stderr)}
 	if isTerminal(os.Stdout) {
 		t.columns, _ = sizeOf(os.Stdout)
 	}
@@ -48,6 +49,9 @@ func newTerminal() *terminal {
 	}
 	return t
 }
+
+// isGone reports whether standard error was a terminal, and is closed now.
+func (t *terminal) isGone() bool { return t.talks && !isTerminal(os.Stderr) }
 
 // liveFile returns the terminal that live lines are shown on, or nil.
 func (t *terminal) liveFile() *os.File {
@@ -92,7 +96,7 @@ func lostLines(texts, troubles int) string {
 // errUnread says that nobody reads standard output any more, as in `popfetch list | head`.
 var errUnread = errors.New("nobody reads it any more")
 
-// errorf prints one line on standard error, as "popfetch: …".
+// errorf prints an error on standard error, each line as "popfetch: …".
 func (t *terminal) errorf(format string, args ...any) { t.sayf(failure, format, args...) }
 
 // sayf is errorf for a line of any level.
@@ -101,6 +105,9 @@ func (t *terminal) sayf(l level, format string, args ...any) {
 	defer t.mu.Unlock()
 	text := ""
 	for line := range strings.Lines(fmt.Sprintf(format, args...)) {
+		if t.journal {
+			text += string(l)
+		}
 		text += fmt.Sprintf("popfetch: %s\n", printable(strings.TrimRight(line, "\n")))
 	}
 	if q := t.question; q != nil && t.talks && !q.ended {

@@ -281,7 +281,8 @@ func TestTerminal_interrupt(t *testing.T) {
 	p.waitFor(fmt.Sprintf("popfetch: mrose@127.0.0.1: %d listed, %d delivered\r\n", messages, server.Count("RETR")))
 }
 
-// TestTerminal_polling watches two passes of a popfetch that stays. Each pass ends with one line.
+// TestTerminal_polling watches a popfetch that stays. Each pass with news ends with one line, and no
+// other pass has any.
 func TestTerminal_polling(t *testing.T) {
 	t.Parallel()
 	server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf", Messages: poptest.Numbered(3, 500)})
@@ -293,10 +294,16 @@ func TestTerminal_polling(t *testing.T) {
 	p := newTerminalPair(t)
 	c := p.start("--config", file)
 	p.waitFor("popfetch: work: 3 listed, 3 delivered\r\n")
-	p.waitFor("popfetch: work: 3 listed, 0 delivered\r\n")
+	quits := server.Count("QUIT")
+	eventually(t, "two passes without news", func() bool { return server.Count("QUIT") >= quits+2 })
+	server.Drop("").Add(newMail("later"))
+	p.waitFor("popfetch: work: 4 listed, 1 delivered\r\n")
 	p.typeIn("\x03")
 	if status := exitOf(t, c.Wait()); status != 0 {
 		t.Errorf("exit status = %d, want 0", status)
+	}
+	if got := strings.Count(p.screen(), "\n"); got != 3 {
+		t.Errorf("the screen shows %q, want the plan and two lines", p.screen())
 	}
 }
 

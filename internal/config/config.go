@@ -101,6 +101,7 @@ type Account struct {
 	Timeout            time.Duration // above 0
 	Deadline           time.Duration // 0 means none
 	Interval           time.Duration // 0 means manual
+	TellAfter          time.Duration // 0: temporary trouble is told at once
 	Enabled            bool
 
 	written writtenNames

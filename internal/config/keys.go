@@ -240,6 +240,10 @@ var accountKeys = table[Account]{
 		instead: `write interval = "5m"`,
 	},
 	{
+		name:  "tell_after",
+		field: fill(func(a *Account) *time.Duration { return &a.TellAfter }, durationOr("0s")),
+	},
+	{
 		name: "enabled", preset: "true",
 		field:   fill(func(a *Account) *bool { return &a.Enabled }, boolean),
 		aliases: []string{"disabled"},

@@ -48,6 +48,12 @@ func (s *Store) Holder(name string) (*seen.LockedError, error) {
 	return nil, nil //nolint:nilnil // nobody has it now
 }
 
+// LockResident locks the state folder for the one process that polls for ever. If another one has it,
+// the error is a *seen.LockedError. Runs of single accounts do not need this lock.
+func LockResident(dir string) (unlock func() error, err error) {
+	return flock(context.Background(), filepath.Join(dir, "resident.lock"), 0)
+}
+
 // LockName makes the name of the file that Lock locks from any account name. It has the harmless
 // characters of the name, to be readable, and a digest, to be unique.
 func LockName(account string) string {
