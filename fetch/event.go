@@ -195,9 +195,7 @@ func loginWord(err error) (word []string, final bool) {
 	return []string{cmp.Or(faultWords[failed.Fault], "cannot")}, failed.Fault == login.Held
 }
 
-var faultWords = map[login.Fault]string{
-	login.Held: "held", login.Refused: "refused", login.Later: "later", login.Broken: "broken",
-}
+var faultWords = map[login.Fault]string{login.Held: "held", login.Refused: "refused", login.Later: "later", login.Broken: "broken"}
 
 // protocolWords name the command that a server has refused or not understood, and the response
 // code. Only codes of the RFCs count: others may be new in each reply.
