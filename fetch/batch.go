@@ -74,6 +74,7 @@ func (b *batch) add(it item, d deliver.Delivery, digest seen.Digest) {
 type committers struct {
 	outcomes *outcomes
 	room     *room
+	progress *Progress
 	limit    deliver.Limit
 	guard    func()
 	// Ends a little after the session, so that complete messages are committed even if it is cut.
@@ -131,6 +132,7 @@ func (c *committers) finished() <-chan struct{} {
 func (c *committers) commit(b *batch) {
 	defer func() {
 		c.unfinished.Add(-1)
+		c.progress.Waiting.Add(-int64(len(b.items)))
 		c.room.release(b.items...)
 	}()
 	// The batch could not be recorded, and would be delivered again. Or it would be refused.

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -60,8 +62,15 @@ type Event struct {
 	// Early says that nobody was told of this refusal, and need not be yet: see Account.TellAfter.
 	Early bool
 	// Always says that each run reports this refusal, because a person must end it.
-	Always bool
-	Header Header // of Delivered, if Policy.Headers asks for it
+	Always   bool
+	Header   Header    // of Delivered, if Policy.Headers asks for it
+	Progress *Progress // of Started: counts what the run receives
+}
+
+// Progress counts what a run receives. Others may read it while the run goes on.
+type Progress struct {
+	Octets  atomic.Int64 // of messages that are retrieved, as they come
+	Waiting atomic.Int64 // messages that have come whole, and are not recorded yet
 }
 
 // Phase is the part of a run in which an error ended it.
@@ -184,19 +193,10 @@ func loginWord(err error) (word []string, final bool) {
 	case !failed.Until.IsZero():
 		return []string{"left-alone"}, true
 	}
-	switch failed.Fault {
-	case login.Held:
-		return []string{"held"}, true
-	case login.Refused:
-		return []string{"refused"}, false
-	case login.Later:
-		return []string{"later"}, false
-	case login.Broken:
-		return []string{"broken"}, false
-	default:
-		return []string{"cannot"}, false
-	}
+	return []string{cmp.Or(faultWords[failed.Fault], "cannot")}, failed.Fault == login.Held
 }
+
+var faultWords = map[login.Fault]string{login.Held: "held", login.Refused: "refused", login.Later: "later", login.Broken: "broken"}
 
 // protocolWords name the command that a server has refused or not understood, and the response
 // code. Only codes of the RFCs count: others may be new in each reply.

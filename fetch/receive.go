@@ -66,6 +66,7 @@ func (t *transfer) stream(b *batch, d deliver.Delivery, it item, m *pop3.Message
 	outline := &t.content.Outline
 	for {
 		n, err := m.Read(t.buffer)
+		t.progress.Octets.Add(int64(n))
 		_, _ = t.content.Write(t.buffer[:n]) // it never fails
 		if t.session.job.account.tooLarge(outline.Octets) {
 			return t.tooLarge(d, it, m)
@@ -93,6 +94,7 @@ func (t *transfer) stream(b *batch, d deliver.Delivery, it item, m *pop3.Message
 	if t.session.job.account.Headers {
 		b.headers = append(b.headers, showHeader(&t.content.Header))
 	}
+	t.progress.Waiting.Add(1)
 	t.outcomes.refusals.came()
 	// A message that is larger than announced may hold a part of the next reply. If nothing was
 	// announced, the message may be cut. Both show when the next reply is read.

@@ -25,12 +25,14 @@ type run struct {
 	notices Notices // nil: nobody is told
 	memory  *memory // nil until the account is entered
 	history *history
+
+	progress Progress
 }
 
 // do runs the account. It holds the account's lock until it has reported how the run ended, and has
 // kept what was told.
 func (r *run) do() Result {
-	r.job.event(Event{Kind: Started})
+	r.job.event(Event{Kind: Started, Progress: &r.progress})
 	unlock, err := r.store.Lock(r.job.account.stateName())
 	if err != nil {
 		r.remind()
@@ -272,7 +274,7 @@ func (r *run) carryOut(s *session, p *plan) (left, err error) {
 	}
 	r.history.unfinished = true
 	r.history.breaks.turn = r.history.breaks.turn || p.turn
-	return newTransfer(s, o, p.retrieve).run()
+	return newTransfer(s, o, p.retrieve, &r.progress).run()
 }
 
 // beginNotices passes on what earlier runs have told a person.

@@ -19,6 +19,7 @@ type transfer struct {
 	outcomes   *outcomes
 	room       *room
 	committers *committers
+	progress   *Progress
 
 	queue   []int32 // not asked for yet, by index
 	planned int     // how many messages have records if all of the queue get theirs
@@ -33,15 +34,16 @@ type transfer struct {
 	unconfirmed bool
 }
 
-func newTransfer(s *session, o *outcomes, queue []int32) *transfer {
+func newTransfer(s *session, o *outcomes, queue []int32, progress *Progress) *transfer {
 	limit := s.job.account.Target.Limit()
 	room := newRoom(s.job.account.Target, limit)
 	return &transfer{
 		session:  s,
 		outcomes: o,
 		room:     room,
-		committers: &committers{outcomes: o, room: room, limit: limit, guard: s.job.guard,
-			full: make(chan *batch, room.most)},
+		progress: progress,
+		committers: &committers{outcomes: o, room: room, progress: progress, limit: limit,
+			guard: s.job.guard, full: make(chan *batch, room.most)},
 		queue:   queue,
 		planned: len(queue) + s.drop.count(isRecorded),
 		buffer:  make([]byte, copySize),
@@ -295,6 +297,7 @@ func (t *transfer) discard() {
 		t.outcomes.end(t.session.job.fail(PhaseDeliver, err))
 	}
 	t.room.release(b.items...)
+	t.progress.Waiting.Add(-int64(len(b.items)))
 }
 
 // drain reads the rest of an unwanted message, so that the session stays in step.

@@ -147,6 +147,8 @@ func globalFlags() []cli.Flag {
 		is(ofRun, "fail-empty", "", "exit with 1 where nothing was new"),
 		is(ofOutput, "quiet", "q", "errors alone"),
 		is(ofOutput, "verbose", "v", "each message too; -vv the protocol, secrets masked"),
+		&cli.StringFlag{Category: ofOutput, Name: "progress", Value: progressAuto, DefaultText: progressAuto,
+			Usage: "show how far accounts are, `WHEN` auto (on a terminal), always or never"},
 		is(ofOutput, "json", "", "one JSON object a line on standard output"),
 		is(ofOutput, "headers", "", "with --dry-run: Date, From and Subject of each message too"),
 		&cli.StringFlag{Category: ofOutput, Name: "metrics-file", Usage: "write the state of all accounts to `FILE`, in Prometheus' text format"},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/doctor"
+	"github.com/popfetch/popfetch/internal/screen"
 	"github.com/popfetch/popfetch/pop3"
 )
 
@@ -126,10 +127,10 @@ func (e *examiner) report(findings []doctor.Finding) string {
 // is too long stays whole.
 func fold(line, indent string, columns int) string {
 	var text strings.Builder
-	for columns > len(indent) && width(line) > columns {
+	for columns > len(indent) && screen.Width(line) > columns {
 		at, used := -1, 0
 		for i, r := range line {
-			if used += runeWidth(r); used > columns+1 {
+			if used += screen.Width(string(r)); used > columns+1 {
 				break
 			}
 			if r == ' ' && strings.Trim(line[:i], " ") != "" {

@@ -18,6 +18,7 @@ import (
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/oauth"
 	"github.com/popfetch/popfetch/internal/poptest"
+	"github.com/popfetch/popfetch/internal/screen"
 )
 
 func TestFold(t *testing.T) {
@@ -65,10 +66,10 @@ func TestTerminal_check(t *testing.T) {
 	lines, status := check("echo tanstaaf", " free\r\n")
 	rows := 1 // the prompt
 	for _, line := range lines {
-		if n := width(line); n > 80 && !strings.Contains(line, "tls_fingerprint = ") {
+		if n := screen.Width(line); n > 80 && !strings.Contains(line, "tls_fingerprint = ") {
 			t.Errorf("the line %q has %d columns, want at most 80", line, n)
 		}
-		rows += (width(line) + 79) / 80
+		rows += (screen.Width(line) + 79) / 80
 	}
 	if status != 0 || rows > 24 {
 		t.Errorf("exit status = %d, with %d rows, want 0 and at most 24:\n%s", status, rows, strings.Join(lines, "\n"))

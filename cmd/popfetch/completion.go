@@ -153,6 +153,8 @@ func describeOption(flag cli.Flag) completedOption {
 		option.Fish = " -xa '(__fish_complete_directories)'"
 	case "MODE":
 		option.Words = []string{"implicit", "starttls", "none"}
+	case "WHEN":
+		option.Words = []string{progressAuto, progressAlways, progressNever}
 	case "MECHANISM":
 		option.Words = config.AuthWords
 	default:

@@ -22,7 +22,8 @@ func (p *program) guard() {
 func (p *program) crash(panicked any) {
 	text := strings.Join(strings.Fields(fmt.Sprint(panicked)), " ")
 	// The terminal's methods cannot be used here: the goroutine may hold their lock.
-	_, _ = fmt.Fprintf(os.Stderr, "popfetch: a fault in popfetch itself: %s; please report it, with the output of -vv\n", printable(text))
+	_, _ = fmt.Fprintf(os.Stderr, "%spopfetch: a fault in popfetch itself: %s; please report it, with the output of -vv\n",
+		p.term.wipe(), printable(text))
 	if p.view.verbosity >= 2 {
 		_, _ = os.Stderr.Write(debug.Stack())
 	}

@@ -13,6 +13,15 @@ import (
 // crashing is a command of these tests: a program with a goroutine that panics.
 func crashing() {
 	p := &program{term: newTerminal(), options: options{view: view{verbosity: strings.Count(strings.Join(os.Args[1:], ""), "v")}}}
+	if p.term.screen != nil {
+		drawn := make(chan struct{}, 1)
+		p.term.screen.Live(func(int, int) []string {
+			drawn <- struct{}{}
+			return []string{"bar 1", "bar 2"}
+		})
+		<-drawn
+		<-drawn // the bars are shown when they are drawn again
+	}
 	p.term.mu.Lock() // some goroutine may be printing
 	go func() {
 		defer p.guard()
@@ -39,6 +48,24 @@ func TestCrash(t *testing.T) {
 		if first+"\n" != want || strings.Contains(rest, "goroutine ") != test.stack || !test.stack && rest != "" {
 			t.Errorf("%s: it said %q, want %q and a stack: %t", test.option, said.String(), want, test.stack)
 		}
+	}
+}
+
+// A panic removes the bars from the terminal.
+func TestCrash_bars(t *testing.T) {
+	t.Parallel()
+	p := newTerminalPair(t)
+	c := exec.CommandContext(t.Context(), "popfetch-crashing")
+	c.Stdin, c.Stdout, c.Stderr = p.tty, p.tty, p.tty
+	if status := exitOf(t, c.Run()); status != exitSoftware {
+		t.Errorf("exit status = %d, want %d", status, exitSoftware)
+	}
+	p.waitFor("with the output of -vv\r\n")
+	if got := p.shown(200); !strings.HasPrefix(got, "popfetch: a fault in popfetch itself: ") || strings.Contains(got, "bar ") {
+		t.Errorf("the terminal shows %q, want one line and no bars", got)
+	}
+	if !strings.Contains(p.screen(), "bar 2") {
+		t.Errorf("%q came to the terminal, want bars", p.screen())
 	}
 }
 

@@ -53,6 +53,8 @@ func (p *program) fetch(ctx context.Context) error {
 	after, finishHooks := newHooks(ctx, p)
 	defer finishHooks()
 	report.hooks, report.notices.hooks = after, after.watchTrouble
+	report.shows = p.newProgress(accounts)
+	defer report.shows.begin()()
 	var unwritten atomic.Bool // the metrics file
 	metrics, err := p.metricsFor(ctx, s, store, func(err error) {
 		unwritten.Store(true)

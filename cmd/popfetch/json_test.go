@@ -194,6 +194,10 @@ var jsonCases = []jsonCase{
 		l.shows("--once")
 		l.shows("seen list")
 	}},
+	{name: "noted", show: func(l *jsonLog) {
+		l.answers("QUIT", poptest.Cut(0))
+		l.shows("--once")
+	}},
 	{name: "seen", show: func(l *jsonLog) {
 		l.shows("seen mark work id-1")
 		l.shows("seen list")

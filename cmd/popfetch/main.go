@@ -13,7 +13,9 @@ func main() {
 	keepMemoryPrivate()
 	collectSeldom()
 	ctx, stop := untilSignal(context.Background())
-	status := run(ctx, os.Args, newTerminal())
+	term := newTerminal()
+	endIfStuck(ctx, term)
+	status := run(ctx, os.Args, term)
 	stop()
 	os.Exit(status)
 }
@@ -22,6 +24,7 @@ func main() {
 // main.
 func run(ctx context.Context, args []string, term *terminal) int {
 	defer (&program{term: term}).guard()
+	defer context.AfterFunc(ctx, term.hurry)()
 	app := newApp(term)
 	var text strings.Builder // the cli package prints the help and the version, but no error
 	app.Writer = &text
@@ -32,12 +35,14 @@ func run(ctx context.Context, args []string, term *terminal) int {
 	if text.Len() > 0 {
 		err = errors.Join(err, term.printf("%s", text.String()))
 	}
+	err = errors.Join(err, term.flush())
 	if caught, ok := signalOf(ctx); ok && !errors.Is(err, errEnded) {
 		err = errors.Join(err, caught)
 	}
 	if text := describe(err); text != "" {
 		term.errorf("%s", text)
 	}
+	_ = term.flush() // only data can fail, and that was flushed before
 	return exitStatus(err)
 }
 

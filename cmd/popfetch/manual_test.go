@@ -21,19 +21,31 @@ import (
 	"github.com/popfetch/popfetch/internal/doctor"
 )
 
-// manual returns the source of popfetch(1), or the part of it between two headings.
+// manual returns the part of popfetch(1) between two headings.
 func manual(t *testing.T, from, to string) string {
 	t.Helper()
-	page, err := os.ReadFile("../../man/popfetch.1")
+	return manualPage(t, "popfetch.1", from, to)
+}
+
+// manualPage returns the part of a page between two headings.
+func manualPage(t *testing.T, file, from, to string) string {
+	t.Helper()
+	page, err := os.ReadFile("../../man/" + file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, part, found := strings.Cut(string(page), from+"\n")
 	part, _, ends := strings.Cut(part, to+"\n")
 	if !found || !ends {
-		t.Fatalf("popfetch(1) has no part between %q and %q", from, to)
+		t.Fatalf("%s has no part between %q and %q", file, from, to)
 	}
 	return part
+}
+
+// eventsPage is the part of popfetch-events(5) that describes.
+func eventsPage(t *testing.T) string {
+	t.Helper()
+	return manualPage(t, "popfetch-events.5", ".Sh DESCRIPTION", ".Sh FILES")
 }
 
 // items returns the names in the .It lines of a part of the page.
@@ -147,7 +159,7 @@ func TestManual_codes(t *testing.T) {
 		return true
 	})
 	var page []string
-	for _, item := range items(manual(t, ".Ss JSON", ".Sh ENVIRONMENT"), "Ql ") {
+	for _, item := range items(manualPage(t, "popfetch-events.5", ".Sh CODES", ".Sh FILES"), "Ql ") {
 		page = append(page, strings.Split(strings.TrimPrefix(item, "Ql "), " , ")...)
 	}
 	compare(t, "code", page, program)
@@ -177,6 +189,7 @@ func TestManual_checks(t *testing.T) {
 
 func TestManual_JSON(t *testing.T) {
 	program := []string{
+		"version", "reloaded", "stopped", "accounts",
 		string(fetch.Started), string(fetch.Listed), string(fetch.Marked), string(fetch.Recognised), string(fetch.Delivered), string(fetch.Refused), string(fetch.Quarantined),
 		string(fetch.Skipped), string(fetch.Deleted), string(fetch.Warning), string(fetch.Noted), string(fetch.Finished), "max_size", "quarantine_after", "initial",
 		programReloaded, programStopped, "none", // a value of tls
@@ -192,9 +205,11 @@ func TestManual_JSON(t *testing.T) {
 	}
 	program = slices.AppendSeq(program, maps.Values(statusKinds))
 	var page []string
-	for text := range strings.Lines(manual(t, ".Ss JSON", ".Sh ENVIRONMENT")) {
-		if words := strings.Fields(text); words[0] == ".Cm" {
+	for text := range strings.Lines(manual(t, ".Ss JSON", ".Sh ENVIRONMENT") + eventsPage(t)) {
+		if words := strings.Fields(strings.TrimPrefix(text, ".It Cm ")); words[0] == ".Cm" {
 			page = append(page, words[1])
+		} else if strings.HasPrefix(text, ".It Cm ") {
+			page = append(page, words[0])
 		}
 	}
 	compare(t, "JSON field or event", page, program)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -19,6 +20,7 @@ type options struct {
 	view     view
 
 	jobs      *int // nil means as configured
+	progress  string
 	once      bool
 	dryRun    bool
 	all       bool
@@ -64,6 +66,7 @@ func optionsOf(c *cli.Context) options {
 		source:  source{stateDir: c.String("state-dir"), oneShot: make(map[string]string)},
 		view:    view{verbosity: c.Count("verbose"), quiet: c.Bool("quiet"), json: c.Bool("json")},
 
+		progress:  c.String("progress"),
 		once:      c.Bool("once"),
 		dryRun:    c.Bool("dry-run"),
 		all:       c.Bool("all"),
@@ -116,6 +119,8 @@ func (o *options) mistake() error {
 		return usagef("--keep and --delete contradict each other")
 	case o.headers && o.command != "list" && !(o.command == "" && o.dryRun):
 		return usagef("--headers works only with list and --dry-run")
+	case !slices.Contains([]string{progressAuto, progressAlways, progressNever}, o.progress):
+		return usagef("--progress %s: use %s, %s or %s", o.progress, progressAuto, progressAlways, progressNever)
 	case o.metricsFile != "" && (o.command != "" && o.command != "status" || o.dryRun):
 		return usagef("--metrics-file works only with fetching and status")
 	case o.jobs != nil && (*o.jobs < 1 || *o.jobs > config.MostJobs):

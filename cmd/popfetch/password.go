@@ -96,11 +96,7 @@ func (t *terminal) readAnswer(tty *os.File, q *question) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.mu.Lock()
-	t.question = q
-	_, err = io.WriteString(tty, q.prompt)
-	t.mu.Unlock()
-	if err != nil {
+	if err := t.beginQuestion(tty, q); err != nil {
 		return nil, err
 	}
 	type answer struct {
@@ -151,6 +147,20 @@ func readLine(tty *os.File) ([]byte, error) {
 	return nil, errors.New("the answer is too long")
 }
 
+// beginQuestion shows the prompt, below all lines that were printed before. The prompt goes to
+// standard error if that is a terminal.
+func (t *terminal) beginQuestion(tty *os.File, q *question) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.question = q
+	if t.talks && t.screen != nil {
+		t.screen.Ask(t.err, q.prompt)
+		return nil
+	}
+	_, err := io.WriteString(tty, q.prompt)
+	return err
+}
+
 // endQuestion moves the cursor below the prompt.
 func (t *terminal) endQuestion(tty *os.File) error {
 	t.mu.Lock()
@@ -159,11 +169,16 @@ func (t *terminal) endQuestion(tty *os.File) error {
 	if q.ctx.Err() == nil { // else isAsking still tells what was interrupted
 		t.question = nil
 	}
+	line := "\n"
 	if q.ended {
-		return nil
+		line = ""
 	}
 	q.ended = true
-	_, err := fmt.Fprintln(tty)
+	if t.talks && t.screen != nil {
+		t.screen.Answered(t.err, line)
+		return nil
+	}
+	_, err := io.WriteString(tty, line)
 	return err
 }
 

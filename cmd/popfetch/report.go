@@ -59,6 +59,7 @@ type reporter struct {
 	resident bool
 	settings sync.Map                   // of a resident popfetch: the *setting of each account at work
 	shown    map[string]map[string]bool // by account, what a resident popfetch has shown on a terminal
+	shows    *progress
 
 	alike      map[string][]alike // the refusals of accounts at work, those with one cause together
 	warned     map[string]bool    // the accounts at work that were told of tomorrow
@@ -106,7 +107,7 @@ func (r *reporter) program(e programEvent) {
 		return
 	}
 	e.Time = time.Now().UTC()
-	if err := r.term.printJSON(e); err != nil {
+	if err := r.term.printEvent(e); err != nil {
 		r.failed(err)
 	}
 }
@@ -120,10 +121,11 @@ func (r *reporter) observe(e fetch.Event) {
 		}
 	}
 	r.count(e)
+	r.shows.observe(e)
 	if r.view.json {
 		line := newEventLine(e)
 		line.Error = tellError(r.of(e.Account), e.Err)
-		if err := r.term.printJSON(line); err != nil && r.failed != nil {
+		if err := r.term.printEvent(line); err != nil && r.failed != nil {
 			r.failed(err)
 		}
 	}

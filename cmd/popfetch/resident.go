@@ -58,7 +58,8 @@ func (p *program) stay(
 		_ = runner.Store.NoteNext(ctx, s.stateOf(account), next) // status then lacks the time of the next poll
 	}
 	obeyed := p.onWishes(ctx, heard, r.Wake, func() { r.reload(ctx) }, func() { end(signalError{syscall.SIGHUP}) })
-	report.program(programEvent{Event: programStarted})
+	n := len(accounts)
+	report.program(programEvent{Event: programStarted, Accounts: &n})
 	r.say("polling %s", plan(r.setting))
 	r.Run(ctx)
 	obeyed()

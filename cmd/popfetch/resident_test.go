@@ -191,7 +191,7 @@ func TestResident_reload(t *testing.T) {
 			program = append(program, e.Event)
 		}
 	}
-	if got, want := fmt.Sprint(program), "[started reloaded 2 stopped]"; got != want {
+	if got, want := fmt.Sprint(program), "[started 2 reloaded 2 stopped]"; got != want {
 		t.Errorf("events of the program = %s, want %s", got, want)
 	}
 }

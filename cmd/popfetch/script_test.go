@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil { // otherwise each run of the program takes a second longer
 		panic(err)
 	}
+	checkJSON = checkEvent
 	testscript.Main(m, map[string]func(){"popfetch": main, "popfetch-crashing": crashing, "popfetch-resolving": resolving, "relay": relay})
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 // signalError is the signal that ended the program.
@@ -33,6 +34,28 @@ func untilSignal(parent context.Context) (context.Context, func()) {
 		}
 	}()
 	return ctx, func() { close(done); cancel(nil) }
+}
+
+const (
+	// whenStuck is how long after a signal the program ends although its output is stuck. That is
+	// longer than a stopped run may last.
+	whenStuck = 9 * time.Second
+	// stuckFor is how long a write lasts that is stuck.
+	stuckFor = time.Second
+)
+
+// endIfStuck ends the program if it has got a signal, and cannot end by itself because nobody reads
+// the pipe that it prints into. Without a signal it waits, so that cron loses nothing. What was
+// delivered is recorded before it is printed.
+func endIfStuck(ctx context.Context, t *terminal) {
+	context.AfterFunc(ctx, func() {
+		caught, _ := signalOf(ctx)
+		for time.Sleep(whenStuck); ; time.Sleep(stuckFor / 10) {
+			if t.stuck(stuckFor) {
+				os.Exit(exitStatus(caught))
+			}
+		}
+	})
 }
 
 // wishes are the signals by which a person tells a popfetch that polls what to do. Each has a channel of

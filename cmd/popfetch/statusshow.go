@@ -7,16 +7,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/popfetch/popfetch/internal/screen"
 	"github.com/popfetch/popfetch/seen"
 )
-
-// statusVersion is the version of the lines of status --json.
-const statusVersion = 1
 
 // statusLine is one line of status --json. Its field names are part of the contract. A field that is
 // null is unknown, or there is nothing to tell.
 type statusLine struct {
-	Version        int        `json:"version"`
 	Account        string     `json:"account"`
 	LastSuccess    *time.Time `json:"last_success"`
 	LastError      *time.Time `json:"last_error"`
@@ -37,7 +34,7 @@ type statusLine struct {
 func newStatusLine(a *accountState) statusLine {
 	h := &a.history
 	line := statusLine{
-		Version: statusVersion, Account: a.name, LastSuccess: utcOf(h.SucceededAt),
+		Account: a.name, LastSuccess: utcOf(h.SucceededAt),
 		LastError: utcOf(h.Error.At), ErrorSince: utcOf(h.Error.Since), NextPoll: utcOf(h.NextAt),
 		LeftAloneUntil: utcOf(a.leftAlone), Quarantined: a.quarantined, DeletionsDue: a.due,
 	}
@@ -180,7 +177,7 @@ func wrap(text string, columns int) string {
 	const indent = "  "
 	var out, line strings.Builder
 	for word := range strings.FieldsSeq(text) {
-		if line.Len() > 0 && width(line.String())+1+width(word) > columns {
+		if line.Len() > 0 && screen.Width(line.String())+1+screen.Width(word) > columns {
 			out.WriteString(line.String() + "\n")
 			line.Reset()
 			line.WriteString(indent)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/screen"
 	"github.com/popfetch/popfetch/seen"
 	"github.com/popfetch/popfetch/seen/sqlite"
 )
@@ -109,7 +110,7 @@ func TestStatus_table(t *testing.T) {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(out.String()) {
-			if w := width(strings.TrimRight(line, "\n")); columns > 0 && w > columns {
+			if w := screen.Width(strings.TrimRight(line, "\n")); columns > 0 && w > columns {
 				t.Errorf("at %d columns a line has %d: %s", columns, w, line)
 			}
 		}

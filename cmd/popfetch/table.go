@@ -2,7 +2,8 @@ package main
 
 import (
 	"strings"
-	"unicode"
+
+	"github.com/popfetch/popfetch/internal/screen"
 )
 
 // tableRows is how many rows decide the widths of a table. The rows behind them are cut to these.
@@ -48,8 +49,8 @@ func (t *table) flush() error {
 	for _, row := range rows {
 		line := ""
 		for i, cell := range row {
-			cell = cut(cell, t.widths[i])
-			line += cell + strings.Repeat(" ", t.widths[i]-width(cell)+2)
+			cell = screen.Cut(cell, t.widths[i])
+			line += cell + strings.Repeat(" ", t.widths[i]-screen.Width(cell)+2)
 		}
 		text.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
@@ -62,7 +63,7 @@ func fit(rows [][]string, columns int) []int {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
-			widths[i] = max(widths[i], width(cell))
+			widths[i] = max(widths[i], screen.Width(cell))
 		}
 	}
 	for {
@@ -80,40 +81,4 @@ func fit(rows [][]string, columns int) []int {
 		}
 		widths[widest]--
 	}
-}
-
-// cut returns the start of a text that is too wide, with an ellipsis.
-func cut(text string, columns int) string {
-	if width(text) <= columns {
-		return text
-	}
-	used := 0
-	for i, r := range text {
-		if used += runeWidth(r); used > columns-1 {
-			return text[:i] + "…"
-		}
-	}
-	return text
-}
-
-// width is how many columns a text takes on a terminal.
-func width(text string) int {
-	columns := 0
-	for _, r := range text {
-		columns += runeWidth(r)
-	}
-	return columns
-}
-
-// runeWidth is 2 for the scripts of East Asia and pictures, and 0 for marks on the character before.
-func runeWidth(r rune) int {
-	switch {
-	case r < 0x300:
-		return 1
-	case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
-		return 0
-	case unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul), r >= 0x3000 && r <= 0x303f, r >= 0xff01 && r <= 0xff60, r >= 0x1f300 && r <= 0x1faff:
-		return 2
-	}
-	return 1
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/popfetch/popfetch/internal/poptest"
+	"github.com/popfetch/popfetch/internal/screen"
 )
 
 // A table fits the terminal: the widest columns are cut. Elsewhere nothing is cut.
@@ -83,8 +84,8 @@ func TestTerminal_table(t *testing.T) {
 	}
 	p.waitFor("UNIQUE-ID  KIND")
 	for line := range strings.Lines(p.screen()) {
-		if line = strings.TrimRight(line, "\r\n"); !strings.HasPrefix(line, "popfetch: ") && width(line) > 60 {
-			t.Errorf("the line %q has %d columns, want at most 60", line, width(line))
+		if line = strings.TrimRight(line, "\r\n"); !strings.HasPrefix(line, "popfetch: ") && screen.Width(line) > 60 {
+			t.Errorf("the line %q has %d columns, want at most 60", line, screen.Width(line))
 		}
 	}
 	run("--once", "-n")

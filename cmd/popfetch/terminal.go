@@ -9,46 +9,89 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/term"
+
+	"github.com/popfetch/popfetch/internal/screen"
 )
 
 // terminal is all output of the program: data on standard output, everything else on standard
 // error. Its methods may be called at the same time. Texts of servers and messages are escaped
 // before they are printed.
+//
+// Nobody waits for a terminal that a person has stopped, except for data that a command prints.
+// Writes to pipes and files do wait, so that cron and a log lose nothing.
 type terminal struct {
 	mu       sync.Mutex
 	out, err io.Writer
-	talks    bool // standard error is a terminal
-	unicode  bool // the locale writes UTF-8
-	journal  bool // standard error is the journal of systemd
-	columns  int  // the width of the terminal that standard output is; 0: it is none
+	screen   *screen.Screen // writes to terminals; nil: neither out nor err is one
+	talks    bool           // standard error is a terminal
+	unicode  bool           // the locale writes UTF-8
+	journal  bool           // standard error is the journal of systemd
+	columns  int            // the width of the terminal that standard output is; 0: it is none
+	began    atomic.Int64   // when the write to a pipe or file began that goes on, in ns; 0: none does
 
 	asking   sync.Mutex // held while a person is asked
 	question *question  // what a person is being asked; guarded by mu
 }
 
 func newTerminal() *terminal {
-	t := &terminal{
-		out: os.Stdout, err: os.Stderr,
-		talks: term.IsTerminal(int(os.Stderr.Fd())), journal: isJournal(os.Stderr), unicode: hasUnicode(),
+	t := &terminal{out: os.Stdout, err: os.Stderr, talks: isTerminal(os.Stderr), unicode: hasUnicode(), journal: isJournal(os.Stderr)}
+	if isTerminal(os.Stdout) {
+		t.columns, _ = sizeOf(os.Stdout)
 	}
-	if out := int(os.Stdout.Fd()); term.IsTerminal(out) {
-		t.columns = usualColumns
-		if columns, _, err := term.GetSize(out); err == nil && columns > 0 {
-			t.columns = columns
-		}
+	if live := t.liveFile(); live != nil {
+		t.screen = screen.New(live, func() (columns, rows int) { return sizeOf(live) }, lostLines, (&program{term: t}).guard)
 	}
 	return t
 }
 
 // isGone reports whether standard error was a terminal, and is closed now.
-func (t *terminal) isGone() bool { return t.talks && !term.IsTerminal(int(os.Stderr.Fd())) }
+func (t *terminal) isGone() bool { return t.talks && !isTerminal(os.Stderr) }
 
-// usualColumns is the width of a terminal that does not say it.
-const usualColumns = 80
+// liveFile returns the terminal that live lines are shown on, or nil.
+func (t *terminal) liveFile() *os.File {
+	switch {
+	case t.talks:
+		return os.Stderr
+	case t.columns > 0:
+		return os.Stdout
+	}
+	return nil
+}
+
+// usualColumns and usualRows are the size of a terminal that does not say it.
+const (
+	usualColumns = 80
+	usualRows    = 24
+)
+
+// sizeOf returns the size of a terminal. COLUMNS and LINES give what it does not say.
+func sizeOf(tty *os.File) (columns, rows int) {
+	columns, rows, _ = term.GetSize(int(tty.Fd()))
+	return positive(columns, "COLUMNS", usualColumns), positive(rows, "LINES", usualRows)
+}
+
+func positive(n int, variable string, usual int) int {
+	if n > 0 {
+		return n
+	}
+	if n, err := strconv.Atoi(os.Getenv(variable)); err == nil && n > 0 {
+		return n
+	}
+	return usual
+}
+
+func lostLines(texts, troubles int) string {
+	if troubles > 0 {
+		return fmt.Sprintf("popfetch: %d lines dropped while the terminal was stopped, %d of them errors\n", texts, troubles)
+	}
+	return fmt.Sprintf("popfetch: %d lines dropped while the terminal was stopped\n", texts)
+}
 
 // errUnread says that nobody reads standard output any more, as in `popfetch list | head`.
 var errUnread = errors.New("nobody reads it any more")
@@ -73,14 +116,42 @@ func (t *terminal) sayf(l level, format string, args ...any) {
 			text += q.prompt
 		}
 	}
-	_, _ = io.WriteString(t.err, text) // if this fails, there is no way to report it
+	rank := screen.Trouble
+	if l == news {
+		rank = screen.News
+	}
+	_ = t.write(t.err, t.talks, text, rank) // if this fails, there is no way to report it
+}
+
+// write writes to a terminal by its screen, and to anything else at once. It is called under mu,
+// unless the text is data for a terminal.
+func (t *terminal) write(to io.Writer, isTerminal bool, text string, rank screen.Rank) error {
+	if isTerminal && t.screen != nil {
+		return t.screen.Put(to, text, rank)
+	}
+	t.began.Store(time.Now().UnixNano())
+	defer t.began.Store(0)
+	_, err := io.WriteString(to, text)
+	return err
+}
+
+// stuck reports whether a pipe or a file has taken nothing for so long.
+func (t *terminal) stuck(d time.Duration) bool {
+	began := t.began.Load()
+	return began > 0 && time.Since(time.Unix(0, began)) >= d
 }
 
 // printf prints data on standard output.
 func (t *terminal) printf(format string, args ...any) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if _, err := fmt.Fprintf(t.out, format, args...); err != nil {
+	return t.print(screen.Data, fmt.Sprintf(format, args...))
+}
+
+func (t *terminal) print(rank screen.Rank, text string) error {
+	if t.columns == 0 {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+	}
+	if err := t.write(t.out, t.columns > 0, text, rank); err != nil {
 		if errors.Is(err, syscall.EPIPE) {
 			err = fmt.Errorf("%w: %w", errUnread, err)
 		}
@@ -90,12 +161,55 @@ func (t *terminal) printf(format string, args ...any) error {
 }
 
 // printJSON prints one object as a line of standard output.
-func (t *terminal) printJSON(v any) error {
-	line, err := json.Marshal(v)
+func (t *terminal) printJSON(v any) error { return t.printLine(screen.Data, v) }
+
+// printEvent is printJSON for an event of a run, which does not wait for a stopped terminal.
+func (t *terminal) printEvent(v any) error { return t.printLine(screen.News, v) }
+
+// jsonVersion is the version of all lines of --json. A later one may have further fields, and further
+// words in a field. What changes or goes makes a new version.
+const jsonVersion = 1
+
+// checkJSON is set by tests, to check each line of JSON.
+var checkJSON func(v any, line string)
+
+func (t *terminal) printLine(rank screen.Rank, v any) error {
+	object, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	return t.printf("%s\n", line)
+	line := fmt.Sprintf(`{"version":%d,%s`, jsonVersion, object[len("{"):])
+	if checkJSON != nil {
+		checkJSON(v, line)
+	}
+	return t.print(rank, line+"\n")
+}
+
+// hurry says that the program is to end, so nothing waits for a stopped terminal any more.
+func (t *terminal) hurry() {
+	if t.screen != nil {
+		t.screen.Stop()
+	}
+}
+
+// wipe returns what removes the bars from the terminal. It takes no lock.
+func (t *terminal) wipe() string {
+	if t == nil || t.screen == nil {
+		return ""
+	}
+	return t.screen.Wipe()
+}
+
+// flush waits until the terminals show everything. It returns the error of data that was not
+// written.
+func (t *terminal) flush() error {
+	if t.screen == nil {
+		return nil
+	}
+	if err := t.screen.Flush(); err != nil {
+		return fmt.Errorf("standard output: %w", err)
+	}
+	return nil
 }
 
 // trace returns a function that prints the lines of an account's session. Secrets are masked
@@ -106,7 +220,7 @@ func (t *terminal) trace(account string) func(bool, string) {
 		if sent {
 			arrow = ">"
 		}
-		t.errorf("%s: %s %s", account, arrow, line)
+		t.sayf(news, "%s: %s %s", account, arrow, line)
 	}
 }
 
