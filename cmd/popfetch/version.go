@@ -1,20 +1,20 @@
 package main
 
 import (
+	"cmp"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
 )
 
-// version is set in a release build. Other builds print what Go recorded about them.
+// version is set by scripts/release. Other builds print what Go recorded about them.
 var version string
 
+// versionText returns the version, the commit and the version of Go.
 func versionText() string {
-	if version != "" {
-		return version
-	}
 	info, _ := debug.ReadBuildInfo()
-	return describeBuild(info)
+	return describeBuild(version, info) + ", " + runtime.Version()
 }
 
 // released is the day of this release. No clock that stands before it is right.
@@ -35,12 +35,12 @@ func madeAt(info *debug.BuildInfo, ok bool) time.Time {
 	return made
 }
 
-// describeBuild returns the version of the module and the commit. Go makes a version such as
-// v0.0.0-20261130022631-9423488dede7 for a commit without a tag; that says less than the commit
-// itself. info may be nil.
-func describeBuild(info *debug.BuildInfo) string {
+// describeBuild returns the version and the commit. A released version comes before the module's.
+// Go makes a version such as v0.0.0-20261130022631-9423488dede7 for a commit without a tag; that
+// says less than the commit itself. info may be nil.
+func describeBuild(release string, info *debug.BuildInfo) string {
 	if info == nil {
-		return "unknown"
+		return cmp.Or(release, "unknown")
 	}
 	setting := make(map[string]string)
 	for _, s := range info.Settings {
@@ -49,10 +49,12 @@ func describeBuild(info *debug.BuildInfo) string {
 	revision := setting["vcs.revision"]
 	commit := revision[:min(len(revision), 12)]
 	if commit == "" {
-		return describeModule(info.Main.Version)
+		return cmp.Or(release, describeModule(info.Main.Version))
 	}
-	text := "unreleased"
-	if module, _, _ := strings.Cut(info.Main.Version, "+dirty"); module != "" && module != "(devel)" && !strings.Contains(module, commit) {
+	text := cmp.Or(release, "unreleased")
+	module, _, _ := strings.Cut(info.Main.Version, "+dirty")
+	tagged := module != "" && module != "(devel)" && !strings.Contains(module, commit)
+	if release == "" && tagged {
 		text = module
 	}
 	text += ", commit " + commit

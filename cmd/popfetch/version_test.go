@@ -3,6 +3,7 @@ package main
 import (
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"testing"
@@ -21,19 +22,23 @@ func TestDescribeBuild(t *testing.T) {
 		}}
 	}
 	for _, test := range []struct {
-		name string
-		info *debug.BuildInfo
-		want string
+		name    string
+		release string
+		info    *debug.BuildInfo
+		want    string
 	}{
-		{"clone", clone("v0.0.0-20261130022631-9423488dede7", "false"), "unreleased, commit 9423488dede7 of 2026-11-30"},
-		{"changed clone", clone("v0.0.0-20261130022631-9423488dede7+dirty", "true"), "unreleased, commit 9423488dede7 of 2026-11-30, with changes"},
-		{"clone without a version", clone("(devel)", "false"), "unreleased, commit 9423488dede7 of 2026-11-30"},
-		{"tag", clone("v1.2.3", "false"), "v1.2.3, commit 9423488dede7 of 2026-11-30"},
-		{"module", &debug.BuildInfo{Main: debug.Module{Version: "v1.2.3"}}, "v1.2.3"},
-		{"no git", &debug.BuildInfo{Main: debug.Module{Version: "(devel)"}}, "unknown (not built in a git clone, or with -buildvcs=false)"},
-		{"no record", nil, "unknown"},
+		{"clone", "", clone("v0.0.0-20261130022631-9423488dede7", "false"), "unreleased, commit 9423488dede7 of 2026-11-30"},
+		{"changed clone", "", clone("v0.0.0-20261130022631-9423488dede7+dirty", "true"), "unreleased, commit 9423488dede7 of 2026-11-30, with changes"},
+		{"clone without a version", "", clone("(devel)", "false"), "unreleased, commit 9423488dede7 of 2026-11-30"},
+		{"tag", "", clone("v1.2.3", "false"), "v1.2.3, commit 9423488dede7 of 2026-11-30"},
+		{"module", "", &debug.BuildInfo{Main: debug.Module{Version: "v1.2.3"}}, "v1.2.3"},
+		{"no git", "", &debug.BuildInfo{Main: debug.Module{Version: "(devel)"}}, "unknown (not built in a git clone, or with -buildvcs=false)"},
+		{"no record", "", nil, "unknown"},
+		{"release", "0.2.0", clone("v0.1.0", "false"), "0.2.0, commit 9423488dede7 of 2026-11-30"},
+		{"release without git", "0.2.0", &debug.BuildInfo{Main: debug.Module{Version: "(devel)"}}, "0.2.0"},
+		{"release without a record", "0.2.0", nil, "0.2.0"},
 	} {
-		if got := describeBuild(test.info); got != test.want {
+		if got := describeBuild(test.release, test.info); got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
 	}
@@ -82,7 +87,7 @@ func TestVersion_ofAClone(t *testing.T) {
 	commit := strings.TrimSpace(run("git", "-C", clone, "rev-parse", "HEAD"))
 	program := filepath.Join(clone, "popfetch")
 	run("go", "build", "-C", clone, "-buildvcs=true", "-o", program, "./cmd/popfetch")
-	if got := run(program, "--version"); !strings.Contains(got, "commit "+commit[:12]+" of ") {
-		t.Errorf("popfetch --version = %q, want commit %s", got, commit[:12])
+	if got := run(program, "--version"); !strings.Contains(got, "commit "+commit[:12]+" of ") || !strings.HasSuffix(got, ", "+runtime.Version()+"\n") {
+		t.Errorf("popfetch --version = %q, want commit %s and %s", got, commit[:12], runtime.Version())
 	}
 }
