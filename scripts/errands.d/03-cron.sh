@@ -36,3 +36,15 @@ fetchmail() {
 	file crontab <<<'*/5 * * * * fetchmail --silent || [ $? -eq 1 ]'
 	minutes 'fetchmail --silent || [ $? -eq 1 ]'
 }
+
+getmail() {
+	as_before getmail_config mpop_maildir
+	file crontab <<<'*/5 * * * * getmail --quiet'
+	minutes 'getmail --quiet'
+}
+
+fdm() {
+	as_before fdm_config
+	file crontab <<<'*/5 * * * * fdm -q fetch'
+	minutes 'fdm -q fetch'
+}

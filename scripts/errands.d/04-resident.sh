@@ -34,3 +34,13 @@ fetchmail() {
 	as_before fetchmail_config
 	stays 'fetchmail --nodetach --daemon 3'
 }
+
+getmail() {
+	as_before getmail_config mpop_maildir
+	stays 'sh -c "while sleep 3; do getmail --quiet; done"'
+}
+
+fdm() {
+	as_before fdm_config
+	stays 'sh -c "while sleep 3; do fdm -q fetch; done"'
+}

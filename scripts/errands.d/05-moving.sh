@@ -19,7 +19,7 @@ mpop_before() {
 	mpop_maildir
 }
 
-getmail_before() {
+getmail_mda() {
 	printf '%s\n' '[retriever]' 'type = SimplePOP3SSLRetriever' 'server = pop.example.org' 'username = alice' 'password = tanstaaf' 'timeout = 5' \
 		'[destination]' 'type = MDA_external' 'path = /usr/bin/procmail' '[options]' 'read_all = false' 'delivered_to = false' 'received = false' |
 		file '~/.config/getmail/getmailrc'
@@ -35,13 +35,13 @@ popfetch() {
 	as_before popfetch_config
 	rebuilt
 	start_day
-	before getmail_before 'getmail' getmail
+	before getmail_mda 'getmail' getmail
 	as_before popfetch_config
 	rebuilt
 	start_day
 	by_ids fetchmail_config 'fetchmail' fetchmail 'sed -n "s/%/%25/g; s/^alice@pop.example.org //p" .fetchids'
 	by_ids mpop_before 'mpop' mpop 'sed "/^[# ]/d; s/ .*//; s/%/%25/g" .mpop_uidls/alice_at_pop.example.org'
-	by_ids getmail_before 'getmail' getmail 'sed "s/\x0.*//; s/%/%25/g" .config/getmail/oldmail-pop.example.org-995-alice'
+	by_ids getmail_mda 'getmail' getmail 'sed "s/\x0.*//; s/%/%25/g" .config/getmail/oldmail-pop.example.org-995-alice'
 }
 
 rebuilt() {

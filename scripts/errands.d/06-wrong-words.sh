@@ -33,3 +33,14 @@ fetchmail() {
 	wrong_words fetchmail_config 'fetchmail --silent' .fetchmailrc 's/tanstaaf/tanstaf/' 's/pop\.example/pip.example/' \
 		's/pop3 uidl/pop3 port 996 uidl/' 's/pop3 uidl/pop3 port 995 uidl/; s/ ssl / sslproto tls1+ /' 's/pop3 uidl/pop3 port 110 uidl/'
 }
+
+getmail() {
+	as_before mpop_maildir
+	wrong_words getmail_config 'getmail --quiet' .config/getmail/getmailrc 's/tanstaaf/tanstaf/' 's/pop\.example/pip.example/' \
+		's/org$/org\nport = 996/' 's/org$/org\nport = 110/' 's/POP3SSL/POP3/; s/org$/org\nport = 995/; /^ca_certs/d'
+}
+
+fdm() {
+	wrong_words fdm_config 'fdm -q fetch' .fdm.conf 's/tanstaaf/tanstaf/' 's/pop\.example/pip.example/' \
+		's/org"/org" port 996/' 's/org"/org" port 110/' 's/pop3s server/pop3 server/; s/org"/org" port 995/'
+}

@@ -55,3 +55,10 @@ popfetch() { trouble 'popfetch --once' popfetch_config .config/popfetch/config.t
 mpop() { trouble 'mpop --quiet' mpop_config .mpoprc 'delivery mda %s'; }
 
 fetchmail() { trouble 'fetchmail --silent' fetchmail_config .fetchmailrc '  mda "%s"'; }
+
+getmail() {
+	as_before mpop_maildir
+	trouble 'getmail --quiet' getmail_config .config/getmail/getmailrc 'path = %s'
+}
+
+fdm() { trouble 'fdm -q fetch' fdm_config .fdm.conf 'action "in" pipe "%s"'; }

@@ -37,3 +37,13 @@ fetchmail() {
 	as_before fetchmail_config
 	huge 'fetchmail --silent'
 }
+
+getmail() {
+	as_before getmail_config mpop_maildir
+	huge 'getmail --quiet'
+}
+
+fdm() {
+	as_before fdm_config
+	huge 'fdm -q fetch'
+}

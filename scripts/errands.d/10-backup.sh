@@ -34,3 +34,24 @@ fetchmail() {
 	try 'ls Maildir/new | wc -l'
 	holds Maildir
 }
+
+getmail() {
+	getmail_config
+	mpop_maildir
+	try 'getmail'
+	server_gets 1
+	note 'a day later, with one new message'
+	try 'getmail'
+	try 'ls Maildir/new | wc -l'
+	holds Maildir
+}
+
+fdm() {
+	fdm_config
+	try 'fdm fetch'
+	server_gets 1
+	note 'a day later, with one new message'
+	try 'fdm fetch'
+	try 'ls Maildir/new | wc -l'
+	holds Maildir
+}

@@ -36,3 +36,13 @@ fetchmail() {
 	note 'the password is right'
 	try_quietly 'fetchmail --check'
 }
+
+getmail() {
+	as_before getmail_config mpop_maildir
+	watched 'getmail --quiet' .config/getmail/getmailrc
+}
+
+fdm() {
+	as_before fdm_config
+	watched 'fdm -q fetch' .fdm.conf
+}

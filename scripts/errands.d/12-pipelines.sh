@@ -24,3 +24,17 @@ fetchmail() {
 	note 'the unique-ids of what was fetched just now; they stand in a file, with all earlier ones'
 	try_quietly 'fetchmail --silent; head -n 3 .fetchids'
 }
+
+getmail() {
+	as_before getmail_config mpop_maildir
+	note 'the three largest messages on the server: getmail has no way to list them'
+	note 'the unique-ids of what was fetched just now; they stand in a file, with all earlier ones'
+	try_quietly 'getmail --quiet; tr "\\0" " " <.config/getmail/oldmail-pop.example.org-995-alice | head -n 3'
+}
+
+fdm() {
+	as_before fdm_config
+	note 'the three largest messages on the server: fdm has no way to list them'
+	note 'the unique-ids of what was fetched just now; they stand in a file, with all earlier ones'
+	try_quietly 'fdm -q fetch; head -n 3 .fdm.cache'
+}

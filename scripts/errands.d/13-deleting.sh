@@ -38,3 +38,23 @@ fetchmail() {
 	left
 	holds Maildir
 }
+
+getmail() {
+	as_before getmail_config mpop_maildir
+	as_alice 'getmail --quiet'
+	fetched_before
+	try 'getmail --delete'
+	left
+	holds Maildir
+}
+
+fdm() {
+	as_before fdm_config
+	as_alice 'fdm -q fetch'
+	fetched_before
+	note 'what was fetched before is never deleted; from now on, new messages are'
+	try "sed -i 's/ keep$//' .fdm.conf"
+	try 'fdm fetch'
+	left
+	holds Maildir
+}

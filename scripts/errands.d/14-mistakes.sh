@@ -31,3 +31,13 @@ fetchmail() {
 	as_before fetchmail_config
 	mistakes 'fetchmail --slient' 'fetchmail pop.exmaple.org' .fetchmailrc 's/password/pasword/; s/ mda/ mad/' 'fetchmail'
 }
+
+getmail() {
+	as_before getmail_config mpop_maildir
+	mistakes 'getmail --quite' 'getmail --rcfile wrok' .config/getmail/getmailrc 's/^server/host/; s/^type = Maildir/type = mailbox/' 'getmail'
+}
+
+fdm() {
+	as_before fdm_config
+	mistakes 'fdm -Q' 'fdm -a wrok fetch' .fdm.conf 's/server/host/; s/maildir "/mailbox "/' 'fdm fetch'
+}

@@ -21,3 +21,7 @@ in_save() { (cd "$home/save" && GOFLAGS='-mod=mod -buildvcs=false' GOPROXY=off G
 mpop() { note 'there is none'; }
 
 fetchmail() { note 'there is none'; }
+
+getmail() { note 'there is none'; }
+
+fdm() { note 'there is none'; }
