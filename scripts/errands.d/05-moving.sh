@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='Moving from another program'
-ahead='popfetch has a command that recognises what is in the Maildir, whichever program has fetched it, and one that takes unique-ids. It moves six times here, with two commands each. For mpop and fetchmail their own files must be written by hand.'
+ahead='popfetch takes over the configuration and what was fetched, by one command for each of the others. It moves four times here. For mpop, fetchmail, getmail and fdm the configuration and the list of unique-ids must be written by hand.'
 
 # before CONFIG COMMAND PROGRAM lets another program fetch the maildrop. Then one new message comes.
 before() {
@@ -27,39 +27,19 @@ getmail_mda() {
 }
 
 popfetch() {
-	before fetchmail_config 'fetchmail' fetchmail
-	popfetch_config
-	rebuilt
-	start_day
-	before mpop_before 'mpop' mpop
-	as_before popfetch_config
-	rebuilt
-	start_day
-	before getmail_mda 'getmail' getmail
-	as_before popfetch_config
-	rebuilt
-	start_day
-	by_ids fetchmail_config 'fetchmail' fetchmail 'sed -n "s/%/%25/g; s/^alice@pop.example.org //p" .fetchids'
-	by_ids mpop_before 'mpop' mpop 'sed "/^[# ]/d; s/ .*//; s/%/%25/g" .mpop_uidls/alice_at_pop.example.org'
-	by_ids getmail_mda 'getmail' getmail 'sed "s/\x0.*//; s/%/%25/g" .config/getmail/oldmail-pop.example.org-995-alice'
+	moves fetchmail_config 'fetchmail' fetchmail
+	moves mpop_before 'mpop' mpop
+	moves getmail_mda 'getmail' getmail
+	moves fdm_config 'fdm fetch' fdm
 }
 
-rebuilt() {
-	try 'popfetch seen rebuild work'
+# moves CONFIG COMMAND PROGRAM takes over what another program has, and fetches what is new.
+moves() {
+	start_day
+	before "$@"
+	try "popfetch import $3 --apply"
 	try 'popfetch --once'
 	holds Maildir
-}
-
-# by_ids CONFIG COMMAND PROGRAM SED is like before, but the mail is not in a Maildir any more. Only
-# the other program's file of unique-ids is left.
-by_ids() {
-	start_day
-	before "$1" "$2" "$3"
-	rm -rf "$home/Maildir"
-	note 'the mail is stored elsewhere now'
-	as_before popfetch_config
-	try "$4 | xargs -rd '\\n' popfetch seen mark work --"
-	try 'popfetch --once'
 }
 
 mpop() {
@@ -77,5 +57,22 @@ fetchmail() {
 	try 'sed -n "/^[# ]/d; s/^/alice@pop.example.org /p" .mpop_uidls/alice_at_pop.example.org >.fetchids'
 	try 'chmod 600 .fetchids'
 	try 'fetchmail'
+	holds Maildir
+}
+
+getmail() {
+	before fetchmail_config 'fetchmail' fetchmail
+	getmail_config
+	try 'mkdir -p Maildir/tmp'
+	try 'sed "s/.* //; s,/,-,g; s/\$/ $(date +%s)/" .fetchids | tr " " "\\0" >.config/getmail/oldmail-pop.example.org-995-alice'
+	try 'getmail'
+	holds Maildir
+}
+
+fdm() {
+	before fetchmail_config 'fetchmail' fetchmail
+	fdm_config
+	try 'sed "s/.* //" .fetchids | LC_ALL=C sort | awk "{ print length(\$0), \$0 }" >.fdm.cache'
+	try 'fdm fetch'
 	holds Maildir
 }

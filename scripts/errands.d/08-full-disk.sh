@@ -37,16 +37,27 @@ small_disk() {
 	note '~/Maildir is on a disk that has room for a few small messages'
 }
 
+# has_mda FILE LINE MDA has a configuration deliver by an MDA. getmail runs no shell, and so needs a path.
 has_mda() {
 	local line
 	# shellcheck disable=SC2059
 	line=$(printf "$2" "$3")
-	sed -i -e '/^  mda/d' -e '/^mda/d' -e '/^maildir/d' -e '/^delivery/d' "$home/$1"
-	if [[ $1 == .mpoprc ]]; then
-		sed -i "/^keep/a $line" "$home/$1"
-	else
-		printf '%s\n' "$line" >>"$home/$1"
-	fi
+	case $1 in
+	*getmailrc)
+		line="path = /usr/bin/$3"
+		[[ $3 != 'exit 1' ]] || line='path = /bin/false'
+		sed -i -e "s|^path = .*|$line|; s/^type = Maildir/type = MDA_external/" "$home/$1"
+		;;
+	.fdm.conf) sed -i "s|^action.*|$line|" "$home/$1" ;;
+	*)
+		sed -i -e '/^  mda/d' -e '/^mda/d' -e '/^maildir/d' -e '/^delivery/d' "$home/$1"
+		if [[ $1 == .mpoprc ]]; then
+			sed -i "/^keep/a $line" "$home/$1"
+		else
+			printf '%s\n' "$line" >>"$home/$1"
+		fi
+		;;
+	esac
 	note "~/$1 has ${line#  }"
 }
 
@@ -56,9 +67,6 @@ mpop() { trouble 'mpop --quiet' mpop_config .mpoprc 'delivery mda %s'; }
 
 fetchmail() { trouble 'fetchmail --silent' fetchmail_config .fetchmailrc '  mda "%s"'; }
 
-getmail() {
-	as_before mpop_maildir
-	trouble 'getmail --quiet' getmail_config .config/getmail/getmailrc 'path = %s'
-}
+getmail() { trouble 'getmail --quiet' getmail_config .config/getmail/getmailrc ''; }
 
 fdm() { trouble 'fdm -q fetch' fdm_config .fdm.conf 'action "in" pipe "%s"'; }

@@ -22,6 +22,8 @@ popfetch() {
 	watched 'popfetch --once' .config/popfetch/config.toml
 	note 'the password is right'
 	try_quietly 'popfetch check --json | jq -c "{account, listed, new}"'
+	try_quietly 'popfetch status'
+	try_quietly 'popfetch status --max-age 1h'
 	try_quietly 'popfetch --once --json | jq -c "[.account, .event, .messages, .code]"'
 }
 
