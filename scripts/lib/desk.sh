@@ -184,9 +184,8 @@ took() {
 # file gets a new time of change when it is renamed into new.
 see_first_mail() {
 	[[ $first == - ]] || return 0
-	local at
-	at=$(find "$home" -path '*/new/*' -type f -newermt "@$began" -printf '%C@\n' | sort -n | head -n 1)
-	[[ -z $at ]] || first=$(awk "BEGIN { printf \"%.2f\", $at - $began }")
+	first=$(find "$home" -path '*/new/*' -type f -newermt "@$began" -printf '%C@\n' |
+		awk 'NR == 1 || $1 < at { at = $1 } END { if (NR) printf "%.2f", at - '"$began"'; else printf "-" }')
 }
 
 # show_screen adds what a command printed. Of more than 16 lines it shows the first and last six.
