@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='Staying resident'
-ahead='popfetch prints least: an outage is told when it begins and when it ends. fetchmail stays as easily, and tells of each poll; --silent would change that. mpop does not stay, so a loop of the shell runs it.'
+ahead='popfetch prints least: an outage is told when it begins and when it ends. fetchmail stays as easily, and tells of each poll; --silent would change that. mpop, getmail and fdm do not stay, so a loop of the shell runs them.'
 
 # stays COMMAND lets a command stay, as a service does, while mail comes, and while the server is away for a while.
 stays() {

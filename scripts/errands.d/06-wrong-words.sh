@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='A wrong password, host, port or kind of TLS'
-ahead='popfetch tells each fault in one line, where mpop needs two and fetchmail up to five. Both popfetch and mpop have an exit status for each kind of fault; fetchmail has 2 for most. popfetch and fetchmail say how to mend the kind of TLS, but at port 995 without TLS only popfetch ends by itself.'
+ahead='popfetch tells each fault in one line, where mpop, getmail and fdm need two and fetchmail up to five. popfetch and mpop have an exit status for each kind of fault; fetchmail has 2 for most, getmail 127 for all, and fdm 0. popfetch and fetchmail say how to mend the kind of TLS, but at port 995 without TLS only popfetch ends by itself.'
 
 # wrong_words CONFIG COMMAND SED... runs the command with one word of the configuration wrong.
 wrong_words() {

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='A certificate that no authority has signed'
-ahead='popfetch has the fewest commands: its refusal already shows what is to be compared, and the line that pins the server. For the others the fingerprint must be asked for separately, and fetchmail only knows MD5.'
+ahead='popfetch has the fewest commands: its refusal already shows what is to be compared, and the line that pins the server. For the others the fingerprint must be asked for separately. fetchmail only knows MD5, and fdm no fingerprint at all.'
 
 at_net() { sed -i 's/example\.org/example.net/' "$home/$1"; }
 

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='A full disk, and a broken MDA'
-ahead='All three go on by themselves as soon as the disk or the MDA is mended, and nothing is lost or comes twice. mpop prints least, because it stops at the first refusal. popfetch tries further messages, as only one of them may be at fault, but not with a program that is missing. It alone says how much room is missing.'
+ahead='All go on by themselves as soon as the disk or the MDA is mended, and nothing is lost or comes twice. mpop and fdm print least, because they stop at the first refusal. popfetch tries further messages, as only one of them may be at fault, but not with a program that is missing. It alone says how much room is missing.'
 
 # trouble COMMAND CONFIG FILE MDA lets a command meet a full disk, then an MDA that is missing, and then
 # one that refuses every message. MDA is the line of the configuration that names the MDA, with %s for it.

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='Pipelines'
-ahead='popfetch: list and --json are made for other programs. mpop shows sizes only in its log of the protocol, while it fetches; fetchmail does not show them before it fetches.'
+ahead='popfetch: list and --json are made for other programs. mpop shows sizes only in its log of the protocol, while it fetches; fetchmail, getmail and fdm do not show them before they fetch.'
 
 popfetch() {
 	as_before popfetch_config
