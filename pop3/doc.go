@@ -75,4 +75,12 @@
 // A Client has no goroutine. It reads only when a method is called. A server may send octets while
 // no reply is due. The next command notices those that have been read from the connection by then.
 // This package has neither LANG (RFC 6856) nor any mechanisms of SASL.
+//
+// # Stability
+//
+// Versions follow semver.org. Until version 1.0, a minor version may change the interface; the
+// changelog then says what to write instead. A patch version changes no name, no type and no promise.
+// These may change at any time: the text of errors and traces, the order of commands that are
+// pipelined, and what is sent ahead. Test errors by their types and by errors.Is. The package needs
+// the version of Go in go.mod, and only the standard library and golang.org/x/sys.
 package pop3

@@ -1,7 +1,9 @@
 package pop3
 
 import (
+	"go/build"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -30,4 +32,17 @@ func TestDoc_lines(t *testing.T) {
 	if len(doc) > 15 {
 		t.Errorf("go doc shows %d lines, want 15 at most", len(doc))
 	}
+}
+
+// The package imports what its documentation says, and no other module.
+func TestDoc_imports(t *testing.T) {
+	pkg, err := build.ImportDir(".", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := slices.DeleteFunc(pkg.Imports, func(path string) bool {
+		first, _, _ := strings.Cut(path, "/")
+		return !strings.Contains(first, ".") || strings.HasPrefix(path, "github.com/popfetch/popfetch/")
+	})
+	equal(t, "imports of other modules", strings.Join(foreign, " "), "golang.org/x/sys/unix")
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"net/mail"
 	"os"
 	"slices"
 
@@ -16,34 +17,41 @@ import (
 	"github.com/popfetch/popfetch/pop3"
 )
 
-// exampleServer answers one client on loopback. It sends the first reply at once, and each further
-// reply after a command.
-func exampleServer(replies ...string) (addr string) {
+// exampleServer answers clients on loopback, one after the other, each by one of the sessions. It
+// sends the first reply of a session at once, and each further reply after a command.
+func exampleServer(sessions ...[]string) (addr string) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
 	go func() {
 		defer listener.Close()
-		conn, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		commands := bufio.NewScanner(conn)
-		for _, reply := range replies {
-			fmt.Fprintf(conn, "%s\r\n", reply)
-			commands.Scan()
+		for _, replies := range sessions {
+			if conn, err := listener.Accept(); err == nil {
+				answer(conn, replies)
+			}
 		}
 	}()
 	return listener.Addr().String()
 }
 
+func answer(conn net.Conn, replies []string) {
+	defer conn.Close()
+	commands := bufio.NewScanner(conn)
+	for _, reply := range replies {
+		fmt.Fprintf(conn, "%s\r\n", reply)
+		commands.Scan()
+	}
+}
+
 // A program that fetches everything. It asks for all messages at once if the server pipelines. It
 // deletes only the messages that have come whole, after all have been read.
 func Example() {
-	addr := exampleServer("+OK ready", "+OK\r\nPIPELINING\r\nUIDL\r\n.", "+OK", "+OK welcome", "+OK 2 18",
-		"+OK\r\n1 8\r\n2 10\r\n.", "+OK\r\n1 a\r\n2 b\r\n.", "+OK\r\nfirst\r\n.", "+OK\r\nsecond\r\n..\r\n.", "+OK", "+OK", "+OK bye")
+	addr := exampleServer([]string{
+		"+OK ready", "+OK\r\nPIPELINING\r\nUIDL\r\n.", "+OK", "+OK welcome", "+OK 2 18",
+		"+OK\r\n1 8\r\n2 10\r\n.", "+OK\r\n1 a\r\n2 b\r\n.", "+OK\r\nfirst\r\n.",
+		"+OK\r\nsecond\r\n..\r\n.", "+OK", "+OK", "+OK bye",
+	})
 
 	ctx := context.Background()
 	// Without TLSNone, Dial would put TLS on the connection and check the server's certificate.
@@ -92,8 +100,10 @@ func Example() {
 // The lines of the package's documentation: they list a maildrop and save its messages.
 func Example_save() {
 	defer inTempDir()()
-	addr := exampleServer("+OK ready", "+OK", "+OK welcome", "+OK 2 18", "+OK\r\n1 7\r\n2 11\r\n.", "+OK\r\n1 a\r\n2 b\r\n.",
-		"+OK\r\nfirst\r\n.", "+OK\r\nsecond\r\n..\r\n.", "+OK bye")
+	addr := exampleServer([]string{
+		"+OK ready", "+OK", "+OK welcome", "+OK 2 18", "+OK\r\n1 7\r\n2 11\r\n.", "+OK\r\n1 a\r\n2 b\r\n.",
+		"+OK\r\nfirst\r\n.", "+OK\r\nsecond\r\n..\r\n.", "+OK bye",
+	})
 	ctx := context.Background()
 	clear := &pop3.Options{TLS: pop3.TLSNone} // only because the example's server has no certificate
 	check := func(err error) {
@@ -129,6 +139,130 @@ func Example_save() {
 	// 2.eml: "second\r\n.\r\n", <nil>
 }
 
+// List a maildrop with the subject of each message: TOP retrieves the header alone.
+func Example_list() {
+	addr := exampleServer([]string{
+		"+OK ready", "+OK", "+OK welcome", "+OK 2 300", "+OK\r\n1 100\r\n2 200\r\n.", "+OK\r\n1 a\r\n2 b\r\n.",
+		"+OK\r\nSubject: one\r\n\r\n.", "+OK\r\nSubject: two\r\n\r\n.", "+OK bye",
+	})
+	ctx := context.Background()
+	clear := &pop3.Options{TLS: pop3.TLSNone} // only because the example's server has no certificate
+	check := func(err error) {
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	c, err := pop3.Dial(ctx, addr, clear)
+	check(err)
+	check(c.User(ctx, "alice", "secret"))
+	listings, err := c.Listings(ctx)
+	check(err)
+	subjects := make(map[int]string)
+	for m, err := range c.Top(ctx, listings.Numbers(), 0) {
+		check(err)
+		header, err := mail.ReadMessage(m)
+		check(err)
+		subjects[m.Number] = header.Header.Get("Subject")
+	}
+	for l := range listings.All() {
+		fmt.Println(l.Number, l.Octets, l.UniqueID, subjects[l.Number])
+	}
+	check(c.Quit(ctx))
+	// Output:
+	// 1 100 a one
+	// 2 200 b two
+}
+
+// Delete what is stored safely: DELE only marks a message, and the server deletes it when it
+// answers QUIT. If the session ends in any other way, nothing is deleted.
+func Example_delete() {
+	addr := exampleServer([]string{
+		"+OK ready", "+OK", "+OK welcome", "+OK 2 18", "+OK\r\n1 7\r\n2 11\r\n.",
+		"+OK\r\n1 a\r\n2 b\r\n.", "+OK\r\nfirst\r\n.", "-ERR [SYS/TEMP] try later", "+OK", "+OK bye",
+	})
+	ctx := context.Background()
+	clear := &pop3.Options{TLS: pop3.TLSNone} // only because the example's server has no certificate
+	check := func(err error) {
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+	store := func(m *pop3.Message) error { // a real program stores the message, and calls Sync
+		_, err := io.Copy(io.Discard, m)
+		return err
+	}
+
+	c, err := pop3.Dial(ctx, addr, clear)
+	check(err)
+	check(c.User(ctx, "alice", "secret"))
+	listings, err := c.Listings(ctx)
+	check(err)
+	var stored []int
+	for m, err := range c.Retr(ctx, listings.Messages()) {
+		if err == nil {
+			err = store(m) // nil only if the message came whole
+		}
+		if err != nil {
+			fmt.Printf("message %d stays: %v\n", m.Number, err)
+			continue
+		}
+		stored = append(stored, m.Number)
+	}
+	for number, err := range c.Dele(ctx, slices.Values(stored)) {
+		fmt.Printf("message %d: %v\n", number, err)
+	}
+	check(c.Quit(ctx)) // nil: the server has deleted them
+	// Output:
+	// message 2 stays: server refused RETR: [SYS/TEMP] try later
+	// message 1: <nil>
+}
+
+// Watch a maildrop: a listing never changes within a session, so each look is a session of its own.
+// Unique-ids stay the same from session to session.
+func Example_watch() {
+	first := []string{
+		"+OK ready", "+OK", "+OK", "+OK 1 7", "+OK\r\n1 7\r\n.", "+OK\r\n1 a\r\n.", "+OK bye",
+	}
+	second := []string{
+		"+OK ready", "+OK", "+OK", "+OK 2 18", "+OK\r\n1 7\r\n2 11\r\n.", "+OK\r\n1 a\r\n2 b\r\n.", "+OK bye",
+	}
+	addr := exampleServer(first, second)
+	ctx := context.Background()
+	clear := &pop3.Options{TLS: pop3.TLSNone} // only because the example's server has no certificate
+	known := make(map[string]bool)
+
+	look := func() error {
+		c, err := pop3.Dial(ctx, addr, clear)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		if err := c.User(ctx, "alice", "secret"); err != nil {
+			return err
+		}
+		listings, err := c.Listings(ctx)
+		if err != nil {
+			return err
+		}
+		for l := range listings.All() {
+			if !known[l.UniqueID] {
+				fmt.Println("new:", l.UniqueID, l.Octets)
+			}
+			known[l.UniqueID] = true
+		}
+		return c.Quit(ctx)
+	}
+	for range 2 { // a real program waits some minutes between two looks; see LOGIN-DELAY of Capa
+		if err := look(); err != nil {
+			log.Print(err) // a later look may work again
+		}
+	}
+	// Output:
+	// new: a 7
+	// new: b 11
+}
+
 // inTempDir makes a new folder the present one, until back is called.
 func inTempDir() (back func()) {
 	before, err := os.Getwd()
@@ -152,8 +286,9 @@ func inTempDir() (back func()) {
 // Retr pipelines. It sends as many RETR commands ahead as the window allows, and yields the
 // messages in order.
 func ExampleClient_Retr() {
-	addr := exampleServer("+OK ready", "+OK\r\nPIPELINING\r\n.", "+OK", "+OK",
-		"+OK\r\nSubject: one\r\n.", "-ERR [SYS/TEMP] try later", "+OK\r\nSubject: three\r\n.", "+OK bye")
+	addr := exampleServer([]string{
+		"+OK ready", "+OK\r\nPIPELINING\r\n.", "+OK", "+OK",
+		"+OK\r\nSubject: one\r\n.", "-ERR [SYS/TEMP] try later", "+OK\r\nSubject: three\r\n.", "+OK bye"})
 
 	ctx := context.Background()
 	c, err := pop3.Dial(ctx, addr, &pop3.Options{TLS: pop3.TLSNone, Window: 50})
@@ -193,7 +328,7 @@ func ExampleClient_Retr() {
 
 // Any mechanism of go-sasl is a SASLClient.
 func ExampleClient_Auth() {
-	addr := exampleServer("+OK ready", "+OK welcome", "+OK bye")
+	addr := exampleServer([]string{"+OK ready", "+OK welcome", "+OK bye"})
 
 	ctx := context.Background()
 	c, err := pop3.Dial(ctx, addr, &pop3.Options{TLS: pop3.TLSNone})

@@ -60,6 +60,17 @@ func (l *Listings) Messages() iter.Seq2[int, int64] {
 	}
 }
 
+// Numbers yields the number of each message, for Top and Dele, in the order of All.
+func (l *Listings) Numbers() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for one := range l.All() {
+			if !yield(one.Number) {
+				return
+			}
+		}
+	}
+}
+
 func (l *Listings) addScan(s ScanListing) { l.Scan = append(l.Scan, s) }
 
 func (l *Listings) addUID(u UniqueIDListing) { l.UIDs = append(l.UIDs, u) }

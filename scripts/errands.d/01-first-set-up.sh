@@ -23,3 +23,18 @@ fetchmail() {
 	try 'fetchmail'
 	holds Maildir
 }
+
+getmail() {
+	getmail_config
+	mpop_maildir
+	try 'getmail'
+	try 'getmail'
+	holds Maildir
+}
+
+fdm() {
+	fdm_config
+	try 'fdm fetch'
+	try 'fdm fetch'
+	holds Maildir
+}

@@ -22,3 +22,7 @@ fetchmail() {
 	try_answering tanstaaf "$command"
 	holds backup
 }
+
+getmail() { note 'it does nothing without a configuration'; }
+
+fdm() { note 'it does nothing without a configuration'; }

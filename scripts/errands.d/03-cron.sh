@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='Every five minutes, from cron'
-ahead='popfetch: an outage makes a mail when it begins and one when it ends, not one every five minutes, and the crontab line needs no options beside --once. fetchmail needs the shell to hide that it ends with 1 when nothing is new.'
+ahead='popfetch: an outage makes a mail when it begins and one when it ends, not one every five minutes, and the crontab line needs no options beside --once. fetchmail needs the shell to hide that it ends with 1 when nothing is new. The others send a mail every five minutes.'
 
 # minutes COMMAND runs a command as cron does. cron sends a mail if it prints anything.
 minutes() {
@@ -35,4 +35,16 @@ fetchmail() {
 	as_before fetchmail_config
 	file crontab <<<'*/5 * * * * fetchmail --silent || [ $? -eq 1 ]'
 	minutes 'fetchmail --silent || [ $? -eq 1 ]'
+}
+
+getmail() {
+	as_before getmail_config mpop_maildir
+	file crontab <<<'*/5 * * * * getmail --quiet'
+	minutes 'getmail --quiet'
+}
+
+fdm() {
+	as_before fdm_config
+	file crontab <<<'*/5 * * * * fdm -q fetch'
+	minutes 'fdm -q fetch'
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='Staying resident'
-ahead='popfetch prints least: an outage is told when it begins and when it ends. fetchmail stays as easily, and tells of each poll; --silent would change that. mpop does not stay, so a loop of the shell runs it.'
+ahead='popfetch prints least: an outage is told when it begins and when it ends. fetchmail stays as easily, and tells of each poll; --silent would change that. mpop, getmail and fdm do not stay, so a loop of the shell runs them.'
 
 # stays COMMAND lets a command stay, as a service does, while mail comes, and while the server is away for a while.
 stays() {
@@ -33,4 +33,14 @@ mpop() {
 fetchmail() {
 	as_before fetchmail_config
 	stays 'fetchmail --nodetach --daemon 3'
+}
+
+getmail() {
+	as_before getmail_config mpop_maildir
+	stays 'sh -c "while sleep 3; do getmail --quiet; done"'
+}
+
+fdm() {
+	as_before fdm_config
+	stays 'sh -c "while sleep 3; do fdm -q fetch; done"'
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='Moving from another program'
-ahead='popfetch reads the configuration and the state of the other program, and needs no configuration to be written. It moves three times here, with two commands each. For mpop and fetchmail their own files must be written by hand.'
+ahead='popfetch takes over the configuration and what was fetched, by one command for each of the others. It moves four times here. For mpop, fetchmail, getmail and fdm the configuration and the list of unique-ids must be written by hand.'
 
 # before CONFIG COMMAND PROGRAM lets another program fetch the maildrop. Then one new message comes.
 before() {
@@ -19,7 +19,7 @@ mpop_before() {
 	mpop_maildir
 }
 
-getmail_before() {
+getmail_mda() {
 	printf '%s\n' '[retriever]' 'type = SimplePOP3SSLRetriever' 'server = pop.example.org' 'username = alice' 'password = tanstaaf' 'timeout = 5' \
 		'[destination]' 'type = MDA_external' 'path = /usr/bin/procmail' '[options]' 'read_all = false' 'delivered_to = false' 'received = false' |
 		file '~/.config/getmail/getmailrc'
@@ -27,17 +27,17 @@ getmail_before() {
 }
 
 popfetch() {
-	moved fetchmail_config fetchmail
-	start_day
-	moved mpop_before mpop
-	start_day
-	moved getmail_before getmail
+	moves fetchmail_config 'fetchmail' fetchmail
+	moves mpop_before 'mpop' mpop
+	moves getmail_mda 'getmail' getmail
+	moves fdm_config 'fdm fetch' fdm
 }
 
-# moved CONFIG PROGRAM moves from another program.
-moved() {
-	before "$1" "$2" "$2"
-	try "popfetch import $2 --apply"
+# moves CONFIG COMMAND PROGRAM takes over what another program has, and fetches what is new.
+moves() {
+	start_day
+	before "$@"
+	try "popfetch import $3 --apply"
 	try 'popfetch --once'
 	holds Maildir
 }
@@ -57,5 +57,22 @@ fetchmail() {
 	try 'sed -n "/^[# ]/d; s/^/alice@pop.example.org /p" .mpop_uidls/alice_at_pop.example.org >.fetchids'
 	try 'chmod 600 .fetchids'
 	try 'fetchmail'
+	holds Maildir
+}
+
+getmail() {
+	before fetchmail_config 'fetchmail' fetchmail
+	getmail_config
+	try 'mkdir -p Maildir/tmp'
+	try 'sed "s/.* //; s,/,-,g; s/\$/ $(date +%s)/" .fetchids | tr " " "\\0" >.config/getmail/oldmail-pop.example.org-995-alice'
+	try 'getmail'
+	holds Maildir
+}
+
+fdm() {
+	before fetchmail_config 'fetchmail' fetchmail
+	fdm_config
+	try 'sed "s/.* //" .fetchids | LC_ALL=C sort | awk "{ print length(\$0), \$0 }" >.fdm.cache'
+	try 'fdm fetch'
 	holds Maildir
 }

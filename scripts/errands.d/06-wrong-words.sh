@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='A wrong password, host, port or kind of TLS'
-ahead='popfetch tells each fault in one line, where mpop needs two and fetchmail up to five. Both popfetch and mpop have an exit status for each kind of fault; fetchmail has 2 for most. popfetch and fetchmail say how to mend the kind of TLS, but at port 995 without TLS only popfetch ends by itself.'
+ahead='popfetch tells each fault in one line, where mpop, getmail and fdm need two and fetchmail up to five. popfetch and mpop have an exit status for each kind of fault; fetchmail has 2 for most, getmail 127 for all, and fdm 0. popfetch and fetchmail say how to mend the kind of TLS, but at port 995 without TLS only popfetch ends by itself.'
 
 # wrong_words CONFIG COMMAND SED... runs the command with one word of the configuration wrong.
 wrong_words() {
@@ -32,4 +32,15 @@ mpop() {
 fetchmail() {
 	wrong_words fetchmail_config 'fetchmail --silent' .fetchmailrc 's/tanstaaf/tanstaf/' 's/pop\.example/pip.example/' \
 		's/pop3 uidl/pop3 port 996 uidl/' 's/pop3 uidl/pop3 port 995 uidl/; s/ ssl / sslproto tls1+ /' 's/pop3 uidl/pop3 port 110 uidl/'
+}
+
+getmail() {
+	as_before mpop_maildir
+	wrong_words getmail_config 'getmail --quiet' .config/getmail/getmailrc 's/tanstaaf/tanstaf/' 's/pop\.example/pip.example/' \
+		's/org$/org\nport = 996/' 's/org$/org\nport = 110/' 's/POP3SSL/POP3/; s/org$/org\nport = 995/; /^ca_certs/d'
+}
+
+fdm() {
+	wrong_words fdm_config 'fdm -q fetch' .fdm.conf 's/tanstaaf/tanstaf/' 's/pop\.example/pip.example/' \
+		's/org"/org" port 996/' 's/org"/org" port 110/' 's/pop3s server/pop3 server/; s/org"/org" port 995/'
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='A certificate that no authority has signed'
-ahead='popfetch has the fewest commands: its refusal already shows what is to be compared, and the line that pins the server. For the others the fingerprint must be asked for separately, and fetchmail only knows MD5.'
+ahead='popfetch has the fewest commands: its refusal already shows what is to be compared, and the line that pins the server. For the others the fingerprint must be asked for separately. fetchmail only knows MD5, and fdm no fingerprint at all.'
 
 at_net() { sed -i 's/example\.org/example.net/' "$home/$1"; }
 
@@ -43,3 +43,27 @@ fetchmail() {
 }
 
 fingerprint() { openssl x509 -noout "-${1:-sha256}" -fingerprint -in "$work/own.pem" | cut -d = -f 2; }
+
+getmail() {
+	as_before getmail_config mpop_maildir
+	at_net .config/getmail/getmailrc
+	note 'the server is pop.example.net now'
+	try 'getmail --quiet'
+	try 'openssl s_client -connect pop.example.net:995 </dev/null 2>/dev/null | openssl x509 -noout -sha256 -fingerprint'
+	note "the fingerprint is compared with the owner's: $(fingerprint)"
+	try "sed -i 's/^ca_certs.*/ssl_fingerprints = (\"$(fingerprint | tr -d :)\",)/' .config/getmail/getmailrc"
+	configured=1
+	try 'getmail --quiet'
+	holds Maildir
+}
+
+fdm() {
+	as_before fdm_config
+	at_net .fdm.conf
+	note 'the server is pop.example.net now'
+	try 'fdm -q fetch'
+	note 'no fingerprint can be given; the check can only be switched off'
+	try 'sed -i 1d .fdm.conf'
+	try 'fdm -q fetch'
+	holds Maildir
+}

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='A huge maildrop, interrupted'
-ahead='popfetch and mpop go on after Ctrl-C where they were, and are quick; docs/performance.md measures them. popfetch says how many messages are left. fetchmail is far slower, because it runs procmail for each message, and the message that procmail has at Ctrl-C may come twice.'
+ahead='popfetch and mpop go on after Ctrl-C where they were, and are quick; docs/performance.md measures them. popfetch says how many messages are left. fetchmail is far slower, because it runs procmail for each message, and the message that procmail has at Ctrl-C may come twice. fdm is slower too. getmail takes minutes, and may end by its own time limit.'
 
 # huge COMMAND lets a command fetch 5000 messages. Ctrl-C ends its first run.
 huge() {
@@ -36,4 +36,14 @@ mpop() {
 fetchmail() {
 	as_before fetchmail_config
 	huge 'fetchmail --silent'
+}
+
+getmail() {
+	as_before getmail_config mpop_maildir
+	huge 'getmail --quiet'
+}
+
+fdm() {
+	as_before fdm_config
+	huge 'fdm -q fetch'
 }

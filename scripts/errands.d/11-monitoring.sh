@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='Monitoring'
-ahead='popfetch and mpop are even: 0 whether or not mail came, and a status for each kind of fault, in fewer lines with popfetch. fetchmail ends with 1 when nothing is new. popfetch alone has events in JSON.'
+ahead='popfetch and mpop are even: 0 whether or not mail came, and a status for each kind of fault, in one line. fetchmail ends with 1 when nothing is new, getmail with 127 for every fault, and fdm with 0 also if it could not log in. docs/monitoring.md shows what popfetch alone has: popfetch status --max-age, a file for Prometheus, and events in JSON.'
 
 # watched COMMAND runs a command in four situations.
 watched() {
@@ -20,9 +20,6 @@ watched() {
 popfetch() {
 	as_before popfetch_config
 	watched 'popfetch --once' .config/popfetch/config.toml
-	note 'the password is right'
-	try_quietly 'popfetch check --json | jq -c "{account, listed, new}"'
-	try_quietly 'popfetch --once --json | jq -c "[.account, .event, .messages, .code]"'
 }
 
 mpop() {
@@ -35,4 +32,14 @@ fetchmail() {
 	watched 'fetchmail --silent' .fetchmailrc
 	note 'the password is right'
 	try_quietly 'fetchmail --check'
+}
+
+getmail() {
+	as_before getmail_config mpop_maildir
+	watched 'getmail --quiet' .config/getmail/getmailrc
+}
+
+fdm() {
+	as_before fdm_config
+	watched 'fdm -q fetch' .fdm.conf
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='Deleting on the server'
-ahead='popfetch alone can show before what would go, which takes most of its lines here. To delete, popfetch and mpop need one command, and popfetch prints less. popfetch alone can delete some time after the delivery, with delete = "30d". fetchmail needs --flush besides --nokeep.'
+ahead='popfetch, mpop and getmail need one command, and popfetch prints least of them. Only popfetch can show before what would go, by --dry-run. popfetch and getmail can delete some time after the delivery, popfetch with delete = "30d". fetchmail needs --flush besides --nokeep. fdm deletes nothing that it has fetched before.'
 
 fetched_before() {
 	note '12 messages were fetched yesterday and kept; one new message has come'
@@ -13,7 +13,6 @@ popfetch() {
 	as_before popfetch_config
 	as_alice 'popfetch --once'
 	fetched_before
-	try 'popfetch --once --delete --dry-run'
 	try 'popfetch --once --delete'
 	left
 	holds Maildir
@@ -35,6 +34,26 @@ fetchmail() {
 	try 'fetchmail --nokeep'
 	left
 	try 'fetchmail --nokeep --flush'
+	left
+	holds Maildir
+}
+
+getmail() {
+	as_before getmail_config mpop_maildir
+	as_alice 'getmail --quiet'
+	fetched_before
+	try 'getmail --delete'
+	left
+	holds Maildir
+}
+
+fdm() {
+	as_before fdm_config
+	as_alice 'fdm -q fetch'
+	fetched_before
+	note 'what was fetched before is never deleted; from now on, new messages are'
+	try "sed -i 's/ keep$//' .fdm.conf"
+	try 'fdm fetch'
 	left
 	holds Maildir
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='A library'
-ahead="popfetch alone has one: pop3 is a package for Go. mpop and fetchmail are programs only; another program has to run them and to read what they print."
+ahead='popfetch alone has one: pop3 is a package for Go. The others are programs only; another program has to run them and to read what they print. docs/library.md compares pop3 with other libraries.'
 
 popfetch() {
 	note 'a program that lists a maildrop and saves it; ~/popfetch is a clone'
@@ -21,3 +21,7 @@ in_save() { (cd "$home/save" && GOFLAGS='-mod=mod -buildvcs=false' GOPROXY=off G
 mpop() { note 'there is none'; }
 
 fetchmail() { note 'there is none'; }
+
+getmail() { note 'there is none'; }
+
+fdm() { note 'there is none'; }

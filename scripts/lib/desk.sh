@@ -172,10 +172,20 @@ took() {
 	local status=0
 	: >"$work/screen"
 	printf '$ %s\n' "$2" >>"$transcript"
+	[[ $began ]] || began=$EPOCHREALTIME
 	"$1" "$3" >"$work/screen" 2>&1 || status=$?
+	see_first_mail
 	show_screen
 	((status == 0)) || printf '=> exit status %d\n' "$status" >>"$transcript"
 	commands=$((commands + 1))
+}
+
+# see_first_mail sets first to the seconds from the first command to the first message in a Maildir. A
+# file gets a new time of change when it is renamed into new.
+see_first_mail() {
+	[[ $first == - ]] || return 0
+	first=$(find "$home" -path '*/new/*' -type f -newermt "@$began" -printf '%C@\n' |
+		awk 'NR == 1 || $1 < at { at = $1 } END { if (NR) printf "%.2f", at - '"$began"'; else printf "-" }')
 }
 
 # show_screen adds what a command printed. Of more than 16 lines it shows the first and last six.
@@ -196,6 +206,7 @@ show_screen() {
 begin() {
 	printf '$ %s\n' "$1" >>"$transcript"
 	commands=$((commands + 1))
+	[[ $began ]] || began=$EPOCHREALTIME
 	: >"$work/screen"
 	rm -f "$home/.pid"
 	as_alice "echo \$\$ >.pid; exec $1" >"$work/screen" 2>&1 </dev/null &
@@ -207,6 +218,7 @@ finish() {
 	local status=0
 	kill "-$1" "$(cat "$home/.pid")"
 	wait "$resident" || status=$?
+	see_first_mail
 	sed -i '/^Terminated$/d' "$work/screen" # this shell says so of the command
 	show_screen
 	printf '=> exit status %d, after SIG%s\n' "$status" "$1" >>"$transcript"

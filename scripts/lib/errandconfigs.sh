@@ -24,6 +24,20 @@ fetchmail_config() {
 	procmail_config
 }
 
+# getmail_config [LINE...] takes more lines for its section [options].
+getmail_config() {
+	printf '%s\n' '[retriever]' 'type = SimplePOP3SSLRetriever' 'server = pop.example.org' \
+		'ca_certs = /etc/ssl/certs/ca-certificates.crt' 'username = alice' 'password = tanstaaf' \
+		'[destination]' 'type = Maildir' 'path = ~/Maildir/' '[options]' 'read_all = false' "$@" |
+		file '~/.config/getmail/getmailrc'
+}
+
+fdm_config() {
+	printf '%s\n' 'set verify-certificates' 'action "in" maildir "%h/Maildir"' \
+		'account "work" pop3s server "pop.example.org"' '  user "alice" pass "tanstaaf"' \
+		"  new-only cache \"%h/.fdm.cache\"${1:- keep}" 'match all action "in"' | file '~/.fdm.conf'
+}
+
 # as_before CONFIG... makes a configuration that errand 1 has shown.
 as_before() {
 	local transcript=/dev/null commands=0 configured=0 printed=0 config

@@ -122,7 +122,8 @@ stage_files() {
 	for page in "$source"/man/*.[15]; do
 		gzip -9n <"$page" >"$stage/man${page##*.}/${page##*/}.gz"
 	done
-	cp "$source"/README.md "$source"/docs/{installing,containers,providers}.md "$stage/docs"
+	cp "$source"/README.md "$source"/docs/{installing,containers,providers,moving,monitoring,backup}.md \
+		"$source"/docs/popfetch-events.schema.json "$stage/docs"
 	gzip -9n <"$source/CHANGELOG.md" >"$stage/CHANGELOG.gz"
 	for shell in bash fish zsh; do
 		"$program" completion "$shell" >"$stage/completion/popfetch.$shell"

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/popfetch/popfetch/pop3"
+)
+
+func main() {
+	ctx := context.Background()
+	c, err := pop3.Dial(ctx, os.Getenv("ADDRESS"), nil)
+	check(err)
+	_, err = c.Capa(ctx)
+	check(err)
+	check(c.User(ctx, os.Getenv("NAME"), os.Getenv("PASSWORD")))
+	listings, err := c.Listings(ctx)
+	check(err)
+	for m, err := range c.Retr(ctx, listings.Messages()) {
+		check(err)
+		file, err := os.Create(fmt.Sprint(m.Number, ".eml"))
+		check(err)
+		_, err = io.Copy(file, m)
+		check(err)
+		check(file.Close())
+	}
+	check(c.Quit(ctx))
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

@@ -1,0 +1,14 @@
+import email
+import os
+import poplib
+import ssl
+
+host, port = os.environ["ADDRESS"].split(":")
+c = poplib.POP3_SSL(host, int(port), timeout=60, context=ssl.create_default_context())
+c.user(os.environ["NAME"])
+c.pass_(os.environ["PASSWORD"])
+for line in c.list()[1]:
+    number = int(line.split(b" ")[0])
+    header = email.message_from_bytes(b"\n".join(c.top(number, 0)[1]))
+    print(header["Subject"])
+c.quit()
