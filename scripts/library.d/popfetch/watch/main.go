@@ -1,3 +1,4 @@
+// Command watch prints each new message.
 package main
 
 import (

@@ -1,9 +1,10 @@
+// Command save writes each message to a file.
 package main
 
 import (
 	"context"
 	"fmt"
-	"net/mail"
+	"io"
 	"os"
 
 	"github.com/popfetch/popfetch/pop3"
@@ -18,11 +19,13 @@ func main() {
 	check(c.User(ctx, os.Getenv("NAME"), os.Getenv("PASSWORD")))
 	listings, err := c.Listings(ctx)
 	check(err)
-	for m, err := range c.Top(ctx, listings.Numbers(), 0) {
+	for m, err := range c.Retr(ctx, listings.Messages()) {
 		check(err)
-		message, err := mail.ReadMessage(m)
+		file, err := os.Create(fmt.Sprint(m.Number, ".eml"))
 		check(err)
-		fmt.Println(message.Header.Get("Subject"))
+		_, err = io.Copy(file, m)
+		check(err)
+		check(file.Close())
 	}
 	check(c.Quit(ctx))
 }

@@ -1,9 +1,9 @@
+// Command list prints the octets and the unique-id of each message.
 package main
 
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/popfetch/popfetch/pop3"
@@ -13,18 +13,11 @@ func main() {
 	ctx := context.Background()
 	c, err := pop3.Dial(ctx, os.Getenv("ADDRESS"), nil)
 	check(err)
-	_, err = c.Capa(ctx)
-	check(err)
 	check(c.User(ctx, os.Getenv("NAME"), os.Getenv("PASSWORD")))
 	listings, err := c.Listings(ctx)
 	check(err)
-	for m, err := range c.Retr(ctx, listings.Messages()) {
-		check(err)
-		file, err := os.Create(fmt.Sprint(m.Number, ".eml"))
-		check(err)
-		_, err = io.Copy(file, m)
-		check(err)
-		check(file.Close())
+	for l := range listings.All() {
+		fmt.Println(l.Octets, l.UniqueID)
 	}
 	check(c.Quit(ctx))
 }

@@ -1,3 +1,4 @@
+// Command delete saves each message and deletes it on the server.
 package main
 
 import (
