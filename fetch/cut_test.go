@@ -29,7 +29,7 @@ func cutEverywhere(t *testing.T, policy fetch.DeletePolicy, step int64) {
 	atRetr := 0
 	for at := int64(0); ; at += step {
 		// Each cut has an account, a Maildir and messages of its own; store and server are shared.
-		r.account.Name = fmt.Sprintf("cut at %d", at)
+		r.account.Name = fmt.Sprintf("cut:%d", at) // as if made of options, so that no other account counts
 		r.account.Delete = policy
 		r.maildir = filepath.Join(r.state, r.account.Name)
 		r.account.Target = deliver.NewMaildir(r.maildir)

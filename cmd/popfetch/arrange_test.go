@@ -12,7 +12,7 @@ import (
 // appWithExport returns popfetch's app with one more command. It has an option that takes a value.
 func appWithExport() *cli.App {
 	app := newApp(newTerminal())
-	export := &cli.Command{Name: "export", Flags: append(slices.Clone(app.Flags), &cli.StringFlag{Name: "format"})}
+	export := &cli.Command{Name: "export", Flags: append(slices.Clone(app.Flags), &cli.StringFlag{Name: "layout"})}
 	seen := app.Command("seen")
 	seen.Subcommands = append(seen.Subcommands, export)
 	return app
@@ -49,7 +49,7 @@ func TestArrange(t *testing.T) {
 		{"with an equals sign", "report work -o=x.html", "report --output=x.html -- work"},
 		{"before the command", "-o x.html report work", "report --output=x.html -- work"},
 		{"with the command as its value", "-o report report work", "report --output=report -- work"},
-		{"of a command of a command", "seen export work --format mpop", "seen export --format=mpop -- work"},
+		{"of a command of a command", "seen export work --layout mpop", "seen export --layout=mpop -- work"},
 		{"-- as a value", "--user -- work", "--user=-- -- work"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestArrange_mistakes(t *testing.T) {
 		{"--once=maybe", "--once=maybe: the option takes no value"},
 		{"--check", "--check works only with popfetch config"},
 		{"list -o x.html work", "--output works only with popfetch report"},
-		{"work --format mpop", "--format works only with popfetch seen export"},
+		{"work --layout mpop", "--layout works only with popfetch seen export"},
 		{"list --version", "--version works only with popfetch, without a command"},
 	} {
 		text := ""
