@@ -14,7 +14,7 @@ import (
 const (
 	collectPercent = 800
 	memoryLimit    = 44 << 20 // octets
-	spareMemory    = 9 << 20  // octets besides live memory, near the limit; the runtime itself takes some 5 MiB of them
+	spareMemory    = 7 << 20  // octets besides live memory, near the limit; the runtime itself takes some 5 MiB of them
 )
 
 // collectSeldom makes the garbage collector run seldom, up to a limit of memory. A listing of a
