@@ -87,7 +87,7 @@ func (s *session) headers(items iter.Seq[item], take func(item, *content.Header)
 }
 
 // askDigests asks for the headers of the items that have no digest yet, and keeps their digests. It
-// also notes which of them arrived before the time of their only record.
+// also notes which of them arrived before or after the time of their only record.
 func (s *session) askDigests(items []item, records map[string][]seen.Record) error {
 	unknown := func(yield func(item) bool) {
 		for _, it := range items {
@@ -98,8 +98,15 @@ func (s *session) askDigests(items []item, records map[string][]seen.Record) err
 	}
 	return s.headers(unknown, func(it item, h *content.Header) {
 		it.drop.digests[it.index] = h.Digest()
-		if of := records[it.UniqueID]; len(of) == 1 && h.ArrivedBefore(of[0].DeliveredAt.Add(clockSlack)) {
+		of := records[it.UniqueID]
+		if len(of) != 1 || of[0].DeliveredAt.IsZero() {
+			return
+		}
+		switch limit := of[0].DeliveredAt.Add(clockSlack); {
+		case h.ArrivedBefore(limit):
 			it.set(isOlder)
+		case h.ArrivedAfter(limit):
+			it.set(isYounger)
 		}
 	})
 }
@@ -194,7 +201,8 @@ func (s *session) measure(items iter.Seq[item], take func(item, seen.Sum)) error
 //
 // An imported message has no digest on record. When it is due, and arrived before the other program
 // first saw it, the digest that the server shows is recorded. So a message that has got its
-// unique-id since is not deleted, and a deleted one is not taken for another that comes later.
+// unique-id since is not deleted, and a deleted one is not taken for another that comes later. A
+// message that arrived clearly after that time is another one, and so is one of another size.
 func (s *session) judgeRecorded() error {
 	doubtful := s.drop.doubtful()
 	wanted := func(it item) bool { return it.is(isCheck|isDue|isLikely) && !it.provedTooLarge(s.job.account.MaxSize) }

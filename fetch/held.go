@@ -144,23 +144,30 @@ func (s *session) hintOfStrangers(p *plan, store seen.Store) error {
 }
 
 // restore gives Sanitized records the unique-ids that the listing shows (see seen.Restore), and
-// returns what it has found. Until a run is finished, it looks at all these records. Later only a
-// new message, which was hidden so far, may have one.
+// returns what it has found. Until a run is finished, it looks at all these records, and notes the
+// sizes of the others. Later only a new message, which was hidden so far, may have one.
 func (s *session) restore(listing []seen.Entry, diff *seen.Diff) (restored seen.Restored, err error) {
 	known := s.job.ledger.Account()
 	if known.Records == 0 || len(diff.New) == 0 && known.Finished {
 		return restored, nil
 	}
 	var sanitized []seen.Record
+	sizeless := make(map[string]seen.Record)
 	add := func(r seen.Record) {
-		if r.Kind == seen.Sanitized && r.Copy == 0 {
+		switch {
+		case r.Copy > 0:
+		case r.Kind == seen.Sanitized:
 			sanitized = append(sanitized, r)
+		case r.Kind == seen.Imported && r.Listed == 0:
+			sizeless[r.UniqueID] = r
 		}
 	}
 	if known.Finished {
 		err = s.sanitizedOf(listing, diff.New, add)
 	} else {
-		err = s.eachImported(seen.AnyTime, add)
+		if err = s.eachImported(seen.AnyTime, add); err == nil {
+			err = s.noteSizes(listing, sizeless)
+		}
 	}
 	if err != nil {
 		return restored, err
@@ -170,6 +177,27 @@ func (s *session) restore(listing []seen.Entry, diff *seen.Diff) (restored seen.
 		return restored, nil
 	}
 	return restored, s.job.record(restored.Changes)
+}
+
+// noteSizes gives imported records, by unique-id, the octets that the listing shows. Other programs
+// keep none, and without them a message that gets the unique-id of another one would count as seen.
+func (s *session) noteSizes(listing []seen.Entry, records map[string]seen.Record) error {
+	for i := range listing {
+		if listing[i].Copy > 0 { // nobody knows which one it is
+			delete(records, listing[i].UniqueID)
+		}
+	}
+	var sized []seen.Record
+	for i := range listing {
+		if r, found := records[listing[i].UniqueID]; found && listing[i].Octets > 0 {
+			r.Listed = listing[i].Octets
+			sized = append(sized, r)
+		}
+	}
+	if len(sized) == 0 {
+		return nil
+	}
+	return s.job.record(seen.Changes{Records: slices.Values(sized)})
 }
 
 // sanitizedOf calls do with the records that new messages may have under sanitized unique-ids.

@@ -3,6 +3,7 @@ package fetch_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,22 +123,22 @@ func TestImported_sanitizedLater(t *testing.T) {
 func TestImported_delete(t *testing.T) {
 	t.Parallel()
 	old, recent := time.Now().Add(-40*day), time.Now().Add(-2*day)
-	messages := []poptest.Message{received("old", old.Add(-time.Hour)), received("recent", recent), received("reused", time.Now()), letter("undated")}
+	messages := []poptest.Message{received("old", old.Add(-time.Hour)), received("recent", recent), letter("undated")}
 	for _, test := range []struct {
 		name     string
 		imported bool
 		after    time.Duration
 		want     []string // what stays
 	}{
-		{"not wanted", false, 30 * day, []string{"old", "recent", "reused", "undated"}},
-		{"by age", true, 30 * day, []string{"recent", "reused", "undated"}},
-		{"at once", true, 0, []string{"reused", "undated"}},
+		{"not wanted", false, 30 * day, []string{"old", "recent", "undated"}},
+		{"by age", true, 30 * day, []string{"recent", "undated"}},
+		{"at once", true, 0, []string{"undated"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			server := newServer(t, messages...)
 			r := newRig(t, server.Addr())
-			r.imports(seen.Imported, old, "old", "reused", "undated")
+			r.imports(seen.Imported, old, "old", "undated")
 			r.imports(seen.Imported, recent, "recent")
 			r.account.Delete.Enabled, r.account.Delete.After, r.account.Delete.Imported = true, test.after, test.imported
 			survey := r.surveys()
@@ -173,4 +174,53 @@ func TestImported_deleteAgain(t *testing.T) {
 	server.Drop("").Add(letterOf("a", "another"))
 	r.runs("1 listed, 1 new, 1 delivered, 1 deleted")
 	r.holds(letterOf("a", "another"))
+}
+
+// A server may give the unique-id of an imported message to another one. If that has another size,
+// or arrived after the other program saw the id, it is fetched.
+func TestImported_reused(t *testing.T) {
+	t.Parallel()
+	saw := time.Now().Add(-40 * day)
+	first, younger := received("a", saw), received("a", time.Now())
+	large := letterOf("a", strings.Repeat("larger", 100))
+	const isNew, isSeen = "2 listed, 1 new, 1 delivered", "2 listed"
+	for _, test := range []struct {
+		name          string
+		first, second poptest.Message
+		deletes, gone bool
+		want          string
+	}{
+		{"larger", first, large, false, false, isNew},
+		{"larger, after a while", first, large, false, true, isNew},
+		{"younger, after a while", first, younger, false, true, isNew},
+		{"younger, and due", first, younger, true, false, isNew},
+		{"the same, after a while", first, first, false, true, isSeen},
+		{"without a time, after a while", letter("a"), letter("a"), false, true, isSeen},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t, test.first, letter("b"))
+			r := newRig(t, server.Addr())
+			r.imports(seen.Imported, saw, "a", "b")
+			r.runs("2 listed")
+			r.account.Delete.Enabled, r.account.Delete.Imported = test.deletes, true
+			r.account.Delete.After = 30 * day
+			server.Drop("").Remove("a")
+			if test.gone {
+				r.runs("1 listed")
+			}
+			server.Drop("").Add(test.second)
+			survey := r.surveys()
+			r.runs(test.want)
+			if test.want == isSeen {
+				r.holds()
+			} else {
+				r.holds(test.second)
+			}
+			if got, want := survey.Plan.Retrieve.Len(), len(r.mail()); got != want {
+				t.Errorf("a look would retrieve %d, want %d", got, want)
+			}
+			r.runs("2 listed")
+		})
+	}
 }

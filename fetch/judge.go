@@ -22,41 +22,51 @@ import (
 func judgeCopies(listed []item, records []seen.Record, doubt bool) (present []seen.Record) {
 	m := newMatching(listed, records, doubt)
 	for _, p := range passes {
-		m.match(p.markOf, p.markIn)
+		m.match(p)
 	}
 	return m.present()
 }
 
 // pass pairs listed messages with records that have an equal mark; a nil mark pairs with nothing.
+// If differ is set and true, the two are no pair.
 type pass struct {
 	markOf func(item) any
 	markIn func(*seen.Record) any
+	differ func(item, *seen.Record) bool
 }
 
 // passes are in order of certainty. The first ones leave no doubt; the last ones are used for what
 // is still unpaired.
 var passes = []pass{
 	{
-		func(it item) any { return ifKnown(it, exactly{it.digest(), it.Key, it.Octets}) },
-		func(r *seen.Record) any { return exactly{r.Digest, r.Key, r.Listed} },
+		markOf: func(it item) any { return ifKnown(it, exactly{it.digest(), it.Key, it.Octets}) },
+		markIn: func(r *seen.Record) any { return exactly{r.Digest, r.Key, r.Listed} },
 	},
 	{
-		func(it item) any { return ifKnown(it, nearly{it.digest(), it.Octets}) },
-		func(r *seen.Record) any { return nearly{r.Digest, r.Listed} },
+		markOf: func(it item) any { return ifKnown(it, nearly{it.digest(), it.Octets}) },
+		markIn: func(r *seen.Record) any { return nearly{r.Digest, r.Listed} },
 	},
 	{
-		func(it item) any { return ifKnown(it, it.digest()) },
-		func(r *seen.Record) any { return r.Digest },
+		markOf: func(it item) any { return ifKnown(it, it.digest()) },
+		markIn: func(r *seen.Record) any { return r.Digest },
 	},
 	{ // Messages marked by the operator, and imported ones, have no digest, only the unique-id.
-		func(it item) any { return it.Key },
-		func(r *seen.Record) any {
+		markOf: func(it item) any { return it.Key },
+		markIn: func(r *seen.Record) any {
 			if r.Kind == seen.Delivered || r.Digest != (seen.Digest{}) {
 				return nil
 			}
 			return r.Key
 		},
+		differ: isOther,
 	},
+}
+
+// isOther reports whether a message cannot be the one of a record without a digest, although it has
+// the unique-id: its size is another one, or it arrived after another program had fetched the
+// message of the record. A server may give out a unique-id again (C0041).
+func isOther(it item, r *seen.Record) bool {
+	return seen.Differ(r.Listed, it.Octets) || r.Kind.IsImported() && it.is(isYounger)
 }
 
 // ifKnown returns mark, or nil if nothing is known of the header.
@@ -104,20 +114,23 @@ func newMatching(listed []item, records []seen.Record, doubt bool) *matching {
 }
 
 // match pairs the unpaired messages and records that have equal marks.
-func (m *matching) match(markOf func(item) any, markIn func(*seen.Record) any) {
+func (m *matching) match(p pass) {
 	// By mark, the records that are not used, in order.
 	free := make(map[any][]int, len(m.records))
 	for i := range m.records {
-		if mark := markIn(&m.records[i]); !m.used[i] && mark != nil {
+		if mark := p.markIn(&m.records[i]); !m.used[i] && mark != nil {
 			free[mark] = append(free[mark], i)
 		}
 	}
 	for n, it := range m.listed {
-		mark := markOf(it)
+		mark := p.markOf(it)
 		if m.matched[n] || mark == nil || len(free[mark]) == 0 {
 			continue
 		}
 		i := free[mark][0]
+		if p.differ != nil && p.differ(it, &m.records[i]) {
+			continue
+		}
 		m.matched[n] = true
 		// Nor does the header say which of several copies is this one.
 		if m.doubt && m.records[i].Kind == seen.Delivered {

@@ -43,9 +43,11 @@ func TestJudgeCopies_growth(t *testing.T) {
 				listed, records := copiesOf(n, alike)
 				m := newMatching(listed, records, doubt)
 				for _, p := range passes {
-					m.match(
-						func(it item) any { count++; return p.markOf(it) },
-						func(r *seen.Record) any { count++; return p.markIn(r) })
+					m.match(pass{
+						markOf: func(it item) any { count++; return p.markOf(it) },
+						markIn: func(r *seen.Record) any { count++; return p.markIn(r) },
+						differ: p.differ,
+					})
 				}
 				return count
 			}

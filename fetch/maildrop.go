@@ -32,7 +32,7 @@ type state struct {
 }
 
 // flags are facts about one message.
-type flags uint8
+type flags uint16
 
 const (
 	// An earlier run has set this message aside, and the ledger does not doubt that.
@@ -45,6 +45,7 @@ const (
 	isSettled
 	isDeleted // the server has accepted DELE for it
 	isOlder   // it arrived before the time of its only record
+	isYounger // it arrived clearly after that time
 )
 
 // maildrop is the listing of one session, and all that the session has learnt of its messages.

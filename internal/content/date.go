@@ -29,6 +29,20 @@ func (h *Header) ArrivedBefore(at time.Time) bool {
 	return dated
 }
 
+// ArrivedAfter reports whether the message is younger than at, give or take a day for zones that are
+// only a name. The topmost Received field says it, or the Date field if there is none. The result is
+// false if the time is missing or cannot be read.
+func (h *Header) ArrivedAfter(at time.Time) bool {
+	value, ok := h.Value("received")
+	if ok {
+		value = value[strings.LastIndexByte(value, ';')+1:]
+	} else if value, ok = h.Value("date"); !ok {
+		return false
+	}
+	t, err := mail.ParseDate(value)
+	return err == nil && t.After(at)
+}
+
 // firstMail is earlier than any message with a date (RFC 822). A clock that was never set starts in
 // 1970 or 1980.
 var firstMail = time.Date(1982, 8, 13, 0, 0, 0, 0, time.UTC)

@@ -111,6 +111,31 @@ func TestDigest_overlong(t *testing.T) {
 	}
 }
 
+// TestHeader_ArrivedAfter: a message that may be older does not count as younger.
+func TestHeader_ArrivedAfter(t *testing.T) {
+	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		name, header string
+		want         bool
+	}{
+		{"nothing tells", "Subject: x\r\n", false},
+		{"an old date", "Date: Thu, 19 Nov 2026 12:00:00 +0000\r\n", false},
+		{"a new date", "Date: Fri, 20 Nov 2026 12:00:01 +0000\r\n", true},
+		{"unreadable", "Date: tomorrow\r\n", false},
+		{"the topmost counts", "Received: from a by b; Fri, 20 Nov 2026 13:00:00 +0000\r\nReceived: from c by a; Thu, 19 Nov 2026 12:00:00 +0000\r\n", true},
+		{"received long ago, by its date new", "Received: from a by b; Thu, 19 Nov 2026 12:00:00 +0000\r\nDate: Fri, 20 Nov 2099 13:00:00 +0000\r\n", false},
+		{"received without a date", "Received: from a by b\r\nDate: Fri, 20 Nov 2026 13:00:00 +0000\r\n", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var h Header
+			_, _ = h.Write([]byte(test.header + "\r\n")) // it never fails
+			if got := h.ArrivedAfter(at); got != test.want {
+				t.Errorf("ArrivedAfter() = %v, want %v of %q", got, test.want, test.header)
+			}
+		})
+	}
+}
+
 // TestHeader_ArrivedBefore: a message that may be newer does not count as older (initial).
 func TestHeader_ArrivedBefore(t *testing.T) {
 	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
