@@ -41,7 +41,7 @@ func (p *program) importForeign(ctx context.Context) error {
 	if err := imp.find(); err != nil {
 		return err
 	}
-	if !p.apply {
+	if !p.apply || len(imp.accounts) == 0 {
 		return imp.show(false)
 	}
 	if err := config.CanAppend(imp.file); err != nil {
@@ -78,6 +78,9 @@ func (imp *importing) find() (err error) {
 	}
 	for i := range imp.found.Accounts {
 		imp.accounts = append(imp.accounts, newAccountOf(name, &imp.found.Accounts[i]))
+	}
+	if len(imp.accounts) == 0 { // there may be no configuration, and it may have no account
+		return nil
 	}
 	if imp.config, err = config.Preview(imp.file, imp.accounts...); err != nil {
 		return err
