@@ -208,11 +208,28 @@ func (imp *importing) tellAccount(b *strings.Builder, a *config.NewAccount, from
 	if len(from.Seen) < from.InFile {
 		fmt.Fprintf(b, "; the others were not fetched for %s at %s", printable(from.User), printable(from.Server))
 	}
+	i := slices.IndexFunc(a.Settings, func(s config.Setting) bool { return s.Key == "delete" })
+	if after := a.Settings[i].Value; len(from.Seen) > 0 && after != "never" {
+		fmt.Fprintf(b, "; these stay on the server, unless you write delete = {after = \"%s\", imported = true}", after)
+	}
 	if len(from.Seen) == 0 {
 		fmt.Fprintf(b, "; its first run fetches all that is on the server, unless this runs before: %s",
 			proposed(imp.source.options(), "seen", "mark", "--all", a.Name))
 	}
 	b.WriteString("\n")
+	imp.tellBeside(b, a)
+}
+
+// tellBeside tells with which accounts this one shares its maildrop.
+func (imp *importing) tellBeside(b *strings.Builder, a *config.NewAccount) {
+	all := imp.config.Accounts
+	own := &all[slices.IndexFunc(all, func(c config.Account) bool { return c.Name == a.Name })]
+	for i := range all {
+		if other := &all[i]; other.Name != own.Name && other.Server == own.Server && other.User == own.User {
+			fmt.Fprintf(b, "%s: the account %s has the same server and user; both fetch each message, so remove one of them\n",
+				printable(own.Name), printable(other.Name))
+		}
+	}
 }
 
 // tellNotes tells what cannot be carried over, in the order of the files.

@@ -225,6 +225,45 @@ func (f *Found) finish(drafts []*draft, env Env) {
 	}
 	f.name(env)
 	f.shareNotes()
+	f.noteMixed()
+}
+
+// noteMixed notes accounts whose state file does not tell their messages from those of another
+// account. Ports and, with fdm, users and servers are not in it.
+func (f *Found) noteMixed() {
+	owners := map[string]*Account{} // the first account of each file and unique-id
+	noted := map[string]bool{}
+	for i := range f.Accounts {
+		a := &f.Accounts[i]
+		for _, s := range a.Seen {
+			key := a.SeenFile + "\x00" + s.UniqueID
+			owner := owners[key]
+			if owner == nil {
+				owners[key] = a
+				continue
+			}
+			if pair := owner.Name + "\x00" + a.Name; !noted[pair] && !owner.isSameMaildrop(a) {
+				noted[pair] = true
+				f.Notes = append(f.Notes, Note{a.SeenFile, 0, "seen messages of " + owner.Name + " and " + a.Name,
+					"the file does not tell which are whose, so all count as seen in both",
+					"popfetch list NAME shows what counts as seen, popfetch seen forget NAME ID has it fetched"})
+			}
+		}
+	}
+}
+
+// isSameMaildrop reports whether two accounts have the same server, with its port, and user.
+func (a *Account) isSameMaildrop(b *Account) bool {
+	return a.setting("server") == b.setting("server") && a.User == b.User
+}
+
+func (a *Account) setting(key string) any {
+	for _, s := range a.Settings {
+		if s.Key == key {
+			return s.Value
+		}
+	}
+	return nil
 }
 
 // name makes the names of the accounts valid and unique. Accounts that want the same name are

@@ -316,10 +316,14 @@ func (c *fdmConfig) finish(isUsual bool) {
 		a.seconds("timeout", c.timeout)
 		a.limit(c.size)
 		c.setProxy(a)
+		why := "fdm reports success as an MDA even if it could not deliver, or if no rule takes the " +
+			"message; popfetch then takes it for delivered"
+		checked := "mda = " + inTOML(checkedFdm(command))
 		if a.text("delete") == "" {
-			a.note(a.line, "no keep", "fdm reports success as an MDA even if it could not deliver, or if "+
-				"no rule takes the message", `delete = "never", as written here; before you write `+
-				`delete = "delivered", set mda = `+inTOML(checkedFdm(command)))
+			a.note(a.line, "no keep", why, `delete = "never", as written here; before you write `+
+				`delete = "delivered", set `+checked)
+		} else {
+			a.note(a.line, "fdm as mda", why, checked+" fails then, and the message is tried again")
 		}
 		a.set("delete", "never")
 	}
