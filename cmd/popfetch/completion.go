@@ -61,7 +61,8 @@ type commandLine struct {
 // completedCommand is a command, and what may follow it.
 type completedCommand struct {
 	Path, Parent, Name        string
-	Accounts                  bool // names of accounts may follow
+	Accounts, Files           bool // names of accounts, or of files, may follow
+	First                     bool // they follow only after one of Words
 	Words, Options            []string
 	DescribedWords, Described []completedOption
 }
@@ -113,6 +114,8 @@ func (l *commandLine) addValue(flag completedOption) {
 func (l *commandLine) add(parent, name string, c *cli.Command) {
 	done := completedCommand{Path: strings.TrimSpace(parent + " " + name), Parent: parent, Name: name}
 	done.Accounts = strings.Contains(c.ArgsUsage, "ACCOUNT") || strings.Contains(c.ArgsUsage, "OLD")
+	done.Files = strings.Contains(c.ArgsUsage, "FILE")
+	done.First = firstWords[name] != nil
 	words := c.Subcommands
 	if name == "help" {
 		words = newApp(newTerminal()).Commands
