@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -11,6 +12,9 @@ import (
 func (p *program) seenRename(ctx context.Context) error {
 	if len(p.words) != 2 || p.words[0] == p.words[1] {
 		return usagef("seen rename: name the old and the new account")
+	}
+	if err := config.CheckAccountName(p.words[1]); err != nil {
+		return usagef("seen rename: %q: %w", p.words[1], err)
 	}
 	store, err := p.openState(ctx, toWrite)
 	if err != nil {
