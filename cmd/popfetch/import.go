@@ -212,7 +212,7 @@ func (imp *importing) tellAccount(b *strings.Builder, a *config.NewAccount, from
 	if after := a.Settings[i].Value; len(from.Seen) > 0 && after != "never" {
 		fmt.Fprintf(b, "; these stay on the server, unless you write delete = {after = \"%s\", imported = true}", after)
 	}
-	if len(from.Seen) == 0 {
+	if len(from.Seen) == 0 && !imp.configured(a.Name).Initial.Limited {
 		fmt.Fprintf(b, "; its first run fetches all that is on the server, unless this runs before: %s",
 			proposed(imp.source.options(), "seen", "mark", "--all", a.Name))
 	}
@@ -220,10 +220,15 @@ func (imp *importing) tellAccount(b *strings.Builder, a *config.NewAccount, from
 	imp.tellBeside(b, a)
 }
 
+// configured returns an account as it is or would be, with what [defaults] says.
+func (imp *importing) configured(name string) *config.Account {
+	all := imp.config.Accounts
+	return &all[slices.IndexFunc(all, func(a config.Account) bool { return a.Name == name })]
+}
+
 // tellBeside tells with which accounts this one shares its maildrop.
 func (imp *importing) tellBeside(b *strings.Builder, a *config.NewAccount) {
-	all := imp.config.Accounts
-	own := &all[slices.IndexFunc(all, func(c config.Account) bool { return c.Name == a.Name })]
+	all, own := imp.config.Accounts, imp.configured(a.Name)
 	for i := range all {
 		if other := &all[i]; other.Name != own.Name && other.Server == own.Server && other.User == own.User {
 			fmt.Fprintf(b, "%s: the account %s has the same server and user; both fetch each message, so remove one of them\n",

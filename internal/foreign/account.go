@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // keyOrder has the keys of popfetch that this package uses, in the order of the manual.
@@ -16,7 +17,7 @@ var keyOrder = []string{
 	"server", "tls", "connect_command", "proxy",
 	"tls_ca", "tls_server_name", "tls_ca_only", "tls_min_version", "tls_legacy",
 	"tls_fingerprint", "tls_cert", "tls_key",
-	"user", "password_command", "oauth.token_command", "auth",
+	"user", "password_command", "oauth.token_command", "auth", "credentials_charset",
 	"maildir", "mda", "delete", "max_size",
 	"pipelining", "timeout", "interval", "enabled",
 }
@@ -155,6 +156,9 @@ func (d *draft) finish() Account {
 	}
 	d.set("server", server)
 	d.set("user", d.User)
+	if !isASCII(d.User) || !isASCII(d.Password) && utf8.ValidString(d.Password) {
+		d.set("credentials_charset", "utf-8") // other programs send the octets of their file
+	}
 	d.dropNeedless(mode)
 	d.plainPaths()
 	for _, key := range keyOrder {
@@ -163,6 +167,10 @@ func (d *draft) finish() Account {
 		}
 	}
 	return d.Account
+}
+
+func isASCII(text string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return r > unicode.MaxASCII }) < 0
 }
 
 // dropNeedless removes keys that popfetch refuses beside others.
