@@ -152,21 +152,21 @@ func (s *session) restore(listing []seen.Entry, diff *seen.Diff) (restored seen.
 		return restored, nil
 	}
 	var sanitized []seen.Record
-	sizeless := make(map[string]seen.Record)
+	sizeless := false
 	add := func(r seen.Record) {
 		switch {
 		case r.Copy > 0:
 		case r.Kind == seen.Sanitized:
 			sanitized = append(sanitized, r)
 		case r.Kind == seen.Imported && r.Listed == 0:
-			sizeless[r.UniqueID] = r
+			sizeless = true
 		}
 	}
 	if known.Finished {
 		err = s.sanitizedOf(listing, diff.New, add)
 	} else {
-		if err = s.eachImported(seen.AnyTime, add); err == nil {
-			err = s.noteSizes(listing, sizeless)
+		if err = s.eachImported(seen.AnyTime, add); err == nil && sizeless {
+			err = s.noteSizes(listing)
 		}
 	}
 	if err != nil {
@@ -179,26 +179,44 @@ func (s *session) restore(listing []seen.Entry, diff *seen.Diff) (restored seen.
 	return restored, s.job.record(restored.Changes)
 }
 
-// noteSizes gives imported records, by unique-id, the octets that the listing shows. Other programs
-// keep none, and without them a message that gets the unique-id of another one would count as seen.
-func (s *session) noteSizes(listing []seen.Entry, records map[string]seen.Record) error {
+// noteSizes gives imported records the octets that the listing shows. Other programs keep none, and
+// without them a message that gets the unique-id of another one would count as seen.
+func (s *session) noteSizes(listing []seen.Entry) error {
+	copies := make(map[string]bool) // nobody knows which one the other program has fetched
 	for i := range listing {
-		if listing[i].Copy > 0 { // nobody knows which one it is
-			delete(records, listing[i].UniqueID)
+		if listing[i].Copy > 0 {
+			copies[listing[i].UniqueID] = true
 		}
 	}
-	var sized []seen.Record
-	for i := range listing {
-		if r, found := records[listing[i].UniqueID]; found && listing[i].Octets > 0 {
-			r.Listed = listing[i].Octets
-			sized = append(sized, r)
+	for part := range slices.Chunk(listing, sizesAtOnce) {
+		octets := make(map[string]int64, len(part))
+		for i := range part {
+			if !copies[part[i].UniqueID] && part[i].Octets > 0 {
+				octets[part[i].UniqueID] = part[i].Octets
+			}
+		}
+		records, err := s.job.ledger.Records(s.job.soft, slices.Sorted(maps.Keys(octets)))
+		if err != nil {
+			return s.job.fail(PhaseState, err)
+		}
+		records = slices.DeleteFunc(records, func(r seen.Record) bool {
+			return r.Kind != seen.Imported || r.Listed > 0 || !r.DeletedAt.IsZero() || r.Copy > 0
+		})
+		if len(records) == 0 {
+			continue
+		}
+		for i := range records {
+			records[i].Listed = octets[records[i].UniqueID]
+		}
+		if err := s.job.record(seen.Changes{Records: slices.Values(records)}); err != nil {
+			return err
 		}
 	}
-	if len(sized) == 0 {
-		return nil
-	}
-	return s.job.record(seen.Changes{Records: slices.Values(sized)})
+	return nil
 }
+
+// sizesAtOnce is how many entries of a listing noteSizes looks up and commits together.
+const sizesAtOnce = 20 * chunk
 
 // sanitizedOf calls do with the records that new messages may have under sanitized unique-ids.
 func (s *session) sanitizedOf(listing []seen.Entry, fresh []int, do func(seen.Record)) error {
