@@ -216,7 +216,7 @@ func (s *session) noteSizes(listing []seen.Entry) error {
 }
 
 // sizesAtOnce is how many entries of a listing noteSizes looks up and commits together.
-const sizesAtOnce = 20 * chunk
+const sizesAtOnce = 4 * chunk
 
 // sanitizedOf calls do with the records that new messages may have under sanitized unique-ids.
 func (s *session) sanitizedOf(listing []seen.Entry, fresh []int, do func(seen.Record)) error {
