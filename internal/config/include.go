@@ -55,14 +55,15 @@ func newLoader() *loader { return &loader{known: map[string]bool{}} }
 // read reads the text of a file into cfg, which is empty, and then the files that it includes. The
 // first file has the keys outside of accounts and [defaults], for the accounts of all files.
 func (l *loader) read(cfg *Config, path, text string, info fs.FileInfo) {
-	real, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		real = path // it is a new file, or it has just been removed
-	}
 	folder, err := filepath.Abs(filepath.Dir(path))
 	if err != nil {
 		l.errs = append(l.errs, &Error{File: path, Err: fmt.Errorf("finding the folder of the file: %w", err)})
 		return
+	}
+	whole := filepath.Join(folder, filepath.Base(path)) // patterns match absolute paths
+	real, err := filepath.EvalSymlinks(whole)
+	if err != nil {
+		real = whole // it is a new file, or it has just been removed
 	}
 	from := &source{file: path, folder: folder}
 	isFirst := l.cfg == nil
