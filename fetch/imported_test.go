@@ -123,7 +123,9 @@ func TestImported_sanitizedLater(t *testing.T) {
 func TestImported_delete(t *testing.T) {
 	t.Parallel()
 	old, recent := time.Now().Add(-40*day), time.Now().Add(-2*day)
-	messages := []poptest.Message{received("old", old.Add(-time.Hour)), received("recent", recent), letter("undated")}
+	messages := []poptest.Message{
+		received("old", old.Add(-time.Hour)), received("recent", recent), letter("undated"),
+	}
 	for _, test := range []struct {
 		name     string
 		imported bool

@@ -210,7 +210,8 @@ func (imp *importing) tellAccount(b *strings.Builder, a *config.NewAccount, from
 	}
 	i := slices.IndexFunc(a.Settings, func(s config.Setting) bool { return s.Key == "delete" })
 	if after := a.Settings[i].Value; len(from.Seen) > 0 && after != "never" {
-		fmt.Fprintf(b, "; these stay on the server, unless you write delete = {after = \"%s\", imported = true}", after)
+		fmt.Fprintf(b, "; these stay on the server, unless you write "+
+			"delete = {after = \"%s\", imported = true}", after)
 	}
 	if len(from.Seen) == 0 && !imp.configured(a.Name).Initial.Limited {
 		fmt.Fprintf(b, "; its first run fetches all that is on the server, unless this runs before: %s",
@@ -230,10 +231,13 @@ func (imp *importing) configured(name string) *config.Account {
 func (imp *importing) tellBeside(b *strings.Builder, a *config.NewAccount) {
 	all, own := imp.config.Accounts, imp.configured(a.Name)
 	for i := range all {
-		if other := &all[i]; other.Name != own.Name && other.Server == own.Server && other.User == own.User {
-			fmt.Fprintf(b, "%s: the account %s has the same server and user; both fetch each message, so remove one of them\n",
-				printable(own.Name), printable(other.Name))
+		other := &all[i]
+		if other.Name == own.Name || other.Server != own.Server || other.User != own.User {
+			continue
 		}
+		fmt.Fprintf(b, "%s: the account %s has the same server and user; "+
+			"both fetch each message, so remove one of them\n",
+			printable(own.Name), printable(other.Name))
 	}
 }
 

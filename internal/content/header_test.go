@@ -122,9 +122,12 @@ func TestHeader_ArrivedAfter(t *testing.T) {
 		{"an old date", "Date: Thu, 19 Nov 2026 12:00:00 +0000\r\n", false},
 		{"a new date", "Date: Fri, 20 Nov 2026 12:00:01 +0000\r\n", true},
 		{"unreadable", "Date: tomorrow\r\n", false},
-		{"the topmost counts", "Received: from a by b; Fri, 20 Nov 2026 13:00:00 +0000\r\nReceived: from c by a; Thu, 19 Nov 2026 12:00:00 +0000\r\n", true},
-		{"received long ago, by its date new", "Received: from a by b; Thu, 19 Nov 2026 12:00:00 +0000\r\nDate: Fri, 20 Nov 2099 13:00:00 +0000\r\n", false},
-		{"received without a date", "Received: from a by b\r\nDate: Fri, 20 Nov 2026 13:00:00 +0000\r\n", false},
+		{"the topmost counts", "Received: from a by b; Fri, 20 Nov 2026 13:00:00 +0000\r\n" +
+			"Received: from c by a; Thu, 19 Nov 2026 12:00:00 +0000\r\n", true},
+		{"received long ago", "Received: from a by b; Thu, 19 Nov 2026 12:00:00 +0000\r\n" +
+			"Date: Fri, 20 Nov 2099 13:00:00 +0000\r\n", false},
+		{"received without a date", "Received: from a by b\r\n" +
+			"Date: Fri, 20 Nov 2026 13:00:00 +0000\r\n", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var h Header

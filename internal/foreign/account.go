@@ -252,9 +252,11 @@ func (f *Found) noteMixed() {
 			}
 			if pair := owner.Name + "\x00" + a.Name; !noted[pair] && !owner.isSameMaildrop(a) {
 				noted[pair] = true
-				f.Notes = append(f.Notes, Note{a.SeenFile, 0, "seen messages of " + owner.Name + " and " + a.Name,
+				f.Notes = append(f.Notes, Note{a.SeenFile, 0,
+					"seen messages of " + owner.Name + " and " + a.Name,
 					"the file does not tell which are whose, so all count as seen in both",
-					"popfetch list NAME shows what counts as seen, popfetch seen forget NAME ID has it fetched"})
+					"popfetch list NAME shows what counts as seen, " +
+						"popfetch seen forget NAME ID has it fetched"})
 			}
 		}
 	}
