@@ -115,8 +115,8 @@ type Kind int
 const (
 	Delivered Kind = 1 // popfetch delivered it
 	Marked    Kind = 2 // not delivered: the operator said so, or the first run left it out
-	// Another program delivered it, and DeliveredAt is when that program first saw it. The first run
-	// notes its octets. Its digest is unknown until it is due for deletion.
+	// Another program delivered it, and DeliveredAt is when that program first saw it. The first
+	// run notes its octets. Its digest is unknown until it is due for deletion.
 	Imported Kind = 3
 	// It is Imported, but the other program wrote each "/" of its unique-id as "-". Sanitized gives
 	// it the unique-id that the server lists.

@@ -30,8 +30,8 @@ func (h *Header) ArrivedBefore(at time.Time) bool {
 }
 
 // ArrivedAfter reports whether the message is younger than at, give or take a day for zones that
-// are only a name. The topmost Received field says it, or the Date field if there is none. The result is
-// false if the time is missing or cannot be read.
+// are only a name. The topmost Received field says it, or the Date field if there is none. The
+// result is false if the time is missing or cannot be read.
 func (h *Header) ArrivedAfter(at time.Time) bool {
 	value, ok := h.Value("received")
 	if ok {
