@@ -312,19 +312,17 @@ func (c *fdmConfig) finish(isUsual bool) {
 	}
 	command += " -a " + quote(cmp.Or(c.stdin, "stdin")) + " fetch"
 	for _, a := range c.accounts {
-		a.set("mda", command)
+		a.set("mda", checkedFdm(command))
 		a.seconds("timeout", c.timeout)
 		a.limit(c.size)
 		c.setProxy(a)
-		why := "fdm reports success as an MDA even if it could not deliver, or if no rule takes the " +
-			"message; popfetch then takes it for delivered"
-		checked := "mda = " + inTOML(checkedFdm(command))
+		why := "as an MDA, fdm ends with 0 even if it could not deliver, or if no rule takes the message"
 		if a.text("delete") == "" {
-			a.note(a.line, "no keep", why, `delete = "never", as written here; before you write `+
-				`delete = "delivered", set `+checked)
-		} else {
-			a.note(a.line, "fdm as mda", why, checked+" fails then, and the message is tried again")
+			a.note(a.line, "no keep", why, `delete = "never", as written here, until you have seen it work; `+
+				`then delete = "delivered"`)
 		}
+		a.note(a.line, "fdm as mda", why, "the mda that is written here looks at what fdm prints, and fails "+
+			"if fdm has kept the message; it is then tried again")
 		a.set("delete", "never")
 	}
 	if len(c.accounts) > 0 {
