@@ -55,7 +55,7 @@ type noticedRun struct {
 	failed  bool
 	refused bool // see refusedAll
 	spared  int  // refusals that nobody is told of yet
-	absent  bool // the run did not get the account's lock, and so met no other fault
+	absent  bool // the run did not get the lock, or a signal stopped it, and so met no other fault
 	secret  bool // trouble has begun in an earlier run, and nobody was told of it
 	hooked  hooked
 	judged  bool // hooked is what the run leaves, not what earlier runs left
@@ -69,7 +69,7 @@ func newNotices(quiet bool) *notices {
 func (n *notices) Begin(account string, told fetch.Told) {
 	left, since := linesOf(told)
 	run := &noticedRun{left: left, since: since, met: make(map[string]bool)}
-	run.secret = hasPrefix(left, untoldLine) && !hasPrefix(left, errorLine)
+	run.secret = isSecret(left)
 	_, run.hooked = cutHooked(told.Lines)
 	if n.now().Sub(told.At).Abs() < tellAgain { // a clock that was wrong must not suppress reports for years
 		run.told = run.left
@@ -93,19 +93,23 @@ func linesOf(told fetch.Told) (lines map[string]bool, since time.Time) {
 	return lines, since
 }
 
-func hasPrefix(lines map[string]bool, prefix string) bool {
+// isSecret reports whether trouble lasts that nobody was told of.
+func isSecret(lines map[string]bool) bool {
+	untold := false
 	for line := range lines {
-		if strings.HasPrefix(line, prefix) {
-			return true
+		switch {
+		case strings.HasPrefix(line, untoldLine):
+			untold = true
+		case lasts(line): // a person was told of it
+			return false
 		}
 	}
-	return false
+	return untold
 }
 
 // lasts reports whether a line is of an error that keeps mail from coming. What nobody was told of
-// counts, because its beginning must be known. An account that is in
-// use, or that the server wants to be polled less often, is fetched all the same, and so is one whose
-// run a signal has stopped.
+// counts, because its beginning must be known. An account that is in use, or that the server wants to
+// be polled less often, is fetched all the same, and so is one whose run a signal has stopped.
 func lasts(line string) bool {
 	if strings.HasPrefix(line, untoldLine) {
 		return true
@@ -170,7 +174,7 @@ func (n *notices) judge(e fetch.Event, run *noticedRun) notice {
 		return notice{}
 	}
 	if e.Kind == fetch.Finished && e.Err != nil {
-		run.failed, run.absent = true, phaseOf(e.Err) == fetch.PhaseLock
+		run.failed, run.absent = true, phaseOf(e.Err) == fetch.PhaseLock || isStop(e.Err)
 	}
 	run.refused = refusedAll(e)
 	if e.Kind == fetch.Finished && e.Err == nil && !run.since.IsZero() && !run.refused {

@@ -420,3 +420,44 @@ func TestNotices_tellAfterRefusals(t *testing.T) {
 	r.account.Target = &deliver.MDA{Command: "cat >/dev/null"}
 	r.tells()
 }
+
+// A run that a signal stops says nothing of the trouble that was there before: neither is it told once
+// more, nor is it forgotten that nobody was told.
+func TestNotices_stoppedInTrouble(t *testing.T) {
+	t.Parallel()
+	for _, tellAfter := range []time.Duration{0, day} {
+		t.Run(tellAfter.String(), func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t, letter("a"))
+			r := newToldRig(t, server)
+			r.notices.tellAfter = func(string) time.Duration { return tellAfter }
+			later := on("AUTH", poptest.Refuse("[SYS/TEMP] later"))
+			trouble, end := []string{"[SYS/TEMP]"}, []string{"fetched again after 2 h"}
+			if tellAfter > 0 {
+				trouble, end = nil, nil
+			}
+			hook(server, later)
+			r.tells(trouble...)
+			r.later(time.Hour)
+
+			ctx, cancel := context.WithCancelCause(t.Context())
+			hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
+				if strings.HasPrefix(cmd, "AUTH ") {
+					cancel(signalError{syscall.SIGTERM})
+					return poptest.Stall(0)
+				}
+				return poptest.Action{}
+			})
+			r.runner.Run(ctx, []fetch.Account{r.account})
+			r.check("stopped by terminated")
+
+			if tellAfter == 0 {
+				hook(server, later)
+				r.tells()
+			}
+			r.later(time.Hour)
+			hook(server, nil)
+			r.tells(end...)
+		})
+	}
+}
