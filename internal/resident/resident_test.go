@@ -358,6 +358,18 @@ func TestReplace(t *testing.T) {
 			r.count("work", 3)
 		})
 	})
+	t.Run("a woken account that waits for its turn", func(t *testing.T) {
+		inBubble(t, 1, map[string]time.Duration{"busy": time.Hour, "work": time.Hour}, func(r *rig) {
+			r.after(minute)
+			r.set(func() { r.takes = minute })
+			r.Wake()
+			r.after(time.Second) // one is at work, the other one waits for it
+			r.Replace(r.accounts(map[string]time.Duration{"busy": 2 * time.Hour, "work": 2 * time.Hour}), 1)
+			r.after(2 * minute)
+			r.count("busy", 2)
+			r.count("work", 2)
+		})
+	})
 	t.Run("the same interval changes nothing", func(t *testing.T) {
 		inBubble(t, 1, map[string]time.Duration{"work": 20 * minute}, func(r *rig) {
 			for range 17 {

@@ -61,7 +61,7 @@ func (s *schedule) replace(accounts []Account, jobs int, now time.Time) {
 			spread := min(a.Interval, longestSpread) * time.Duration(i) / time.Duration(len(accounts))
 			e = &entry{account: a}
 			s.plan(e, now.Add(spread))
-		case e.account.Interval != a.Interval && !e.last.IsZero() && !e.working:
+		case e.account.Interval != a.Interval && !e.last.IsZero() && !e.working && e.next.After(now):
 			e.account = a
 			s.plan(e, later(e.due(), now))
 		}
