@@ -179,14 +179,15 @@ func (s *setting) metered() (accounts []shownAccount) {
 	return accounts
 }
 
-// use has the file tell of the accounts of another setting from now on.
+// use has the file tell of the accounts of another setting, soon and from then on.
 func (m *metricsWriter) use(s *setting) {
 	if m == nil {
 		return
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.accounts = s.metered()
+	m.mu.Unlock()
+	m.changed()
 }
 
 // changed has the file written soon.
