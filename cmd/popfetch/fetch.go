@@ -18,7 +18,8 @@ import (
 func (p *program) fetch(ctx context.Context) error {
 	var heard wishes
 	if !p.once && !p.dryRun {
-		heard = hearWishes()
+		ctx, heard = hearWishes(ctx)
+		defer heard.end(nil)
 	}
 	s, err := p.load()
 	if err != nil {

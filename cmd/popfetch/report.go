@@ -34,7 +34,7 @@ type eventLine struct {
 type programEvent struct {
 	Time     time.Time `json:"time"`
 	Event    string    `json:"event"`
-	Accounts *int      `json:"accounts,omitempty"` // of programReloaded
+	Accounts *int      `json:"accounts,omitempty"` // how many are polled
 }
 
 // The events of the program itself, if it polls.

@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/popfetch/popfetch/fetch"
@@ -42,8 +40,6 @@ func (p *program) stay(
 		return err
 	}
 	defer unlock() //nolint:errcheck // the lock ends with the process
-	ctx, end := context.WithCancelCause(ctx)
-	defer end(nil)
 	context.AfterFunc(ctx, func() {
 		time.AfterFunc(longestEnd, func() { os.Exit(exitOK) }) // nothing may be printed any more
 	})
@@ -57,20 +53,22 @@ func (p *program) stay(
 	r.Planned = func(account string, next time.Time) {
 		_ = runner.Store.NoteNext(ctx, s.stateOf(account), next) // status then lacks the time of the next poll
 	}
-	obeyed := p.onWishes(ctx, heard, r.Wake, func() { r.reload(ctx) }, func() { end(signalError{syscall.SIGHUP}) })
-	n := len(accounts)
+	stopping := sync.OnceFunc(r.notifier.Stopping)
+	context.AfterFunc(ctx, stopping) // a poll at work may take seconds to end
+	obeyed := p.onWishes(ctx, heard, r.Wake, func() { r.reload(ctx) })
+	n := len(s.toPoll())
 	report.program(programEvent{Event: programStarted, Accounts: &n})
 	r.say("polling %s", plan(r.setting))
 	r.Run(ctx)
 	obeyed()
-	r.notifier.Stopping()
+	stopping()
 	report.program(programEvent{Event: programStopped})
 	return errEnded
 }
 
 // mayPoll returns an error if no chosen account is to be polled.
 func mayPoll(s *setting) error {
-	if !slices.ContainsFunc(s.accounts, func(a config.Account) bool { return a.Interval > 0 }) {
+	if len(s.toPoll()) == 0 {
 		return usagef("no account has an interval; for a single pass add --once")
 	}
 	return nil
@@ -142,10 +140,9 @@ func (r *residence) reload(ctx context.Context) {
 	}
 	r.setting = s
 	r.metrics.use(s)
-	polled := r.polled(s, accounts)
-	r.Replace(polled, r.atOnce(s))
+	r.Replace(r.polled(s, accounts), r.atOnce(s))
 	r.notifier.Status(r.health.text())
-	n := len(polled)
+	n := len(s.toPoll())
 	r.report.program(programEvent{Event: programReloaded, Accounts: &n})
 	r.say("the configuration was read again; polling %s", plan(s))
 }
@@ -174,10 +171,7 @@ const mostNamed = 5
 func plan(s *setting) string {
 	var polled []string
 	var shortest, longest time.Duration
-	for _, a := range s.accounts {
-		if a.Interval == 0 {
-			continue
-		}
+	for _, a := range s.toPoll() {
 		polled = append(polled, fmt.Sprintf("%s every %s", a.Name, inUnits(a.Interval)))
 		longest = max(longest, a.Interval)
 		if shortest == 0 || a.Interval < shortest {

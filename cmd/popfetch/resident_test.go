@@ -129,6 +129,7 @@ func TestResident_leftAlone(t *testing.T) {
 func TestResident_reload(t *testing.T) {
 	t.Parallel()
 	m := newMaildrops(t, "work", "leaves")
+	m.add("byhand", `interval = "manual"`)
 	s := m.stay("--json")
 	m.polled("work", 1)
 	m.polled("leaves", 1)
@@ -194,6 +195,29 @@ func TestResident_reload(t *testing.T) {
 	if got, want := fmt.Sprint(program), "[started 2 reloaded 2 stopped]"; got != want {
 		t.Errorf("events of the program = %s, want %s", got, want)
 	}
+}
+
+// After a reload the metrics file tells only of the accounts that there are now, though none is polled.
+func TestResident_reloadMetrics(t *testing.T) {
+	t.Parallel()
+	m := newMaildrops(t, "work", "leaves")
+	s := m.stay("--metrics-file", "metrics.prom")
+	tells := func(name string) bool {
+		text, _ := os.ReadFile(filepath.Join(m.dir, "metrics.prom"))
+		return strings.Contains(string(text), fmt.Sprintf("popfetch_listed{account=%q}", name))
+	}
+	m.polled("work", 1)
+	m.polled("leaves", 1)
+	eventually(t, "both are in the file, and it is not about to be written", func() bool {
+		info, err := os.Stat(filepath.Join(m.dir, "metrics.prom"))
+		return err == nil && time.Since(info.ModTime()) > 2*metricsPause && tells("work") && tells("leaves")
+	})
+	delete(m.lines, "leaves")
+	m.write()
+	s.tell(syscall.SIGHUP)
+	eventually(t, "one is gone", func() bool { return tells("work") && !tells("leaves") })
+	s.ends()
+	m.count("work", 1)
 }
 
 // A reload reads the files that the configuration names, and [defaults].
@@ -307,6 +331,30 @@ func TestResident_notify(t *testing.T) {
 	s.tell(syscall.SIGTERM)
 	manager.waitFor("STOPPING=1")
 	waitEnd(t, s.Cmd, time.Now(), 0)
+}
+
+// A service manager is told of the end when it begins, although a poll is at work.
+func TestResident_notifyStopping(t *testing.T) {
+	t.Parallel()
+	m := newMaildrops(t, "work")
+	reached, goOn := make(chan struct{}, 1), make(chan struct{})
+	hook(m.servers["work"], func(_ *poptest.Session, cmd string) poptest.Action {
+		if cmd == "QUIT" {
+			reached <- struct{}{}
+			<-goOn
+		}
+		return poptest.Action{}
+	})
+	s, manager := m.managed()
+	await(t, reached)
+	at := time.Now()
+	s.tell(syscall.SIGTERM)
+	manager.waitFor("STOPPING=1")
+	if took := time.Since(at); took > 5*time.Second { // the session is cut after six
+		t.Errorf("STOPPING came %v after the signal, want at once", took)
+	}
+	close(goOn)
+	waitEnd(t, s.Cmd, at, 0)
 }
 
 // A service manager that cannot be reached is no reason to fetch no mail.
@@ -496,10 +544,46 @@ func TestResident_stoppedTerminal(t *testing.T) {
 	}
 }
 
-// A SIGHUP because the terminal was closed ends popfetch.
+// A pipe that nobody reads does not hold up the end either, and does not change the exit status.
+func TestResident_fullPipe(t *testing.T) {
+	t.Parallel()
+	m := newMaildrops(t)
+	m.add("work", `interval = "1s"`)
+	m.servers["work"].Drop("").Add(poptest.Numbered(1000, 100)...)
+	unread, pipe, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unread.Close()
+	defer pipe.Close()
+	if _, err := unix.FcntlInt(pipe.Fd(), unix.F_SETPIPE_SZ, 4096); err != nil {
+		t.Fatal(err)
+	}
+	c := m.command("--json")
+	c.Stdout = pipe
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the pipe is full", func() bool { return isFull(pipe) })
+	at := time.Now()
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	waitEnd(t, c, at, 0)
+}
+
+// isFull reports whether a pipe has no room for a line.
+func isFull(pipe *os.File) bool {
+	waiting, err := unix.IoctlGetInt(int(pipe.Fd()), unix.TIOCINQ)
+	return err == nil && waiting > 4096-200
+}
+
+// A SIGHUP because the terminal was closed ends popfetch, and a hook that hangs, as SIGTERM does.
 func TestResident_hangup(t *testing.T) {
 	t.Parallel()
-	m := newMaildrops(t, "work")
+	m := newMaildrops(t)
+	m.add("work", `interval = "1h"`, `on_new = "echo $$ >hook; exec sleep 1234"`)
+	m.servers["work"].Drop("").Add(newMail("a"))
 	ctl, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Skipf("no pseudo-terminals here: %v", err)
@@ -522,6 +606,12 @@ func TestResident_hangup(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.polled("work", 1)
+	hook := 0
+	eventually(t, "its hook runs", func() bool {
+		text, _ := os.ReadFile(filepath.Join(m.dir, "hook"))
+		_, err := fmt.Sscan(string(text), &hook)
+		return err == nil
+	})
 	if err := errors.Join(tty.Close(), unix.Close(ctl)); err != nil { // as a window that is closed: the kernel sends the signal
 		t.Fatal(err)
 	}
@@ -529,5 +619,8 @@ func TestResident_hangup(t *testing.T) {
 	defer kill.Stop()
 	if status := exitOf(t, c.Wait()); status != 0 {
 		t.Errorf("exit status = %d, want 0; -1: it went on without its terminal", status)
+	}
+	if err := syscall.Kill(hook, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("the hook goes on after the end (%v)", err)
 	}
 }

@@ -154,6 +154,16 @@ func (s *setting) intervals() map[string]time.Duration {
 	return intervals
 }
 
+// toPoll returns the chosen accounts that a resident popfetch polls.
+func (s *setting) toPoll() (polled []config.Account) {
+	for i := range s.accounts {
+		if s.accounts[i].Interval > 0 {
+			polled = append(polled, s.accounts[i])
+		}
+	}
+	return polled
+}
+
 // tryAgain returns the command that has an account's quarantined messages tried again.
 func (s *setting) tryAgain(name string) string {
 	if s.oneShot {

@@ -38,8 +38,8 @@ func untilSignal(parent context.Context) (context.Context, func()) {
 
 const (
 	// whenStuck is how long after a signal the program ends although its output is stuck. That is
-	// longer than a stopped run may last.
-	whenStuck = 9 * time.Second
+	// longer than a stopped run may last, and than longestEnd, after which the exit status is another.
+	whenStuck = longestEnd + 500*time.Millisecond
 	// stuckFor is how long a write lasts that is stuck.
 	stuckFor = time.Second
 )
@@ -60,19 +60,25 @@ func endIfStuck(ctx context.Context, t *terminal) {
 
 // wishes are the signals by which a person tells a popfetch that polls what to do. Each has a channel of
 // its own, so that none is lost: it is on its way, or in the channel already.
-type wishes struct{ wake, reload chan os.Signal }
+type wishes struct {
+	wake, reload chan os.Signal
+	end          context.CancelCauseFunc // of the program's context
+}
 
-// hearWishes catches these signals from now on. Before that, they would end the program.
-func hearWishes() wishes {
-	w := wishes{make(chan os.Signal, 1), make(chan os.Signal, 1)}
+// hearWishes catches these signals from now on. Before that, they would end the program. The context
+// also ends when the program's terminal is gone, as by SIGTERM.
+func hearWishes(parent context.Context) (context.Context, wishes) {
+	ctx, end := context.WithCancelCause(parent)
+	w := wishes{make(chan os.Signal, 1), make(chan os.Signal, 1), end}
 	signal.Notify(w.wake, syscall.SIGUSR1)
 	signal.Notify(w.reload, syscall.SIGHUP)
-	return w
+	return ctx, w
 }
 
 // onWishes calls wake at SIGUSR1 and reload at SIGHUP, one at a time, until ctx ends; stop waits until
-// the last call has returned. If SIGHUP comes because the program's terminal is gone, hangup is called.
-func (p *program) onWishes(ctx context.Context, w wishes, wake, reload, hangup func()) (stop func()) {
+// the last call has returned. If SIGHUP comes because the program's terminal is gone, the context of w
+// ends.
+func (p *program) onWishes(ctx context.Context, w wishes, wake, reload func()) (stop func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -83,7 +89,7 @@ func (p *program) onWishes(ctx context.Context, w wishes, wake, reload, hangup f
 				wake()
 			case <-w.reload:
 				if p.term.isGone() {
-					hangup()
+					w.end(signalError{syscall.SIGHUP})
 				} else {
 					reload()
 				}

@@ -59,7 +59,7 @@ func (n *Notifier) Reloading() {
 	n.send("RELOADING=1", "MONOTONIC_USEC="+strconv.FormatInt(Monotonic().Microseconds(), 10))
 }
 
-// Stopping says that the program is about to end.
+// Stopping says that the program begins to end.
 func (n *Notifier) Stopping() { n.send("STOPPING=1") }
 
 // Alive satisfies the watchdog.
