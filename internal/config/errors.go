@@ -36,13 +36,16 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Errors has all mistakes of a configuration, in the order of their lines. Load and OneShot return
-// every error as an Errors. Its text has one line for each mistake.
+// every error as an Errors. Its text has one line for each mistake, also if one of [defaults] is a
+// mistake of many accounts.
 type Errors []*Error
 
 func (errs Errors) Error() string {
 	var lines []string
 	for _, e := range errs {
-		lines = append(lines, e.Error())
+		if line := e.Error(); !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
 	}
 	return strings.Join(lines, "\n")
 }
