@@ -58,7 +58,7 @@ func (p *program) stay(
 	obeyed := p.onWishes(ctx, heard, r.Wake, func() { r.reload(ctx) })
 	n := len(s.toPoll())
 	report.program(programEvent{Event: programStarted, Accounts: &n})
-	r.say("polling %s", plan(r.setting))
+	r.say("polling %s", plan(s))
 	r.Run(ctx)
 	obeyed()
 	stopping()
