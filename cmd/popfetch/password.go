@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/screen"
 )
 
 // question is a prompt that waits for its answer.
@@ -104,6 +108,9 @@ func (t *terminal) readAnswer(tty *os.File, q *question) ([]byte, error) {
 		err  error
 	}
 	answered := make(chan answer, 1)
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, syscall.SIGCONT)
+	defer signal.Stop(continued)
 	go func() {
 		if q.echo {
 			line, err := readLine(tty)
@@ -113,17 +120,42 @@ func (t *terminal) readAnswer(tty *os.File, q *question) ([]byte, error) {
 		password, err := term.ReadPassword(fd)
 		answered <- answer{password, err}
 	}()
-	select {
-	case a := <-answered:
-		if q.echo && a.err == nil { // the terminal has shown the line end too
-			t.mu.Lock()
-			q.ended = true
-			t.mu.Unlock()
+	for {
+		select {
+		case a := <-answered:
+			if q.echo && a.err == nil { // the terminal has shown the line end too
+				t.mu.Lock()
+				q.ended = true
+				t.mu.Unlock()
+			}
+			return a.line, errors.Join(a.err, t.endQuestion(tty), tty.Close())
+		case <-continued:
+			t.askAgain(tty, q)
+		case <-q.ctx.Done():
+			return nil, errors.Join(context.Cause(q.ctx), t.endQuestion(tty), term.Restore(fd, before))
 		}
-		return a.line, errors.Join(a.err, t.endQuestion(tty), tty.Close())
-	case <-q.ctx.Done():
-		return nil, errors.Join(context.Cause(q.ctx), t.endQuestion(tty), term.Restore(fd, before))
 	}
+}
+
+// askAgain shows the prompt again to a person who had suspended popfetch (Ctrl-Z). A shell sets the
+// terminal to its own modes meanwhile, and then a password would be shown. In the background popfetch
+// leaves the terminal alone: it gets another signal when it comes back.
+func (t *terminal) askAgain(tty *os.File, q *question) {
+	if !isForeground() {
+		return
+	}
+	fd := int(tty.Fd())
+	if modes, err := unix.IoctlGetTermios(fd, getModes); err == nil && !q.echo {
+		modes.Lflag &^= unix.ECHO
+		_ = unix.IoctlSetTermios(fd, setModes, modes) // there is no other way to hide what is typed
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.talks && t.screen != nil {
+		_ = t.screen.Put(t.err, q.prompt, screen.Dialog) // only Data returns errors
+		return
+	}
+	_, _ = io.WriteString(tty, q.prompt) // the question is open all the same
 }
 
 // longestAnswer bounds what a person types, in octets.

@@ -202,6 +202,41 @@ func TestTerminal_password(t *testing.T) {
 	}
 }
 
+// TestTerminal_suspended suspends popfetch while it asks, as Ctrl-Z does. A shell then makes the
+// terminal show what is typed. Back in the foreground, popfetch asks again and hides the password.
+func TestTerminal_suspended(t *testing.T) {
+	t.Parallel()
+	server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf"})
+	p := newTerminalPair(t)
+	c := p.start("--once", "--server", poptest.InClear(server.Addr(), true), "--tls", "none", "--user", "mrose", "--maildir", "m")
+	prompt := "Password for mrose at " + server.Addr() + ": "
+	p.waitFor(prompt)
+	p.waitForSilence()
+	if err := c.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	modes, err := unix.IoctlGetTermios(int(p.tty.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	modes.Lflag |= unix.ECHO
+	if err := unix.IoctlSetTermios(int(p.tty.Fd()), unix.TCSETS, modes); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	p.waitFor(prompt + prompt)
+	p.waitForSilence()
+	p.typeIn("tanstaaf\n")
+	if status := exitOf(t, c.Wait()); status != 0 || !p.echoes() {
+		t.Errorf("exit status = %d, echo %v; want 0 and the echo as before", status, p.echoes())
+	}
+	if screen := p.screen(); strings.Contains(screen, "tan") {
+		t.Errorf("the screen shows %q, want no password", screen)
+	}
+}
+
 // TestTerminal_reachedFirst shows no prompt for a server that cannot be reached, or whose
 // certificate is refused. It asks once in a run, however many sessions there are.
 func TestTerminal_reachedFirst(t *testing.T) {
