@@ -17,7 +17,7 @@ import (
 // interval, until a signal comes.
 func (p *program) fetch(ctx context.Context) error {
 	var heard wishes
-	if !p.once && !p.dryRun {
+	if p.polls() {
 		ctx, heard = hearWishes(ctx)
 		defer heard.end(nil)
 	}

@@ -112,6 +112,9 @@ func optionsOf(c *cli.Context) options {
 	return o
 }
 
+// polls reports whether popfetch stays, and polls until a signal comes.
+func (o *options) polls() bool { return o.command == "" && !o.once && !o.dryRun }
+
 // mistake returns what is wrong with the options, whatever the command needs them for.
 func (o *options) mistake() error {
 	switch {
@@ -123,6 +126,10 @@ func (o *options) mistake() error {
 		return usagef("--progress %s: use %s, %s or %s", o.progress, progressAuto, progressAlways, progressNever)
 	case o.metricsFile != "" && (o.command != "" && o.command != "status" || o.dryRun):
 		return usagef("--metrics-file works only with fetching and status")
+	case o.all && o.polls():
+		return usagef("--all works only with --once and --dry-run; each poll would deliver every message once more")
+	case o.failEmpty && o.polls():
+		return usagef("--fail-empty works only with --once")
 	case o.jobs != nil && (*o.jobs < 1 || *o.jobs > config.MostJobs):
 		return usagef("--jobs %d: give a number from 1 to %d", *o.jobs, config.MostJobs)
 	}
