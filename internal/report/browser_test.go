@@ -84,6 +84,7 @@ type measured struct {
 	Dark               bool
 	Over               []string // elements that reach beyond the page
 	Faint              []string // texts without contrast
+	Torn               []string // texts that are broken within words, or lie upon others
 }
 
 // measuring is a script that measures the page. It goes into a copy of a page, without its policy.
@@ -100,17 +101,22 @@ addEventListener("load", () => {
     return [255, 255, 255];
   };
   const found = {Width: innerWidth, ScrollWidth: document.documentElement.scrollWidth,
-    Dark: matchMedia("(prefers-color-scheme: dark)").matches, Over: [], Faint: []};
+    Dark: matchMedia("(prefers-color-scheme: dark)").matches, Over: [], Faint: [], Torn: []};
   for (const e of document.querySelectorAll("body, body *")) {
     const box = e.getBoundingClientRect(), name = e.tagName + "." + (e.getAttribute("class") || "");
     if (!box.width || e.closest("svg") && e.tagName !== "svg" || getComputedStyle(e).clipPath !== "none") continue;
     if (box.right > innerWidth + .5 || box.left < -.5) found.Over.push(name + " " + box.left + " to " + box.right);
     if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())) continue;
-    const [text, back] = [light(rgb(getComputedStyle(e).color)), light(behind(e))];
-    const contrast = (Math.max(text, back) + .05) / (Math.min(text, back) + .05);
+    const [front, back] = [light(rgb(getComputedStyle(e).color)), light(behind(e))];
+    const contrast = (Math.max(front, back) + .05) / (Math.min(front, back) + .05);
     if (contrast < 4.5) found.Faint.push(name + " " + contrast.toFixed(2));
+    const next = e.nextElementSibling, text = document.createRange(), head = e.closest("thead");
+    text.selectNodeContents(e);
+    const lines = new Set([...text.getClientRects()].map(r => Math.round(r.top))).size, words = e.textContent.trim().split(/[\s-]+/).length;
+    if (lines > words && !e.closest("bdi, code") && !(head && getComputedStyle(head).clipPath !== "none")) found.Torn.push(name + " " + e.textContent);
+    if (e.closest(".ticks") && next && next.getBoundingClientRect().left < box.right) found.Torn.push("tick " + e.textContent);
   }
-  for (const key of ["Over", "Faint"]) found[key] = [...new Set(found[key])].slice(0, 10);
+  for (const key of ["Over", "Faint", "Torn"]) found[key] = [...new Set(found[key])].slice(0, 10);
   parent.document.body.append("MEASURED" + JSON.stringify(found) + "END");
 });
 </script></body>`
@@ -163,6 +169,9 @@ func TestBrowser_width(t *testing.T) {
 				}
 				if m.ScrollWidth > m.Width || len(m.Over) > 0 {
 					t.Errorf("%s at %d: the page has the width %d; beyond it: %q", name, m.Width, m.ScrollWidth, m.Over)
+				}
+				if len(m.Torn) > 0 {
+					t.Errorf("%s at %d: these texts are torn: %q", name, m.Width, m.Torn)
 				}
 				if len(m.Faint) > 0 {
 					t.Errorf("%s at %d, dark %v: too little contrast: %q", name, m.Width, dark, m.Faint)

@@ -180,12 +180,12 @@ func (s slots) ticks() []tick {
 	before := 0.0
 	for month := firstOfNextMonth(s.first); month.Before(last); month = firstOfNextMonth(month) {
 		left := 100 * float64(month.Sub(s.first)) / float64(s.length) / float64(n)
-		if left-before < 20 || left > 80 {
-			continue
-		}
-		text := month.Format("Jan")
+		text, latest := month.Format("Jan"), 72.0 // behind it the last text has no room on a telephone
 		if s.length == oneWeek {
-			text = month.Format("Jan 06")
+			text, latest = month.Format("Jan 06"), 65
+		}
+		if left-before < 20 || left > latest {
+			continue
 		}
 		ticks = append(ticks, tick{Left: decimal(left), Text: text})
 		before = left

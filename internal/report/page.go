@@ -200,7 +200,7 @@ func newAccount(from *Account, n int, made time.Time) *account {
 func monthsOf(days []Day) []month {
 	var months []month
 	for i := range days {
-		name := days[i].Date.Format("January 2006")
+		name := days[i].Date.Format("Jan 2006")
 		if last := len(months) - 1; last < 0 || months[last].Name != name {
 			months = append(months, month{Name: name})
 		}
