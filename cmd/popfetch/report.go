@@ -11,6 +11,7 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/seen"
 )
 
 // eventLine is one line of --json. Its field names are part of the contract.
@@ -153,8 +154,12 @@ func (r *reporter) observe(e fetch.Event) {
 
 // warnOfHistory warns that a run could not be noted. That is told once, and not for each account.
 func (r *reporter) warnOfHistory(e fetch.Event, err error) {
+	missing := "this run is missing in status and report"
+	if errors.Is(err, seen.ErrHistoryLost) {
+		missing = "earlier runs are missing in status and report"
+	}
 	warning := fetch.Event{Time: e.Time, Account: e.Account, Kind: fetch.Warning, Code: fetch.CodeHistory,
-		Err: fmt.Errorf("this run is missing in status and report: %w", err)}
+		Err: fmt.Errorf("%s: %w", missing, err)}
 	if r.unrecorded && r.notices != nil {
 		r.notices.notice(warning)
 		return

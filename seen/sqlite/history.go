@@ -85,10 +85,13 @@ func (s *Store) History(ctx context.Context, name string, days int) (h seen.Hist
 		h.Days, err = readDays(ctx, tx, id, today-int64(days)+1, today)
 		return err
 	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return seen.History{}, fmt.Errorf("reading the history of account %q: %w", name, err)
+	switch {
+	case err == nil, errors.Is(err, fs.ErrNotExist):
+		return h, nil
+	case isDamage(err):
+		err = fmt.Errorf("%w; remove the file, or let the account's next run begin it anew", err)
 	}
-	return h, nil
+	return seen.History{}, fmt.Errorf("%s: reading the history of account %q: %w", s.history.path(), name, err)
 }
 
 // renameHistory gives the history of an account another name. Whatever goes wrong, the records have
