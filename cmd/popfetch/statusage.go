@@ -9,6 +9,9 @@ import (
 // status is that of the fault that a person must act on first. Each account that had none gets a
 // line on standard output, unless the output is JSON.
 func (p *program) judge(all []accountState, limit time.Duration, now time.Time) error {
+	if len(all) == 0 {
+		return p.judgeNothing()
+	}
 	var statuses []int
 	judged := 0
 	for i := range all {
@@ -28,13 +31,26 @@ func (p *program) judge(all []accountState, limit time.Duration, now time.Time) 
 			return err
 		}
 	}
-	if len(statuses) > 0 {
+	switch {
+	case len(statuses) > 0:
 		return &runError{statuses}
+	case judged == 0:
+		return usagef("--max-age: every account has interval = \"manual\"; name those that it shall judge")
 	}
 	if p.view.json || p.view.quiet {
 		return nil
 	}
 	return p.term.printf("OK: %s had a success within %s\n", inAccounts(judged), *p.maxAge)
+}
+
+// judgeNothing is for a monitor that runs as another user, or without the environment of popfetch.
+func (p *program) judgeNothing() error {
+	if !p.view.json {
+		if err := p.term.printf("%d: no account is known: there is no configuration, and no state\n", exitTempFail); err != nil {
+			return err
+		}
+	}
+	return &runError{[]int{exitTempFail}}
 }
 
 func inAccounts(n int) string {
