@@ -109,6 +109,9 @@ const metricsMode = 0o644
 // replaceFile gives a file a new content. Whoever reads it gets the old or the new one as a whole.
 // It is not synced: after a power cut a file of long ago would be as wrong as none.
 func replaceFile(path, text string, mode fs.FileMode) error {
+	if isStream(path) {
+		return fmt.Errorf("%s is no plain file", path)
+	}
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
 	}
@@ -128,6 +131,12 @@ func replaceFile(path, text string, mode fs.FileMode) error {
 		_ = os.Remove(f.Name())
 	}
 	return err
+}
+
+// isStream reports whether a path names what is open already, such as /dev/stdout. A file behind it
+// must not be replaced: others go on writing to it.
+func isStream(path string) bool {
+	return filepath.Dir(path) == "/dev" || strings.HasPrefix(path, "/dev/fd/") || strings.HasPrefix(path, "/proc/")
 }
 
 // metricsWriter writes the metrics file of a command that fetches. Its methods may be called at the

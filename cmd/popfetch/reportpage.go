@@ -64,10 +64,10 @@ func writePage(path, text string) error {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil: // making it shows whether that matters
-	case info.Mode().IsRegular():
+	case info.Mode().IsRegular() && !isStream(path):
 		mode = info.Mode().Perm()
 	case !info.IsDir():
-		if err := os.WriteFile(path, []byte(text), pageMode); err != nil {
+		if err := writeStream(path, text); err != nil {
 			return fmt.Errorf("the page cannot be written: %w", err)
 		}
 		return nil
@@ -83,6 +83,16 @@ func writePage(path, text string) error {
 		return fmt.Errorf("the page %w: %w; name a file in a folder that can be written", errUncreated, err)
 	}
 	return fmt.Errorf("the page cannot be written: %w", err)
+}
+
+// writeStream adds a text to what is no plain file, or is open already.
+func writeStream(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
 }
 
 // readPage reads what the page shows.

@@ -77,6 +77,8 @@ func (a *accountState) tooOld(limit time.Duration, now time.Time) string {
 	h := &a.history
 	var text string
 	switch {
+	case h.RanAt.IsZero() && a.holder != nil:
+		return fmt.Sprintf("%d: the first run is at work", exitTempFail)
 	case h.RanAt.IsZero():
 		return fmt.Sprintf("%d: it was never polled", exitTempFail)
 	case h.SucceededAt.IsZero():
@@ -86,10 +88,13 @@ func (a *accountState) tooOld(limit time.Duration, now time.Time) string {
 	default:
 		text = fmt.Sprintf("no success for %s", inWords(now.Sub(h.SucceededAt)))
 	}
+	if a.holder != nil {
+		text += ", a run is at work"
+	}
 	if a.fails() {
 		return fmt.Sprintf("%d: %s: %s", a.faultStatus(), text, h.Error.Text)
 	}
-	if now.Sub(h.RanAt) > limit {
+	if now.Sub(h.RanAt) > limit && a.holder == nil {
 		return fmt.Sprintf("%d: %s, and no run either", exitTempFail, text)
 	}
 	return fmt.Sprintf("%d: %s", exitTempFail, text)

@@ -190,3 +190,22 @@ func TestStatus_thousandAccounts(t *testing.T) {
 	}
 	t.Logf("%d accounts: %v", accounts, time.Since(began))
 }
+
+// A first run may take hours. A monitor is told that it is at work.
+func TestTooOld_atWork(t *testing.T) {
+	now := time.UnixMilli(1709208000000)
+	ago := now.Add(-2 * time.Hour)
+	ran, worked := seen.History{RanAt: ago}, seen.History{RanAt: ago, SucceededAt: ago}
+	atWork := new(seen.LockedError)
+	for want, a := range map[string]accountState{
+		"75: it was never polled":                   {},
+		"75: the first run is at work":              {holder: atWork},
+		"75: no success for 2 h, and no run either": {history: worked},
+		"75: no success for 2 h, a run is at work":  {holder: atWork, history: worked},
+		"75: no success yet, and no run either":     {history: ran},
+	} {
+		if got := a.tooOld(time.Hour, now); got != want {
+			t.Errorf("tooOld() = %q, want %q", got, want)
+		}
+	}
+}
