@@ -143,7 +143,8 @@ func runHistoryClock(t *testing.T, harness Harness) {
 	}
 }
 
-// runHistoryRenamed renames an account: its history goes along, and replaces that of the new name.
+// runHistoryRenamed renames an account: its history goes along, and replaces that of the new name. If it has
+// none, that of the new name stays.
 func runHistoryRenamed(t *testing.T, harness Harness) {
 	s := harness.Open(t, t.TempDir(), seen.DefaultTuning)
 	enter(t, s)
@@ -157,6 +158,15 @@ func runHistoryRenamed(t *testing.T, harness Harness) {
 	}
 	if h := historyOf(t, s, account, 1); h.Total.Runs != 0 || len(h.Days) != 0 {
 		t.Errorf("the history under the old name is %s", show(h))
+	}
+	other := harness.Open(t, t.TempDir(), seen.DefaultTuning) // its records are older than histories
+	enter(t, other)
+	note(t, other, "home", at(refusal, now))
+	if err := other.Rename(t.Context(), account, "home"); err != nil {
+		t.Fatal(err)
+	}
+	if h := historyOf(t, other, "home", 1); h.Total.Runs != 1 {
+		t.Errorf("an account without a history took that of its new name: %s", show(h))
 	}
 }
 

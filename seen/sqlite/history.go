@@ -101,7 +101,8 @@ func (s *Store) renameHistory(ctx context.Context, from, to string) {
 		return
 	}
 	_ = s.history.transact(ctx, findOnly, beginWrite, func(tx *sql.Conn) error {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM account WHERE name = ?", to); err != nil {
+		const makeRoom = "DELETE FROM account WHERE name = ? AND EXISTS (SELECT 1 FROM account WHERE name = ?)"
+		if _, err := tx.ExecContext(ctx, makeRoom, to, from); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, "UPDATE account SET name = ? WHERE name = ?", to, from)
