@@ -56,7 +56,7 @@ type History struct {
 	SucceededAt time.Time // the end of the last run that succeeded
 	Error       LastError
 	// NextAt is when a resident popfetch means to run the account again; zero: none does, or it is
-	// unknown.
+	// unknown. A run that ends later clears it, because one that was killed left it behind.
 	NextAt time.Time
 
 	Maildrop   MaildropNote // of the last run that listed the maildrop
@@ -146,6 +146,9 @@ func (d *Durations) count(took time.Duration) {
 // Note adds a run to the history, but not to its Days. A store calls it.
 func (h *History) Note(run RunNote) {
 	h.RanAt = run.At
+	if run.At.After(h.NextAt) {
+		h.NextAt = time.Time{}
+	}
 	switch run.Verdict {
 	case Succeeded:
 		h.SucceededAt, h.Error.Since = run.At, time.Time{}

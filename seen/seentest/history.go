@@ -85,6 +85,14 @@ func runHistory(t *testing.T, harness Harness) {
 	if h := historyOf(t, s, "other", 1); h.Total.Runs != 0 {
 		t.Errorf("History() of another account = %s", show(h))
 	}
+	note(t, s, account, at(success, now.Add(30*minute)))
+	if h := historyOf(t, s, account, 0); !h.NextAt.Equal(now.Add(time.Hour)) {
+		t.Errorf("after a run in between, the next one is planned at %v", h.NextAt)
+	}
+	note(t, s, account, at(success, now.Add(61*minute)))
+	if h := historyOf(t, s, account, 0); !h.NextAt.IsZero() {
+		t.Errorf("after a later run, the next one is planned at %v", h.NextAt)
+	}
 }
 
 // show writes a history so that times compare equal in any zone.

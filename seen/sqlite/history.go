@@ -296,12 +296,12 @@ func noteRun(ctx context.Context, tx *sql.Conn, id int64, run seen.RunNote) erro
 	_, err = tx.ExecContext(ctx, `
 		UPDATE account SET ran_at = ?, succeeded_at = ?,
 			error_at = ?, error_since = ?, error_status = ?, error_code = ?, error_text = ?,
-			maildrop_at = ?, listed = ?, backlog = ?, quarantined = ?,
+			next_at = ?, maildrop_at = ?, listed = ?, backlog = ?, quarantined = ?,
 			runs = ?, failed = ?, delivered = ?, octets = ?, deleted = ?,
 			refused = ?, took = ?, durations = ? WHERE id = ?`,
 		seen.Millis(h.RanAt), seen.Millis(h.SucceededAt),
 		seen.Millis(h.Error.At), seen.Millis(h.Error.Since), h.Error.Status, h.Error.Code, h.Error.Text,
-		seen.Millis(h.MaildropAt), h.Maildrop.Listed, h.Maildrop.Backlog, h.Maildrop.Quarantined,
+		seen.Millis(h.NextAt), seen.Millis(h.MaildropAt), h.Maildrop.Listed, h.Maildrop.Backlog, h.Maildrop.Quarantined,
 		h.Total.Runs, h.Total.Failed, h.Total.Delivered, h.Total.Octets, h.Total.Deleted,
 		h.Total.RefusedLogins, h.Total.Took.Milliseconds(), string(durations), id)
 	if err != nil {
