@@ -161,6 +161,9 @@ func newAccount(from *Account, n int, made time.Time) *account {
 		Spark: newSpark(from.Days, made), Month: gather(from.Days, made, oneDay, sparkSlots).total(),
 		Faults: faultsOf(from.Days),
 	}
+	if from.Next.Before(made) && a.Next != nil {
+		a.Next.Ago = strings.TrimSuffix(a.Next.Ago, " ago") + " late"
+	}
 	if a.Class == "" {
 		a.Class = "idle"
 	}
