@@ -149,7 +149,8 @@ func (a *accountState) notes(now time.Time) (notes []string) {
 		notes = append(notes, fmt.Sprintf("fails since %s (%s), last %s, status %d: %s",
 			clockTime(e.Since, now), inWords(max(now.Sub(e.Since), 0)), ago(e.At, now), e.Status, e.Text))
 	} else if !e.At.IsZero() && now.Sub(e.At) < oldNews {
-		notes = append(notes, fmt.Sprintf("last error %s, over since, status %d: %s", ago(e.At, now), e.Status, e.Text))
+		text, _, _ := strings.Cut(e.Text, "; ") // behind it is what there was to do
+		notes = append(notes, fmt.Sprintf("last error %s, over since, status %d: %s", ago(e.At, now), e.Status, text))
 	}
 	if !a.leftAlone.IsZero() {
 		notes = append(notes, "left alone until "+clockTime(a.leftAlone, now))
