@@ -136,7 +136,8 @@ func replaceFile(path, text string, mode fs.FileMode) error {
 // isStream reports whether a path names what is open already, such as /dev/stdout. A file behind it
 // must not be replaced: others go on writing to it.
 func isStream(path string) bool {
-	return filepath.Dir(path) == "/dev" || strings.HasPrefix(path, "/dev/fd/") || strings.HasPrefix(path, "/proc/")
+	return filepath.Dir(path) == "/dev" || strings.HasPrefix(path, "/dev/fd/") ||
+		strings.HasPrefix(path, "/proc/")
 }
 
 // metricsWriter writes the metrics file of a command that fetches. Its methods may be called at the

@@ -152,10 +152,12 @@ func TestHistory_damaged(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(a.state(), "history.db"), []byte(strings.Repeat("torn", 4096)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if said := a.says(t, exitIO, "status"); !strings.Contains(said, "history.db: ") || !strings.Contains(said, "; remove the file, or let") {
+	said := a.says(t, exitIO, "status")
+	if !strings.Contains(said, "history.db: ") || !strings.Contains(said, "; remove the file, or let") {
 		t.Errorf("status said %q", said)
 	}
-	if said := a.says(t, exitOK, "--once"); !strings.Contains(said, "earlier runs are missing in status and report: ") ||
+	said = a.says(t, exitOK, "--once")
+	if !strings.Contains(said, "earlier runs are missing in status and report: ") ||
 		!strings.Contains(said, "the history was damaged, and begins anew") {
 		t.Errorf("it said %q", said)
 	}

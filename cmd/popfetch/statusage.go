@@ -35,7 +35,8 @@ func (p *program) judge(all []accountState, limit time.Duration, now time.Time) 
 	case len(statuses) > 0:
 		return &runError{statuses}
 	case judged == 0:
-		return usagef("--max-age: every account has interval = \"manual\"; name those that it shall judge")
+		return usagef("--max-age: every account has interval = \"manual\"; " +
+			"name those that it shall judge")
 	}
 	if p.view.json || p.view.quiet {
 		return nil
@@ -46,7 +47,9 @@ func (p *program) judge(all []accountState, limit time.Duration, now time.Time) 
 // judgeNothing is for a monitor that runs as another user, or without the environment of popfetch.
 func (p *program) judgeNothing() error {
 	if !p.view.json {
-		if err := p.term.printf("%d: no account is known: there is no configuration, and no state\n", exitTempFail); err != nil {
+		err := p.term.printf("%d: no account is known: there is no configuration, and no state\n",
+			exitTempFail)
+		if err != nil {
 			return err
 		}
 	}

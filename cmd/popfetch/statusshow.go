@@ -150,7 +150,8 @@ func (a *accountState) notes(now time.Time) (notes []string) {
 			clockTime(e.Since, now), inWords(max(now.Sub(e.Since), 0)), ago(e.At, now), e.Status, e.Text))
 	} else if !e.At.IsZero() && now.Sub(e.At) < oldNews {
 		text, _, _ := strings.Cut(e.Text, "; ") // behind it is what there was to do
-		notes = append(notes, fmt.Sprintf("last error %s, over since, status %d: %s", ago(e.At, now), e.Status, text))
+		notes = append(notes, fmt.Sprintf("last error %s, over since, status %d: %s",
+			ago(e.At, now), e.Status, text))
 	}
 	if !a.leftAlone.IsZero() {
 		notes = append(notes, "left alone until "+clockTime(a.leftAlone, now))

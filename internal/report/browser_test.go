@@ -112,9 +112,10 @@ addEventListener("load", () => {
     if (contrast < 4.5) found.Faint.push(name + " " + contrast.toFixed(2));
     const next = e.nextElementSibling, text = document.createRange(), head = e.closest("thead");
     text.selectNodeContents(e);
-    const lines = new Set([...text.getClientRects()].map(r => Math.round(r.top))).size, words = e.textContent.trim().split(/[\s-]+/).length;
-    if (lines > words && !e.closest("bdi, code") && !(head && getComputedStyle(head).clipPath !== "none")) found.Torn.push(name + " " + e.textContent);
-    if (e.closest(".ticks") && next && next.getBoundingClientRect().left < box.right) found.Torn.push("tick " + e.textContent);
+    const lines = new Set([...text.getClientRects()].map(r => Math.round(r.top))).size;
+    const words = e.textContent.trim().split(/[\s-]+/).length, hidden = head && getComputedStyle(head).clipPath !== "none";
+    if (lines > words && !hidden && !e.closest("bdi, code")) found.Torn.push(name + " " + e.textContent);
+    if (e.closest(".ticks") && next?.getBoundingClientRect().left < box.right) found.Torn.push("tick " + e.textContent);
   }
   for (const key of ["Over", "Faint", "Torn"]) found[key] = [...new Set(found[key])].slice(0, 10);
   parent.document.body.append("MEASURED" + JSON.stringify(found) + "END");

@@ -327,7 +327,9 @@ func TestWords(t *testing.T) {
 // A poll that should have been is late.
 func TestWrite_late(t *testing.T) {
 	a := sample("work", 3, 1)
-	for next, want := range map[time.Duration]string{-17 * time.Minute: "(17 min late)", 2 * time.Minute: "(in 2 min)"} {
+	for next, want := range map[time.Duration]string{
+		-17 * time.Minute: "(17 min late)", 2 * time.Minute: "(in 2 min)",
+	} {
 		a.Next = made.Add(next)
 		_, facts, _ := strings.Cut(pageOf(t, a), "<dt>Next poll</dt>")
 		if facts, _, _ = strings.Cut(facts, "</div>"); !strings.Contains(facts, want) {

@@ -151,8 +151,8 @@ func runHistoryClock(t *testing.T, harness Harness) {
 	}
 }
 
-// runHistoryRenamed renames an account: its history goes along, and replaces that of the new name. If it has
-// none, that of the new name stays.
+// runHistoryRenamed renames an account: its history goes along, and replaces that of the new name.
+// If it has none, that of the new name stays.
 func runHistoryRenamed(t *testing.T, harness Harness) {
 	s := harness.Open(t, t.TempDir(), seen.DefaultTuning)
 	enter(t, s)

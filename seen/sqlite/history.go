@@ -91,7 +91,8 @@ func (s *Store) History(ctx context.Context, name string, days int) (h seen.Hist
 	case isDamage(err):
 		err = fmt.Errorf("%w; remove the file, or let the account's next run begin it anew", err)
 	}
-	return seen.History{}, fmt.Errorf("%s: reading the history of account %q: %w", s.history.path(), name, err)
+	err = fmt.Errorf("%s: reading the history of account %q: %w", s.history.path(), name, err)
+	return seen.History{}, err
 }
 
 // renameHistory gives the history of an account another name. Whatever goes wrong, the records have
@@ -101,7 +102,8 @@ func (s *Store) renameHistory(ctx context.Context, from, to string) {
 		return
 	}
 	_ = s.history.transact(ctx, findOnly, beginWrite, func(tx *sql.Conn) error {
-		const makeRoom = "DELETE FROM account WHERE name = ? AND EXISTS (SELECT 1 FROM account WHERE name = ?)"
+		const makeRoom = `
+			DELETE FROM account WHERE name = ? AND EXISTS (SELECT 1 FROM account WHERE name = ?)`
 		if _, err := tx.ExecContext(ctx, makeRoom, to, from); err != nil {
 			return err
 		}
