@@ -461,3 +461,20 @@ func TestNotices_stoppedInTrouble(t *testing.T) {
 		})
 	}
 }
+
+// cron makes a mail of each line, so it gets none about the end of trouble.
+func TestNotices_endUnderCron(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, letter("a"))
+	r := newToldRig(t, server)
+	report := r.reporter(r.notices)
+	report.term.journal = false
+	r.runner.Observe = report.observe
+	hook(server, on("AUTH", poptest.Refuse("[SYS/TEMP] later")))
+	r.tells("[SYS/TEMP]")
+	r.later(2 * time.Hour)
+	hook(server, nil)
+	r.tells()
+	hook(server, on("AUTH", poptest.Refuse("[SYS/TEMP] later")))
+	r.tells("[SYS/TEMP]") // it was over, and so it is told anew
+}

@@ -20,7 +20,7 @@ import (
 
 const day = 24 * time.Hour
 
-// toldRig is one account, and the lines that cron would mail.
+// toldRig is one account, and the lines that the journal gets.
 type toldRig struct {
 	t       *testing.T
 	runner  *fetch.Runner
@@ -48,7 +48,8 @@ func newToldRig(t *testing.T, server *poptest.Server) *toldRig {
 
 // reporter returns a reporter that writes to the rig.
 func (r *toldRig) reporter(n *notices) *reporter {
-	return &reporter{term: &terminal{out: &r.said, err: &r.said}, view: view{quiet: n != nil && n.quiet}, setting: &setting{}, notices: n}
+	term := &terminal{out: &r.said, err: &r.said, journal: true} // the end of trouble is told there
+	return &reporter{term: term, view: view{quiet: n != nil && n.quiet}, setting: &setting{}, notices: n}
 }
 
 // password makes the account log in with the password that is returns.

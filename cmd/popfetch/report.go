@@ -147,9 +147,18 @@ func (r *reporter) observe(e fetch.Event) {
 	if e.Kind == fetch.Finished {
 		delete(r.warned, e.Account)
 	}
-	if n.ended && !r.view.quiet && (r.speaks() || !r.resident && n.after >= shortTrouble) {
+	if n.ended && !r.view.quiet && r.tellsEnd(n.after) {
 		r.term.sayf(news, "%s: fetched again after %s", e.Account, inWords(n.after))
 	}
+}
+
+// tellsEnd reports whether the end of trouble that has lasted so long is told. cron would make a mail
+// of it, and mail about nothing but good news is not read for long.
+func (r *reporter) tellsEnd(lasted time.Duration) bool {
+	if r.resident {
+		return r.speaks()
+	}
+	return (r.watched() || r.term.journal) && lasted >= shortTrouble
 }
 
 // warnOfHistory warns that a run could not be noted. That is told once, and not for each account.

@@ -41,7 +41,7 @@ func (p *program) judge(all []accountState, limit time.Duration, now time.Time) 
 	if p.view.json || p.view.quiet {
 		return nil
 	}
-	return p.term.printf("OK: %s had a success within %s\n", inAccounts(judged), *p.maxAge)
+	return p.term.printf("OK: %s had a success within %s\n", accountsOf(judged), *p.maxAge)
 }
 
 // judgeNothing is for a monitor that runs as another user, or without the environment of popfetch.
@@ -54,13 +54,6 @@ func (p *program) judgeNothing() error {
 		}
 	}
 	return &runError{[]int{exitTempFail}}
-}
-
-func inAccounts(n int) string {
-	if n == 1 {
-		return "1 account"
-	}
-	return fmt.Sprintf("%d accounts", n)
 }
 
 // isManual reports whether an account is fetched only if somebody names it.

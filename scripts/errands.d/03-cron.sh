@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='Every five minutes, from cron'
-ahead='popfetch: an outage makes a mail when it begins and one when it ends, not one every five minutes, and the crontab line needs no options beside --once. fetchmail needs the shell to hide that it ends with 1 when nothing is new. The others send a mail every five minutes.'
+ahead='popfetch: an outage makes one mail, not one every five minutes, and the crontab line needs no options beside --once. fetchmail needs the shell to hide that it ends with 1 when nothing is new. The others send a mail every five minutes.'
 
 # minutes COMMAND runs a command as cron does. cron sends a mail if it prints anything.
 minutes() {
