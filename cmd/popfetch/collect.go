@@ -13,8 +13,8 @@ import (
 // is meant to live in.
 const (
 	collectPercent = 800
-	memoryLimit    = 44 << 20 // octets
-	spareMemory    = 7 << 20  // octets besides live memory, near the limit; the runtime itself takes some 5 MiB of them
+	memoryLimit    = 41 << 20 // octets
+	spareMemory    = 8 << 20  // octets besides live memory, near the limit; the runtime itself takes some 5 MiB of them
 )
 
 // collectSeldom makes the garbage collector run seldom, up to a limit of memory. A listing of a
