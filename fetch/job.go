@@ -274,8 +274,11 @@ func (j *job) lacks() error {
 	return j.fail(PhaseLogin, &login.Error{Fault: login.Cannot, Err: j.account.Lacks})
 }
 
-// fail makes the error that ends a run.
+// fail makes the error that ends a run. A store says only that it was stopped, and not why.
 func (j *job) fail(phase Phase, err error) error {
+	if cause := context.Cause(j.soft); errors.Is(err, context.Canceled) && cause != nil && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w: %w", err, cause)
+	}
 	return &Error{Account: j.account.Name, Phase: phase, Err: err}
 }
 

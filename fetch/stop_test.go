@@ -12,6 +12,7 @@ import (
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/poptest"
+	"github.com/popfetch/popfetch/seen"
 )
 
 // A stop (SIGTERM ends ctx) ends the asking. Messages already asked for arrive and are delivered
@@ -223,5 +224,32 @@ func TestDeadline_stubbornMDA(t *testing.T) {
 	_ = r.fails(fetch.PhaseRetrieve, "1 listed, 1 new, 1 failed")
 	if took := time.Since(began); took > r.account.Deadline+2800*time.Millisecond { // with patience for a busy machine
 		t.Errorf("the run took %v, want its deadline and less than two seconds", took)
+	}
+}
+
+// stoppedDiff is a ledger that is stopped while it compares. It tells the reason as SQLite does.
+type stoppedDiff struct {
+	seen.Ledger
+	stop func()
+}
+
+func (d stoppedDiff) Diff(ctx context.Context, _ []seen.Entry, _ time.Time) (seen.Diff, error) {
+	d.stop()
+	<-ctx.Done()
+	return seen.Diff{}, fmt.Errorf("comparing: %w", ctx.Err())
+}
+
+// A run that is stopped in the state tells why, so that a signal is not taken for trouble.
+func TestRun_stoppedInState(t *testing.T) {
+	server := newServer(t, letter("a"))
+	r := newRig(t, server.Addr())
+	ctx, cancel := context.WithCancelCause(t.Context())
+	reason := errors.New("a signal")
+	r.runner.Store = wrapped{r.runner.Store, func(l seen.Ledger) seen.Ledger {
+		return stoppedDiff{l, func() { cancel(reason) }}
+	}}
+	result := r.runner.Run(ctx, []fetch.Account{r.account})[0]
+	if !errors.Is(result.Err, reason) || !errors.Is(result.Err, context.Canceled) {
+		t.Errorf("Run() = %v, want %v as its cause", result.Err, reason)
 	}
 }
