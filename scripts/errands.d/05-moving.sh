@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2088,SC2154
 title='Moving from another program'
-ahead='popfetch takes over the configuration and what was fetched, by one command for each of the others. It moves four times here. For mpop, fetchmail, getmail and fdm the configuration and the list of unique-ids must be written by hand.'
+ahead='popfetch takes over the configuration and what was fetched, by one command for each of the others. It moves four times here; fdm goes on as its MDA, which takes a line in its file. For mpop, fetchmail, getmail and fdm the configuration and the list of unique-ids must be written by hand.'
 
 # before CONFIG COMMAND PROGRAM lets another program fetch the maildrop. Then one new message comes.
 before() {
@@ -30,7 +30,12 @@ popfetch() {
 	moves fetchmail_config 'fetchmail' fetchmail
 	moves mpop_before 'mpop' mpop
 	moves getmail_mda 'getmail' getmail
-	moves fdm_config 'fdm fetch' fdm
+	start_day
+	before fdm_config 'fdm fetch' fdm
+	try 'popfetch import fdm --apply'
+	try "sed -i '/^match/i account \"stdin\" disabled stdin' .fdm.conf"
+	try 'popfetch --once'
+	holds Maildir
 }
 
 # moves CONFIG COMMAND PROGRAM takes over what another program has, and fetches what is new.
