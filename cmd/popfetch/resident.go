@@ -172,7 +172,7 @@ func plan(s *setting) string {
 	var polled []string
 	var shortest, longest time.Duration
 	for _, a := range s.toPoll() {
-		polled = append(polled, fmt.Sprintf("%s every %s", a.Name, inUnits(a.Interval)))
+		polled = append(polled, fmt.Sprintf("%s every %s", a.Name, config.TimeText(a.Interval)))
 		longest = max(longest, a.Interval)
 		if shortest == 0 || a.Interval < shortest {
 			shortest = a.Interval
@@ -185,20 +185,7 @@ func plan(s *setting) string {
 	case len(polled) <= mostNamed:
 		return what + ", " + strings.Join(polled, ", ")
 	case shortest == longest:
-		return what + " every " + inUnits(shortest)
+		return what + " every " + config.TimeText(shortest)
 	}
-	return fmt.Sprintf("%s, each every %s to %s", what, inUnits(shortest), inUnits(longest))
-}
-
-// inUnits returns a time as the configuration has it, such as 5m.
-func inUnits(d time.Duration) string {
-	switch {
-	case d%(24*time.Hour) == 0:
-		return fmt.Sprintf("%dd", d/(24*time.Hour))
-	case d%time.Hour == 0:
-		return fmt.Sprintf("%dh", d/time.Hour)
-	case d%time.Minute == 0:
-		return fmt.Sprintf("%dm", d/time.Minute)
-	}
-	return d.String()
+	return fmt.Sprintf("%s, each every %s to %s", what, config.TimeText(shortest), config.TimeText(longest))
 }

@@ -87,6 +87,9 @@ func timeText(d time.Duration, zero string) string {
 	return fmt.Sprintf("%ds", d/time.Second)
 }
 
+// TimeText returns a time as the file has it, such as "5m".
+func TimeText(d time.Duration) string { return timeText(d, "0s") }
+
 // quote returns s as a TOML string that is safe to show on a terminal.
 func quote(s string) string {
 	var b strings.Builder
