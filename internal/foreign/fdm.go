@@ -13,16 +13,8 @@ import (
 // cannot be carried over: fdm itself goes on to apply them, as the MDA.
 func readFdm(files []string, env Env) (*Found, error) {
 	usual := filepath.Join(env.Home, ".fdm.conf")
-	if len(files) == 0 {
-		place := firstExisting(usual, env.system("/etc/fdm.conf"))
-		if place == "" {
-			return nil, missing(usual)
-		}
-		files = []string{place}
-	}
-	found := &Found{Files: files}
-	var drafts []*draft
-	for _, file := range files {
+	places := []string{usual, env.system("/etc/fdm.conf")}
+	return readEach(files, places, env, func(file string, found *Found) (drafts []*draft, err error) {
 		tokens, err := scanFdm(file, env)
 		if err != nil {
 			return nil, err
@@ -38,9 +30,8 @@ func readFdm(files []string, env Env) (*Found, error) {
 			}
 			drafts = append(drafts, a.draft)
 		}
-	}
-	found.finish(drafts, env)
-	return found, nil
+		return drafts, nil
+	})
 }
 
 // fdmConfig is fdm's configuration while it is read.

@@ -24,16 +24,7 @@ func (env Env) fetchmailHome(named, usual string) string {
 
 // readFetchmail reads .fetchmailrc files and the files of seen messages that belong to them.
 func readFetchmail(files []string, env Env) (*Found, error) {
-	if len(files) == 0 {
-		place := firstExisting(fetchmailPlaces(env)...)
-		if place == "" {
-			return nil, missing(fetchmailPlaces(env)[0])
-		}
-		files = []string{place}
-	}
-	found := &Found{Files: files}
-	var drafts []*draft
-	for _, file := range files {
+	return readEach(files, fetchmailPlaces(env), env, func(file string, found *Found) ([]*draft, error) {
 		text, err := readConfig(file)
 		if err != nil {
 			return nil, err
@@ -42,7 +33,23 @@ func readFetchmail(files []string, env Env) (*Found, error) {
 		if err != nil {
 			return nil, err
 		}
-		more, err := rc.accounts(file, env, found)
+		return rc.accounts(file, env, found)
+	})
+}
+
+// readEach reads each of the files; without any, the first of the default places that exists.
+func readEach(files, places []string, env Env, read func(string, *Found) ([]*draft, error)) (*Found, error) {
+	if len(files) == 0 {
+		place := firstExisting(places...)
+		if place == "" {
+			return nil, missing(places[0])
+		}
+		files = []string{place}
+	}
+	found := &Found{Files: files}
+	var drafts []*draft
+	for _, file := range files {
+		more, err := read(file, found)
 		if err != nil {
 			return nil, err
 		}

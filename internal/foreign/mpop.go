@@ -35,18 +35,10 @@ var mpopCommands = keywords("host port source_ip proxy_host proxy_port socket ti
 
 // readMpop reads mpop's configuration and the files of seen messages that belong to it.
 func readMpop(files []string, env Env) (*Found, error) {
-	if len(files) == 0 {
-		usual := filepath.Join(env.Home, ".mpoprc")
-		place := firstExisting(usual, filepath.Join(env.configHome(), "mpop", "config"),
-			env.system("/etc/mpoprc"))
-		if place == "" {
-			return nil, missing(usual)
-		}
-		files = []string{place}
+	places := []string{
+		filepath.Join(env.Home, ".mpoprc"), filepath.Join(env.configHome(), "mpop", "config"), env.system("/etc/mpoprc"),
 	}
-	found := &Found{Files: files}
-	var drafts []*draft
-	for _, file := range files {
+	return readEach(files, places, env, func(file string, found *Found) (drafts []*draft, err error) {
 		text, err := readConfig(file)
 		if err != nil {
 			return nil, err
@@ -64,9 +56,8 @@ func readMpop(files []string, env Env) (*Found, error) {
 				drafts = append(drafts, d)
 			}
 		}
-	}
-	found.finish(drafts, env)
-	return found, nil
+		return drafts, nil
+	})
 }
 
 // parseMpop reads the sections of a configuration.
