@@ -70,6 +70,20 @@ type Finder interface {
 	Sync(ctx context.Context, places []string) error
 }
 
+// Altering is a Finder that changes the octets of messages, such as a filter.
+type Altering interface {
+	// CameAs returns the Sum that a message had as it came. The place is one that Find returned.
+	// Without known, the target cannot tell, and the place proves nothing.
+	CameAs(ctx context.Context, place string) (came Sum, known bool, err error)
+}
+
+// Recorder is a Target that keeps notes of messages which have no record yet; see Notes.
+type Recorder interface {
+	// Recorded tells the target that these messages have their records now, so that it may forget
+	// its notes of them. If this is lost in a crash, the notes stay, and do no harm.
+	Recorded(tokens ...Token)
+}
+
 // AsFinder returns target as a Finder, and reports whether it is one.
 func AsFinder(target Target) (Finder, bool) {
 	finder, ok := target.(Finder)
@@ -105,7 +119,7 @@ type Delivery interface {
 	Close() error
 	// Abort takes the message out of the batch.
 	Abort() error
-	// Receipt returns, after Close, what was written and where it will be after Commit.
+	// Receipt returns, after Close, what was written. Its Places are complete only after Commit.
 	Receipt() Receipt
 	// Verdict returns, after Commit, what became of the message. Before, it is Unknown.
 	Verdict() Verdict
@@ -141,8 +155,10 @@ func (v Verdict) orUnsettled() Verdict {
 
 // Receipt describes a message that was written to a Delivery, and its places after Commit.
 type Receipt struct {
-	Came   Sum     // the message as it came, before any filter or added line
-	Places []Place // must not be changed
+	Came Sum // the message as it came, before any filter or added line
+	// Places must not be changed. A message that is Safe and has no place was dropped: somebody
+	// wants it delivered nowhere.
+	Places []Place
 }
 
 // Sum measures a message whose lines end in LF.
@@ -166,6 +182,9 @@ type Envelope struct {
 	Server   string
 	UniqueID string
 	Octets   int64 // as LIST announced them; 0 if unknown
+	// Recipient is the envelope recipient of the message, which a target has read in its header;
+	// "": unknown. It is never guessed from To and Cc.
+	Recipient string
 }
 
 // Limit bounds one batch, and how many batches may be in Commit at the same time.
@@ -192,6 +211,15 @@ func NewToken(user, server, uniqueID string, copy int, octets int64) Token {
 
 // String returns the token as 32 lower-case hexadecimal digits.
 func (t Token) String() string { return hex.EncodeToString(t[:]) }
+
+// parseToken is the reverse of Token.String.
+func parseToken(text string) (token Token, err error) {
+	if len(text) != 2*len(token) {
+		return token, fmt.Errorf("%q is no token", text)
+	}
+	_, err = hex.Decode(token[:], []byte(text))
+	return token, err
+}
 
 // These errors say what is wrong with a target before anything is delivered.
 var (

@@ -50,12 +50,8 @@ func newBatch(opened deliver.Batch, limit deliver.Limit) *batch {
 
 // add puts a complete message into the batch; digest is that of its header.
 func (b *batch) add(it item, d deliver.Delivery, digest seen.Digest) {
-	receipt := d.Receipt()
-	places := make([]seen.Place, len(receipt.Places))
-	for i, p := range receipt.Places {
-		places[i] = seen.Place{Target: p.Target, Name: p.Name, Sum: seen.Sum(p.Sum)}
-	}
-	b.octets += receipt.Came.Octets
+	came := d.Receipt().Came
+	b.octets += came.Octets
 	b.items = append(b.items, it)
 	b.deliveries = append(b.deliveries, d)
 	b.records = append(b.records, seen.Record{
@@ -63,9 +59,19 @@ func (b *batch) add(it item, d deliver.Delivery, digest seen.Digest) {
 		Kind:   seen.Delivered,
 		Listed: it.Octets,
 		Digest: digest,
-		Came:   seen.Sum(receipt.Came),
-		Places: places,
+		Came:   seen.Sum(came),
 	})
+}
+
+// settle fills in where a safe message is. If it is nowhere, it was dropped.
+func settle(record *seen.Record, receipt deliver.Receipt) {
+	record.Places = make([]seen.Place, len(receipt.Places))
+	for i, p := range receipt.Places {
+		record.Places[i] = seen.Place{Target: p.Target, Name: p.Name, Sum: seen.Sum(p.Sum)}
+	}
+	if len(record.Places) == 0 {
+		record.Kind = seen.Dropped
+	}
 }
 
 // committers make batches durable and record them, while the reader fills the next one.
@@ -149,6 +155,7 @@ func (c *committers) commit(b *batch) {
 		switch d.Verdict().Outcome {
 		case deliver.Safe:
 			safe = append(safe, b.items[i])
+			settle(&b.records[i], d.Receipt())
 			records = append(records, b.records[i])
 			if b.headers != nil {
 				headers = append(headers, b.headers[i])

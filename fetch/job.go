@@ -324,6 +324,19 @@ func (j *job) record(changes seen.Changes) error {
 	return nil
 }
 
+// tellRecorded tells the target that messages have their records, if it wants to know that.
+func (j *job) tellRecorded(items ...item) {
+	recorder, ok := j.account.Target.(deliver.Recorder)
+	if !ok {
+		return
+	}
+	tokens := make([]deliver.Token, len(items))
+	for i, it := range items {
+		tokens[i] = j.token(it.Entry)
+	}
+	recorder.Recorded(tokens...)
+}
+
 func (j *job) token(e *seen.Entry) deliver.Token { return j.tokenAt(j.account.Server, e) }
 
 // tokenAt returns the token that the message would have if the server was written so.

@@ -94,6 +94,7 @@ func (o *outcomes) deliveredAs(items []item, records []seen.Record, headers []He
 		o.end(err)
 		return
 	}
+	o.job.tellRecorded(items...)
 	o.refusals.through(len(items))
 	o.job.count(func(r *Result) {
 		for i, it := range items {
@@ -119,6 +120,7 @@ func (o *outcomes) recognised(it item, record seen.Record) {
 		o.end(err)
 		return
 	}
+	o.job.tellRecorded(it)
 	o.job.count(func(r *Result) {
 		r.Recognised++
 		it.decide(isRecorded)

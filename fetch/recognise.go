@@ -139,6 +139,8 @@ type foundFile struct {
 	at   string // where Finder.Find found it
 	// The header has a Message-ID. Without one, different messages may have equal digests.
 	named bool
+	// The target has changed the message. So only its octets as it came identify it.
+	altered bool
 	seen.Record
 }
 
@@ -164,9 +166,10 @@ func (s *session) judgeFound(items []item, found func(index int32) (own, elsewhe
 				return s.job.fail(PhaseTarget, err)
 			}
 			switch {
-			case !it.identified(), it.digest() == f.Digest && (len(it.twins()) > 0 || n >= len(own) && !f.named):
-				// No TOP, or the header may be that of another message (C0041): only the octets
-				// identify it.
+			case f.altered && f.Came == (seen.Sum{}): // nobody knows how it came
+			case f.altered, !it.identified(), it.digest() == f.Digest && (len(it.twins()) > 0 || n >= len(own) && !f.named):
+				// No TOP, or the header may be that of another message (C0041), or a filter has
+				// changed it: only the octets identify it.
 				t := new(twins)
 				t.add(f.Came, &twin{places: f.Places, file: f.at})
 				it.mayBe(t)
@@ -197,14 +200,27 @@ func (s *session) readBack(place string, buffer []byte) (foundFile, error) {
 	if err != nil {
 		return foundFile{}, fmt.Errorf("reading %s back: %w", place, err)
 	}
-	came := seen.Sum{Octets: octets}
-	hash.Sum(came.SHA256[:0])
+	there := seen.Sum{Octets: octets}
+	hash.Sum(there.SHA256[:0])
 	known := s.job.finder.PlaceOf(place)
 	id, _ := h.Value("message-id")
-	return foundFile{at: place, named: id != "", Record: seen.Record{
-		Kind: seen.Delivered, Digest: h.Digest(), Came: came,
-		Places: []seen.Place{{Target: known.Target, Name: known.Name, Sum: came}},
-	}}, nil
+	f := foundFile{at: place, named: id != "", Record: seen.Record{
+		Kind: seen.Delivered, Digest: h.Digest(), Came: there,
+		Places: []seen.Place{{Target: known.Target, Name: known.Name, Sum: there}},
+	}}
+	altering, ok := s.job.finder.(deliver.Altering)
+	if !ok {
+		return f, nil
+	}
+	came, isKnown, err := altering.CameAs(s.job.soft, place)
+	if err != nil {
+		return foundFile{}, fmt.Errorf("reading %s back: %w", place, err)
+	}
+	f.altered, f.Came = true, seen.Sum{}
+	if isKnown {
+		f.Came = seen.Sum(came)
+	}
+	return f, nil
 }
 
 // recognise syncs the messages that the target was found to hold, and records them.
@@ -230,6 +246,7 @@ func (s *session) recognise(held []foundFile) error {
 	}
 	s.job.count(func(r *Result) { r.Recognised += len(held) })
 	for _, f := range held {
+		s.job.tellRecorded(f.item)
 		f.item.decide(isRecorded)
 		s.job.event(Event{
 			Kind: Recognised, Number: f.item.Number, UniqueID: f.UniqueID, Octets: f.Came.Octets,

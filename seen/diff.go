@@ -207,7 +207,7 @@ func (c *comparison) judge(order []int, k *known) (others []int) {
 // delivery returns when the message was delivered; 0: it was not. An unknown time counts as the
 // earliest, so that Finished.Oldest tells of it.
 func (r *Row) delivery() int64 {
-	if r.Kind != Delivered {
+	if !r.Kind.IsDone() {
 		return 0
 	}
 	return max(r.DeliveredAt, 1)
@@ -242,11 +242,11 @@ func (r *rest) lookAt(id string) {
 	}
 }
 
-// isDue reports whether the message was delivered at or before the time due. If due is 0, nothing
+// isDue reports whether the message was delivered or dropped at or before the time due. If due is 0, nothing
 // is. A message whose time of delivery is unknown is due only at AnyTime.
 func (r *Row) isDue(due int64) bool {
-	if r.Kind != Delivered || r.DeliveredAt == 0 {
-		return r.Kind == Delivered && due == math.MaxInt64
+	if !r.Kind.IsDone() || r.DeliveredAt == 0 {
+		return r.Kind.IsDone() && due == math.MaxInt64
 	}
 	return r.DeliveredAt <= due && due != 0
 }

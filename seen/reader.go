@@ -17,7 +17,7 @@ type Reader interface {
 	Expired(ctx context.Context, before int64, limit int) (map[string]bool, error)
 	// Absent returns how many records have an AbsentAt.
 	Absent(ctx context.Context) (int, error)
-	// Oldest returns the earliest delivery of all records of kind Delivered; 0: none. An unknown
+	// Oldest returns the earliest time of all records of kind Delivered or Dropped; 0: none. An unknown
 	// time counts as 1.
 	Oldest(ctx context.Context) (int64, error)
 	// Of reads the records of these unique-ids, which are in ascending order and all different.

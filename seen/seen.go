@@ -111,7 +111,7 @@ type Entry struct {
 // Kind says why a message counts as seen.
 type Kind int
 
-// The kinds of a Record. Only Delivered ones are ever Due.
+// The kinds of a Record. Only Delivered and Dropped ones are ever Due.
 const (
 	Delivered Kind = 1 // popfetch delivered it
 	Marked    Kind = 2 // not delivered: the operator said so, or the first run left it out
@@ -121,7 +121,17 @@ const (
 	// It is Imported, but the other program wrote each "/" of its unique-id as "-". Sanitized gives
 	// it the unique-id that the server lists.
 	Sanitized Kind = 4
+	// A route or a filter dropped it: it was retrieved, and somebody wants it delivered nowhere. It
+	// is deleted on the server by the rules for delivered messages.
+	Dropped Kind = 5
+	// A filter of headers said to delete it without retrieving it. It is deleted whatever the rules
+	// are.
+	Discarded Kind = 6
 )
+
+// IsDone reports whether popfetch has done with the message what it was told: it delivered or
+// dropped it.
+func (k Kind) IsDone() bool { return k == Delivered || k == Dropped }
 
 // IsImported reports whether another program delivered the message.
 func (k Kind) IsImported() bool { return k == Imported || k == Sanitized }
@@ -180,6 +190,8 @@ const (
 	Suspect Reason = 5
 	// The session ended while a Breaking message was retrieved. It is retried when all else is done.
 	Breaking Reason = 6
+	// Old messages were sent before a time that the account sets, by their Dated.
+	Old Reason = 7
 )
 
 // Aside is a message that is, or was, listed but neither delivered nor marked.
@@ -196,6 +208,9 @@ type Aside struct {
 	ToldAt time.Time // when a person was last told about it; zero: never
 	// MaxSize is the limit that it exceeded when it was TooLarge, in octets; 0: unknown.
 	MaxSize int64
+	// Dated is when the message was sent, by its header, if the header was asked for that; zero:
+	// unknown.
+	Dated time.Time
 	// AbsentAt is the time of the first finished listing that lacked the message; zero: the last
 	// listing had it.
 	AbsentAt time.Time

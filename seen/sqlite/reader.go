@@ -54,7 +54,8 @@ func (r *reader) Absent(ctx context.Context) (absent int, err error) {
 func (r *reader) Oldest(ctx context.Context) (at int64, err error) {
 	err = r.read(ctx, func(q querier) error {
 		return q.QueryRowContext(ctx, `
-			SELECT coalesce(min(max(delivered_at, 1)), 0) FROM seen WHERE account = ? AND kind = ?`, r.account, seen.Delivered).Scan(&at)
+			SELECT coalesce(min(max(delivered_at, 1)), 0) FROM seen WHERE account = ? AND kind IN (?, ?)`,
+			r.account, seen.Delivered, seen.Dropped).Scan(&at)
 	})
 	return at, err
 }
