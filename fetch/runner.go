@@ -195,6 +195,10 @@ func (r readOnly) Servers(ctx context.Context, user string) ([]string, error) {
 
 func (r readOnly) Asides(ctx context.Context) ([]seen.Aside, error) { return r.ledger.Asides(ctx) }
 
+func (r readOnly) Old(ctx context.Context, behind seen.Key, limit int) ([]seen.Aside, error) {
+	return r.ledger.Old(ctx, behind, limit)
+}
+
 func (r readOnly) Standing(ctx context.Context) (seen.Standing, error) {
 	return r.ledger.Standing(ctx)
 }
