@@ -12,7 +12,7 @@ import (
 // are no part of Asides. Finish notes which of them are gone, and forgets them in time.
 func runOld(t *testing.T, harness Harness) {
 	l := enter(t, harness.Open(t, t.TempDir(), seen.DefaultTuning))
-	listing := entries("a", 2500)
+	listing := entries("a", 1100)
 	sent := now.Add(-time.Hour)
 	var asides []seen.Aside
 	for i := range listing {
@@ -69,11 +69,11 @@ func runOld(t *testing.T, harness Harness) {
 	old("first", listing[1:], 0)
 	run("one is delivered", listing, now, len(listing)-1, seen.Changes{Records: slices.Values(recordsOf(listing[1:2]))})
 	old("one is delivered", listing[2:], 0)
-	fewer := slices.Clone(listing[:2000])
+	fewer := slices.Clone(listing[:900])
 	run("some are gone", fewer, now, len(fewer)-2, seen.Changes{})
-	old("some are gone", listing[2:], 500)
+	old("some are gone", listing[2:], 200)
 	run("they stay away", fewer, now.Add(seen.GraceTime+time.Hour), len(fewer)-2, seen.Changes{})
-	old("they stay away", listing[2:2000], 0)
+	old("they stay away", listing[2:900], 0)
 
 	// What was set aside for another reason, and then as Old, is new from then on.
 	few := slices.Clone(listing[:2])
