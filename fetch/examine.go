@@ -123,13 +123,13 @@ func (s *session) silence(e *seen.Entry) error {
 }
 
 // brokeAtLook notes that the session ends while a message is looked at. The next session of this run
-// does without the look if it was to make the id of the message, or if the message is a recorded one,
-// which is due for deletion or may be another one by now. Other messages are looked at because they
+// does without the look if it was to make the id of the message or to tell its date, or if the
+// message is a recorded one, which is due for deletion or may be another one by now. Others are looked at because they
 // may have been delivered before. They must be seen together, so the next run does that.
 func (s *session) brokeAtLook(e *seen.Entry, err error) {
 	i, found := find(s.drop.listing, e.Number)
-	known := found && s.drop.states[i].fate == isSeen
-	if (known || e.UniqueID == "") && s.job.soft.Err() == nil && !isOutOfStep(err) {
+	needless := found && s.drop.states[i].fate == isSeen || s.asksDates
+	if (needless || e.UniqueID == "") && s.job.soft.Err() == nil && !isOutOfStep(err) {
 		s.history.breaks.at(atLook, e)
 	}
 }
@@ -291,7 +291,7 @@ func (s *session) warnOfOtherSize(it item, records []seen.Record) {
 // messages that look old might never have been retrieved.
 func (s *session) leaveOutOld() error {
 	policy, known := s.job.account.Initial, s.job.ledger.Account()
-	if !policy.Limited || known.Records > 0 || known.Finished || s.history.counted || len(s.drop.diff.New) == 0 {
+	if !policy.Limited || known.Records > 0 || known.Finished || s.history.intake.firstDone || len(s.drop.diff.New) == 0 {
 		return nil
 	}
 	switch {

@@ -141,6 +141,15 @@ type Result struct {
 	// NotBefore is the earliest time at which the server wants the next log-in. Zero: at any time.
 	NotBefore    time.Time
 	RefusedUntil time.Time // the same, if it has refused one as too early; until then no run logs in
+
+	Selection
+}
+
+// Selection counts what a SelectPolicy has kept from being retrieved.
+type Selection struct {
+	Waiting  int // left to a later pass
+	LeftOut  int // sent before the time that the account sets
+	Unlisted int // unique-ids that were named, and that the server does not list
 }
 
 const (

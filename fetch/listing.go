@@ -71,7 +71,8 @@ func (s *session) list() error {
 	}
 	shown := s.drop.shown
 	s.drop = newMaildrop(listing, diff, s.job.account.All)
-	s.drop.shown, s.drop.asOf = shown, asOf
+	s.drop.shown, s.drop.asOf, s.drop.policy = shown, asOf, &s.job.account.Select
+	s.history.intake.noteListed(listing, s.drop.policy)
 	if s.job.account.All {
 		s.recallRecorded()
 	}

@@ -22,6 +22,7 @@ const (
 	isNew                  // to be retrieved, unless the policy says otherwise
 	isOld                  // a first run leaves it out
 	isRecorded             // this session has delivered or recognised it, and recorded that
+	isLeftOut              // it was sent before the time that the account sets (Select.Within)
 )
 
 // state is what a session keeps of every listed message. A maildrop may hold millions of them, so
@@ -46,6 +47,8 @@ const (
 	isDeleted // the server has accepted DELE for it
 	isOlder   // it arrived before the time of its only record
 	isYounger // it arrived clearly after that time
+	isDated   // its Date was asked for, so that its fate is decided by that
+	isWaiting // a later pass retrieves it, or a later session of this one
 )
 
 // maildrop is the listing of one session, and all that the session has learnt of its messages.
@@ -56,7 +59,8 @@ type maildrop struct {
 	shown   bool    // the server has sent octets of all messages
 	found   bool    // the target holds messages of this maildrop that have no record
 	// The age of messages is judged for this time; see DeletePolicy.asOf.
-	asOf time.Time
+	asOf   time.Time
+	policy *SelectPolicy // nil: it names all messages
 
 	asides  map[seen.Key]*seen.Aside // set aside by earlier runs, listed or not
 	copies  map[string][]int32       // the indexes of each unique-id that is listed more than once

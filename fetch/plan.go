@@ -22,6 +22,9 @@ type plan struct {
 	mark        []int32 // left out of the first run: recorded as marked, not retrieved
 	quarantined []int32 // left alone
 	seen        int     // listed and recorded, so not retrieved
+	next        []int32 // in further sessions of the pass
+	wait        []int32 // in later passes
+	leftOut     []int32 // sent too long ago
 }
 
 // makePlan decides what becomes of each listed message.
@@ -35,6 +38,9 @@ func makePlan(d *maildrop, policy *Policy, h *history) *plan {
 			p.recognised = append(p.recognised, it.index)
 		case it.fate() == isOld:
 			p.mark = append(p.mark, it.index)
+		case !policy.Select.Names(it.UniqueID):
+		case it.fate() == isLeftOut:
+			p.leftOut = append(p.leftOut, it.index)
 		case it.is(isAside) && it.reason() == seen.Quarantined && !policy.All:
 			p.quarantined = append(p.quarantined, it.index)
 		case policy.tooLarge(it.Octets), it.provedTooLarge(policy.MaxSize):
@@ -48,6 +54,8 @@ func makePlan(d *maildrop, policy *Policy, h *history) *plan {
 	if ranked {
 		slices.SortFunc(p.retrieve, func(a, b int32) int { return h.compare(d.item(a), d.item(b), policy.Newest) })
 	}
+	octets := func(index int32) int64 { return d.listing[index].Octets }
+	p.retrieve, p.next, p.wait = policy.Select.cut(p.retrieve, octets, h.intake.taken)
 	p.holdBack(d, policy, h)
 	return p
 }
@@ -119,8 +127,11 @@ func (it item) provedTooLarge(limit int64) bool {
 }
 
 // removable reports whether the message might be deleted: this session has recorded it, or has
-// found it to be a recorded one.
+// found it to be a recorded one. Of named unique-ids, no other one is.
 func (it item) removable() bool {
+	if it.drop.policy != nil && !it.drop.policy.Names(it.UniqueID) {
+		return false
+	}
 	return it.fate() == isRecorded || it.fate() == isSeen && it.identified()
 }
 

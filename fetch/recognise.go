@@ -261,7 +261,7 @@ func (s *session) recognise(held []foundFile) error {
 // starts again, and nothing is half done.
 func (s *session) recogniseRenamed() error {
 	d, policy := s.drop, s.job.account.NewUIDs
-	if len(d.diff.New) == 0 || len(d.diff.New) < len(d.listing) ||
+	if len(d.diff.New) == 0 || len(d.diff.New) < len(d.listing) || d.knowsDates() ||
 		s.job.ledger.Account().Records == 0 || policy == NewUIDsFetch {
 		return nil
 	}

@@ -68,10 +68,12 @@ func (r *run) locked() error {
 	}
 	for {
 		drop, err := r.session()
-		if !r.history.adapt(err, r.memory) && !r.history.goOn(err, drop, r.memory) {
+		further := err == nil && r.history.goesOn(r.job)
+		if !further && !r.history.adapt(err, r.memory) && !r.history.goOn(err, drop, r.memory) {
+			r.tellUnlisted()
 			return cmp.Or(err, r.history.breaks.err)
 		}
-		r.history.remember(drop)
+		r.history.remember(drop, further, r.job.account.All)
 		if err := r.memory.pause(); err != nil {
 			return err
 		}
@@ -186,6 +188,7 @@ func (r *run) prepare() error {
 func (r *run) session() (*maildrop, error) {
 	r.history.sessions++
 	r.history.breaks.begin()
+	r.history.intake.begin(&r.job.result)
 	s, err := open(r.job, r.memory, r.history)
 	if err != nil {
 		return newMaildrop(nil, seen.Diff{}, false), err
@@ -223,10 +226,15 @@ func (s *session) study() (*plan, error) {
 	if err := s.list(); err != nil {
 		return nil, err
 	}
-	if !s.job.account.All {
-		if err := s.examine(); err != nil {
-			return nil, err
-		}
+	examine := s.examine
+	if s.job.account.All {
+		examine = s.recallDates
+	}
+	if err := examine(); err != nil {
+		return nil, err
+	}
+	if err := s.leaveOutByDate(); err != nil {
+		return nil, err
 	}
 	s.history.recallSuspects(s.drop)
 	return makePlan(s.drop, &s.job.account.Policy, s.history), nil
@@ -237,6 +245,9 @@ func (s *session) study() (*plan, error) {
 // been delivered before, under another unique-id or without a record.
 func (s *session) examine() error {
 	if err := s.judgeRecorded(); err != nil {
+		return err
+	}
+	if err := s.recallDates(); err != nil {
 		return err
 	}
 	if err := s.recogniseRenamed(); err != nil {
@@ -263,6 +274,7 @@ func (r *run) carryOut(s *session, p *plan) (left, err error) {
 	if err := o.skip(s.drop, p.skip); err != nil {
 		return nil, err
 	}
+	r.history.intake.ends(p)
 	if len(p.retrieve) == 0 {
 		return nil, nil
 	}

@@ -43,6 +43,16 @@ func (h *Header) ArrivedAfter(at time.Time) bool {
 	return err == nil && t.After(at)
 }
 
+// Written returns when the message was written, by its Date field: the latest time that this may
+// mean. The result ok is false if the field is missing or cannot be read.
+func (h *Header) Written() (at time.Time, ok bool) {
+	value, ok := h.Value("date")
+	if !ok {
+		return time.Time{}, false
+	}
+	return latestTime(value)
+}
+
 // firstMail is earlier than any message with a date (RFC 822). A clock that was never set starts in
 // 1970 or 1980.
 var firstMail = time.Date(1982, 8, 13, 0, 0, 0, 0, time.UTC)
