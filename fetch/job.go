@@ -85,6 +85,7 @@ type Policy struct {
 	Initial      InitialPolicy // what the first run leaves out
 	NewUIDs      NewUIDs       // what to do when all unique-ids have changed
 	UIDLFallback bool          // tell messages apart by their headers where the server refuses UIDL
+	Select       SelectPolicy  // which of these a pass takes
 
 	QuarantineAfter int // refusals of one message before it is left alone; zero: it never is
 }
