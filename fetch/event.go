@@ -53,6 +53,7 @@ type Event struct {
 	UniqueID string
 	Octets   int64
 	Messages int
+	Rule     string // of Deleted; see policy.Rule
 	Err      error
 	// Result, of Listed and Finished, is what the run has come to so far.
 	Result *Result
@@ -130,6 +131,8 @@ const (
 	CodeNoSizes          Code = "no-sizes"             // the server does not report sizes
 	CodeOldTLS           Code = "old-tls"              // an old version or cipher suite of TLS
 	CodePipeliningBroken Code = "pipelining-broken"    // the server gets one command at a time
+	CodeNotVerified      Code = "not-verified"         // verify: what cannot be read back is not deleted
+	CodeRemoved          Code = "removed"              // it is in doubt what was removed at the target
 	CodeRenamedAccount   Code = "renamed-account"      // new, but another has this server and user
 	CodeShared           Code = "shared"               // other accounts have the same maildrop
 	CodeSizeChanged      Code = "size-changed"         // not the octets recorded for its unique-id; has a Number

@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"iter"
+	"maps"
 	"math"
 	"slices"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
@@ -52,7 +54,8 @@ type Plan struct {
 	Mark        Entries      // left out of the first run: recorded as marked, not retrieved
 	Quarantined []seen.Match // left alone
 	Delete      Entries
-	Seen        int // listed and recorded, so not retrieved
+	Rules       map[int]string // of Delete, by message-number; see policy.Rule
+	Seen        int            // listed and recorded, so not retrieved
 }
 
 // Entries are messages of a listing. They share its memory, because they may be millions.
@@ -213,7 +216,7 @@ func surveyOnce(j *job, m *memory, h *history, also func(*session, *Survey) erro
 	for e := range survey.Plan.Retrieve.All() {
 		survey.Needed += min(needed(&e), math.MaxInt64-survey.Needed)
 	}
-	if survey.Plan.Delete, err = s.foresee(p); err != nil {
+	if survey.Plan.Delete, survey.Plan.Rules, err = s.foresee(p); err != nil {
 		return nil, s.leave(err)
 	}
 	if err := also(s, survey); err != nil {
@@ -268,27 +271,36 @@ func (s *session) exported(p *plan) Plan {
 
 func (s *session) entries(indexes []int32) Entries { return Entries{s.drop.listing, indexes} }
 
-// foresee returns the messages that a run with this plan would delete: those that may be deleted
-// now, and those that it would deliver before.
-func (s *session) foresee(p *plan) (Entries, error) {
-	policy := s.job.account.Delete
-	if !policy.Enabled {
-		return Entries{}, nil
+// foresee returns the messages that a run with this plan would delete, and their rules: those that may
+// be deleted now, and those that it would deliver before.
+func (s *session) foresee(p *plan) (Entries, map[int]string, error) {
+	rules := &s.job.account.Delete
+	if rules.Keep {
+		return Entries{}, nil, nil
 	}
-	var chosen []int32
-	err := s.drop.groups(item.removable, func(part []item) error {
-		candidates, err := s.candidates(part)
-		for _, it := range planDeletion(candidates, policy, s.drop.asOf) {
-			chosen = append(chosen, it.index)
+	chosen := make(map[int32]policy.Rule)
+	err := s.drop.groups(s.mayRemove, func(part []item) error {
+		doomed, err := s.choose(part)
+		for _, d := range doomed {
+			chosen[d.index] = d.rule
 		}
 		return err
 	})
 	if err != nil {
-		return Entries{}, err
+		return Entries{}, nil, err
 	}
-	if policy.After == 0 {
-		chosen = slices.Concat(chosen, p.retrieve, p.later, p.recognised)
+	for _, i := range slices.Concat(p.retrieve, p.later, p.recognised) {
+		it := s.drop.item(i)
+		if !s.job.account.Select.Names(it.UniqueID) {
+			continue
+		}
+		if rule := rules.AtOnce(it.Octets, it.stays()); rule != policy.None {
+			chosen[i] = rule
+		}
 	}
-	slices.Sort(chosen)
-	return s.entries(slices.Compact(chosen)), nil
+	ruleOf := make(map[int]string, len(chosen))
+	for i, rule := range chosen {
+		ruleOf[s.drop.listing[i].Number] = string(rule)
+	}
+	return s.entries(slices.Sorted(maps.Keys(chosen))), ruleOf, nil
 }

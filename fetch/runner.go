@@ -183,6 +183,12 @@ func (r readOnly) Imported(ctx context.Context, until time.Time) iter.Seq2[seen.
 	return r.ledger.Imported(ctx, until)
 }
 
+func (r readOnly) Discarded(ctx context.Context) ([]string, error) { return r.ledger.Discarded(ctx) }
+
+func (r readOnly) Deletions(ctx context.Context, since time.Time) iter.Seq2[seen.Deletion, error] {
+	return r.ledger.Deletions(ctx, since)
+}
+
 func (r readOnly) Newest(ctx context.Context) (time.Time, error) { return r.ledger.Newest(ctx) }
 
 func (r readOnly) CountDue(ctx context.Context, due time.Time) (int, error) {
@@ -205,7 +211,7 @@ func (r readOnly) ChangeStanding(ctx context.Context, change func(*seen.Standing
 
 func (readOnly) Apply(context.Context, seen.Changes) error { return nil }
 
-func (readOnly) Finish(context.Context, seen.Diff, []seen.Entry, []seen.Key, time.Time) error {
+func (readOnly) Finish(context.Context, seen.Diff, []seen.Entry, []seen.Deleted, time.Time) error {
 	return nil
 }
 

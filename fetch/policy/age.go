@@ -12,7 +12,7 @@ const HoldTime = time.Hour
 // IsDoubtful reports whether a clock is clearly wrong: it stands before the newest record, or before
 // the program was made.
 func IsDoubtful(now, newest, made time.Time) bool {
-	now = now.Add(clockSlack)
+	now = now.Add(ClockSlack)
 	return now.Before(newest) || now.Before(made)
 }
 

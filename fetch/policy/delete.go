@@ -46,9 +46,9 @@ const (
 	Removed   Rule = "removed"
 )
 
-// clockSlack is how far clocks may differ. A clock may be wrong, and only what other runs noted can
-// show it.
-const clockSlack = 24 * time.Hour
+// ClockSlack is how far a clock may stand before a time that has certainly passed. A clock may be
+// wrong, and only what other runs noted can show it.
+const ClockSlack = 24 * time.Hour
 
 // Clock is the time for which rules are judged.
 type Clock struct {
@@ -143,4 +143,4 @@ func (p *Delete) Keeps() int {
 
 // IsFuture reports whether a time is clearly later than now. Then the clock was wrong at that time,
 // or is wrong now.
-func IsFuture(at, now time.Time) bool { return at.After(now.Add(clockSlack)) }
+func IsFuture(at, now time.Time) bool { return at.After(now.Add(ClockSlack)) }

@@ -1,10 +1,11 @@
-// Package removal finds out which delivered messages a person has removed from a Maildir.
+// Package custody finds out what has become of delivered messages at their targets: whether they still
+// lie there as they were delivered, and which of them a person has removed from a Maildir.
 //
 // A message that cannot be found need not be removed: a disk may not be mounted, another Maildir
 // may be configured, a mail program may have moved or renamed the file. Each doubt counts for the
 // message. So only that counts which popfetch delivered into this very folder while the rule was in
 // force, and nothing while the folder holds much less than before.
-package removal
+package custody
 
 import (
 	"cmp"
