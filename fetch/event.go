@@ -54,6 +54,7 @@ type Event struct {
 	UniqueID string
 	Octets   int64
 	Messages int
+	Rule     string // of Deleted; see policy.Rule
 	Err      error
 	// Result, of Listed and Finished, is what the run has come to so far.
 	Result *Result
@@ -132,6 +133,8 @@ const (
 	CodeNotListed        Code = "not-listed"           // a unique-id that was asked for; has a UniqueID
 	CodeOldTLS           Code = "old-tls"              // an old version or cipher suite of TLS
 	CodePipeliningBroken Code = "pipelining-broken"    // the server gets one command at a time
+	CodeNotVerified      Code = "not-verified"         // verify: what cannot be read back is not deleted
+	CodeRemoved          Code = "removed"              // it is in doubt what was removed at the target
 	CodeRenamedAccount   Code = "renamed-account"      // new, but another has this server and user
 	CodeShared           Code = "shared"               // other accounts have the same maildrop
 	CodeSinceDates       Code = "since-dates"          // no since: the age of the messages is unknown

@@ -277,12 +277,13 @@ func (s *session) addImported(diff *seen.Diff, listing []seen.Entry, due time.Ti
 	for _, i := range slices.Concat(diff.New, diff.Check, diff.Likely) {
 		delete(ids, listing[i].UniqueID)
 	}
+	var found []int
 	for i := range listing {
 		if ids[listing[i].UniqueID] {
-			diff.Due = append(diff.Due, i)
+			found = append(found, i)
 		}
 	}
-	slices.Sort(diff.Due)
+	diff.AddDue(listing, found...)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/hosts"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/pop3"
@@ -93,22 +94,12 @@ type Policy struct {
 // tooLarge reports whether the policy allows no message of so many octets.
 func (p *Policy) tooLarge(octets int64) bool { return p.MaxSize > 0 && octets > p.MaxSize }
 
-// DeletePolicy says when a delivered message is deleted on the server. The zero value never
-// deletes.
-type DeletePolicy struct {
-	Enabled  bool
-	After    time.Duration // since its delivery
-	Imported bool          // also what another program delivered, since it first saw the message
-}
+// DeletePolicy says when a message is deleted on the server. The zero value deletes only what a
+// filter of headers has discarded.
+type DeletePolicy = policy.Delete
 
-// InitialPolicy says what the first run of an account leaves out. The zero value leaves out
-// nothing.
-type InitialPolicy struct {
-	Limited bool
-	Chosen  bool // somebody has said so for this account, so that ErrRenamed does not apply
-	// What arrived within that time is retrieved all the same; zero: nothing is.
-	Within time.Duration
-}
+// InitialPolicy says what the first run of an account leaves out. The zero value leaves out nothing.
+type InitialPolicy = policy.Initial
 
 // NewUIDs says what a run does when a known maildrop suddenly shows only new unique-ids, as after a
 // move to another server (C0040).
@@ -138,11 +129,14 @@ type Result struct {
 	Octets      int64 // delivered
 	Err         error // what ended the run early; a *Error
 
-	// NotBefore is the earliest time at which the server wants the next log-in. Zero: at any time.
-	NotBefore    time.Time
-	RefusedUntil time.Time // the same, if it has refused one as too early; until then no run logs in
-
+	NextLogin
 	Selection
+}
+
+// NextLogin says when the server wants an account to log in again. Zero: at any time.
+type NextLogin struct {
+	NotBefore    time.Time // the earliest time that the server has told
+	RefusedUntil time.Time // the same, if it has refused a log-in as too early; until then no run logs in
 }
 
 // Selection counts what a SelectPolicy has kept from being retrieved.
@@ -255,7 +249,7 @@ func (j *job) checkClock() error {
 	if err != nil {
 		return j.fail(PhaseState, err)
 	}
-	j.clock.checked, j.clock.doubtful = true, isDoubtful(j.now(), newest, j.clock.made)
+	j.clock.checked, j.clock.doubtful = true, policy.IsDoubtful(j.now(), newest, j.clock.made)
 	if j.clock.doubtful {
 		since, what := newest, "the newest record"
 		if newest.Before(j.clock.made) {

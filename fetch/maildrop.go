@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -49,6 +50,7 @@ const (
 	isYounger // it arrived clearly after that time
 	isDated   // its Date was asked for, so that its fate is decided by that
 	isWaiting // a later pass retrieves it, or a later session of this one
+	isGone    // a person seems to have removed it at the target
 )
 
 // maildrop is the listing of one session, and all that the session has learnt of its messages.
@@ -58,9 +60,12 @@ type maildrop struct {
 	states  []state // by index of the listing
 	shown   bool    // the server has sent octets of all messages
 	found   bool    // the target holds messages of this maildrop that have no record
-	// The age of messages is judged for this time; see DeletePolicy.asOf.
-	asOf   time.Time
-	policy *SelectPolicy // nil: it names all messages
+	// The age of messages is judged for this time; see policy.Delete.AsOf.
+	asOf time.Time
+
+	discarded map[string]bool       // unique-ids that a filter of headers has discarded
+	staying   int                   // from this index on, messages stay, whatever the rules say
+	rules     map[int32]policy.Rule // by index, of those that are deleted
 
 	asides  map[seen.Key]*seen.Aside // set aside by earlier runs, listed or not
 	copies  map[string][]int32       // the indexes of each unique-id that is listed more than once
@@ -86,6 +91,8 @@ func newMaildrop(listing []seen.Entry, diff seen.Diff, all bool) *maildrop {
 		copies:  make(map[string][]int32),
 		digests: make(map[int32]seen.Digest),
 		twins:   make(map[int32][]*twins),
+		rules:   make(map[int32]policy.Rule),
+		staying: len(listing),
 	}
 	for i := range diff.AllAside {
 		d.asides[diff.AllAside[i].Key] = &diff.AllAside[i]

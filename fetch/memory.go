@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/pop3"
@@ -80,18 +81,22 @@ func (m *memory) change(edit func(*seen.Standing)) error {
 	return nil
 }
 
-// judgeAge returns the time for which the age of messages is judged now (see DeletePolicy.asOf). If
-// deletions by age wait, until is when that ends. It keeps that a run takes place now.
+// judgeAge returns the time for which the age of messages is judged now (see policy.Delete.AsOf). If
+// deletions by age wait, until is when that ends. It keeps that a run takes place now, and then looks
+// whether the clock can be right.
 func (m *memory) judgeAge(now time.Time) (asOf, until time.Time, err error) {
-	policy, st, last := m.job.account.Delete, m.standing, m.job.ledger.Account().FinishedAt
+	rules, st, last := &m.job.account.Delete, m.standing, m.job.ledger.Account().FinishedAt
 	if st.RanAt.After(last) {
 		last = st.RanAt
 	}
-	asOf, held := policy.asOf(now, last, st.HeldAt)
-	if m.purpose == fetching && policy.byAge() && (!held.Equal(st.HeldAt) || policy.isStale(st.RanAt, now)) {
+	asOf, held := rules.AsOf(now, last, st.HeldAt)
+	if m.purpose == fetching && rules.ByAge() && (!held.Equal(st.HeldAt) || rules.IsStale(st.RanAt, now)) {
 		err = m.change(func(st *seen.Standing) { st.RanAt, st.HeldAt = now, held })
+		if err == nil {
+			err = m.job.checkClock()
+		}
 	}
-	return asOf, held.Add(holdTime), err
+	return asOf, held.Add(policy.HoldTime), err
 }
 
 // expected returns what the server announced to an earlier run, as far as the log-in depends on it;

@@ -320,7 +320,7 @@ func (s *session) mark(indexes []int32) error {
 	for it := range s.drop.items(indexes) {
 		it.set(isSettled) // a further session of this run is not a first one
 	}
-	s.job.count(func(r *Result) { r.Marked = len(indexes) })
+	s.job.count(func(r *Result) { r.Marked += len(indexes) })
 	s.job.event(Event{Kind: Marked, Messages: len(indexes)})
 	return nil
 }

@@ -16,8 +16,8 @@ import (
 //	open → list → examine → plan → transfer → remove → quit
 //
 // A run learns something of a message and notes it in the message's item (maildrop.go). Then it
-// decides, without input or output (judge.go, and both plans in plan.go). It writes to the ledger
-// while it examines, for each batch that is durable at the target, and after QUIT. ARCHITECTURE.md
+// decides, without input or output (plan.go, and the package policy). It writes to the ledger while
+// it examines, for each batch that is durable at the target, and after QUIT. ARCHITECTURE.md
 // lists all that it writes.
 type run struct {
 	job     *job
@@ -70,7 +70,7 @@ func (r *run) locked() error {
 		drop, err := r.session()
 		further := err == nil && r.history.goesOn(r.job)
 		if !further && !r.history.adapt(err, r.memory) && !r.history.goOn(err, drop, r.memory) {
-			r.tellUnlisted()
+			r.job.tellUnlisted(r.history)
 			return cmp.Or(err, r.history.breaks.err)
 		}
 		r.history.remember(drop, further, r.job.account.All)

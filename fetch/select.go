@@ -6,71 +6,20 @@ import (
 	"slices"
 	"time"
 
+	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/seen"
 )
 
-// SelectPolicy says which messages a pass takes, of those that are to be retrieved. The zero value
-// takes all of them.
-type SelectPolicy struct {
-	// A pass retrieves no more than so many messages, and so many octets as LIST announces them. Its
-	// first message always goes, however large. Zero: no limit.
-	Messages int
-	Octets   int64
-	// What was sent before this time span is left out, by its Date; zero: nothing is.
-	Within  time.Duration
-	Session int  // the run logs in again after so many messages; zero: it does not
-	Drain   bool // further sessions follow until a listing brings nothing new
-	// Only these unique-ids are retrieved or deleted, whatever Within says; nil: all.
-	Only map[string]bool
-}
-
-// Names reports whether messages with this unique-id may be retrieved and deleted.
-func (p *SelectPolicy) Names(uniqueID string) bool { return p.Only == nil || p.Only[uniqueID] }
-
-// byDate reports whether messages are left out by their Date.
-func (p *SelectPolicy) byDate() bool { return p.Within > 0 && p.Only == nil }
-
-// taken is how much a pass has retrieved, or is going to retrieve.
-type taken struct {
-	messages int
-	octets   int64
-}
-
-func (t *taken) add(octets int64) {
-	t.messages++
-	t.octets += max(0, octets)
-}
-
-// allows reports whether a pass that has taken so much takes another message of so many octets.
-func (p *SelectPolicy) allows(t taken, octets int64) bool {
-	if p.Messages > 0 && t.messages >= p.Messages {
-		return false
-	}
-	return p.Octets <= 0 || t.messages == 0 || max(0, octets) <= p.Octets-t.octets
-}
-
-// cut divides the messages that are to be retrieved, in their order: now in this session, next in
-// further sessions of the pass, and wait in later passes. The pass has taken so much already.
-func (p *SelectPolicy) cut(queue []int32, octets func(int32) int64, t taken) (now, next, wait []int32) {
-	n := 0
-	for n < len(queue) && p.allows(t, octets(queue[n])) {
-		t.add(octets(queue[n]))
-		n++
-	}
-	queue, wait = queue[:n], queue[n:]
-	if p.Session > 0 && n > p.Session {
-		return queue[:p.Session], queue[p.Session:], wait
-	}
-	return queue, nil, wait
-}
+// SelectPolicy says which messages a pass takes. The zero value takes all that are to be retrieved.
+type SelectPolicy = policy.Select
 
 // intake is what the sessions of one run share of its selection.
 type intake struct {
 	begun     bool // a session of the run has made its plan
 	counted   bool // Result.New counts what this session retrieves
 	firstDone bool // Policy.Initial has been applied to all that is listed
-	taken     taken
+	taken     policy.Taken
 	// Select.Only without those that were listed; nil: nothing was listed yet.
 	unlisted map[string]bool
 	rounds   int
@@ -99,13 +48,13 @@ func (r *Result) recorded() int { return r.Delivered + r.Recognised + r.Marked }
 func (r *Result) failed() int { return r.Failed + r.Quarantined }
 
 // noteListed notes which of the named unique-ids are listed.
-func (p *intake) noteListed(listing []seen.Entry, policy *SelectPolicy) {
-	if policy.Only == nil {
+func (p *intake) noteListed(listing []seen.Entry, rules *SelectPolicy) {
+	if rules.Only == nil {
 		return
 	}
 	if p.unlisted == nil {
-		p.unlisted = make(map[string]bool, len(policy.Only))
-		for id := range policy.Only {
+		p.unlisted = make(map[string]bool, len(rules.Only))
+		for id := range rules.Only {
 			p.unlisted[id] = true
 		}
 	}
@@ -141,7 +90,7 @@ func (h *history) remember(d *maildrop, further, all bool) {
 			continue
 		}
 		if _, known := h.settled[it.Key]; !known && it.fate() != isOld {
-			h.intake.taken.add(it.Octets)
+			h.intake.taken.Add(it.Octets)
 		}
 		if !further || all || it.fate() != isRecorded || it.is(isCheck) {
 			h.settled[it.Key] = it.fate()
@@ -198,16 +147,16 @@ func (o *outcomes) planned(d *maildrop, p *plan) {
 }
 
 // tellUnlisted warns of each named unique-id that no session of the run has found listed.
-func (r *run) tellUnlisted() {
-	unlisted := r.history.intake.unlisted
+func (j *job) tellUnlisted(h *history) {
+	unlisted := h.intake.unlisted
 	ids := make([]string, 0, len(unlisted))
 	for id := range unlisted {
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
-	r.job.count(func(result *Result) { result.Unlisted = len(ids) })
+	j.count(func(result *Result) { result.Unlisted = len(ids) })
 	for _, id := range ids {
-		r.job.event(Event{Kind: Warning, Code: CodeNotListed, UniqueID: id,
+		j.event(Event{Kind: Warning, Code: CodeNotListed, UniqueID: id,
 			Err: fmt.Errorf("unique-id %q: the server lists no such message", id)})
 	}
 }
@@ -223,8 +172,8 @@ const datesAtOnce = 2 * chunk
 // recallDates decides on the messages whose Date an earlier run has asked for. The dates come in
 // parts, because they may be those of a whole maildrop.
 func (s *session) recallDates() error {
-	policy := &s.job.account.Select
-	if !policy.byDate() {
+	rules := &s.job.account.Select
+	if !rules.ByDate() {
 		return nil
 	}
 	d, cutoff := s.drop, s.cutoff()
@@ -276,8 +225,8 @@ func (d *maildrop) newByKey() []int32 {
 // ago. It notes their dates, so that TOP is asked once for each. It asks for as many headers as the
 // pass, or the session, may retrieve messages. A message whose date is unknown is retrieved.
 func (s *session) leaveOutByDate() error {
-	policy := &s.job.account.Select
-	if !policy.byDate() {
+	rules := &s.job.account.Select
+	if !rules.ByDate() {
 		return nil
 	}
 	next, stop := iter.Pull(s.judgedByDate())
@@ -290,11 +239,11 @@ func (s *session) leaveOutByDate() error {
 	s.asksDates = true
 	defer func() { s.asksDates = false }()
 	total := s.history.intake.taken
-	for first := total.messages; more; {
+	for first := total.Messages; more; {
 		var part []item
 		allowed := total // if each of the part is to be retrieved
-		for more && len(part) < chunk && policy.allows(allowed, it.Octets) && (policy.Session <= 0 || allowed.messages-first < policy.Session) {
-			allowed.add(it.Octets)
+		for more && len(part) < chunk && rules.Allows(allowed, it.Octets) && (rules.Session <= 0 || allowed.Messages-first < rules.Session) {
+			allowed.Add(it.Octets)
 			part = append(part, it)
 			it, more = next()
 		}
@@ -306,7 +255,7 @@ func (s *session) leaveOutByDate() error {
 		}
 		for _, it := range part {
 			if it.fate() == isNew {
-				total.add(it.Octets)
+				total.Add(it.Octets)
 			}
 		}
 	}

@@ -16,7 +16,7 @@ const GraceTime = 90 * 24 * time.Hour
 type Conclusion struct {
 	Diff    Diff
 	Left    []Entry
-	Deleted []Key
+	Deleted []Deleted
 	At      time.Time
 }
 
@@ -27,7 +27,7 @@ type Conclusion struct {
 // A store may make the changes at once or later, but in this order. Before the first change it
 // removes the Digest that it holds.
 func Conclude(ctx context.Context, reader Reader, run Conclusion, tuning Tuning, change func(RowChange) error) (Finished, error) {
-	f := finish{reader: reader, left: run.Left, at: Millis(run.At), deleted: slices.SortedFunc(slices.Values(run.Deleted), Key.Compare), change: change}
+	f := finish{reader: reader, left: run.Left, at: Millis(run.At), deleted: sortedByKey(run.Deleted), change: change}
 	if err := f.run(ctx, run.Diff.rest); err != nil {
 		return Finished{}, err
 	}
@@ -38,11 +38,17 @@ func Conclude(ctx context.Context, reader Reader, run Conclusion, tuning Tuning,
 	return end, nil
 }
 
+func (d Deleted) compare(key Key) int { return d.Key.Compare(key) }
+
+func sortedByKey(deleted []Deleted) []Deleted {
+	return slices.SortedFunc(slices.Values(deleted), func(a, b Deleted) int { return a.compare(b.Key) })
+}
+
 // finish is the work of one Conclude.
 type finish struct {
 	reader  Reader
 	left    []Entry
-	deleted []Key // in the order of the table
+	deleted []Deleted // in the order of the table
 	at      int64
 	// All that is left, as far as finish looked at it, is seen without doubt or set aside.
 	complete bool
@@ -56,7 +62,7 @@ type finish struct {
 
 func (f *finish) run(ctx context.Context, rest rest) error {
 	for _, k := range f.deleted {
-		if err := f.change(RowChange{Key: k, Kind: Stamp, At: f.at}); err != nil {
+		if err := f.change(RowChange{Key: k.Key, Kind: Stamp, At: f.at, Rule: k.Rule}); err != nil {
 			return err
 		}
 	}
@@ -206,7 +212,7 @@ func (f *finish) note(k *known, copies []int) error {
 		if r.AbsentAt != 0 {
 			f.looked.absent++
 		}
-		if _, found := slices.BinarySearchFunc(f.deleted, r.Key, Key.Compare); found {
+		if _, found := slices.BinarySearchFunc(f.deleted, r.Key, Deleted.compare); found {
 			r.DeletedAt = f.at // change was already told so
 		}
 		if err := f.noteRow(false, r.Key, &r.AbsentAt, isLeft(r.Copy)); err != nil {

@@ -77,7 +77,7 @@ type ChangeKind int
 
 // The kinds of a RowChange.
 const (
-	Stamp  ChangeKind = iota // set the record's DeletedAt
+	Stamp  ChangeKind = iota // set the record's DeletedAt, and log the deletion
 	Mark                     // set AbsentAt
 	Remove                   // remove the row
 )
@@ -86,6 +86,7 @@ const (
 type RowChange struct {
 	Key
 	Kind  ChangeKind
-	Aside bool  // it changes an Aside, not a record
-	At    int64 // of Stamp and Mark
+	Aside bool   // it changes an Aside, not a record
+	At    int64  // of Stamp and Mark
+	Rule  string // of Stamp: what the log says
 }
