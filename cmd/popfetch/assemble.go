@@ -82,7 +82,7 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 		Mark:    credentials.Mark,
 		Lacks:   lacks,
 		Policy: fetch.Policy{
-			Delete:          fetch.DeletePolicy(a.Delete),
+			Delete:          fetch.DeletePolicy{Enabled: a.Delete.Enabled, After: a.Delete.After, Imported: a.Delete.Imported},
 			All:             p.all,
 			MaxSize:         a.MaxSize,
 			Newest:          a.Order == "newest",

@@ -42,7 +42,13 @@ func OneShot(values map[string]string) (*Config, error) {
 	}
 	host := fillPort(&account)
 	account.Name = account.User + "@" + host
+	if err := account.namePaths(); err != nil {
+		return nil, Errors{err}
+	}
 	cfg.Accounts = []Account{account}
+	if errs := cfg.targets(); len(errs) > 0 {
+		return nil, errs.tidy()
+	}
 	return cfg, nil
 }
 
@@ -55,8 +61,8 @@ func NoDelivery(values map[string]string) {
 			return
 		}
 	}
-	var a Account
-	r, _ := accountKeys.filling(&a, mda(&a))
+	var t Target
+	r, _ := targetKeys.filling(&t, &t.MDA)
 	values[r.name] = refuse
 }
 
