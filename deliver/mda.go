@@ -43,13 +43,7 @@ func (m *MDA) Limit() Limit {
 // Room returns the room for the spool, at least that in memory. If the folder for temporary files is
 // missing, only a message too large for the memory is refused, when it comes. Nobody knows where the
 // program writes.
-func (m *MDA) Room(context.Context) (octets int64, err error) {
-	octets, err = roomIn(os.TempDir())
-	if err != nil {
-		return math.MaxInt64, nil //nolint:nilerr // each message shows whether it fits
-	}
-	return max(octets, spareOctets), nil
-}
+func (m *MDA) Room(context.Context) (octets int64, err error) { return spoolRoom() }
 
 // Prepare checks the command and makes nothing. ErrMissing means that there is no shell,
 // ErrCannotRun that the shell does not know the program or may not run it. An empty command is an
