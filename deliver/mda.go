@@ -28,6 +28,7 @@ import (
 // An MDA must not be copied after first use. Its methods may be called at the same time.
 type MDA struct {
 	Command    string        // as the shell reads it; it never contains data of a message or server
+	Argv       []string      // instead of Command: a program and its words, started without a shell
 	Timeout    time.Duration // for one message; zero means five minutes
 	Deliveries int           // how many programs may run at once; zero means one
 
