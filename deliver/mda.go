@@ -28,6 +28,7 @@ import (
 // An MDA must not be copied after first use. Its methods may be called at the same time.
 type MDA struct {
 	Command    string        // as the shell reads it; it never contains data of a message or server
+	Argv       []string      // instead of Command: a program and its words, started without a shell
 	Timeout    time.Duration // for one message; zero means five minutes
 	Deliveries int           // how many programs may run at once; zero means one
 
@@ -43,13 +44,7 @@ func (m *MDA) Limit() Limit {
 // Room returns the room for the spool, at least that in memory. If the folder for temporary files is
 // missing, only a message too large for the memory is refused, when it comes. Nobody knows where the
 // program writes.
-func (m *MDA) Room(context.Context) (octets int64, err error) {
-	octets, err = roomIn(os.TempDir())
-	if err != nil {
-		return math.MaxInt64, nil //nolint:nilerr // each message shows whether it fits
-	}
-	return max(octets, spareOctets), nil
-}
+func (m *MDA) Room(context.Context) (octets int64, err error) { return spoolRoom() }
 
 // Prepare checks the command and makes nothing. ErrMissing means that there is no shell,
 // ErrCannotRun that the shell does not know the program or may not run it. An empty command is an
