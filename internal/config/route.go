@@ -111,7 +111,7 @@ func recipientsAreKnown(d *draft[Account]) error {
 		condition, _ := routeKeys.filling(r, &r.Recipient)
 		errs = append(errs, at.element(i+1).key(condition.name).mistake(fmt.Errorf(
 			"is not known without %s; name the header that the server puts the envelope recipient into",
-			d.named(d.name(&d.result.EnvelopeHeader)))))
+			d.named(&d.result.EnvelopeHeader))))
 	}
 	return errs.orNil()
 }
@@ -140,6 +140,11 @@ func (c *Config) targetsOf(a *Account) Errors {
 		if !t.IMAP.IsZero() && t.IMAPPassword.IsZero() && t.IMAPOAuth.IsZero() {
 			errs = append(errs, c.TargetMistake(a, t, addressIMAP, fmt.Errorf(
 				"lacks the password of its user; write %s", c.secretKeys())))
+		}
+		if t.IMAPOAuth.ClientID != "" && t.IMAPOAuth.SignIn().Flow != flowClient {
+			r, _ := oauthKeys.filling(&t.IMAPOAuth, &t.IMAPOAuth.TokenCommand)
+			errs = append(errs, c.TargetMistake(a, t, func(t *Target) any { return &t.IMAPOAuth }, fmt.Errorf(
+				"nobody can sign in for a mailbox; let another program do it, and write %s, or a client that signs in by itself", r.name)))
 		}
 	}
 	return append(errs, c.deletionFits(a, used)...)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -103,13 +102,8 @@ func (v value) daemon(example string) (string, error) {
 		return "", err
 	}
 	if path, isUnix := strings.CutPrefix(s, unixPrefix); isUnix {
-		if path, err = (value{raw: path}).path(); err != nil {
-			return "", err
-		}
-		if !filepath.IsAbs(path) {
-			return "", fmt.Errorf("%q is no absolute path; %s", path, usage)
-		}
-		return unixPrefix + path, nil
+		path, err := value{raw: path, folder: v.folder}.path()
+		return unixPrefix + path, err
 	}
 	host, port, err := v.server()
 	if err != nil {
