@@ -245,18 +245,18 @@ var runKeys = table[Account]{
 		name:    "delete",
 		field:   orTable(func(a *Account) *Delete { return &a.Delete }, deletion, deleteKeys, Delete.isPlain),
 		check:   deletesSomething,
-		aliases: []string{"keep", "nokeep", "delete_after", "delete_after_days", "leave_on_server"},
+		aliases: []string{"keep", "nokeep", "delete_after", "delete_after_days", "delete_bigger_than", "leave_on_server"},
 		instead: `messages stay on the server unless delete = "delivered", or delete = "30d" (so long after delivery), is written`,
 	},
 	{
 		name:    "max_size",
 		field:   fill(func(a *Account) *int64 { return &a.MaxSize }, sizeOrNone),
-		aliases: []string{"limit", "killsize", "max_message_size", "maximum_size"},
+		aliases: []string{"limit", "killsize", "skipsize", "max_message_size", "maximum_size"},
 	},
 	{
 		name:    "max_messages",
 		field:   fill(func(a *Account) *int { return &a.MaxMessages }, countOrNone(1_000_000_000)),
-		aliases: []string{"fetchlimit", "max_messages_per_pass"},
+		aliases: []string{"fetchlimit", "max_messages_per_session"},
 	},
 	{
 		name:    "max_octets",
@@ -271,7 +271,7 @@ var runKeys = table[Account]{
 	{
 		name:    "session_messages",
 		field:   fill(func(a *Account) *int { return &a.SessionMessages }, countOrNone(1_000_000_000)),
-		aliases: []string{"expunge", "batchlimit", "max_messages_per_session"},
+		aliases: []string{"expunge"},
 	},
 	{
 		name:  "initial",

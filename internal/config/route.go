@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"path"
 	"regexp"
 	"slices"
 )
@@ -78,8 +77,8 @@ func (v value) globs() ([]string, error) {
 		return nil, err
 	}
 	for _, glob := range list {
-		if _, err := path.Match(glob, ""); err != nil {
-			return nil, fmt.Errorf(`%q is no pattern; write one such as "sales@*"`, glob)
+		if err := checkAddress(glob); err != nil {
+			return nil, err
 		}
 	}
 	return list, nil
