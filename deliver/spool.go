@@ -120,6 +120,14 @@ func (s *spool) asFile() (*os.File, error) {
 	return s.file, s.rewind()
 }
 
+// reader returns a reader of the message from its beginning. Nothing may be written meanwhile.
+func (s *spool) reader() (io.Reader, error) {
+	if s.file == nil {
+		return bytes.NewReader(s.memory.Bytes()), nil
+	}
+	return s.file, s.rewind()
+}
+
 func (s *spool) rewind() error {
 	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("reading the spooled message: %w", err)
