@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -210,6 +211,7 @@ func (d *imapDelivery) message(session *imapbox.Appender) *imapbox.Message {
 		message.Octets, d.note.Octets, d.note.Lines = int64(len(line)), int64(len(line)), int64(len(line))
 		message.Open = func() (io.Reader, error) { return strings.NewReader(line), nil }
 		d.place[0].Sum = Sum{1, sha256.Sum256([]byte("\n"))}
+		d.note.SHA256 = hex.EncodeToString(d.place[0].SHA256[:])
 	}
 	return message
 }

@@ -18,8 +18,8 @@ type imapNote struct {
 	MessageID   string `json:"message_id,omitempty"`
 	Octets      int64  `json:"octets"` // as sent, which is its RFC822.SIZE
 	Lines       int64  `json:"lines"`  // its RFC822.SIZE if the server ends each line in CRLF
-	SHA256      string `json:"sha256"` // as it came, with lines that end in LF
-	Body        string `json:"body"`   // SHA-256 of the part behind the header
+	SHA256      string `json:"sha256"` // of the message; see imapForm
+	Body        string `json:"body"`   // of the part behind the header
 }
 
 // has reports whether the message may have this size at the server.
@@ -37,14 +37,14 @@ func (n *imapNote) key() string {
 type imapFacts struct {
 	lines  *lineWriter
 	header headers.Header
-	body   imapBody
+	form   imapForm
 	octets int64
 	nul    bool
 }
 
 func newIMAPFacts() *imapFacts {
-	f := &imapFacts{body: imapBody{digest: sha256.New(), blank: true}}
-	f.lines = newLineWriter(&f.body)
+	f := &imapFacts{form: imapForm{whole: sha256.New(), body: sha256.New()}}
+	f.lines = newLineWriter(&f.form)
 	return f
 }
 
@@ -59,40 +59,69 @@ func (f *imapFacts) Write(p []byte) (int, error) {
 
 // finish returns the sum of the whole message, the note of it, and when it arrived.
 func (f *imapFacts) finish() (sum Sum, n imapNote, arrived time.Time) {
-	sum, _ = f.lines.finish() // the body takes everything
+	sum, _ = f.lines.finish() // the form takes everything
 	f.lines.release()
 	id, _ := f.header.Value("message-id")
 	n = imapNote{
 		MessageID: id,
 		Octets:    f.octets,
-		Lines:     sum.Octets + f.body.lines,
-		SHA256:    hex.EncodeToString(sum.SHA256[:]),
-		Body:      hex.EncodeToString(f.body.digest.Sum(nil)),
+		Lines:     f.form.octets + f.form.lines,
+		SHA256:    hex.EncodeToString(f.form.whole.Sum(nil)),
+		Body:      hex.EncodeToString(f.form.body.Sum(nil)),
 	}
 	return sum, n, f.header.Arrived()
 }
 
-// imapBody takes a message whose lines end in LF. It counts the lines, and digests the part behind
-// the first blank one.
-type imapBody struct {
-	digest hash.Hash
-	lines  int64
-	blank  bool // in the header: nothing of the last line has come yet
-	begun  bool
+// imapForm takes a message whose lines end in LF, and digests it in a form that servers keep. Some
+// show NUL as octet 0x80, and drop each CR at the end of a line.
+type imapForm struct {
+	whole, body   hash.Hash // of the message, and of what follows its first blank line
+	octets, lines int64
+	held          int  // CRs that are kept if the line goes on
+	inLine        bool // in the header: something of the last line has come
+	inBody        bool
+	buffer        []byte
 }
 
-func (b *imapBody) Write(p []byte) (int, error) {
+func (f *imapForm) Write(p []byte) (int, error) {
 	n := len(p)
-	b.lines += int64(bytes.Count(p, []byte("\n")))
-	for i := 0; i < len(p) && !b.begun; i++ {
-		b.begun = b.blank && p[i] == '\n'
-		b.blank = p[i] == '\n'
-		if b.begun {
+	if f.held > 0 || bytes.IndexByte(p, '\r') >= 0 || bytes.IndexByte(p, 0) >= 0 {
+		p = f.normal(p)
+	}
+	f.octets += int64(len(p))
+	f.lines += int64(bytes.Count(p, []byte("\n")))
+	f.whole.Write(p)
+	for i := 0; i < len(p) && !f.inBody; i++ {
+		f.inBody = !f.inLine && p[i] == '\n'
+		f.inLine = p[i] != '\n'
+		if f.inBody {
 			p = p[i+1:]
 		}
 	}
-	if b.begun {
-		b.digest.Write(p)
+	if f.inBody {
+		f.body.Write(p)
 	}
 	return n, nil
+}
+
+// normal returns p without the CRs at the ends of lines, and without NUL. Those at the end of p are
+// held.
+func (f *imapForm) normal(p []byte) []byte {
+	f.buffer = f.buffer[:0]
+	for _, c := range p {
+		switch {
+		case c == '\r':
+			f.held++
+			continue
+		case c == '\n':
+			f.held = 0
+		case c == 0:
+			c = 0x80
+		}
+		for ; f.held > 0; f.held-- {
+			f.buffer = append(f.buffer, '\r')
+		}
+		f.buffer = append(f.buffer, c)
+	}
+	return f.buffer
 }

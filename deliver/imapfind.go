@@ -242,25 +242,29 @@ func (m *IMAP) Open(ctx context.Context, place string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("%q is no place in a mailbox: %w", place, err)
 	}
 	var message *fetchedMessage
-	err := m.look(ctx, func(box *imapbox.Box) error {
-		if m.validity == 0 {
-			if _, err := m.examine(ctx, box); err != nil {
-				return err
+	err := m.look(ctx, func(box *imapbox.Box) (err error) {
+		fresh := m.validity == 0
+		for {
+			if fresh {
+				if _, err := m.examine(ctx, box); err != nil {
+					return err
+				}
 			}
+			if m.validity != uint32(validity) {
+				return fmt.Errorf("the mailbox was made anew: %w", fs.ErrNotExist)
+			}
+			err := box.Fetch(ctx, []uint32{uint32(uid)}, func(_ uint32, from io.Reader) (err error) {
+				message, err = fetchMessage(from)
+				return err
+			})
+			switch {
+			case err != nil || message != nil:
+				return err
+			case fresh:
+				return fmt.Errorf("message %s: %w", place, fs.ErrNotExist)
+			}
+			fresh = true // a session shows what comes later only when it opens the mailbox anew
 		}
-		if m.validity != uint32(validity) {
-			return fmt.Errorf("the mailbox was made anew: %w", fs.ErrNotExist)
-		}
-		found := false
-		err := box.Fetch(ctx, []uint32{uint32(uid)}, func(_ uint32, from io.Reader) (err error) {
-			found = true
-			message, err = fetchMessage(from)
-			return err
-		})
-		if err == nil && !found {
-			return fmt.Errorf("message %s: %w", place, fs.ErrNotExist)
-		}
-		return err
 	})
 	if err != nil {
 		return nil, err
