@@ -69,16 +69,16 @@ func (b *mboxBatch) Create(ctx context.Context, env Envelope) (Delivery, error) 
 		return nil, fmt.Errorf("creating a message: %w", ctx.Err())
 	}
 	d := &mboxDelivery{batch: b, token: env.Token, begin: b.octets}
-	d.filter.reset((*toSpool)(d), false)
+	d.filter.reset((*toMboxSpool)(d), false)
 	d.writer = newLineWriter(&d.filter)
 	b.open = d
 	return d, nil
 }
 
-// toSpool takes the quoted octets of a delivery.
-type toSpool mboxDelivery
+// toMboxSpool takes the quoted octets of a delivery.
+type toMboxSpool mboxDelivery
 
-func (d *toSpool) Write(p []byte) (int, error) {
+func (d *toMboxSpool) Write(p []byte) (int, error) {
 	n, err := d.batch.spool.Write(p)
 	d.octets += int64(n)
 	if err == nil {
@@ -138,7 +138,7 @@ func (d *mboxDelivery) finish() (delivered Sum, err error) {
 		d.added = head[0] != '\n'
 	}
 	if d.added {
-		if _, err := (*toSpool)(d).Write([]byte{'\n'}); err != nil {
+		if _, err := (*toMboxSpool)(d).Write([]byte{'\n'}); err != nil {
 			return Sum{}, err
 		}
 		delivered.Octets++
