@@ -81,7 +81,7 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 		Mark:    credentials.Mark,
 		Lacks:   lacks,
 		Policy: fetch.Policy{
-			Delete:          fetch.DeletePolicy{Enabled: a.Delete.Enabled, After: a.Delete.After, Imported: a.Delete.Imported},
+			Delete:          p.deletePolicy(&a.Delete),
 			All:             p.all,
 			MaxSize:         a.MaxSize,
 			Newest:          a.Order == "newest",
@@ -106,17 +106,19 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 	if p.view.verbosity >= 2 {
 		account.POP3.Trace = p.term.trace(a.Name)
 	}
-	switch {
-	case p.keep:
-		account.Delete = fetch.DeletePolicy{}
-	case p.delete:
-		account.Delete = fetch.DeletePolicy{Enabled: true, Imported: a.Delete.Imported}
-	}
 	if s.oneShot {
 		account.State = stateName(a)
 	}
 	account.Target, err = p.target(ctx, s, a, trusted)
 	return account, err
+}
+
+// deletePolicy returns the rules of an account, with what the options say for this run.
+func (p *program) deletePolicy(d *config.Delete) fetch.DeletePolicy {
+	return fetch.DeletePolicy{
+		Enabled: d.Enabled, After: d.After, Larger: d.LargerThan, Newest: d.KeepNewest, Removed: d.Removed,
+		Imported: d.Imported, Verify: d.Verify, Keep: p.keep, All: p.delete,
+	}
 }
 
 // credentials returns the credentials of an account. If no source is configured for the password, a
