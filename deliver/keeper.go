@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"errors"
+	"reflect"
 )
 
 // Condition is what has become of a message since it was delivered.
@@ -35,17 +36,73 @@ type Shelf interface {
 // mounted.
 var ErrUnseen = errors.New("may hold messages that cannot be seen now")
 
-// Composed is a Target that hands messages on to others.
-type Composed interface {
-	// Parts returns the targets that hold messages, by the name that their places have. A name that
-	// stands for several targets has nil.
-	Parts() map[string]Target
+// Parts returns the targets that hold the messages of target, by the name that their places have. A
+// name that stands for several targets has nil.
+func Parts(target Target) map[string]Target {
+	parts := make(map[string]Target)
+	switch t := madeOf(target).(type) {
+	case Drop:
+	case *fan:
+		for _, m := range t.members {
+			parts[m.name] = onlyPart(m.Target)
+		}
+	case *route:
+		for _, p := range t.ports {
+			for name, part := range Parts(p.Target) {
+				if other, known := parts[name]; known && !isSame(other, part) {
+					part = nil
+				}
+				parts[name] = part
+			}
+		}
+	case *filter:
+		return Parts(t.inner)
+	case *headersWhole:
+		return Parts(t.inner)
+	default:
+		parts[""] = t
+	}
+	return parts
 }
 
-// Parts returns the targets that hold the messages of target, by the name that their places have.
-func Parts(target Target) map[string]Target {
-	if c, ok := target.(Composed); ok {
-		return c.Parts()
+// onlyPart returns the only part of a target, or nil.
+func onlyPart(target Target) (only Target) {
+	parts := Parts(target)
+	for _, part := range parts {
+		if len(parts) == 1 {
+			return part
+		}
 	}
-	return map[string]Target{"": target}
+	return nil
+}
+
+// isSame reports whether two targets are one. Targets that cannot be compared are not.
+func isSame(a, b Target) bool {
+	return a != nil && b != nil && reflect.TypeOf(a).Comparable() && reflect.TypeOf(b).Comparable() && a == b
+}
+
+// Examine asks the targets of all paths. A message that lies at one of them is where it should be.
+func (d *dated) Examine(ctx context.Context, places []Place) ([]Condition, error) {
+	finders, paths, err := d.finders()
+	if err != nil {
+		return nil, err
+	}
+	conditions := make([]Condition, len(places))
+	for _, path := range paths {
+		keeper, ok := finders[path].(Keeper)
+		if !ok {
+			continue
+		}
+		there, err := keeper.Examine(ctx, places)
+		if errors.Is(err, ErrMissing) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for i := range there {
+			conditions[i] = max(conditions[i], there[i])
+		}
+	}
+	return conditions, nil
 }

@@ -241,7 +241,7 @@ func (s *session) mayRemove(it item) bool {
 		return false
 	case s.drop.discarded[it.UniqueID]:
 		return true
-	case it.fate() == isRecorded:
+	case it.fate() == isRecorded && !it.is(isDue): // a due one may be of an earlier run
 		return rules.AtOnce(it.Octets, it.stays()) != policy.None
 	}
 	return rules.Any()

@@ -135,7 +135,7 @@ func (o *outcomes) planned(d *maildrop, p *plan) {
 		it.set(isWaiting)
 	}
 	if pass.old > 0 {
-		since := o.job.now().Add(-o.job.account.Select.Within)
+		since := o.job.account.Select.Cutoff(o.job.now())
 		o.job.event(Event{Kind: LeftOut, Messages: pass.old,
 			Err: fmt.Errorf("sent before %s, as since says", since.Local().Format(time.DateOnly))})
 		pass.old = 0
@@ -207,7 +207,7 @@ func (s *session) recallDates() error {
 }
 
 // cutoff is the time before which a message was sent too long ago.
-func (s *session) cutoff() time.Time { return s.job.now().Add(-s.job.account.Select.Within) }
+func (s *session) cutoff() time.Time { return s.job.account.Select.Cutoff(s.job.now()) }
 
 // newByKey returns the indexes of the new messages in the order of their keys.
 func (d *maildrop) newByKey() []int32 {

@@ -9,11 +9,12 @@ type Select struct {
 	// first message always goes, however large. Zero: no limit.
 	Messages int
 	Octets   int64
-	// What was sent before this time span is left out, by its Date; zero: nothing is.
+	// What was sent longer ago than Within, or before Since, is left out, by its Date. Zero: nothing is.
 	Within  time.Duration
+	Since   time.Time
 	Session int  // the run logs in again after so many messages; zero: it does not
 	Drain   bool // further sessions follow until a listing brings nothing new
-	// Only these unique-ids are retrieved or deleted, whatever Within says; nil: all.
+	// Only these unique-ids are retrieved or deleted, however old they are; nil: all.
 	Only map[string]bool
 }
 
@@ -21,7 +22,15 @@ type Select struct {
 func (s *Select) Names(uniqueID string) bool { return s.Only == nil || s.Only[uniqueID] }
 
 // ByDate reports whether messages are left out by their Date.
-func (s *Select) ByDate() bool { return s.Within > 0 && s.Only == nil }
+func (s *Select) ByDate() bool { return s.Only == nil && (s.Within > 0 || !s.Since.IsZero()) }
+
+// Cutoff returns the time before which a message was sent too long ago.
+func (s *Select) Cutoff(now time.Time) time.Time {
+	if s.Within > 0 && s.Since.Before(now.Add(-s.Within)) {
+		return now.Add(-s.Within)
+	}
+	return s.Since
+}
 
 // Taken is how much a pass has retrieved, or is going to retrieve.
 type Taken struct {

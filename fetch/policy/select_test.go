@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 )
 
 func TestSelect_Cut(t *testing.T) {
@@ -94,5 +95,25 @@ func TestSelect_Names(t *testing.T) {
 	}
 	if some.ByDate() {
 		t.Error("ByDate() = true, though messages are named")
+	}
+}
+
+func TestSelect_Cutoff(t *testing.T) {
+	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	week, day := now.Add(-7*24*time.Hour), 24*time.Hour
+	for name, test := range map[string]struct {
+		rules  Select
+		byDate bool
+		want   time.Time
+	}{
+		"nothing":             {Select{}, false, time.Time{}},
+		"within":              {Select{Within: day}, true, now.Add(-day)},
+		"since":               {Select{Since: week}, true, week},
+		"both":                {Select{Within: day, Since: week}, true, now.Add(-day)},
+		"both, the other way": {Select{Within: 30 * day, Since: week}, true, week},
+	} {
+		if got := test.rules.Cutoff(now); !got.Equal(test.want) || test.rules.ByDate() != test.byDate {
+			t.Errorf("%s: Cutoff() = %v, want %v; ByDate() = %v", name, got, test.want, test.rules.ByDate())
+		}
 	}
 }
