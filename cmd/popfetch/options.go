@@ -158,6 +158,8 @@ func (o *options) mistakenSelection() error {
 		return usagef("--limit %d: give a number of messages, from 1 on", *o.limit)
 	case len(o.uids) > 0 && !fetches:
 		return usagef("--uid %s", other)
+	case slices.Contains(o.uids, ""):
+		return usagef("--uid: a unique-id is not empty")
 	}
 	_, err := readIDs(o.uids)
 	return err
