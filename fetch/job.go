@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/internal/faultwords"
 	"github.com/popfetch/popfetch/internal/hosts"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/pop3"
@@ -178,7 +179,7 @@ type job struct {
 	warned map[string]bool
 }
 
-var errDeadline = errors.New("the account's deadline has passed")
+var errDeadline = faultwords.New("deadline", "the account's deadline has passed")
 
 // newJob makes the contexts of a run. soft ends with ctx, or a grace before the deadline. hard ends
 // a grace after soft, or at the deadline.
@@ -343,21 +344,3 @@ func (j *job) token(e *seen.Entry) deliver.Token { return j.tokenAt(j.account.Se
 func (j *job) tokenAt(server string, e *seen.Entry) deliver.Token {
 	return deliver.NewToken(j.account.User, server, e.UniqueID, e.Copy, e.Octets)
 }
-
-// isReply reports whether err is a negative reply, after which the session is usable.
-func isReply(err error) bool {
-	if err == nil { // nearly always, so it must be cheap
-		return false
-	}
-	var reply *pop3.ReplyError
-	return errors.As(err, &reply)
-}
-
-// isOutOfStep reports whether err says that replies do not belong to their commands.
-func isOutOfStep(err error) bool {
-	var protocol *pop3.ProtocolError
-	return errors.As(err, &protocol) || errors.Is(err, errOutOfStep)
-}
-
-// errOutOfStep says that a command got a reply that is not its own.
-var errOutOfStep = errors.New("replies do not belong to their commands")

@@ -95,7 +95,7 @@ func (t *transfer) stream(b *batch, d deliver.Delivery, it item, m *pop3.Message
 		b.headers = append(b.headers, showHeader(&t.content.Header))
 	}
 	t.progress.Waiting.Add(1)
-	t.outcomes.refusals.came()
+	t.outcomes.refusals.Came()
 	// A message that is larger than announced may hold a part of the next reply. If nothing was
 	// announced, the message may be cut. Both show when the next reply is read.
 	t.unconfirmed = len(t.asked) > 0 && outline.Excess() > 0 || it.Octets <= 0

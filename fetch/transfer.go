@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/internal/content"
+	"github.com/popfetch/popfetch/internal/refusals"
 	"github.com/popfetch/popfetch/pop3"
 )
 
@@ -70,7 +71,7 @@ func (t *transfer) run() (left, err error) {
 	t.outcomes.settle(t.session)
 	fatal := t.outcomes.failure()
 	switch {
-	case fatal != nil && !isOfPlace(fatal): // a person must mend a broken disk first
+	case fatal != nil && !refusals.IsOfPlace(fatal): // a person must mend a broken disk first
 		return nil, fatal
 	case err != nil:
 		return nil, err
