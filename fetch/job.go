@@ -10,6 +10,7 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/faultwords"
+	"github.com/popfetch/popfetch/internal/headerfilter"
 	"github.com/popfetch/popfetch/internal/hosts"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/pop3"
@@ -44,6 +45,22 @@ type Account struct {
 	Target deliver.Target
 	Policy
 
+	Around Around
+	Times
+}
+
+// Around is what a run does besides its sessions. A look does nothing of it. Each part may be nil.
+type Around struct {
+	// Before is called under the account's lock, before the server is contacted. An error ends the
+	// run, and then After is not called.
+	Before func(context.Context) error
+	// After is called when the last session has ended, with all that the run has come to. Its error
+	// undoes nothing. If nothing else has ended the run early, it becomes Result.Err.
+	After func(context.Context, Result) error
+}
+
+// Times are the limits of a run that are no limits of one session.
+type Times struct {
 	Deadline  time.Duration // the longest time a run may take; zero: no limit
 	TellAfter time.Duration // how long a target may defer a message before it is told; see Event.Early
 }
@@ -86,6 +103,8 @@ type Policy struct {
 	Initial      InitialPolicy // what the first run leaves out
 	NewUIDs      NewUIDs       // what to do when all unique-ids have changed
 	UIDLFallback bool          // tell messages apart by their headers where the server refuses UIDL
+	// FilterHeaders is asked about each message before it is retrieved, once; nil: there is none.
+	FilterHeaders *headerfilter.Filter
 
 	QuarantineAfter int // refusals of one message before it is left alone; zero: it never is
 }

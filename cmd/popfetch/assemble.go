@@ -92,8 +92,7 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 			UIDLFallback:    a.UIDL == "fallback",
 			QuarantineAfter: a.QuarantineAfter,
 		},
-		Deadline:  a.Deadline,
-		TellAfter: a.TellAfter,
+		Times: fetch.Times{Deadline: a.Deadline, TellAfter: a.TellAfter},
 	}
 	switch {
 	case a.ConnectCommand != "":
