@@ -26,6 +26,8 @@ const (
 	Refused     Kind = "refused"     // not delivered; tried again in the next run
 	Quarantined Kind = "quarantined" // not delivered, not retried before the operator says so
 	Skipped     Kind = "skipped"     // larger than max_size; told once
+	Discarded   Kind = "discarded"   // a filter of headers said to delete it; recorded so
+	Left        Kind = "left"        // a filter of headers said to leave it; recorded as marked
 	Deleted     Kind = "deleted"     // confirmed by the reply to QUIT
 	Warning     Kind = "warning"     // Err says what is odd; the run goes on
 	Noted       Kind = "noted"       // Err says what is odd, and that it does not matter
@@ -56,6 +58,39 @@ type Event struct {
 	Progress *Progress // of Started: counts what the run receives
 }
 
+// Result is the outcome of one account.
+type Result struct {
+	Account     string
+	Listed      int
+	New         int // listed and to be retrieved
+	Delivered   int // durable at the target and recorded
+	Recognised  int // found at the target already, recorded without delivering again
+	Marked      int // left out of a first run, as Policy.Initial says
+	Skipped     int // larger than MaxSize
+	Quarantined int // listed, and left alone until the operator says so
+	Failed      int // refused by server or target; tried again in the next run
+	Unusable    int // listed without a usable number or unique-id
+	Filtered    Filtered
+	Deleted     int   // confirmed by the reply to QUIT
+	Octets      int64 // delivered
+	Err         error // what ended the run early; a *Error
+
+	Wait
+}
+
+// Filtered counts the messages that are not retrieved because a filter of headers said so.
+type Filtered struct {
+	Discarded int // it said to delete them
+	Left      int // it said to leave them
+}
+
+// Wait says when the next run may log in.
+type Wait struct {
+	// NotBefore is the earliest time at which the server wants the next log-in. Zero: at any time.
+	NotBefore    time.Time
+	RefusedUntil time.Time // the same, if it has refused one as too early; until then no run logs in
+}
+
 // Progress counts what a run receives. Others may read it while the run goes on.
 type Progress struct {
 	Octets  atomic.Int64 // of messages that are retrieved, as they come
@@ -70,15 +105,18 @@ const (
 	PhaseLock     Phase = "lock"
 	PhaseState    Phase = "state"
 	PhaseTarget   Phase = "target"
+	PhaseBefore   Phase = "pre_command"
 	PhaseOpen     Phase = "open"
 	PhaseLogin    Phase = "login"
 	PhaseList     Phase = "list"
 	PhaseIdentify Phase = "identify"
+	PhaseFilter   Phase = "filter_headers"
 	PhaseRetrieve Phase = "retrieve"
 	PhaseDeliver  Phase = "deliver"
 	PhaseRecord   Phase = "record"
 	PhaseDelete   Phase = "delete"
 	PhaseQuit     Phase = "quit"
+	PhaseAfter    Phase = "post_command"
 )
 
 // Error is what ended the run of an account.
@@ -118,6 +156,7 @@ const (
 	CodeNoGoodbye        Code = "no-goodbye"           // no reply to QUIT, and none was needed
 	CodeNoSizes          Code = "no-sizes"             // the server does not report sizes
 	CodeOldTLS           Code = "old-tls"              // an old version or cipher suite of TLS
+	CodeAfter            Code = "post-command"         // it failed after a run that had ended early
 	CodePipeliningBroken Code = "pipelining-broken"    // the server gets one command at a time
 	CodeRenamedAccount   Code = "renamed-account"      // new, but another has this server and user
 	CodeShared           Code = "shared"               // other accounts have the same maildrop
@@ -174,6 +213,9 @@ var ErrNoIDsNow = faultwords.New("for-now", "the server does not tell the unique
 // ErrRenamed says that an account may be another one of the configuration, renamed, so that it would
 // be fetched from the beginning.
 var ErrRenamed = faultwords.New("renamed", "nothing is known of this account, but another one has the same server and user")
+
+// ErrNoTop says that the server cannot show the headers of messages.
+var ErrNoTop = faultwords.New("no-top", "the server has no TOP, and so does not show the headers of its messages")
 
 // errNoQuit says why nothing is deleted if QUIT could lose mail (EXPIRE 0, R2449-5).
 var errNoQuit = faultwords.New("no-quit",

@@ -141,27 +141,6 @@ const (
 	NewUIDsStop          // the run ends with ErrNewUIDs
 )
 
-// Result is the outcome of one account.
-type Result struct {
-	Account     string
-	Listed      int
-	New         int   // listed and to be retrieved
-	Delivered   int   // durable at the target and recorded
-	Recognised  int   // found at the target already, recorded without delivering again
-	Marked      int   // left out of a first run, as Policy.Initial says
-	Skipped     int   // larger than MaxSize
-	Quarantined int   // listed, and left alone until the operator says so
-	Failed      int   // refused by server or target; tried again in the next run
-	Unusable    int   // listed without a usable number or unique-id
-	Deleted     int   // confirmed by the reply to QUIT
-	Octets      int64 // delivered
-	Err         error // what ended the run early; a *Error
-
-	// NotBefore is the earliest time at which the server wants the next log-in. Zero: at any time.
-	NotBefore    time.Time
-	RefusedUntil time.Time // the same, if it has refused one as too early; until then no run logs in
-}
-
 const (
 	// stopGrace is how long a stopped run may take to receive what it has asked for. After that its
 	// session is cut.

@@ -47,6 +47,7 @@ const (
 // Plan is what a run would do with the listed messages.
 type Plan struct {
 	Retrieve    Entries      // in the order in which RETR would be sent
+	Asks        Entries      // of those, the ones that the filter of headers would be asked about before
 	Recognise   Entries      // held by the target already: recorded, not retrieved
 	Skip        Entries      // larger than the account's limit
 	Mark        Entries      // left out of the first run: recorded as marked, not retrieved
@@ -116,9 +117,6 @@ func (r *Runner) LookFor(ctx context.Context, account *Account, finder deliver.F
 		return err
 	})
 }
-
-// ErrNoTop says that the server cannot show the headers of messages.
-var ErrNoTop = errors.New("the server has no TOP, and so does not show the headers of its messages")
 
 // lookAlso goes through the phases of a run up to its plan, with a ledger that ignores all writes. The
 // function also adds to the survey before QUIT.
@@ -260,6 +258,13 @@ func (s *session) exported(p *plan) Plan {
 		Mark:      s.entries(p.mark),
 		Seen:      p.seen,
 	}
+	var asks []int32
+	for it := range s.drop.items(all.Retrieve.indexes) {
+		if s.job.account.asksFilter(it) {
+			asks = append(asks, it.index)
+		}
+	}
+	all.Asks = s.entries(asks)
 	for it := range s.drop.items(p.quarantined) {
 		all.Quarantined = append(all.Quarantined, seen.Match{Index: int(it.index), Aside: *it.before()})
 	}

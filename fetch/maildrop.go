@@ -46,6 +46,7 @@ const (
 	isDeleted // the server has accepted DELE for it
 	isOlder   // it arrived before the time of its only record
 	isYounger // it arrived clearly after that time
+	isUnasked // the filter of headers has said nothing about it yet
 )
 
 // maildrop is the listing of one session, and all that the session has learnt of its messages.
@@ -151,6 +152,7 @@ func (it item) fate() fate        { return it.drop.states[it.index].fate }
 func (it item) is(any flags) bool { return it.drop.states[it.index].flags&any != 0 }
 func (it item) decide(f fate)     { it.drop.states[it.index].fate = f }
 func (it item) set(flag flags)    { it.drop.states[it.index].flags |= flag }
+func (it item) unset(flag flags)  { it.drop.states[it.index].flags &^= flag }
 
 // digest returns the digest of the header, as the server shows it now; zero: it is unknown.
 func (it item) digest() seen.Digest { return it.drop.digests[it.index] }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/internal/headerfilter"
 	"github.com/popfetch/popfetch/internal/refusals"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -164,7 +165,7 @@ func (o *outcomes) refuse(it item, cause error) {
 	now := o.job.now()
 	var before seen.Aside
 	// Otherwise it was another message.
-	if it.before() != nil && !seen.Differ(it.before().Listed, it.Octets) {
+	if it.before() != nil && it.reason() != seen.Chosen && !seen.Differ(it.before().Listed, it.Octets) {
 		before = *it.before()
 	}
 	told := eventOf(Refused, it.Entry, cause)
@@ -222,8 +223,10 @@ func (o *outcomes) isEarly(cause error, since, now time.Time) bool {
 
 // phaseOf returns the phase in which a message was refused.
 func phaseOf(cause error) Phase {
-	var target *deliver.Error
-	if errors.As(cause, &target) {
+	switch {
+	case errors.As(cause, new(*headerfilter.Refusal)):
+		return PhaseFilter
+	case errors.As(cause, new(*deliver.Error)):
 		return PhaseDeliver
 	}
 	return PhaseRetrieve

@@ -19,7 +19,7 @@ func (t *transfer) deliver(it item, m *pop3.Message) error {
 	b, err := t.batchFor(it)
 	if err == nil {
 		var d deliver.Delivery
-		if d, err = b.Create(t.session.job.hard, t.envelope(it)); err == nil {
+		if d, err = b.Create(t.session.job.hard, t.session.job.envelope(it)); err == nil {
 			return t.stream(b, d, it, m)
 		}
 	}
@@ -48,10 +48,10 @@ func (t *transfer) notTaken(it item, err error) {
 	t.room.release(it)
 }
 
-func (t *transfer) envelope(it item) deliver.Envelope {
-	a := t.session.job.account
+func (j *job) envelope(it item) deliver.Envelope {
+	a := j.account
 	return deliver.Envelope{
-		Token:    t.session.job.token(it.Entry),
+		Token:    j.token(it.Entry),
 		Account:  a.Name,
 		User:     a.User,
 		Server:   a.Server,

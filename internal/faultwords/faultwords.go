@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/internal/headerfilter"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/tunnel"
 	"github.com/popfetch/popfetch/pop3"
@@ -192,10 +193,14 @@ func knownWords(err error) []string {
 	var words []string
 	var target *deliver.Error
 	if errors.As(err, &target) {
-		words = append(words, "target-refused")
-		if target.Temporary {
-			words[0] = "target-deferred"
+		place, verdict := "target-", "refused"
+		if errors.As(err, new(*headerfilter.Refusal)) {
+			place = "filter-"
 		}
+		if target.Temporary {
+			verdict = "deferred"
+		}
+		words = append(words, place+verdict)
 	}
 	for _, word := range ownWords(err) {
 		if !slices.Contains(words, word) {

@@ -1,4 +1,4 @@
-// Package refusals counts what servers and targets refuse, and says which refusals count against
+// Package refusals counts what servers, targets and filters refuse, and says which refusals count against
 // their message.
 //
 // A broken place is not a broken message. A program with a fault, a full disk, or a server that has
@@ -18,6 +18,7 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/faultwords"
+	"github.com/popfetch/popfetch/internal/headerfilter"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -65,6 +66,7 @@ type Tally struct {
 	mu      sync.Mutex
 	server  passage
 	target  passage
+	filter  passage   // of headers; no other run needs to know of it
 	doubted []Refusal // they may still turn out to count
 }
 
@@ -83,8 +85,12 @@ func New(now func() time.Time, st seen.Standing) *Tally {
 
 // placeOf returns the place that has refused a message.
 func (r *Tally) placeOf(cause error) *passage {
+	var filter *headerfilter.Refusal
 	var target *deliver.Error
-	if errors.As(cause, &target) {
+	switch {
+	case errors.As(cause, &filter):
+		return &r.filter
+	case errors.As(cause, &target):
 		return &r.target
 	}
 	return &r.server
@@ -95,6 +101,9 @@ func (r *Tally) Came() { r.passed(&r.server, 1) }
 
 // Through notes that the target has taken n messages.
 func (r *Tally) Through(n int) { r.passed(&r.target, n) }
+
+// Asked notes that a filter of headers has said something about a message.
+func (r *Tally) Asked() { r.passed(&r.filter, 1) }
 
 // passed notes that n messages went through a place now. That is later than all refusals so far, even
 // within one millisecond.
