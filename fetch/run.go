@@ -60,6 +60,7 @@ func (r *run) locked() error {
 	if err := r.takeOver(); err != nil {
 		return err
 	}
+	defer r.job.disconnect()
 	if err := r.prepare(); err != nil {
 		return err
 	}
