@@ -105,18 +105,18 @@ const (
 	PhaseLock     Phase = "lock"
 	PhaseState    Phase = "state"
 	PhaseTarget   Phase = "target"
-	PhaseBefore   Phase = "pre_command"
+	PhaseBefore   Phase = "pre-command"
 	PhaseOpen     Phase = "open"
 	PhaseLogin    Phase = "login"
 	PhaseList     Phase = "list"
 	PhaseIdentify Phase = "identify"
-	PhaseFilter   Phase = "filter_headers"
+	PhaseFilter   Phase = "filter-headers"
 	PhaseRetrieve Phase = "retrieve"
 	PhaseDeliver  Phase = "deliver"
 	PhaseRecord   Phase = "record"
 	PhaseDelete   Phase = "delete"
 	PhaseQuit     Phase = "quit"
-	PhaseAfter    Phase = "post_command"
+	PhaseAfter    Phase = "post-command"
 )
 
 // Error is what ended the run of an account.

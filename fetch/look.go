@@ -1,9 +1,11 @@
 package fetch
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"iter"
 	"math"
 	"slices"
@@ -50,6 +52,8 @@ type Plan struct {
 	Asks        Entries      // of those, the ones that the filter of headers would be asked about before
 	Recognise   Entries      // held by the target already: recorded, not retrieved
 	Skip        Entries      // larger than the account's limit
+	Drop        Entries      // of those to be retrieved, the ones that a route drops; of LookAtHeaders alone
+	Move        Entries      // known under another unique-id: their records get the one that is listed now
 	Mark        Entries      // left out of the first run: recorded as marked, not retrieved
 	Quarantined []seen.Match // left alone
 	Delete      Entries
@@ -81,10 +85,13 @@ func (r *Runner) Look(ctx context.Context, account *Account) (*Survey, error) {
 	return r.look(ctx, account, looking)
 }
 
-// LookAtHeaders is Look, and also asks for headers by TOP.
+// LookAtHeaders is Look, and also asks for headers by TOP. It finds out which messages a route would
+// drop.
 func (r *Runner) LookAtHeaders(ctx context.Context, account *Account, of Headers) (*Survey, error) {
 	return r.lookAlso(ctx, account, looking, func(s *session, survey *Survey) (err error) {
-		survey.Headers, err = s.showHeaders(&survey.Plan, of)
+		if survey.Headers, err = s.showHeaders(&survey.Plan, of); err == nil {
+			survey.Plan.Drop, err = s.dropped(survey.Plan.Retrieve)
+		}
 		return err
 	})
 }
@@ -249,6 +256,30 @@ func (s *session) showHeaders(p *Plan, of Headers) (map[int]Header, error) {
 	return shown, err
 }
 
+// dropped returns the messages that the target would drop, by their headers.
+func (s *session) dropped(retrieve Entries) (Entries, error) {
+	target := s.job.account.Target
+	if !deliver.MayDrop(target) {
+		return Entries{}, nil
+	}
+	var head bytes.Buffer
+	var dropped []int32
+	err := askHeaders(s, s.drop.items(retrieve.indexes), topReader[item]{
+		listed: entryOf,
+		also: func(item) io.Writer {
+			head.Reset()
+			return &head
+		},
+		take: func(it item, _ *content.Header) {
+			it.set(isShown)
+			if deliver.Drops(target, s.job.envelope(it), head.Bytes()) {
+				dropped = append(dropped, it.index)
+			}
+		},
+	})
+	return s.entries(dropped), err
+}
+
 // exported makes a Plan for the caller of the look.
 func (s *session) exported(p *plan) Plan {
 	all := Plan{
@@ -265,6 +296,13 @@ func (s *session) exported(p *plan) Plan {
 		}
 	}
 	all.Asks = s.entries(asks)
+	var moved []int32
+	for it := range s.drop.all() {
+		if it.is(isMoved) {
+			moved = append(moved, it.index)
+		}
+	}
+	all.Move = s.entries(moved)
 	for it := range s.drop.items(p.quarantined) {
 		all.Quarantined = append(all.Quarantined, seen.Match{Index: int(it.index), Aside: *it.before()})
 	}

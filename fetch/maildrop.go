@@ -46,6 +46,7 @@ const (
 	isDeleted // the server has accepted DELE for it
 	isOlder   // it arrived before the time of its only record
 	isYounger // it arrived clearly after that time
+	isMoved   // its record is that of another unique-id, which it had before
 	isUnasked // the filter of headers has said nothing about it yet
 )
 

@@ -297,6 +297,7 @@ func (s *session) recogniseRenamed() error {
 	}
 	for _, m := range l.moves {
 		d.item(m.index).decide(isSeen)
+		d.item(m.index).set(isMoved)
 	}
 	s.job.warn(CodeNewUIDs, "the maildrop shows only new unique-ids; "+
 		"%d of its %d messages are known, and not retrieved again", len(l.moves), len(d.listing))
