@@ -42,7 +42,7 @@ func (j *job) around(sessions func() error) error {
 	case ended == nil:
 		return j.fail(PhaseAfter, err)
 	}
-	j.event(Event{Kind: Warning, Code: CodeAfter, Err: j.fail(PhaseAfter, err)})
+	j.event(Event{Kind: Warning, Code: CodeAfter, Err: err})
 	return ended
 }
 

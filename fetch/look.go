@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/content"
+	"github.com/popfetch/popfetch/internal/program"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -256,23 +256,26 @@ func (s *session) showHeaders(p *Plan, of Headers) (map[int]Header, error) {
 	return shown, err
 }
 
+// mostHead is how many octets of a header a look keeps.
+const mostHead = 1 << 20
+
 // dropped returns the messages that the target would drop, by their headers.
 func (s *session) dropped(retrieve Entries) (Entries, error) {
 	target := s.job.account.Target
 	if !deliver.MayDrop(target) {
 		return Entries{}, nil
 	}
-	var head bytes.Buffer
+	head := program.Output{Limit: mostHead}
 	var dropped []int32
 	err := askHeaders(s, s.drop.items(retrieve.indexes), topReader[item]{
 		listed: entryOf,
 		also: func(item) io.Writer {
-			head.Reset()
+			head.Kept = head.Kept[:0]
 			return &head
 		},
 		take: func(it item, _ *content.Header) {
 			it.set(isShown)
-			if deliver.Drops(target, s.job.envelope(it), head.Bytes()) {
+			if deliver.Drops(target, s.job.envelope(it), head.Kept) {
 				dropped = append(dropped, it.index)
 			}
 		},

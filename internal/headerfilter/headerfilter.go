@@ -101,17 +101,24 @@ func (q *Question) Drop() {
 	}
 }
 
-// Ask runs the command for each question, at once as often as the filter may. The channel that it
-// returns is closed when all have their answers. When ctx ends, the commands are ended. guard is
-// deferred by each goroutine.
+// Ask runs the command for each question, in their order, and at once as often as the filter may. The
+// channel that it returns is closed when all have their answers. When ctx ends, the commands are
+// ended. guard is deferred by each goroutine.
 func (f *Filter) Ask(ctx context.Context, questions []*Question, guard func()) <-chan struct{} {
-	var running sync.WaitGroup
+	unasked := make(chan *Question, len(questions))
 	for _, q := range questions {
+		unasked <- q
+	}
+	close(unasked)
+	var running sync.WaitGroup
+	for range min(len(questions), max(f.program.Deliveries, 1)) {
 		running.Add(1)
 		go func() {
 			defer running.Done()
 			defer guard()
-			q.ask(ctx)
+			for q := range unasked {
+				q.ask(ctx)
+			}
 		}()
 	}
 	done := make(chan struct{})
