@@ -266,18 +266,23 @@ func (r *run) carryOut(s *session, p *plan) (left, err error) {
 	if err := s.hintOfStrangers(p, r.store); err != nil {
 		return nil, err
 	}
+	o, asks := newOutcomes(s), s.job.account.FilterHeaders != nil
+	if !asks { // otherwise it is not known yet
+		o.planned(s.drop, p)
+	}
 	if err := s.mark(p.mark); err != nil {
 		return nil, err
 	}
-	o := newOutcomes(s)
 	if err := o.skip(s.drop, p.skip); err != nil {
 		return nil, err
 	}
-	unasked, err := s.ask(p)
-	if err != nil {
-		return nil, err
+	var unasked error
+	if asks {
+		if unasked, err = s.ask(p); err != nil {
+			return nil, err
+		}
+		o.planned(s.drop, p)
 	}
-	o.planned(s.drop, p)
 	if len(p.retrieve) == 0 {
 		return unasked, nil
 	}
