@@ -16,6 +16,7 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -244,6 +245,7 @@ var (
 // Error means that the target refused one message; other messages may be tried. Any other error of
 // a batch concerns the target as a whole, for example a full disk.
 type Error struct {
+	Doing     string // what was done with the target; empty: delivering to it
 	Target    string
 	Temporary bool
 	Status    int    // the program's exit status; -1 if it has none
@@ -256,7 +258,9 @@ const maxShownOutput = 256
 
 // Cause names the target and the cause. For the same fault it is the same text each time. What the
 // program prints may name times and processes.
-func (e *Error) Cause() string { return fmt.Sprintf("delivering to %s: %v", e.Target, e.Err) }
+func (e *Error) Cause() string {
+	return fmt.Sprintf("%s %s: %v", cmp.Or(e.Doing, "delivering to"), e.Target, e.Err)
+}
 
 // Error is Cause, and then the beginning of the program's output.
 func (e *Error) Error() string {

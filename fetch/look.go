@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"iter"
 	"maps"
 	"math"
@@ -12,6 +13,7 @@ import (
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/content"
+	"github.com/popfetch/popfetch/internal/program"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -50,8 +52,11 @@ const (
 // Plan is what a run would do with the listed messages.
 type Plan struct {
 	Retrieve    Entries      // in the order in which RETR would be sent
+	Asks        Entries      // of those, the ones that the filter of headers would be asked about before
 	Recognise   Entries      // held by the target already: recorded, not retrieved
 	Skip        Entries      // larger than the account's limit
+	Drop        Entries      // of those to be retrieved, the ones that a route drops; of LookAtHeaders alone
+	Move        Entries      // known under another unique-id: their records get the one that is listed now
 	Mark        Entries      // left out of the first run: recorded as marked, not retrieved
 	LeftOut     Entries      // sent before the time that the account sets
 	Wait        Entries      // left to a later pass
@@ -86,10 +91,13 @@ func (r *Runner) Look(ctx context.Context, account *Account) (*Survey, error) {
 	return r.look(ctx, account, looking)
 }
 
-// LookAtHeaders is Look, and also asks for headers by TOP.
+// LookAtHeaders is Look, and also asks for headers by TOP. It finds out which messages a route would
+// drop.
 func (r *Runner) LookAtHeaders(ctx context.Context, account *Account, of Headers) (*Survey, error) {
 	return r.lookAlso(ctx, account, looking, func(s *session, survey *Survey) (err error) {
-		survey.Headers, err = s.showHeaders(&survey.Plan, of)
+		if survey.Headers, err = s.showHeaders(&survey.Plan, of); err == nil {
+			survey.Plan.Drop, err = s.dropped(survey.Plan.Retrieve)
+		}
 		return err
 	})
 }
@@ -122,9 +130,6 @@ func (r *Runner) LookFor(ctx context.Context, account *Account, finder deliver.F
 		return err
 	})
 }
-
-// ErrNoTop says that the server cannot show the headers of messages.
-var ErrNoTop = errors.New("the server has no TOP, and so does not show the headers of its messages")
 
 // lookAlso goes through the phases of a run up to its plan, with a ledger that ignores all writes. The
 // function also adds to the survey before QUIT.
@@ -259,6 +264,33 @@ func (s *session) showHeaders(p *Plan, of Headers) (map[int]Header, error) {
 	return shown, err
 }
 
+// mostHead is how many octets of a header a look keeps.
+const mostHead = 1 << 20
+
+// dropped returns the messages that the target would drop, by their headers.
+func (s *session) dropped(retrieve Entries) (Entries, error) {
+	target := s.job.account.Target
+	if !deliver.MayDrop(target) {
+		return Entries{}, nil
+	}
+	head := program.Output{Limit: mostHead}
+	var dropped []int32
+	err := askHeaders(s, s.drop.items(retrieve.indexes), topReader[item]{
+		listed: entryOf,
+		also: func(item) io.Writer {
+			head.Kept = head.Kept[:0]
+			return &head
+		},
+		take: func(it item, _ *content.Header) {
+			it.set(isShown)
+			if deliver.Drops(target, s.job.envelope(it), head.Kept) {
+				dropped = append(dropped, it.index)
+			}
+		},
+	})
+	return s.entries(dropped), err
+}
+
 // exported makes a Plan for the caller of the look.
 func (s *session) exported(p *plan) Plan {
 	all := Plan{
@@ -270,6 +302,20 @@ func (s *session) exported(p *plan) Plan {
 		Wait:      s.entries(p.wait),
 		Seen:      p.seen,
 	}
+	var asks []int32
+	for it := range s.drop.items(all.Retrieve.indexes) {
+		if s.job.account.asksFilter(it) {
+			asks = append(asks, it.index)
+		}
+	}
+	all.Asks = s.entries(asks)
+	var moved []int32
+	for it := range s.drop.all() {
+		if it.is(isMoved) {
+			moved = append(moved, it.index)
+		}
+	}
+	all.Move = s.entries(moved)
 	for it := range s.drop.items(p.quarantined) {
 		all.Quarantined = append(all.Quarantined, seen.Match{Index: int(it.index), Aside: *it.before()})
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/internal/login"
+	"github.com/popfetch/popfetch/internal/refusals"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -222,7 +223,7 @@ type history struct {
 	leftOut     map[int]bool                // by message-number, the messages without an id that were told
 	notBefore   time.Time                   // the earliest next log-in that the server announces
 	breaks      breaks
-	refusals    *refusals // nil before the first transfer
+	refusals    *refusals.Tally // nil before the first transfer
 }
 
 func newHistory() *history {

@@ -298,6 +298,7 @@ func (s *session) recogniseRenamed() error {
 	}
 	for index := range l.Indexes {
 		d.item(index).decide(isSeen)
+		d.item(index).set(isMoved)
 	}
 	s.job.warn(CodeNewUIDs, "the maildrop shows only new unique-ids; "+
 		"%d of its %d messages are known, and not retrieved again", l.Len(), len(d.listing))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/headerfilter"
 	"github.com/popfetch/popfetch/internal/kerberos"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/tunnel"
@@ -92,8 +93,11 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 			QuarantineAfter: a.QuarantineAfter,
 			Select:          p.selection(a),
 		},
-		Deadline:  a.Deadline,
-		TellAfter: a.TellAfter,
+		Around: aroundRun(s, a),
+		Times:  fetch.Times{Deadline: a.Deadline, TellAfter: a.TellAfter},
+	}
+	if a.FilterHeaders != "" {
+		account.FilterHeaders = headerfilter.New(a.FilterHeaders, a.MDATimeout, a.MaxDeliveries)
 	}
 	switch {
 	case a.ConnectCommand != "":
