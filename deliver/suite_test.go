@@ -25,6 +25,7 @@ type fixture struct {
 	Target
 	delivered func(t *testing.T) []string // returns the messages that arrived, sorted by content
 	leftovers func(t *testing.T) []string // returns files of messages that did not arrive
+	endsLine  bool                        // a message without a final line end gets one
 	spares    bool                        // if the disk is full, only a message that is too large for the memory is refused
 }
 
@@ -46,12 +47,13 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 				f := prepared(t)
 				receipt := deliverOne(t, f, token(1), []byte(c.wire))
 				wantDelivered(t, f, c.want)
-				want := Sum{int64(len(c.want)), sha256.Sum256([]byte(c.want))}
+				want := sumOf(c.want)
 				if receipt.Came != want {
 					t.Errorf("Receipt().Came = %+v, want %+v", receipt.Came, want)
 				}
-				if got := receipt.Places; len(got) != 1 || got[0].Target != "" || got[0].Sum != want {
-					t.Errorf("Receipt().Places = %+v, want one of the account's own with %+v", got, want)
+				delivered := sumOf(f.asDelivered(c.want))
+				if got := receipt.Places; len(got) != 1 || got[0].Target != "" || got[0].Sum != delivered {
+					t.Errorf("Receipt().Places = %+v, want one of the account's own with %+v", got, delivered)
 				}
 				measured, err := Measure(strings.NewReader(c.wire))
 				if err != nil || measured != want {
@@ -230,6 +232,16 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 	})
 }
 
+func sumOf(text string) Sum { return Sum{int64(len(text)), sha256.Sum256([]byte(text))} }
+
+// asDelivered returns how the target delivers a message.
+func (f fixture) asDelivered(message string) string {
+	if f.endsLine && message != "" && !strings.HasSuffix(message, "\n") {
+		return message + "\n"
+	}
+	return message
+}
+
 type content struct{ name, wire, want string }
 
 // contents returns messages as they come from the wire, and as they must arrive.
@@ -366,6 +378,9 @@ func deliverAll(t *testing.T, target Target, messages []string) {
 func wantDelivered(t *testing.T, f fixture, want ...string) {
 	t.Helper()
 	got := f.delivered(t)
+	for i := range want {
+		want[i] = f.asDelivered(want[i])
+	}
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("delivered %s, want %s", brief(got), brief(want))

@@ -113,7 +113,7 @@ func measureAt(ctx context.Context, finder deliver.Finder, place string) (delive
 // state is lost and the server has changed. Mail that popfetch delivered for others is known.
 func (s *session) hintOfStrangers(p *plan, store seen.Store) error {
 	a, known := s.job.account, s.job.ledger.Account()
-	if s.job.finder == nil || s.history.counted || known.Records > 0 || known.Finished || known.Twin != "" ||
+	if s.job.finder == nil || s.history.intake.begun || known.Records > 0 || known.Finished || known.Twin != "" ||
 		a.Initial.Limited || a.All || s.drop.found || len(p.retrieve) == 0 {
 		return nil
 	}
@@ -277,12 +277,13 @@ func (s *session) addImported(diff *seen.Diff, listing []seen.Entry, due time.Ti
 	for _, i := range slices.Concat(diff.New, diff.Check, diff.Likely) {
 		delete(ids, listing[i].UniqueID)
 	}
+	var found []int
 	for i := range listing {
 		if ids[listing[i].UniqueID] {
-			diff.Due = append(diff.Due, i)
+			found = append(found, i)
 		}
 	}
-	slices.Sort(diff.Due)
+	diff.AddDue(listing, found...)
 	return nil
 }
 

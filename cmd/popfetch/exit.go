@@ -127,6 +127,16 @@ func resultStatuses(r fetch.Result) []int {
 	return statuses
 }
 
+// runStatuses is resultStatuses of a run that may have been told what to retrieve. A unique-id that
+// is not listed is no fault of the account.
+func runStatuses(r fetch.Result) []int {
+	statuses := resultStatuses(r)
+	if r.Unlisted > 0 {
+		statuses = append(statuses, exitUnavailable)
+	}
+	return statuses
+}
+
 // faultStatus returns the status of one fault.
 func faultStatus(err error) int {
 	var (
@@ -145,7 +155,7 @@ func faultStatus(err error) int {
 	switch {
 	case errors.As(err, &file):
 		return foreignStatus(file)
-	case errors.As(err, &mistakes), errors.As(err, &mistake):
+	case errors.As(err, &mistakes), errors.As(err, &mistake), errors.Is(err, deliver.ErrNotLocal):
 		return exitConfig
 	case errors.As(err, &added):
 		return appendStatus(added)
@@ -157,7 +167,7 @@ func faultStatus(err error) int {
 		return loginStatus(failed)
 	case errors.As(err, &token):
 		return tokenStatuses[token.Fault]
-	case errors.Is(err, seen.ErrLocked), errors.Is(err, seen.ErrBusy), errors.Is(err, seen.ErrUnsettled), errors.Is(err, fetch.ErrNoIDsNow), errors.Is(err, fetch.ErrRenamed):
+	case errors.Is(err, seen.ErrLocked), errors.Is(err, seen.ErrBusy), errors.Is(err, seen.ErrUnsettled), errors.Is(err, fetch.ErrNoIDsNow), errors.Is(err, fetch.ErrRenamed), errors.Is(err, deliver.ErrUnreachable):
 		return exitTempFail
 	case errors.Is(err, deliver.ErrMissing), errors.Is(err, deliver.ErrForeign), errors.Is(err, deliver.ErrCreate), errors.Is(err, deliver.ErrUnfit), errors.Is(err, seen.ErrCreate), errors.Is(err, seen.ErrOwner), errors.Is(err, errUncreated):
 		return exitCantCreate
