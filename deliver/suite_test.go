@@ -26,6 +26,7 @@ type fixture struct {
 	delivered func(t *testing.T) []string // returns the messages that arrived, sorted by content
 	leftovers func(t *testing.T) []string // returns files of messages that did not arrive
 	spares    bool                        // if the disk is full, only a message that is too large for the memory is refused
+	endsLine  bool                        // a message that does not end in CRLF gets it
 }
 
 // testTarget is the suite that every target passes. open makes a new target with all its files
@@ -45,7 +46,7 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 			t.Run(c.name, func(t *testing.T) {
 				f := prepared(t)
 				receipt := deliverOne(t, f, token(1), []byte(c.wire))
-				wantDelivered(t, f, c.want)
+				wantDelivered(t, f, f.arrives(c.wire, c.want))
 				want := Sum{int64(len(c.want)), sha256.Sum256([]byte(c.want))}
 				if receipt.Came != want {
 					t.Errorf("Receipt().Came = %+v, want %+v", receipt.Came, want)
@@ -67,7 +68,7 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 		var all []string
 		for at := range len(wire) + 1 {
 			deliverOne(t, f, token(at), []byte(wire[:at]), []byte(wire[at:]))
-			all = append(all, want)
+			all = append(all, f.arrives(wire, want))
 		}
 		wantDelivered(t, f, all...)
 	})
@@ -154,14 +155,14 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 		if _, err := batch.Create(t.Context(), Envelope{}); err == nil {
 			t.Error("Create() after Commit succeeded, want an error")
 		}
-		wantDelivered(t, f, "")
+		wantDelivered(t, f, f.arrives("", ""))
 	})
 
 	t.Run("two at once", func(t *testing.T) {
 		f := prepared(t)
 		var want []string
 		for i := range 16 {
-			want = append(want, strings.Repeat(string(rune('a'+i)), 1000*i+1))
+			want = append(want, strings.Repeat(string(rune('a'+i)), 1000*i+1)+"\r\n")
 		}
 		var group sync.WaitGroup
 		for half := range slices.Chunk(want, 8) {
@@ -172,6 +173,9 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 			}()
 		}
 		group.Wait()
+		for i := range want {
+			want[i] = strings.TrimSuffix(want[i], "\r\n") + "\n"
+		}
 		wantDelivered(t, f, want...)
 		wantNoLeftovers(t, f)
 	})
@@ -228,6 +232,14 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 		wantDelivered(t, f, "small\n")
 		wantNoLeftovers(t, f)
 	})
+}
+
+// arrives returns how a message arrives that is to arrive as want.
+func (f *fixture) arrives(wire, want string) string {
+	if f.endsLine && !strings.HasSuffix(wire, "\r\n") {
+		return want + "\n"
+	}
+	return want
 }
 
 type content struct{ name, wire, want string }
