@@ -192,6 +192,9 @@ type Envelope struct {
 	// Recipient is the envelope recipient of the message, which a target has read in its header;
 	// "": unknown. It is never guessed from To and Cc.
 	Recipient string
+
+	// earlier has what a filter made of this same message in earlier runs; nil: nothing.
+	earlier *[]Sum
 }
 
 // Limit bounds one batch, and how many batches may be in Commit at the same time.

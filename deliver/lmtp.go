@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -29,10 +28,6 @@ func (p Protocol) String() string {
 	}
 	return "LMTP"
 }
-
-// ErrUnreachable means that a server takes no mail now: it cannot be connected to, does not greet,
-// or closes the connection. It says nothing about any message.
-var ErrUnreachable = errors.New("the server that is to take the mail cannot be used now")
 
 // ErrNotLocal means that an SMTP server is not on this machine. Mail would cross the network in
 // clear.
@@ -113,16 +108,7 @@ func (l *LMTP) Limit() Limit {
 
 // Room returns the room for the spool, at least that in memory. Nobody knows how much the server can
 // take.
-func (l *LMTP) Room(context.Context) (octets int64, err error) { return spoolRoom() }
-
-// spoolRoom returns how many octets of messages may wait for a program or server that takes them.
-func spoolRoom() (octets int64, err error) {
-	octets, err = roomIn(os.TempDir())
-	if err != nil {
-		return math.MaxInt64, nil //nolint:nilerr // each message shows whether it fits
-	}
-	return max(octets, spareOctets), nil
-}
+func (l *LMTP) Room(context.Context) (octets int64, err error) { return spoolRoom(), nil }
 
 // Prepare connects to the server, and keeps the connection for the first message. It makes nothing.
 func (l *LMTP) Prepare(ctx context.Context, _ bool) error {
@@ -214,6 +200,7 @@ type lmtpDelivery struct {
 	spool   spool
 	data    dataWriter
 	lines   *lineWriter // measures the message; nil once closed or aborted
+	came    Sum
 	place   [1]Place
 	verdict Verdict
 }
@@ -263,7 +250,12 @@ func (d *lmtpDelivery) Close() error {
 	if d.data.err != nil {
 		return errors.Join(d.notSpooled(d.data.err), d.Abort())
 	}
-	d.place[0].Sum, _ = d.lines.finish() // discard has no errors
+	d.came, _ = d.lines.finish() // discard has no errors
+	d.place[0].Sum = d.came
+	if d.data.inLine { // the server gets the line end that it needs
+		_, _ = d.lines.Write([]byte("\r\n"))
+		d.place[0].Sum, _ = d.lines.finish()
+	}
 	d.lines.release()
 	d.lines = nil
 	return nil
@@ -279,7 +271,7 @@ func (d *lmtpDelivery) Abort() error {
 	return d.spool.Close()
 }
 
-func (d *lmtpDelivery) Receipt() Receipt { return Receipt{d.place[0].Sum, d.place[:]} }
+func (d *lmtpDelivery) Receipt() Receipt { return Receipt{d.came, d.place[:]} }
 
 func (d *lmtpDelivery) Verdict() Verdict { return d.verdict.orUnsettled() }
 

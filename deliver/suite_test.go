@@ -25,8 +25,8 @@ type fixture struct {
 	Target
 	delivered func(t *testing.T) []string // returns the messages that arrived, sorted by content
 	leftovers func(t *testing.T) []string // returns files of messages that did not arrive
+	endsLine  bool                        // a message without a final line end gets one
 	spares    bool                        // if the disk is full, only a message that is too large for the memory is refused
-	endsLine  bool                        // a message that does not end in CRLF gets it
 }
 
 // testTarget is the suite that every target passes. open makes a new target with all its files
@@ -46,13 +46,14 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 			t.Run(c.name, func(t *testing.T) {
 				f := prepared(t)
 				receipt := deliverOne(t, f, token(1), []byte(c.wire))
-				wantDelivered(t, f, f.arrives(c.wire, c.want))
-				want := Sum{int64(len(c.want)), sha256.Sum256([]byte(c.want))}
+				wantDelivered(t, f, c.want)
+				want := sumOf(c.want)
 				if receipt.Came != want {
 					t.Errorf("Receipt().Came = %+v, want %+v", receipt.Came, want)
 				}
-				if got := receipt.Places; len(got) != 1 || got[0].Target != "" || got[0].Sum != want {
-					t.Errorf("Receipt().Places = %+v, want one of the account's own with %+v", got, want)
+				delivered := sumOf(f.asDelivered(c.want))
+				if got := receipt.Places; len(got) != 1 || got[0].Target != "" || got[0].Sum != delivered {
+					t.Errorf("Receipt().Places = %+v, want one of the account's own with %+v", got, delivered)
 				}
 				measured, err := Measure(strings.NewReader(c.wire))
 				if err != nil || measured != want {
@@ -68,7 +69,7 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 		var all []string
 		for at := range len(wire) + 1 {
 			deliverOne(t, f, token(at), []byte(wire[:at]), []byte(wire[at:]))
-			all = append(all, f.arrives(wire, want))
+			all = append(all, want)
 		}
 		wantDelivered(t, f, all...)
 	})
@@ -155,14 +156,14 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 		if _, err := batch.Create(t.Context(), Envelope{}); err == nil {
 			t.Error("Create() after Commit succeeded, want an error")
 		}
-		wantDelivered(t, f, f.arrives("", ""))
+		wantDelivered(t, f, "")
 	})
 
 	t.Run("two at once", func(t *testing.T) {
 		f := prepared(t)
 		var want []string
 		for i := range 16 {
-			want = append(want, strings.Repeat(string(rune('a'+i)), 1000*i+1)+"\r\n")
+			want = append(want, strings.Repeat(string(rune('a'+i)), 1000*i+1))
 		}
 		var group sync.WaitGroup
 		for half := range slices.Chunk(want, 8) {
@@ -173,9 +174,6 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 			}()
 		}
 		group.Wait()
-		for i := range want {
-			want[i] = strings.TrimSuffix(want[i], "\r\n") + "\n"
-		}
 		wantDelivered(t, f, want...)
 		wantNoLeftovers(t, f)
 	})
@@ -234,12 +232,14 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 	})
 }
 
-// arrives returns how a message arrives that is to arrive as want.
-func (f *fixture) arrives(wire, want string) string {
-	if f.endsLine && !strings.HasSuffix(wire, "\r\n") {
-		return want + "\n"
+func sumOf(text string) Sum { return Sum{int64(len(text)), sha256.Sum256([]byte(text))} }
+
+// asDelivered returns how the target delivers a message.
+func (f fixture) asDelivered(message string) string {
+	if f.endsLine && message != "" && !strings.HasSuffix(message, "\n") {
+		return message + "\n"
 	}
-	return want
+	return message
 }
 
 type content struct{ name, wire, want string }
@@ -378,6 +378,9 @@ func deliverAll(t *testing.T, target Target, messages []string) {
 func wantDelivered(t *testing.T, f fixture, want ...string) {
 	t.Helper()
 	got := f.delivered(t)
+	for i := range want {
+		want[i] = f.asDelivered(want[i])
+	}
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("delivered %s, want %s", brief(got), brief(want))

@@ -4,9 +4,11 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/config"
 )
 
@@ -97,6 +99,7 @@ func withGlobal(own []cli.Flag) []cli.Flag {
 func action(term *terminal, do func(*program, context.Context) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		p := &program{term: term, options: optionsOf(c)}
+		p.stdout = sync.OnceValue(func() deliver.Target { return deliver.NewStdout(term.out) })
 		defer p.guard()
 		if err := p.mistake(); err != nil {
 			return err

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/internal/kerberos"
@@ -82,7 +81,7 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 		Mark:    credentials.Mark,
 		Lacks:   lacks,
 		Policy: fetch.Policy{
-			Delete:          fetch.DeletePolicy(a.Delete),
+			Delete:          fetch.DeletePolicy{Enabled: a.Delete.Enabled, After: a.Delete.After, Imported: a.Delete.Imported},
 			All:             p.all,
 			MaxSize:         a.MaxSize,
 			Newest:          a.Order == "newest",
@@ -113,15 +112,11 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 	case p.delete:
 		account.Delete = fetch.DeletePolicy{Enabled: true, Imported: a.Delete.Imported}
 	}
-	if a.Maildir != "" {
-		account.Target = deliver.NewMaildir(a.Maildir)
-	} else {
-		account.Target = &deliver.MDA{Command: a.MDA, Timeout: a.MDATimeout, Deliveries: a.MaxDeliveries}
-	}
 	if s.oneShot {
 		account.State = stateName(a)
 	}
-	return account, nil
+	account.Target, err = p.target(ctx, s, a, trusted)
+	return account, err
 }
 
 // credentials returns the credentials of an account. If no source is configured for the password, a

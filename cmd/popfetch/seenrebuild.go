@@ -36,7 +36,7 @@ func (p *program) lookFor(a *fetch.Account) (lookFunc, error) {
 		from, ok = deliver.NewMaildir(dir), true
 	}
 	if !ok {
-		return nil, usagef("seen rebuild: %s delivers to a program; name the Maildir that has its mail: --from-maildir DIR", a.Name)
+		return nil, usagef("seen rebuild: %s delivers to a place that cannot be searched; name the Maildir that has its mail: --from-maildir DIR", a.Name)
 	}
 	return func(r *fetch.Runner, ctx context.Context, a *fetch.Account) (*fetch.Survey, error) {
 		return r.LookFor(ctx, a, from)

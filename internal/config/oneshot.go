@@ -42,7 +42,13 @@ func OneShot(values map[string]string) (*Config, error) {
 	}
 	host := fillPort(&account)
 	account.Name = account.User + "@" + host
+	if err := account.namePaths(); err != nil {
+		return nil, Errors{err}
+	}
 	cfg.Accounts = []Account{account}
+	if errs := cfg.targets(); len(errs) > 0 {
+		return nil, errs.tidy()
+	}
 	return cfg, nil
 }
 
@@ -50,14 +56,28 @@ func OneShot(values map[string]string) (*Config, error) {
 // target, it sets a target that refuses all messages.
 func NoDelivery(values map[string]string) {
 	const refuse = "false" // a program that refuses; it is no Finder, and makes nothing
-	for _, r := range accountKeys.members(targetGroup) {
+	if NamesTarget(values) {
+		return
+	}
+	var t Target
+	r, _ := targetKeys.filling(&t, &t.MDA)
+	values[r.name] = refuse
+}
+
+// NamesTarget reports whether the values of OneShot name a target.
+func NamesTarget(values map[string]string) bool {
+	for _, r := range targetKeys.members(targetGroup) {
 		if _, named := values[r.name]; named {
-			return
+			return true
 		}
 	}
-	var a Account
-	r, _ := accountKeys.filling(&a, mda(&a))
-	values[r.name] = refuse
+	return false
+}
+
+// IsTarget reports whether the key called name says where messages go.
+func IsTarget(name string) bool {
+	r, _ := accountKeys.row(name)
+	return r.group == targetGroup
 }
 
 // Option is the option of the command line for a key.

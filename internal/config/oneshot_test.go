@@ -26,7 +26,7 @@ func TestOneShot(t *testing.T) {
 		Accounts: []Account{{
 			Name: "alice@pop.example.org", Server: "pop.example.org:110", TLS: "starttls",
 			User: "alice", Password: Secret{Command: "pass show mail/work"}, Auth: []string{"plain", "apop"}, CredentialsCharset: "iso-8859-1",
-			Maildir: filepath.Join(folder, "backup"), MDATimeout: 5 * time.Minute, MaxDeliveries: 1,
+			Target: Target{Maildir: filepath.Join(folder, "backup"), MDATimeout: 5 * time.Minute, MaxDeliveries: 1},
 			Delete: Delete{Enabled: true, After: 7 * 24 * time.Hour}, MaxSize: 100,
 			UIDL: "required", NewUIDs: "match", QuarantineAfter: 5, Order: "oldest", Pipelining: "auto", Timeout: 2 * time.Minute, Interval: 5 * time.Minute, HookTimeout: time.Minute, Enabled: true,
 		}},
@@ -78,7 +78,7 @@ func TestOneShot_bad(t *testing.T) {
 		{"nothing", nil, `
 --server: is missing; give --server pop.example.org
 --user: is missing; give --user alice@example.org
---maildir: is missing; give --maildir ~/Maildir, or an mda`},
+--maildir: is missing; give --maildir ~/Maildir, or --mbox, --mda, --lmtp, --smtp or --imap`},
 		{"wrong values", map[string]string{
 			"server": "h:0", "user": "", "maildir": "/m", "mda": "procmail", "mda_timeout": "5",
 			"password_file": "/p", "password_command": "x", "jobs": "many", "max_deliveries": "2",
@@ -91,9 +91,7 @@ func TestOneShot_bad(t *testing.T) {
 --mda-timeout: "5" is no time; write a number with its unit s, m, h, d or w, such as "60s" or "30d"
 --enabled: "yes" is not known; write true or false
 --password-command: cannot be set together with --password-file; keep one of them
---mda: cannot be set together with --maildir; keep one of them
---mda-timeout: belongs to --mda, but there is --maildir; remove one of them
---max-deliveries: belongs to --mda, but there is --maildir; remove one of them`},
+--mda: cannot be set together with --maildir; keep one of them`},
 		{"password", map[string]string{"server": "h", "user": "u", "maildir": "/m", "password": "hunter2"},
 			"--password: every user of the machine could read it in the process list; give --password-command or --password-file"},
 		{"unknown", map[string]string{"server": "h", "user": "u", "maildir": "/m", "tls_ciphers": "1.3"},

@@ -43,6 +43,32 @@ func (h *Header) ArrivedAfter(at time.Time) bool {
 	return err == nil && t.After(at)
 }
 
+// Arrived returns when the message arrived: the time in the topmost Received field that has a
+// readable one, else in the Date field. It returns the zero time if there is none.
+func (h *Header) Arrived() time.Time {
+	h.fields = appendFields(h.fields[:0], h.octets)
+	var written time.Time
+	for _, f := range h.fields {
+		received := f.is("received")
+		if !received && (!written.IsZero() || !f.is("date")) {
+			continue
+		}
+		value := string(appendSqueezed(nil, f.value()))
+		if received {
+			value = value[strings.LastIndexByte(value, ';')+1:]
+		}
+		at, err := mail.ParseDate(value)
+		switch {
+		case err != nil || at.Before(firstMail):
+		case received:
+			return at
+		default:
+			written = at
+		}
+	}
+	return written
+}
+
 // firstMail is earlier than any message with a date (RFC 822). A clock that was never set starts in
 // 1970 or 1980.
 var firstMail = time.Date(1982, 8, 13, 0, 0, 0, 0, time.UTC)
