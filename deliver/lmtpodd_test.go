@@ -177,8 +177,8 @@ func TestLMTP_idle(t *testing.T) {
 			t.Errorf("a message over a connection that was closed: %v, want no error", err)
 		}
 		target.Disconnect()
-		if got := server.delivered(t); !slices.Equal(got, []string{"one\n"}) || server.connections != 2 {
-			t.Errorf("%d connections, delivered %q, want two and the message once", server.connections, got)
+		if got := server.Delivered(); !slices.Equal(got, []string{"one\n"}) || server.Connections() != 2 {
+			t.Errorf("%d connections, delivered %q, want two and the message once", server.Connections(), got)
 		}
 	}
 	server := serveOdd(t, LMTPProtocol, func(_ int, command string) string {
@@ -194,8 +194,8 @@ func TestLMTP_idle(t *testing.T) {
 	if err := give(t, target, Envelope{}, "one\r\n"); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("a message to a server that closes all connections: %v, want ErrUnreachable", err)
 	}
-	if server.connections != 2 {
-		t.Errorf("%d connections, want 2", server.connections)
+	if server.Connections() != 2 {
+		t.Errorf("%d connections, want 2", server.Connections())
 	}
 }
 
@@ -240,13 +240,10 @@ func TestLMTP_recipients(t *testing.T) {
 			if err := give(t, later, Envelope{Token: token(1)}, "text\r\n"); err != nil {
 				t.Errorf("the second attempt: %v, want no error", err)
 			}
-			for name, n := range server.has {
-				if n != 1 {
+			for _, name := range target.Recipients {
+				if n := server.Has(name); n != 1 {
 					t.Errorf("%s has it %d times, want once", name, n)
 				}
-			}
-			if len(server.has) != 3 {
-				t.Errorf("%v have it, want all three", server.has)
 			}
 			asked := rcpts(server)
 			if got := asked[3:]; !slices.Equal(got, c.again) {
@@ -263,7 +260,7 @@ func TestLMTP_recipients(t *testing.T) {
 
 // rcpts returns the recipients that a server was asked for.
 func rcpts(server *oddMail) (names []string) {
-	for _, command := range server.sent() {
+	for _, command := range server.Commands() {
 		if name, found := strings.CutPrefix(command, "RCPT TO:<"); found {
 			names = append(names, strings.TrimSuffix(name, ">"))
 		}
@@ -285,12 +282,12 @@ func TestLMTP_allHave(t *testing.T) {
 		t.Fatalf("the message is %s, want it refused", got)
 	}
 	target.Recipients = []string{"a"}
-	before := len(server.sent())
+	before := len(server.Commands())
 	if err := give(t, target, Envelope{Token: token(1)}, "text\r\n"); err != nil {
 		t.Errorf("the message that a has: %v, want no error", err)
 	}
-	if after := server.sent()[before:]; len(after) > 0 || server.has["a"] != 1 {
-		t.Errorf("sent %q, a has it %d times, want nothing and once", after, server.has["a"])
+	if after := server.Commands()[before:]; len(after) > 0 || server.Has("a") != 1 {
+		t.Errorf("sent %q, a has it %d times, want nothing and once", after, server.Has("a"))
 	}
 	target.Disconnect()
 }
@@ -313,8 +310,8 @@ func TestLMTP_smtpRecipients(t *testing.T) {
 		t.Error(err)
 	}
 	target.Disconnect()
-	if server.has["a"] != 1 || server.has["b"] != 1 {
-		t.Errorf("%v, want each once", server.has)
+	if server.Has("a") != 1 || server.Has("b") != 1 {
+		t.Errorf("a has it %d times, b %d, want each once", server.Has("a"), server.Has("b"))
 	}
 }
 
@@ -363,13 +360,13 @@ func TestLMTP_extensions(t *testing.T) {
 		}
 	}
 	target.Disconnect()
-	if got := server.delivered(t); !slices.Equal(got, []string{"\xe4\n", "\xe4\n"}) {
+	if got := server.Delivered(); !slices.Equal(got, []string{"\xe4\n", "\xe4\n"}) {
 		t.Errorf("delivered %q, want both as they were", got)
 	}
 	if len(notes) != 1 || !strings.Contains(notes[0], "8BITMIME") {
 		t.Errorf("notes %q, want one", notes)
 	}
-	if got := server.sent()[0]; got != "MAIL FROM:<>" {
+	if got := server.Commands()[0]; got != "MAIL FROM:<>" {
 		t.Errorf("sent %q, want no parameter that the server does not announce", got)
 	}
 }
@@ -414,11 +411,34 @@ func TestLMTP_disconnect(t *testing.T) {
 	if err := target.Probe(t.Context(), false); err != nil {
 		t.Errorf("Probe() = %v, want no error", err)
 	}
-	got := server.sent()
+	got := server.Commands()
 	if want := []string{"MAIL FROM:<> BODY=8BITMIME SIZE=2", "RCPT TO:<a>", "DATA", "QUIT", "QUIT"}; !slices.Equal(got, want) {
 		t.Errorf("sent %q, want %q", got, want)
 	}
 	if names := files(t, filepath.Dir(target.Notes)); len(names) > 0 {
 		t.Errorf("files %q, want no notes where all went well", names)
+	}
+}
+
+// A target over others lets them end their connections.
+func TestConnected(t *testing.T) {
+	for name, over := range map[string]func(l *LMTP) Target{
+		"fan": func(l *LMTP) Target {
+			return NewFan([]Member{{"a", l}, {"b", Drop{}}}, filepath.Join(t.TempDir(), "fan"))
+		},
+		"route":   func(l *LMTP) Target { return NewRoute(Routing{Otherwise: l}) },
+		"headers": func(l *LMTP) Target { return NewHeaders([]string{"received"}, l) },
+	} {
+		server := serveOdd(t, LMTPProtocol, nil)
+		target := over(server.target(t, "a"))
+		if err := target.Prepare(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		if connected, ok := target.(Connected); ok {
+			connected.Disconnect()
+		}
+		if got := server.Commands(); !slices.Equal(got, []string{"QUIT"}) {
+			t.Errorf("%s: sent %q, want QUIT", name, got)
+		}
 	}
 }
