@@ -32,8 +32,9 @@ type session struct {
 	history *history
 	client  *pop3.Client
 	drop    *maildrop
-	idle    func() // what Options.Idle does in this phase, or nil
-	expires bool   // the server may remove at QUIT what it has shown (EXPIRE 0)
+	found   []seen.Record // of what the target was found to hold
+	idle    func()        // what Options.Idle does in this phase, or nil
+	expires bool          // the server may remove at QUIT what it has shown (EXPIRE 0)
 }
 
 // open opens a session. If the host refuses it because of the other sessions of this process there,
