@@ -18,6 +18,7 @@ type composite interface {
 	Target
 	Prober
 	Recorder
+	Connected
 	Maildir() (m *Maildir, found bool) // see MaildirOf
 }
 

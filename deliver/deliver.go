@@ -86,12 +86,6 @@ type Recorder interface {
 	Recorded(tokens ...Token)
 }
 
-// Connected is a Target that keeps connections to a server open between batches.
-type Connected interface {
-	// Disconnect ends the connections that no batch uses. A later batch opens new ones.
-	Disconnect()
-}
-
 // AsFinder returns target as a Finder, and reports whether it is one.
 func AsFinder(target Target) (Finder, bool) {
 	finder, ok := target.(Finder)

@@ -22,7 +22,7 @@ import (
 // own, and then does what the script says.
 func (r *rig) headerFilter(script string) (asked func() []string) {
 	dir := r.t.TempDir()
-	r.account.FilterHeaders = headerfilter.New(fmt.Sprintf(`cat >%[1]s/$POPFETCH_UID.$$; %[2]s`, dir, script), patience, 1)
+	r.account.FilterHeaders = headerfilter.New(fmt.Sprintf(`cat >%[1]s/$POPFETCH_UID.$$; %[2]s`, dir, script), headerfilter.Options{Timeout: patience})
 	return func() []string {
 		var ids []string
 		for _, name := range filesIn(r.t, dir) {
@@ -90,13 +90,14 @@ func TestFilterHeaders(t *testing.T) {
 	})
 	t.Run("facts", func(t *testing.T) {
 		r, server := start(t)
-		server.Drop("").Add(poptest.Message{UniqueID: "a%b", Content: []byte("Return-Path: <x@example.org>\r\nSubject: s\r\n t\r\n\r\nbody\r\n")})
+		server.Drop("").Add(poptest.Message{UniqueID: "a%b", Content: []byte("Return-Path: <x@example.org>\r\nX-Original-To: y@example.org\r\nSubject: s\r\n t\r\n\r\nbody\r\n")})
 		out := filepath.Join(r.state, "asked")
-		r.account.FilterHeaders = headerfilter.New("{ env | grep ^POPFETCH_ | sort; cat; } >"+out, patience, 1)
+		r.account.FilterHeaders = headerfilter.New("{ env | grep ^POPFETCH_ | sort; cat; } >"+out,
+			headerfilter.Options{Timeout: patience, Envelope: []string{"X-Original-To"}})
 		r.runs("1 listed, 1 new, 1 delivered")
 		got, err := os.ReadFile(out)
-		want := fmt.Sprintf("POPFETCH_ACCOUNT=work\nPOPFETCH_OCTETS=54\nPOPFETCH_RECIPIENT=\nPOPFETCH_SENDER=x@example.org\nPOPFETCH_SERVER=%s\nPOPFETCH_UID=a%%25b\nPOPFETCH_USER=%s\n"+
-			"Return-Path: <x@example.org>\nSubject: s\n t\n\n", r.account.Server, user)
+		want := fmt.Sprintf("POPFETCH_ACCOUNT=work\nPOPFETCH_OCTETS=84\nPOPFETCH_RECIPIENT=y@example.org\nPOPFETCH_SENDER=x@example.org\nPOPFETCH_SERVER=%s\nPOPFETCH_UID=a%%25b\nPOPFETCH_USER=%s\n"+
+			"Return-Path: <x@example.org>\nX-Original-To: y@example.org\nSubject: s\n t\n\n", r.account.Server, user)
 		if err != nil || string(got) != want {
 			t.Errorf("the filter got %q, %v, want %q", got, err, want)
 		}
@@ -219,7 +220,7 @@ func TestFilterHeaders(t *testing.T) {
 	})
 	t.Run("no program", func(t *testing.T) {
 		r, server := start(t, "a")
-		r.account.FilterHeaders = headerfilter.New("no-such-program -x", patience, 1)
+		r.account.FilterHeaders = headerfilter.New("no-such-program -x", headerfilter.Options{Timeout: patience})
 		err := r.fails(fetch.PhaseFilter, "")
 		if !errors.Is(err, deliver.ErrCannotRun) || !strings.Contains(err.Error(), `asking filter_headers "no-such-program -x"`) {
 			t.Errorf("Run() = %v, want the program named", err)
@@ -230,7 +231,7 @@ func TestFilterHeaders(t *testing.T) {
 	})
 	t.Run("hangs", func(t *testing.T) {
 		r, _ := start(t, "a", "b")
-		r.account.FilterHeaders = headerfilter.New(`cat; [ $POPFETCH_UID = b ] || sleep 60 & wait`, 300*time.Millisecond, 2)
+		r.account.FilterHeaders = headerfilter.New(`cat; [ $POPFETCH_UID = b ] || sleep 60 & wait`, headerfilter.Options{Timeout: 300 * time.Millisecond, AtOnce: 2})
 		r.runner.KeepAlive = 50 * time.Millisecond
 		r.runs("2 listed, 1 new, 1 delivered, 1 failed")
 		told := r.told(fetch.Refused)
@@ -244,7 +245,7 @@ func TestFilterHeaders(t *testing.T) {
 	t.Run("stopped", func(t *testing.T) {
 		r, _ := start(t, "a")
 		began := filepath.Join(r.state, "began")
-		r.account.FilterHeaders = headerfilter.New("echo >"+began+"; sleep 60", patience, 1)
+		r.account.FilterHeaders = headerfilter.New("echo >"+began+"; sleep 60", headerfilter.Options{Timeout: patience})
 		ctx, stop := context.WithCancel(t.Context())
 		go func() {
 			defer stop()

@@ -328,13 +328,6 @@ func (j *job) tellRecorded(items ...item) {
 	recorder.Recorded(tokens...)
 }
 
-// disconnect lets the target end the connections that it keeps open.
-func (j *job) disconnect() {
-	if connected, ok := j.account.Target.(deliver.Connected); ok {
-		connected.Disconnect()
-	}
-}
-
 func (j *job) token(e *seen.Entry) deliver.Token { return j.tokenAt(j.account.Server, e) }
 
 // tokenAt returns the token that the message would have if the server was written so.

@@ -28,10 +28,13 @@ type Survey struct {
 	Listing      []seen.Entry
 	Plan         Plan   // what a run would do now
 	Held         []Held // what a run would retrieve although the target holds it; of LookFor alone
-	Needed       int64  // octets that a run needs at the target for Plan.Retrieve, by what LIST announces
-	Unusable     int    // listed without a usable number or unique-id
-	Unlisted     int    // unique-ids that Policy.Select names, and that are not listed
-	Failed       int    // listed, but the server shows too little of them to make their ids
+	// Found are the records that a run would make of Plan.Recognise; of LookFor alone. The target has
+	// synced their messages.
+	Found    []seen.Record
+	Needed   int64 // octets that a run needs at the target for Plan.Retrieve, by what LIST announces
+	Unusable int   // listed without a usable number or unique-id
+	Unlisted int   // unique-ids that Policy.Select names, and that are not listed
+	Failed   int   // listed, but the server shows too little of them to make their ids
 	// Unready is what keeps the target from taking messages. Only Check finds it out.
 	Unready error
 	// Headers has those that were asked for, by message-number. It lacks messages whose TOP was
@@ -113,9 +116,10 @@ func (r *Runner) look(ctx context.Context, account *Account, purpose purpose) (*
 }
 
 // LookFor is Look, but it also looks for the messages that have no record among all that finder
-// holds. It needs TOP.
+// holds: by their tokens, and by their headers if another program has delivered them. It needs TOP.
 func (r *Runner) LookFor(ctx context.Context, account *Account, finder deliver.Finder) (*Survey, error) {
-	return r.lookAlso(ctx, account, looking, func(s *session, survey *Survey) (err error) {
+	return r.lookAlso(ctx, account, searching, func(s *session, survey *Survey) (err error) {
+		survey.Found = s.found
 		if !s.hasTop() {
 			return s.job.fail(PhaseIdentify, ErrNoTop)
 		}
@@ -144,7 +148,7 @@ func (r *Runner) lookAlso(ctx context.Context, account *Account, purpose purpose
 	if err := j.lookUp(r.Store); err != nil {
 		return nil, err
 	}
-	if j.finder != nil {
+	if j.finder != nil && purpose != searching {
 		j.finder = readOnlyFinder{j.finder}
 	}
 	observe := j.observe

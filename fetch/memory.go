@@ -32,9 +32,10 @@ type memory struct {
 type purpose uint8
 
 const (
-	fetching purpose = iota // a run
-	looking                 // a look, which keeps only the results of log-ins
-	checking                // a look for a person who wants to know whether the log-in works
+	fetching  purpose = iota // a run
+	looking                  // a look, which keeps only the results of log-ins
+	checking                 // a look for a person who wants to know whether the log-in works
+	searching                // a look that finds out what the target holds, for whoever records it
 )
 
 // recall reads the standing. A look may come before the first run, or before the first one with

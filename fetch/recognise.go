@@ -245,9 +245,14 @@ func (s *session) recognise(held []foundFile) error {
 	if err := s.job.record(seen.Changes{Records: slices.Values(records)}); err != nil {
 		return err
 	}
+	if s.memory.purpose == searching {
+		s.found = append(s.found, records...)
+	}
 	s.job.count(func(r *Result) { r.Recognised += len(held) })
 	for _, f := range held {
-		s.job.tellRecorded(f.item)
+		if s.memory.purpose == fetching { // a look has recorded nothing
+			s.job.tellRecorded(f.item)
+		}
 		f.item.decide(isRecorded)
 		s.job.event(Event{
 			Kind: Recognised, Number: f.item.Number, UniqueID: f.UniqueID, Octets: f.Came.Octets,

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -193,6 +194,13 @@ func (r *run) prepare() error {
 		}
 	}
 	return nil
+}
+
+// disconnect lets the target end the connections that it keeps open.
+func (j *job) disconnect() {
+	if connected, ok := j.account.Target.(deliver.Connected); ok {
+		connected.Disconnect()
+	}
 }
 
 // session is one session of the run, from the connection to QUIT. It returns what it found listed.

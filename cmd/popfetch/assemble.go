@@ -97,7 +97,8 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 		Times:  fetch.Times{Deadline: a.Deadline, TellAfter: a.TellAfter},
 	}
 	if a.FilterHeaders != "" {
-		account.FilterHeaders = headerfilter.New(a.FilterHeaders, a.MDATimeout, a.MaxDeliveries)
+		account.FilterHeaders = headerfilter.New(a.FilterHeaders,
+			headerfilter.Options{Timeout: a.MDATimeout, AtOnce: a.MaxDeliveries, Envelope: a.EnvelopeHeader})
 	}
 	switch {
 	case a.ConnectCommand != "":

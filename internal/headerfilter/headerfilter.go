@@ -25,17 +25,29 @@ const (
 )
 
 // Filter is a command that gets the header of a message on its standard input, with lines that end
-// in LF, and the facts of the message in POPFETCH_* variables, as an MDA does. It must not be copied.
-// Its methods may be called at the same time.
+// in LF, and the facts of the message in POPFETCH_* variables, as an MDA does. Its
+// methods may be called at the same time.
 type Filter struct {
-	// The command is run as an MDA, whose message is the header.
-	program deliver.MDA
+	// An MDA that gets the header as a message, perhaps behind a route.
+	program deliver.Target
+	atOnce  int
 }
 
-// New returns the filter of a command for /bin/sh -c. timeout limits the time for one message; zero
-// means five minutes. So many commands run at once; zero means one.
-func New(command string, timeout time.Duration, atOnce int) *Filter {
-	return &Filter{program: deliver.MDA{Command: command, Timeout: timeout, Deliveries: atOnce}}
+// Options are what a filter needs to know besides its command.
+type Options struct {
+	Timeout  time.Duration // for one message; zero means five minutes
+	AtOnce   int           // how many commands may run at once; zero means one
+	Envelope []string      // headers that may name the envelope recipient; see deliver.Routing
+}
+
+// New returns the filter of a command for /bin/sh -c.
+func New(command string, o Options) *Filter {
+	f := &Filter{atOnce: max(o.AtOnce, 1)}
+	f.program = &deliver.MDA{Command: command, Timeout: o.Timeout, Deliveries: f.atOnce}
+	if len(o.Envelope) > 0 {
+		f.program = deliver.NewRoute(deliver.Routing{Envelope: o.Envelope, Otherwise: f.program})
+	}
+	return f
 }
 
 // Prepare checks, before a server is contacted, whether the command can be run.
@@ -111,7 +123,7 @@ func (f *Filter) Ask(ctx context.Context, questions []*Question, guard func()) <
 	}
 	close(unasked)
 	var running sync.WaitGroup
-	for range min(len(questions), max(f.program.Deliveries, 1)) {
+	for range min(len(questions), f.atOnce) {
 		running.Add(1)
 		go func() {
 			defer running.Done()
