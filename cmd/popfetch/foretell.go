@@ -26,7 +26,7 @@ func (p *program) foretellAll(survey *fetch.Survey) error {
 		var octets int64
 		for e := range would.entries.All() {
 			octets += e.Octets
-			if err := p.foretellOne(survey.Account, would.what, e, showHeader(survey.Headers[e.Number])); err != nil {
+			if err := p.foretellOne(survey, would.what, e, showHeader(survey.Headers[e.Number])); err != nil {
 				return err
 			}
 		}
@@ -56,11 +56,17 @@ type foretold struct {
 	Date     string `json:"date,omitempty"`
 	From     string `json:"from,omitempty"`
 	Subject  string `json:"subject,omitempty"`
+	Rule     string `json:"rule,omitempty"` // of delete
 }
 
-func (p *program) foretellOne(account, what string, e seen.Entry, h shownHeader) error {
-	if p.view.json {
-		return p.term.printJSON(foretold{account, what, e.Number, writeID(e.UniqueID), e.Octets, h.date, h.from, h.subject})
+func (p *program) foretellOne(survey *fetch.Survey, what string, e seen.Entry, h shownHeader) error {
+	rule, by := "", ""
+	if what == "delete" {
+		rule = survey.Plan.Rules[e.Number]
+		by = " (" + rule + ")"
 	}
-	return p.term.printf("%s: would %s message %d (unique-id %s, %d octets)%s\n", account, what, e.Number, writeID(e.UniqueID), e.Octets, h.summary())
+	if p.view.json {
+		return p.term.printJSON(foretold{survey.Account, what, e.Number, writeID(e.UniqueID), e.Octets, h.date, h.from, h.subject, rule})
+	}
+	return p.term.printf("%s: would %s message %d (unique-id %s, %d octets)%s%s\n", survey.Account, what, e.Number, writeID(e.UniqueID), e.Octets, by, h.summary())
 }
