@@ -37,6 +37,7 @@ const (
 	Refused     Kind = "refused"     // not delivered; tried again in the next run
 	Quarantined Kind = "quarantined" // not delivered, not retried before the operator says so
 	Skipped     Kind = "skipped"     // larger than max_size; told once
+	LeftOut     Kind = "left-out"    // Messages are older than the account's since; told once
 	Deleted     Kind = "deleted"     // confirmed by the reply to QUIT
 	Warning     Kind = "warning"     // Err says what is odd; the run goes on
 	Noted       Kind = "noted"       // Err says what is odd, and that it does not matter
@@ -129,12 +130,14 @@ const (
 	CodeNewUIDsRetrieved Code = "new-unique-ids-whole" // no TOP: messages are retrieved for comparison
 	CodeNoGoodbye        Code = "no-goodbye"           // no reply to QUIT, and none was needed
 	CodeNoSizes          Code = "no-sizes"             // the server does not report sizes
+	CodeNotListed        Code = "not-listed"           // a unique-id that was asked for; has a UniqueID
 	CodeOldTLS           Code = "old-tls"              // an old version or cipher suite of TLS
 	CodePipeliningBroken Code = "pipelining-broken"    // the server gets one command at a time
 	CodeNotVerified      Code = "not-verified"         // verify: what cannot be read back is not deleted
 	CodeRemoved          Code = "removed"              // it is in doubt what was removed at the target
 	CodeRenamedAccount   Code = "renamed-account"      // new, but another has this server and user
 	CodeShared           Code = "shared"               // other accounts have the same maildrop
+	CodeSinceDates       Code = "since-dates"          // no since: the age of the messages is unknown
 	CodeSizeChanged      Code = "size-changed"         // not the octets recorded for its unique-id; has a Number
 	CodeUnlock           Code = "unlock"               // the account's lock could not be given back
 	CodeUnrecognisedMail Code = "unrecognised-mail"    // first run, but the target holds unknown mail

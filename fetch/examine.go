@@ -124,13 +124,13 @@ func (s *session) silence(e *seen.Entry) error {
 }
 
 // brokeAtLook notes that the session ends while a message is looked at. The next session of this run
-// does without the look if it was to make the id of the message, or if the message is a recorded one,
-// which is due for deletion or may be another one by now. Other messages are looked at because they
+// does without the look if it was to make the id of the message or to tell its date, or if the
+// message is a recorded one, which is due for deletion or may be another one by now. Others are looked at because they
 // may have been delivered before. They must be seen together, so the next run does that.
 func (s *session) brokeAtLook(e *seen.Entry, err error) {
 	i, found := find(s.drop.listing, e.Number)
-	known := found && s.drop.states[i].fate == isSeen
-	if (known || e.UniqueID == "") && s.job.soft.Err() == nil && !isOutOfStep(err) {
+	needless := found && s.drop.states[i].fate == isSeen || s.asksDates
+	if (needless || e.UniqueID == "") && s.job.soft.Err() == nil && !isOutOfStep(err) {
 		s.history.breaks.at(atLook, e)
 	}
 }
@@ -292,7 +292,7 @@ func (s *session) warnOfOtherSize(it item, records []seen.Record) {
 // messages that look old might never have been retrieved.
 func (s *session) leaveOutOld() error {
 	initial, known := s.job.account.Initial, s.job.ledger.Account()
-	if !initial.Limited || known.Records > 0 || known.Finished || s.history.counted || len(s.drop.diff.New) == 0 {
+	if !initial.Limited || known.Records > 0 || known.Finished || s.history.intake.firstDone || len(s.drop.diff.New) == 0 {
 		return nil
 	}
 	switch {
@@ -316,13 +316,16 @@ func (s *session) leaveOutOld() error {
 	})
 }
 
-// fresh yields the messages that nothing is known about. With old, all of them are to be left out,
-// even those whose header the server does not show.
+// fresh yields the messages that nothing is known about, and that nobody has named. With old, all of
+// them are to be left out, even those whose header the server does not show.
 func (s *session) fresh(old bool) iter.Seq[item] {
 	d := s.drop
+	isFresh := func(it item) bool {
+		return it.fate() == isNew && len(it.twins()) == 0 && !s.job.account.Select.Only[it.UniqueID]
+	}
 	if old {
 		for _, i := range d.diff.New {
-			if it := d.item(int32(i)); it.fate() == isNew && len(it.twins()) == 0 {
+			if it := d.item(int32(i)); isFresh(it) {
 				it.decide(isOld)
 			}
 		}
@@ -330,7 +333,7 @@ func (s *session) fresh(old bool) iter.Seq[item] {
 	return func(yield func(item) bool) {
 		for _, i := range d.diff.New {
 			it := d.item(int32(i))
-			if (it.fate() == isNew && len(it.twins()) == 0 || it.fate() == isOld) && !yield(it) {
+			if (isFresh(it) || it.fate() == isOld) && !yield(it) {
 				return
 			}
 		}

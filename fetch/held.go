@@ -113,7 +113,7 @@ func measureAt(ctx context.Context, finder deliver.Finder, place string) (delive
 // state is lost and the server has changed. Mail that popfetch delivered for others is known.
 func (s *session) hintOfStrangers(p *plan, store seen.Store) error {
 	a, known := s.job.account, s.job.ledger.Account()
-	if s.job.finder == nil || s.history.counted || known.Records > 0 || known.Finished || known.Twin != "" ||
+	if s.job.finder == nil || s.history.intake.begun || known.Records > 0 || known.Finished || known.Twin != "" ||
 		a.Initial.Limited || a.All || s.drop.found || len(p.retrieve) == 0 {
 		return nil
 	}

@@ -129,9 +129,21 @@ type Result struct {
 	Octets      int64 // delivered
 	Err         error // what ended the run early; a *Error
 
-	// NotBefore is the earliest time at which the server wants the next log-in. Zero: at any time.
-	NotBefore    time.Time
-	RefusedUntil time.Time // the same, if it has refused one as too early; until then no run logs in
+	NextLogin
+	Selection
+}
+
+// NextLogin says when the server wants an account to log in again. Zero: at any time.
+type NextLogin struct {
+	NotBefore    time.Time // the earliest time that the server has told
+	RefusedUntil time.Time // the same, if it has refused a log-in as too early; until then no run logs in
+}
+
+// Selection counts what a SelectPolicy has kept from being retrieved.
+type Selection struct {
+	Waiting  int // left to a later pass
+	LeftOut  int // sent before the time that the account sets
+	Unlisted int // unique-ids that were named, and that the server does not list
 }
 
 const (

@@ -72,6 +72,7 @@ func (s *session) list() error {
 	shown := s.drop.shown
 	s.drop = newMaildrop(listing, diff, s.job.account.All)
 	s.drop.shown, s.drop.asOf = shown, asOf
+	s.history.intake.noteListed(listing, &s.job.account.Select)
 	if s.job.account.All {
 		s.recallRecorded()
 	}

@@ -28,6 +28,7 @@ type Survey struct {
 	Held         []Held // what a run would retrieve although the target holds it; of LookFor alone
 	Needed       int64  // octets that a run needs at the target for Plan.Retrieve, by what LIST announces
 	Unusable     int    // listed without a usable number or unique-id
+	Unlisted     int    // unique-ids that Policy.Select names, and that are not listed
 	Failed       int    // listed, but the server shows too little of them to make their ids
 	// Unready is what keeps the target from taking messages. Only Check finds it out.
 	Unready error
@@ -52,6 +53,8 @@ type Plan struct {
 	Recognise   Entries      // held by the target already: recorded, not retrieved
 	Skip        Entries      // larger than the account's limit
 	Mark        Entries      // left out of the first run: recorded as marked, not retrieved
+	LeftOut     Entries      // sent before the time that the account sets
+	Wait        Entries      // left to a later pass
 	Quarantined []seen.Match // left alone
 	Delete      Entries
 	Rules       map[int]string // of Delete, by message-number; see policy.Rule
@@ -160,6 +163,7 @@ func (r *Runner) lookAlso(ctx context.Context, account *Account, purpose purpose
 		h.breaks.begin()
 		survey, err := surveyOnce(j, m, h, also)
 		if !h.adapt(err, m) && !h.goOn(err, new(maildrop), m) {
+			j.tellUnlisted(h)
 			return survey, err
 		}
 		if err := m.pause(); err != nil {
@@ -211,6 +215,7 @@ func surveyOnce(j *job, m *memory, h *history, also func(*session, *Survey) erro
 		Listing:      s.drop.listing,
 		Plan:         s.exported(p),
 		Unusable:     j.result.Unusable,
+		Unlisted:     len(h.intake.unlisted),
 		Failed:       j.result.Failed,
 	}
 	for e := range survey.Plan.Retrieve.All() {
@@ -257,10 +262,12 @@ func (s *session) showHeaders(p *Plan, of Headers) (map[int]Header, error) {
 // exported makes a Plan for the caller of the look.
 func (s *session) exported(p *plan) Plan {
 	all := Plan{
-		Retrieve:  s.entries(slices.Concat(p.retrieve, p.later)),
+		Retrieve:  s.entries(slices.Concat(p.retrieve, p.later, p.next)),
 		Recognise: s.entries(p.recognised),
 		Skip:      s.entries(p.skip),
 		Mark:      s.entries(p.mark),
+		LeftOut:   s.entries(p.leftOut),
+		Wait:      s.entries(p.wait),
 		Seen:      p.seen,
 	}
 	for it := range s.drop.items(p.quarantined) {
@@ -289,7 +296,7 @@ func (s *session) foresee(p *plan) (Entries, map[int]string, error) {
 	if err != nil {
 		return Entries{}, nil, err
 	}
-	for _, i := range slices.Concat(p.retrieve, p.later, p.recognised) {
+	for _, i := range slices.Concat(p.retrieve, p.later, p.next, p.recognised) {
 		it := s.drop.item(i)
 		if !s.job.account.Select.Names(it.UniqueID) {
 			continue

@@ -23,6 +23,7 @@ const (
 	isNew                  // to be retrieved, unless the policy says otherwise
 	isOld                  // a first run leaves it out
 	isRecorded             // this session has delivered or recognised it, and recorded that
+	isLeftOut              // it was sent before the time that the account sets (Select.Within)
 )
 
 // state is what a session keeps of every listed message. A maildrop may hold millions of them, so
@@ -47,6 +48,8 @@ const (
 	isDeleted // the server has accepted DELE for it
 	isOlder   // it arrived before the time of its only record
 	isYounger // it arrived clearly after that time
+	isDated   // its Date was asked for, so that its fate is decided by that
+	isWaiting // a later pass retrieves it, or a later session of this one
 	isGone    // a person seems to have removed it at the target
 )
 

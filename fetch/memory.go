@@ -211,7 +211,7 @@ type history struct {
 	crowded  int  // how often a session was refused, perhaps because of others
 	// A log-in was refused so, and is repeated once.
 	sentAgain bool
-	counted   bool // Result.New is
+	intake    intake
 	// The run has begun to deliver, and no session has finished since.
 	unfinished  bool
 	suspects    map[seen.Key]*suspicion     // messages that need a second look
@@ -253,15 +253,6 @@ func (h *history) adapt(err error, m *memory) bool {
 	}
 	var suspect *suspectError
 	return m.fallBack(err) || errors.As(err, &suspect) || errors.Is(err, errLoggedOut)
-}
-
-// remember keeps which messages are settled, for later sessions of the run.
-func (h *history) remember(d *maildrop) {
-	for it := range d.all() {
-		if it.is(isSettled) {
-			h.settled[it.Key] = it.fate()
-		}
-	}
 }
 
 // suspicion is what a run knows of a message that may have come only in part.
@@ -335,7 +326,7 @@ func (h *history) breaking(d *maildrop) (all []seen.Aside) {
 		return nil
 	}
 	for it := range d.all() {
-		if it.breaks() && it.fate() == isNew && !it.is(isSettled) && !h.isSettled(it) {
+		if it.breaks() && it.fate() == isNew && !it.is(isSettled|isWaiting) && !h.isSettled(it) {
 			all = append(all, *it.before())
 		}
 	}

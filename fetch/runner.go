@@ -2,8 +2,8 @@
 //
 // One run of one account is a session in these phases: open, list, examine, plan, transfer, remove,
 // quit. run.go has them in their order. What a session learns of a message is noted in its item
-// (maildrop.go); what is to be done is decided without input or output (judge.go, and both plans in
-// plan.go).
+// (maildrop.go); what is to be done is decided without input or output (plan.go, and the package
+// policy).
 //
 // The order of deliver, record, delete is what the program exists for. A message is recorded only
 // when its target says that it is safe there, and DELE is sent only for what is recorded.
@@ -200,6 +200,10 @@ func (r readOnly) Servers(ctx context.Context, user string) ([]string, error) {
 }
 
 func (r readOnly) Asides(ctx context.Context) ([]seen.Aside, error) { return r.ledger.Asides(ctx) }
+
+func (r readOnly) Old(ctx context.Context, behind seen.Key, limit int) ([]seen.Aside, error) {
+	return r.ledger.Old(ctx, behind, limit)
+}
 
 func (r readOnly) Standing(ctx context.Context) (seen.Standing, error) {
 	return r.ledger.Standing(ctx)

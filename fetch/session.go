@@ -36,6 +36,8 @@ type session struct {
 	idle    func()         // what Options.Idle does in this phase, or nil
 	removal *custody.Watch // nil: nothing is deleted because it was removed at the target
 	expires bool           // the server may remove at QUIT what it has shown (EXPIRE 0)
+	// Headers are asked for only to learn how old messages are.
+	asksDates bool
 }
 
 // open opens a session. If the host refuses it because of the other sessions of this process there,

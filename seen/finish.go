@@ -71,10 +71,43 @@ func (f *finish) run(ctx context.Context, rest rest) error {
 		return err
 	}
 	asides := asidesOf(stored)
-	if done, err := f.mergeRest(ctx, rest, asides); err != nil || done {
+	done, err := f.mergeRest(ctx, rest, asides)
+	if err == nil && !done {
+		err = f.mergeAll(ctx, asides)
+	}
+	if err != nil {
 		return err
 	}
-	return f.mergeAll(ctx, asides)
+	return f.mergeOld(ctx)
+}
+
+// oldAtOnce is how many Old messages are read at once.
+const oldAtOnce = 1000
+
+// mergeOld notes which Old messages are left.
+func (f *finish) mergeOld(ctx context.Context) error {
+	var order []int
+	for behind := (Key{}); ; {
+		old, err := f.reader.Old(ctx, behind, oldAtOnce)
+		if err != nil || len(old) == 0 {
+			return err
+		}
+		if order == nil {
+			order = indexes(0, len(f.left))
+			slices.SortFunc(order, func(a, b int) int { return f.left[a].Key.Compare(f.left[b].Key) })
+		}
+		for i := range old {
+			behind = old[i].Key
+			for len(order) > 0 && f.left[order[0]].Key.Compare(behind) < 0 {
+				order = order[1:]
+			}
+			isLeft := len(order) > 0 && f.left[order[0]].Key == behind
+			absentAt := Millis(old[i].AbsentAt)
+			if err := f.noteRow(true, behind, &absentAt, isLeft); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // mergeRest looks only at the rows that may have changed. It reports false if these are too many,

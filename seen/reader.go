@@ -10,6 +10,8 @@ type Reader interface {
 	Finished(ctx context.Context) (Finished, error)
 	// Asides is Ledger.Asides.
 	Asides(ctx context.Context) ([]Aside, error)
+	// Old is Ledger.Old.
+	Old(ctx context.Context, behind Key, limit int) ([]Aside, error)
 	// Copies returns the unique-ids that have more than one recorded copy, up to limit.
 	Copies(ctx context.Context, limit int) (map[string]bool, error)
 	// Expired returns unique-ids of records that have been absent since before the time, up to

@@ -190,7 +190,8 @@ const (
 	Suspect Reason = 5
 	// The session ended while a Breaking message was retrieved. It is retried when all else is done.
 	Breaking Reason = 6
-	// Old messages were sent before a time that the account sets, by their Dated.
+	// Old messages were sent before a time that the account sets, by their Dated. Diff calls them new,
+	// because that time moves.
 	Old Reason = 7
 )
 

@@ -107,8 +107,11 @@ type Ledger interface {
 	// Servers returns the servers under which the store knows an account of that user.
 	Servers(ctx context.Context, user string) ([]string, error)
 	// Asides returns what is set aside, by unique-id and copy. Those with an AbsentAt are no longer
-	// listed.
+	// listed. It leaves out Old messages, because there may be many.
 	Asides(ctx context.Context) ([]Aside, error)
+	// Old returns messages that are set aside as Old: the first ones behind a key, by unique-id and
+	// copy, and limit of them at most. For Diff they are new.
+	Old(ctx context.Context, behind Key, limit int) ([]Aside, error)
 	// Forget removes the records of the unique-ids, or all records if none is named, and marks the
 	// messages as Wanted. Refused and quarantined messages are retried as if they were new. Forget
 	// returns how many records and asides it has changed, and ignores unknown unique-ids. If it

@@ -48,8 +48,10 @@ func newApp(term *terminal) *cli.App {
 		Action:          action(term, (*program).fetch),
 		OnUsageError:    refuseUsage,
 		HideHelpCommand: true,
-		ErrWriter:       term.err,
-		ExitErrHandler:  func(*cli.Context, error) {}, // main alone prints the error and exits
+		// A unique-id may have a comma.
+		DisableSliceFlagSeparator: true,
+		ErrWriter:                 term.err,
+		ExitErrHandler:            func(*cli.Context, error) {}, // main alone prints the error and exits
 		Commands: []*cli.Command{
 			command("init", "[ADDRESS]", "find the servers of a mail address, ask, try the log-in, write a configuration", (*program).init),
 			command("check", "[ACCOUNT...]", "look, log in, report; delivers and deletes nothing", (*program).check,
@@ -148,6 +150,9 @@ func globalFlags() []cli.Flag {
 		is(ofRun, "once", "", "one pass over the accounts, then exit"),
 		is(ofRun, "dry-run", "n", "say what would be retrieved, recognised, skipped and deleted; do none of it"),
 		is(ofRun, "all", "", "retrieve what is already seen too"),
+		is(ofRun, "drain", "", "look again, in further sessions, until a listing brings nothing new"),
+		&cli.StringSliceFlag{Category: ofRun, Name: "uid", Usage: "retrieve only the message with the unique-id `ID`; the option may be repeated"},
+		&cli.IntFlag{Category: ofRun, Name: "limit", Usage: "retrieve at most `N` messages of each account in this pass"},
 		is(ofRun, "keep", "", "delete nothing on the server, whatever the accounts say"),
 		is(ofRun, "delete", "", "delete on the server all that is delivered, in earlier runs too, whatever the accounts say"),
 		is(ofRun, "fail-empty", "", "exit with 1 where nothing was new"),

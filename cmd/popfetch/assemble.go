@@ -90,6 +90,7 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 			NewUIDs:         newUIDs[a.NewUIDs],
 			UIDLFallback:    a.UIDL == "fallback",
 			QuarantineAfter: a.QuarantineAfter,
+			Select:          p.selection(a),
 		},
 		Deadline:  a.Deadline,
 		TellAfter: a.TellAfter,
@@ -111,6 +112,23 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 	}
 	account.Target, err = p.target(ctx, s, a, trusted)
 	return account, err
+}
+
+// selection returns what an account takes in a pass, with what the options say for this run.
+func (p *program) selection(a *config.Account) fetch.SelectPolicy {
+	switch p.command {
+	case "":
+	case "list", "check": // they show what a pass would leave to a later one as new
+		return fetch.SelectPolicy{Within: a.Since.Within, Since: a.Since.Date}
+	default:
+		return fetch.SelectPolicy{}
+	}
+	chosen := fetch.SelectPolicy{Messages: a.MaxMessages, Octets: a.MaxOctets, Within: a.Since.Within, Since: a.Since.Date,
+		Session: a.SessionMessages, Drain: p.drain, Only: p.only()}
+	if p.limit != nil && (chosen.Messages == 0 || *p.limit < chosen.Messages) {
+		chosen.Messages = *p.limit
+	}
+	return chosen
 }
 
 // deletePolicy returns the rules of an account, with what the options say for this run.

@@ -127,6 +127,16 @@ func resultStatuses(r fetch.Result) []int {
 	return statuses
 }
 
+// runStatuses is resultStatuses of a run that may have been told what to retrieve. A unique-id that
+// is not listed is no fault of the account.
+func runStatuses(r fetch.Result) []int {
+	statuses := resultStatuses(r)
+	if r.Unlisted > 0 {
+		statuses = append(statuses, exitUnavailable)
+	}
+	return statuses
+}
+
 // faultStatus returns the status of one fault.
 func faultStatus(err error) int {
 	var (

@@ -21,7 +21,7 @@ func (p *program) foretellAll(survey *fetch.Survey) error {
 		entries fetch.Entries
 	}{
 		{"retrieve", survey.Plan.Retrieve},
-		{"skip", survey.Plan.Skip}, {"mark", survey.Plan.Mark}, {"recognise", survey.Plan.Recognise}, {"delete", survey.Plan.Delete},
+		{"skip", survey.Plan.Skip}, {"skip", survey.Plan.LeftOut}, {"mark", survey.Plan.Mark}, {"recognise", survey.Plan.Recognise}, {"delete", survey.Plan.Delete},
 	} {
 		var octets int64
 		for e := range would.entries.All() {
@@ -33,6 +33,9 @@ func (p *program) foretellAll(survey *fetch.Survey) error {
 		if n := would.entries.Len(); n > 0 {
 			totals = append(totals, fmt.Sprintf("%s %d (%d octets)", would.what, n, octets))
 		}
+	}
+	if n := survey.Plan.Wait.Len(); n > 0 {
+		totals = append(totals, fmt.Sprintf("leave %d to later passes", n))
 	}
 	switch {
 	case p.view.json:

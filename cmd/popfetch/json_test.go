@@ -129,6 +129,13 @@ var jsonCases = []jsonCase{
 		l.shows("--once")
 		l.shows("seen list")
 	}},
+	{name: "left-out", lines: []string{`since = "2026-10-02"`}, show: func(l *jsonLog) {
+		l.shows("list")
+		l.shows("--once -n")
+		l.shows("--once")
+		l.shows("--once --uid id-2 --uid gone")
+		l.shows("list")
+	}},
 	{name: "marked", lines: []string{`initial = "none"`}, show: func(l *jsonLog) {
 		l.shows("--once -n")
 		l.shows("--once")

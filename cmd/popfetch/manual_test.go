@@ -191,7 +191,7 @@ func TestManual_JSON(t *testing.T) {
 	program := []string{
 		"version", "reloaded", "stopped", "accounts",
 		string(fetch.Started), string(fetch.Listed), string(fetch.Marked), string(fetch.Recognised), string(fetch.Delivered), string(fetch.Refused), string(fetch.Quarantined),
-		string(fetch.Skipped), string(fetch.Deleted), string(fetch.Warning), string(fetch.Noted), string(fetch.Finished), "max_size", "quarantine_after", "initial",
+		string(fetch.Skipped), string(fetch.LeftOut), string(fetch.Deleted), string(fetch.Warning), string(fetch.Noted), string(fetch.Finished), "max_size", "quarantine_after", "initial", "since",
 		programReloaded, programStopped, "none", // a value of tls
 	}
 	for _, line := range []reflect.Type{reflect.TypeFor[eventLine](), reflect.TypeFor[programEvent](), reflect.TypeFor[checked](), reflect.TypeFor[listed](),
