@@ -230,7 +230,7 @@ func TestDelete_named(t *testing.T) {
 	r.foretells()
 	r.account.Delete = fetch.DeletePolicy{All: true}
 	r.foretells("a --delete")
-	r.runs("3 listed, 1 deleted")
+	r.runs("3 listed, 1 deleted, 1 unlisted")
 	kept(t, server, "b", "d")
 	r.account.Select.Only = nil
 	r.runs("2 listed, 1 deleted")
