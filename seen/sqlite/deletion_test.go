@@ -15,9 +15,9 @@ func TestDeletions_year(t *testing.T) {
 	listing := listingOf("a", "b", "c", "d", "e", "f", "g", "h")
 	mustDiff(t, account, listing)
 	deliverAll(t, account, listing)
-	finish := func(at time.Time, keys ...seen.Key) {
+	finish := func(at time.Time, left []seen.Entry, keys ...seen.Key) {
 		t.Helper()
-		if err := account.Finish(t.Context(), seen.Diff{}, nil, deletedBy("after", keys...), at); err != nil {
+		if err := account.Finish(t.Context(), seen.Diff{}, left, deletedBy("after", keys...), at); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -34,7 +34,7 @@ func TestDeletions_year(t *testing.T) {
 		after time.Duration
 		want  string
 	}{{0, "a"}, {time.Hour, "ab"}, {2 * time.Hour, "abc"}, {seen.LogTime, "abcd"}, {seen.LogTime + time.Minute, "bcde"}, {100 * seen.LogTime, "def"}} {
-		finish(now.Add(step.after), listing[i].Key)
+		finish(now.Add(step.after), listing[i+1:], listing[i].Key)
 		if got := logged(); got != step.want {
 			t.Errorf("step %d: the log has %q, want %q", i, got, step.want)
 		}
