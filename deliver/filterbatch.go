@@ -263,13 +263,10 @@ func (d *filterDelivery) run(ctx context.Context, output *printed) error {
 	return d.awaitOutput(read)
 }
 
-// outputEnds is how long the output of a filter may go on after its end. What a process that it
-// left behind still prints may belong to the message.
-const outputEnds = 10 * time.Second
-
-// awaitOutput waits for the end of the output.
+// awaitOutput waits for the end of the output. What a process that the filter left behind still
+// prints may belong to the message.
 func (d *filterDelivery) awaitOutput(read <-chan error) error {
-	timer := time.NewTimer(outputEnds)
+	timer := time.NewTimer(d.batch.filter.patience)
 	defer timer.Stop()
 	select {
 	case err := <-read:
