@@ -102,12 +102,12 @@ func cameAs(ctx context.Context, finder Finder, place string) (came Sum, known b
 		return Sum{}, false, err
 	}
 	defer file.Close() //nolint:errcheck // it was only read
-	came, err = sumOf(file)
+	came, err = readSum(file)
 	return came, err == nil, err
 }
 
-// sumOf reads octets as they were delivered, with lines that end in LF.
-func sumOf(r io.Reader) (sum Sum, err error) {
+// readSum reads octets as they were delivered, with lines that end in LF.
+func readSum(r io.Reader) (sum Sum, err error) {
 	hash := sha256.New()
 	if sum.Octets, err = io.Copy(hash, r); err != nil {
 		return Sum{}, fmt.Errorf("reading a message back: %w", err)

@@ -272,9 +272,9 @@ func refusal(temporary bool) *Error {
 	return &Error{Target: "test", Temporary: temporary, Status: 1, Err: fmt.Errorf("no, temporary %t", temporary)}
 }
 
-// give delivers a message, and returns its receipt and verdict. An error of Write or Close is the
+// bring delivers a message, and returns its receipt and verdict. An error of Write or Close is the
 // verdict too, as for a run.
-func give(t *testing.T, target Target, n int, message string) (Receipt, Verdict) {
+func bring(t *testing.T, target Target, n int, message string) (Receipt, Verdict) {
 	t.Helper()
 	batch := begin(t, target)
 	d, err := batch.Create(t.Context(), Envelope{Token: token(n), Account: "test", User: "alice"})

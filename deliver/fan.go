@@ -247,7 +247,7 @@ func (m *member) possession(ctx context.Context, place string) (*possession, err
 			if err != nil {
 				return nil, err
 			}
-			places[i].Sum, err = sumOf(file)
+			places[i].Sum, err = readSum(file)
 			if err := errors.Join(err, file.Close()); err != nil {
 				return nil, err
 			}

@@ -36,7 +36,7 @@ func TestFan_verdict(t *testing.T) {
 	} {
 		a, b := newScripted(), newScripted()
 		a.verdict, b.verdict = c.a, c.b
-		_, got := give(t, NewFan([]Member{{"a", a}, {"b", b}}, below(t, "notes")), 1, "text\r\n")
+		_, got := bring(t, NewFan([]Member{{"a", a}, {"b", b}}, below(t, "notes")), 1, "text\r\n")
 		if got != c.want {
 			t.Errorf("the verdict of %v and %v = %v, want %v", c.a, c.b, got, c.want)
 		}
@@ -58,7 +58,7 @@ func TestFan_refusal(t *testing.T) {
 			refuse(broken)
 			members := []Member{{"broken", broken}, {"program", program}, {"mail", m}}
 			f := NewFan(members, notes)
-			if _, v := give(t, f, 1, "text\r\n"); v.Outcome == Safe || v.Err == nil {
+			if _, v := bring(t, f, 1, "text\r\n"); v.Outcome == Safe || v.Err == nil {
 				t.Errorf("the verdict = %+v, want why it is not safe", v)
 			}
 			if got := inMaildir(t, m); !slices.Equal(got, []string{"text\n"}) || len(program.got(1)) != 1 {
@@ -76,7 +76,7 @@ func TestFan_refusal(t *testing.T) {
 			*broken = *newScripted()
 			f = NewFan(members, notes)
 			foundIn(t, f, 1)
-			receipt, v := give(t, f, 1, "text\r\n")
+			receipt, v := bring(t, f, 1, "text\r\n")
 			if v.Outcome != Safe || len(broken.got(1)) != 1 || len(program.got(1)) != 1 || len(inMaildir(t, m)) != 0 {
 				t.Errorf("again: %+v, got %d, %d, and %d in the Maildir; want it once more only where it was missing",
 					v, len(broken.got(1)), len(program.got(1)), len(inMaildir(t, m)))
@@ -102,9 +102,9 @@ func TestFan_refusal(t *testing.T) {
 func TestFan_anotherMessage(t *testing.T) {
 	f, m, program := fanOf(t, below(t, "notes"))
 	program.verdict = Verdict{Refused, refusal(false)}
-	give(t, f, 1, "one\r\n")
+	bring(t, f, 1, "one\r\n")
 	program.verdict = Verdict{Outcome: Safe}
-	if _, v := give(t, f, 1, "two\r\n"); v.Outcome != Safe {
+	if _, v := bring(t, f, 1, "two\r\n"); v.Outcome != Safe {
 		t.Errorf("the verdict = %+v, want Safe", v)
 	}
 	if got := inMaildir(t, m); !slices.Equal(got, []string{"one\n", "two\n"}) || !slices.Equal(program.got(1), []string{"two\n"}) {
@@ -122,7 +122,7 @@ func TestFan_crash(t *testing.T) {
 	if places := foundIn(t, f, 1); len(places) > 0 {
 		t.Errorf("Find() = %q, want nothing, since not all have it", places)
 	}
-	if _, v := give(t, f, 1, "text\r\n"); v.Outcome != Safe {
+	if _, v := bring(t, f, 1, "text\r\n"); v.Outcome != Safe {
 		t.Errorf("the verdict = %+v, want Safe", v)
 	}
 	if len(inMaildir(t, first)) != 1 || len(inMaildir(t, second)) != 1 || len(program.got(1)) != 1 {
@@ -188,7 +188,7 @@ func TestFan_foundDifferent(t *testing.T) {
 	if places := foundIn(t, f, 1); len(places) > 0 {
 		t.Errorf("Find() = %q, want nothing, since they have different messages", places)
 	}
-	give(t, f, 1, "new\r\n")
+	bring(t, f, 1, "new\r\n")
 	if got := inMaildir(t, first); len(got) != 2 {
 		t.Errorf("the first has %q, want no copy more", got)
 	}
@@ -262,7 +262,7 @@ func TestFan_brokenInClose(t *testing.T) {
 		t.Errorf("Commit() = %v, want no error", err)
 	}
 	b.close = nil
-	if _, v := give(t, NewFan([]Member{{"a", a}, {"b", b}}, notes), 1, "text\r\n"); v.Outcome != Safe {
+	if _, v := bring(t, NewFan([]Member{{"a", a}, {"b", b}}, notes), 1, "text\r\n"); v.Outcome != Safe {
 		t.Errorf("again: %+v, want Safe", v)
 	}
 	if len(a.got(1)) != 1 || len(b.got(1)) != 1 {

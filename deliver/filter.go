@@ -170,8 +170,8 @@ func (f *filter) earlier(token Token, came Sum) (*[]Sum, error) {
 	return &sums, nil
 }
 
-// noteOf returns the note of a message of which the command has now made gave.
-func noteOf(came, gave Sum, earlier *[]Sum) filterNote {
+// filterNoteOf returns the note of a message of which the command has now made gave.
+func filterNoteOf(came, gave Sum, earlier *[]Sum) filterNote {
 	n := filterNote{Came: sumText(came)}
 	if earlier != nil {
 		for _, s := range *earlier {

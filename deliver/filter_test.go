@@ -32,7 +32,7 @@ func TestFilter_output(t *testing.T) {
 		{"cat; echo more >&2", "a\r\n", "a\n"},
 	} {
 		f, m, _ := filterOf(t, c.command)
-		receipt, v := give(t, f, 1, c.message)
+		receipt, v := bring(t, f, 1, c.message)
 		if v.Outcome != Safe {
 			t.Errorf("%q of %q: the verdict = %+v, want Safe", c.command, c.message, v)
 			continue
@@ -66,7 +66,7 @@ func TestFilter_status(t *testing.T) {
 		{"trap '' TERM PIPE; cat /dev/zero", Refused, "it printed too much"},
 	} {
 		f, m, _ := filterOf(t, c.command)
-		receipt, v := give(t, f, 1, "a\r\nb")
+		receipt, v := bring(t, f, 1, "a\r\nb")
 		if v.Outcome != c.want || (v.Err == nil) != (c.want == Safe) {
 			t.Errorf("%q: the verdict = %+v, want %d", c.command, v, c.want)
 		}
@@ -114,7 +114,7 @@ func TestFilter_time(t *testing.T) {
 	m := newMaildir(t)
 	began := time.Now()
 	f := NewFilter(Filter{Command: "cat; sleep 600", Timeout: 200 * time.Millisecond, Notes: below(t, "notes")}, m)
-	_, v := give(t, f, 1, "text\r\n")
+	_, v := bring(t, f, 1, "text\r\n")
 	if v.Outcome != Deferred || !strings.Contains(v.Err.Error(), "200ms") {
 		t.Errorf("the verdict = %+v, want Deferred and the limit", v)
 	}
@@ -127,7 +127,7 @@ func TestFilter_leftBehind(t *testing.T) {
 	pid := below(t, "pid")
 	f, m, _ := filterOf(t, "cat; sleep 600 & echo $! >'"+pid+"'")
 	f.(*filter).patience = 100 * time.Millisecond
-	_, v := give(t, f, 1, "text\r\n")
+	_, v := bring(t, f, 1, "text\r\n")
 	if v.Outcome != Deferred || !strings.Contains(v.Err.Error(), "left behind") || len(inMaildir(t, m)) > 0 {
 		t.Errorf("the verdict = %+v, want Deferred and why", v)
 	}
@@ -136,7 +136,7 @@ func TestFilter_leftBehind(t *testing.T) {
 	}
 	// What such a process still prints is not cut off.
 	f, m, _ = filterOf(t, "head -n 1; (sleep 0.3; echo two) &")
-	if _, v := give(t, f, 1, "one\r\nthree\r\n"); v.Outcome != Safe {
+	if _, v := bring(t, f, 1, "one\r\nthree\r\n"); v.Outcome != Safe {
 		t.Errorf("the verdict = %+v, want Safe", v)
 	}
 	if got := inMaildir(t, m); !slices.Equal(got, []string{"one\ntwo\n"}) {
@@ -159,7 +159,7 @@ func TestFilter_environment(t *testing.T) {
 	if _, err := os.Stat(out); err == nil {
 		t.Error("the filter ran although the batch was discarded")
 	}
-	if _, v := give(t, f, 1, "Return-Path: <bob@example.org>\r\n\r\n"); v.Outcome != Safe {
+	if _, v := bring(t, f, 1, "Return-Path: <bob@example.org>\r\n\r\n"); v.Outcome != Safe {
 		t.Fatalf("the verdict = %+v, want Safe", v)
 	}
 	want := "POPFETCH_ACCOUNT=test\nPOPFETCH_OCTETS=32\nPOPFETCH_RECIPIENT=\nPOPFETCH_SENDER=bob@example.org\nPOPFETCH_SERVER=\nPOPFETCH_UID=\nPOPFETCH_USER=alice\n"
@@ -171,7 +171,7 @@ func TestFilter_environment(t *testing.T) {
 // After a crash, a message that was filtered is recognised by how it came.
 func TestFilter_CameAs(t *testing.T) {
 	f, m, notes := filterOf(t, "sed s/one/two/; echo $$")
-	receipt, _ := give(t, f, 1, "one\r\n")
+	receipt, _ := bring(t, f, 1, "one\r\n")
 	again := func() (Sum, bool) {
 		f := NewFilter(Filter{Command: "cat", Notes: notes}, m)
 		places := foundIn(t, f, 1)
@@ -239,7 +239,7 @@ func TestFilter_fan(t *testing.T) {
 	}
 	third.verdict = Verdict{Deferred, refusal(true)}
 	for range 3 {
-		if _, v := give(t, open(), 1, "text\r\n"); v.Outcome != Deferred {
+		if _, v := bring(t, open(), 1, "text\r\n"); v.Outcome != Deferred {
 			t.Errorf("the verdict = %+v, want Deferred", v)
 		}
 	}
@@ -250,12 +250,12 @@ func TestFilter_fan(t *testing.T) {
 	program.verdict = Verdict{Deferred, refusal(true)}
 	f := open()
 	foundIn(t, f, 1)
-	give(t, f, 1, "text\r\n")
+	bring(t, f, 1, "text\r\n")
 	if got := inMaildir(t, m); len(got) != 1 || len(program.got(1)) != 1 {
 		t.Errorf("the Maildir has %q and the program got %q, want it once each", got, program.got(1))
 	}
 	// Another message comes under the token.
-	give(t, f, 1, "another\r\n")
+	bring(t, f, 1, "another\r\n")
 	if got := inMaildir(t, m); len(got) != 2 {
 		t.Errorf("the Maildir has %q, want both messages", got)
 	}
@@ -271,14 +271,14 @@ func TestFilter_inner(t *testing.T) {
 		inner := newScripted()
 		change(inner)
 		f := NewFilter(Filter{Command: "cat", Notes: below(t, "notes")}, inner)
-		if _, v := give(t, f, 1, "text\r\n"); v.Outcome != Deferred {
+		if _, v := bring(t, f, 1, "text\r\n"); v.Outcome != Deferred {
 			t.Errorf("refused in %s: the verdict = %+v, want Deferred", name, v)
 		}
 	}
 	broken := newScripted()
 	broken.write = errors.New("broken")
 	f := NewFilter(Filter{Command: "cat", Notes: below(t, "notes")}, broken)
-	if _, v := give(t, f, 1, "text\r\n"); v.Outcome != Unknown || !errors.Is(v.Err, broken.write) {
+	if _, v := bring(t, f, 1, "text\r\n"); v.Outcome != Unknown || !errors.Is(v.Err, broken.write) {
 		t.Errorf("broken: the verdict = %+v, want Unknown and why", v)
 	}
 	if got := f.Limit(); got.Messages != filterMessages || got.Batches != 1 || got.Octets != filterOctets {

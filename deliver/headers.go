@@ -255,7 +255,7 @@ func (w *headersWhole) CameAs(ctx context.Context, place string) (came Sum, know
 		return Sum{}, false, fmt.Errorf("reading a message back: %w", err)
 	}
 	_, _ = r.Discard(w.headers.linesOf(top)) // it was peeked at
-	came, err = sumOf(r)
+	came, err = readSum(r)
 	return came, err == nil, err
 }
 

@@ -152,7 +152,7 @@ func TestHeaders_fan(t *testing.T) {
 		fan := NewFan([]Member{{"first", first}, {"second", second}}, notes)
 		return NewHeaders([]string{"received", "delivered-to"}, NewRoute(Routing{Envelope: []string{"X-To"}, Otherwise: fan, Rules: []Rule{{Recipient: "nobody", Target: Drop{}}}}))
 	}
-	give(t, open(), 1, "X-To: sales@example.org\r\n\r\ntext\r\n")
+	bring(t, open(), 1, "X-To: sales@example.org\r\n\r\ntext\r\n")
 	for _, m := range []*Maildir{first, second} {
 		got := inMaildir(t, m)
 		if len(got) != 1 || !strings.HasPrefix(got[0], "Delivered-To: sales@example.org\nReceived: ") {
@@ -173,7 +173,7 @@ func TestHeaders_fan(t *testing.T) {
 	}
 	f := open()
 	foundIn(t, f, 1)
-	if _, v := give(t, f, 1, "X-To: sales@example.org\r\n\r\ntext\r\n"); v.Outcome != Safe {
+	if _, v := bring(t, f, 1, "X-To: sales@example.org\r\n\r\ntext\r\n"); v.Outcome != Safe {
 		t.Errorf("the verdict = %+v, want Safe", v)
 	}
 	if len(inMaildir(t, first)) != 1 || len(inMaildir(t, second)) != 1 {
@@ -188,7 +188,7 @@ func TestHeaders_fan(t *testing.T) {
 		t.Errorf("CameAs() = %+v, %t, %v, want %+v", came, known, err, want)
 	}
 	drop := NewHeaders(allHeaders, NewRoute(Routing{Rules: []Rule{{Headers: []string{"A"}, Equals: "b", Target: Drop{}}}, Otherwise: first}))
-	if receipt, v := give(t, drop, 2, "A: b\r\n\r\n"); v.Outcome != Safe || len(receipt.Places) > 0 {
+	if receipt, v := bring(t, drop, 2, "A: b\r\n\r\n"); v.Outcome != Safe || len(receipt.Places) > 0 {
 		t.Errorf("dropped: %+v, %+v, want Safe and no place", receipt, v)
 	}
 }

@@ -101,7 +101,7 @@ func TestRoute_recipient(t *testing.T) {
 func TestRoute_drop(t *testing.T) {
 	other := newScripted()
 	r := NewRoute(Routing{Rules: []Rule{{Headers: []string{"X-Spam"}, Match: regexp.MustCompile("."), Target: Drop{}}}, Otherwise: other})
-	receipt, v := give(t, r, 1, "X-Spam: yes\r\n\r\ntext\r\n")
+	receipt, v := bring(t, r, 1, "X-Spam: yes\r\n\r\ntext\r\n")
 	if v.Outcome != Safe || len(receipt.Places) != 0 || receipt.Came.Octets != 18 || len(other.messages) != 0 {
 		t.Errorf("%+v, %+v, the other target got %d; want Safe, 18 octets, no place, none", v, receipt, len(other.messages))
 	}
@@ -204,14 +204,14 @@ func TestRoute_errors(t *testing.T) {
 	refusing, broken := newScripted(), newScripted()
 	refusing.write, broken.commit = refusal(true), errors.New("broken")
 	r := NewRoute(Routing{Rules: []Rule{{Headers: []string{"A"}, Equals: "1", Target: refusing}}, Otherwise: broken})
-	if _, v := give(t, r, 1, "A: 1\r\n\r\n"); v.Outcome != Deferred {
+	if _, v := bring(t, r, 1, "A: 1\r\n\r\n"); v.Outcome != Deferred {
 		t.Errorf("the verdict = %+v, want the refusal", v)
 	}
-	if _, v := give(t, r, 2, "A: 2\r\n\r\n"); v.Outcome != Unknown || !errors.Is(v.Err, broken.commit) {
+	if _, v := bring(t, r, 2, "A: 2\r\n\r\n"); v.Outcome != Unknown || !errors.Is(v.Err, broken.commit) {
 		t.Errorf("the verdict = %+v, want Unknown and why", v)
 	}
 	// The header has not ended when the message has: Close chooses the target, which refuses.
-	if _, v := give(t, r, 3, "A: 1\r\n"); v.Outcome != Deferred {
+	if _, v := bring(t, r, 3, "A: 1\r\n"); v.Outcome != Deferred {
 		t.Errorf("the verdict = %+v, want the refusal", v)
 	}
 	d := create(t, begin(t, r), token(4))
