@@ -338,7 +338,7 @@ func (a *Account) howToFetchLess() string {
 			"popfetch seen rebuild looks there"
 	}
 	dir := "DIR"
-	if maildir, ok := a.Target.(*deliver.Maildir); ok {
+	if maildir, ok := deliver.MaildirOf(a.Target); ok {
 		dir = maildir.Path()
 	}
 	return fmt.Sprintf("To fetch only what is not there, stop and run: %s. To fetch only new mail, stop and run: %s",

@@ -77,6 +77,7 @@ type killRig struct {
 	delete                    bool
 	want                      map[string]int  // what was put into the maildrops, as delivered, and how often
 	elsewhere                 []string        // other Maildirs that count
+	composed                  *composedCase   // nil: the account has one target
 	torsos                    map[string]bool // what the test itself cut short
 
 	mu      sync.Mutex
@@ -223,8 +224,12 @@ func (r *killRig) folders() []string {
 	return folders
 }
 
-// delivered returns what was delivered so far, and how often.
+// delivered returns what was delivered so far, and how often. Of several targets, it counts what all
+// have.
 func (r *killRig) delivered() map[string]int {
+	if r.composed != nil {
+		return r.deliveredToAll()
+	}
 	count := make(map[string]int)
 	if r.mbox != "" {
 		for _, content := range r.readMbox() {
@@ -293,6 +298,10 @@ func (r *killRig) finish() {
 // checkOnce checks that every message has come once.
 func (r *killRig) checkOnce() {
 	r.t.Helper()
+	if r.composed != nil {
+		r.checkComposed("", true)
+		return
+	}
 	delivered := r.delivered()
 	o := r.outcome(delivered)
 	for content, n := range r.want {
@@ -304,6 +313,10 @@ func (r *killRig) checkOnce() {
 // checkKilled looks at what a killed run left: nothing that can be seen is cut, or came twice.
 func (r *killRig) checkKilled() {
 	r.t.Helper()
+	if r.composed != nil {
+		r.checkComposed("after the kill: ", false)
+		return
+	}
 	o := r.outcome(r.delivered())
 	if r.mbox != "" {
 		o.cut = 0 // the next run removes it

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -203,12 +204,13 @@ func (s *session) readBack(place string, buffer []byte) (foundFile, error) {
 	}
 	there := seen.Sum{Octets: octets}
 	hash.Sum(there.SHA256[:0])
-	known := s.job.finder.PlaceOf(place)
 	id, _ := h.Value("message-id")
 	f := foundFile{at: place, named: id != "", Record: seen.Record{
 		Kind: seen.Delivered, Digest: h.Digest(), Came: there,
-		Places: []seen.Place{{Target: known.Target, Name: known.Name, Sum: there}},
 	}}
+	for _, p := range deliver.PlacesOf(s.job.finder, place) {
+		f.Places = append(f.Places, seen.Place{Target: p.Target, Name: p.Name, Sum: cmp.Or(seen.Sum(p.Sum), there)})
+	}
 	altering, ok := s.job.finder.(deliver.Altering)
 	if !ok {
 		return f, nil
