@@ -140,11 +140,6 @@ func (c *Config) targetsOf(a *Account) Errors {
 			errs = append(errs, c.TargetMistake(a, t, addressIMAP, fmt.Errorf(
 				"lacks the password of its user; write %s", c.secretKeys())))
 		}
-		if t.IMAPOAuth.ClientID != "" && t.IMAPOAuth.SignIn().Flow != flowClient {
-			r, _ := oauthKeys.filling(&t.IMAPOAuth, &t.IMAPOAuth.TokenCommand)
-			errs = append(errs, c.TargetMistake(a, t, func(t *Target) any { return &t.IMAPOAuth }, fmt.Errorf(
-				"nobody can sign in for a mailbox; let another program do it, and write %s, or a client that signs in by itself", r.name)))
-		}
 	}
 	return append(errs, c.deletionFits(a, used)...)
 }
