@@ -70,6 +70,7 @@ type killRig struct {
 	label   string // of the case at hand, for messages
 
 	name, state, maildir, mda string
+	mail                      *poptest.MailServer // an LMTP server that takes the mail, or nil
 	maxDeliveries             int
 	mayTwice                  int // messages that were on their way to an MDA when it was killed
 	users                     []string
@@ -225,6 +226,12 @@ func (r *killRig) folders() []string {
 // delivered returns what was delivered so far, and how often.
 func (r *killRig) delivered() map[string]int {
 	count := make(map[string]int)
+	if r.mail != nil {
+		for _, content := range r.mail.Delivered() {
+			count[content]++
+		}
+		return count
+	}
 	for _, folder := range r.folders() {
 		for _, content := range r.readFolder(folder) {
 			count[content]++
