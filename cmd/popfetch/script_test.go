@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -93,8 +94,9 @@ func relay() {
 //	                            starts a session bus with a keyring that has this password; it is
 //	                            locked if ANSWER, a keyringtest.Answer, is there
 //	popconfig NAME line...      writes ~/.config/popfetch/config.toml with these lines: an account
-//	                            work for the first maildrop, without TLS and with the target
-//	                            ~/Maildir; the state is in ~/state
+//	                            work for the first maildrop, without TLS; the target is ~/Maildir
+//	                            if no line names one, and the state is in ~/state. Lines behind
+//	                            one that begins with [ are those of other tables
 //	provider NAME option...     starts a provider of OAuth 2; $NAME is its address. The options are
 //	                            rotates, norefresh, denied and life=10s, as in package oauthtest
 //	providerwhen NAME PATH STATUS [CODE TEXT]  what the endpoint answers next
@@ -404,19 +406,27 @@ func cmdCount(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// targetLine matches a key that says where mail goes.
+var targetLine = regexp.MustCompile(`\n(maildir|mbox|mda|mda_argv|lmtp|smtp|imap|deliver) *=`)
+
 func cmdConfig(ts *testscript.TestScript, neg bool, args []string) {
 	all := servers(ts, neg, len(args) >= 1, "popconfig NAME line...")
 	lines := []string{
 		`state_dir = "~/state"`, `[account.work]`, `server = "` + poptest.InClear(all.named(ts, args[0]).Addr(), true) + `"`, `tls = "none"`, `user = "mrose"`,
 	}
-	lines = append(lines, args[1:]...)
-	own := "\n" + strings.Join(args[1:], "\n")
+	keys, tables := args[1:], []string(nil)
+	if i := slices.IndexFunc(keys, func(line string) bool { return strings.HasPrefix(line, "[") }); i >= 0 {
+		keys, tables = keys[:i], keys[i:]
+	}
+	lines = append(lines, keys...)
+	own := "\n" + strings.Join(keys, "\n")
 	if !strings.Contains(own, "\npassword") && !strings.Contains(own, "\noauth.") {
 		lines = append(lines, `password_command = "echo tanstaaf"`)
 	}
-	if !strings.Contains(own, "\nmaildir") && !strings.Contains(own, "\nmda =") {
+	if !targetLine.MatchString(own) {
 		lines = append(lines, `maildir = "~/Maildir"`)
 	}
+	lines = append(lines, tables...)
 	path := ts.MkAbs(".config/popfetch/config.toml")
 	ts.Check(os.MkdirAll(filepath.Dir(path), 0o700))
 	ts.Check(os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
