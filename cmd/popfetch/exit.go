@@ -141,6 +141,7 @@ func faultStatus(err error) int {
 		run      *fetch.Error
 		added    *config.AppendError
 		file     *foreign.Error
+		secret   *config.SecretError
 	)
 	switch {
 	case errors.As(err, &file):
@@ -163,6 +164,12 @@ func faultStatus(err error) int {
 		return exitTempFail
 	case errors.Is(err, deliver.ErrMissing), errors.Is(err, deliver.ErrForeign), errors.Is(err, deliver.ErrCreate), errors.Is(err, deliver.ErrUnfit), errors.Is(err, seen.ErrCreate), errors.Is(err, seen.ErrOwner), errors.Is(err, errUncreated):
 		return exitCantCreate
+	case errors.As(err, &secret) && secret.Temporary:
+		return exitTempFail
+	case errors.Is(err, deliver.ErrLogin), errors.Is(err, deliver.ErrUntrusted):
+		return exitNoPerm
+	case errors.Is(err, deliver.ErrProtocol):
+		return exitProtocol
 	case errors.Is(err, pop3.ErrInsecure), errors.Is(err, pop3.ErrImplicitTLS), errors.Is(err, pop3.ErrHandshake), isRejection(err), errors.Is(err, tunnel.ErrRefused):
 		return exitNoPerm
 	case errors.As(err, &protocol), errors.Is(err, tunnel.ErrBroken), errors.Is(err, fetch.ErrNewUIDs): // unique-ids must persist across sessions (RFC 1939 section 7)

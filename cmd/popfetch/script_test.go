@@ -103,6 +103,11 @@ func relay() {
 //	providerend NAME            ends all tokens
 //	providercount NAME N PATH   the endpoint must have got N requests
 //	providerbrowse FILE         opens the address in the file, once it is there
+//	lmtpserver NAME lmtp|smtp   starts a server that takes mail; $NAME is its address. It answers a
+//	                            recipient whose name begins with 4yz or 5yz so
+//	lmtphas NAME N              it must have so many messages, each recipient's counted
+//	imapserver NAME             starts an IMAP server; $NAME is its address. Its user is mrose
+//	imaphas NAME MAILBOX N      so many messages must have been appended to the mailbox
 //	expand FILE                 replaces the variables in the file; nobody else may read it
 //	maildir DIR N               the Maildir must hold N messages, each once, and nothing in tmp
 func TestScript(t *testing.T) {
@@ -127,6 +132,7 @@ func TestScript(t *testing.T) {
 		"proxyasked": cmdProxyAsked,
 	}
 	maps.Copy(commands, oauthCommands)
+	maps.Copy(commands, mailCommands)
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
@@ -139,6 +145,7 @@ func TestScript(t *testing.T) {
 			if !ok {
 				return fmt.Errorf("testscript's %T is no poptest.TB", env.T())
 			}
+			env.Values[mailServersKey{}] = newMailServers()
 			env.Values[providersKey{}] = make(map[string]*oauthtest.Provider)
 			env.Values[serversKey{}] = &scriptServers{t, make(map[string]*scriptServer), make(map[string]*poptest.Proxy)}
 			return nil

@@ -321,12 +321,11 @@ func (a *Account) namePaths() *Error {
 
 // TargetOf returns the target called name, with what it takes from the account.
 func (c *Config) TargetOf(a *Account, name string) (_ Target, found bool) {
-	for i := range c.Targets {
-		if c.Targets[i].Name == name {
-			return c.Targets[i].withDefaults(a), true
-		}
+	home, found := c.targetHomes[name]
+	if !found {
+		return Target{}, false
 	}
-	return Target{}, false
+	return c.Targets[home.index].withDefaults(a), true
 }
 
 // Own returns the targets of the messages that no route of the account matches: the account's own

@@ -238,7 +238,7 @@ func TestLoad_targetMistakes(t *testing.T) {
 		"[[account.work.route]]\nrecipient = 'y'\ndeliver = 'lists'\n" + target:                             `:7: account.work.route.recipient: is not known without envelope_header; name the header`,
 		"[[account.work.route]]\nheader = 'X'\nequals = 'y'":                                                `:6: account.work.route: has no deliver; write deliver = "NAME" of a target, or []`,
 		"route = 'x'":                                     `:6: account.work.route: is text; write [[account.work.route]] on a line of its own`,
-		"add_headers = 'recieved'":                        `:6: account.work.add_headers: "recieved" is not known; write "received", "delivered-to", "return-path" or "popfetch"`,
+		"add_headers = 'recv'":                            `:6: account.work.add_headers: "recv" is not known; write "received", "delivered-to", "return-path" or "popfetch"`,
 		"add_headers = []":                                `:6: account.work.add_headers: is an empty list`,
 		"delete = {verify = true, after = '1d'}":          ``,
 		"max_messages = 0":                                `:6: account.work.max_messages: 0 is out of range`,
