@@ -70,7 +70,8 @@ type killRig struct {
 	label   string // of the case at hand, for messages
 
 	name, state, maildir, mda string
-	mbox                      string // the program makes runs into it
+	mail                      *poptest.MailServer // an LMTP server that takes the mail, or nil
+	mbox                      string              // the program makes runs into it
 	maxDeliveries             int
 	mayTwice                  int // messages that were on their way to an MDA when it was killed
 	users                     []string
@@ -231,6 +232,12 @@ func (r *killRig) delivered() map[string]int {
 		return r.deliveredToAll()
 	}
 	count := make(map[string]int)
+	if r.mail != nil {
+		for _, content := range r.mail.Delivered() {
+			count[content]++
+		}
+		return count
+	}
 	if r.mbox != "" {
 		for _, content := range r.readMbox() {
 			count[content]++

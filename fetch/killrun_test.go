@@ -50,7 +50,9 @@ func (r *killRig) writeConfig() string {
 			name += "-" + user
 		}
 		fmt.Fprintf(&c, "[account.%s]\nserver = %q\ntls = \"none\"\nuser = %q\npassword = \"tanstaaf\"\ntimeout = \"20s\"\n", name, r.valve.addr(), user)
-		if r.mda != "" {
+		if r.mail != nil {
+			fmt.Fprintf(&c, "lmtp = %q\nmax_deliveries = %d\n", "unix:"+r.mail.Socket(), r.maxDeliveries)
+		} else if r.mda != "" {
 			fmt.Fprintf(&c, "mda = %q\nmax_deliveries = %d\n", r.mda, r.maxDeliveries)
 		} else {
 			fmt.Fprintf(&c, "maildir = %q\n", r.maildir)

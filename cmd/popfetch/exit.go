@@ -156,6 +156,8 @@ func faultStatus(err error) int {
 	switch {
 	case errors.As(err, &file):
 		return foreignStatus(file)
+	case errors.As(err, new(*stateError)):
+		return exitQuarantined
 	case errors.As(err, &mistakes), errors.As(err, &mistake), errors.Is(err, deliver.ErrNotLocal):
 		return exitConfig
 	case errors.As(err, &added):
