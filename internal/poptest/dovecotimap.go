@@ -78,11 +78,14 @@ func (d *DovecotIMAP) Mailbox(user, name string) []string {
 	d.t.Helper()
 	var all []string
 	for _, sub := range []string{"new", "cur"} {
-		found, err := filepath.Glob(filepath.Join(d.maildirs.dir, user, "Maildir", name, sub, "*"))
+		folder := filepath.Join(d.maildirs.dir, user, "Maildir", name, sub)
+		entries, err := os.ReadDir(folder)
 		if err != nil {
 			d.t.Fatalf("listing a Maildir: %v", err)
 		}
-		all = append(all, found...)
+		for _, entry := range entries {
+			all = append(all, filepath.Join(folder, entry.Name()))
+		}
 	}
 	return all
 }
