@@ -1,123 +1,38 @@
 package deliver
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"log"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapserver"
-	"github.com/emersion/go-imap/v2/imapserver/imapmemserver"
 
 	"github.com/popfetch/popfetch/internal/imapbox"
+	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// imapRig is an IMAP server in memory, with one user. It keeps all messages as they came.
-type imapRig struct {
-	t      *testing.T
-	user   *imapmemserver.User
-	listen net.Listener
-
-	mu   sync.Mutex
-	came []imapCame
-}
-
-// imapCame is what came by one command.
-type imapCame struct {
-	mailbox string
-	octets  string
-	at      time.Time
-	flags   []imap.Flag
-}
-
-// imapSession is a session that looks at what is appended.
-type imapSession struct {
-	imapserver.Session
-	rig *imapRig
-}
-
-func (s *imapSession) Append(mailbox string, r imap.LiteralReader, options *imap.AppendOptions) (*imap.AppendData, error) {
-	octets, err := io.ReadAll(r)
-	if err != nil || int64(len(octets)) != r.Size() {
-		return nil, errors.Join(err, io.ErrUnexpectedEOF)
-	}
-	data, err := s.Session.Append(mailbox, literal{bytes.NewReader(octets)}, options)
-	if err == nil {
-		s.rig.mu.Lock()
-		defer s.rig.mu.Unlock()
-		s.rig.came = append(s.rig.came, imapCame{mailbox, string(octets), options.Time, options.Flags})
-	}
-	return data, err
-}
-
-// literal is a message that is read from memory.
-type literal struct{ *bytes.Reader }
-
-// newIMAPRig starts a server that knows the given extensions besides IMAP4rev1.
-func newIMAPRig(t *testing.T, caps ...imap.Cap) *imapRig {
+// imapAt returns a target for a mailbox of a server, whose notes are in dir.
+func imapAt(t *testing.T, s *poptest.IMAP, dir, mailbox string) *IMAP {
 	t.Helper()
-	r := &imapRig{t: t, user: imapmemserver.NewUser("alice", "secret")}
-	if err := r.user.Create("INBOX", nil); err != nil {
-		t.Fatal(err)
-	}
-	users := imapmemserver.New()
-	users.AddUser(r.user)
-	set := imap.CapSet{imap.CapIMAP4rev1: {}}
-	for _, c := range caps {
-		set[c] = struct{}{}
-	}
-	server := imapserver.New(&imapserver.Options{
-		NewSession: func(*imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
-			return &imapSession{users.NewSession(), r}, nil, nil
-		},
-		Caps: set, InsecureAuth: true, Logger: log.New(io.Discard, "", 0),
-	})
-	var err error
-	if r.listen, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	go server.Serve(r.listen) //nolint:errcheck // it ends with the test
-	t.Cleanup(func() { _ = server.Close() })
-	return r
-}
-
-// target returns a target for the mailbox, whose notes are in dir.
-func (r *imapRig) target(dir, mailbox string) *IMAP {
 	m := &IMAP{
-		Address: r.listen.Addr().String(), StartTLS: true, User: "alice", Mailbox: mailbox,
-		Password: func(context.Context) (string, error) { return "secret", nil },
+		Address: s.Addr(), StartTLS: true, User: s.User, Mailbox: mailbox,
+		Password: func(context.Context) (string, error) { return s.Password, nil },
 		Timeout:  10 * time.Second, Deliveries: 2, Notes: filepath.Join(dir, "notes"),
 	}
 	m.begin()
-	r.t.Cleanup(func() {
+	t.Cleanup(func() {
 		m.endSessions()
 		_ = m.notes.Close()
 	})
 	return m
-}
-
-// messages returns what was appended, as it stands in a Maildir, sorted.
-func (r *imapRig) messages() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	all := make([]string, len(r.came))
-	for i, came := range r.came {
-		all[i] = strings.ReplaceAll(came.octets, "\r\n", "\n")
-	}
-	slices.Sort(all)
-	return all
 }
 
 func readPlace(t *testing.T, f Finder, place string) string {
@@ -141,22 +56,21 @@ func TestIMAP(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Setenv("TMPDIR", spools)
-		r := newIMAPRig(t, imap.CapLiteralPlus, imap.CapBinary, imap.CapUIDPlus)
+		s := poptest.StartIMAP(t, imap.CapLiteralPlus, imap.CapBinary, imap.CapUIDPlus)
 		return fixture{
-			Target:    r.target(dir, "INBOX"),
-			delivered: func(*testing.T) []string { return r.messages() },
+			Target: imapAt(t, s, dir, "INBOX"),
+			delivered: func(*testing.T) []string {
+				var all []string
+				for _, came := range s.Appended("INBOX") {
+					all = append(all, strings.ReplaceAll(came.Octets, "\r\n", "\n"))
+				}
+				slices.Sort(all)
+				return all
+			},
 			leftovers: func(t *testing.T) []string { return files(t, spools) },
 			spares:    true,
 		}
 	})
-}
-
-// put appends a message behind the target's back, as another program does.
-func (r *imapRig) put(mailbox, message string) {
-	r.t.Helper()
-	if _, err := r.user.Append(mailbox, literal{bytes.NewReader([]byte(message))}, &imap.AppendOptions{}); err != nil {
-		r.t.Fatal(err)
-	}
 }
 
 // noteOf notes a message as Commit does before it sends it.
@@ -211,12 +125,10 @@ func TestIMAP_find(t *testing.T) {
 		"not noted":                  {there: []string{namedMail}, wanted: []int{0}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newIMAPRig(t, imap.CapLiteralPlus)
-			for _, message := range c.there {
-				r.put("INBOX", message)
-			}
-			m := r.target(t.TempDir(), "INBOX")
-			validity := r.validity()
+			s := poptest.StartIMAP(t)
+			s.Put("INBOX", c.there...)
+			m := imapAt(t, s, t.TempDir(), "INBOX")
+			validity := s.UIDValidity("INBOX")
 			if c.other {
 				validity++
 			}
@@ -232,7 +144,7 @@ func TestIMAP_find(t *testing.T) {
 				t.Fatalf("Find() = %v, %v, want %v", found, err, c.want)
 			}
 			for i, uid := range c.want {
-				place := fmt.Sprintf("%d:%s", r.validity(), uid)
+				place := fmt.Sprintf("%d:%s", s.UIDValidity("INBOX"), uid)
 				if i < 0 { // any of them
 					for _, places := range found {
 						if !slices.Equal(places, []string{place}) {
@@ -247,25 +159,15 @@ func TestIMAP_find(t *testing.T) {
 	}
 }
 
-// validity returns the UIDVALIDITY of INBOX.
-func (r *imapRig) validity() uint32 {
-	r.t.Helper()
-	data, err := r.user.Status("INBOX", &imap.StatusOptions{UIDValidity: true})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return data.UIDValidity
-}
-
 // Notes about another mailbox say nothing, and without notes nobody is asked.
 func TestIMAP_findElsewhere(t *testing.T) {
-	r := newIMAPRig(t)
-	r.put("INBOX", namedMail)
+	s := poptest.StartIMAP(t)
+	s.Put("INBOX", namedMail)
 	dir := t.TempDir()
-	m := r.target(dir, "INBOX")
-	noteOf(t, m, token(0), imapbox.Mark{UIDValidity: r.validity(), UIDNext: 1}, namedMail)
-	elsewhere := r.target(dir, "Elsewhere")
-	_ = r.listen.Close()
+	m := imapAt(t, s, dir, "INBOX")
+	noteOf(t, m, token(0), imapbox.Mark{UIDValidity: s.UIDValidity("INBOX"), UIDNext: 1}, namedMail)
+	elsewhere := imapAt(t, s, dir, "Elsewhere")
+	s.Stop()
 	found, err := elsewhere.Find(t.Context(), slices.Values([]Token{token(0), token(1)}), time.Time{})
 	if err != nil || len(found) > 0 {
 		t.Errorf("Find() = %v, %v, want nothing", found, err)
@@ -274,12 +176,10 @@ func TestIMAP_findElsewhere(t *testing.T) {
 
 // The mailbox is looked into as a whole for rebuild.
 func TestIMAP_places(t *testing.T) {
-	r := newIMAPRig(t)
-	m := r.target(t.TempDir(), "INBOX")
+	s := poptest.StartIMAP(t)
+	m := imapAt(t, s, t.TempDir(), "INBOX")
 	want := []string{namedMail, nameless}
-	for _, message := range want {
-		r.put("INBOX", message)
-	}
+	s.Put("INBOX", want...)
 	var got []string
 	for place, err := range m.Places(t.Context()) {
 		if err != nil {
@@ -296,7 +196,7 @@ func TestIMAP_places(t *testing.T) {
 	if own, others, err := m.Holds(t.Context()); own != 0 || others != 2 || err != nil {
 		t.Errorf("Holds() = %d, %d, %v, want 2 others", own, others, err)
 	}
-	for _, gone := range []string{fmt.Sprintf("%d:9", r.validity()), fmt.Sprintf("%d:1", r.validity()+1)} {
+	for _, gone := range []string{fmt.Sprintf("%d:9", s.UIDValidity("INBOX")), fmt.Sprintf("%d:1", s.UIDValidity("INBOX")+1)} {
 		if _, err := m.Open(t.Context(), gone); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("Open(%q) = %v, want fs.ErrNotExist", gone, err)
 		}
@@ -310,8 +210,8 @@ func TestIMAP_places(t *testing.T) {
 func TestIMAP_date(t *testing.T) {
 	const received = "Received: from b; Tue, 2 Jun 2026 10:00:00 +0200\r\nReceived: from a; Mon, 1 Jun 2026 10:00:00 +0000\r\n"
 	const date = "Date: Sun, 31 May 2026 09:00:00 +0000\r\n"
-	r := newIMAPRig(t, imap.CapLiteralPlus)
-	m := r.target(t.TempDir(), "INBOX")
+	s := poptest.StartIMAP(t)
+	m := imapAt(t, s, t.TempDir(), "INBOX")
 	for i, c := range []struct{ header, want string }{
 		{received + date, "2026-06-02T08:00:00Z"},
 		{date, "2026-05-31T09:00:00Z"},
@@ -321,13 +221,13 @@ func TestIMAP_date(t *testing.T) {
 		{"Subject: none\r\n", ""},
 	} {
 		deliverOne(t, m, token(i), []byte(c.header+"\r\n"))
-		came := r.came[i]
-		got := came.at.UTC().Format(time.RFC3339)
-		if came.at.IsZero() {
+		came := s.Appended("INBOX")[i]
+		got := came.Date.UTC().Format(time.RFC3339)
+		if came.Date.IsZero() {
 			got = ""
 		}
-		if got != c.want || len(came.flags) > 0 {
-			t.Errorf("%q has the date %q and the flags %v, want %q and none", c.header, got, came.flags, c.want)
+		if got != c.want || len(came.Flags) > 0 {
+			t.Errorf("%q has the date %q and the flags %v, want %q and none", c.header, got, came.Flags, c.want)
 		}
 	}
 }
