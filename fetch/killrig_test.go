@@ -71,7 +71,8 @@ type killRig struct {
 
 	name, state, maildir, mda string
 	maxDeliveries             int
-	mayTwice                  int // messages that were on their way to an MDA when it was killed
+	imap                      *killIMAP // the target, if it is not nil
+	mayTwice                  int       // messages that were on their way to an MDA when it was killed
 	users                     []string
 	delete                    bool
 	want                      map[string]int  // what was put into the maildrops, as delivered, and how often
@@ -224,6 +225,9 @@ func (r *killRig) folders() []string {
 
 // delivered returns what was delivered so far, and how often.
 func (r *killRig) delivered() map[string]int {
+	if r.imap != nil {
+		return r.imap.holds(r)
+	}
 	count := make(map[string]int)
 	for _, folder := range r.folders() {
 		for _, content := range r.readFolder(folder) {

@@ -68,6 +68,9 @@ type killProcess struct {
 
 // command is a run of the program.
 func (r *killRig) command() []string {
+	if r.imap != nil {
+		return r.imap.command(r)
+	}
 	return []string{r.program, "--once", "--quiet", "--config", r.writeConfig()}
 }
 
