@@ -79,18 +79,16 @@ func TestFetch_cut(t *testing.T) {
 }
 
 // A server that sends more than an operation may need is cut off.
-func TestSizes_tooMuch(t *testing.T) {
-	b := openScript(t, strings.Repeat("* 1 EXISTS\r\n", 100))
-	end := b.wire.begin(t.Context(), 100)
-	defer end()
-	err := b.client.Noop().Wait()
-	for range 3 { // the first answer fits
-		if err == nil {
-			b.wire.budget.Store(1)
-			err = b.client.Noop().Wait()
-		}
+func TestBox_tooMuch(t *testing.T) {
+	b := openScript(t, "")
+	noop := func() error { return b.client.Noop().Wait() }
+	if err := b.run(t.Context(), 100, noop); err != nil {
+		t.Fatalf("run() = %v, want no error", err)
 	}
-	if err == nil {
-		t.Error("a server that sends too much is read on, want an error")
+	if err := b.run(t.Context(), 5, noop); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("run() with 5 octets = %v, want ErrUnreachable", err)
+	}
+	if b.Alive() {
+		t.Error("Alive() is true after that, want false")
 	}
 }
