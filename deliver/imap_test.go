@@ -90,6 +90,7 @@ const (
 	namelike  = "Message-ID: <b@example.org>\r\nSubject: a\r\n\r\nbody\r\n"
 	bodylike  = "Message-ID: <a@example.org>\r\nSubject: a\r\n\r\nBODY\r\n"
 	longer    = "Message-ID: <a@example.org>\r\nSubject: aa\r\n\r\nbody\r\n"
+	longlike  = "Message-ID: <b@example.org>\r\nSubject: aa\r\n\r\nbody\r\n"
 	nameless  = "Subject: no message-id\r\n\r\nbody\r\n"
 	nameless2 = "Subject: NO message-id\r\n\r\nbody\r\n"
 )
@@ -122,6 +123,8 @@ func TestIMAP_find(t *testing.T) {
 		"two of it, both there":      {there: []string{namedMail, namedMail}, notes: []noted{{1, namedMail}, {2, namedMail}}, wanted: []int{0, 1}, want: map[int]string{0: "1", 1: "2"}},
 		"one recorded, one there":    {there: []string{namedMail}, notes: []noted{{1, namedMail}, {1, namedMail}}, wanted: []int{1}},
 		"one recorded, both there":   {there: []string{namedMail, namedMail}, notes: []noted{{1, namedMail}, {1, namedMail}}, wanted: []int{0}, want: map[int]string{0: "2"}},
+		"there before another":       {there: []string{namedMail, namelike}, notes: []noted{{1, namelike}, {2, namedMail}}, wanted: []int{1}},
+		"of the size of another":     {there: []string{longer}, notes: []noted{{1, namedMail}, {1, longlike}}, wanted: []int{0}},
 		"not noted":                  {there: []string{namedMail}, wanted: []int{0}},
 	} {
 		t.Run(name, func(t *testing.T) {

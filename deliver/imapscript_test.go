@@ -469,6 +469,9 @@ func TestIMAP_notes(t *testing.T) {
 			noted += strings.Count(string(text), token(i).String())
 		}
 		m.Recorded(token(9)) // of another batch, while this one is sent
+		if _, found, err := m.notes.Get(token(9)); err != nil || !found && len(s.commands("APPEND")) == 1 {
+			t.Errorf("the note of another batch: %v, %v, want it to stay while this one is sent", found, err)
+		}
 		return "$ OK [APPENDUID 7 5,9] done\r\n"
 	}
 	if err := m.notes.Put(map[Token]imapNote{token(9): {}}); err != nil {
