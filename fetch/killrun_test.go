@@ -80,6 +80,8 @@ func (r *killRig) command() []string {
 	switch {
 	case r.composed != nil:
 		return []string{r.program, r.composed.name, r.valve.addr(), r.dir, strconv.FormatBool(r.delete), r.mda}
+	case r.imap != nil:
+		return r.imap.command(r)
 	case r.mbox != "":
 		return append([]string{r.program, r.state, r.valve.addr(), r.mbox, strconv.FormatBool(r.delete)}, r.users...)
 	}
