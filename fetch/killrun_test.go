@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -68,6 +69,9 @@ type killProcess struct {
 
 // command is a run of the program.
 func (r *killRig) command() []string {
+	if r.mbox != "" {
+		return append([]string{r.program, r.state, r.valve.addr(), r.mbox, strconv.FormatBool(r.delete)}, r.users...)
+	}
 	return []string{r.program, "--once", "--quiet", "--config", r.writeConfig()}
 }
 
