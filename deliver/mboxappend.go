@@ -123,7 +123,7 @@ func (m *Mbox) note(a *appended) error {
 	notes := make(map[Token]mboxNote, len(a.messages))
 	for i, d := range a.messages {
 		notes[d.token] = mboxNote{
-			Path: m.path, At: at, From: a.lines[i], Octets: d.octets, Added: d.added,
+			At: at, From: a.lines[i], Octets: d.octets, Added: d.added,
 			Came: d.came.Octets, SHA256: d.came.SHA256[:], Parts: d.parts.sums,
 		}
 		at += d.entryOctets(a.lines[i])

@@ -264,7 +264,6 @@ func (d *mboxDelivery) entryOctets(from string) int64 { return int64(len(from)) 
 
 // mboxNote says where a message was about to be appended, and how it is recognised there.
 type mboxNote struct {
-	Path   string `json:"path"`
 	At     int64  `json:"at"`     // the offset of its From_ line
 	From   string `json:"from"`   // the From_ line
 	Octets int64  `json:"octets"` // behind that, as they stand, without the empty line at the end

@@ -56,7 +56,7 @@ func (m *Mbox) Find(ctx context.Context, tokens iter.Seq[Token], _ time.Time) (m
 	return places, nil
 }
 
-// noted returns the notes of the tokens for this mbox.
+// noted returns the notes of the tokens.
 func (m *Mbox) noted(tokens iter.Seq[Token]) (map[Token]mboxNote, error) {
 	if m.notes == nil {
 		return nil, nil
@@ -67,7 +67,7 @@ func (m *Mbox) noted(tokens iter.Seq[Token]) (map[Token]mboxNote, error) {
 	}
 	wanted := make(map[Token]mboxNote)
 	for token := range tokens {
-		if note, noted := all[token]; noted && note.Path == m.path && len(note.SHA256) == sha256.Size {
+		if note, noted := all[token]; noted && len(note.SHA256) == sha256.Size {
 			wanted[token] = note
 		}
 	}

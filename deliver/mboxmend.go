@@ -50,9 +50,6 @@ func (m *Mbox) mendLocked(l *lockedMbox, all map[Token]mboxNote) error {
 	}
 	var torn []span
 	for _, note := range all {
-		if note.Path != m.path {
-			continue
-		}
 		whole, err := note.isWhole(l)
 		if err != nil {
 			return err
@@ -219,7 +216,6 @@ func isQuoted(text []byte, at int) bool {
 
 // moved says what was to be removed from an mbox, while the octets behind it move over it.
 type moved struct {
-	Path  string `json:"path"`
 	Begin int64  `json:"begin"`
 	End   int64  `json:"end"`
 	Old   []byte `json:"old"` // all octets from Begin on
@@ -243,7 +239,7 @@ func (m *Mbox) remove(l *lockedMbox, s span) error {
 	if _, err := readWhole(l, old, s.begin); err != nil {
 		return err
 	}
-	move := &moved{m.path, s.begin, s.end, old}
+	move := &moved{s.begin, s.end, old}
 	text, err := json.Marshal(move)
 	if err != nil {
 		return err
@@ -288,7 +284,7 @@ func (m *Mbox) resumeMove(l *lockedMbox) error {
 		return err
 	}
 	var move moved
-	if err := json.Unmarshal(text, &move); err != nil || move.Begin < 0 || move.End < move.Begin || move.End-move.Begin > int64(len(move.Old)) || move.Path != m.path {
+	if err := json.Unmarshal(text, &move); err != nil || move.Begin < 0 || move.End < move.Begin || move.End-move.Begin > int64(len(move.Old)) {
 		return m.forgetMove()
 	}
 	unfinished, err := move.isUnfinished(l)

@@ -33,8 +33,11 @@ func run(state, server, mbox string, remove bool, users []string) error {
 	defer store.Close()
 	const patience = 20 * time.Second
 	var accounts []fetch.Account
-	for _, user := range users {
-		name := "work-" + user
+	for i, user := range users {
+		name := "work"
+		if i > 0 {
+			name += "-" + user
+		}
 		accounts = append(accounts, fetch.Account{
 			Name: name, Server: server, User: user,
 			Target: deliver.NewMbox(mbox, filepath.Join(state, name+".mbox")),
