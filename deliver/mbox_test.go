@@ -159,8 +159,8 @@ func TestFromLine(t *testing.T) {
 	}
 }
 
-// Each message follows its From_ line and ends with an empty line. A file that ends without a newline
-// or an empty line gets what it lacks first.
+// Each message follows its From_ line and ends with an empty line. A file that ends without a
+// newline or an empty line gets what it lacks first.
 func TestMbox_form(t *testing.T) {
 	m := newMbox(t)
 	for before, lead := range map[string]string{
@@ -539,8 +539,8 @@ func TestMbox_faults(t *testing.T) {
 	}
 }
 
-// checkMboxAfter delivers the messages that are not found, as the next run would, and checks that all
-// are there once.
+// checkMboxAfter delivers the messages that are not found, as the next run would, and checks that
+// all are there once.
 func checkMboxAfter(t *testing.T, label string, m *Mbox) {
 	t.Helper()
 	var want []string

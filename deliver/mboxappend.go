@@ -18,8 +18,9 @@ import (
 // was at its limit.
 const mostTooLarge = 8
 
-// deliver appends the messages under the lock. If the disk is full, or anything else fails, the mbox
-// is cut back to its length before. A message for which the file may not grow is Deferred alone.
+// deliver appends the messages under the lock. If the disk is full, or anything else fails, the
+// mbox is cut back to its length before. A message for which the file may not grow is Deferred
+// alone.
 func (m *Mbox) deliver(ctx context.Context, b *mboxBatch) error {
 	l, err := m.lock(ctx, true)
 	if err != nil {
