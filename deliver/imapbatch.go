@@ -1,7 +1,6 @@
 package deliver
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -214,14 +213,6 @@ func (d *imapDelivery) message(session *imapbox.Appender) *imapbox.Message {
 		d.note.SHA256 = hex.EncodeToString(d.place[0].SHA256[:])
 	}
 	return message
-}
-
-// reader returns the spooled message from its beginning.
-func (s *spool) reader() (io.Reader, error) {
-	if s.file == nil {
-		return bytes.NewReader(s.memory.Bytes()), nil
-	}
-	return s.file, s.rewind()
 }
 
 // settle turns the server's answer into the verdict.

@@ -7,7 +7,7 @@ import (
 	"hash"
 	"time"
 
-	headers "github.com/popfetch/popfetch/internal/content"
+	kept "github.com/popfetch/popfetch/internal/content"
 )
 
 // imapNote is what is noted of a message before it is appended.
@@ -36,7 +36,7 @@ func (n *imapNote) key() string {
 // imapFacts takes the octets of a message as they come, and finds out what is noted of it.
 type imapFacts struct {
 	lines  *lineWriter
-	header headers.Header
+	header kept.Header
 	form   imapForm
 	octets int64
 	nul    bool

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/popfetch/popfetch/internal/poptest"
@@ -134,6 +135,9 @@ func touches(c *systrace.Call) bool { return c.Name != "close" && c.Name != "flo
 func (k *kills) newCallRig(t *testing.T, c callCase, i int) *killRig {
 	t.Helper()
 	r := k.newRig(t, 1+i, c.delete)
+	if at := slices.IndexFunc(composedCases, func(composed *composedCase) bool { return composed.name == c.name }); at >= 0 {
+		r = k.newComposedRig(t, composedCases[at], 1+i, c.delete)
+	}
 	if c.maxDeliveries > 0 {
 		r.deliverByMDA(c.maxDeliveries)
 	}
@@ -151,7 +155,7 @@ type killSnapshot struct {
 }
 
 // killFolders are the folders of a rig in which runs leave something.
-var killFolders = []string{"state", "Maildir", "mda"}
+var killFolders = []string{"state", "Maildir", "mda", "mail", "Second"}
 
 func (r *killRig) snapshot() *killSnapshot {
 	s := &killSnapshot{r: r, dir: r.t.TempDir(), drops: make(map[string][]poptest.Message)}
