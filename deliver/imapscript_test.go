@@ -212,7 +212,7 @@ func TestIMAP_refusals(t *testing.T) {
 		} {
 			t.Run(caps+"/"+answer, func(t *testing.T) {
 				s := newIMAPScript(t, caps)
-				s.answer = func(command string, literals []string) string {
+				s.answer = func(_ string, literals []string) string {
 					for _, l := range literals {
 						if strings.Contains(l, "poor") && !(len(literals) > 1 && want == Safe) {
 							return "$ " + answer + "\r\n"

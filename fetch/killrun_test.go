@@ -78,6 +78,8 @@ type killProcess struct {
 // command is a run of the program.
 func (r *killRig) command() []string {
 	switch {
+	case r.imap != nil:
+		return r.imap.command(r)
 	case r.composed != nil:
 		return []string{r.program, r.composed.name, r.valve.addr(), r.dir, strconv.FormatBool(r.delete), r.mda}
 	case r.imap != nil:

@@ -140,7 +140,7 @@ func (a *Appender) Mark(ctx context.Context) (Mark, error) {
 	}
 	defer a.guard(ctx)()
 	tag := a.nextTag()
-	fmt.Fprintf(a.w, "%s STATUS %s (UIDNEXT UIDVALIDITY)\r\n", tag, a.mailbox)
+	a.say("%s STATUS %s (UIDNEXT UIDVALIDITY)\r\n", tag, a.mailbox)
 	a.mark = Mark{}
 	if err := a.flush(); err != nil {
 		return Mark{}, a.failed(ctx, err)
@@ -170,6 +170,11 @@ func (a *Appender) guard(ctx context.Context) (stop func()) {
 func (a *Appender) nextTag() string {
 	a.tag++
 	return fmt.Sprintf("p%d", a.tag)
+}
+
+// say puts text behind what is to be sent. Its error comes at the next flush.
+func (a *Appender) say(format string, arguments ...any) {
+	_, _ = fmt.Fprintf(a.w, format, arguments...)
 }
 
 func (a *Appender) flush() error {
@@ -244,7 +249,7 @@ func (a *Appender) round(messages []*Message, which []int, results []Result) err
 // together appends messages by one command: all of them, or none.
 func (a *Appender) together(messages []*Message, which []int, results []Result) (refusal *Reply, err error) {
 	tag := a.nextTag()
-	fmt.Fprintf(a.w, "%s APPEND %s", tag, a.mailbox)
+	a.say("%s APPEND %s", tag, a.mailbox)
 	var done *reply
 	for _, i := range which {
 		if done, err = a.send(messages[i], tag, nil); err != nil || done != nil {
@@ -297,7 +302,7 @@ func (a *Appender) oneByOne(messages []*Message, which []int, results []Result) 
 		for _, i := range which {
 			tag := a.nextTag()
 			waiting[tag] = i
-			fmt.Fprintf(a.w, "%s APPEND %s", tag, a.mailbox)
+			a.say("%s APPEND %s", tag, a.mailbox)
 			done, err := a.send(messages[i], tag, settle)
 			if err != nil {
 				return err
@@ -367,7 +372,7 @@ func (a *Appender) send(m *Message, tag string, other func(*reply)) (done *reply
 	if !waits {
 		end = "+}\r\n"
 	}
-	fmt.Fprintf(a.w, "%s %s%d%s", at, kind, m.Octets, end)
+	a.say("%s %s%d%s", at, kind, m.Octets, end)
 	if waits {
 		if err := a.flush(); err != nil {
 			return nil, err
@@ -412,7 +417,7 @@ func (a *Appender) awaitGo(tag string, other func(*reply)) (done *reply, err err
 func (a *Appender) create() error {
 	a.mark = Mark{}
 	create, subscribe := a.nextTag(), a.nextTag()
-	fmt.Fprintf(a.w, "%s CREATE %s\r\n%s SUBSCRIBE %s\r\n", create, a.mailbox, subscribe, a.mailbox)
+	a.say("%s CREATE %s\r\n%s SUBSCRIBE %s\r\n", create, a.mailbox, subscribe, a.mailbox)
 	if err := a.flush(); err != nil {
 		return err
 	}
