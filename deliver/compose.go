@@ -19,6 +19,7 @@ type composite interface {
 	Target
 	Prober
 	Recorder
+	Connected
 	Maildir() (m *Maildir, found bool) // see MaildirOf
 }
 

@@ -1,6 +1,7 @@
 // Package deliver brings messages to their final place, and reports when they are safe there.
 //
-// A Target is a place: a Maildir, or a program (MDA) that reads a message from its standard input.
+// A Target is a place: a Maildir, a program (MDA) that reads a message from its standard input, or a
+// server that takes mail by LMTP or SMTP.
 // Messages are written into a Batch, one after the other, as they come from the wire. There their
 // lines end in CRLF (RFC 1939 section 3, RFC 5322 section 2.3). They are delivered with lines that
 // end in LF. Nothing else is changed: a CR or LF alone, NUL and 8-bit octets stay.
@@ -15,6 +16,7 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -237,10 +239,11 @@ var (
 // Error means that the target refused one message; other messages may be tried. Any other error of
 // a batch concerns the target as a whole, for example a full disk.
 type Error struct {
+	Doing     string // what was done with the target; empty: delivering to it
 	Target    string
 	Temporary bool
 	Status    int    // the program's exit status; -1 if it has none
-	Output    string // the program's output, escaped and cut
+	Output    string // the program's output or the server's replies, escaped and cut
 	Err       error
 }
 
@@ -249,7 +252,9 @@ const maxShownOutput = 256
 
 // Cause names the target and the cause. For the same fault it is the same text each time. What the
 // program prints may name times and processes.
-func (e *Error) Cause() string { return fmt.Sprintf("delivering to %s: %v", e.Target, e.Err) }
+func (e *Error) Cause() string {
+	return fmt.Sprintf("%s %s: %v", cmp.Or(e.Doing, "delivering to"), e.Target, e.Err)
+}
 
 // Error is Cause, and then the beginning of the program's output.
 func (e *Error) Error() string {

@@ -30,9 +30,6 @@ type Rule struct {
 	Target    Target // Drop{}: nowhere
 }
 
-// maxAddress is how many octets an address may have (RFC 5321 section 4.5.3.1.3, without the < >).
-const maxAddress = 254
-
 // route hands each message to one of several targets. It holds the header until it has ended, and
 // then writes on to the target that the rules choose.
 type route struct {

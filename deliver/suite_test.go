@@ -27,6 +27,7 @@ type fixture struct {
 	leftovers func(t *testing.T) []string // returns files of messages that did not arrive
 	places    []string                    // names of the targets in the places of a message; nil: one without a name
 	drops     bool                        // an empty message is dropped
+	endsLine  bool                        // a message without a final line end gets one
 	spares    bool                        // if the disk is full, only a message that is too large for the memory is refused
 }
 
@@ -52,7 +53,7 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 					return
 				}
 				wantDelivered(t, f, c.want)
-				want := Sum{int64(len(c.want)), sha256.Sum256([]byte(c.want))}
+				want := sumOf(c.want)
 				if receipt.Came != want {
 					t.Errorf("Receipt().Came = %+v, want %+v", receipt.Came, want)
 				}
@@ -60,8 +61,9 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 				if names == nil {
 					names = []string{""}
 				}
-				if got := receipt.Places; !slices.EqualFunc(got, names, func(p Place, name string) bool { return p.Target == name && p.Sum == want }) {
-					t.Errorf("Receipt().Places = %+v, want them at %q with %+v", got, names, want)
+				delivered := sumOf(f.asDelivered(c.want))
+				if got := receipt.Places; !slices.EqualFunc(got, names, func(p Place, name string) bool { return p.Target == name && p.Sum == delivered }) {
+					t.Errorf("Receipt().Places = %+v, want them at %q with %+v", got, names, delivered)
 				}
 				measured, err := Measure(strings.NewReader(c.wire))
 				if err != nil || measured != want {
@@ -242,6 +244,16 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 	})
 }
 
+func sumOf(text string) Sum { return Sum{int64(len(text)), sha256.Sum256([]byte(text))} }
+
+// asDelivered returns how the target delivers a message.
+func (f fixture) asDelivered(message string) string {
+	if f.endsLine && message != "" && !strings.HasSuffix(message, "\n") {
+		return message + "\n"
+	}
+	return message
+}
+
 type content struct{ name, wire, want string }
 
 // contents returns messages as they come from the wire, and as they must arrive.
@@ -378,6 +390,9 @@ func deliverAll(t *testing.T, target Target, messages []string) {
 func wantDelivered(t *testing.T, f fixture, want ...string) {
 	t.Helper()
 	got := f.delivered(t)
+	for i := range want {
+		want[i] = f.asDelivered(want[i])
+	}
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("delivered %s, want %s", brief(got), brief(want))

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -28,17 +29,23 @@ func (s *session) hasTop() bool {
 	return (caps == nil || caps.Has("TOP")) && len(s.history.silent) < mostSilent
 }
 
-// askHeaders asks TOP for the headers of messages, pipelined, and calls take with each. It leaves
-// out a message whose TOP is refused, and all messages if the server has no TOP. listed returns the
-// entry of a message.
-func askHeaders[M any](s *session, messages iter.Seq[M], listed func(M) *seen.Entry, take func(M, *content.Header)) error {
+// topReader says what to do with the headers that TOP shows of messages.
+type topReader[M any] struct {
+	listed func(M) *seen.Entry
+	also   func(M) io.Writer // gets the header too, as it comes; nil: nobody does
+	take   func(M, *content.Header)
+}
+
+// askHeaders asks TOP for the headers of messages, pipelined, and hands each to the reader. It leaves
+// out a message whose TOP is refused, and all messages if the server has no TOP.
+func askHeaders[M any](s *session, messages iter.Seq[M], to topReader[M]) error {
 	if !s.hasTop() {
 		return nil
 	}
 	var asked []M // in order, as the replies come
 	numbers := func(yield func(int) bool) {
 		for m := range messages {
-			number := listed(m).Number
+			number := to.listed(m).Number
 			if s.history.silent[number] > 0 {
 				continue
 			}
@@ -52,7 +59,7 @@ func askHeaders[M any](s *session, messages iter.Seq[M], listed func(M) *seen.En
 	for reply, err := range s.client.Top(s.job.soft, numbers, 0) {
 		if err != nil && !isReply(err) {
 			if len(asked) > 0 {
-				s.brokeAtLook(listed(asked[0]), err)
+				s.brokeAtLook(to.listed(asked[0]), err)
 			}
 			return s.job.fail(PhaseIdentify, err)
 		}
@@ -62,16 +69,20 @@ func askHeaders[M any](s *session, messages iter.Seq[M], listed func(M) *seen.En
 			continue
 		}
 		h.Reset()
-		n, err := io.Copy(&h, reply)
+		var all io.Writer = &h
+		if to.also != nil {
+			all = io.MultiWriter(&h, to.also(m))
+		}
+		n, err := io.Copy(all, reply)
 		if err != nil {
-			s.brokeAtLook(listed(m), err)
-		} else if n == 0 && listed(m).Octets > emptyOctets {
-			err = s.silence(listed(m))
+			s.brokeAtLook(to.listed(m), err)
+		} else if n == 0 && to.listed(m).Octets > emptyOctets {
+			err = s.silence(to.listed(m))
 		}
 		if err != nil {
 			return s.job.fail(PhaseIdentify, err)
 		}
-		take(m, &h)
+		to.take(m, &h)
 	}
 	return nil
 }
@@ -80,10 +91,10 @@ func entryOf(it item) *seen.Entry { return it.Entry }
 
 // headers is askHeaders for items.
 func (s *session) headers(items iter.Seq[item], take func(item, *content.Header)) error {
-	return askHeaders(s, items, entryOf, func(it item, h *content.Header) {
+	return askHeaders(s, items, topReader[item]{listed: entryOf, take: func(it item, h *content.Header) {
 		it.set(isShown)
 		take(it, h)
-	})
+	}})
 }
 
 // askDigests asks for the headers of the items that have no digest yet, and keeps their digests. It
@@ -102,7 +113,7 @@ func (s *session) askDigests(items []item, records map[string][]seen.Record) err
 		if len(of) != 1 || of[0].DeliveredAt.IsZero() {
 			return
 		}
-		switch limit := of[0].DeliveredAt.Add(clockSlack); {
+		switch limit := of[0].DeliveredAt.Add(policy.ClockSlack); {
 		case h.ArrivedBefore(limit):
 			it.set(isOlder)
 		case h.ArrivedAfter(limit):
@@ -123,13 +134,14 @@ func (s *session) silence(e *seen.Entry) error {
 }
 
 // brokeAtLook notes that the session ends while a message is looked at. The next session of this run
-// does without the look if it was to make the id of the message, or if the message is a recorded one,
-// which is due for deletion or may be another one by now. Other messages are looked at because they
-// may have been delivered before. They must be seen together, so the next run does that.
+// does without the look if it was to make the id of the message or to tell its date, or was for the
+// filter of headers, or if the message is a recorded one, which is due for deletion or may be another
+// one by now. Others are looked at because they may have been delivered before. They must be seen
+// together, so the next run does that.
 func (s *session) brokeAtLook(e *seen.Entry, err error) {
 	i, found := find(s.drop.listing, e.Number)
-	known := found && s.drop.states[i].fate == isSeen
-	if (known || e.UniqueID == "") && s.job.soft.Err() == nil && !isOutOfStep(err) {
+	needless := found && (s.drop.states[i].fate == isSeen || s.drop.states[i].flags&isUnasked != 0) || s.asksDates
+	if (needless || e.UniqueID == "") && s.job.soft.Err() == nil && !isOutOfStep(err) {
 		s.history.breaks.at(atLook, e)
 	}
 }
@@ -290,8 +302,8 @@ func (s *session) warnOfOtherSize(it item, records []seen.Record) {
 // may only seem to be new, because it was renamed or its state was lost. Then nothing is left out:
 // messages that look old might never have been retrieved.
 func (s *session) leaveOutOld() error {
-	policy, known := s.job.account.Initial, s.job.ledger.Account()
-	if !policy.Limited || known.Records > 0 || known.Finished || s.history.counted || len(s.drop.diff.New) == 0 {
+	initial, known := s.job.account.Initial, s.job.ledger.Account()
+	if !initial.Limited || known.Records > 0 || known.Finished || s.history.intake.firstDone || len(s.drop.diff.New) == 0 {
 		return nil
 	}
 	switch {
@@ -301,27 +313,30 @@ func (s *session) leaveOutOld() error {
 	case s.drop.found:
 		s.job.warn(CodeInitialTarget, "initial is left aside, since the target holds messages of this maildrop already")
 		return nil
-	case policy.Within > 0 && !s.hasTop():
+	case initial.Within > 0 && !s.hasTop():
 		s.job.warn(CodeInitialDates, "the server has no TOP, or shows nothing of some messages by it, "+
 			"and nothing else could tell how old its messages are: initial is left aside")
 		return nil
 	}
-	cutoff := s.job.now().Add(-policy.Within)
-	return s.headers(s.fresh(policy.Within == 0), func(it item, h *content.Header) {
-		if policy.Within == 0 || h.ArrivedBefore(cutoff) {
+	cutoff := s.job.now().Add(-initial.Within)
+	return s.headers(s.fresh(initial.Within == 0), func(it item, h *content.Header) {
+		if initial.Within == 0 || h.ArrivedBefore(cutoff) {
 			it.decide(isOld)
 			it.drop.digests[it.index] = h.Digest() // known by it under another unique-id (C0040)
 		}
 	})
 }
 
-// fresh yields the messages that nothing is known about. With old, all of them are to be left out,
-// even those whose header the server does not show.
+// fresh yields the messages that nothing is known about, and that nobody has named. With old, all of
+// them are to be left out, even those whose header the server does not show.
 func (s *session) fresh(old bool) iter.Seq[item] {
 	d := s.drop
+	isFresh := func(it item) bool {
+		return it.fate() == isNew && len(it.twins()) == 0 && !s.job.account.Select.Only[it.UniqueID]
+	}
 	if old {
 		for _, i := range d.diff.New {
-			if it := d.item(int32(i)); it.fate() == isNew && len(it.twins()) == 0 {
+			if it := d.item(int32(i)); isFresh(it) {
 				it.decide(isOld)
 			}
 		}
@@ -329,7 +344,7 @@ func (s *session) fresh(old bool) iter.Seq[item] {
 	return func(yield func(item) bool) {
 		for _, i := range d.diff.New {
 			it := d.item(int32(i))
-			if (it.fate() == isNew && len(it.twins()) == 0 || it.fate() == isOld) && !yield(it) {
+			if (isFresh(it) || it.fate() == isOld) && !yield(it) {
 				return
 			}
 		}

@@ -154,7 +154,7 @@ type killSnapshot struct {
 }
 
 // killFolders are the folders of a rig in which runs leave something.
-var killFolders = []string{"state", "Maildir", "mda", "Second"}
+var killFolders = []string{"state", "Maildir", "mda", "mail", "Second"}
 
 func (r *killRig) snapshot() *killSnapshot {
 	s := &killSnapshot{r: r, dir: r.t.TempDir(), drops: make(map[string][]poptest.Message)}

@@ -70,6 +70,7 @@ type killRig struct {
 	label   string // of the case at hand, for messages
 
 	name, state, maildir, mda string
+	mbox                      string // the program makes runs into it
 	maxDeliveries             int
 	mayTwice                  int // messages that were on their way to an MDA when it was killed
 	users                     []string
@@ -230,6 +231,12 @@ func (r *killRig) delivered() map[string]int {
 		return r.deliveredToAll()
 	}
 	count := make(map[string]int)
+	if r.mbox != "" {
+		for _, content := range r.readMbox() {
+			count[content]++
+		}
+		return count
+	}
 	for _, folder := range r.folders() {
 		for _, content := range r.readFolder(folder) {
 			count[content]++
@@ -310,7 +317,11 @@ func (r *killRig) checkKilled() {
 		r.checkComposed("after the kill: ", false)
 		return
 	}
-	r.check("after the kill: ", r.outcome(r.delivered()))
+	o := r.outcome(r.delivered())
+	if r.mbox != "" {
+		o.cut = 0 // the next run removes it
+	}
+	r.check("after the kill: ", o)
 }
 
 // outcome counts faults so far. A message that was on its way to a program when it was killed may

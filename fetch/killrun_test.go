@@ -78,6 +78,9 @@ func (r *killRig) command() []string {
 	if r.composed != nil {
 		return []string{r.program, r.composed.name, r.valve.addr(), r.dir, strconv.FormatBool(r.delete), r.mda}
 	}
+	if r.mbox != "" {
+		return append([]string{r.program, r.state, r.valve.addr(), r.mbox, strconv.FormatBool(r.delete)}, r.users...)
+	}
 	return []string{r.program, "--once", "--quiet", "--config", r.writeConfig()}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/content"
+	"github.com/popfetch/popfetch/internal/likeness"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -246,9 +247,14 @@ func (s *session) recognise(held []foundFile) error {
 	if err := s.job.record(seen.Changes{Records: slices.Values(records)}); err != nil {
 		return err
 	}
+	if s.memory.purpose == searching {
+		s.found = append(s.found, records...)
+	}
 	s.job.count(func(r *Result) { r.Recognised += len(held) })
 	for _, f := range held {
-		s.job.tellRecorded(f.item)
+		if s.memory.purpose == fetching { // a look has recorded nothing
+			s.job.tellRecorded(f.item)
+		}
 		f.item.decide(isRecorded)
 		s.job.event(Event{
 			Kind: Recognised, Number: f.item.Number, UniqueID: f.UniqueID, Octets: f.Came.Octets,
@@ -262,7 +268,7 @@ func (s *session) recognise(held []foundFile) error {
 // starts again, and nothing is half done.
 func (s *session) recogniseRenamed() error {
 	d, policy := s.drop, s.job.account.NewUIDs
-	if len(d.diff.New) == 0 || len(d.diff.New) < len(d.listing) ||
+	if len(d.diff.New) == 0 || len(d.diff.New) < len(d.listing) || d.knowsDates() ||
 		s.job.ledger.Account().Records == 0 || policy == NewUIDsFetch {
 		return nil
 	}
@@ -283,7 +289,7 @@ func (s *session) recogniseRenamed() error {
 		return nil
 	}
 	l, err := s.findLikeness(left)
-	if err != nil || len(l.moves) == 0 {
+	if err != nil || l.Len() == 0 {
 		return err
 	}
 	// One extra reply would have shifted the headers from one message to the next.
@@ -294,14 +300,15 @@ func (s *session) recogniseRenamed() error {
 		}
 		return s.job.fail(PhaseIdentify, err)
 	}
-	if err := s.job.record(seen.Changes{Moves: l.each}); err != nil {
+	if err := s.job.record(seen.Changes{Moves: l.Each}); err != nil {
 		return err
 	}
-	for _, m := range l.moves {
-		d.item(m.index).decide(isSeen)
+	for index := range l.Indexes {
+		d.item(index).decide(isSeen)
+		d.item(index).set(isMoved)
 	}
 	s.job.warn(CodeNewUIDs, "the maildrop shows only new unique-ids; "+
-		"%d of its %d messages are known, and not retrieved again", len(l.moves), len(d.listing))
+		"%d of its %d messages are known, and not retrieved again", l.Len(), len(d.listing))
 	return nil
 }
 
@@ -320,39 +327,39 @@ func (s *session) remaining() (any, left bool, err error) {
 	return any, left, nil
 }
 
-// findLikeness asks the server for what likeness needs: the headers, and the whole messages if the
+// findLikeness asks the server for what a Likeness needs: the headers, and the whole messages if the
 // headers leave a doubt. If the last run left none of the recorded messages, headers prove nothing,
 // because all listed messages may be new.
-func (s *session) findLikeness(left bool) (*likeness, error) {
+func (s *session) findLikeness(left bool) (*likeness.Likeness, error) {
 	d := s.drop
-	l := newLikeness(d.listing)
-	l.octetsAlone = !left
+	l := likeness.New(d.listing)
+	l.OctetsAlone = !left
 	if !s.hasTop() {
 		s.job.warn(CodeNewUIDsRetrieved, "the maildrop shows only new unique-ids, and its server has no TOP: "+
 			"its messages are retrieved to be compared with what was delivered")
 	}
 	err := s.headers(d.all(), func(it item, h *content.Header) {
 		id, _ := h.Value("message-id")
-		l.show(it.index, h.Digest(), id != "")
+		l.Show(it.index, h.Digest(), id != "")
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := s.eachRemaining(l.count); err != nil {
+	if err := s.eachRemaining(l.Count); err != nil {
 		return nil, err
 	}
 	doubts := func(yield func(item) bool) {
-		for i := range l.doubts() {
+		for i := range l.Doubts() {
 			if !yield(d.item(i)) {
 				return
 			}
 		}
 	}
-	err = s.measure(doubts, func(it item, sum seen.Sum) { l.measure(it.index, sum.SHA256) })
+	err = s.measure(doubts, func(it item, sum seen.Sum) { l.Measure(it.index, sum.SHA256) })
 	if err != nil {
 		return nil, err
 	}
-	return l, s.eachRemaining(l.assign)
+	return l, s.eachRemaining(l.Assign)
 }
 
 func (s *session) eachRemaining(do func(seen.Record)) error {

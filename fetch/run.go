@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -16,8 +17,8 @@ import (
 //	open → list → examine → plan → transfer → remove → quit
 //
 // A run learns something of a message and notes it in the message's item (maildrop.go). Then it
-// decides, without input or output (judge.go, and both plans in plan.go). It writes to the ledger
-// while it examines, for each batch that is durable at the target, and after QUIT. ARCHITECTURE.md
+// decides, without input or output (plan.go, and the package policy). It writes to the ledger while
+// it examines, for each batch that is durable at the target, and after QUIT. ARCHITECTURE.md
 // lists all that it writes.
 type run struct {
 	job     *job
@@ -60,18 +61,26 @@ func (r *run) locked() error {
 	if err := r.takeOver(); err != nil {
 		return err
 	}
+	defer r.job.disconnect()
 	if err := r.prepare(); err != nil {
 		return err
 	}
 	if err := r.memory.admit(); err != nil {
 		return err
 	}
+	return r.job.around(r.sessions)
+}
+
+// sessions opens sessions until one of them has done all that is left to do, or none can.
+func (r *run) sessions() error {
 	for {
 		drop, err := r.session()
-		if !r.history.adapt(err, r.memory) && !r.history.goOn(err, drop, r.memory) {
+		further := err == nil && r.history.goesOn(r.job)
+		if !further && !r.history.adapt(err, r.memory) && !r.history.goOn(err, drop, r.memory) {
+			r.job.tellUnlisted(r.history)
 			return cmp.Or(err, r.history.breaks.err)
 		}
-		r.history.remember(drop)
+		r.history.remember(drop, further, r.job.account.All)
 		if err := r.memory.pause(); err != nil {
 			return err
 		}
@@ -179,13 +188,26 @@ func (r *run) prepare() error {
 	if err := a.Target.Prepare(r.job.soft, !known.Delivered); err != nil {
 		return r.job.fail(PhaseTarget, err)
 	}
+	if a.FilterHeaders != nil && !a.All {
+		if err := a.FilterHeaders.Prepare(r.job.soft); err != nil {
+			return r.job.fail(PhaseFilter, err)
+		}
+	}
 	return nil
+}
+
+// disconnect lets the target end the connections that it keeps open.
+func (j *job) disconnect() {
+	if connected, ok := j.account.Target.(deliver.Connected); ok {
+		connected.Disconnect()
+	}
 }
 
 // session is one session of the run, from the connection to QUIT. It returns what it found listed.
 func (r *run) session() (*maildrop, error) {
 	r.history.sessions++
 	r.history.breaks.begin()
+	r.history.intake.begin(&r.job.result)
 	s, err := open(r.job, r.memory, r.history)
 	if err != nil {
 		return newMaildrop(nil, seen.Diff{}, false), err
@@ -223,10 +245,15 @@ func (s *session) study() (*plan, error) {
 	if err := s.list(); err != nil {
 		return nil, err
 	}
-	if !s.job.account.All {
-		if err := s.examine(); err != nil {
-			return nil, err
-		}
+	examine := s.examine
+	if s.job.account.All {
+		examine = s.recallDates
+	}
+	if err := examine(); err != nil {
+		return nil, err
+	}
+	if err := s.leaveOutByDate(); err != nil {
+		return nil, err
 	}
 	s.history.recallSuspects(s.drop)
 	return makePlan(s.drop, &s.job.account.Policy, s.history), nil
@@ -237,6 +264,9 @@ func (s *session) study() (*plan, error) {
 // been delivered before, under another unique-id or without a record.
 func (s *session) examine() error {
 	if err := s.judgeRecorded(); err != nil {
+		return err
+	}
+	if err := s.recallDates(); err != nil {
 		return err
 	}
 	if err := s.recogniseRenamed(); err != nil {
@@ -255,16 +285,26 @@ func (r *run) carryOut(s *session, p *plan) (left, err error) {
 	if err := s.hintOfStrangers(p, r.store); err != nil {
 		return nil, err
 	}
-	o := newOutcomes(s)
-	o.planned(s.drop, p)
+	o, asks := newOutcomes(s), s.job.account.FilterHeaders != nil
+	if !asks { // otherwise it is not known yet
+		o.planned(s.drop, p)
+	}
 	if err := s.mark(p.mark); err != nil {
 		return nil, err
 	}
 	if err := o.skip(s.drop, p.skip); err != nil {
 		return nil, err
 	}
+	r.history.intake.ends(p)
+	var unasked error
+	if asks {
+		if unasked, err = s.ask(p); err != nil {
+			return nil, err
+		}
+		o.planned(s.drop, p)
+	}
 	if len(p.retrieve) == 0 {
-		return nil, nil
+		return unasked, nil
 	}
 	if err := r.job.ledger.Ready(r.job.soft, len(p.retrieve)); err != nil {
 		return nil, r.job.fail(PhaseState, err)
@@ -274,7 +314,8 @@ func (r *run) carryOut(s *session, p *plan) (left, err error) {
 	}
 	r.history.unfinished = true
 	r.history.breaks.turn = r.history.breaks.turn || p.turn
-	return newTransfer(s, o, p.retrieve, &r.progress).run()
+	left, err = newTransfer(s, o, p.retrieve, &r.progress).run()
+	return cmp.Or(left, unasked), err
 }
 
 // beginNotices passes on what earlier runs have told a person.

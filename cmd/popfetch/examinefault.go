@@ -159,7 +159,7 @@ func (x *examination) mendLogin(s *setting, err error) string {
 // do, if that is known.
 func unready(err error) doctor.Finding {
 	f := doctor.Finding{Check: doctor.CheckTarget, State: doctor.Fault, Text: printable(causeOf(err)),
-		Mend: "look at maildir, or at the program in mda: the user that popfetch runs as must be able to use it"}
+		Mend: "look at the key that says where the mail goes: the user that popfetch runs as must be able to use that place"}
 	if at := strings.LastIndex(f.Text, "; "); at >= 0 {
 		f.Text, f.Mend = f.Text[:at], f.Text[at+len("; "):]
 	}
