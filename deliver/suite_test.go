@@ -25,9 +25,9 @@ type fixture struct {
 	Target
 	delivered func(t *testing.T) []string // returns the messages that arrived, sorted by content
 	leftovers func(t *testing.T) []string // returns files of messages that did not arrive
+	endsLine  bool                        // a message without a final line end gets one
 	places    []string                    // names of the targets in the places of a message; nil: one without a name
 	drops     bool                        // an empty message is dropped
-	endsLine  bool                        // a message without a final line end gets one
 	spares    bool                        // if the disk is full, only a message that is too large for the memory is refused
 }
 
@@ -62,7 +62,8 @@ func testTarget(t *testing.T, open func(t *testing.T, dir string) fixture) {
 					names = []string{""}
 				}
 				delivered := sumOf(f.asDelivered(c.want))
-				if got := receipt.Places; !slices.EqualFunc(got, names, func(p Place, name string) bool { return p.Target == name && p.Sum == delivered }) {
+				isAt := func(p Place, name string) bool { return p.Target == name && p.Sum == delivered }
+				if got := receipt.Places; !slices.EqualFunc(got, names, isAt) {
 					t.Errorf("Receipt().Places = %+v, want them at %q with %+v", got, names, delivered)
 				}
 				measured, err := Measure(strings.NewReader(c.wire))

@@ -151,6 +151,7 @@ type killSnapshot struct {
 	r     *killRig
 	dir   string
 	drops map[string][]poptest.Message
+	held  []string // by the IMAP mailbox
 }
 
 // killFolders are the folders of a rig in which runs leave something.
@@ -162,6 +163,9 @@ func (r *killRig) snapshot() *killSnapshot {
 		s.drops[user] = r.server.Drop(user).Messages()
 	}
 	s.copy(r.dir, s.dir)
+	if r.imap != nil {
+		s.held = r.imap.messages()
+	}
 	return s
 }
 
@@ -177,6 +181,9 @@ func (s *killSnapshot) restore() {
 		drop := s.r.server.Drop(user)
 		drop.Remove(drop.UniqueIDs()...)
 		drop.Add(messages...)
+	}
+	if s.r.imap != nil {
+		s.r.imap.memory.Reset(s.r.imap.mailbox, s.held...)
 	}
 	clear(s.r.safe)
 	s.r.mayTwice = 0

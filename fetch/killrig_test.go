@@ -70,9 +70,11 @@ type killRig struct {
 	label   string // of the case at hand, for messages
 
 	name, state, maildir, mda string
-	mbox                      string // the program makes runs into it
+	mail                      *poptest.MailServer // an LMTP server that takes the mail, or nil
+	mbox                      string              // the program makes runs into it
 	maxDeliveries             int
-	mayTwice                  int // messages that were on their way to an MDA when it was killed
+	imap                      *killIMAP // the target, if it is not nil
+	mayTwice                  int       // messages that were on their way to an MDA when it was killed
 	users                     []string
 	delete                    bool
 	want                      map[string]int  // what was put into the maildrops, as delivered, and how often
@@ -227,10 +229,19 @@ func (r *killRig) folders() []string {
 // delivered returns what was delivered so far, and how often. Of several targets, it counts what all
 // have.
 func (r *killRig) delivered() map[string]int {
-	if r.composed != nil {
+	switch {
+	case r.composed != nil:
 		return r.deliveredToAll()
+	case r.imap != nil:
+		return r.imap.holds(r)
 	}
 	count := make(map[string]int)
+	if r.mail != nil {
+		for _, content := range r.mail.Delivered() {
+			count[content]++
+		}
+		return count
+	}
 	if r.mbox != "" {
 		for _, content := range r.readMbox() {
 			count[content]++

@@ -50,7 +50,9 @@ func (r *killRig) writeConfig() string {
 			name += "-" + user
 		}
 		fmt.Fprintf(&c, "[account.%s]\nserver = %q\ntls = \"none\"\nuser = %q\npassword = \"tanstaaf\"\ntimeout = \"20s\"\n", name, r.valve.addr(), user)
-		if r.mda != "" {
+		if r.mail != nil {
+			fmt.Fprintf(&c, "lmtp = %q\nmax_deliveries = %d\n", "unix:"+r.mail.Socket(), r.maxDeliveries)
+		} else if r.mda != "" {
 			fmt.Fprintf(&c, "mda = %q\nmax_deliveries = %d\n", r.mda, r.maxDeliveries)
 		} else {
 			fmt.Fprintf(&c, "maildir = %q\n", r.maildir)
@@ -75,10 +77,12 @@ type killProcess struct {
 
 // command is a run of the program.
 func (r *killRig) command() []string {
-	if r.composed != nil {
+	switch {
+	case r.composed != nil:
 		return []string{r.program, r.composed.name, r.valve.addr(), r.dir, strconv.FormatBool(r.delete), r.mda}
-	}
-	if r.mbox != "" {
+	case r.imap != nil:
+		return r.imap.command(r)
+	case r.mbox != "":
 		return append([]string{r.program, r.state, r.valve.addr(), r.mbox, strconv.FormatBool(r.delete)}, r.users...)
 	}
 	return []string{r.program, "--once", "--quiet", "--config", r.writeConfig()}

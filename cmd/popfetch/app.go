@@ -39,6 +39,9 @@ func newApp(term *terminal) *cli.App {
 			&cli.StringFlag{Name: "from-mbox", Usage: "look into the mbox `FILE`, and not into the account's own place"},
 			own("json", "one JSON object with the number of messages")),
 		command("rename", "OLD NEW", "give an account's records to its new name", (*program).seenRename),
+		command("export", "[ACCOUNT...]", "print the state of accounts, for seen import", (*program).seenExport),
+		command("import", "", "take over the state that seen export has printed, from standard input", (*program).seenImport,
+			own("json", "one JSON object for each account, with the numbers of records")),
 	}
 	return &cli.App{
 		Name:            "popfetch",

@@ -150,7 +150,7 @@ func (p *program) credentials(s *setting, a *config.Account, trusted authorities
 	c = ways(a)
 	c.Password = func(ctx context.Context) (string, error) { return a.Password.Resolve(ctx, a.User) }
 	if !a.OAuth.IsZero() {
-		return c, nil, s.useTokens(c, a, trusted)
+		return c, nil, s.useTokens(c, a, a.Name, trusted)
 	}
 	if !a.Password.IsZero() || a.Secretless() {
 		return c, nil, nil
