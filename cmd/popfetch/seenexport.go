@@ -165,7 +165,8 @@ func (p *program) exportAccount(ctx context.Context, store seen.Store, a seen.Ac
 func recordLine(account string, r seen.Record) stateLine {
 	line := stateLine{
 		Type: lineRecord, Account: account, UniqueID: writeID(r.UniqueID), Copy: r.Copy, Kind: kindWords[r.Kind],
-		Octets: r.Listed, DeliveredAt: timeField(r.DeliveredAt), DeletedAt: timeField(r.DeletedAt), AbsentAt: timeField(r.AbsentAt),
+		Octets: r.Listed, DeliveredAt: timeField(r.DeliveredAt),
+		DeletedAt: timeField(r.DeletedAt), AbsentAt: timeField(r.AbsentAt),
 	}
 	if r.Digest != (seen.Digest{}) {
 		line.HeaderDigest = fmt.Sprintf("%x", r.Digest)

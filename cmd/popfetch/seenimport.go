@@ -209,8 +209,7 @@ func (im *stateImport) study(ctx context.Context) error {
 			err = errors.New("an export begins with one line of the type state")
 		case line.Type == lineEnd:
 			ended = true
-			if got := (stateLine{Type: lineEnd, Accounts: im.counts.Accounts, Records: im.counts.Records, Asides: im.counts.Asides}); line.Accounts != got.Accounts ||
-				line.Records != got.Records || line.Asides != got.Asides {
+			if got := im.counts; line.Accounts != got.Accounts || line.Records != got.Records || line.Asides != got.Asides {
 				err = fmt.Errorf("the export had %d accounts, %d records and %d asides, and %d, %d and %d were read",
 					line.Accounts, line.Records, line.Asides, got.Accounts, got.Records, got.Asides)
 			}

@@ -135,7 +135,9 @@ func (m *assembly) open(ctx context.Context, t *config.Target) (deliver.Target, 
 		return m.p.stdout(), nil
 	case t.Mbox != "":
 		return dated(t.Mbox, func(path string) deliver.Target {
-			return deliver.NewMbox(path, m.notes("mbox", path))
+			mbox := deliver.NewMbox(path, m.notes("mbox", path))
+			mbox.Note = func(text string) { m.p.term.sayf(caution, "%s: %s", m.account.Name, text) }
+			return mbox
 		}), nil
 	case t.MDA != "" || len(t.MDAArgv) > 0:
 		return &deliver.MDA{Command: t.MDA, Argv: t.MDAArgv, Timeout: t.MDATimeout, Deliveries: t.MaxDeliveries}, nil
