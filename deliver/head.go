@@ -3,7 +3,6 @@ package deliver
 import (
 	"bytes"
 	"iter"
-	"strings"
 )
 
 // mostHead is how many octets of a header are held. What stands behind them is not looked at.
@@ -84,7 +83,8 @@ func isNamed(name []byte, want string) bool {
 	if len(name) != len(want) {
 		return false
 	}
-	for i, c := range name {
+	for i := len(name) - 1; i >= 0; i-- { // names such as X-Spam-Status differ at their ends
+		c := name[i]
 		if c|0x20 != want[i]|0x20 || c != want[i] && (c|0x20 < 'a' || c|0x20 > 'z') {
 			return false
 		}
@@ -94,9 +94,9 @@ func isNamed(name []byte, want string) bool {
 
 // unfold returns the value of a field without its line ends, and without the blanks around it.
 func unfold(value []byte) string {
-	text := string(value)
-	if strings.IndexByte(text, '\n') >= 0 {
-		text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", ""), "\n", "")
+	value = bytes.Trim(value, " \t\r\n")
+	if bytes.IndexByte(value, '\n') >= 0 {
+		value = bytes.ReplaceAll(bytes.ReplaceAll(value, []byte("\r\n"), nil), []byte("\n"), nil)
 	}
-	return strings.Trim(text, " \t\r")
+	return string(value)
 }

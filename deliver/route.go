@@ -103,7 +103,7 @@ func glob(pattern string) *regexp.Regexp {
 // choose returns the envelope recipient of a message that begins with head, and the index of its
 // target. The recipient is known if an outer target knows it.
 func (r *route) choose(head []byte, known string) (recipient string, port int) {
-	var inHead []headField
+	inHead := make([]headField, 0, usualFields)
 	for name, value := range fields(head) {
 		inHead = append(inHead, headField{name: name, raw: value})
 	}
@@ -118,6 +118,9 @@ func (r *route) choose(head []byte, known string) (recipient string, port int) {
 	}
 	return recipient, r.otherwise
 }
+
+// usualFields is more than most headers have.
+const usualFields = 48
 
 // headField is a field of a header.
 type headField struct {
