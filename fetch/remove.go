@@ -10,10 +10,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// findDue marks the messages that a rule other than age may delete, so that they are identified: what
-// is larger than allowed, what was removed at the target, what was discarded, and what somebody has
-// named. Only those are looked up that may be meant. It also finds out which of the last listed
-// messages stay.
+// findDue marks the messages that a rule other than age may delete, so that they are identified. Only
+// those are looked up that may be meant. It also finds out which of the last listed messages stay.
 func (s *session) findDue() error {
 	rules, d := &s.job.account.Delete, s.drop
 	if rules.Keep || s.job.account.All {
@@ -100,12 +98,7 @@ func (s *session) noteStaying() error {
 	for _, id := range ids {
 		d.discarded[id] = true
 	}
-	d.staying = len(d.listing)
-	for d.staying > 0 && stay > 0 {
-		if d.staying--; !d.discarded[d.listing[d.staying].UniqueID] {
-			stay--
-		}
-	}
+	d.staying = policy.Staying(len(d.listing), stay, func(i int) bool { return d.discarded[d.listing[i].UniqueID] })
 	return nil
 }
 
@@ -163,7 +156,7 @@ type candidate struct {
 
 // doomed is a message that is to be deleted, its record, and the rule.
 type doomed struct {
-	item
+	item   item
 	record *seen.Record
 	rule   policy.Rule
 }
@@ -215,7 +208,7 @@ func (s *session) remove() (deleted int, err error) {
 		if err != nil {
 			return err
 		}
-		chosen = slices.DeleteFunc(chosen, func(d doomed) bool { return s.history.breaks.undeletable[d.Key] })
+		chosen = slices.DeleteFunc(chosen, func(d doomed) bool { return s.history.breaks.undeletable[d.item.Key] })
 		if loses { // no QUIT will carry it out
 			undone += len(chosen)
 			return nil
@@ -344,8 +337,8 @@ type refusedDeletions struct {
 // that were not to refused.
 func (s *session) sendDele(items []doomed, refused *refusedDeletions) (accepted int, err error) {
 	numbers := func(yield func(int) bool) {
-		for _, it := range items {
-			if s.job.hard.Err() != nil || !yield(it.Number) {
+		for _, d := range items {
+			if s.job.hard.Err() != nil || !yield(d.item.Number) {
 				return
 			}
 		}
@@ -354,8 +347,8 @@ func (s *session) sendDele(items []doomed, refused *refusedDeletions) (accepted 
 	for n, err := range s.client.Dele(s.job.hard, numbers) {
 		switch {
 		case err == nil:
-			items[next].set(isDeleted)
-			s.drop.rules[items[next].index] = items[next].rule
+			items[next].item.set(isDeleted)
+			s.drop.rules[items[next].item.index] = items[next].rule
 			accepted++
 		case isReply(err):
 			refused.n++
@@ -364,7 +357,7 @@ func (s *session) sendDele(items []doomed, refused *refusedDeletions) (accepted 
 			}
 		default:
 			if next < len(items) && !isOutOfStep(err) { // an unanswered DELE, and no reply that is not its own
-				s.history.breaks.at(atDELE, items[next].Entry)
+				s.history.breaks.at(atDELE, items[next].item.Entry)
 			}
 			return accepted, s.job.fail(PhaseDelete, fmt.Errorf("message %d: %w", n, err))
 		}
