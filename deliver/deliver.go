@@ -16,6 +16,7 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -83,12 +84,6 @@ type Recorder interface {
 	// Recorded tells the target that these messages have their records now, so that it may forget
 	// its notes of them. If this is lost in a crash, the notes stay, and do no harm.
 	Recorded(tokens ...Token)
-}
-
-// Connected is a Target that keeps connections to a server open between batches.
-type Connected interface {
-	// Disconnect ends the connections that no batch uses. A later batch opens new ones.
-	Disconnect()
 }
 
 // AsFinder returns target as a Finder, and reports whether it is one.
@@ -244,6 +239,7 @@ var (
 // Error means that the target refused one message; other messages may be tried. Any other error of
 // a batch concerns the target as a whole, for example a full disk.
 type Error struct {
+	Doing     string // what was done with the target; empty: delivering to it
 	Target    string
 	Temporary bool
 	Status    int    // the program's exit status; -1 if it has none
@@ -256,7 +252,9 @@ const maxShownOutput = 256
 
 // Cause names the target and the cause. For the same fault it is the same text each time. What the
 // program prints may name times and processes.
-func (e *Error) Cause() string { return fmt.Sprintf("delivering to %s: %v", e.Target, e.Err) }
+func (e *Error) Cause() string {
+	return fmt.Sprintf("%s %s: %v", cmp.Or(e.Doing, "delivering to"), e.Target, e.Err)
+}
 
 // Error is Cause, and then the beginning of the program's output.
 func (e *Error) Error() string {

@@ -200,6 +200,7 @@ type lmtpDelivery struct {
 	spool   spool
 	data    dataWriter
 	lines   *lineWriter // measures the message; nil once closed or aborted
+	came    Sum
 	place   [1]Place
 	verdict Verdict
 }
@@ -249,7 +250,12 @@ func (d *lmtpDelivery) Close() error {
 	if d.data.err != nil {
 		return errors.Join(d.notSpooled(d.data.err), d.Abort())
 	}
-	d.place[0].Sum, _ = d.lines.finish() // discard has no errors
+	d.came, _ = d.lines.finish() // discard has no errors
+	d.place[0].Sum = d.came
+	if d.data.inLine { // the server gets the line end that it needs
+		_, _ = d.lines.Write([]byte("\r\n"))
+		d.place[0].Sum, _ = d.lines.finish()
+	}
 	d.lines.release()
 	d.lines = nil
 	return nil
@@ -265,7 +271,7 @@ func (d *lmtpDelivery) Abort() error {
 	return d.spool.Close()
 }
 
-func (d *lmtpDelivery) Receipt() Receipt { return Receipt{d.place[0].Sum, d.place[:]} }
+func (d *lmtpDelivery) Receipt() Receipt { return Receipt{d.came, d.place[:]} }
 
 func (d *lmtpDelivery) Verdict() Verdict { return d.verdict.orUnsettled() }
 

@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -249,33 +250,46 @@ func (line *lmtpLine) stream(d *lmtpDelivery) error {
 // taken has those of the recipients that have the message. An error means that the connection cannot
 // be used any more, and that some replies are missing.
 func (r lmtpReplies) settle(taken map[string]*smtp.DataResponse, err error) error {
-	var refused smtp.LMTPDataError
-	broken := err
-	if !errors.As(err, &refused) && isReply(err) {
-		broken = nil
-	} else if _, whole := err.(smtp.LMTPDataError); whole { //nolint:errorlint // a joined one is not whole
-		broken = nil
+	refused, err := partsOf(err)
+	var broken error
+	if err != nil && !isReply(err) {
+		broken = err
 	}
 	for i := range r {
 		one := &r[i]
 		if one.err != nil {
 			continue
 		}
-		var reply error = refused[one.to]
-		if refused[one.to] == nil {
-			reply = err
+		reply := err
+		if own := refused[one.to]; own != nil {
+			reply = own
 		}
 		switch {
-		case err == nil, taken[one.to] != nil, codeOf(reply)/100 == 2:
+		case reply == nil, taken[one.to] != nil, codeOf(reply)/100 == 2:
 			one.done = true
-		case refused[one.to] != nil, broken == nil:
+		case codeOf(reply) == codeClosing:
+			one.at, one.err, broken = "DATA", reply, cmp.Or(broken, reply)
+		case isReply(reply):
 			one.at, one.err = "DATA", reply
-		}
-		if refused[one.to] != nil && codeOf(reply) == codeClosing {
-			broken = reply
 		}
 	}
 	return broken
+}
+
+// partsOf takes apart what go-smtp returns after DATA: the replies of recipients that refuse, and the
+// error of the connection or of a reply for all.
+func partsOf(err error) (refused smtp.LMTPDataError, other error) {
+	if !errors.As(err, &refused) {
+		return nil, err
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // it is not wrapped
+		for _, part := range joined.Unwrap() {
+			if codeOf(part) == 0 {
+				return refused, part
+			}
+		}
+	}
+	return refused, nil
 }
 
 // codeOf returns the code of a reply, 0 for another error.

@@ -96,7 +96,7 @@ func (n *mboxNote) tornUntil(mbox io.ReaderAt) (end int64, err error) {
 	for part := -1; end < n.end(); part++ {
 		octets, isPart := n.part(part, end)
 		// The octets behind show a From_ line that begins at the end of the part.
-		text := make([]byte, octets+int64(len(fromWord)))
+		text := make([]byte, octets+int64(len(mboxSeparator)))
 		read, err := mbox.ReadAt(text, end)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return 0, err
@@ -105,19 +105,24 @@ func (n *mboxNote) tornUntil(mbox io.ReaderAt) (end int64, err error) {
 		there := text[:min(int64(read), octets)]
 		full := int64(len(there)) == octets
 		switch {
-		case full && (isNUL(there) || isPart(there)):
+		case full && (isPart(there) || part >= 0 && isDamaged(there)):
 			end += octets
 		case part < 0:
-			return end + commonPrefix(there, n.From), nil
+			return end + commonPrefix(text, n.From), nil
 		default:
-			cut, err := cutIn(mbox, end, text, there, full)
-			if err != nil || cut < 0 || part == 0 && bytes.Contains(bytes.TrimRight(there[:min(cut, int64(len(there)))], "\n"), []byte("\n\n")) {
-				return n.At, err // in the last case it looks like a whole short message
+			until, err := n.cutIn(mbox, end, octets, full)
+			if err != nil || part == 0 && isMessage(there[:max(0, min(until-end, int64(len(there))))]) {
+				return n.At, err
 			}
-			return end + cut, nil
+			return until, nil
 		}
 	}
 	return end, nil
+}
+
+// isMessage reports whether the text looks like a whole short message, with header and body.
+func isMessage(text []byte) bool {
+	return bytes.Contains(bytes.TrimRight(text, "\n"), []byte("\n\n"))
 }
 
 // part returns the size of a part, which begins at an offset, and what tells that it is unchanged.
@@ -125,7 +130,7 @@ func (n *mboxNote) tornUntil(mbox io.ReaderAt) (end int64, err error) {
 func (n *mboxNote) part(part int, at int64) (octets int64, unchanged func([]byte) bool) {
 	switch {
 	case part < 0:
-		return int64(len(n.From)), func(p []byte) bool { return string(p) == n.From }
+		return int64(len(n.From)), func(p []byte) bool { return fromPrefix(p, n.From) == len(n.From) }
 	case part < len(n.Parts)/crc32.Size:
 		sum := n.Parts[part*crc32.Size:][:crc32.Size]
 		return min(int64(partOctets(part)), n.end()-1-at), func(p []byte) bool {
@@ -136,50 +141,80 @@ func (n *mboxNote) part(part int, at int64) (octets int64, unchanged func([]byte
 	}
 }
 
-func isNUL(p []byte) bool { return len(bytes.Trim(p, "\x00")) == 0 }
+// isDamaged reports whether a power cut has left NULs in a part: to one side, or in between.
+func isDamaged(there []byte) bool {
+	return there[0] == 0 || there[len(there)-1] == 0 || bytes.Contains(there, make([]byte, 128))
+}
 
-// commonPrefix returns how many octets of a From_ line stand there, if the file ends behind them, or
-// NULs or other mail follow. It returns 0 if something else stands there.
-func commonPrefix(there []byte, line string) int64 {
-	n := 0
-	for n < len(there) && there[n] == line[n] {
-		n++
-	}
-	switch follows := there[n:]; {
-	case isNUL(follows):
-		return int64(len(there))
-	case bytes.HasPrefix(bytes.TrimLeft(follows, "\n"), fromWord):
+// commonPrefix returns how many octets of a From_ line stand at the begin of text, if nothing or other
+// mail follows. It returns 0 if something else stands there.
+func commonPrefix(text []byte, line string) int64 {
+	n := fromPrefix(text, line)
+	if n == len(text) {
 		return int64(n)
+	}
+	// The first octets of the other From_ line may be those that the line would go on with.
+	for begin := n; begin > max(0, n-len(fromWord)); begin-- {
+		follows := bytes.TrimLeft(text[begin:], "\n")
+		if bytes.HasPrefix(follows, fromWord) {
+			return int64(len(text) - len(follows))
+		}
 	}
 	return 0
 }
 
-// anyFromLine matches a From_ line of any program, with a time and a year.
-var anyFromLine = regexp.MustCompile(`^From .*[0-9]:[0-9][0-9].* [0-9]{4}`)
+// fromPrefix returns how many octets of a From_ line text begins with. A power cut may have left NULs
+// in their place.
+func fromPrefix(text []byte, line string) int {
+	n := 0
+	for n < len(text) && n < len(line) && (text[n] == line[n] || text[n] == 0) {
+		n++
+	}
+	return n
+}
 
-// cutIn returns how much of a part stands there, if other mail, the end of the file or NULs follow.
-// Otherwise it returns -1. The text has the part and a few octets more.
-func cutIn(mbox io.ReaderAt, begin int64, text, there []byte, full bool) (cut int64, err error) {
+// anyFromLine matches a From_ line of any program.
+var anyFromLine = regexp.MustCompile(`^From .*\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun),? .*[0-9]:[0-9][0-9].* [0-9]{4}`)
+
+// cutIn returns where the message ends within a part of it, if other mail or the end of the file
+// follows. Otherwise it returns n.At: a mail program has changed the message. The octets before the
+// part may be the first ones of the other mail, if the message would go on with the same.
+func (n *mboxNote) cutIn(mbox io.ReaderAt, part, octets int64, full bool) (until int64, err error) {
+	begin := max(n.begin(), part-int64(len(fromWord)))
+	text := make([]byte, part-begin+octets+int64(len(mboxSeparator)))
+	read, err := mbox.ReadAt(text, begin)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, err
+	}
+	text = text[:read]
 	for at := 0; ; at += len(fromWord) {
 		next := bytes.Index(text[at:], fromWord)
 		if next < 0 {
 			break
 		}
-		at += next
+		if at += next; isQuoted(text, at) {
+			continue
+		}
 		line := make([]byte, maxFrom)
 		read, err := mbox.ReadAt(line, begin+int64(at))
 		if err != nil && !errors.Is(err, io.EOF) {
 			return 0, err
 		}
 		line, _, _ = bytes.Cut(line[:read], []byte("\n"))
-		if anyFromLine.Match(line) {
-			return int64(at), nil
+		if anyFromLine.Match(line) && bytes.LastIndex(line, fromWord) == 0 {
+			return begin + int64(at), nil
 		}
 	}
-	if !full || there[len(there)-1] == 0 {
-		return int64(len(there)), nil
+	if !full {
+		return begin + int64(len(text)), nil
 	}
-	return -1, nil
+	return n.At, nil
+}
+
+// isQuoted reports whether only ">" stands between text[at] and the begin of its line or of text.
+func isQuoted(text []byte, at int) bool {
+	before := bytes.TrimRight(text[:at], ">")
+	return len(before) < at && (len(before) == 0 || before[len(before)-1] == '\n')
 }
 
 // moved says what was to be removed from an mbox, while the octets behind it move over it.

@@ -52,6 +52,10 @@ func child(task string) (safe int, err error) {
 	switch kind, argument, _ := strings.Cut(task, ":"); kind {
 	case "mda":
 		return deliverTo(&MDA{Command: argument}, 1, childMessage)
+	case "hold":
+		return 0, holdLock(argument)
+	case "mbox":
+		return deliverTo(NewMbox(argument, argument+".notes"), childMessages, childMessage)
 	case "many":
 		return deliverMany(NewMaildir(argument))
 	case "sync":

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/internal/refusals"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -142,7 +143,7 @@ func (c *committers) commit(b *batch) {
 		c.room.release(b.items...)
 	}()
 	// The batch could not be recorded, and would be delivered again. Or it would be refused.
-	if failure := c.outcomes.failure(); isOfRecord(failure) || isOfTarget(failure) {
+	if failure := c.outcomes.failure(); isOfRecord(failure) || refusals.IsOfTarget(failure) {
 		_ = b.Discard()
 		return
 	}

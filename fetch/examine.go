@@ -29,17 +29,23 @@ func (s *session) hasTop() bool {
 	return (caps == nil || caps.Has("TOP")) && len(s.history.silent) < mostSilent
 }
 
-// askHeaders asks TOP for the headers of messages, pipelined, and calls take with each. It leaves
-// out a message whose TOP is refused, and all messages if the server has no TOP. listed returns the
-// entry of a message.
-func askHeaders[M any](s *session, messages iter.Seq[M], listed func(M) *seen.Entry, take func(M, *content.Header)) error {
+// topReader says what to do with the headers that TOP shows of messages.
+type topReader[M any] struct {
+	listed func(M) *seen.Entry
+	also   func(M) io.Writer // gets the header too, as it comes; nil: nobody does
+	take   func(M, *content.Header)
+}
+
+// askHeaders asks TOP for the headers of messages, pipelined, and hands each to the reader. It leaves
+// out a message whose TOP is refused, and all messages if the server has no TOP.
+func askHeaders[M any](s *session, messages iter.Seq[M], to topReader[M]) error {
 	if !s.hasTop() {
 		return nil
 	}
 	var asked []M // in order, as the replies come
 	numbers := func(yield func(int) bool) {
 		for m := range messages {
-			number := listed(m).Number
+			number := to.listed(m).Number
 			if s.history.silent[number] > 0 {
 				continue
 			}
@@ -53,7 +59,7 @@ func askHeaders[M any](s *session, messages iter.Seq[M], listed func(M) *seen.En
 	for reply, err := range s.client.Top(s.job.soft, numbers, 0) {
 		if err != nil && !isReply(err) {
 			if len(asked) > 0 {
-				s.brokeAtLook(listed(asked[0]), err)
+				s.brokeAtLook(to.listed(asked[0]), err)
 			}
 			return s.job.fail(PhaseIdentify, err)
 		}
@@ -63,16 +69,20 @@ func askHeaders[M any](s *session, messages iter.Seq[M], listed func(M) *seen.En
 			continue
 		}
 		h.Reset()
-		n, err := io.Copy(&h, reply)
+		var all io.Writer = &h
+		if to.also != nil {
+			all = io.MultiWriter(&h, to.also(m))
+		}
+		n, err := io.Copy(all, reply)
 		if err != nil {
-			s.brokeAtLook(listed(m), err)
-		} else if n == 0 && listed(m).Octets > emptyOctets {
-			err = s.silence(listed(m))
+			s.brokeAtLook(to.listed(m), err)
+		} else if n == 0 && to.listed(m).Octets > emptyOctets {
+			err = s.silence(to.listed(m))
 		}
 		if err != nil {
 			return s.job.fail(PhaseIdentify, err)
 		}
-		take(m, &h)
+		to.take(m, &h)
 	}
 	return nil
 }
@@ -81,10 +91,10 @@ func entryOf(it item) *seen.Entry { return it.Entry }
 
 // headers is askHeaders for items.
 func (s *session) headers(items iter.Seq[item], take func(item, *content.Header)) error {
-	return askHeaders(s, items, entryOf, func(it item, h *content.Header) {
+	return askHeaders(s, items, topReader[item]{listed: entryOf, take: func(it item, h *content.Header) {
 		it.set(isShown)
 		take(it, h)
-	})
+	}})
 }
 
 // askDigests asks for the headers of the items that have no digest yet, and keeps their digests. It
@@ -124,12 +134,13 @@ func (s *session) silence(e *seen.Entry) error {
 }
 
 // brokeAtLook notes that the session ends while a message is looked at. The next session of this run
-// does without the look if it was to make the id of the message or to tell its date, or if the
-// message is a recorded one, which is due for deletion or may be another one by now. Others are looked at because they
-// may have been delivered before. They must be seen together, so the next run does that.
+// does without the look if it was to make the id of the message or to tell its date, or was for the
+// filter of headers, or if the message is a recorded one, which is due for deletion or may be another
+// one by now. Others are looked at because they may have been delivered before. They must be seen
+// together, so the next run does that.
 func (s *session) brokeAtLook(e *seen.Entry, err error) {
 	i, found := find(s.drop.listing, e.Number)
-	needless := found && s.drop.states[i].fate == isSeen || s.asksDates
+	needless := found && (s.drop.states[i].fate == isSeen || s.drop.states[i].flags&isUnasked != 0) || s.asksDates
 	if (needless || e.UniqueID == "") && s.job.soft.Err() == nil && !isOutOfStep(err) {
 		s.history.breaks.at(atLook, e)
 	}

@@ -24,20 +24,29 @@ type Held struct {
 }
 
 // findHeld looks for messages among all that finder holds, from whatever program it came. A message
-// is held if its header has a Message-ID, and only it and one other message, or equal copies of
-// that, have the same Message-ID, Date, From, To and Subject. A file that cannot be read holds
-// nothing.
+// is held if a place with its token has its header. It is also held if its header has a Message-ID,
+// and only it and one other message, or equal copies of that, have the same Message-ID, Date, From,
+// To and Subject. A file that cannot be read holds nothing.
 func (s *session) findHeld(messages iter.Seq[item], finder deliver.Finder) ([]Held, error) {
 	listed := make(map[seen.Digest]item)
-	several := make(map[seen.Digest]bool) // more than one message of the maildrop has it
+	several := make(map[seen.Digest]bool) // more than one message of the maildrop has it, or it has no Message-ID
+	var shown []int32
 	err := s.headers(messages, func(it item, h *content.Header) {
-		if id, _ := h.Value("message-id"); id != "" {
-			several[h.Digest()] = listed[h.Digest()].Entry != nil
-			listed[h.Digest()] = it
-		}
+		id, _ := h.Value("message-id")
+		several[h.Digest()] = id == "" || listed[h.Digest()].Entry != nil
+		listed[h.Digest()] = it
+		it.drop.digests[it.index] = h.Digest()
+		shown = append(shown, it.index)
 	})
 	if err != nil {
 		return nil, err
+	}
+	held, err := s.findTokens(shown, finder, several)
+	if err != nil {
+		return nil, err
+	}
+	for i := range held {
+		several[held[i].Digest] = true
 	}
 	for r, err := range s.job.ledger.All(s.job.soft) { // the files of these are theirs
 		if err != nil {
@@ -60,15 +69,50 @@ func (s *session) findHeld(messages iter.Seq[item], finder deliver.Finder) ([]He
 		}
 		places[digest] = place
 	}
-	var held []Held
 	for digest, place := range places {
-		if several[digest] {
-			continue
+		if !several[digest] {
+			held = append(held, heldAt(listed[digest], finder, place))
 		}
-		known := finder.PlaceOf(place)
-		held = append(held, Held{*listed[digest].Entry, digest, seen.Place{Target: known.Target, Name: known.Name}})
 	}
 	slices.SortFunc(held, func(a, b Held) int { return a.Number - b.Number })
+	return held, nil
+}
+
+// heldAt makes the Held of a message whose digest is known.
+func heldAt(it item, finder deliver.Finder, place string) Held {
+	known := finder.PlaceOf(place)
+	return Held{*it.Entry, it.digest(), seen.Place{Target: known.Target, Name: known.Name}}
+}
+
+// findTokens looks for messages whose digests are known by their tokens. A token of another spelling
+// of the server proves less, so the header must be that of one message.
+func (s *session) findTokens(indexes []int32, finder deliver.Finder, several map[seen.Digest]bool) (held []Held, err error) {
+	servers, err := s.spellings()
+	if err != nil {
+		return nil, err
+	}
+	buffer := make([]byte, copySize)
+	for part := range slices.Chunk(indexes, max(1, lookedForAtOnce/len(servers))) {
+		places, err := finder.Find(s.job.soft, s.tokens(part, servers), time.Time{})
+		if err != nil {
+			return nil, s.job.fail(PhaseTarget, err)
+		}
+		for it := range s.drop.items(part) {
+			for n, server := range servers {
+				if n > 0 && several[it.digest()] {
+					break
+				}
+				at := places[s.job.tokenAt(server, it.Entry)]
+				i := slices.IndexFunc(at, func(place string) bool {
+					return headerOf(s.job.soft, finder, place, buffer) == it.digest()
+				})
+				if i >= 0 {
+					held = append(held, heldAt(it, finder, at[i]))
+					break
+				}
+			}
+		}
+	}
 	return held, nil
 }
 
@@ -295,7 +339,7 @@ func (a *Account) howToFetchLess() string {
 			"popfetch seen rebuild looks there"
 	}
 	dir := "DIR"
-	if maildir, ok := a.Target.(*deliver.Maildir); ok {
+	if maildir, ok := deliver.MaildirOf(a.Target); ok {
 		dir = maildir.Path()
 	}
 	return fmt.Sprintf("To fetch only what is not there, stop and run: %s. To fetch only new mail, stop and run: %s",

@@ -10,6 +10,8 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch/policy"
+	"github.com/popfetch/popfetch/internal/faultwords"
+	"github.com/popfetch/popfetch/internal/headerfilter"
 	"github.com/popfetch/popfetch/internal/hosts"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/pop3"
@@ -44,6 +46,22 @@ type Account struct {
 	Target deliver.Target
 	Policy
 
+	Around Around
+	Times
+}
+
+// Around is what a run does besides its sessions. A look does nothing of it. Each part may be nil.
+type Around struct {
+	// Before is called under the account's lock, before the server is contacted. An error ends the
+	// run, and then After is not called.
+	Before func(context.Context) error
+	// After is called when the last session has ended, with all that the run has come to. Its error
+	// undoes nothing. If nothing else has ended the run early, it becomes Result.Err.
+	After func(context.Context, Result) error
+}
+
+// Times are the limits of a run that are no limits of one session.
+type Times struct {
 	Deadline  time.Duration // the longest time a run may take; zero: no limit
 	TellAfter time.Duration // how long a target may defer a message before it is told; see Event.Early
 }
@@ -87,6 +105,8 @@ type Policy struct {
 	NewUIDs      NewUIDs       // what to do when all unique-ids have changed
 	UIDLFallback bool          // tell messages apart by their headers where the server refuses UIDL
 	Select       SelectPolicy  // which of these a pass takes
+	// FilterHeaders is asked about each message before it is retrieved, once; nil: there is none.
+	FilterHeaders *headerfilter.Filter
 
 	QuarantineAfter int // refusals of one message before it is left alone; zero: it never is
 }
@@ -112,39 +132,6 @@ const (
 	NewUIDsFetch         // all are new
 	NewUIDsStop          // the run ends with ErrNewUIDs
 )
-
-// Result is the outcome of one account.
-type Result struct {
-	Account     string
-	Listed      int
-	New         int   // listed and to be retrieved
-	Delivered   int   // durable at the target and recorded
-	Recognised  int   // found at the target already, recorded without delivering again
-	Marked      int   // left out of a first run, as Policy.Initial says
-	Skipped     int   // larger than MaxSize
-	Quarantined int   // listed, and left alone until the operator says so
-	Failed      int   // refused by server or target; tried again in the next run
-	Unusable    int   // listed without a usable number or unique-id
-	Deleted     int   // confirmed by the reply to QUIT
-	Octets      int64 // delivered
-	Err         error // what ended the run early; a *Error
-
-	NextLogin
-	Selection
-}
-
-// NextLogin says when the server wants an account to log in again. Zero: at any time.
-type NextLogin struct {
-	NotBefore    time.Time // the earliest time that the server has told
-	RefusedUntil time.Time // the same, if it has refused a log-in as too early; until then no run logs in
-}
-
-// Selection counts what a SelectPolicy has kept from being retrieved.
-type Selection struct {
-	Waiting  int // left to a later pass
-	LeftOut  int // sent before the time that the account sets
-	Unlisted int // unique-ids that were named, and that the server does not list
-}
 
 const (
 	// stopGrace is how long a stopped run may take to receive what it has asked for. After that its
@@ -182,7 +169,7 @@ type job struct {
 	warned map[string]bool
 }
 
-var errDeadline = errors.New("the account's deadline has passed")
+var errDeadline = faultwords.New("deadline", "the account's deadline has passed")
 
 // newJob makes the contexts of a run. soft ends with ctx, or a grace before the deadline. hard ends
 // a grace after soft, or at the deadline.
@@ -341,34 +328,9 @@ func (j *job) tellRecorded(items ...item) {
 	recorder.Recorded(tokens...)
 }
 
-// disconnect lets the target end the connections that it keeps open.
-func (j *job) disconnect() {
-	if connected, ok := j.account.Target.(deliver.Connected); ok {
-		connected.Disconnect()
-	}
-}
-
 func (j *job) token(e *seen.Entry) deliver.Token { return j.tokenAt(j.account.Server, e) }
 
 // tokenAt returns the token that the message would have if the server was written so.
 func (j *job) tokenAt(server string, e *seen.Entry) deliver.Token {
 	return deliver.NewToken(j.account.User, server, e.UniqueID, e.Copy, e.Octets)
 }
-
-// isReply reports whether err is a negative reply, after which the session is usable.
-func isReply(err error) bool {
-	if err == nil { // nearly always, so it must be cheap
-		return false
-	}
-	var reply *pop3.ReplyError
-	return errors.As(err, &reply)
-}
-
-// isOutOfStep reports whether err says that replies do not belong to their commands.
-func isOutOfStep(err error) bool {
-	var protocol *pop3.ProtocolError
-	return errors.As(err, &protocol) || errors.Is(err, errOutOfStep)
-}
-
-// errOutOfStep says that a command got a reply that is not its own.
-var errOutOfStep = errors.New("replies do not belong to their commands")

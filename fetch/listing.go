@@ -194,7 +194,7 @@ func (s *session) makeIDs(told *pop3.Listings, j *joining) error {
 	}
 	s.drop.shown = true
 	itself := func(e *seen.Entry) *seen.Entry { return e }
-	err := askHeaders(s, all, itself, func(e *seen.Entry, h *content.Header) { e.UniqueID = h.UniqueID() })
+	err := askHeaders(s, all, topReader[*seen.Entry]{listed: itself, take: func(e *seen.Entry, h *content.Header) { e.UniqueID = h.UniqueID() }})
 	if err != nil {
 		return err
 	}

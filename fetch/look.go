@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"iter"
 	"maps"
 	"math"
@@ -12,6 +13,7 @@ import (
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/content"
+	"github.com/popfetch/popfetch/internal/program"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -26,10 +28,13 @@ type Survey struct {
 	Listing      []seen.Entry
 	Plan         Plan   // what a run would do now
 	Held         []Held // what a run would retrieve although the target holds it; of LookFor alone
-	Needed       int64  // octets that a run needs at the target for Plan.Retrieve, by what LIST announces
-	Unusable     int    // listed without a usable number or unique-id
-	Unlisted     int    // unique-ids that Policy.Select names, and that are not listed
-	Failed       int    // listed, but the server shows too little of them to make their ids
+	// Found are the records that a run would make of Plan.Recognise; of LookFor alone. The target has
+	// synced their messages.
+	Found    []seen.Record
+	Needed   int64 // octets that a run needs at the target for Plan.Retrieve, by what LIST announces
+	Unusable int   // listed without a usable number or unique-id
+	Unlisted int   // unique-ids that Policy.Select names, and that are not listed
+	Failed   int   // listed, but the server shows too little of them to make their ids
 	// Unready is what keeps the target from taking messages. Only Check finds it out.
 	Unready error
 	// Headers has those that were asked for, by message-number. It lacks messages whose TOP was
@@ -50,8 +55,11 @@ const (
 // Plan is what a run would do with the listed messages.
 type Plan struct {
 	Retrieve    Entries      // in the order in which RETR would be sent
+	Asks        Entries      // of those, the ones that the filter of headers would be asked about before
 	Recognise   Entries      // held by the target already: recorded, not retrieved
 	Skip        Entries      // larger than the account's limit
+	Drop        Entries      // of those to be retrieved, the ones that a route drops; of LookAtHeaders alone
+	Move        Entries      // known under another unique-id: their records get the one that is listed now
 	Mark        Entries      // left out of the first run: recorded as marked, not retrieved
 	LeftOut     Entries      // sent before the time that the account sets
 	Wait        Entries      // left to a later pass
@@ -86,10 +94,13 @@ func (r *Runner) Look(ctx context.Context, account *Account) (*Survey, error) {
 	return r.look(ctx, account, looking)
 }
 
-// LookAtHeaders is Look, and also asks for headers by TOP.
+// LookAtHeaders is Look, and also asks for headers by TOP. It finds out which messages a route would
+// drop.
 func (r *Runner) LookAtHeaders(ctx context.Context, account *Account, of Headers) (*Survey, error) {
 	return r.lookAlso(ctx, account, looking, func(s *session, survey *Survey) (err error) {
-		survey.Headers, err = s.showHeaders(&survey.Plan, of)
+		if survey.Headers, err = s.showHeaders(&survey.Plan, of); err == nil {
+			survey.Plan.Drop, err = s.dropped(survey.Plan.Retrieve)
+		}
 		return err
 	})
 }
@@ -105,9 +116,10 @@ func (r *Runner) look(ctx context.Context, account *Account, purpose purpose) (*
 }
 
 // LookFor is Look, but it also looks for the messages that have no record among all that finder
-// holds. It needs TOP.
+// holds: by their tokens, and by their headers if another program has delivered them. It needs TOP.
 func (r *Runner) LookFor(ctx context.Context, account *Account, finder deliver.Finder) (*Survey, error) {
-	return r.lookAlso(ctx, account, looking, func(s *session, survey *Survey) (err error) {
+	return r.lookAlso(ctx, account, searching, func(s *session, survey *Survey) (err error) {
+		survey.Found = s.found
 		if !s.hasTop() {
 			return s.job.fail(PhaseIdentify, ErrNoTop)
 		}
@@ -123,9 +135,6 @@ func (r *Runner) LookFor(ctx context.Context, account *Account, finder deliver.F
 	})
 }
 
-// ErrNoTop says that the server cannot show the headers of messages.
-var ErrNoTop = errors.New("the server has no TOP, and so does not show the headers of its messages")
-
 // lookAlso goes through the phases of a run up to its plan, with a ledger that ignores all writes. The
 // function also adds to the survey before QUIT.
 func (r *Runner) lookAlso(ctx context.Context, account *Account, purpose purpose, also func(*session, *Survey) error) (*Survey, error) {
@@ -139,7 +148,7 @@ func (r *Runner) lookAlso(ctx context.Context, account *Account, purpose purpose
 	if err := j.lookUp(r.Store); err != nil {
 		return nil, err
 	}
-	if j.finder != nil {
+	if j.finder != nil && purpose != searching {
 		j.finder = readOnlyFinder{j.finder}
 	}
 	observe := j.observe
@@ -259,6 +268,33 @@ func (s *session) showHeaders(p *Plan, of Headers) (map[int]Header, error) {
 	return shown, err
 }
 
+// mostHead is how many octets of a header a look keeps.
+const mostHead = 1 << 20
+
+// dropped returns the messages that the target would drop, by their headers.
+func (s *session) dropped(retrieve Entries) (Entries, error) {
+	target := s.job.account.Target
+	if !deliver.MayDrop(target) {
+		return Entries{}, nil
+	}
+	head := program.Output{Limit: mostHead}
+	var dropped []int32
+	err := askHeaders(s, s.drop.items(retrieve.indexes), topReader[item]{
+		listed: entryOf,
+		also: func(item) io.Writer {
+			head.Kept = head.Kept[:0]
+			return &head
+		},
+		take: func(it item, _ *content.Header) {
+			it.set(isShown)
+			if deliver.Drops(target, s.job.envelope(it), head.Kept) {
+				dropped = append(dropped, it.index)
+			}
+		},
+	})
+	return s.entries(dropped), err
+}
+
 // exported makes a Plan for the caller of the look.
 func (s *session) exported(p *plan) Plan {
 	all := Plan{
@@ -270,6 +306,20 @@ func (s *session) exported(p *plan) Plan {
 		Wait:      s.entries(p.wait),
 		Seen:      p.seen,
 	}
+	var asks []int32
+	for it := range s.drop.items(all.Retrieve.indexes) {
+		if s.job.account.asksFilter(it) {
+			asks = append(asks, it.index)
+		}
+	}
+	all.Asks = s.entries(asks)
+	var moved []int32
+	for it := range s.drop.all() {
+		if it.is(isMoved) {
+			moved = append(moved, it.index)
+		}
+	}
+	all.Move = s.entries(moved)
 	for it := range s.drop.items(p.quarantined) {
 		all.Quarantined = append(all.Quarantined, seen.Match{Index: int(it.index), Aside: *it.before()})
 	}

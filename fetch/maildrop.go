@@ -51,6 +51,8 @@ const (
 	isDated   // its Date was asked for, so that its fate is decided by that
 	isWaiting // a later pass retrieves it, or a later session of this one
 	isGone    // a person seems to have removed it at the target
+	isMoved   // its record is that of another unique-id, which it had before
+	isUnasked // the filter of headers has said nothing about it yet
 )
 
 // maildrop is the listing of one session, and all that the session has learnt of its messages.
@@ -162,6 +164,7 @@ func (it item) fate() fate        { return it.drop.states[it.index].fate }
 func (it item) is(any flags) bool { return it.drop.states[it.index].flags&any != 0 }
 func (it item) decide(f fate)     { it.drop.states[it.index].fate = f }
 func (it item) set(flag flags)    { it.drop.states[it.index].flags |= flag }
+func (it item) unset(flag flags)  { it.drop.states[it.index].flags &^= flag }
 
 // digest returns the digest of the header, as the server shows it now; zero: it is unknown.
 func (it item) digest() seen.Digest { return it.drop.digests[it.index] }

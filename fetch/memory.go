@@ -10,6 +10,7 @@ import (
 	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/internal/login"
+	"github.com/popfetch/popfetch/internal/refusals"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -31,9 +32,10 @@ type memory struct {
 type purpose uint8
 
 const (
-	fetching purpose = iota // a run
-	looking                 // a look, which keeps only the results of log-ins
-	checking                // a look for a person who wants to know whether the log-in works
+	fetching  purpose = iota // a run
+	looking                  // a look, which keeps only the results of log-ins
+	checking                 // a look for a person who wants to know whether the log-in works
+	searching                // a look that finds out what the target holds, for whoever records it
 )
 
 // recall reads the standing. A look may come before the first run, or before the first one with
@@ -222,7 +224,7 @@ type history struct {
 	leftOut     map[int]bool                // by message-number, the messages without an id that were told
 	notBefore   time.Time                   // the earliest next log-in that the server announces
 	breaks      breaks
-	refusals    *refusals // nil before the first transfer
+	refusals    *refusals.Tally // nil before the first transfer
 }
 
 func newHistory() *history {

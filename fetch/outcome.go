@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/internal/headerfilter"
+	"github.com/popfetch/popfetch/internal/refusals"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -22,7 +24,7 @@ type outcomes struct {
 	job     *job
 	history *history
 
-	refusals *refusals
+	refusals *refusals.Tally
 
 	mu    sync.Mutex
 	fatal error // no more is asked for: the target, the server or the ledger is broken
@@ -30,7 +32,7 @@ type outcomes struct {
 
 func newOutcomes(s *session) *outcomes {
 	if s.history.refusals == nil {
-		s.history.refusals = newRefusals(s.job.now, s.memory.standing)
+		s.history.refusals = refusals.New(s.job.now, s.memory.standing)
 	}
 	return &outcomes{job: s.job, history: s.history, refusals: s.history.refusals}
 }
@@ -78,7 +80,7 @@ func (o *outcomes) deliveredAs(items []item, records []seen.Record, headers []He
 		return
 	}
 	o.job.tellRecorded(items...)
-	o.refusals.through(len(items))
+	o.refusals.Through(len(items))
 	o.job.count(func(r *Result) {
 		for i, it := range items {
 			r.Delivered++
@@ -146,21 +148,21 @@ func (o *outcomes) refuse(it item, cause error) {
 	now := o.job.now()
 	var before seen.Aside
 	// Otherwise it was another message.
-	if it.before() != nil && !seen.Differ(it.before().Listed, it.Octets) {
+	if it.before() != nil && it.reason() != seen.Chosen && !seen.Differ(it.before().Listed, it.Octets) {
 		before = *it.before()
 	}
 	told := eventOf(Refused, it.Entry, cause)
 	// A wrong clock must not silence it for years.
-	told.Repeated = sameRefusal(before.Text, cause) && now.Sub(before.ToldAt).Abs() < tellAgain
+	told.Repeated = refusals.Same(before.Text, cause) && now.Sub(before.ToldAt).Abs() < tellAgain
 	told.Early = o.isEarly(cause, before.Since, now)
-	if isFileLimit(cause) {
+	if refusals.IsFileLimit(cause) {
 		told.Repeated, told.Always, told.Early = false, true, false
 	}
 	// If a stop has ended the program, the program has refused nothing. But it may have taken all the
 	// time that there is.
 	if o.job.soft.Err() == nil {
 		aside := o.asideOf(it.Entry, seen.Refused, cause)
-		if o.refusals.counts(it, cause, &before) {
+		if o.refusals.Counts(it.Entry, cause, &before) {
 			aside.Count = 1
 			if o.isEnough(before.Count + 1) {
 				aside.Reason = seen.Quarantined
@@ -184,8 +186,8 @@ func (o *outcomes) refuse(it item, cause error) {
 		o.countQuarantined(it.Key)
 	}
 	o.job.event(told)
-	if o.job.soft.Err() == nil && o.refusals.areTooMany(cause) {
-		o.end(o.job.fail(phaseOf(cause), fmt.Errorf("%w, the last one: %w", errRefusesAll, cause)))
+	if o.job.soft.Err() == nil && o.refusals.AreTooMany(cause) {
+		o.end(o.job.fail(phaseOf(cause), fmt.Errorf("%w, the last one: %w", refusals.ErrAll, cause)))
 	}
 }
 
@@ -204,8 +206,10 @@ func (o *outcomes) isEarly(cause error, since, now time.Time) bool {
 
 // phaseOf returns the phase in which a message was refused.
 func phaseOf(cause error) Phase {
-	var target *deliver.Error
-	if errors.As(cause, &target) {
+	switch {
+	case errors.As(cause, new(*headerfilter.Refusal)):
+		return PhaseFilter
+	case errors.As(cause, new(*deliver.Error)):
 		return PhaseDeliver
 	}
 	return PhaseRetrieve
@@ -214,23 +218,23 @@ func phaseOf(cause error) Phase {
 // settle is called at the end of a transfer. It counts the refusals after which other messages went
 // through, and notes for later runs when one did.
 func (o *outcomes) settle(s *session) {
-	for _, r := range o.refusals.proved() {
-		aside := o.asideOf(&r.entry, seen.Refused, r.cause)
+	for _, r := range o.refusals.Proved() {
+		aside := o.asideOf(&r.Entry, seen.Refused, r.Cause)
 		aside.Count = 1
-		if !o.isEnough(r.before + 1) {
+		if !o.isEnough(r.Before + 1) {
 			o.setAsideOrEnd(aside)
 			continue
 		}
 		aside.Reason = seen.Quarantined
 		o.setAsideOrEnd(aside)
 		o.job.count(func(result *Result) { result.Failed-- })
-		o.countQuarantined(r.entry.Key)
-		o.job.event(eventOf(Quarantined, &r.entry, r.cause))
+		o.countQuarantined(r.Entry.Key)
+		o.job.event(eventOf(Quarantined, &r.Entry, r.Cause))
 	}
-	if len(s.drop.asides) == 0 && o.refusals.none() {
+	if len(s.drop.asides) == 0 && o.refusals.None() {
 		return // there is nothing that it could matter to
 	}
-	if err := s.memory.change(o.refusals.note); err != nil {
+	if err := s.memory.change(o.refusals.Note); err != nil {
 		o.end(err)
 	}
 }

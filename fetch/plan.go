@@ -115,7 +115,7 @@ func (h *history) rank(it item) int {
 		return again
 	case it.breaks():
 		return breaking
-	case it.before() != nil: // perhaps another message; the order needs no proof
+	case it.before() != nil && it.reason() != seen.Chosen: // perhaps another message; the order needs no proof
 		return refusedBefore
 	}
 	return usual

@@ -19,7 +19,7 @@ func (t *transfer) deliver(it item, m *pop3.Message) error {
 	b, err := t.batchFor(it)
 	if err == nil {
 		var d deliver.Delivery
-		if d, err = b.Create(t.session.job.hard, t.envelope(it)); err == nil {
+		if d, err = b.Create(t.session.job.hard, t.session.job.envelope(it)); err == nil {
 			return t.stream(b, d, it, m)
 		}
 	}
@@ -48,10 +48,10 @@ func (t *transfer) notTaken(it item, err error) {
 	t.room.release(it)
 }
 
-func (t *transfer) envelope(it item) deliver.Envelope {
-	a := t.session.job.account
+func (j *job) envelope(it item) deliver.Envelope {
+	a := j.account
 	return deliver.Envelope{
-		Token:    t.session.job.token(it.Entry),
+		Token:    j.token(it.Entry),
 		Account:  a.Name,
 		User:     a.User,
 		Server:   a.Server,
@@ -95,7 +95,7 @@ func (t *transfer) stream(b *batch, d deliver.Delivery, it item, m *pop3.Message
 		b.headers = append(b.headers, showHeader(&t.content.Header))
 	}
 	t.progress.Waiting.Add(1)
-	t.outcomes.refusals.came()
+	t.outcomes.refusals.Came()
 	// A message that is larger than announced may hold a part of the next reply. If nothing was
 	// announced, the message may be cut. Both show when the next reply is read.
 	t.unconfirmed = len(t.asked) > 0 && outline.Excess() > 0 || it.Octets <= 0

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -203,12 +204,13 @@ func (s *session) readBack(place string, buffer []byte) (foundFile, error) {
 	}
 	there := seen.Sum{Octets: octets}
 	hash.Sum(there.SHA256[:0])
-	known := s.job.finder.PlaceOf(place)
 	id, _ := h.Value("message-id")
 	f := foundFile{at: place, named: id != "", Record: seen.Record{
 		Kind: seen.Delivered, Digest: h.Digest(), Came: there,
-		Places: []seen.Place{{Target: known.Target, Name: known.Name, Sum: there}},
 	}}
+	for _, p := range deliver.PlacesOf(s.job.finder, place) {
+		f.Places = append(f.Places, seen.Place{Target: p.Target, Name: p.Name, Sum: cmp.Or(seen.Sum(p.Sum), there)})
+	}
 	altering, ok := s.job.finder.(deliver.Altering)
 	if !ok {
 		return f, nil
@@ -245,9 +247,14 @@ func (s *session) recognise(held []foundFile) error {
 	if err := s.job.record(seen.Changes{Records: slices.Values(records)}); err != nil {
 		return err
 	}
+	if s.memory.purpose == searching {
+		s.found = append(s.found, records...)
+	}
 	s.job.count(func(r *Result) { r.Recognised += len(held) })
 	for _, f := range held {
-		s.job.tellRecorded(f.item)
+		if s.memory.purpose == fetching { // a look has recorded nothing
+			s.job.tellRecorded(f.item)
+		}
 		f.item.decide(isRecorded)
 		s.job.event(Event{
 			Kind: Recognised, Number: f.item.Number, UniqueID: f.UniqueID, Octets: f.Came.Octets,
@@ -298,6 +305,7 @@ func (s *session) recogniseRenamed() error {
 	}
 	for index := range l.Indexes {
 		d.item(index).decide(isSeen)
+		d.item(index).set(isMoved)
 	}
 	s.job.warn(CodeNewUIDs, "the maildrop shows only new unique-ids; "+
 		"%d of its %d messages are known, and not retrieved again", l.Len(), len(d.listing))

@@ -163,6 +163,7 @@ func outcome(r fetch.Result) string {
 		count int
 	}{
 		{"listed", r.Listed}, {"new", r.New}, {"delivered", r.Delivered}, {"recognised", r.Recognised}, {"marked", r.Marked},
+		{"discarded", r.Filtered.Discarded}, {"left", r.Filtered.Left},
 		{"skipped", r.Skipped}, {"quarantined", r.Quarantined}, {"failed", r.Failed}, {"unusable", r.Unusable}, {"deleted", r.Deleted},
 		{"waiting", r.Waiting}, {"left out", r.LeftOut}, {"unlisted", r.Unlisted},
 	} {

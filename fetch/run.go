@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -67,6 +68,11 @@ func (r *run) locked() error {
 	if err := r.memory.admit(); err != nil {
 		return err
 	}
+	return r.job.around(r.sessions)
+}
+
+// sessions opens sessions until one of them has done all that is left to do, or none can.
+func (r *run) sessions() error {
 	for {
 		drop, err := r.session()
 		further := err == nil && r.history.goesOn(r.job)
@@ -182,7 +188,19 @@ func (r *run) prepare() error {
 	if err := a.Target.Prepare(r.job.soft, !known.Delivered); err != nil {
 		return r.job.fail(PhaseTarget, err)
 	}
+	if a.FilterHeaders != nil && !a.All {
+		if err := a.FilterHeaders.Prepare(r.job.soft); err != nil {
+			return r.job.fail(PhaseFilter, err)
+		}
+	}
 	return nil
+}
+
+// disconnect lets the target end the connections that it keeps open.
+func (j *job) disconnect() {
+	if connected, ok := j.account.Target.(deliver.Connected); ok {
+		connected.Disconnect()
+	}
 }
 
 // session is one session of the run, from the connection to QUIT. It returns what it found listed.
@@ -267,8 +285,10 @@ func (r *run) carryOut(s *session, p *plan) (left, err error) {
 	if err := s.hintOfStrangers(p, r.store); err != nil {
 		return nil, err
 	}
-	o := newOutcomes(s)
-	o.planned(s.drop, p)
+	o, asks := newOutcomes(s), s.job.account.FilterHeaders != nil
+	if !asks { // otherwise it is not known yet
+		o.planned(s.drop, p)
+	}
 	if err := s.mark(p.mark); err != nil {
 		return nil, err
 	}
@@ -276,8 +296,15 @@ func (r *run) carryOut(s *session, p *plan) (left, err error) {
 		return nil, err
 	}
 	r.history.intake.ends(p)
+	var unasked error
+	if asks {
+		if unasked, err = s.ask(p); err != nil {
+			return nil, err
+		}
+		o.planned(s.drop, p)
+	}
 	if len(p.retrieve) == 0 {
-		return nil, nil
+		return unasked, nil
 	}
 	if err := r.job.ledger.Ready(r.job.soft, len(p.retrieve)); err != nil {
 		return nil, r.job.fail(PhaseState, err)
@@ -287,7 +314,8 @@ func (r *run) carryOut(s *session, p *plan) (left, err error) {
 	}
 	r.history.unfinished = true
 	r.history.breaks.turn = r.history.breaks.turn || p.turn
-	return newTransfer(s, o, p.retrieve, &r.progress).run()
+	left, err = newTransfer(s, o, p.retrieve, &r.progress).run()
+	return cmp.Or(left, unasked), err
 }
 
 // beginNotices passes on what earlier runs have told a person.

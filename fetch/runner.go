@@ -155,7 +155,8 @@ func (r *Result) Fruitless() bool {
 	if errors.As(run, &refused) && (refused.Fault == login.Held || !refused.Until.IsZero()) {
 		return false // the server was not asked; and a changed password is to count soon
 	}
-	return run.Phase != PhaseLock && run.Phase != PhaseState && run.Phase != PhaseTarget
+	return run.Phase != PhaseLock && run.Phase != PhaseState && run.Phase != PhaseTarget &&
+		run.Phase != PhaseBefore && run.Phase != PhaseAfter && run.Phase != PhaseFilter
 }
 
 // readOnly passes on what a look reads of a ledger, and ignores what a look would write. The

@@ -42,7 +42,9 @@ func (p *intake) begin(r *Result) {
 func (p *intake) ends(plan *plan) { p.unfinished, p.limited = len(plan.next) > 0, len(plan.wait) > 0 }
 
 // recorded counts the messages that got their records.
-func (r *Result) recorded() int { return r.Delivered + r.Recognised + r.Marked }
+func (r *Result) recorded() int {
+	return r.Delivered + r.Recognised + r.Marked + r.Filtered.Discarded + r.Filtered.Left
+}
 
 // failed counts the messages that were refused.
 func (r *Result) failed() int { return r.Failed + r.Quarantined }

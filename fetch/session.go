@@ -33,6 +33,7 @@ type session struct {
 	history *history
 	client  *pop3.Client
 	drop    *maildrop
+	found   []seen.Record  // of what the target was found to hold
 	idle    func()         // what Options.Idle does in this phase, or nil
 	removal *custody.Watch // nil: nothing is deleted because it was removed at the target
 	expires bool           // the server may remove at QUIT what it has shown (EXPIRE 0)

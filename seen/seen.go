@@ -193,6 +193,8 @@ const (
 	// Old messages were sent before a time that the account sets, by their Dated. Diff calls them new,
 	// because that time moves.
 	Old Reason = 7
+	// A filter of headers said to retrieve a Chosen message, and nothing has gone wrong with it.
+	Chosen Reason = 8
 )
 
 // Aside is a message that is, or was, listed but neither delivered nor marked.
@@ -212,6 +214,8 @@ type Aside struct {
 	// Dated is when the message was sent, by its header, if the header was asked for that; zero:
 	// unknown.
 	Dated time.Time
+	// Asked is when a filter of headers said to retrieve the message; zero: it has not said so.
+	Asked time.Time
 	// AbsentAt is the time of the first finished listing that lacked the message; zero: the last
 	// listing had it.
 	AbsentAt time.Time
@@ -333,9 +337,10 @@ type Changes struct {
 	// removes the Aside of its key. Nil: none.
 	Records iter.Seq[Record]
 	// Asides are noted. If a message is set aside already, the new Count is added to the old one,
-	// Since stays if the reason does, and a zero ToldAt keeps the old time. A Wanted message that is
-	// now Refused, Suspect or Breaking stays Wanted, because the target may still hold it. A zero
-	// Since or Last means now.
+	// Since stays if the reason does, and a zero ToldAt keeps the old time. A zero Dated or
+	// Asked keeps the old time if Listed is the same. A Wanted message that is now Refused, Suspect,
+	// Breaking or Chosen stays Wanted, because the target may still hold it. A zero Since or Last
+	// means now.
 	// AbsentAt is ignored.
 	Asides []Aside
 }

@@ -34,10 +34,14 @@ func newApp(term *terminal) *cli.App {
 			own("quarantined", "only what is quarantined: try it again, and forget no record"),
 			own("too-large", "only what was left as too large: look at it again, and forget no record"),
 			own("json", "one JSON object with the number of records")),
-		command("rebuild", "ACCOUNT", "count messages as seen that a Maildir holds already", (*program).seenRebuild,
-			&cli.StringFlag{Name: "from-maildir", Usage: "the Maildir is `DIR`, and not the account's own"},
+		command("rebuild", "ACCOUNT", "count messages as seen that a Maildir or an mbox holds already", (*program).seenRebuild,
+			&cli.StringFlag{Name: "from-maildir", Usage: "look into the Maildir `DIR`, and not into the account's own place"},
+			&cli.StringFlag{Name: "from-mbox", Usage: "look into the mbox `FILE`, and not into the account's own place"},
 			own("json", "one JSON object with the number of messages")),
 		command("rename", "OLD NEW", "give an account's records to its new name", (*program).seenRename),
+		command("export", "[ACCOUNT...]", "print the state of accounts, for seen import", (*program).seenExport),
+		command("import", "", "take over the state that seen export has printed, from standard input", (*program).seenImport,
+			own("json", "one JSON object for each account, with the numbers of records")),
 	}
 	return &cli.App{
 		Name:            "popfetch",

@@ -13,6 +13,7 @@ import (
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/headerfilter"
 	"github.com/popfetch/popfetch/internal/kerberos"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/tunnel"
@@ -92,8 +93,12 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 			QuarantineAfter: a.QuarantineAfter,
 			Select:          p.selection(a),
 		},
-		Deadline:  a.Deadline,
-		TellAfter: a.TellAfter,
+		Around: aroundRun(s, a),
+		Times:  fetch.Times{Deadline: a.Deadline, TellAfter: a.TellAfter},
+	}
+	if a.FilterHeaders != "" {
+		account.FilterHeaders = headerfilter.New(a.FilterHeaders,
+			headerfilter.Options{Timeout: a.MDATimeout, AtOnce: a.MaxDeliveries, Envelope: a.EnvelopeHeader})
 	}
 	switch {
 	case a.ConnectCommand != "":
@@ -145,7 +150,7 @@ func (p *program) credentials(s *setting, a *config.Account, trusted authorities
 	c = ways(a)
 	c.Password = func(ctx context.Context) (string, error) { return a.Password.Resolve(ctx, a.User) }
 	if !a.OAuth.IsZero() {
-		return c, nil, s.useTokens(c, a, trusted)
+		return c, nil, s.useTokens(c, a, a.Name, trusted)
 	}
 	if !a.Password.IsZero() || a.Secretless() {
 		return c, nil, nil

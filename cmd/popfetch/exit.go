@@ -151,10 +151,13 @@ func faultStatus(err error) int {
 		run      *fetch.Error
 		added    *config.AppendError
 		file     *foreign.Error
+		secret   *config.SecretError
 	)
 	switch {
 	case errors.As(err, &file):
 		return foreignStatus(file)
+	case errors.As(err, new(*stateError)):
+		return exitQuarantined
 	case errors.As(err, &mistakes), errors.As(err, &mistake), errors.Is(err, deliver.ErrNotLocal):
 		return exitConfig
 	case errors.As(err, &added):
@@ -165,12 +168,20 @@ func faultStatus(err error) int {
 		return exitNoHost
 	case errors.As(err, &failed):
 		return loginStatus(failed)
+	case errors.Is(err, deliver.ErrLogin):
+		return targetLoginStatus(err)
 	case errors.As(err, &token):
 		return tokenStatuses[token.Fault]
 	case errors.Is(err, seen.ErrLocked), errors.Is(err, seen.ErrBusy), errors.Is(err, seen.ErrUnsettled), errors.Is(err, fetch.ErrNoIDsNow), errors.Is(err, fetch.ErrRenamed), errors.Is(err, deliver.ErrUnreachable):
 		return exitTempFail
 	case errors.Is(err, deliver.ErrMissing), errors.Is(err, deliver.ErrForeign), errors.Is(err, deliver.ErrCreate), errors.Is(err, deliver.ErrUnfit), errors.Is(err, seen.ErrCreate), errors.Is(err, seen.ErrOwner), errors.Is(err, errUncreated):
 		return exitCantCreate
+	case errors.As(err, &secret) && secret.Temporary:
+		return exitTempFail
+	case errors.Is(err, deliver.ErrLogin), errors.Is(err, deliver.ErrUntrusted):
+		return exitNoPerm
+	case errors.Is(err, deliver.ErrProtocol):
+		return exitProtocol
 	case errors.Is(err, pop3.ErrInsecure), errors.Is(err, pop3.ErrImplicitTLS), errors.Is(err, pop3.ErrHandshake), isRejection(err), errors.Is(err, tunnel.ErrRefused):
 		return exitNoPerm
 	case errors.As(err, &protocol), errors.Is(err, tunnel.ErrBroken), errors.Is(err, fetch.ErrNewUIDs): // unique-ids must persist across sessions (RFC 1939 section 7)
@@ -230,6 +241,19 @@ func loginStatus(failed *login.Error) int {
 	default:
 		return exitNoPerm
 	}
+}
+
+// targetLoginStatus returns the status of a log-in to the server of a target.
+func targetLoginStatus(err error) int {
+	var secret *config.SecretError
+	var token *oauth.Error
+	switch {
+	case errors.As(err, &token):
+		return tokenStatuses[token.Fault]
+	case errors.As(err, &secret) && secret.Temporary:
+		return exitTempFail
+	}
+	return exitNoPerm
 }
 
 // tokenStatuses are those of faults that leave an account without an access token.

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/popfetch/popfetch/fetch"
-	"github.com/popfetch/popfetch/seen"
 )
 
 // foretell prints the actions that a run would take, and their total.
@@ -15,23 +14,44 @@ func (p *program) foretell(ctx context.Context, s *setting, accounts []fetch.Acc
 }
 
 func (p *program) foretellAll(survey *fetch.Survey) error {
+	asks, drops := numbersOf(survey.Plan.Asks), numbersOf(survey.Plan.Drop)
+	counts := make(map[string]*foretoldTotal)
 	var totals []string
 	for _, would := range []struct {
 		what    string
 		entries fetch.Entries
 	}{
-		{"retrieve", survey.Plan.Retrieve},
+		{"retrieve", survey.Plan.Retrieve}, {"move", survey.Plan.Move},
 		{"skip", survey.Plan.Skip}, {"skip", survey.Plan.LeftOut}, {"mark", survey.Plan.Mark}, {"recognise", survey.Plan.Recognise}, {"delete", survey.Plan.Delete},
 	} {
-		var octets int64
 		for e := range would.entries.All() {
-			octets += e.Octets
-			if err := p.foretellOne(survey, would.what, e, showHeader(survey.Headers[e.Number])); err != nil {
+			h := showHeader(survey.Headers[e.Number])
+			line := foretold{Account: survey.Account, Would: would.what, Number: e.Number, UniqueID: writeID(e.UniqueID), Octets: e.Octets,
+				Date: h.date, From: h.from, Subject: h.subject}
+			if would.what == "delete" {
+				line.Rule = survey.Plan.Rules[e.Number]
+			}
+			if would.what == "retrieve" {
+				line.Asks = asks[e.Number]
+				if drops[e.Number] {
+					line.Would = "drop"
+				}
+			}
+			total := counts[line.Would]
+			if total == nil {
+				total = new(foretoldTotal)
+				counts[line.Would] = total
+			}
+			total.n++
+			total.octets += e.Octets
+			if err := p.foretellOne(&line, h); err != nil {
 				return err
 			}
 		}
-		if n := would.entries.Len(); n > 0 {
-			totals = append(totals, fmt.Sprintf("%s %d (%d octets)", would.what, n, octets))
+	}
+	for _, what := range []string{"retrieve", "drop", "move", "skip", "mark", "recognise", "delete"} {
+		if total := counts[what]; total != nil {
+			totals = append(totals, fmt.Sprintf("%s %d (%d octets)", what, total.n, total.octets))
 		}
 	}
 	if n := survey.Plan.Wait.Len(); n > 0 {
@@ -49,6 +69,20 @@ func (p *program) foretellAll(survey *fetch.Survey) error {
 	return nil
 }
 
+type foretoldTotal struct {
+	n      int
+	octets int64
+}
+
+// numbersOf returns the message-numbers of entries.
+func numbersOf(entries fetch.Entries) map[int]bool {
+	numbers := make(map[int]bool, entries.Len())
+	for e := range entries.All() {
+		numbers[e.Number] = true
+	}
+	return numbers
+}
+
 // foretold is one line of --dry-run --json. Its field names are part of the contract.
 type foretold struct {
 	Account  string `json:"account"`
@@ -56,20 +90,25 @@ type foretold struct {
 	Number   int    `json:"number"`
 	UniqueID string `json:"unique_id"`
 	Octets   int64  `json:"octets"`
-	Date     string `json:"date,omitempty"`
-	From     string `json:"from,omitempty"`
-	Subject  string `json:"subject,omitempty"`
-	Rule     string `json:"rule,omitempty"` // of delete
+	// filter_headers is asked first, and may say otherwise
+	Asks    bool   `json:"asks,omitempty"`
+	Date    string `json:"date,omitempty"`
+	From    string `json:"from,omitempty"`
+	Subject string `json:"subject,omitempty"`
+	Rule    string `json:"rule,omitempty"` // of delete
 }
 
-func (p *program) foretellOne(survey *fetch.Survey, what string, e seen.Entry, h shownHeader) error {
-	rule, by := "", ""
-	if what == "delete" {
-		rule = survey.Plan.Rules[e.Number]
-		by = " (" + rule + ")"
-	}
+func (p *program) foretellOne(line *foretold, h shownHeader) error {
 	if p.view.json {
-		return p.term.printJSON(foretold{survey.Account, what, e.Number, writeID(e.UniqueID), e.Octets, h.date, h.from, h.subject, rule})
+		return p.term.printJSON(*line)
 	}
-	return p.term.printf("%s: would %s message %d (unique-id %s, %d octets)%s%s\n", survey.Account, what, e.Number, writeID(e.UniqueID), e.Octets, by, h.summary())
+	why := ""
+	switch {
+	case line.Asks:
+		why = " unless filter_headers says otherwise"
+	case line.Rule != "":
+		why = " (" + line.Rule + ")"
+	}
+	return p.term.printf("%s: would %s message %d (unique-id %s, %d octets)%s%s\n",
+		line.Account, line.Would, line.Number, line.UniqueID, line.Octets, why, h.summary())
 }

@@ -136,6 +136,12 @@ var jsonCases = []jsonCase{
 		l.shows("--once --uid id-2 --uid gone")
 		l.shows("list")
 	}},
+	{name: "filtered", lines: []string{`filter_headers = 'case "$POPFETCH_UID" in id-1) exit 1;; id-2) exit 2;; esac'`}, show: func(l *jsonLog) {
+		l.Drop("").Add(newMail("later"))
+		l.shows("--once -n")
+		l.shows("--once")
+		l.shows("--once -n")
+	}},
 	{name: "marked", lines: []string{`initial = "none"`}, show: func(l *jsonLog) {
 		l.shows("--once -n")
 		l.shows("--once")
@@ -152,6 +158,7 @@ var jsonCases = []jsonCase{
 	{name: "moved", show: func(l *jsonLog) {
 		l.mustRun(l.t, 0, "--once")
 		l.Drop("").SetUIDs(func(i int, _ string) string { return fmt.Sprint("new-", i) })
+		l.shows("--once -n")
 		l.shows("--once")
 		l.shows("seen list")
 	}},

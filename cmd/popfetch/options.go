@@ -45,7 +45,8 @@ type options struct {
 	format string // export; "" means the usual one
 
 	asides      []seen.Reason // seen forget: --quarantined and --too-large
-	fromMaildir string        // seen rebuild; "" means the account's own
+	fromMaildir string        // seen rebuild; "" means the account's own place
+	fromMbox    string        // likewise
 }
 
 // source says where configuration and state come from.
@@ -87,7 +88,7 @@ func optionsOf(c *cli.Context) options {
 		apply:     c.Bool("apply"),
 		format:    c.String("format"),
 	}
-	o.fromMaildir = c.String("from-maildir")
+	o.fromMaildir, o.fromMbox = c.String("from-maildir"), c.String("from-mbox")
 	if c.Bool("quarantined") {
 		o.asides = append(o.asides, seen.Quarantined)
 	}

@@ -297,7 +297,7 @@ func newEventLine(e fetch.Event) eventLine {
 	case fetch.Finished:
 		status := mostUrgent(runStatuses(*e.Result))
 		line.Messages, line.Octets, line.Status, line.Kind = &e.Messages, &e.Octets, &status, statusKinds[status]
-	case fetch.Delivered, fetch.Recognised, fetch.Quarantined, fetch.Refused, fetch.Skipped, fetch.Deleted:
+	case fetch.Delivered, fetch.Recognised, fetch.Quarantined, fetch.Refused, fetch.Skipped, fetch.Discarded, fetch.Left, fetch.Deleted:
 		line.Octets = &e.Octets
 	}
 	return line
@@ -343,6 +343,11 @@ func (r *reporter) tell(e fetch.Event, later string) {
 	case fetch.Delivered, fetch.Recognised:
 		if verbose {
 			r.term.sayf(news, "%s: message %d (unique-id %s, %d octets) %s", e.Account, e.Number, tellID(e.UniqueID), e.Octets, e.Kind)
+		}
+	case fetch.Discarded, fetch.Left:
+		if verbose {
+			r.term.sayf(news, "%s: message %d (unique-id %s, %d octets) %s, as filter_headers says",
+				e.Account, e.Number, tellID(e.UniqueID), e.Octets, e.Kind)
 		}
 	case fetch.Noted:
 		if verbose {

@@ -112,6 +112,10 @@ func recordKind(kind seen.Kind) string {
 		return "marked"
 	case kind.IsImported():
 		return "imported"
+	case kind == seen.Dropped:
+		return "dropped"
+	case kind == seen.Discarded:
+		return "discarded"
 	}
 	return "delivered"
 }

@@ -147,8 +147,8 @@ func instead(secret *row[Account]) string {
 	return listed(options, "or")
 }
 
-// readURL replaces a server "pop://user;AUTH=mechanism@host:port" by its parts (RFC 2384). Its
-// errors do not show the URL, because somebody may have written a password into it.
+// readURL replaces a server "pop://user;AUTH=mechanism@host:port" by its parts (RFC 2384). With
+// "pops", TLS begins with the first octet. Its errors do not show the URL, because somebody may have written a password into it.
 func readURL(settings map[string]setting) Errors {
 	var a Account
 	key := func(address any) string {
@@ -170,7 +170,7 @@ func readURL(settings map[string]setting) Errors {
 	for _, part := range []struct {
 		key  string
 		text *string
-	}{{key(&a.Server), &parts.server}, {key(&a.User), parts.user}, {key(&a.Auth), parts.auth}} {
+	}{{key(&a.Server), &parts.server}, {key(&a.TLS), parts.tls}, {key(&a.User), parts.user}, {key(&a.Auth), parts.auth}} {
 		if part.text == nil {
 			continue
 		}
@@ -187,18 +187,23 @@ func readURL(settings map[string]setting) Errors {
 
 // urlParts are the parts of a POP URL.
 type urlParts struct {
-	server     string
-	user, auth *string // nil if absent
+	server          string
+	tls, user, auth *string // nil if absent
 }
 
 // parseURL parses the part of a URL behind the scheme.
 func parseURL(scheme, address string) (urlParts, error) {
 	const usage = "write pop://user;AUTH=mechanism@host:port"
-	if !strings.EqualFold(scheme, "pop") {
-		return urlParts{}, fmt.Errorf("%q is not the scheme of a POP URL; %s", scheme, usage)
-	}
 	at := strings.LastIndexByte(address, '@')
 	parts := urlParts{server: strings.TrimSuffix(address[at+1:], "/")}
+	switch strings.ToLower(scheme) {
+	case "pop":
+	case "pops":
+		implicit := "implicit"
+		parts.tls = &implicit
+	default:
+		return urlParts{}, fmt.Errorf("%q is not the scheme of a POP URL; %s", scheme, usage)
+	}
 	if at < 0 {
 		return parts, nil
 	}

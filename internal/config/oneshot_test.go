@@ -100,11 +100,13 @@ func TestOneShot_bad(t *testing.T) {
 			"--server: a password cannot stand in the URL; give --password-command or --password-file"},
 		{"URL with password, no host", map[string]string{"server": "pop://alice:hunter2", "user": "u", "maildir": "/m"},
 			`--server: the port is no number from 1 to 65535; write host or host:port, such as "pop.example.org:995" or "[::1]:995"`},
-		{"URL of another scheme", map[string]string{"server": "pops://alice@h", "maildir": "/m"},
-			`--server: "pops" is not the scheme of a POP URL; write pop://user;AUTH=mechanism@host:port`},
+		{"URL of another scheme", map[string]string{"server": "imap://alice@h", "maildir": "/m"},
+			`--server: "imap" is not the scheme of a POP URL; write pop://user;AUTH=mechanism@host:port`},
 		{"URL and user", map[string]string{"server": "pop://alice;AUTH=x@h", "user": "u", "auth": "plain", "maildir": "/m"}, `
 --user: the URL of --server has it too; remove --user
 --auth: the URL of --server has it too; remove --auth`},
+		{"URL and TLS", map[string]string{"server": "pops://alice@h", "tls": "none", "maildir": "/m"},
+			"--tls: the URL of --server has it too; remove --tls"},
 		{"URL with unknown mechanism", map[string]string{"server": "pop://alice;AUTH=kerberos@h", "maildir": "/m"},
 			`--server: "kerberos" is not known; write "auto", "plain", "login", "user", "apop", "ntlm", "cram-md5", "scram-sha-1", "scram-sha-256", "oauthbearer", "xoauth2", "external" or "gssapi"`},
 		{"URL with unknown part", map[string]string{"server": "pop://alice;X=1@h", "maildir": "/m"},

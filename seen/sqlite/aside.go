@@ -11,18 +11,19 @@ import (
 
 // putAside inserts an aside into the table aside, or into another one with these columns.
 const putAside = `
-	INSERT INTO %s (account, unique_id, copy, reason, listed, count, since, last, text, told_at, max_size, dated)
-	VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)`
+	INSERT INTO %s (account, unique_id, copy, reason, listed, count, since, last, text, told_at, max_size, dated, asked)
+	VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)`
 
 // onAside says how an aside changes an existing one with the same key.
 var onAside = fmt.Sprintf(`
 	ON CONFLICT DO UPDATE SET count = count + excluded.count, listed = excluded.listed, last = excluded.last,
 		text = excluded.text, told_at = iif(excluded.told_at = 0, told_at, excluded.told_at), absent_at = 0, max_size = excluded.max_size,
 		dated = iif(excluded.dated = 0 AND listed = excluded.listed, dated, excluded.dated),
+		asked = iif(excluded.asked = 0 AND listed = excluded.listed, asked, excluded.asked),
 		since = iif(since = 0 OR reason NOT IN (%[1]d, excluded.reason) AND (reason NOT IN (%[2]d, %[3]d, %[4]d) OR excluded.reason NOT IN (%[2]d, %[3]d, %[4]d)),
 			excluded.since, since),
-		reason = iif(reason = %[1]d AND excluded.reason IN (%[2]d, %[4]d, %[5]d), reason, excluded.reason)`,
-	seen.Wanted, seen.Refused, seen.Quarantined, seen.Suspect, seen.Breaking)
+		reason = iif(reason = %[1]d AND excluded.reason IN (%[2]d, %[4]d, %[5]d, %[6]d), reason, excluded.reason)`,
+	seen.Wanted, seen.Refused, seen.Quarantined, seen.Suspect, seen.Breaking, seen.Chosen)
 
 // setAside notes messages that were not delivered.
 func (s *Store) setAside(ctx context.Context, tx *sql.Conn, table string, account int64, asides []seen.Aside) error {
@@ -40,7 +41,7 @@ func (s *Store) setAside(ctx context.Context, tx *sql.Conn, table string, accoun
 		}
 		old = old || a.Reason == seen.Old
 		_, err := tx.ExecContext(ctx, query, account, []byte(a.UniqueID), a.Copy, a.Reason, a.Listed, a.Count,
-			seen.Millis(a.Since), seen.Millis(a.Last), a.Text, seen.Millis(a.ToldAt), a.MaxSize, seen.Millis(a.Dated))
+			seen.Millis(a.Since), seen.Millis(a.Last), a.Text, seen.Millis(a.ToldAt), a.MaxSize, seen.Millis(a.Dated), seen.Millis(a.Asked))
 		if err != nil {
 			return err
 		}
@@ -89,7 +90,7 @@ func readOld(ctx context.Context, q querier, account int64, behind seen.Key, lim
 // queryAsides reads the asides of the account that which selects. The account is the first of args.
 func queryAsides(ctx context.Context, q querier, which string, args ...any) ([]seen.Aside, error) {
 	rows, err := q.QueryContext(ctx, `
-		SELECT unique_id, copy, reason, listed, count, since, last, text, told_at, absent_at, max_size, dated
+		SELECT unique_id, copy, reason, listed, count, since, last, text, told_at, absent_at, max_size, dated, asked
 		FROM aside WHERE account = ?1 AND `+which, args...)
 	if err != nil {
 		return nil, err
@@ -98,13 +99,14 @@ func queryAsides(ctx context.Context, q querier, which string, args ...any) ([]s
 	var all []seen.Aside
 	for rows.Next() {
 		var a seen.Aside
-		var since, last, toldAt, absentAt, dated int64
-		err := rows.Scan(&a.UniqueID, &a.Copy, &a.Reason, &a.Listed, &a.Count, &since, &last, &a.Text, &toldAt, &absentAt, &a.MaxSize, &dated)
+		var since, last, toldAt, absentAt, dated, asked int64
+		err := rows.Scan(&a.UniqueID, &a.Copy, &a.Reason, &a.Listed, &a.Count, &since, &last, &a.Text, &toldAt, &absentAt, &a.MaxSize, &dated, &asked)
 		if err != nil {
 			return nil, err
 		}
 		a.Since, a.Last = seen.FromMillis(since), seen.FromMillis(last)
 		a.ToldAt, a.AbsentAt, a.Dated = seen.FromMillis(toldAt), seen.FromMillis(absentAt), seen.FromMillis(dated)
+		a.Asked = seen.FromMillis(asked)
 		all = append(all, a)
 	}
 	return all, rows.Err()
