@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch/custody"
 	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -343,4 +344,38 @@ func (a *Account) howToFetchLess() string {
 	}
 	return fmt.Sprintf("To fetch only what is not there, stop and run: %s. To fetch only new mail, stop and run: %s",
 		a.command("seen", "rebuild", "--from-maildir", dir, a.Name), a.command("seen", "mark", "--all", a.Name))
+}
+
+// watch looks at what the target holds now, for the rule Removed.
+func (s *session) watch() error {
+	w, ok := custody.New(s.job.account.Target, s.memory.standing.Kept, s.job.now())
+	if !ok {
+		s.job.warn(CodeRemoved, "only a Maildir shows what was removed from it: the rule removed deletes nothing here")
+		return nil
+	}
+	w.Look(s.job.soft)
+	s.removal = w
+	return s.keepWatch()
+}
+
+// keepWatch keeps what a run has found out about the target.
+func (s *session) keepWatch() error {
+	if s.memory.purpose != fetching {
+		return nil
+	}
+	return s.memory.change(func(st *seen.Standing) { st.Kept = s.removal.Kept() })
+}
+
+// isRemoved reports whether a person has removed the message of a record. It warns if that is
+// doubtful, once in a run.
+func (s *session) isRemoved(r *seen.Record) bool {
+	if s.removal == nil {
+		return false
+	}
+	removed, doubt := s.removal.IsRemoved(s.job.soft, r)
+	if doubt != nil {
+		s.removal = nil // whatever else seems to be removed is in doubt, too
+		s.job.warn(CodeRemoved, "messages seem to be removed from the Maildir, and are not deleted on the server: %w", doubt)
+	}
+	return removed
 }

@@ -339,7 +339,7 @@ func (s *session) foresee(p *plan) (Entries, map[int]string, error) {
 	err := s.drop.groups(s.mayRemove, func(part []item) error {
 		doomed, err := s.choose(part)
 		for _, d := range doomed {
-			chosen[d.index] = d.rule
+			chosen[d.item.index] = d.rule
 		}
 		return err
 	})

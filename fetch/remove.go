@@ -10,10 +10,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// findDue marks the messages that a rule other than age may delete, so that they are identified: what
-// is larger than allowed, what was removed at the target, what was discarded, and what somebody has
-// named. Only those are looked up that may be meant. It also finds out which of the last listed
-// messages stay.
+// findDue marks the messages that a rule other than age may delete, so that they are identified. Only
+// those are looked up that may be meant. It also finds out which of the last listed messages stay.
 func (s *session) findDue() error {
 	rules, d := &s.job.account.Delete, s.drop
 	if rules.Keep || s.job.account.All {
@@ -100,51 +98,12 @@ func (s *session) noteStaying() error {
 	for _, id := range ids {
 		d.discarded[id] = true
 	}
-	d.staying = len(d.listing)
-	for d.staying > 0 && stay > 0 {
-		if d.staying--; !d.discarded[d.listing[d.staying].UniqueID] {
-			stay--
-		}
-	}
+	d.staying = policy.Staying(len(d.listing), stay, func(i int) bool { return d.discarded[d.listing[i].UniqueID] })
 	return nil
 }
 
 // stays reports whether the message is one of the newest ones that are not deleted.
 func (it item) stays() bool { return int(it.index) >= it.drop.staying }
-
-// watch looks at what the target holds now, for the rule Removed.
-func (s *session) watch() error {
-	w, ok := custody.New(s.job.account.Target, s.memory.standing.Kept, s.job.now())
-	if !ok {
-		s.job.warn(CodeRemoved, "only a Maildir shows what was removed from it: the rule removed deletes nothing here")
-		return nil
-	}
-	w.Look(s.job.soft)
-	s.removal = w
-	return s.keepWatch()
-}
-
-// keepWatch keeps what a run has found out about the target.
-func (s *session) keepWatch() error {
-	if s.memory.purpose != fetching {
-		return nil
-	}
-	return s.memory.change(func(st *seen.Standing) { st.Kept = s.removal.Kept() })
-}
-
-// isRemoved reports whether a person has removed the message of a record. It warns if that is
-// doubtful, once in a run.
-func (s *session) isRemoved(r *seen.Record) bool {
-	if s.removal == nil {
-		return false
-	}
-	removed, doubt := s.removal.IsRemoved(s.job.soft, r)
-	if doubt != nil {
-		s.removal = nil // whatever else seems to be removed is in doubt, too
-		s.job.warn(CodeRemoved, "messages seem to be removed from the Maildir, and are not deleted on the server: %w", doubt)
-	}
-	return removed
-}
 
 // removable reports whether the message might be deleted: this session has recorded it, or has
 // found it to be a recorded one.
@@ -163,7 +122,7 @@ type candidate struct {
 
 // doomed is a message that is to be deleted, its record, and the rule.
 type doomed struct {
-	item
+	item   item
 	record *seen.Record
 	rule   policy.Rule
 }
@@ -215,7 +174,7 @@ func (s *session) remove() (deleted int, err error) {
 		if err != nil {
 			return err
 		}
-		chosen = slices.DeleteFunc(chosen, func(d doomed) bool { return s.history.breaks.undeletable[d.Key] })
+		chosen = slices.DeleteFunc(chosen, func(d doomed) bool { return s.history.breaks.undeletable[d.item.Key] })
 		if loses { // no QUIT will carry it out
 			undone += len(chosen)
 			return nil
@@ -344,8 +303,8 @@ type refusedDeletions struct {
 // that were not to refused.
 func (s *session) sendDele(items []doomed, refused *refusedDeletions) (accepted int, err error) {
 	numbers := func(yield func(int) bool) {
-		for _, it := range items {
-			if s.job.hard.Err() != nil || !yield(it.Number) {
+		for _, d := range items {
+			if s.job.hard.Err() != nil || !yield(d.item.Number) {
 				return
 			}
 		}
@@ -354,8 +313,8 @@ func (s *session) sendDele(items []doomed, refused *refusedDeletions) (accepted 
 	for n, err := range s.client.Dele(s.job.hard, numbers) {
 		switch {
 		case err == nil:
-			items[next].set(isDeleted)
-			s.drop.rules[items[next].index] = items[next].rule
+			items[next].item.set(isDeleted)
+			s.drop.rules[items[next].item.index] = items[next].rule
 			accepted++
 		case isReply(err):
 			refused.n++
@@ -364,7 +323,7 @@ func (s *session) sendDele(items []doomed, refused *refusedDeletions) (accepted 
 			}
 		default:
 			if next < len(items) && !isOutOfStep(err) { // an unanswered DELE, and no reply that is not its own
-				s.history.breaks.at(atDELE, items[next].Entry)
+				s.history.breaks.at(atDELE, items[next].item.Entry)
 			}
 			return accepted, s.job.fail(PhaseDelete, fmt.Errorf("message %d: %w", n, err))
 		}

@@ -141,6 +141,17 @@ func (p *Delete) Keeps() int {
 	return p.Newest
 }
 
+// Staying returns the index from which on messages of a listing stay, if so many of the last ones do.
+// What is discarded does not count among these.
+func Staying(listed, stay int, isDiscarded func(int) bool) int {
+	for listed > 0 && stay > 0 {
+		if listed--; !isDiscarded(listed) {
+			stay--
+		}
+	}
+	return listed
+}
+
 // IsFuture reports whether a time is clearly later than now. Then the clock was wrong at that time,
 // or is wrong now.
 func IsFuture(at, now time.Time) bool { return at.After(now.Add(ClockSlack)) }
