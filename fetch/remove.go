@@ -278,7 +278,7 @@ func (s *session) choose(part []item) ([]doomed, error) {
 }
 
 // proved leaves out the messages that do not lie at their target as they were delivered, if the
-// account wants that proof.
+// account wants that proof. What a person has removed falls by that rule.
 func (s *session) proved(chosen []doomed) ([]doomed, error) {
 	rules := &s.job.account.Delete
 	var records []*seen.Record // of those that need a proof
@@ -294,18 +294,25 @@ func (s *session) proved(chosen []doomed) ([]doomed, error) {
 	if err != nil {
 		return nil, s.job.fail(PhaseTarget, err)
 	}
-	return slices.DeleteFunc(chosen, func(d doomed) bool {
-		if !rules.NeedsProof(d.rule, d.record.Kind) {
-			return false
+	proved := chosen[:0]
+	for _, d := range chosen {
+		if rules.NeedsProof(d.rule, d.record.Kind) {
+			proof := proofs[0]
+			proofs = proofs[1:]
+			switch {
+			case proof == custody.Unprovable:
+				s.job.warn(CodeNotVerified, "verify deletes only what lies in a Maildir or an mbox as it was delivered: "+
+					"messages that went elsewhere, or came by another program, are not deleted")
+				continue
+			case proof == custody.Changed && s.isRemoved(d.record):
+				d.rule = policy.Removed
+			case proof == custody.Changed:
+				continue
+			}
 		}
-		proof := proofs[0]
-		proofs = proofs[1:]
-		if proof == custody.Unprovable {
-			s.job.warn(CodeNotVerified, "verify deletes only what lies in a Maildir or an mbox as it was delivered: "+
-				"messages that went elsewhere, or came by another program, are not deleted")
-		}
-		return proof != custody.Proved
-	}), nil
+		proved = append(proved, d)
+	}
+	return proved, nil
 }
 
 // candidates reads what the ledger has about the messages.

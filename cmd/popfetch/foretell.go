@@ -34,6 +34,9 @@ func (p *program) foretellAll(survey *fetch.Survey) error {
 					line.Would = "drop"
 				}
 			}
+			if would.what == "delete" {
+				line.Rule = survey.Plan.Rules[e.Number]
+			}
 			total := counts[line.Would]
 			if total == nil {
 				total = new(foretoldTotal)
@@ -92,16 +95,20 @@ type foretold struct {
 	Date    string `json:"date,omitempty"`
 	From    string `json:"from,omitempty"`
 	Subject string `json:"subject,omitempty"`
+	Rule    string `json:"rule,omitempty"` // of delete
 }
 
 func (p *program) foretellOne(line *foretold, h shownHeader) error {
 	if p.view.json {
 		return p.term.printJSON(*line)
 	}
-	unless := ""
-	if line.Asks {
-		unless = " unless filter_headers says otherwise"
+	more := ""
+	switch {
+	case line.Asks:
+		more = " unless filter_headers says otherwise"
+	case line.Rule != "":
+		more = " (" + line.Rule + ")"
 	}
 	return p.term.printf("%s: would %s message %d (unique-id %s, %d octets)%s%s\n",
-		line.Account, line.Would, line.Number, line.UniqueID, line.Octets, unless, h.summary())
+		line.Account, line.Would, line.Number, line.UniqueID, line.Octets, more, h.summary())
 }

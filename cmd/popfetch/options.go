@@ -37,6 +37,7 @@ type options struct {
 	status    bool // login --status
 
 	maxAge      *string // status --max-age; nil means that nothing is judged
+	since       *string // log --since; nil means all
 	metricsFile string  // "" means none
 	output      string  // report --output; "" means none
 
@@ -97,6 +98,10 @@ func optionsOf(c *cli.Context) options {
 	if c.IsSet("max-age") {
 		age := c.String("max-age")
 		o.maxAge = &age
+	}
+	if c.IsSet("since") && o.command == "log" {
+		since := c.String("since")
+		o.since = &since
 	}
 	if c.IsSet("jobs") {
 		jobs := c.Int("jobs")

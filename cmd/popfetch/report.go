@@ -29,6 +29,7 @@ type eventLine struct {
 	New      *int      `json:"new,omitempty"`
 	Status   *int      `json:"status,omitempty"`
 	Kind     string    `json:"kind,omitempty"`
+	Rule     string    `json:"rule,omitempty"` // of deleted
 }
 
 // programEvent is a line of --json about the program itself.
@@ -287,7 +288,7 @@ func (r *reporter) count(e fetch.Event) {
 }
 
 func newEventLine(e fetch.Event) eventLine {
-	line := eventLine{Time: e.Time.UTC(), Account: e.Account, Event: string(e.Kind), Number: e.Number, UniqueID: writeID(e.UniqueID), Code: string(e.Code)}
+	line := eventLine{Time: e.Time.UTC(), Account: e.Account, Event: string(e.Kind), Number: e.Number, UniqueID: writeID(e.UniqueID), Code: string(e.Code), Rule: e.Rule}
 	switch e.Kind {
 	case fetch.Marked, fetch.LeftOut:
 		line.Messages = &e.Messages
@@ -335,7 +336,11 @@ func (r *reporter) tell(e fetch.Event, later string) {
 		if e.Kind == fetch.Refused || !quiet {
 			r.term.errorf("%s: %s is %s: %v%s", e.Account, messageOf(e), e.Kind, e.Err, later)
 		}
-	case fetch.Delivered, fetch.Recognised, fetch.Deleted:
+	case fetch.Deleted:
+		if verbose {
+			r.term.sayf(news, "%s: message %d (unique-id %s, %d octets) deleted (%s)", e.Account, e.Number, tellID(e.UniqueID), e.Octets, e.Rule)
+		}
+	case fetch.Delivered, fetch.Recognised:
 		if verbose {
 			r.term.sayf(news, "%s: message %d (unique-id %s, %d octets) %s", e.Account, e.Number, tellID(e.UniqueID), e.Octets, e.Kind)
 		}
