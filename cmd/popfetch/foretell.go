@@ -37,6 +37,9 @@ func (p *program) foretellAll(survey *fetch.Survey) error {
 					line.Would = "drop"
 				}
 			}
+			if would.what == "delete" {
+				line.Rule = survey.Plan.Rules[e.Number]
+			}
 			total := counts[line.Would]
 			if total == nil {
 				total = new(foretoldTotal)
