@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -237,32 +238,35 @@ func (s *section) commit(ctx context.Context, settled func(*subBatch)) error {
 		mu      sync.Mutex
 		failure error
 	)
-	failed := func() error {
+	commit := func(b *subBatch) {
+		defer func() { <-s.port.slots }()
+		b.err = b.Commit(ctx)
 		mu.Lock()
-		defer mu.Unlock()
-		return failure
+		failure = errors.Join(failure, b.err)
+		mu.Unlock()
+		settled(b)
 	}
-	for _, b := range s.batches {
+	for i, b := range s.batches {
 		if b.err != nil { // it was discarded
 			continue
 		}
 		s.port.slots <- struct{}{}
-		if err := failed(); err != nil {
+		mu.Lock()
+		broken := failure
+		mu.Unlock()
+		switch {
+		case broken != nil:
 			<-s.port.slots
-			b.err = errors.Join(err, b.Discard())
-			continue
+			b.err = errors.Join(broken, b.Discard())
+		case i == len(s.batches)-1:
+			commit(b)
+		default:
+			running.Add(1)
+			go func() {
+				defer running.Done()
+				commit(b)
+			}()
 		}
-		running.Add(1)
-		go func() {
-			defer running.Done()
-			defer func() { <-s.port.slots }()
-			if b.err = b.Commit(ctx); b.err != nil {
-				mu.Lock()
-				failure = errors.Join(failure, b.err)
-				mu.Unlock()
-			}
-			settled(b)
-		}()
 	}
 	running.Wait()
 	return failure
@@ -282,12 +286,20 @@ func (s *section) discard() error {
 // commitAll commits sections at the same time, and calls settled after each of their batches.
 func commitAll(ctx context.Context, sections []*section, settled func(*section, *subBatch)) error {
 	var running sync.WaitGroup
+	sections = slices.DeleteFunc(slices.Clone(sections), func(s *section) bool { return len(s.batches) == 0 })
 	errs := make([]error, len(sections))
+	commit := func(i int, s *section) {
+		errs[i] = s.commit(ctx, func(b *subBatch) { settled(s, b) })
+	}
 	for i, s := range sections {
+		if i == len(sections)-1 {
+			commit(i, s)
+			continue
+		}
 		running.Add(1)
 		go func() {
 			defer running.Done()
-			errs[i] = s.commit(ctx, func(b *subBatch) { settled(s, b) })
+			commit(i, s)
 		}()
 	}
 	running.Wait()

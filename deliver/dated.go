@@ -165,7 +165,7 @@ func (d *dated) finders() (map[string]Finder, []string, error) {
 	}
 	finders := make(map[string]Finder, len(paths))
 	for _, path := range paths {
-		finders[path] = d.at(path).(Finder) //nolint:forcetypeassert,errcheck // honest has seen to that
+		finders[path] = d.at(path).(Finder) //nolint:forcetypeassert // honest has seen to that
 	}
 	return finders, paths, nil
 }

@@ -1,7 +1,7 @@
 // Package deliver brings messages to their final place, and reports when they are safe there.
 //
-// A Target is a place: a Maildir, a program (MDA) that reads a message from its standard input, or a
-// server that takes mail by LMTP or SMTP.
+// A Target is a place: a Maildir, an mbox, a program (MDA) that reads a message from its standard
+// input, or a server that takes mail by LMTP or SMTP.
 // Messages are written into a Batch, one after the other, as they come from the wire. There their
 // lines end in CRLF (RFC 1939 section 3, RFC 5322 section 2.3). They are delivered with lines that
 // end in LF. Nothing else is changed: a CR or LF alone, NUL and 8-bit octets stay.
@@ -11,8 +11,9 @@
 // of the batch. A message of any size takes constant memory.
 //
 // After a crash, a target that is a Finder can be asked which messages it holds. A Maildir is a
-// Finder: the name of each file carries the Token of its message. A program is no Finder, so after
-// a crash it may get a message twice.
+// Finder: the name of each file carries the Token of its message. An mbox is one by the Notes that
+// are made before messages are appended. A program is no Finder, so after a crash it may get a
+// message twice.
 package deliver
 
 import (
@@ -172,7 +173,9 @@ type Sum struct {
 // Place is one place of a message, and the size and SHA-256 of the message as delivered there.
 type Place struct {
 	Target string // the name of the target; empty for the account's own
-	Name   string // the file name in a Maildir, without folder and info (":2,"); empty for a program
+	// Name is the file name in a Maildir, without folder and info (":2,"), or the sender and the time
+	// in the From_ line of an mbox. It is empty for a program.
+	Name string
 	Sum
 }
 

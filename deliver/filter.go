@@ -37,6 +37,9 @@ const (
 	mostEarlier = 16
 )
 
+// outputPatience is the patience of a filter.
+const outputPatience = 10 * time.Second
+
 // filter gives inner what a command makes of each message. The command runs only in Commit: if the
 // batch is discarded, nobody was asked.
 //
@@ -47,6 +50,8 @@ type filter struct {
 	port  port // inner
 	by    Filter
 	notes *Notes[filterNote]
+	// How long the output may go on after the end of the filter.
+	patience time.Duration
 
 	mu     sync.Mutex
 	tokens map[string]Token // of the places that Find has returned
@@ -63,7 +68,7 @@ func NewFilter(by Filter, inner Target) Target {
 	finder, isFinder := AsFinder(inner)
 	f := &filter{
 		wrapped: wrapped{inner, finder}, port: port{Target: inner}, by: by,
-		notes: NewNotes[filterNote](by.Notes), tokens: make(map[string]Token),
+		notes: NewNotes[filterNote](by.Notes), patience: outputPatience, tokens: make(map[string]Token),
 	}
 	return honest(f, isFinder, isFinder)
 }
@@ -165,8 +170,8 @@ func (f *filter) earlier(token Token, came Sum) (*[]Sum, error) {
 	return &sums, nil
 }
 
-// noteOf returns the note of a message of which the command has now made gave.
-func noteOf(came, gave Sum, earlier *[]Sum) filterNote {
+// filterNoteOf returns the note of a message of which the command has now made gave.
+func filterNoteOf(came, gave Sum, earlier *[]Sum) filterNote {
 	n := filterNote{Came: sumText(came)}
 	if earlier != nil {
 		for _, s := range *earlier {

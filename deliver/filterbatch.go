@@ -40,15 +40,15 @@ func (b *filterBatch) Create(ctx context.Context, env Envelope) (Delivery, error
 		return nil, err
 	}
 	d := &filterDelivery{batch: b, env: env}
-	d.writer = newLineWriter((*toSpool)(d))
+	d.writer = newLineWriter((*toFilterSpool)(d))
 	b.open = d
 	return d, nil
 }
 
-// toSpool writes to the spool of a delivery, and looks at the ends of the lines.
-type toSpool filterDelivery
+// toFilterSpool writes to the spool of a delivery, and looks at the ends of the lines.
+type toFilterSpool filterDelivery
 
-func (d *toSpool) Write(p []byte) (int, error) {
+func (d *toFilterSpool) Write(p []byte) (int, error) {
 	d.lines.look(p)
 	return d.spool.Write(p)
 }
@@ -172,7 +172,7 @@ func (b *filterBatch) runAll(ctx context.Context, notes map[Token]filterNote) er
 		}
 		switch {
 		case err == nil && d.part != nil:
-			notes[d.env.Token] = noteOf(d.came, d.part.Receipt().Came, earlier)
+			notes[d.env.Token] = filterNoteOf(d.came, d.part.Receipt().Came, earlier)
 		case err == nil:
 			d.verdict.Outcome = Safe // it is dropped
 		default:
@@ -263,13 +263,10 @@ func (d *filterDelivery) run(ctx context.Context, output *printed) error {
 	return d.awaitOutput(read)
 }
 
-// outputEnds is how long the output of a filter may go on after its end. What a process that it
-// left behind still prints may belong to the message.
-const outputEnds = 10 * time.Second
-
-// awaitOutput waits for the end of the output.
+// awaitOutput waits for the end of the output. What a process that the filter left behind still
+// prints may belong to the message.
 func (d *filterDelivery) awaitOutput(read <-chan error) error {
-	timer := time.NewTimer(outputEnds)
+	timer := time.NewTimer(d.batch.filter.patience)
 	defer timer.Stop()
 	select {
 	case err := <-read:

@@ -81,7 +81,15 @@ func fields(octets []byte) iter.Seq2[[]byte, []byte] {
 
 // isNamed reports whether a field has a name, whatever the case.
 func isNamed(name []byte, want string) bool {
-	return len(name) == len(want) && strings.EqualFold(string(name), want)
+	if len(name) != len(want) {
+		return false
+	}
+	for i, c := range name {
+		if c|0x20 != want[i]|0x20 || c != want[i] && (c|0x20 < 'a' || c|0x20 > 'z') {
+			return false
+		}
+	}
+	return true
 }
 
 // unfold returns the value of a field without its line ends, and without the blanks around it.

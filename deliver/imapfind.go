@@ -243,6 +243,7 @@ func (m *IMAP) Open(ctx context.Context, place string) (io.ReadCloser, error) {
 	}
 	var message *fetchedMessage
 	err := m.look(ctx, func(box *imapbox.Box) (err error) {
+		message = nil
 		fresh := m.validity == 0
 		for {
 			if fresh {
@@ -258,6 +259,8 @@ func (m *IMAP) Open(ctx context.Context, place string) (io.ReadCloser, error) {
 				return err
 			})
 			switch {
+			case err != nil && message != nil: // it may be cut
+				return errors.Join(err, message.Close())
 			case err != nil || message != nil:
 				return err
 			case fresh:

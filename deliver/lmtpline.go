@@ -165,6 +165,6 @@ func (p *lmtpLines) drop() {
 
 // isClosed reports whether an error says that the server has closed the connection, or is about to.
 func isClosed(err error) bool {
-	return codeOf(err) == codeClosing || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.EPIPE) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed)
+	return codeOf(err) == codeClosing || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed)
 }

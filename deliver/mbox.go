@@ -18,8 +18,8 @@ import (
 // begin with any number of ">" and "From " are quoted by one more ">" (mboxrd).
 //
 // The file is locked by fcntl(2) and then by a dot lock, as Debian's policy has it. Batches are
-// appended under the lock, and one sync covers a batch. Notes of each batch are made durable before.
-// So Prepare removes what a crash has torn, and Find recognises what came whole.
+// appended under the lock, and one sync covers a batch. Notes of each batch are made durable
+// before. So Prepare removes what a crash has torn, and Find recognises what came whole.
 //
 // The methods may be called at the same time. Several Mbox values and several processes may share
 // the mbox, but not the notes.
@@ -55,8 +55,9 @@ func (m *Mbox) Limit() Limit { return Limit{Messages: 1000, Octets: memoryOctets
 func (m *Mbox) Room(context.Context) (octets int64, err error) { return roomIn(filepath.Dir(m.path)) }
 
 // Prepare makes the mbox with mode 0600, and the folders above it, if create is set. If they cannot
-// be made, that is ErrCreate. If create is not set, a missing mbox is ErrMissing. A folder or device
-// in its place is ErrUnfit. If we are root, so is a link, and an mbox of another user is ErrForeign.
+// be made, that is ErrCreate. If create is not set, a missing mbox is ErrMissing. A folder or
+// device in its place is ErrUnfit. If we are root, so is a link, and an mbox of another user is
+// ErrForeign.
 //
 // Then Prepare removes what an interrupted append has torn. An mbox that others keep locked is
 // ErrBusy.

@@ -18,8 +18,9 @@ import (
 // was at its limit.
 const mostTooLarge = 8
 
-// deliver appends the messages under the lock. If the disk is full, or anything else fails, the mbox
-// is cut back to its length before. A message for which the file may not grow is Deferred alone.
+// deliver appends the messages under the lock. If the disk is full, or anything else fails, the
+// mbox is cut back to its length before. A message for which the file may not grow is Deferred
+// alone.
 func (m *Mbox) deliver(ctx context.Context, b *mboxBatch) error {
 	l, err := m.lock(ctx, true)
 	if err != nil {
@@ -123,7 +124,7 @@ func (m *Mbox) note(a *appended) error {
 	notes := make(map[Token]mboxNote, len(a.messages))
 	for i, d := range a.messages {
 		notes[d.token] = mboxNote{
-			Path: m.path, At: at, From: a.lines[i], Octets: d.octets, Added: d.added,
+			At: at, From: a.lines[i], Octets: d.octets, Added: d.added,
 			Came: d.came.Octets, SHA256: d.came.SHA256[:], Parts: d.parts.sums,
 		}
 		at += d.entryOctets(a.lines[i])

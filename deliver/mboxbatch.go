@@ -17,8 +17,8 @@ type mboxTarget interface {
 	deliver(ctx context.Context, b *mboxBatch) error
 }
 
-// mboxBatch holds quoted messages until Commit: in memory, or if they are larger in a file without a
-// name.
+// mboxBatch holds quoted messages until Commit: in memory, or if they are larger in a file without
+// a name.
 type mboxBatch struct {
 	target    mboxTarget
 	spool     spool
@@ -103,8 +103,8 @@ func (d *mboxDelivery) notSpooled(err error) error {
 	return &Error{Target: d.batch.target.name(), Temporary: true, Status: -1, Err: err}
 }
 
-// Close completes the spooled message. In an mbox each message ends with a line end, so one that has
-// none gets it.
+// Close completes the spooled message. In an mbox each message ends with a line end, so one that
+// has none gets it.
 func (d *mboxDelivery) Close() error {
 	if d.writer == nil {
 		return errNotOpen
@@ -252,8 +252,11 @@ func (d *mboxDelivery) writeTo(to io.Writer, from string) error {
 		if _, err := to.Write(content); err != nil {
 			return err
 		}
-	} else if _, err := io.Copy(to, io.NewSectionReader(d.batch.spool.file, d.begin, d.octets)); err != nil {
-		return err
+	} else {
+		content := io.NewSectionReader(d.batch.spool.file, d.begin, d.octets)
+		if _, err := io.Copy(to, content); err != nil {
+			return err
+		}
 	}
 	_, err := to.Write([]byte{'\n'})
 	return err
@@ -264,7 +267,6 @@ func (d *mboxDelivery) entryOctets(from string) int64 { return int64(len(from)) 
 
 // mboxNote says where a message was about to be appended, and how it is recognised there.
 type mboxNote struct {
-	Path   string `json:"path"`
 	At     int64  `json:"at"`     // the offset of its From_ line
 	From   string `json:"from"`   // the From_ line
 	Octets int64  `json:"octets"` // behind that, as they stand, without the empty line at the end

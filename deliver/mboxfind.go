@@ -17,11 +17,13 @@ import (
 	"github.com/popfetch/popfetch/internal/durable"
 )
 
-// Find looks for the messages of which there are notes: first where the notes say, then in the whole
-// mbox, since a mail program may have removed what stood before them. A message that was changed
-// meanwhile is not found. The mbox is locked only if there are notes of the tokens. A missing mbox
-// is ErrMissing.
-func (m *Mbox) Find(ctx context.Context, tokens iter.Seq[Token], _ time.Time) (map[Token][]string, error) {
+// Find looks for the messages of which there are notes: first where the notes say, then in the
+// whole mbox, since a mail program may have removed what stood before them. A message that was
+// changed meanwhile is not found. The mbox is locked only if there are notes of the tokens. A
+// missing mbox is ErrMissing.
+func (m *Mbox) Find(
+	ctx context.Context, tokens iter.Seq[Token], _ time.Time,
+) (map[Token][]string, error) {
 	if _, err := os.Stat(m.path); err != nil {
 		return nil, fmt.Errorf("finding messages: %w", m.missing(err))
 	}
@@ -56,7 +58,7 @@ func (m *Mbox) Find(ctx context.Context, tokens iter.Seq[Token], _ time.Time) (m
 	return places, nil
 }
 
-// noted returns the notes of the tokens for this mbox.
+// noted returns the notes of the tokens.
 func (m *Mbox) noted(tokens iter.Seq[Token]) (map[Token]mboxNote, error) {
 	if m.notes == nil {
 		return nil, nil
@@ -67,7 +69,7 @@ func (m *Mbox) noted(tokens iter.Seq[Token]) (map[Token]mboxNote, error) {
 	}
 	wanted := make(map[Token]mboxNote)
 	for token := range tokens {
-		if note, noted := all[token]; noted && note.Path == m.path && len(note.SHA256) == sha256.Size {
+		if note, noted := all[token]; noted && len(note.SHA256) == sha256.Size {
 			wanted[token] = note
 		}
 	}
@@ -75,7 +77,10 @@ func (m *Mbox) noted(tokens iter.Seq[Token]) (map[Token]mboxNote, error) {
 }
 
 // findMoved looks for messages in the whole mbox, by their octets and From_ lines.
-func findMoved(ctx context.Context, mbox io.ReaderAt, wanted map[Token]mboxNote, taken map[int64]bool, places map[Token][]string) error {
+func findMoved(
+	ctx context.Context, mbox io.ReaderAt, wanted map[Token]mboxNote,
+	taken map[int64]bool, places map[Token][]string,
+) error {
 	bySum := make(map[Sum][]Token)
 	for token, note := range wanted {
 		bySum[note.came()] = append(bySum[note.came()], token)

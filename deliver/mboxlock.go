@@ -110,12 +110,12 @@ func (m *Mbox) openSlot(ctx context.Context, write bool) (*lockedMbox, error) {
 func keyOf(fd int) (fileKey, error) {
 	var stat unix.Stat_t
 	err := durable.Uninterrupted(func() error { return unix.Fstat(fd, &stat) })
-	return fileKey{uint64(stat.Dev), stat.Ino}, err //nolint:unconvert // its type differs between systems
+	return fileKey{uint64(stat.Dev), stat.Ino}, err //nolint:unconvert // systems have other types
 }
 
 // lockOpen locks an open mbox, first by fcntl and then by a dot lock. While it waits it holds
-// neither, because another program may take them in the other order. It reports whether the file was
-// replaced by another one before it was locked.
+// neither, because another program may take them in the other order. It reports whether the file
+// was replaced by another one before it was locked.
 func (m *Mbox) lockOpen(ctx context.Context, l *lockedMbox, write bool) (replaced bool, err error) {
 	for pause := time.Millisecond; ; pause = min(2*pause, mboxPause) {
 		holder, err := m.tryLock(l, write)
@@ -154,8 +154,10 @@ func (m *Mbox) tryLock(l *lockedMbox, write bool) (holder string, err error) {
 			err = fcntlUnlock(l.File)
 		}
 		return holder, err
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS), errors.Is(err, unix.ENAMETOOLONG):
-		m.tell(&m.noDot, "the mbox %s is locked by fcntl alone, since no %s can be made: %v", m.path, filepath.Base(dot), err)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS),
+		errors.Is(err, unix.ENAMETOOLONG):
+		m.tell(&m.noDot, "the mbox %s is locked by fcntl alone, since no %s can be made: %v",
+			m.path, filepath.Base(dot), err)
 		return "", nil
 	default:
 		return "", fmt.Errorf("locking the mbox: %w", durable.ExplainFull(filepath.Dir(dot), err))
@@ -176,8 +178,8 @@ func (m *Mbox) isReplaced(l *lockedMbox) (bool, error) {
 }
 
 // holderOf says who has made a dot lock. It removes one that was left behind; then there is no
-// error, and the next attempt may succeed. We hold the lock by fcntl. So a dot lock with our process
-// id is that of a killed process that had it before, as in a container.
+// error, and the next attempt may succeed. We hold the lock by fcntl. So a dot lock with our
+// process id is that of a killed process that had it before, as in a container.
 func holderOf(dot string) (holder string, err error) {
 	file, err := os.Open(dot)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -24,13 +24,14 @@ func fcntlLock(file *os.File, write bool) error {
 func fcntlUnlock(file *os.File) error { return setLock(file, unix.F_UNLCK) }
 
 func setLock(file *os.File, kind int16) error {
+	whole := &unix.Flock_t{Type: kind, Whence: unix.SEEK_SET}
 	return durable.Uninterrupted(func() error {
-		return unix.FcntlFlock(file.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: kind, Whence: unix.SEEK_SET})
+		return unix.FcntlFlock(file.Fd(), unix.F_OFD_SETLK, whole)
 	})
 }
 
-// linkDot makes a file that has its content from its first moment on: the file gets its name when it
-// is written.
+// linkDot makes a file that has its content from its first moment on: the file gets its name when
+// it is written.
 func linkDot(dot string, text []byte) error {
 	fd, err := unix.Open(filepath.Dir(dot), unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, dotMode)
 	if err != nil {
@@ -40,5 +41,6 @@ func linkDot(dot string, text []byte) error {
 	if _, err := unix.Write(fd, text); err != nil {
 		return err
 	}
-	return unix.Linkat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), unix.AT_FDCWD, dot, unix.AT_SYMLINK_FOLLOW)
+	from := "/proc/self/fd/" + strconv.Itoa(fd)
+	return unix.Linkat(unix.AT_FDCWD, from, unix.AT_FDCWD, dot, unix.AT_SYMLINK_FOLLOW)
 }

@@ -46,7 +46,8 @@ type lockChild struct {
 	cmd   *exec.Cmd
 }
 
-// holdLock is the task of a child: it locks a file by fcntl as most programs do, says so, and waits.
+// holdLock is the task of a child: it locks a file by fcntl as most programs do, says so, and
+// waits.
 func holdLock(path string) error {
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {

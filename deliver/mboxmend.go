@@ -19,8 +19,8 @@ import (
 // mostMoved bounds how much mail is moved over a torn message.
 const mostMoved = 64 << 20
 
-// mend removes what an interrupted append has torn. It looks only where notes say that something was
-// appended, so it usually reads nothing of the mbox.
+// mend removes what an interrupted append has torn. It looks only where notes say that something
+// was appended, so it usually reads nothing of the mbox.
 func (m *Mbox) mend(ctx context.Context) error {
 	if m.notes == nil {
 		return nil
@@ -39,7 +39,8 @@ func (m *Mbox) mend(ctx context.Context) error {
 	}
 	defer l.unlock()
 	if err := m.mendLocked(l, all); err != nil {
-		return fmt.Errorf("removing what an interrupted delivery has left in the mbox %s: %w", m.path, err)
+		return fmt.Errorf("removing what an interrupted delivery has left in the mbox %s: %w",
+			m.path, err)
 	}
 	return nil
 }
@@ -50,9 +51,6 @@ func (m *Mbox) mendLocked(l *lockedMbox, all map[Token]mboxNote) error {
 	}
 	var torn []span
 	for _, note := range all {
-		if note.Path != m.path {
-			continue
-		}
 		whole, err := note.isWhole(l)
 		if err != nil {
 			return err
@@ -146,8 +144,8 @@ func isDamaged(there []byte) bool {
 	return there[0] == 0 || there[len(there)-1] == 0 || bytes.Contains(there, make([]byte, 128))
 }
 
-// commonPrefix returns how many octets of a From_ line stand at the begin of text, if nothing or other
-// mail follows. It returns 0 if something else stands there.
+// commonPrefix returns how many octets of a From_ line stand at the begin of text, if nothing or
+// other mail follows. It returns 0 if something else stands there.
 func commonPrefix(text []byte, line string) int64 {
 	n := fromPrefix(text, line)
 	if n == len(text) {
@@ -163,8 +161,8 @@ func commonPrefix(text []byte, line string) int64 {
 	return 0
 }
 
-// fromPrefix returns how many octets of a From_ line text begins with. A power cut may have left NULs
-// in their place.
+// fromPrefix returns how many octets of a From_ line text begins with. A power cut may have left
+// NULs in their place.
 func fromPrefix(text []byte, line string) int {
 	n := 0
 	for n < len(text) && n < len(line) && (text[n] == line[n] || text[n] == 0) {
@@ -174,7 +172,8 @@ func fromPrefix(text []byte, line string) int {
 }
 
 // anyFromLine matches a From_ line of any program.
-var anyFromLine = regexp.MustCompile(`^From .*\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun),? .*[0-9]:[0-9][0-9].* [0-9]{4}`)
+var anyFromLine = regexp.MustCompile(
+	`^From .*\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun),? .*[0-9]:[0-9][0-9].* [0-9]{4}`)
 
 // cutIn returns where the message ends within a part of it, if other mail or the end of the file
 // follows. Otherwise it returns n.At: a mail program has changed the message. The octets before the
@@ -219,14 +218,13 @@ func isQuoted(text []byte, at int) bool {
 
 // moved says what was to be removed from an mbox, while the octets behind it move over it.
 type moved struct {
-	Path  string `json:"path"`
 	Begin int64  `json:"begin"`
 	End   int64  `json:"end"`
 	Old   []byte `json:"old"` // all octets from Begin on
 }
 
-// remove removes a part of the mbox and syncs it. Mail that stands behind moves over the part. A copy
-// of it is kept until that is done.
+// remove removes a part of the mbox and syncs it. Mail that stands behind moves over the part. A
+// copy of it is kept until that is done.
 func (m *Mbox) remove(l *lockedMbox, s span) error {
 	size, err := l.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -236,14 +234,15 @@ func (m *Mbox) remove(l *lockedMbox, s span) error {
 		return truncate(l, s.begin)
 	}
 	if size-s.begin > mostMoved {
-		m.tell(&m.tooLong, "the mbox %s has a message that was torn %d octets behind its begin; it stays, since there is too much mail behind it", m.path, s.begin)
+		m.tell(&m.tooLong, "the mbox %s has a torn message at octet %d; it stays there, "+
+			"since too much mail stands behind it", m.path, s.begin)
 		return nil
 	}
 	old := make([]byte, size-s.begin)
 	if _, err := readWhole(l, old, s.begin); err != nil {
 		return err
 	}
-	move := &moved{m.path, s.begin, s.end, old}
+	move := &moved{s.begin, s.end, old}
 	text, err := json.Marshal(move)
 	if err != nil {
 		return err
@@ -288,7 +287,8 @@ func (m *Mbox) resumeMove(l *lockedMbox) error {
 		return err
 	}
 	var move moved
-	if err := json.Unmarshal(text, &move); err != nil || move.Begin < 0 || move.End < move.Begin || move.End-move.Begin > int64(len(move.Old)) || move.Path != m.path {
+	err = json.Unmarshal(text, &move)
+	if removed := move.End - move.Begin; err != nil || removed < 0 || removed > int64(len(move.Old)) {
 		return m.forgetMove()
 	}
 	unfinished, err := move.isUnfinished(l)
@@ -317,8 +317,8 @@ func (m *Mbox) resumeMove(l *lockedMbox) error {
 	return m.remove(l, span{begin, end})
 }
 
-// isUnfinished reports whether the mbox is not cut yet: each octet is the old one or the new one, or
-// one that a power cut has left.
+// isUnfinished reports whether the mbox is not cut yet: each octet is the old one or the new one,
+// or one that a power cut has left.
 func (v *moved) isUnfinished(mbox io.ReaderAt) (bool, error) {
 	now := make([]byte, len(v.Old))
 	if there, err := readWhole(mbox, now, v.Begin); err != nil || !there {

@@ -260,7 +260,7 @@ func TestMbox_moveInterrupted(t *testing.T) {
 				now = otherMail
 			}
 			m := r.open()
-			move := fmt.Sprintf(`{"path":%q,"begin":%d,"end":%d,"old":%q}`, r.mbox(), len(r.before), len(r.before)+len(torn), encode(old))
+			move := fmt.Sprintf(`{"begin":%d,"end":%d,"old":%q}`, len(r.before), len(r.before)+len(torn), encode(old))
 			if err := os.WriteFile(m.aside, []byte(move), 0o600); err != nil {
 				t.Fatal(err)
 			}

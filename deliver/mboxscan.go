@@ -163,10 +163,12 @@ func (r *mboxReader) read(ctx context.Context, e *mboxEntry) (more bool, err err
 	return more, nil
 }
 
-// pass passes octets on up to the empty line before the next message, or at the end of the file. The
-// first octet is that of a From_ line, and not passed on. It returns the offset where the message
-// ends.
-func (r *mboxReader) pass(ctx context.Context, content io.Writer) (end int64, more bool, err error) {
+// pass passes octets on up to the empty line before the next message, or at the end of the file.
+// The first octet is that of a From_ line, and not passed on. It returns the offset where the
+// message ends.
+func (r *mboxReader) pass(
+	ctx context.Context, content io.Writer,
+) (end int64, more bool, err error) {
 	first := 1
 	take := func(n int) error {
 		octets := r.window[:n]
@@ -261,9 +263,9 @@ func (m *Mbox) Places(ctx context.Context) iter.Seq2[string, error] {
 }
 
 // Scan yields what a record says of each message in the mbox: the name of its place, and its Sum as
-// it was delivered. The mbox is read once, in constant memory, and is locked meanwhile, so the caller
-// must be quick. An error is yielded once, at the end; an mbox that others keep locked is ErrBusy, a
-// missing one ErrMissing.
+// it was delivered. The mbox is read once, in constant memory, and is locked meanwhile, so the
+// caller must be quick. An error is yielded once, at the end; an mbox that others keep locked is
+// ErrBusy, a missing one ErrMissing.
 func (m *Mbox) Scan(ctx context.Context) iter.Seq2[Place, error] {
 	return func(yield func(Place, error) bool) {
 		l, err := m.lock(ctx, false)

@@ -103,29 +103,49 @@ func glob(pattern string) *regexp.Regexp {
 // choose returns the envelope recipient of a message that begins with head, and the index of its
 // target. The recipient is known if an outer target knows it.
 func (r *route) choose(head []byte, known string) (recipient string, port int) {
+	var inHead []headField
+	for name, value := range fields(head) {
+		inHead = append(inHead, headField{name: name, raw: value})
+	}
 	recipient = known
 	if len(r.envelope) > 0 {
-		recipient = envelopeRecipient(head, r.envelope)
+		recipient = envelopeRecipient(inHead, r.envelope)
 	}
 	for i := range r.rules {
-		if r.rules[i].matches(head, recipient) {
+		if r.rules[i].matches(inHead, recipient) {
 			return recipient, r.rules[i].port
 		}
 	}
 	return recipient, r.otherwise
 }
 
+// headField is a field of a header.
+type headField struct {
+	name     []byte
+	raw      []byte // with folds and line end
+	unfolded string // from value
+	ready    bool   // unfolded is there
+}
+
+// value returns the unfolded value.
+func (f *headField) value() string {
+	if !f.ready {
+		f.unfolded, f.ready = unfold(f.raw), true
+	}
+	return f.unfolded
+}
+
 // matches reports whether the rule wants a message.
-func (r *rule) matches(head []byte, recipient string) bool {
+func (r *rule) matches(inHead []headField, recipient string) bool {
 	if r.recipient != nil {
 		return recipient != "" && r.recipient.MatchString(recipient)
 	}
-	for name, value := range fields(head) {
-		if !slices.ContainsFunc(r.Headers, func(want string) bool { return isNamed(name, want) }) {
+	for i := range inHead {
+		field := &inHead[i]
+		if !slices.ContainsFunc(r.Headers, func(want string) bool { return isNamed(field.name, want) }) {
 			continue
 		}
-		text := unfold(value)
-		if r.Match != nil && r.Match.MatchString(text) || r.Match == nil && text == r.Equals {
+		if r.Match != nil && r.Match.MatchString(field.value()) || r.Match == nil && field.value() == r.Equals {
 			return true
 		}
 	}
@@ -134,16 +154,14 @@ func (r *rule) matches(head []byte, recipient string) bool {
 
 // envelopeRecipient returns the address in the first of the named headers that has a usable one.
 // Of several fields of a name, the first counts: that of the last server. "": there is none.
-func envelopeRecipient(head []byte, names []string) string {
+func envelopeRecipient(inHead []headField, names []string) string {
 	for _, want := range names {
-		for name, value := range fields(head) {
-			if !isNamed(name, want) {
-				continue
-			}
-			if address := address(unfold(value)); address != "" {
-				return address
-			}
-			break
+		i := slices.IndexFunc(inHead, func(f headField) bool { return isNamed(f.name, want) })
+		if i < 0 {
+			continue
+		}
+		if address := address(inHead[i].value()); address != "" {
+			return address
 		}
 	}
 	return ""
@@ -232,7 +250,7 @@ func (d *routeDelivery) Write(p []byte) (int, error) {
 
 // choose chooses the target by the beginning of the message, and writes that.
 func (d *routeDelivery) choose(head []byte) error {
-	recipient, port := d.batch.route.choose(head, d.env.Recipient)
+	recipient, port := d.batch.route.choose(head[:min(len(head), mostHead)], d.env.Recipient)
 	d.env.Recipient = recipient
 	part, err := d.batch.sections[port].create(d.ctx, d.env)
 	if err != nil {

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// stdout writes messages as an mbox (mboxrd) to a writer. A message is Safe as soon as its last octet
-// is written, since nobody can tell what a program at the other end of a pipe does with it. It is no
-// Finder.
+// stdout writes messages as an mbox (mboxrd) to a writer. A message is Safe as soon as its last
+// octet is written, since nobody can tell what a program at the other end of a pipe does with it.
+// It is no Finder.
 type stdout struct {
 	to io.Writer
 

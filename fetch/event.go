@@ -26,6 +26,7 @@ const (
 	Refused     Kind = "refused"     // not delivered; tried again in the next run
 	Quarantined Kind = "quarantined" // not delivered, not retried before the operator says so
 	Skipped     Kind = "skipped"     // larger than max_size; told once
+	LeftOut     Kind = "left-out"    // Messages are older than the account's since; told once
 	Discarded   Kind = "discarded"   // a filter of headers said to delete it; recorded so
 	Left        Kind = "left"        // a filter of headers said to leave it; recorded as marked
 	Deleted     Kind = "deleted"     // confirmed by the reply to QUIT
@@ -44,6 +45,7 @@ type Event struct {
 	UniqueID string
 	Octets   int64
 	Messages int
+	Rule     string // of Deleted; see policy.Rule
 	Err      error
 	// Result, of Listed and Finished, is what the run has come to so far.
 	Result *Result
@@ -65,8 +67,6 @@ type Result struct {
 	New         int // listed and to be retrieved
 	Delivered   int // durable at the target and recorded
 	Recognised  int // found at the target already, recorded without delivering again
-	Marked      int // left out of a first run, as Policy.Initial says
-	Skipped     int // larger than MaxSize
 	Quarantined int // listed, and left alone until the operator says so
 	Failed      int // refused by server or target; tried again in the next run
 	Unusable    int // listed without a usable number or unique-id
@@ -75,7 +75,17 @@ type Result struct {
 	Octets      int64 // delivered
 	Err         error // what ended the run early; a *Error
 
+	Selection
 	Wait
+}
+
+// Selection counts the messages that the policy has kept from being retrieved.
+type Selection struct {
+	Marked   int // left out of a first run, as Policy.Initial says
+	Skipped  int // larger than MaxSize
+	LeftOut  int // sent before the time that the account sets
+	Waiting  int // left to a later pass
+	Unlisted int // unique-ids that were named, and that the server does not list
 }
 
 // Filtered counts the messages that are not retrieved because a filter of headers said so.
@@ -155,11 +165,15 @@ const (
 	CodeNewUIDsRetrieved Code = "new-unique-ids-whole" // no TOP: messages are retrieved for comparison
 	CodeNoGoodbye        Code = "no-goodbye"           // no reply to QUIT, and none was needed
 	CodeNoSizes          Code = "no-sizes"             // the server does not report sizes
+	CodeNotListed        Code = "not-listed"           // a unique-id that was asked for; has a UniqueID
 	CodeOldTLS           Code = "old-tls"              // an old version or cipher suite of TLS
 	CodeAfter            Code = "post-command"         // it failed after a run that had ended early
 	CodePipeliningBroken Code = "pipelining-broken"    // the server gets one command at a time
+	CodeNotVerified      Code = "not-verified"         // verify: what cannot be read back is not deleted
+	CodeRemoved          Code = "removed"              // it is in doubt what was removed at the target
 	CodeRenamedAccount   Code = "renamed-account"      // new, but another has this server and user
 	CodeShared           Code = "shared"               // other accounts have the same maildrop
+	CodeSinceDates       Code = "since-dates"          // no since: the age of the messages is unknown
 	CodeSizeChanged      Code = "size-changed"         // not the octets recorded for its unique-id; has a Number
 	CodeUnlock           Code = "unlock"               // the account's lock could not be given back
 	CodeUnrecognisedMail Code = "unrecognised-mail"    // first run, but the target holds unknown mail

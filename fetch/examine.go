@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -112,7 +113,7 @@ func (s *session) askDigests(items []item, records map[string][]seen.Record) err
 		if len(of) != 1 || of[0].DeliveredAt.IsZero() {
 			return
 		}
-		switch limit := of[0].DeliveredAt.Add(clockSlack); {
+		switch limit := of[0].DeliveredAt.Add(policy.ClockSlack); {
 		case h.ArrivedBefore(limit):
 			it.set(isOlder)
 		case h.ArrivedAfter(limit):
@@ -133,13 +134,14 @@ func (s *session) silence(e *seen.Entry) error {
 }
 
 // brokeAtLook notes that the session ends while a message is looked at. The next session of this run
-// does without the look if it was to make the id of the message, or was for the filter of headers, or
-// if the message is a recorded one, which is due for deletion or may be another one by now. Other messages are looked at because they
-// may have been delivered before. They must be seen together, so the next run does that.
+// does without the look if it was to make the id of the message or to tell its date, or was for the
+// filter of headers, or if the message is a recorded one, which is due for deletion or may be another
+// one by now. Others are looked at because they may have been delivered before. They must be seen
+// together, so the next run does that.
 func (s *session) brokeAtLook(e *seen.Entry, err error) {
 	i, found := find(s.drop.listing, e.Number)
-	known := found && (s.drop.states[i].fate == isSeen || s.drop.states[i].flags&isUnasked != 0)
-	if (known || e.UniqueID == "") && s.job.soft.Err() == nil && !isOutOfStep(err) {
+	needless := found && (s.drop.states[i].fate == isSeen || s.drop.states[i].flags&isUnasked != 0) || s.asksDates
+	if (needless || e.UniqueID == "") && s.job.soft.Err() == nil && !isOutOfStep(err) {
 		s.history.breaks.at(atLook, e)
 	}
 }
@@ -300,8 +302,8 @@ func (s *session) warnOfOtherSize(it item, records []seen.Record) {
 // may only seem to be new, because it was renamed or its state was lost. Then nothing is left out:
 // messages that look old might never have been retrieved.
 func (s *session) leaveOutOld() error {
-	policy, known := s.job.account.Initial, s.job.ledger.Account()
-	if !policy.Limited || known.Records > 0 || known.Finished || s.history.counted || len(s.drop.diff.New) == 0 {
+	initial, known := s.job.account.Initial, s.job.ledger.Account()
+	if !initial.Limited || known.Records > 0 || known.Finished || s.history.intake.firstDone || len(s.drop.diff.New) == 0 {
 		return nil
 	}
 	switch {
@@ -311,27 +313,30 @@ func (s *session) leaveOutOld() error {
 	case s.drop.found:
 		s.job.warn(CodeInitialTarget, "initial is left aside, since the target holds messages of this maildrop already")
 		return nil
-	case policy.Within > 0 && !s.hasTop():
+	case initial.Within > 0 && !s.hasTop():
 		s.job.warn(CodeInitialDates, "the server has no TOP, or shows nothing of some messages by it, "+
 			"and nothing else could tell how old its messages are: initial is left aside")
 		return nil
 	}
-	cutoff := s.job.now().Add(-policy.Within)
-	return s.headers(s.fresh(policy.Within == 0), func(it item, h *content.Header) {
-		if policy.Within == 0 || h.ArrivedBefore(cutoff) {
+	cutoff := s.job.now().Add(-initial.Within)
+	return s.headers(s.fresh(initial.Within == 0), func(it item, h *content.Header) {
+		if initial.Within == 0 || h.ArrivedBefore(cutoff) {
 			it.decide(isOld)
 			it.drop.digests[it.index] = h.Digest() // known by it under another unique-id (C0040)
 		}
 	})
 }
 
-// fresh yields the messages that nothing is known about. With old, all of them are to be left out,
-// even those whose header the server does not show.
+// fresh yields the messages that nothing is known about, and that nobody has named. With old, all of
+// them are to be left out, even those whose header the server does not show.
 func (s *session) fresh(old bool) iter.Seq[item] {
 	d := s.drop
+	isFresh := func(it item) bool {
+		return it.fate() == isNew && len(it.twins()) == 0 && !s.job.account.Select.Only[it.UniqueID]
+	}
 	if old {
 		for _, i := range d.diff.New {
-			if it := d.item(int32(i)); it.fate() == isNew && len(it.twins()) == 0 {
+			if it := d.item(int32(i)); isFresh(it) {
 				it.decide(isOld)
 			}
 		}
@@ -339,7 +344,7 @@ func (s *session) fresh(old bool) iter.Seq[item] {
 	return func(yield func(item) bool) {
 		for _, i := range d.diff.New {
 			it := d.item(int32(i))
-			if (it.fate() == isNew && len(it.twins()) == 0 || it.fate() == isOld) && !yield(it) {
+			if (isFresh(it) || it.fate() == isOld) && !yield(it) {
 				return
 			}
 		}

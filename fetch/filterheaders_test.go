@@ -70,7 +70,7 @@ func TestFilterHeaders(t *testing.T) {
 	t.Run("verdicts", func(t *testing.T) {
 		r, server := start(t, "a", "d", "l")
 		asked := r.headerFilter(byID)
-		r.runs("3 listed, 1 new, 1 delivered, 1 discarded, 1 left")
+		r.runs("3 listed, 1 new, 1 delivered, 1 discarded, 1 left, 1 deleted")
 		r.holds(letter("a"))
 		checkAsked(t, asked, "a", "d", "l")
 		if got, want := r.kinds(), (map[string]seen.Kind{"a": seen.Delivered, "d": seen.Discarded, "l": seen.Marked}); fmt.Sprint(got) != fmt.Sprint(want) {

@@ -157,7 +157,7 @@ func measureAt(ctx context.Context, finder deliver.Finder, place string) (delive
 // state is lost and the server has changed. Mail that popfetch delivered for others is known.
 func (s *session) hintOfStrangers(p *plan, store seen.Store) error {
 	a, known := s.job.account, s.job.ledger.Account()
-	if s.job.finder == nil || s.history.counted || known.Records > 0 || known.Finished || known.Twin != "" ||
+	if s.job.finder == nil || s.history.intake.begun || known.Records > 0 || known.Finished || known.Twin != "" ||
 		a.Initial.Limited || a.All || s.drop.found || len(p.retrieve) == 0 {
 		return nil
 	}
@@ -321,12 +321,13 @@ func (s *session) addImported(diff *seen.Diff, listing []seen.Entry, due time.Ti
 	for _, i := range slices.Concat(diff.New, diff.Check, diff.Likely) {
 		delete(ids, listing[i].UniqueID)
 	}
+	var found []int
 	for i := range listing {
 		if ids[listing[i].UniqueID] {
-			diff.Due = append(diff.Due, i)
+			found = append(found, i)
 		}
 	}
-	slices.Sort(diff.Due)
+	diff.AddDue(listing, found...)
 	return nil
 }
 
@@ -337,7 +338,7 @@ func (a *Account) howToFetchLess() string {
 			"popfetch seen rebuild looks there"
 	}
 	dir := "DIR"
-	if maildir, ok := a.Target.(*deliver.Maildir); ok {
+	if maildir, ok := deliver.MaildirOf(a.Target); ok {
 		dir = maildir.Path()
 	}
 	return fmt.Sprintf("To fetch only what is not there, stop and run: %s. To fetch only new mail, stop and run: %s",

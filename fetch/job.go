@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/faultwords"
 	"github.com/popfetch/popfetch/internal/headerfilter"
 	"github.com/popfetch/popfetch/internal/hosts"
@@ -103,6 +104,7 @@ type Policy struct {
 	Initial      InitialPolicy // what the first run leaves out
 	NewUIDs      NewUIDs       // what to do when all unique-ids have changed
 	UIDLFallback bool          // tell messages apart by their headers where the server refuses UIDL
+	Select       SelectPolicy  // which of these a pass takes
 	// FilterHeaders is asked about each message before it is retrieved, once; nil: there is none.
 	FilterHeaders *headerfilter.Filter
 
@@ -112,22 +114,12 @@ type Policy struct {
 // tooLarge reports whether the policy allows no message of so many octets.
 func (p *Policy) tooLarge(octets int64) bool { return p.MaxSize > 0 && octets > p.MaxSize }
 
-// DeletePolicy says when a delivered message is deleted on the server. The zero value never
-// deletes.
-type DeletePolicy struct {
-	Enabled  bool
-	After    time.Duration // since its delivery
-	Imported bool          // also what another program delivered, since it first saw the message
-}
+// DeletePolicy says when a message is deleted on the server. The zero value deletes only what a
+// filter of headers has discarded.
+type DeletePolicy = policy.Delete
 
-// InitialPolicy says what the first run of an account leaves out. The zero value leaves out
-// nothing.
-type InitialPolicy struct {
-	Limited bool
-	Chosen  bool // somebody has said so for this account, so that ErrRenamed does not apply
-	// What arrived within that time is retrieved all the same; zero: nothing is.
-	Within time.Duration
-}
+// InitialPolicy says what the first run of an account leaves out. The zero value leaves out nothing.
+type InitialPolicy = policy.Initial
 
 // NewUIDs says what a run does when a known maildrop suddenly shows only new unique-ids, as after a
 // move to another server (C0040).
@@ -244,7 +236,7 @@ func (j *job) checkClock() error {
 	if err != nil {
 		return j.fail(PhaseState, err)
 	}
-	j.clock.checked, j.clock.doubtful = true, isDoubtful(j.now(), newest, j.clock.made)
+	j.clock.checked, j.clock.doubtful = true, policy.IsDoubtful(j.now(), newest, j.clock.made)
 	if j.clock.doubtful {
 		since, what := newest, "the newest record"
 		if newest.Before(j.clock.made) {

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"maps"
 	"math"
 	"slices"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/internal/program"
 	"github.com/popfetch/popfetch/pop3"
@@ -31,6 +33,7 @@ type Survey struct {
 	Found    []seen.Record
 	Needed   int64 // octets that a run needs at the target for Plan.Retrieve, by what LIST announces
 	Unusable int   // listed without a usable number or unique-id
+	Unlisted int   // unique-ids that Policy.Select names, and that are not listed
 	Failed   int   // listed, but the server shows too little of them to make their ids
 	// Unready is what keeps the target from taking messages. Only Check finds it out.
 	Unready error
@@ -58,9 +61,12 @@ type Plan struct {
 	Drop        Entries      // of those to be retrieved, the ones that a route drops; of LookAtHeaders alone
 	Move        Entries      // known under another unique-id: their records get the one that is listed now
 	Mark        Entries      // left out of the first run: recorded as marked, not retrieved
+	LeftOut     Entries      // sent before the time that the account sets
+	Wait        Entries      // left to a later pass
 	Quarantined []seen.Match // left alone
 	Delete      Entries
-	Seen        int // listed and recorded, so not retrieved
+	Rules       map[int]string // of Delete, by message-number; see policy.Rule
+	Seen        int            // listed and recorded, so not retrieved
 }
 
 // Entries are messages of a listing. They share its memory, because they may be millions.
@@ -166,6 +172,7 @@ func (r *Runner) lookAlso(ctx context.Context, account *Account, purpose purpose
 		h.breaks.begin()
 		survey, err := surveyOnce(j, m, h, also)
 		if !h.adapt(err, m) && !h.goOn(err, new(maildrop), m) {
+			j.tellUnlisted(h)
 			return survey, err
 		}
 		if err := m.pause(); err != nil {
@@ -217,12 +224,13 @@ func surveyOnce(j *job, m *memory, h *history, also func(*session, *Survey) erro
 		Listing:      s.drop.listing,
 		Plan:         s.exported(p),
 		Unusable:     j.result.Unusable,
+		Unlisted:     len(h.intake.unlisted),
 		Failed:       j.result.Failed,
 	}
 	for e := range survey.Plan.Retrieve.All() {
 		survey.Needed += min(needed(&e), math.MaxInt64-survey.Needed)
 	}
-	if survey.Plan.Delete, err = s.foresee(p); err != nil {
+	if survey.Plan.Delete, survey.Plan.Rules, err = s.foresee(p); err != nil {
 		return nil, s.leave(err)
 	}
 	if err := also(s, survey); err != nil {
@@ -290,10 +298,12 @@ func (s *session) dropped(retrieve Entries) (Entries, error) {
 // exported makes a Plan for the caller of the look.
 func (s *session) exported(p *plan) Plan {
 	all := Plan{
-		Retrieve:  s.entries(slices.Concat(p.retrieve, p.later)),
+		Retrieve:  s.entries(slices.Concat(p.retrieve, p.later, p.next)),
 		Recognise: s.entries(p.recognised),
 		Skip:      s.entries(p.skip),
 		Mark:      s.entries(p.mark),
+		LeftOut:   s.entries(p.leftOut),
+		Wait:      s.entries(p.wait),
 		Seen:      p.seen,
 	}
 	var asks []int32
@@ -318,27 +328,36 @@ func (s *session) exported(p *plan) Plan {
 
 func (s *session) entries(indexes []int32) Entries { return Entries{s.drop.listing, indexes} }
 
-// foresee returns the messages that a run with this plan would delete: those that may be deleted
-// now, and those that it would deliver before.
-func (s *session) foresee(p *plan) (Entries, error) {
-	policy := s.job.account.Delete
-	if !policy.Enabled {
-		return Entries{}, nil
+// foresee returns the messages that a run with this plan would delete, and their rules: those that may
+// be deleted now, and those that it would deliver before.
+func (s *session) foresee(p *plan) (Entries, map[int]string, error) {
+	rules := &s.job.account.Delete
+	if rules.Keep {
+		return Entries{}, nil, nil
 	}
-	var chosen []int32
-	err := s.drop.groups(item.removable, func(part []item) error {
-		candidates, err := s.candidates(part)
-		for _, it := range planDeletion(candidates, policy, s.drop.asOf) {
-			chosen = append(chosen, it.index)
+	chosen := make(map[int32]policy.Rule)
+	err := s.drop.groups(s.mayRemove, func(part []item) error {
+		doomed, err := s.choose(part)
+		for _, d := range doomed {
+			chosen[d.index] = d.rule
 		}
 		return err
 	})
 	if err != nil {
-		return Entries{}, err
+		return Entries{}, nil, err
 	}
-	if policy.After == 0 {
-		chosen = slices.Concat(chosen, p.retrieve, p.later, p.recognised)
+	for _, i := range slices.Concat(p.retrieve, p.later, p.next, p.recognised) {
+		it := s.drop.item(i)
+		if !s.job.account.Select.Names(it.UniqueID) {
+			continue
+		}
+		if rule := rules.AtOnce(it.Octets, it.stays()); rule != policy.None {
+			chosen[i] = rule
+		}
 	}
-	slices.Sort(chosen)
-	return s.entries(slices.Compact(chosen)), nil
+	ruleOf := make(map[int]string, len(chosen))
+	for i, rule := range chosen {
+		ruleOf[s.drop.listing[i].Number] = string(rule)
+	}
+	return s.entries(slices.Sorted(maps.Keys(chosen))), ruleOf, nil
 }

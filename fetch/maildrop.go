@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -22,6 +23,7 @@ const (
 	isNew                  // to be retrieved, unless the policy says otherwise
 	isOld                  // a first run leaves it out
 	isRecorded             // this session has delivered or recognised it, and recorded that
+	isLeftOut              // it was sent before the time that the account sets (Select.Within)
 )
 
 // state is what a session keeps of every listed message. A maildrop may hold millions of them, so
@@ -46,6 +48,9 @@ const (
 	isDeleted // the server has accepted DELE for it
 	isOlder   // it arrived before the time of its only record
 	isYounger // it arrived clearly after that time
+	isDated   // its Date was asked for, so that its fate is decided by that
+	isWaiting // a later pass retrieves it, or a later session of this one
+	isGone    // a person seems to have removed it at the target
 	isMoved   // its record is that of another unique-id, which it had before
 	isUnasked // the filter of headers has said nothing about it yet
 )
@@ -57,8 +62,12 @@ type maildrop struct {
 	states  []state // by index of the listing
 	shown   bool    // the server has sent octets of all messages
 	found   bool    // the target holds messages of this maildrop that have no record
-	// The age of messages is judged for this time; see DeletePolicy.asOf.
+	// The age of messages is judged for this time; see policy.Delete.AsOf.
 	asOf time.Time
+
+	discarded map[string]bool       // unique-ids that a filter of headers has discarded
+	staying   int                   // from this index on, messages stay, whatever the rules say
+	rules     map[int32]policy.Rule // by index, of those that are deleted
 
 	asides  map[seen.Key]*seen.Aside // set aside by earlier runs, listed or not
 	copies  map[string][]int32       // the indexes of each unique-id that is listed more than once
@@ -84,6 +93,8 @@ func newMaildrop(listing []seen.Entry, diff seen.Diff, all bool) *maildrop {
 		copies:  make(map[string][]int32),
 		digests: make(map[int32]seen.Digest),
 		twins:   make(map[int32][]*twins),
+		rules:   make(map[int32]policy.Rule),
+		staying: len(listing),
 	}
 	for i := range diff.AllAside {
 		d.asides[diff.AllAside[i].Key] = &diff.AllAside[i]

@@ -41,23 +41,6 @@ func eventOf(kind Kind, e *seen.Entry, cause error) Event {
 	return Event{Kind: kind, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets, Err: cause}
 }
 
-// planned reports what is to be retrieved, and counts what is left alone. A further session
-// retrieves what the first has counted.
-func (o *outcomes) planned(d *maildrop, p *plan) {
-	if !o.history.counted {
-		o.history.counted = true
-		o.job.count(func(r *Result) { r.New = len(p.retrieve) + len(p.later) })
-	}
-	var octets int64
-	for it := range d.items(p.retrieve) {
-		octets += it.Octets
-	}
-	o.job.event(Event{Kind: Listed, Messages: len(p.retrieve), Octets: octets})
-	for it := range d.items(p.quarantined) {
-		o.countQuarantined(it.Key)
-	}
-}
-
 // end stops the asking because of err, a *Error.
 func (o *outcomes) end(err error) {
 	o.mu.Lock()
@@ -341,7 +324,7 @@ func (s *session) mark(indexes []int32) error {
 	for it := range s.drop.items(indexes) {
 		it.set(isSettled) // a further session of this run is not a first one
 	}
-	s.job.count(func(r *Result) { r.Marked = len(indexes) })
+	s.job.count(func(r *Result) { r.Marked += len(indexes) })
 	s.job.event(Event{Kind: Marked, Messages: len(indexes)})
 	return nil
 }

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/content"
+	"github.com/popfetch/popfetch/internal/likeness"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -202,12 +204,13 @@ func (s *session) readBack(place string, buffer []byte) (foundFile, error) {
 	}
 	there := seen.Sum{Octets: octets}
 	hash.Sum(there.SHA256[:0])
-	known := s.job.finder.PlaceOf(place)
 	id, _ := h.Value("message-id")
 	f := foundFile{at: place, named: id != "", Record: seen.Record{
 		Kind: seen.Delivered, Digest: h.Digest(), Came: there,
-		Places: []seen.Place{{Target: known.Target, Name: known.Name, Sum: there}},
 	}}
+	for _, p := range deliver.PlacesOf(s.job.finder, place) {
+		f.Places = append(f.Places, seen.Place{Target: p.Target, Name: p.Name, Sum: cmp.Or(seen.Sum(p.Sum), there)})
+	}
 	altering, ok := s.job.finder.(deliver.Altering)
 	if !ok {
 		return f, nil
@@ -265,7 +268,7 @@ func (s *session) recognise(held []foundFile) error {
 // starts again, and nothing is half done.
 func (s *session) recogniseRenamed() error {
 	d, policy := s.drop, s.job.account.NewUIDs
-	if len(d.diff.New) == 0 || len(d.diff.New) < len(d.listing) ||
+	if len(d.diff.New) == 0 || len(d.diff.New) < len(d.listing) || d.knowsDates() ||
 		s.job.ledger.Account().Records == 0 || policy == NewUIDsFetch {
 		return nil
 	}
@@ -286,7 +289,7 @@ func (s *session) recogniseRenamed() error {
 		return nil
 	}
 	l, err := s.findLikeness(left)
-	if err != nil || len(l.moves) == 0 {
+	if err != nil || l.Len() == 0 {
 		return err
 	}
 	// One extra reply would have shifted the headers from one message to the next.
@@ -297,15 +300,15 @@ func (s *session) recogniseRenamed() error {
 		}
 		return s.job.fail(PhaseIdentify, err)
 	}
-	if err := s.job.record(seen.Changes{Moves: l.each}); err != nil {
+	if err := s.job.record(seen.Changes{Moves: l.Each}); err != nil {
 		return err
 	}
-	for _, m := range l.moves {
-		d.item(m.index).decide(isSeen)
-		d.item(m.index).set(isMoved)
+	for index := range l.Indexes {
+		d.item(index).decide(isSeen)
+		d.item(index).set(isMoved)
 	}
 	s.job.warn(CodeNewUIDs, "the maildrop shows only new unique-ids; "+
-		"%d of its %d messages are known, and not retrieved again", len(l.moves), len(d.listing))
+		"%d of its %d messages are known, and not retrieved again", l.Len(), len(d.listing))
 	return nil
 }
 
@@ -324,39 +327,39 @@ func (s *session) remaining() (any, left bool, err error) {
 	return any, left, nil
 }
 
-// findLikeness asks the server for what likeness needs: the headers, and the whole messages if the
+// findLikeness asks the server for what a Likeness needs: the headers, and the whole messages if the
 // headers leave a doubt. If the last run left none of the recorded messages, headers prove nothing,
 // because all listed messages may be new.
-func (s *session) findLikeness(left bool) (*likeness, error) {
+func (s *session) findLikeness(left bool) (*likeness.Likeness, error) {
 	d := s.drop
-	l := newLikeness(d.listing)
-	l.octetsAlone = !left
+	l := likeness.New(d.listing)
+	l.OctetsAlone = !left
 	if !s.hasTop() {
 		s.job.warn(CodeNewUIDsRetrieved, "the maildrop shows only new unique-ids, and its server has no TOP: "+
 			"its messages are retrieved to be compared with what was delivered")
 	}
 	err := s.headers(d.all(), func(it item, h *content.Header) {
 		id, _ := h.Value("message-id")
-		l.show(it.index, h.Digest(), id != "")
+		l.Show(it.index, h.Digest(), id != "")
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := s.eachRemaining(l.count); err != nil {
+	if err := s.eachRemaining(l.Count); err != nil {
 		return nil, err
 	}
 	doubts := func(yield func(item) bool) {
-		for i := range l.doubts() {
+		for i := range l.Doubts() {
 			if !yield(d.item(i)) {
 				return
 			}
 		}
 	}
-	err = s.measure(doubts, func(it item, sum seen.Sum) { l.measure(it.index, sum.SHA256) })
+	err = s.measure(doubts, func(it item, sum seen.Sum) { l.Measure(it.index, sum.SHA256) })
 	if err != nil {
 		return nil, err
 	}
-	return l, s.eachRemaining(l.assign)
+	return l, s.eachRemaining(l.Assign)
 }
 
 func (s *session) eachRemaining(do func(seen.Record)) error {

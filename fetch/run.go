@@ -17,8 +17,8 @@ import (
 //	open → list → examine → plan → transfer → remove → quit
 //
 // A run learns something of a message and notes it in the message's item (maildrop.go). Then it
-// decides, without input or output (judge.go, and both plans in plan.go). It writes to the ledger
-// while it examines, for each batch that is durable at the target, and after QUIT. ARCHITECTURE.md
+// decides, without input or output (plan.go, and the package policy). It writes to the ledger while
+// it examines, for each batch that is durable at the target, and after QUIT. ARCHITECTURE.md
 // lists all that it writes.
 type run struct {
 	job     *job
@@ -75,10 +75,12 @@ func (r *run) locked() error {
 func (r *run) sessions() error {
 	for {
 		drop, err := r.session()
-		if !r.history.adapt(err, r.memory) && !r.history.goOn(err, drop, r.memory) {
+		further := err == nil && r.history.goesOn(r.job)
+		if !further && !r.history.adapt(err, r.memory) && !r.history.goOn(err, drop, r.memory) {
+			r.job.tellUnlisted(r.history)
 			return cmp.Or(err, r.history.breaks.err)
 		}
-		r.history.remember(drop)
+		r.history.remember(drop, further, r.job.account.All)
 		if err := r.memory.pause(); err != nil {
 			return err
 		}
@@ -205,6 +207,7 @@ func (j *job) disconnect() {
 func (r *run) session() (*maildrop, error) {
 	r.history.sessions++
 	r.history.breaks.begin()
+	r.history.intake.begin(&r.job.result)
 	s, err := open(r.job, r.memory, r.history)
 	if err != nil {
 		return newMaildrop(nil, seen.Diff{}, false), err
@@ -242,10 +245,15 @@ func (s *session) study() (*plan, error) {
 	if err := s.list(); err != nil {
 		return nil, err
 	}
-	if !s.job.account.All {
-		if err := s.examine(); err != nil {
-			return nil, err
-		}
+	examine := s.examine
+	if s.job.account.All {
+		examine = s.recallDates
+	}
+	if err := examine(); err != nil {
+		return nil, err
+	}
+	if err := s.leaveOutByDate(); err != nil {
+		return nil, err
 	}
 	s.history.recallSuspects(s.drop)
 	return makePlan(s.drop, &s.job.account.Policy, s.history), nil
@@ -256,6 +264,9 @@ func (s *session) study() (*plan, error) {
 // been delivered before, under another unique-id or without a record.
 func (s *session) examine() error {
 	if err := s.judgeRecorded(); err != nil {
+		return err
+	}
+	if err := s.recallDates(); err != nil {
 		return err
 	}
 	if err := s.recogniseRenamed(); err != nil {
@@ -284,6 +295,7 @@ func (r *run) carryOut(s *session, p *plan) (left, err error) {
 	if err := o.skip(s.drop, p.skip); err != nil {
 		return nil, err
 	}
+	r.history.intake.ends(p)
 	var unasked error
 	if asks {
 		if unasked, err = s.ask(p); err != nil {

@@ -255,6 +255,20 @@ func (f *Finished) hasDue(due int64) bool {
 	return due != 0 && f.Oldest != 0 && f.Oldest <= due
 }
 
+// AddDue adds messages to Due, by their indexes into the listing. Finish then looks at
+// them.
+func (d *Diff) AddDue(listing []Entry, indexes ...int) {
+	before := d.Due[:len(d.Due):len(d.Due)]
+	for _, i := range indexes {
+		if _, known := slices.BinarySearch(before, i); !known {
+			d.Due = append(d.Due, i)
+			d.rest.lookAt(listing[i].UniqueID)
+		}
+	}
+	slices.Sort(d.Due)
+	d.Due = slices.Compact(d.Due)
+}
+
 // Effort tells tests how a Diff was made, and how much is left for Finish to look at.
 type Effort struct {
 	Sections bool     // it was compared section by section

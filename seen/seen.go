@@ -190,7 +190,8 @@ const (
 	Suspect Reason = 5
 	// The session ended while a Breaking message was retrieved. It is retried when all else is done.
 	Breaking Reason = 6
-	// Old messages were sent before a time that the account sets, by their Dated.
+	// Old messages were sent before a time that the account sets, by their Dated. Diff calls them new,
+	// because that time moves.
 	Old Reason = 7
 	// A filter of headers said to retrieve a Chosen message, and nothing has gone wrong with it.
 	Chosen Reason = 8
@@ -293,6 +294,26 @@ type Match struct {
 	Index int
 	Aside
 }
+
+// Deleted is a message that the server has deleted, and the rule that asked for that.
+type Deleted struct {
+	Key
+	Rule string // in the caller's own form
+}
+
+// Deletion is an entry of the log of deletions.
+type Deletion struct {
+	UniqueID string
+	Rule     string
+	Octets   int64    // of the message as it came; if it never came, as LIST announced them
+	SHA256   [32]byte // of the message as it came; zero: unknown
+	// DeliveredAt is when it was delivered, dropped or marked; zero: unknown.
+	DeliveredAt time.Time
+	DeletedAt   time.Time
+}
+
+// LogTime is how long an entry of the log of deletions is kept: a year.
+const LogTime = 366 * 24 * time.Hour
 
 // Move says that the message of a record is now listed under another key.
 type Move struct {

@@ -39,6 +39,9 @@ func newApp(term *terminal) *cli.App {
 			&cli.StringFlag{Name: "from-mbox", Usage: "look into the mbox `FILE`, and not into the account's own place"},
 			own("json", "one JSON object with the number of messages")),
 		command("rename", "OLD NEW", "give an account's records to its new name", (*program).seenRename),
+		command("export", "[ACCOUNT...]", "print the state of accounts, for seen import", (*program).seenExport),
+		command("import", "", "take over the state that seen export has printed, from standard input", (*program).seenImport,
+			own("json", "one JSON object for each account, with the numbers of records")),
 	}
 	return &cli.App{
 		Name:            "popfetch",
@@ -49,8 +52,10 @@ func newApp(term *terminal) *cli.App {
 		Action:          action(term, (*program).fetch),
 		OnUsageError:    refuseUsage,
 		HideHelpCommand: true,
-		ErrWriter:       term.err,
-		ExitErrHandler:  func(*cli.Context, error) {}, // main alone prints the error and exits
+		// A unique-id may have a comma.
+		DisableSliceFlagSeparator: true,
+		ErrWriter:                 term.err,
+		ExitErrHandler:            func(*cli.Context, error) {}, // main alone prints the error and exits
 		Commands: []*cli.Command{
 			command("init", "[ADDRESS]", "find the servers of a mail address, ask, try the log-in, write a configuration", (*program).init),
 			command("check", "[ACCOUNT...]", "look, log in, report; delivers and deletes nothing", (*program).check,
@@ -60,6 +65,9 @@ func newApp(term *terminal) *cli.App {
 			command("status", "[ACCOUNT...]", "what happened lately, from the state alone", (*program).status,
 				&cli.StringFlag{Name: "max-age", Usage: "exit with 0 only if every account had a success within `TIME`, such as 1h"},
 				own("json", "one JSON object for each account")),
+			command("log", "[ACCOUNT...]", "what was deleted on servers, when and by which rule", (*program).log,
+				&cli.StringFlag{Name: "since", Usage: "only within `TIME`, such as 30d, or since a date"},
+				own("json", "one JSON object for each deletion")),
 			command("report", "[ACCOUNT...]", "the same as a page to look at, with plots", (*program).showReport,
 				&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the page to `FILE`"}),
 			seenCommand,
@@ -146,6 +154,9 @@ func globalFlags() []cli.Flag {
 		is(ofRun, "once", "", "one pass over the accounts, then exit"),
 		is(ofRun, "dry-run", "n", "say what would be retrieved, recognised, skipped and deleted; do none of it"),
 		is(ofRun, "all", "", "retrieve what is already seen too"),
+		is(ofRun, "drain", "", "look again, in further sessions, until a listing brings nothing new"),
+		&cli.StringSliceFlag{Category: ofRun, Name: "uid", Usage: "retrieve only the message with the unique-id `ID`; the option may be repeated"},
+		&cli.IntFlag{Category: ofRun, Name: "limit", Usage: "retrieve at most `N` messages of each account in this pass"},
 		is(ofRun, "keep", "", "delete nothing on the server, whatever the accounts say"),
 		is(ofRun, "delete", "", "delete on the server all that is delivered, in earlier runs too, whatever the accounts say"),
 		is(ofRun, "fail-empty", "", "exit with 1 where nothing was new"),

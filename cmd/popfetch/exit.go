@@ -127,6 +127,16 @@ func resultStatuses(r fetch.Result) []int {
 	return statuses
 }
 
+// runStatuses is resultStatuses of a run that may have been told what to retrieve. A unique-id that
+// is not listed is no fault of the account.
+func runStatuses(r fetch.Result) []int {
+	statuses := resultStatuses(r)
+	if r.Unlisted > 0 {
+		statuses = append(statuses, exitUnavailable)
+	}
+	return statuses
+}
+
 // faultStatus returns the status of one fault.
 func faultStatus(err error) int {
 	var (
@@ -146,6 +156,8 @@ func faultStatus(err error) int {
 	switch {
 	case errors.As(err, &file):
 		return foreignStatus(file)
+	case errors.As(err, new(*stateError)):
+		return exitQuarantined
 	case errors.As(err, &mistakes), errors.As(err, &mistake), errors.Is(err, deliver.ErrNotLocal):
 		return exitConfig
 	case errors.As(err, &added):
@@ -156,6 +168,8 @@ func faultStatus(err error) int {
 		return exitNoHost
 	case errors.As(err, &failed):
 		return loginStatus(failed)
+	case errors.Is(err, deliver.ErrLogin):
+		return targetLoginStatus(err)
 	case errors.As(err, &token):
 		return tokenStatuses[token.Fault]
 	case errors.Is(err, seen.ErrLocked), errors.Is(err, seen.ErrBusy), errors.Is(err, seen.ErrUnsettled), errors.Is(err, fetch.ErrNoIDsNow), errors.Is(err, fetch.ErrRenamed), errors.Is(err, deliver.ErrUnreachable):
@@ -227,6 +241,19 @@ func loginStatus(failed *login.Error) int {
 	default:
 		return exitNoPerm
 	}
+}
+
+// targetLoginStatus returns the status of a log-in to the server of a target.
+func targetLoginStatus(err error) int {
+	var secret *config.SecretError
+	var token *oauth.Error
+	switch {
+	case errors.As(err, &token):
+		return tokenStatuses[token.Fault]
+	case errors.As(err, &secret) && secret.Temporary:
+		return exitTempFail
+	}
+	return exitNoPerm
 }
 
 // tokenStatuses are those of faults that leave an account without an access token.

@@ -22,12 +22,15 @@ func (p *program) foretellAll(survey *fetch.Survey) error {
 		entries fetch.Entries
 	}{
 		{"retrieve", survey.Plan.Retrieve}, {"move", survey.Plan.Move},
-		{"skip", survey.Plan.Skip}, {"mark", survey.Plan.Mark}, {"recognise", survey.Plan.Recognise}, {"delete", survey.Plan.Delete},
+		{"skip", survey.Plan.Skip}, {"skip", survey.Plan.LeftOut}, {"mark", survey.Plan.Mark}, {"recognise", survey.Plan.Recognise}, {"delete", survey.Plan.Delete},
 	} {
 		for e := range would.entries.All() {
 			h := showHeader(survey.Headers[e.Number])
 			line := foretold{Account: survey.Account, Would: would.what, Number: e.Number, UniqueID: writeID(e.UniqueID), Octets: e.Octets,
 				Date: h.date, From: h.from, Subject: h.subject}
+			if would.what == "delete" {
+				line.Rule = survey.Plan.Rules[e.Number]
+			}
 			if would.what == "retrieve" {
 				line.Asks = asks[e.Number]
 				if drops[e.Number] {
@@ -50,6 +53,9 @@ func (p *program) foretellAll(survey *fetch.Survey) error {
 		if total := counts[what]; total != nil {
 			totals = append(totals, fmt.Sprintf("%s %d (%d octets)", what, total.n, total.octets))
 		}
+	}
+	if n := survey.Plan.Wait.Len(); n > 0 {
+		totals = append(totals, fmt.Sprintf("leave %d to later passes", n))
 	}
 	switch {
 	case p.view.json:
@@ -89,16 +95,20 @@ type foretold struct {
 	Date    string `json:"date,omitempty"`
 	From    string `json:"from,omitempty"`
 	Subject string `json:"subject,omitempty"`
+	Rule    string `json:"rule,omitempty"` // of delete
 }
 
 func (p *program) foretellOne(line *foretold, h shownHeader) error {
 	if p.view.json {
 		return p.term.printJSON(*line)
 	}
-	unless := ""
-	if line.Asks {
-		unless = " unless filter_headers says otherwise"
+	why := ""
+	switch {
+	case line.Asks:
+		why = " unless filter_headers says otherwise"
+	case line.Rule != "":
+		why = " (" + line.Rule + ")"
 	}
 	return p.term.printf("%s: would %s message %d (unique-id %s, %d octets)%s%s\n",
-		line.Account, line.Would, line.Number, line.UniqueID, line.Octets, unless, h.summary())
+		line.Account, line.Would, line.Number, line.UniqueID, line.Octets, why, h.summary())
 }

@@ -129,6 +129,13 @@ var jsonCases = []jsonCase{
 		l.shows("--once")
 		l.shows("seen list")
 	}},
+	{name: "left-out", lines: []string{`since = "2026-10-02"`}, show: func(l *jsonLog) {
+		l.shows("list")
+		l.shows("--once -n")
+		l.shows("--once")
+		l.shows("--once --uid id-2 --uid gone")
+		l.shows("list")
+	}},
 	{name: "filtered", lines: []string{`filter_headers = 'case "$POPFETCH_UID" in id-1) exit 1;; id-2) exit 2;; esac'`}, show: func(l *jsonLog) {
 		l.Drop("").Add(newMail("later"))
 		l.shows("--once -n")

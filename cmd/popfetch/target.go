@@ -135,7 +135,9 @@ func (m *assembly) open(ctx context.Context, t *config.Target) (deliver.Target, 
 		return m.p.stdout(), nil
 	case t.Mbox != "":
 		return dated(t.Mbox, func(path string) deliver.Target {
-			return deliver.NewMbox(path, m.notes("mbox", path))
+			mbox := deliver.NewMbox(path, m.notes("mbox", path))
+			mbox.Note = func(text string) { m.p.term.sayf(caution, "%s: %s", m.account.Name, text) }
+			return mbox
 		}), nil
 	case t.MDA != "" || len(t.MDAArgv) > 0:
 		return &deliver.MDA{Command: t.MDA, Argv: t.MDAArgv, Timeout: t.MDATimeout, Deliveries: t.MaxDeliveries}, nil
@@ -177,15 +179,11 @@ func (m *assembly) lmtp(t *config.Target, protocol deliver.Protocol, address str
 
 // imap returns a mailbox.
 func (m *assembly) imap(ctx context.Context, t *config.Target) (deliver.Target, error) {
-	// The keys about trust and tokens mean for a mailbox what they mean for an account.
-	like := &config.Account{
-		Name: "imap " + t.IMAP.User + " " + t.IMAP.Server, User: t.IMAP.User, Server: t.IMAP.Server,
-		Target: config.Target{}, TLSCA: t.IMAPTLSCA, TLSFingerprint: t.IMAPTLSFingerprint, OAuth: t.IMAPOAuth,
-	}
-	tlsConfig, field, err := tlsConfig(like, m.trusted)
+	user := mailboxUser(t)
+	tlsConfig, field, err := tlsConfig(user, m.trusted)
 	if err != nil {
 		return nil, m.s.TargetMistake(m.account, t, func(t *config.Target) any {
-			if field == &like.TLSCA {
+			if field == &user.TLSCA {
 				return &t.IMAPTLSCA
 			}
 			return &t.IMAP
@@ -199,13 +197,13 @@ func (m *assembly) imap(ctx context.Context, t *config.Target) (deliver.Target, 
 		target.Password = t.ResolvePassword
 		return target, m.readable(ctx, t)
 	}
-	return target, m.useTokens(target, like)
+	return target, m.useTokens(target, user)
 }
 
 // useTokens makes a mailbox log in by access tokens.
-func (m *assembly) useTokens(target *deliver.IMAP, like *config.Account) error {
+func (m *assembly) useTokens(target *deliver.IMAP, user *config.Account) error {
 	var c login.Credentials
-	if err := m.s.useTokens(&c, like, m.trusted); err != nil {
+	if err := m.s.useTokens(&c, user, m.account.Name, m.trusted); err != nil {
 		return err
 	}
 	target.Token, target.Renew = c.Password, c.Renew

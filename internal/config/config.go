@@ -40,7 +40,13 @@ type Config struct {
 	main    *source            // where the keys outside of accounts come from; nil for OneShot
 	homes   map[string]*source // the files that the accounts are in, by their names
 
-	targetHomes map[string]*source // the same for targets
+	targetHomes map[string]targetHome // the same for targets
+}
+
+// targetHome says where a target is.
+type targetHome struct {
+	source *source
+	index  int // in Targets
 }
 
 // Mistake returns err as a mistake of the key that fills the field at address. If a is nil, that is

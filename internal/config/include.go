@@ -68,7 +68,7 @@ func (l *loader) read(cfg *Config, path, text string, info fs.FileInfo) {
 	from := &source{file: path, folder: folder}
 	isFirst := l.cfg == nil
 	if isFirst {
-		l.cfg, cfg.main, cfg.homes, cfg.targetHomes = cfg, from, map[string]*source{}, map[string]*source{}
+		l.cfg, cfg.main, cfg.homes, cfg.targetHomes = cfg, from, map[string]*source{}, map[string]targetHome{}
 	}
 	var document map[string]any
 	if _, err := toml.Decode(text, &document); err != nil {
@@ -111,12 +111,12 @@ func (l *loader) add(r *reader, accounts []Account) {
 // addTargets adds the targets of a file to those of the files before it.
 func (l *loader) addTargets(r *reader, targets []Target) {
 	for _, t := range targets {
-		if home := l.cfg.targetHomes[t.Name]; home != nil {
-			there := place{source: home}.key(targetTable, t.Name)
+		if home, known := l.cfg.targetHomes[t.Name]; known {
+			there := place{source: home.source}.key(targetTable, t.Name)
 			r.report(r.top.key(targetTable, t.Name), fmt.Errorf("is in %s already; rename or remove one of the two", there))
 			continue
 		}
-		l.cfg.targetHomes[t.Name] = r.top.source
+		l.cfg.targetHomes[t.Name] = targetHome{r.top.source, len(l.cfg.Targets)}
 		l.cfg.Targets = append(l.cfg.Targets, t)
 	}
 }

@@ -187,14 +187,15 @@ var serverKeys = table[Account]{
 var ownTargetKeys = targetRows(targetHolder[Account]{
 	of: func(a *Account) *Target { return &a.Target }, others: hasTargets,
 	timeout: "5m", deliveries: "1", waits: (*Account).waits, counts: (*Account).counts,
+	asks: func(d *draft[Account]) bool { return d.has(&d.result.FilterHeaders) },
 })
 
 // waits reports whether the account waits for programs or servers that take messages.
-func (a *Account) waits() bool { return a.counts() || a.Filter != "" || a.FilterHeaders != "" }
+func (a *Account) waits() bool { return a.counts() || a.Filter != "" }
 
 // counts reports whether the account may have several deliveries at once.
 func (a *Account) counts() bool {
-	return len(a.Deliver) > 0 || len(a.Routes) > 0 || a.MDA != "" || len(a.MDAArgv) > 0 ||
+	return len(a.Deliver) > 0 || len(a.Routes) > 0 || a.FilterHeaders != "" || a.MDA != "" || len(a.MDAArgv) > 0 ||
 		a.LMTP != "" || a.SMTP != "" || !a.IMAP.IsZero()
 }
 

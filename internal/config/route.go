@@ -140,11 +140,6 @@ func (c *Config) targetsOf(a *Account) Errors {
 			errs = append(errs, c.TargetMistake(a, t, addressIMAP, fmt.Errorf(
 				"lacks the password of its user; write %s", c.secretKeys())))
 		}
-		if t.IMAPOAuth.ClientID != "" && t.IMAPOAuth.SignIn().Flow != flowClient {
-			r, _ := oauthKeys.filling(&t.IMAPOAuth, &t.IMAPOAuth.TokenCommand)
-			errs = append(errs, c.TargetMistake(a, t, func(t *Target) any { return &t.IMAPOAuth }, fmt.Errorf(
-				"nobody can sign in for a mailbox; let another program do it, and write %s, or a client that signs in by itself", r.name)))
-		}
 	}
 	return append(errs, c.deletionFits(a, used)...)
 }
@@ -181,13 +176,13 @@ func (c *Config) deletionFits(a *Account, used []Target) Errors {
 
 // unknownTargets reports names that are no target's. They are the value of a field of the account.
 func (c *Config) unknownTargets(a *Account, field any, names []string) (errs Errors) {
-	var known []string
-	for i := range c.Targets {
-		known = append(known, c.Targets[i].Name)
-	}
 	for _, name := range names {
-		if slices.Contains(known, name) {
+		if _, found := c.targetHomes[name]; found {
 			continue
+		}
+		var known []string
+		for i := range c.Targets {
+			known = append(known, c.Targets[i].Name)
 		}
 		near := Nearest(name, known)
 		if len(near) == 0 {
@@ -207,7 +202,7 @@ func (c *Config) unknownTargets(a *Account, field any, names []string) (errs Err
 // [defaults].
 func (c *Config) TargetMistake(a *Account, t *Target, field func(*Target) any, err error) *Error {
 	if t.Name != "" {
-		home := place{source: c.targetHomes[t.Name]}
+		home := place{source: c.targetHomes[t.Name].source}
 		if at, _ := targetKeys.place(t, field(t), home.key(targetTable, t.Name)); at.line() > 0 {
 			return at.mistake(err)
 		}

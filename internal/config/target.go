@@ -73,6 +73,8 @@ type targetHolder[T any] struct {
 	// whether a T shows them.
 	timeout, deliveries string
 	waits, counts       func(*T) bool
+	// asks, if set, reports whether a T gives headers of messages to a program.
+	asks func(*draft[T]) bool
 }
 
 // targetRows returns the rows of the target of a T.
@@ -188,8 +190,14 @@ func targetRows[T any](h targetHolder[T]) table[T] {
 		},
 		{
 			name: "max_deliveries", preset: h.deliveries, means: h.counts,
-			needless: only(addressMDA, addressMDAArgv, addressLMTP, addressSMTP, addressIMAP),
-			field:    fill(func(t *T) *int { return &of(t).MaxDeliveries }, countIfSet(1000)),
+			needless: []func(*draft[T]) string{func(d *draft[T]) string {
+				if h.asks != nil && h.asks(d) {
+					return ""
+				}
+				return misplaced(d, of(d.result), h.others,
+					[]func(*Target) any{addressMDA, addressMDAArgv, addressLMTP, addressSMTP, addressIMAP})
+			}},
+			field: fill(func(t *T) *int { return &of(t).MaxDeliveries }, countIfSet(1000)),
 		},
 	}
 }
@@ -274,6 +282,16 @@ func (t *Target) ResolvePassword(ctx context.Context) (string, error) {
 	return t.IMAPPassword.resolveOf(ctx, t.IMAP.User, key)
 }
 
+// Tokens returns where the access tokens for the user of IMAP come from. Where a provider has scopes of
+// its own for IMAP, and none are written, those are asked for.
+func (t *Target) Tokens() OAuth {
+	o := t.IMAPOAuth
+	if o.Provider == "microsoft" && len(o.Scopes) == 0 && o.Flow != flowClient {
+		o.Scopes = []string{"https://outlook.office.com/IMAP.AccessAsUser.All", "offline_access"}
+	}
+	return o
+}
+
 // withDefaults returns the target of a table for an account: keys that it lacks are the account's.
 func (t Target) withDefaults(a *Account) Target {
 	own := &a.Target
@@ -321,12 +339,11 @@ func (a *Account) namePaths() *Error {
 
 // TargetOf returns the target called name, with what it takes from the account.
 func (c *Config) TargetOf(a *Account, name string) (_ Target, found bool) {
-	for i := range c.Targets {
-		if c.Targets[i].Name == name {
-			return c.Targets[i].withDefaults(a), true
-		}
+	home, found := c.targetHomes[name]
+	if !found {
+		return Target{}, false
 	}
-	return Target{}, false
+	return c.Targets[home.index].withDefaults(a), true
 }
 
 // Own returns the targets of the messages that no route of the account matches: the account's own

@@ -136,6 +136,21 @@ func TestTarget_kinds(t *testing.T) {
 	}
 }
 
+// TestTarget_Tokens asks Microsoft for the scope of IMAP, unless others are written.
+func TestTarget_Tokens(t *testing.T) {
+	for want, o := range map[string]OAuth{
+		"https://outlook.office.com/IMAP.AccessAsUser.All offline_access": {Provider: "microsoft", ClientID: "x"},
+		"own":                                    {Provider: "microsoft", ClientID: "x", Scopes: []string{"own"}},
+		"https://outlook.office365.com/.default": {Provider: "microsoft", ClientID: "x", Flow: flowClient},
+		"https://mail.google.com/":               {Provider: "google", ClientID: "x"},
+	} {
+		target := Target{IMAPOAuth: o}
+		if got := strings.Join(target.Tokens().SignIn().Scopes, " "); got != want {
+			t.Errorf("the scopes of %+v are %s, want %s", o, got, want)
+		}
+	}
+}
+
 // TestMailbox checks the parts of the URLs of mailboxes.
 func TestMailbox(t *testing.T) {
 	for url, want := range map[string]Mailbox{
@@ -238,7 +253,7 @@ func TestLoad_targetMistakes(t *testing.T) {
 		"[[account.work.route]]\nrecipient = 'y'\ndeliver = 'lists'\n" + target:                             `:7: account.work.route.recipient: is not known without envelope_header; name the header`,
 		"[[account.work.route]]\nheader = 'X'\nequals = 'y'":                                                `:6: account.work.route: has no deliver; write deliver = "NAME" of a target, or []`,
 		"route = 'x'":                                     `:6: account.work.route: is text; write [[account.work.route]] on a line of its own`,
-		"add_headers = 'recieved'":                        `:6: account.work.add_headers: "recieved" is not known; write "received", "delivered-to", "return-path" or "popfetch"`,
+		"add_headers = 'recv'":                            `:6: account.work.add_headers: "recv" is not known; write "received", "delivered-to", "return-path" or "popfetch"`,
 		"add_headers = []":                                `:6: account.work.add_headers: is an empty list`,
 		"delete = {verify = true, after = '1d'}":          ``,
 		"max_messages = 0":                                `:6: account.work.max_messages: 0 is out of range`,
@@ -279,11 +294,10 @@ func TestLoad_usedTargetMistakes(t *testing.T) {
 		"deliver = 'x'":                          `:4: account.work.deliver: no target is called "x"; add the table [target.x]`,
 		"deliver = []":                           `:4: account.work.deliver: is an empty list`,
 		"mda = 'cat'\ndelete = {removed = true}": `:5: account.work.delete.removed: looks at the files of a Maildir, and this account has none`,
-		"mbox = '-'\n[account.work.delete]\nafter = '1d'\nverify = true":                 `:7: account.work.delete.verify: looks at delivered files, and this account has neither`,
-		"mbox = '/b'\ndelete = {verify = true, larger_than = 1}":                         ``,
-		"deliver = 'x'\ndelete.removed = true\n[target.x]\nmaildir = '/x'":               ``,
-		"imap = 'imaps://u@h/x'\nimap_oauth = {provider = 'microsoft', client_id = 'x'}": `:5: account.work.imap_oauth: nobody can sign in for a mailbox`,
-		"imap = 'imaps://u@h/x'\nimap_oauth = {provider = 'x', client_id = 'x'}":         `:5: account.work.imap_oauth.provider: "x" is not known`,
+		"mbox = '-'\n[account.work.delete]\nafter = '1d'\nverify = true":         `:7: account.work.delete.verify: looks at delivered files, and this account has neither`,
+		"mbox = '/b'\ndelete = {verify = true, larger_than = 1}":                 ``,
+		"deliver = 'x'\ndelete.removed = true\n[target.x]\nmaildir = '/x'":       ``,
+		"imap = 'imaps://u@h/x'\nimap_oauth = {provider = 'x', client_id = 'x'}": `:5: account.work.imap_oauth.provider: "x" is not known`,
 	} {
 		_, err := Load(writeConfig(t, account+text+"\n"))
 		if want == "" && err == nil {

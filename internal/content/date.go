@@ -43,6 +43,16 @@ func (h *Header) ArrivedAfter(at time.Time) bool {
 	return err == nil && t.After(at)
 }
 
+// Written returns when the message was written, by its Date field: the latest time that this may
+// mean. The result ok is false if the field is missing or cannot be read.
+func (h *Header) Written() (at time.Time, ok bool) {
+	value, ok := h.Value("date")
+	if !ok {
+		return time.Time{}, false
+	}
+	return latestTime(value)
+}
+
 // Arrived returns when the message arrived: the time in the topmost Received field that has a
 // readable one, else in the Date field. It returns the zero time if there is none.
 func (h *Header) Arrived() time.Time {

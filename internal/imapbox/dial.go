@@ -29,7 +29,7 @@ func (a *Account) dial(ctx context.Context) (*wire, error) {
 	defer stop()
 	w := &wire{Conn: conn, timeout: a.Timeout}
 	if a.StartTLS {
-		if isLoopback(conn) {
+		if isLoopback(conn) && !a.strict {
 			return w, nil
 		}
 		if err := a.startTLS(conn); err != nil {

@@ -45,8 +45,11 @@ func (w *wire) Read(p []byte) (int, error) {
 		w.prefix = w.prefix[n:]
 		return n, nil
 	}
-	if w.detached.Load() {
+	switch {
+	case w.detached.Load():
 		return 0, io.EOF
+	case w.budget.Load() < 0: // the library may try again after an error
+		return 0, errTooMuch
 	}
 	n, err := w.Conn.Read(p)
 	w.mu.Lock()

@@ -72,17 +72,25 @@ func (d *DovecotIMAP) IMAPAddr() string { return d.taps[0].addr() }
 // IMAPSAddr returns host and port for implicit TLS.
 func (d *DovecotIMAP) IMAPSAddr() string { return d.taps[1].addr() }
 
+// Folder returns the Maildir of one of the user's mailboxes; see [DovecotIMAP.Mailbox].
+func (d *DovecotIMAP) Folder(user, name string) string {
+	return filepath.Join(d.maildirs.dir, user, "Maildir", name)
+}
+
 // Mailbox returns the files of the messages in one of the user's mailboxes, as they are on the
 // disk. The name is as in the file system, such as "" for INBOX, and ".a.b" for a/b.
 func (d *DovecotIMAP) Mailbox(user, name string) []string {
 	d.t.Helper()
 	var all []string
 	for _, sub := range []string{"new", "cur"} {
-		found, err := filepath.Glob(filepath.Join(d.maildirs.dir, user, "Maildir", name, sub, "*"))
+		folder := filepath.Join(d.Folder(user, name), sub)
+		entries, err := os.ReadDir(folder)
 		if err != nil {
 			d.t.Fatalf("listing a Maildir: %v", err)
 		}
-		all = append(all, found...)
+		for _, entry := range entries {
+			all = append(all, filepath.Join(folder, entry.Name()))
+		}
 	}
 	return all
 }

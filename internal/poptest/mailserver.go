@@ -26,7 +26,8 @@ type MailServer struct {
 	commands    []string // of all connections
 	arrived     []string // messages with lines that end in LF, one for each recipient that got it
 	has         map[string]int
-	open        sync.WaitGroup
+	sessions    int // that are open
+	ended       *sync.Cond
 }
 
 // NewMailServer starts a server at a Unix socket, which ends with the test. For each command, and for
@@ -49,9 +50,10 @@ func NewMailServer(t TB, lmtp bool, answer func(connection int, command string) 
 	if err != nil {
 		t.Fatalf("serving mail: %v", err)
 	}
+	m.ended = sync.NewCond(&m.mu)
 	t.Cleanup(func() {
 		_ = listener.Close()
-		m.open.Wait()
+		m.Wait()
 	})
 	go func() {
 		for {
@@ -61,13 +63,16 @@ func NewMailServer(t TB, lmtp bool, answer func(connection int, command string) 
 			}
 			m.mu.Lock()
 			m.connections++
+			m.sessions++
 			number := m.connections
-			m.open.Add(1)
 			m.mu.Unlock()
 			go func() {
-				defer m.open.Done()
-				defer conn.Close()
 				m.session(conn, number)
+				_ = conn.Close()
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				m.sessions--
+				m.ended.Broadcast()
 			}()
 		}
 	}()
@@ -178,6 +183,15 @@ func (m *MailServer) take(text, name string, to []string) {
 
 // Socket returns the path of the server's socket.
 func (m *MailServer) Socket() string { return m.socket }
+
+// Wait waits until no connection is open.
+func (m *MailServer) Wait() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for m.sessions > 0 {
+		m.ended.Wait()
+	}
+}
 
 // Connections returns how many connections there were.
 func (m *MailServer) Connections() int {

@@ -28,7 +28,7 @@ var onAside = fmt.Sprintf(`
 // setAside notes messages that were not delivered.
 func (s *Store) setAside(ctx context.Context, tx *sql.Conn, table string, account int64, asides []seen.Aside) error {
 	query := fmt.Sprintf(putAside, table) + onAside
-	now := s.now()
+	now, old := s.now(), false
 	for _, a := range asides {
 		if a.Reason == 0 {
 			return fmt.Errorf("unique-id %q is set aside for no reason", a.UniqueID)
@@ -39,16 +39,22 @@ func (s *Store) setAside(ctx context.Context, tx *sql.Conn, table string, accoun
 		if a.Since.IsZero() {
 			a.Since = a.Last
 		}
+		old = old || a.Reason == seen.Old
 		_, err := tx.ExecContext(ctx, query, account, []byte(a.UniqueID), a.Copy, a.Reason, a.Listed, a.Count,
 			seen.Millis(a.Since), seen.Millis(a.Last), a.Text, seen.Millis(a.ToldAt), a.MaxSize, seen.Millis(a.Dated), seen.Millis(a.Asked))
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+	if !old {
+		return nil
+	}
+	// What the digest covers is seen or set aside for another reason.
+	_, err := tx.ExecContext(ctx, "UPDATE account SET digest = NULL WHERE id = ? AND listed > 0", account)
+	return err
 }
 
-// Asides reads all asides of the account.
+// Asides reads all asides of the account, except for Old messages.
 func (l *ledger) Asides(ctx context.Context) (asides []seen.Aside, err error) {
 	err = l.view(ctx, func(q querier) (err error) {
 		asides, err = readAsides(ctx, q, l.id)
@@ -60,10 +66,32 @@ func (l *ledger) Asides(ctx context.Context) (asides []seen.Aside, err error) {
 	return asides, nil
 }
 
+// Old reads a range of the asides.
+func (l *ledger) Old(ctx context.Context, behind seen.Key, limit int) (old []seen.Aside, err error) {
+	err = l.view(ctx, func(q querier) (err error) {
+		old, err = readOld(ctx, q, l.id, behind, limit)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading which messages are old: %w", err)
+	}
+	return old, nil
+}
+
 func readAsides(ctx context.Context, q querier, account int64) ([]seen.Aside, error) {
+	return queryAsides(ctx, q, "reason <> ?2 ORDER BY unique_id, copy", account, seen.Old)
+}
+
+func readOld(ctx context.Context, q querier, account int64, behind seen.Key, limit int) ([]seen.Aside, error) {
+	return queryAsides(ctx, q, "reason = ?2 AND (unique_id, copy) > (?3, ?4) ORDER BY unique_id, copy LIMIT ?5",
+		account, seen.Old, []byte(behind.UniqueID), behind.Copy, limit)
+}
+
+// queryAsides reads the asides of the account that which selects. The account is the first of args.
+func queryAsides(ctx context.Context, q querier, which string, args ...any) ([]seen.Aside, error) {
 	rows, err := q.QueryContext(ctx, `
 		SELECT unique_id, copy, reason, listed, count, since, last, text, told_at, absent_at, max_size, dated, asked
-		FROM aside WHERE account = ? ORDER BY unique_id, copy`, account)
+		FROM aside WHERE account = ?1 AND `+which, args...)
 	if err != nil {
 		return nil, err
 	}

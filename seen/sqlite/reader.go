@@ -32,6 +32,15 @@ func (r *reader) Asides(ctx context.Context) (asides []seen.Aside, err error) {
 	return asides, err
 }
 
+// Old reads a range of the asides.
+func (r *reader) Old(ctx context.Context, behind seen.Key, limit int) (old []seen.Aside, err error) {
+	err = r.read(ctx, func(q querier) (err error) {
+		old, err = readOld(ctx, q, r.account, behind, limit)
+		return err
+	})
+	return old, err
+}
+
 // Copies reads an index that holds only the rows with a copy above 0.
 func (r *reader) Copies(ctx context.Context, limit int) (map[string]bool, error) {
 	return r.ids(ctx, "SELECT DISTINCT unique_id FROM seen WHERE account = ? AND copy > 0 LIMIT ?", r.account, limit)

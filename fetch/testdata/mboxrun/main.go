@@ -24,6 +24,8 @@ func main() {
 	}
 }
 
+func password(context.Context) (string, error) { return "tanstaaf", nil }
+
 func run(state, server, mbox string, remove bool, users []string) error {
 	ctx := context.Background()
 	store, err := sqlite.Open(ctx, state)
@@ -33,16 +35,20 @@ func run(state, server, mbox string, remove bool, users []string) error {
 	defer store.Close()
 	const patience = 20 * time.Second
 	var accounts []fetch.Account
-	for _, user := range users {
-		name := "work-" + user
+	for i, user := range users {
+		name := "work"
+		if i > 0 {
+			name += "-" + user
+		}
 		accounts = append(accounts, fetch.Account{
 			Name: name, Server: server, User: user,
 			Target: deliver.NewMbox(mbox, filepath.Join(state, name+".mbox")),
 			Policy: fetch.Policy{Delete: fetch.DeletePolicy{Enabled: remove}},
 			POP3: pop3.Options{
-				TLS: pop3.TLSNone, DialTimeout: patience, GreetingTimeout: patience, ReplyTimeout: patience, StallTimeout: patience,
+				TLS: pop3.TLSNone, DialTimeout: patience, GreetingTimeout: patience,
+				ReplyTimeout: patience, StallTimeout: patience,
 			},
-			Login: (&login.Credentials{User: user, Password: func(context.Context) (string, error) { return "tanstaaf", nil }}).Login,
+			Login: (&login.Credentials{User: user, Password: password}).Login,
 		})
 	}
 	for _, result := range (&fetch.Runner{Store: store}).Run(ctx, accounts) {

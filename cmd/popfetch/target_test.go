@@ -1,0 +1,38 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/popfetch/popfetch/internal/config"
+)
+
+// TestAssembly_notes checks that no two parts of targets share a file of notes, and that each file is
+// below the state folder whatever the names are.
+func TestAssembly_notes(t *testing.T) {
+	s := &setting{Config: &config.Config{StateDir: "/state"}}
+	shot := &setting{Config: s.Config, oneShot: true}
+	long := strings.Repeat("é", 100)
+	files := make(map[string]bool)
+	for _, m := range []*assembly{
+		{s: s, account: &config.Account{Name: "work"}}, {s: s, account: &config.Account{Name: "work/../x"}},
+		{s: s, account: &config.Account{Name: long + "1"}}, {s: s, account: &config.Account{Name: long + "2"}},
+		{s: shot, account: &config.Account{Name: "work", User: "u", Server: "h", Target: config.Target{Mbox: "/a"}}},
+		{s: shot, account: &config.Account{Name: "work", User: "u", Server: "h", Target: config.Target{Mbox: "/b"}}},
+	} {
+		for _, part := range []string{"mbox", "fan"} {
+			for _, place := range []string{"/mail/2026", "/mail/2027"} {
+				file := m.notes(part, place)
+				if files[file] || m.notes(part, place) != file {
+					t.Errorf("%s is the file of two parts, or changes", file)
+				}
+				files[file] = true
+				folder, name := filepath.Split(file)
+				if filepath.Dir(filepath.Clean(folder)) != "/state/notes" || len(name) > 255 || len(filepath.Base(folder)) > 255 {
+					t.Errorf("the file is %s, which is no file of a folder in /state/notes", file)
+				}
+			}
+		}
+	}
+}
