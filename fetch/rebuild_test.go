@@ -97,3 +97,20 @@ func TestLookFor_mbox(t *testing.T) {
 		t.Errorf("LookFor() = %+v, %v, want a and b", survey, err)
 	}
 }
+
+// A file with the token of a message that has another header by now is not that message.
+func TestLookFor_otherHeader(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, sized("a", "first", "1"))
+	r := newRig(t, server.Addr())
+	r.runs("1 listed, 1 new, 1 delivered")
+	r.runner.Store = openStore(t, t.TempDir())
+	server.Drop("").Remove("a")
+	server.Drop("").Add(sized("a", "other", "1")) // as large as the first
+	own := r.maildir
+	r.account.Target = deliver.NewMaildir(filepath.Join(t.TempDir(), "own"))
+	survey, err := r.runner.LookFor(t.Context(), &r.account, deliver.NewMaildir(own))
+	if err != nil || len(survey.Held) != 0 {
+		t.Errorf("LookFor() = %+v, %v, want nothing", survey, err)
+	}
+}
