@@ -22,9 +22,9 @@ func TestAssembly_notes(t *testing.T) {
 		{s: shot, account: &config.Account{Name: "work", User: "u", Server: "h", Target: config.Target{Mbox: "/b"}}},
 	} {
 		for _, part := range []string{"mbox", "fan"} {
-			for _, place := range []string{"/mail/2026", "/mail/2027"} {
-				file := m.notes(part, place)
-				if files[file] || m.notes(part, place) != file {
+			for _, of := range [][]string{{"", "/mail/2026"}, {"", "/mail/2027"}, {"a", "/mail/2027"}} {
+				file := m.notes(part, of...)
+				if files[file] || m.notes(part, of...) != file {
 					t.Errorf("%s is the file of two parts, or changes", file)
 				}
 				files[file] = true
