@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/popfetch/popfetch/fetch/custody"
 	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/internal/login"
@@ -224,6 +225,7 @@ type history struct {
 	leftOut     map[int]bool                // by message-number, the messages without an id that were told
 	notBefore   time.Time                   // the earliest next log-in that the server announces
 	breaks      breaks
+	watch       *custody.Watch  // nil before the rule Removed first needs it
 	refusals    *refusals.Tally // nil before the first transfer
 }
 
