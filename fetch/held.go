@@ -349,15 +349,15 @@ func (a *Account) howToFetchLess() string {
 // watch looks at what the target holds now, for the rule Removed. What is there is measured against
 // the last run, and not against an earlier session of this one.
 func (s *session) watch() error {
-	if s.history.watch == nil {
+	if s.memory.watch == nil {
 		w, ok := custody.New(s.job.account.Target, s.memory.standing.Kept)
 		if !ok {
 			s.job.warn(CodeRemoved, "only a Maildir shows what was removed from it: the rule removed deletes nothing here")
 			return nil
 		}
-		s.history.watch = w
+		s.memory.watch = w
 	}
-	s.removal = s.history.watch
+	s.removal = s.memory.watch
 	s.removal.Look(s.job.soft, s.job.now())
 	return s.keepWatch()
 }

@@ -25,8 +25,9 @@ type memory struct {
 	purpose  purpose
 	pace     pace
 
-	shortfall int    // see content.Setting; grows during the run
-	announced string // what the server announced to an earlier run; see login.Remember
+	watch     *custody.Watch // nil before the rule Removed first needs it
+	shortfall int            // see content.Setting; grows during the run
+	announced string         // what the server announced to an earlier run; see login.Remember
 }
 
 // purpose says what a log-in is for.
@@ -225,7 +226,6 @@ type history struct {
 	leftOut     map[int]bool                // by message-number, the messages without an id that were told
 	notBefore   time.Time                   // the earliest next log-in that the server announces
 	breaks      breaks
-	watch       *custody.Watch  // nil before the rule Removed first needs it
 	refusals    *refusals.Tally // nil before the first transfer
 }
 

@@ -401,3 +401,25 @@ func TestDelete_future(t *testing.T) {
 	r.account.Delete.All = true
 	r.runs("1 listed, 1 deleted")
 }
+
+// With --all, a further session knows by its unique-id what an earlier one has delivered. Where
+// unique-ids are only numbers, that may be another message by then. It is not deleted.
+func TestDelete_allRenumbered(t *testing.T) {
+	two, three := letterOf("2", "two"), large("3")
+	r, server := ruled(t, fetch.DeletePolicy{Larger: int64(len(two.Content)) + 10}, large("1"), two, three)
+	r.account.All = true
+	r.account.Select.Session = 2
+	logins := 0
+	hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
+		if strings.HasPrefix(cmd, "AUTH") {
+			if logins++; logins == 2 {
+				two.UniqueID, three.UniqueID = "1", "2"
+				relist(server, two, three)
+			}
+		}
+		return poptest.Action{}
+	})
+	r.runs("3 listed, 3 new, 3 delivered, 2 deleted")
+	kept(t, server, "1")
+	r.holds(large("1"), two, three)
+}
