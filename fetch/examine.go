@@ -244,9 +244,9 @@ func (s *session) judgeRecorded() error {
 	})
 }
 
-// recallRecorded tells which messages an earlier session of the run has recorded, if each listed one
-// counts as new. Since then the server may have given the unique-id to another message. So those that a
-// rule deletes at once are compared with their records.
+// recallRecorded tells which messages an earlier session of the run has recorded, if each listed
+// one counts as new. Since then the server may have given the unique-id to another message. So those
+// that a rule deletes at once are compared with their records.
 func (s *session) recallRecorded() error {
 	if len(s.history.settled) == 0 {
 		return nil

@@ -352,7 +352,8 @@ func (s *session) watch() error {
 	if s.memory.watch == nil {
 		w, ok := custody.New(s.job.account.Target, s.memory.standing.Kept)
 		if !ok {
-			s.job.warn(CodeRemoved, "only a Maildir shows what was removed from it: the rule removed deletes nothing here")
+			s.job.warn(CodeRemoved, "only a Maildir shows what was removed from it: "+
+				"the rule removed deletes nothing here")
 			return nil
 		}
 		s.memory.watch = w

@@ -430,7 +430,8 @@ func TestRemoved_toOtherTarget(t *testing.T) {
 		return deliver.NewFan(members[i:i+1], filepath.Join(t.TempDir(), "notes"))
 	}
 	r.account.Target = deliver.NewRoute(deliver.Routing{
-		Rules: []deliver.Rule{{Headers: []string{"Subject"}, Equals: "2", Target: only(1)}}, Otherwise: only(0),
+		Rules:     []deliver.Rule{{Headers: []string{"Subject"}, Equals: "2", Target: only(1)}},
+		Otherwise: only(0),
 	})
 	r.runs("3 listed, 3 new, 3 delivered")
 	r.maildir = paths[0]

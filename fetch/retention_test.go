@@ -406,7 +406,8 @@ func TestDelete_future(t *testing.T) {
 // unique-ids are only numbers, that may be another message by then. It is not deleted.
 func TestDelete_allRenumbered(t *testing.T) {
 	two, three := letterOf("2", "two"), large("3")
-	r, server := ruled(t, fetch.DeletePolicy{Larger: int64(len(two.Content)) + 10}, large("1"), two, three)
+	rules := fetch.DeletePolicy{Larger: int64(len(two.Content)) + 10}
+	r, server := ruled(t, rules, large("1"), two, three)
 	r.account.All = true
 	r.account.Select.Session = 2
 	logins := 0

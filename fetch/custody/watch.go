@@ -47,8 +47,8 @@ func New(target deliver.Target, kept string) (w *Watch, ok bool) {
 	return w, len(w.shelves) > 0
 }
 
-// Look finds out what the folders hold now. A folder that cannot be seen is doubtful. So is one that
-// has become much smaller since the last run, however many looks this run has taken meanwhile.
+// Look finds out what the folders hold now. A folder that cannot be seen is doubtful. So is one
+// that has become much smaller since the last run, however many looks this run has taken.
 func (w *Watch) Look(ctx context.Context, now time.Time) {
 	w.now = now
 	for _, s := range w.shelves {
@@ -109,8 +109,8 @@ func (w *Watch) IsRemoved(ctx context.Context, r *seen.Record) (removed bool, do
 	return doubt == nil, doubt
 }
 
-// find looks for a message that was delivered to a place. If it may be gone from there, the error says
-// what is doubtful about that. In each other folder of the account it counts as there, too.
+// find looks for a message that was delivered to a place. If it may be gone from there, the error
+// says what is doubtful about that. In each other folder of the account it counts as there, too.
 func (w *Watch) find(ctx context.Context, r *seen.Record, p seen.Place) (policy.PlaceState, error) {
 	s := w.shelves[p.Target]
 	switch {
@@ -123,13 +123,14 @@ func (w *Watch) find(ctx context.Context, r *seen.Record, p seen.Place) (policy.
 	case !s.kept.Covers(r, w.now) || p.SHA256 == [32]byte{}:
 		return policy.IsThere, nil
 	}
+	place := deliver.Place{Target: p.Target, Name: p.Name, Sum: deliver.Sum(p.Sum)}
 	doubt := s.doubt
 	for _, one := range w.shelves {
 		if one.stock == nil {
 			doubt = cmp.Or(doubt, one.doubt)
 			continue
 		}
-		has, err := one.stock.Has(ctx, deliver.Place{Target: p.Target, Name: p.Name, Sum: deliver.Sum(p.Sum)})
+		has, err := one.stock.Has(ctx, place)
 		if has {
 			return policy.IsThere, nil
 		}
