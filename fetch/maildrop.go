@@ -316,6 +316,7 @@ func (d *maildrop) exposed(looks bool) bool {
 // twin is a delivered message whose octets are known. Several listed messages may turn out to be
 // this message; the first that does takes it.
 type twin struct {
+	kind   seen.Kind // Delivered or Dropped
 	places []seen.Place
 	at     time.Time // of its delivery; zero: unknown
 	file   string    // where the target holds it without a record; "": it has a record

@@ -115,7 +115,7 @@ func (t *transfer) compare(it item) {
 		if one == nil || !t.sure(one) {
 			continue
 		}
-		record.Places = one.places
+		record.Kind, record.Places = one.kind, one.places
 		if record.DeliveredAt = one.at; one.at.IsZero() {
 			record.DeliveredAt = t.session.job.deliveredAt()
 		}

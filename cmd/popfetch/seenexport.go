@@ -38,6 +38,7 @@ type stateLine struct {
 	ToldAt   *time.Time `json:"told_at,omitempty"`
 	MaxSize  int64      `json:"max_size,omitempty"`
 	Dated    *time.Time `json:"dated,omitempty"`
+	AskedAt  *time.Time `json:"asked_at,omitempty"`
 
 	Accounts int `json:"accounts,omitempty"` // of end: how many lines of each type there were
 	Records  int `json:"records,omitempty"`
@@ -88,7 +89,7 @@ var kindWords = map[seen.Kind]string{
 
 var reasonWords = map[seen.Reason]string{
 	seen.Refused: "refused", seen.TooLarge: "too-large", seen.Wanted: "wanted", seen.Quarantined: "quarantined",
-	seen.Suspect: "suspect", seen.Breaking: "breaking", seen.Old: "old",
+	seen.Suspect: "suspect", seen.Breaking: "breaking", seen.Old: "old", seen.Chosen: "chosen",
 }
 
 // seenExport prints the state of accounts, for seen import.
@@ -186,7 +187,8 @@ func asideLine(account string, a seen.Aside) stateLine {
 	return stateLine{
 		Type: lineAside, Account: account, UniqueID: writeID(a.UniqueID), Copy: a.Copy, Reason: reasonWords[a.Reason],
 		Octets: a.Listed, Refusals: a.Count, Since: timeField(a.Since), LastAt: timeField(a.Last), Error: a.Text,
-		ToldAt: timeField(a.ToldAt), MaxSize: a.MaxSize, Dated: timeField(a.Dated), AbsentAt: timeField(a.AbsentAt),
+		ToldAt: timeField(a.ToldAt), MaxSize: a.MaxSize, Dated: timeField(a.Dated),
+		AskedAt: timeField(a.Asked), AbsentAt: timeField(a.AbsentAt),
 	}
 }
 

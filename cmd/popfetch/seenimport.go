@@ -328,6 +328,12 @@ func (im *stateImport) write(ctx context.Context, part *statePart) error {
 			}
 		}
 	}
+	if part.known && part.imported > 0 {
+		// What was delivered into a folder of another machine only seems to be removed here.
+		if err := ledger.ChangeStanding(ctx, func(st *seen.Standing) { st.Kept = "" }); err != nil {
+			return err
+		}
+	}
 	if part.imported > 0 || len(part.asides) > 0 {
 		if err := ledger.Apply(ctx, seen.Changes{Records: records, Asides: part.asides}); err != nil {
 			return err
