@@ -71,9 +71,7 @@ func (p *program) configured(name string, unknown error) (seen.Account, error) {
 	return seen.Account{Name: name, Server: accounts[0].Server, User: accounts[0].User}, nil
 }
 
-// markListed marks all messages that a look at the server shows as new, also those that the account
-// leaves out or leaves to a later pass. What the target holds already gets its records in the next
-// run.
+// markListed marks all messages that a look at the server shows as new.
 func (p *program) markListed(ctx context.Context, name string) error {
 	if p.dryRun {
 		return usagef("--dry-run works only with fetching; %s shows what would be marked",
@@ -82,15 +80,14 @@ func (p *program) markListed(ctx context.Context, name string) error {
 	at := func(*fetch.Account) (lookFunc, error) { return (*fetch.Runner).Look, nil }
 	return p.lookLocked(ctx, name, at, func(survey *fetch.Survey, ledger seen.Ledger) error {
 		entries := func(yield func(seen.Entry) bool) {
-			p := &survey.Plan
-			for _, some := range []fetch.Entries{p.Retrieve, p.Skip, p.Mark, p.LeftOut, p.Wait} {
+			for _, some := range []fetch.Entries{survey.Plan.Retrieve, survey.Plan.Skip, survey.Plan.Mark} {
 				for e := range some.All() {
 					if !yield(e) {
 						return
 					}
 				}
 			}
-			for _, m := range p.Quarantined {
+			for _, m := range survey.Plan.Quarantined {
 				if !yield(survey.Listing[m.Index]) {
 					return
 				}
