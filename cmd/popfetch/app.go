@@ -45,7 +45,7 @@ func newApp(term *terminal) *cli.App {
 	}
 	return &cli.App{
 		Name:            "popfetch",
-		Usage:           "fetch mail from POP3 accounts into a Maildir or an MDA, each message exactly once",
+		Usage:           "fetch mail from POP3 accounts into a Maildir, an mbox, an IMAP mailbox, a program or a mail server, each message once",
 		UsageText:       "popfetch [--once] [options] [ACCOUNT...]\npopfetch COMMAND [options] [ACCOUNT...]",
 		Version:         versionText(),
 		Flags:           append(globalFlags(), cli.HelpFlag), // the cli package leaves it out beside a command called help
