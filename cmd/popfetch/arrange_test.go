@@ -12,7 +12,8 @@ import (
 // appWithLayout returns popfetch's app with one more command. It has an option that takes a value.
 func appWithLayout() *cli.App {
 	app := newApp(newTerminal())
-	pack := &cli.Command{Name: "pack", Flags: append(slices.Clone(app.Flags), &cli.StringFlag{Name: "layout"})}
+	flags := append(slices.Clone(app.Flags), &cli.StringFlag{Name: "layout"})
+	pack := &cli.Command{Name: "pack", Flags: flags}
 	seen := app.Command("seen")
 	seen.Subcommands = append(seen.Subcommands, pack)
 	return app

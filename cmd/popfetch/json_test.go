@@ -142,7 +142,9 @@ var jsonCases = []jsonCase{
 		l.shows("--once")
 		l.shows("--once -n")
 	}},
-	{name: "dropped", lines: []string{`filter = 'test "$POPFETCH_UID" != id-2 || exit 99; cat'`}, show: func(l *jsonLog) {
+	{name: "dropped", lines: []string{
+		`filter = 'test "$POPFETCH_UID" != id-2 || exit 99; cat'`,
+	}, show: func(l *jsonLog) {
 		l.shows("--once")
 		l.shows("seen list")
 	}},

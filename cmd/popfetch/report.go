@@ -297,7 +297,8 @@ func newEventLine(e fetch.Event) eventLine {
 	case fetch.Finished:
 		status := mostUrgent(runStatuses(*e.Result))
 		line.Messages, line.Octets, line.Status, line.Kind = &e.Messages, &e.Octets, &status, statusKinds[status]
-	case fetch.Delivered, fetch.Dropped, fetch.Recognised, fetch.Quarantined, fetch.Refused, fetch.Skipped, fetch.Discarded, fetch.Left, fetch.Deleted:
+	case fetch.Delivered, fetch.Dropped, fetch.Recognised, fetch.Quarantined, fetch.Refused,
+		fetch.Skipped, fetch.Discarded, fetch.Left, fetch.Deleted:
 		line.Octets = &e.Octets
 	}
 	return line

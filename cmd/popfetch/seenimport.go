@@ -89,7 +89,7 @@ func (p *program) tellRestored(part *statePart) error {
 func copyInput(from io.Reader) (*os.File, error) {
 	file, err := os.CreateTemp("", "popfetch-import-")
 	if err != nil {
-		return nil, fmt.Errorf("seen import: a file for what it reads: %w; TMPDIR may name another folder", err)
+		return nil, fmt.Errorf("seen import: %w; TMPDIR may name another folder", err)
 	}
 	if err := os.Remove(file.Name()); err != nil {
 		return nil, errors.Join(err, file.Close())

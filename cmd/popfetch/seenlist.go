@@ -92,10 +92,11 @@ func (p *program) seenAll(ctx context.Context, store seen.Store, accounts []seen
 func (p *program) showRecord(rows *table, account string, r seen.Record) error {
 	kind := recordKind(r.Kind)
 	if !p.view.json {
-		return rows.row(printable(account), writeID(r.UniqueID), kind, timeOf(r), strconv.FormatInt(r.Came.Octets, 10),
-			printable(placesOf(r)))
+		return rows.row(printable(account), writeID(r.UniqueID), kind, timeOf(r),
+			strconv.FormatInt(r.Came.Octets, 10), printable(placesOf(r)))
 	}
-	line := record{Account: account, UniqueID: writeID(r.UniqueID), Copy: r.Copy, Kind: kind, Octets: r.Came.Octets}
+	line := record{Account: account, UniqueID: writeID(r.UniqueID), Copy: r.Copy, Kind: kind,
+		Octets: r.Came.Octets, SHA256: hexOf(r.Came.SHA256)}
 	if len(r.Places) > 0 {
 		line.Place = r.Places[0].Name
 	}
@@ -116,7 +117,6 @@ func (p *program) showRecord(rows *table, account string, r seen.Record) error {
 		at := r.DeletedAt.UTC()
 		line.DeletedAt = &at
 	}
-	line.SHA256 = hexOf(r.Came.SHA256)
 	return p.term.printJSON(line)
 }
 
