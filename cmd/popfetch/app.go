@@ -44,8 +44,9 @@ func newApp(term *terminal) *cli.App {
 			own("json", "one JSON object for each account, with the numbers of records")),
 	}
 	return &cli.App{
-		Name:            "popfetch",
-		Usage:           "fetch mail from POP3 accounts into a Maildir or an MDA, each message exactly once",
+		Name: "popfetch",
+		Usage: "fetch mail from POP3 accounts into Maildirs, mboxes, IMAP mailboxes, " +
+			"programs or mail servers, each message once",
 		UsageText:       "popfetch [--once] [options] [ACCOUNT...]\npopfetch COMMAND [options] [ACCOUNT...]",
 		Version:         versionText(),
 		Flags:           append(globalFlags(), cli.HelpFlag), // the cli package leaves it out beside a command called help
