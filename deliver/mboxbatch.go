@@ -273,7 +273,8 @@ type mboxNote struct {
 	Added  bool   `json:"added,omitempty"`
 	Came   int64  `json:"came"` // octets
 	SHA256 []byte `json:"sha256"`
-	Parts  []byte `json:"parts"` // the checksums of parts of the octets as they stand
+	Parts  []byte `json:"parts"`            // the checksums of parts of the octets as they stand
+	Mended bool   `json:"mended,omitempty"` // since a crash; nothing of it is torn any more
 }
 
 func (n *mboxNote) begin() int64 { return n.At + int64(len(n.From)) }
