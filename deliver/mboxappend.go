@@ -124,8 +124,8 @@ func (m *Mbox) note(a *appended) error {
 	notes := make(map[Token]mboxNote, len(a.messages))
 	for i, d := range a.messages {
 		notes[d.token] = mboxNote{
-			At: at, From: a.lines[i], Octets: d.octets, Added: d.added,
-			Came: d.came.Octets, SHA256: d.came.SHA256[:], Parts: d.parts.sums,
+			At: at, From: a.lines[i], Octets: d.octets,
+			As: d.place[0].Octets, SHA256: d.place[0].SHA256[:], Parts: d.parts.sums,
 		}
 		at += d.entryOctets(a.lines[i])
 	}

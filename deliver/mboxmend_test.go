@@ -296,3 +296,18 @@ func TestMbox_mendedOnce(t *testing.T) {
 		t.Errorf("the mbox is %q, want %q", got, changed)
 	}
 }
+
+// A message without a line end at its end, as a filter may make it, is found wherever a mail
+// program has moved it.
+func TestMbox_findMovedWithoutLineEnd(t *testing.T) {
+	const message = "Subject: s\n\nno line end"
+	r := newTornRig(t, "", message)
+	m := r.open()
+	defer m.notes.Close()
+	for _, before := range []string{"", earlierMail} {
+		if err := os.WriteFile(r.mbox(), []byte(before+r.batch[0]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.wantFound("behind "+before, m, []int{0})
+	}
+}
