@@ -49,15 +49,20 @@ type Event struct {
 	Err      error
 	// Result, of Listed and Finished, is what the run has come to so far.
 	Result *Result
+	Telling
+	Header   Header    // of Delivered, if Policy.Headers asks for it
+	Progress *Progress // of Started: counts what the run receives
+}
+
+// Telling says whether a person needs to be told of a refusal.
+type Telling struct {
 	// Repeated says that a run has reported the same refusal of this message within the last day. A
 	// person need not be told again.
 	Repeated bool
 	// Early says that nobody was told of this refusal, and need not be yet: see Account.TellAfter.
 	Early bool
 	// Always says that each run reports this refusal, because a person must end it.
-	Always   bool
-	Header   Header    // of Delivered, if Policy.Headers asks for it
-	Progress *Progress // of Started: counts what the run receives
+	Always bool
 }
 
 // Result is the outcome of one account.

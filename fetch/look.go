@@ -189,7 +189,7 @@ func (j *job) lookUp(store seen.Store) error {
 		if err != nil {
 			return j.fail(PhaseState, err)
 		}
-		j.ledger = readOnly{ledger}
+		j.ledger = seen.ReadOnly(ledger)
 		return nil
 	}
 	if err := look(a.stateName()); err != nil {

@@ -12,7 +12,6 @@ package fetch
 import (
 	"context"
 	"errors"
-	"iter"
 	"sync"
 	"time"
 
@@ -158,73 +157,6 @@ func (r *Result) Fruitless() bool {
 	return run.Phase != PhaseLock && run.Phase != PhaseState && run.Phase != PhaseTarget &&
 		run.Phase != PhaseBefore && run.Phase != PhaseAfter && run.Phase != PhaseFilter
 }
-
-// readOnly passes on what a look reads of a ledger, and ignores what a look would write. The
-// account's standing is the exception: every refused log-in counts. Each method is written out, so
-// that a new one does not write by mistake.
-type readOnly struct{ ledger seen.Ledger }
-
-func (r readOnly) Account() seen.Account { return r.ledger.Account() }
-
-func (r readOnly) Diff(ctx context.Context, listing []seen.Entry, due time.Time) (seen.Diff, error) {
-	return r.ledger.Diff(ctx, listing, due)
-}
-
-func (r readOnly) Records(ctx context.Context, uniqueIDs []string) ([]seen.Record, error) {
-	return r.ledger.Records(ctx, uniqueIDs)
-}
-
-func (r readOnly) All(ctx context.Context) iter.Seq2[seen.Record, error] { return r.ledger.All(ctx) }
-
-func (r readOnly) Remaining(ctx context.Context) iter.Seq2[seen.Record, error] {
-	return r.ledger.Remaining(ctx)
-}
-
-func (r readOnly) Imported(ctx context.Context, until time.Time) iter.Seq2[seen.Record, error] {
-	return r.ledger.Imported(ctx, until)
-}
-
-func (r readOnly) Discarded(ctx context.Context) ([]string, error) { return r.ledger.Discarded(ctx) }
-
-func (r readOnly) Deletions(ctx context.Context, since time.Time) iter.Seq2[seen.Deletion, error] {
-	return r.ledger.Deletions(ctx, since)
-}
-
-func (r readOnly) Newest(ctx context.Context) (time.Time, error) { return r.ledger.Newest(ctx) }
-
-func (r readOnly) CountDue(ctx context.Context, due time.Time) (int, error) {
-	return r.ledger.CountDue(ctx, due)
-}
-
-func (r readOnly) Servers(ctx context.Context, user string) ([]string, error) {
-	return r.ledger.Servers(ctx, user)
-}
-
-func (r readOnly) Asides(ctx context.Context) ([]seen.Aside, error) { return r.ledger.Asides(ctx) }
-
-func (r readOnly) Old(ctx context.Context, behind seen.Key, limit int) ([]seen.Aside, error) {
-	return r.ledger.Old(ctx, behind, limit)
-}
-
-func (r readOnly) Standing(ctx context.Context) (seen.Standing, error) {
-	return r.ledger.Standing(ctx)
-}
-
-func (r readOnly) ChangeStanding(ctx context.Context, change func(*seen.Standing)) error {
-	return r.ledger.ChangeStanding(ctx, change)
-}
-
-func (readOnly) Apply(context.Context, seen.Changes) error { return nil }
-
-func (readOnly) Finish(context.Context, seen.Diff, []seen.Entry, []seen.Deleted, time.Time) error {
-	return nil
-}
-
-func (readOnly) Forget(context.Context, ...string) (int, error) { return 0, nil }
-
-func (readOnly) TryAgain(context.Context, ...seen.Reason) (int, error) { return 0, nil }
-
-func (readOnly) Ready(context.Context, int) error { return nil }
 
 // readOnlyFinder is a target that can be asked what it holds, but syncs nothing.
 type readOnlyFinder struct{ deliver.Finder }
