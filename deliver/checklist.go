@@ -1,0 +1,191 @@
+package deliver
+
+import (
+	"bytes"
+	"context"
+	"hash/maphash"
+	"slices"
+)
+
+// Checklist is a list of places of one target, and what Inspect has found out of each. It takes
+// about 80 octets for each place, whatever the names are, because it may be a whole mailbox.
+//
+// The places are added first. Then the list is given to Inspect, which uses it in one goroutine.
+type Checklist struct {
+	seed   maphash.Seed
+	places []checked // by stem, once it is sorted
+	bySum  []int32   // indexes of places
+	sorted bool
+}
+
+// checked is one place of a Checklist.
+type checked struct {
+	stem uint64 // stands for the name that stays the same wherever the message is moved
+	Sum
+	condition Condition
+	named     bool // a whole message of that name was found
+}
+
+// NewChecklist makes an empty list with room for so many places.
+func NewChecklist(places int) *Checklist {
+	return &Checklist{seed: maphash.MakeSeed(), places: make([]checked, 0, places)}
+}
+
+// Add adds a place that is to be inspected.
+func (c *Checklist) Add(p Place) {
+	c.places = append(c.places, checked{stem: c.stemOf(p.Name), Sum: p.Sum})
+}
+
+// Len returns the number of places.
+func (c *Checklist) Len() int { return len(c.places) }
+
+// Condition returns what Inspect has found out of a place. Without known, it was never added.
+func (c *Checklist) Condition(p Place) (condition Condition, known bool) {
+	for i := range c.named(p.Name) {
+		if c.places[i].Sum == p.Sum {
+			condition, known = max(condition, c.places[i].condition), true
+		}
+	}
+	return condition, known
+}
+
+func (c *Checklist) stemOf(name string) uint64 { return maphash.String(c.seed, stemOf(name)) }
+
+// sort prepares the list for look-ups.
+func (c *Checklist) sort() {
+	if c.sorted {
+		return
+	}
+	c.sorted = true
+	slices.SortFunc(c.places, func(a, b checked) int {
+		switch {
+		case a.stem < b.stem:
+			return -1
+		case a.stem > b.stem:
+			return 1
+		}
+		return a.compare(b.Sum)
+	})
+	c.bySum = make([]int32, len(c.places))
+	for i := range c.bySum {
+		c.bySum[i] = int32(i)
+	}
+	slices.SortFunc(c.bySum, func(a, b int32) int { return c.places[a].compare(c.places[b].Sum) })
+}
+
+// compare orders sums, by size first.
+func (s Sum) compare(other Sum) int {
+	switch {
+	case s.Octets < other.Octets:
+		return -1
+	case s.Octets > other.Octets:
+		return 1
+	}
+	return bytes.Compare(s.SHA256[:], other.SHA256[:])
+}
+
+// named yields the indexes of the places of that name.
+func (c *Checklist) named(name string) func(yield func(int) bool) {
+	c.sort()
+	stem := c.stemOf(name)
+	first, _ := slices.BinarySearchFunc(c.places, stem, func(p checked, stem uint64) int {
+		if p.stem < stem {
+			return -1
+		}
+		return 1
+	})
+	return func(yield func(int) bool) {
+		for i := first; i < len(c.places) && c.places[i].stem == stem; i++ {
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+// alike yields the indexes of the places whose messages had these octets.
+func (c *Checklist) alike(sum Sum) func(yield func(int) bool) {
+	c.sort()
+	first, _ := slices.BinarySearchFunc(c.bySum, sum, func(i int32, sum Sum) int {
+		if c.places[i].compare(sum) < 0 {
+			return -1
+		}
+		return 1
+	})
+	return func(yield func(int) bool) {
+		for n := first; n < len(c.bySum) && c.places[c.bySum[n]].Sum == sum; n++ {
+			if !yield(int(c.bySum[n])) {
+				return
+			}
+		}
+	}
+}
+
+// lacksSize reports whether a message of that size is not yet found as it was delivered.
+func (c *Checklist) lacksSize(octets int64) bool {
+	first, _ := slices.BinarySearchFunc(c.bySum, octets, func(i int32, octets int64) int {
+		if c.places[i].Octets < octets {
+			return -1
+		}
+		return 1
+	})
+	for n := first; n < len(c.bySum) && c.places[c.bySum[n]].Octets == octets; n++ {
+		if c.places[c.bySum[n]].condition != Whole {
+			return true
+		}
+	}
+	return false
+}
+
+// lacks reports whether any message is not yet found as it was delivered.
+func (c *Checklist) lacks() bool {
+	return slices.ContainsFunc(c.places, func(p checked) bool { return p.condition != Whole })
+}
+
+// found notes a message of that name. It stands for every place of the name, since two records
+// may name one file.
+func (c *Checklist) found(name string, sum Sum) {
+	for i := range c.named(name) {
+		p := &c.places[i]
+		p.condition = max(p.condition, (&Place{Sum: p.Sum}).conditionOf(sum))
+	}
+}
+
+// foundUnnamed notes a message that has none of the names. It stands for one place only.
+func (c *Checklist) foundUnnamed(sum Sum) {
+	if sum.SHA256 == (Sum{}).SHA256 {
+		return
+	}
+	for i := range c.alike(sum) {
+		if c.places[i].condition != Whole {
+			c.places[i].condition = Whole
+			return
+		}
+	}
+}
+
+// Inspector is a target that can find out the conditions of many messages in one go.
+type Inspector interface {
+	// Inspect looks for the places in list, and notes their conditions there. It finds a message by
+	// its name, and otherwise by its octets. It reads no message twice. An error means that the
+	// target cannot be read.
+	Inspect(ctx context.Context, list *Checklist) error
+}
+
+// Inspect asks the targets of all paths. A message that lies at one of them is where it should be.
+func (d *dated) Inspect(ctx context.Context, list *Checklist) error {
+	finders, paths, err := d.finders()
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
+		inspector, ok := finders[path].(Inspector)
+		if !ok {
+			continue
+		}
+		if err := inspector.Inspect(ctx, list); err != nil {
+			return err
+		}
+	}
+	return nil
+}
