@@ -23,7 +23,7 @@ type checked struct {
 	stem uint64 // stands for the name that stays the same wherever the message is moved
 	Sum
 	condition Condition
-	named     bool // a whole message of that name was found
+	spare     int32 // messages with these octets that have another name, while an mbox is read
 }
 
 // NewChecklist makes an empty list with room for so many places.
@@ -151,6 +151,60 @@ func (c *Checklist) found(name string, sum Sum) {
 	}
 }
 
+// wants reports whether a place has that name.
+func (c *Checklist) wants(name string) bool {
+	for range c.named(name) {
+		return true
+	}
+	return false
+}
+
+// isWhole reports whether every place of that name is found as it was delivered.
+func (c *Checklist) isWhole(name string) bool {
+	for i := range c.named(name) {
+		if c.places[i].condition != Whole {
+			return false
+		}
+	}
+	return true
+}
+
+// foundIn notes a message of an mbox. Its name may be that of several messages. If none of them has
+// these octets, the message is spare.
+func (c *Checklist) foundIn(p Place) {
+	for i := range c.named(p.Name) {
+		one := &c.places[i]
+		if one.Sum == p.Sum && one.SHA256 != (Sum{}).SHA256 && one.condition != Whole {
+			one.condition = Whole
+			return
+		}
+	}
+	for i := range c.alike(p.Sum) {
+		c.places[i].spare++
+		return
+	}
+	for i := range c.named(p.Name) {
+		c.places[i].condition = max(c.places[i].condition, Altered)
+	}
+}
+
+// settleSpare gives the messages that have the octets of a place, but another name, to the places
+// that lack one.
+func (c *Checklist) settleSpare() {
+	for n := 0; n < len(c.bySum); {
+		sum, first := c.places[c.bySum[n]].Sum, n
+		spare := c.places[c.bySum[n]].spare
+		for n < len(c.bySum) && c.places[c.bySum[n]].Sum == sum {
+			if p := &c.places[c.bySum[n]]; p.condition != Whole && spare > 0 && p.SHA256 != (Sum{}).SHA256 {
+				p.condition = Whole
+				spare--
+			}
+			n++
+		}
+		c.places[c.bySum[first]].spare = 0
+	}
+}
+
 // foundUnnamed notes a message that has none of the names. It stands for one place only.
 func (c *Checklist) foundUnnamed(sum Sum) {
 	if sum.SHA256 == (Sum{}).SHA256 {
@@ -188,4 +242,23 @@ func (d *dated) Inspect(ctx context.Context, list *Checklist) error {
 		}
 	}
 	return nil
+}
+
+// forgetMissing removes what members seem to have of a message that they were found to lack.
+func (f *fan) forgetMissing(has [][]possession, env *Envelope) {
+	for i := range has {
+		if env.Has != nil && f.members[i].finder != nil {
+			has[i] = nil
+		}
+	}
+}
+
+// at returns the places where the target of that name has the message already; nil: it has not.
+func (e *Envelope) at(target string) (places []Place) {
+	for _, p := range e.Has {
+		if p.Target == target {
+			places = append(places, p)
+		}
+	}
+	return places
 }

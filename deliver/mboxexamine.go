@@ -36,3 +36,15 @@ func (m *Mbox) Examine(ctx context.Context, places []Place) ([]Condition, error)
 	}
 	return conditions, nil
 }
+
+// Inspect reads the mbox once. What its From_ line says decides between messages with equal octets.
+func (m *Mbox) Inspect(ctx context.Context, list *Checklist) error {
+	for p, err := range m.Scan(ctx) {
+		if err != nil {
+			return fmt.Errorf("reading messages back: %w", err)
+		}
+		list.foundIn(p)
+	}
+	list.settleSpare()
+	return nil
+}

@@ -64,11 +64,17 @@ func (b *batch) add(it item, d deliver.Delivery, digest seen.Digest) {
 	})
 }
 
-// settle fills in where a safe message is. If it is nowhere, it was dropped.
-func settle(record *seen.Record, receipt deliver.Receipt) {
+// settle fills in where a safe message is. If it is nowhere, it was dropped. had are places where it was
+// before, and got no further copy.
+func settle(record *seen.Record, receipt deliver.Receipt, had []deliver.Place) {
 	record.Places = make([]seen.Place, len(receipt.Places))
 	for i, p := range receipt.Places {
 		record.Places[i] = seen.Place{Target: p.Target, Name: p.Name, Sum: seen.Sum(p.Sum)}
+	}
+	for _, p := range had {
+		if !slices.ContainsFunc(receipt.Places, func(one deliver.Place) bool { return one.Target == p.Target }) {
+			record.Places = append(record.Places, seen.Place{Target: p.Target, Name: p.Name, Sum: seen.Sum(p.Sum)})
+		}
 	}
 	if len(record.Places) == 0 {
 		record.Kind = seen.Dropped
@@ -156,7 +162,7 @@ func (c *committers) commit(b *batch) {
 		switch d.Verdict().Outcome {
 		case deliver.Safe:
 			safe = append(safe, b.items[i])
-			settle(&b.records[i], d.Receipt())
+			settle(&b.records[i], d.Receipt(), b.items[i].drop.again[b.items[i].index])
 			records = append(records, b.records[i])
 			if b.headers != nil {
 				headers = append(headers, b.headers[i])

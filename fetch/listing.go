@@ -76,6 +76,7 @@ func (s *session) list() error {
 	if s.job.account.All {
 		s.recallRecorded()
 	}
+	s.markMissing()
 	return s.findDue()
 }
 
