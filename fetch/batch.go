@@ -161,8 +161,11 @@ func (c *committers) commit(b *batch) {
 	for i, d := range b.deliveries {
 		switch d.Verdict().Outcome {
 		case deliver.Safe:
-			safe = append(safe, b.items[i])
 			settle(&b.records[i], d.Receipt(), b.items[i].drop.again[b.items[i].index])
+			if b.records[i].Kind == seen.Dropped && b.items[i].isAgain() {
+				continue // nobody wants it by now, and it stays missing where it was
+			}
+			safe = append(safe, b.items[i])
 			records = append(records, b.records[i])
 			if b.headers != nil {
 				headers = append(headers, b.headers[i])
