@@ -23,7 +23,8 @@ type checked struct {
 	stem uint64 // stands for the name that stays the same wherever the message is moved
 	Sum
 	condition Condition
-	spare     int32 // messages with these octets that have another name, while an mbox is read
+	found     int32 // see count; in the first place of these octets
+	altered   bool  // likewise, of this name
 }
 
 // NewChecklist makes an empty list with room for so many places.
@@ -121,20 +122,15 @@ func (c *Checklist) alike(sum Sum) func(yield func(int) bool) {
 	}
 }
 
-// lacksSize reports whether a message of that size is not yet found as it was delivered.
-func (c *Checklist) lacksSize(octets int64) bool {
-	first, _ := slices.BinarySearchFunc(c.bySum, octets, func(i int32, octets int64) int {
-		if c.places[i].Octets < octets {
-			return -1
-		}
-		return 1
-	})
-	for n := first; n < len(c.bySum) && c.places[c.bySum[n]].Octets == octets; n++ {
-		if c.places[c.bySum[n]].condition != Whole {
-			return true
+// sizes returns the sizes of the messages that are not yet found as they were delivered.
+func (c *Checklist) sizes() map[int64]bool {
+	sizes := make(map[int64]bool)
+	for i := range c.places {
+		if c.places[i].condition != Whole {
+			sizes[c.places[i].Octets] = true
 		}
 	}
-	return false
+	return sizes
 }
 
 // lacks reports whether any message is not yet found as it was delivered.
@@ -169,51 +165,44 @@ func (c *Checklist) isWhole(name string) bool {
 	return true
 }
 
-// foundIn notes a message of an mbox. Its name may be that of several messages. If none of them has
-// these octets, the message is spare.
-func (c *Checklist) foundIn(p Place) {
-	for i := range c.named(p.Name) {
-		one := &c.places[i]
-		if one.Sum == p.Sum && one.SHA256 != (Sum{}).SHA256 && one.condition != Whole {
-			one.condition = Whole
-			return
-		}
-	}
-	for i := range c.alike(p.Sum) {
-		c.places[i].spare++
-		return
-	}
-	for i := range c.named(p.Name) {
-		c.places[i].condition = max(c.places[i].condition, Altered)
-	}
-}
-
-// settleSpare gives the messages that have the octets of a place, but another name, to the places
-// that lack one.
-func (c *Checklist) settleSpare() {
-	for n := 0; n < len(c.bySum); {
-		sum, first := c.places[c.bySum[n]].Sum, n
-		spare := c.places[c.bySum[n]].spare
-		for n < len(c.bySum) && c.places[c.bySum[n]].Sum == sum {
-			if p := &c.places[c.bySum[n]]; p.condition != Whole && spare > 0 && p.SHA256 != (Sum{}).SHA256 {
-				p.condition = Whole
-				spare--
-			}
-			n++
-		}
-		c.places[c.bySum[first]].spare = 0
-	}
-}
-
-// foundUnnamed notes a message that has none of the names. It stands for one place only.
-func (c *Checklist) foundUnnamed(sum Sum) {
-	if sum.SHA256 == (Sum{}).SHA256 {
-		return
-	}
+// count notes a message that is found by its octets alone; settle then says whose it is. The name, if
+// there is one, may be that of a message that was altered.
+func (c *Checklist) count(name string, sum Sum) {
 	for i := range c.alike(sum) {
-		if c.places[i].condition != Whole {
-			c.places[i].condition = Whole
-			return
+		c.places[i].found++
+		return
+	}
+	if name == "" {
+		return
+	}
+	for i := range c.named(name) {
+		c.places[i].altered = true
+		return
+	}
+}
+
+// settle gives each message that was counted to one place, since two messages may have equal octets.
+func (c *Checklist) settle() {
+	c.sort()
+	var found int32
+	for n, i := range c.bySum {
+		p := &c.places[i]
+		if n == 0 || c.places[c.bySum[n-1]].Sum != p.Sum {
+			found, p.found = p.found, 0
+		}
+		if p.condition != Whole && found > 0 && p.SHA256 != (Sum{}).SHA256 {
+			p.condition = Whole
+			found--
+		}
+	}
+	altered := false
+	for i := range c.places {
+		p := &c.places[i]
+		if i == 0 || c.places[i-1].stem != p.stem {
+			altered, p.altered = p.altered, false
+		}
+		if altered {
+			p.condition = max(p.condition, Altered)
 		}
 	}
 }

@@ -12,25 +12,27 @@ import (
 
 // Inspect looks for each file by its name in any folder of the Maildir, and then in the Maildirs
 // beside it. What it has not found so may lie there under another name. Then it reads the files that
-// have the size of such a message and the name of none.
+// have the size of such a message and the name of none. Beside the Maildir, it leaves out what
+// popfetch has delivered there: that is another copy.
 func (m *Maildir) Inspect(ctx context.Context, list *Checklist) error {
 	if _, err := os.Stat(filepath.Join(m.path, "cur")); err != nil {
 		return fmt.Errorf("reading messages back: %w", m.missing(err))
 	}
-	trees := []string{m.root()}
-	err := inspectTree(ctx, trees[0], list, byName)
-	if err == nil && list.lacks() {
-		var beside []string
-		if beside, err = maildirsBeside(trees[0]); err == nil {
-			err = inspectAll(ctx, beside, list, byName)
+	root := m.root()
+	var beside []string
+	for _, step := range []func() error{
+		func() error { return inspectTree(ctx, root, list, byName) },
+		func() (err error) { beside, err = maildirsBeside(root); return err },
+		func() error { return inspectAll(ctx, beside, list, byName) },
+		func() error { return inspectTree(ctx, root, list, byOctets) },
+		func() error { return inspectAll(ctx, beside, list, byForeignName) },
+	} {
+		if err := step(); err != nil {
+			return fmt.Errorf("reading messages back: %w", m.missing(err))
 		}
-		trees = append(trees, beside...)
-	}
-	if err == nil && list.lacks() {
-		err = inspectAll(ctx, trees, list, byOctets)
-	}
-	if err != nil {
-		return fmt.Errorf("reading messages back: %w", m.missing(err))
+		if !list.lacks() {
+			break
+		}
 	}
 	return nil
 }
@@ -47,12 +49,22 @@ func maildirsBeside(root string) (beside []string, err error) {
 }
 
 // inspection is a way to find messages.
-type inspection bool
+type inspection int
 
 const (
-	byName   inspection = true
-	byOctets inspection = false
+	byName        inspection = iota // that of a place
+	byOctets                        // of files with other names
+	byForeignName                   // the same, of names that popfetch does not give
 )
+
+// reads reports whether a file of that name is read.
+func (how inspection) reads(list *Checklist, name string) bool {
+	if how == byName || list.wants(name) {
+		return how == byName && list.wants(name) && !list.isWhole(name)
+	}
+	_, own := parseName(name)
+	return !strings.HasPrefix(name, ".") && !(own && how == byForeignName)
+}
 
 func inspectAll(ctx context.Context, trees []string, list *Checklist, how inspection) error {
 	for _, tree := range trees {
@@ -66,30 +78,33 @@ func inspectAll(ctx context.Context, trees []string, list *Checklist, how inspec
 // inspectTree reads the wanted files of a Maildir and of all its folders. A folder may be read several
 // times while mail programs move files, so one that was found whole is not read again.
 func inspectTree(ctx context.Context, tree string, list *Checklist, how inspection) error {
-	root := &Maildir{path: tree}
+	root, sizes := &Maildir{path: tree}, map[int64]bool(nil)
+	if how != byName {
+		sizes = list.sizes()
+		defer list.settle()
+	}
 	return eachMaildir(tree, func(folder string) error {
 		var failed error
-		altered := make(map[string]bool) // by place
+		done := make(map[string]bool) // by stem; what is whole needs no mark
 		err := root.walk(ctx, folder, func(place, name string) {
-			if failed == nil && !altered[place] && inspection(list.wants(name)) == how {
-				altered[place], failed = inspectFile(ctx, filepath.Join(tree, place), name, list, how)
+			stem := stemOf(name)
+			if failed == nil && !done[stem] && how.reads(list, name) {
+				done[stem], failed = inspectFile(ctx, filepath.Join(tree, place), name, list, sizes)
 			}
-			if !altered[place] {
-				delete(altered, place)
+			if !done[stem] {
+				delete(done, stem)
 			}
 		})
 		return errors.Join(failed, err)
 	})
 }
 
-// inspectFile reads a file, unless nothing depends on it. It reports whether it was read in vain.
-func inspectFile(ctx context.Context, path, name string, list *Checklist, how inspection) (vain bool, err error) {
-	if how == byName && list.isWhole(name) || how == byOctets && strings.HasPrefix(name, ".") {
-		return false, nil
-	}
-	if how == byOctets {
+// inspectFile reads a file. If sizes is not nil, it leaves out a file of another size. It reports
+// whether the file was read and is not to be read again.
+func inspectFile(ctx context.Context, path, name string, list *Checklist, sizes map[int64]bool) (done bool, err error) {
+	if sizes != nil {
 		info, err := os.Lstat(path)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && !(info.Mode().IsRegular() && list.lacksSize(info.Size())) {
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !(info.Mode().IsRegular() && sizes[info.Size()]) {
 			return false, nil
 		}
 		if err != nil {
@@ -102,10 +117,10 @@ func inspectFile(ctx context.Context, path, name string, list *Checklist, how in
 		return false, nil
 	case err != nil:
 		return false, err
-	case how == byName:
-		list.found(name, sum)
-		return !list.isWhole(name), nil
+	case sizes != nil:
+		list.count("", sum)
+		return true, nil
 	}
-	list.foundUnnamed(sum)
-	return true, nil // it counts for one place, and so it is not to be read again
+	list.found(name, sum)
+	return !list.isWhole(name), nil
 }
