@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"hash/maphash"
 	"slices"
@@ -42,12 +43,13 @@ func (c *Checklist) Len() int { return len(c.places) }
 
 // Condition returns what Inspect has found out of a place. Without known, it was never added.
 func (c *Checklist) Condition(p Place) (condition Condition, known bool) {
-	for i := range c.named(p.Name) {
-		if c.places[i].Sum == p.Sum {
-			condition, known = max(condition, c.places[i].condition), true
-		}
+	c.sort()
+	one := checked{stem: c.stemOf(p.Name), Sum: p.Sum}
+	i, known := slices.BinarySearchFunc(c.places, one, checked.compareAll)
+	if !known {
+		return Gone, false
 	}
-	return condition, known
+	return c.places[i].condition, true
 }
 
 func (c *Checklist) stemOf(name string) uint64 { return maphash.String(c.seed, stemOf(name)) }
@@ -58,20 +60,17 @@ func (c *Checklist) sort() {
 		return
 	}
 	c.sorted = true
-	slices.SortFunc(c.places, func(a, b checked) int {
-		switch {
-		case a.stem < b.stem:
-			return -1
-		case a.stem > b.stem:
-			return 1
-		}
-		return a.compare(b.Sum)
-	})
+	slices.SortFunc(c.places, checked.compareAll)
 	c.bySum = make([]int32, len(c.places))
 	for i := range c.bySum {
 		c.bySum[i] = int32(i)
 	}
 	slices.SortFunc(c.bySum, func(a, b int32) int { return c.places[a].compare(c.places[b].Sum) })
+}
+
+// compareAll orders places by what they stand for.
+func (c checked) compareAll(other checked) int {
+	return cmp.Or(cmp.Compare(c.stem, other.stem), c.compare(other.Sum))
 }
 
 // compare orders sums, by size first.
