@@ -359,14 +359,19 @@ func (c *fdmConfig) finish(isUsual bool) {
 	}
 }
 
-// convertSize maps maximum-size. With keep, fdm deletes nothing.
+// convertSize maps maximum-size. Only an account that deletes what it has delivered deletes larger
+// messages, too.
 func (c *fdmConfig) convertSize(a *fdmAccount) {
 	discards := c.sets.discards
-	if discards.text == "" || c.size == 0 || a.text("delete") == "never" {
-		a.limit(c.size)
+	if discards.text != "" && c.size > 0 && c.plain && a.text("delete") == "" {
+		a.discardLarger(discards.line, discards.text, c.size)
 		return
 	}
-	a.discardLarger(discards.line, discards.text, c.size)
+	a.limit(c.size)
+	if discards.text != "" {
+		a.note(discards.line, discards.text, `popfetch deletes nothing unread beside delete = "never"`,
+			"exit status 1 of filter_headers deletes a message unread")
+	}
 }
 
 // deliverPlainly has popfetch itself deliver to where the only rule of fdm says.

@@ -260,8 +260,8 @@ func (a *fetchmailAccount) convertLimits() {
 	case flushes && limit.n > 0 && !a.flag("keep", false):
 		a.discardLarger(flush.line, "limitflush", limit.n)
 	case flushes:
-		a.note(flush.line, "limitflush", "popfetch deletes no message that it has not delivered here",
-			"filter_headers can, by exit status 1")
+		a.note(flush.line, "limitflush", "popfetch deletes nothing unread with keep, or without limit",
+			"exit status 1 of filter_headers deletes a message unread")
 		a.limit(limit.n)
 	default:
 		a.limit(limit.n)

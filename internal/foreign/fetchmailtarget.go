@@ -139,10 +139,10 @@ func (a *fetchmailAccount) anyName() place {
 	case !known:
 		return nil
 	case key == "lmtp":
-		a.note(o.line, "*", "popfetch gives the server the whole address of the recipient", "rcpt is for one address alone")
+		a.note(o.line, "the name *", "popfetch gives the server the whole address of the recipient", "rcpt is for one address alone")
 		return place{{"lmtp", address}}
 	}
-	a.note(o.line, "*", "an mda hands mail to the name before the @, as fetchmail does; smtp would take the whole address",
+	a.note(o.line, "the name *", "an mda hands mail to the name before the @, as fetchmail does; smtp would take the whole address",
 		"the mda that is written here calls sendmail")
 	return place{{"mda", prepare + `exec /usr/sbin/sendmail -i -f "$POPFETCH_SENDER" -- "$r"`}}
 }

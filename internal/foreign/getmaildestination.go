@@ -30,7 +30,7 @@ func (rc *getmailrc) convertDestination(iniValue) error {
 	case err != nil:
 		return err
 	case to == nil:
-		rc.rejectDestination(kind)
+		rc.rejectDestination(kind, noTarget)
 	case to.unfitPath():
 		rc.reject(kind.line, "the path of "+kind.text, pathWhy, "")
 	default:
@@ -39,8 +39,11 @@ func (rc *getmailrc) convertDestination(iniValue) error {
 	return nil
 }
 
-// rejectDestination notes a destination that popfetch does not have.
-func (rc *getmailrc) rejectDestination(kind iniValue) {
+// noTarget is the reason of a destination that popfetch does not have.
+const noTarget = "popfetch has no such target"
+
+// rejectDestination notes a destination that cannot be carried over.
+func (rc *getmailrc) rejectDestination(kind iniValue, why string) {
 	what, instead := kind.text, ""
 	switch what {
 	case "MDA_qmaillocal":
@@ -53,7 +56,7 @@ func (rc *getmailrc) rejectDestination(kind iniValue) {
 		what = "the type of [destination]"
 	}
 	rc.otherTarget = true
-	rc.reject(kind.line, what, "popfetch has no such target", instead)
+	rc.reject(kind.line, what, why, instead)
 }
 
 // place returns what a section of a destination becomes, or nil if popfetch has no such target.
@@ -213,17 +216,22 @@ func (rc *getmailrc) named(item string) (to place, name string, err error) {
 	return place{{key, rc.env.short(file)}}, path.Base(file), nil
 }
 
-// several returns the places of a list of destinations with their names. It reports false if one of
-// them cannot be carried over.
-func (rc *getmailrc) several(items []string) (places []place, names []string, all bool, err error) {
+// several returns the places of a list of destinations with their names. If one of them cannot be
+// carried over, it says why.
+func (rc *getmailrc) several(items []string) (places []place, names []string, why string, err error) {
 	for _, item := range items {
 		to, name, err := rc.named(item)
-		if err != nil || to == nil || to.unfitPath() {
-			return nil, nil, false, err
+		switch {
+		case err != nil:
+			return nil, nil, "", err
+		case to == nil:
+			return nil, nil, "for one of its destinations, " + noTarget, nil
+		case to.unfitPath():
+			return nil, nil, "in the path of one of its destinations, " + pathWhy, nil
 		}
 		places, names = append(places, to), append(names, name)
 	}
-	return places, names, len(items) > 0, nil
+	return places, names, "", nil
 }
 
 // convertSeveral maps a MultiDestination.
@@ -233,12 +241,14 @@ func (rc *getmailrc) convertSeveral(kind iniValue) error {
 	if err != nil {
 		return rc.fail(value, "destinations", err)
 	}
-	places, names, all, err := rc.several(list)
+	places, names, why, err := rc.several(list)
 	switch {
 	case err != nil:
 		return err
-	case !all:
-		rc.rejectDestination(kind)
+	case len(list) == 0:
+		rc.rejectDestination(kind, "it has no destinations")
+	case why != "":
+		rc.rejectDestination(kind, why)
 	case len(places) == 1:
 		rc.deliver(places[0])
 	default:
@@ -270,17 +280,21 @@ func (rc *getmailrc) convertSorter(kind iniValue) error {
 	for _, pair := range pairs {
 		patterns, exact := globsOf(pair[0])
 		if !exact || rc.envelope == "" {
-			rc.rejectDestination(kind)
+			why := "a pattern of locals cannot be written with * and ?"
+			if rc.envelope == "" {
+				why = "the retriever names no header with the recipient that popfetch can read"
+			}
+			rc.rejectDestination(kind, why)
 			return nil
 		}
 		globs, items = append(globs, patterns), append(items, pair[1])
 	}
-	places, names, all, err := rc.several(items)
+	places, names, why, err := rc.several(items)
 	if err != nil {
 		return err
 	}
-	if !all {
-		rc.rejectDestination(kind)
+	if why != "" {
+		rc.rejectDestination(kind, why)
 		return nil
 	}
 	rc.deliver(places[0])

@@ -123,4 +123,4 @@ func (to place) unfitPath() bool {
 }
 
 // pathWhy is the reason of a path that is not taken over.
-const pathWhy = "a variable in it has no value, or it has braces"
+const pathWhy = "there is a variable without a value, or there are braces"
