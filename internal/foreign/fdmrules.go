@@ -162,6 +162,6 @@ func (r *fdmRules) smtp() place {
 	if sender != "" {
 		to = append(to, Setting{"mail_from", sender})
 	}
-	r.plain = r.plain && known && isThisMachine(host) && fitsGlob(recipient) && fitsGlob(sender)
+	r.plain = r.plain && known && isThisMachine(host) && fitsGlob(recipient) && (sender == "" || fitsGlob(sender))
 	return to
 }

@@ -46,7 +46,7 @@ func globsOf(expression string) (globs []string, exact bool) {
 func fitsGlob(glob string) bool {
 	const most = 254 // octets of an address
 	bad := func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '<' || r == '>' }
-	return len(glob) <= most && !strings.ContainsFunc(glob, bad)
+	return glob != "" && len(glob) <= most && !strings.ContainsFunc(glob, bad)
 }
 
 // globPart is a pattern for a part of the text, and whether the text begins or ends there.

@@ -23,7 +23,7 @@ func TestGlobsOf(t *testing.T) {
 		{"^.+@x$", []string{"?*@x"}},
 		{"^a?b[cd]$", []string{"abc", "abd", "bc", "bd"}},
 		{"", []string{"*"}},
-		{"^$", []string{""}},
+		{"^$", nil},
 		{"x$y", nil},
 		{"a^b", nil},
 		{"[^@]+@x", nil},
@@ -31,13 +31,12 @@ func TestGlobsOf(t *testing.T) {
 		{"(?=x)a", nil},
 		{"(", nil},
 		{"a b", nil},
-		{"^(a|b)(c|d)(e|f)(g|h)(ij|kl)$", nil},
 		{"^(ab|cd)(ef|gh)(ij|kl)(mn|op)(qr|st)(uv|wx)$", nil},
 	}
 	draw := rand.New(rand.NewPCG(16, 1)) // the same addresses in each run
 	for _, tt := range tests {
 		got, exact := globsOf(tt.expression)
-		if tt.expression != "^(a|b)(c|d)(e|f)(g|h)(ij|kl)$" && (!slices.Equal(got, tt.want) || exact != (tt.want != nil)) {
+		if !slices.Equal(got, tt.want) || exact != (tt.want != nil) {
 			t.Errorf("globsOf(%q) = %q, %t, want %q", tt.expression, got, exact, tt.want)
 		}
 		if !exact {
