@@ -25,9 +25,9 @@ type neighbour struct {
 	// is an LMTP server, and AS-NOBODY has getmail deliver as another user than root.
 	files map[string]string
 	key   string // what the imported account has, to deliver to the same place
-	run   string            // the command that fetches
-	mail  string            // where it delivers to, if it does not make that itself
-	ids   string            // the state that export writes; "" if there is no such export
+	run   string // the command that fetches
+	mail  string // where it delivers to, if it does not make that itself
+	ids   string // the state that export writes; "" if there is no such export
 	// The program takes another home folder than HOME. This script tells it the right one.
 	wrapper string
 }
