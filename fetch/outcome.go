@@ -130,8 +130,12 @@ func (o *outcomes) asideOf(e *seen.Entry, reason seen.Reason, cause error) seen.
 	}
 }
 
-// setAside notes messages that were not delivered.
+// setAside notes messages that were not delivered. A message that was to be retrieved again keeps its
+// record, and nothing else is to stand beside that.
 func (o *outcomes) setAside(asides ...seen.Aside) error {
+	if o.job.account.Missing != nil {
+		return nil
+	}
 	return o.job.record(seen.Changes{Asides: asides})
 }
 
