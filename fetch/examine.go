@@ -244,6 +244,41 @@ func (s *session) judgeRecorded() error {
 	})
 }
 
+// recallRecorded tells which messages an earlier session of the run has recorded, if each listed
+// one counts as new. Since then the server may have given the unique-id to another message. So those
+// that a rule deletes at once are compared with their records.
+func (s *session) recallRecorded() error {
+	if len(s.history.settled) == 0 {
+		return nil
+	}
+	for it := range s.drop.all() {
+		if s.history.settled[it.Key] == isRecorded {
+			it.decide(isSeen)
+		}
+	}
+	falls := func(it item) bool {
+		return it.fate() == isSeen && s.job.account.Delete.AtOnce(it.Octets, it.stays()) != policy.None
+	}
+	return s.drop.groups(falls, func(part []item) error {
+		part = slices.DeleteFunc(slices.Clone(part), func(it item) bool { return !falls(it) })
+		records, err := s.job.records(uniqueIDs(part))
+		if err != nil {
+			return err
+		}
+		if err := s.askDigests(part, nil); err != nil {
+			return err
+		}
+		for _, it := range part {
+			isIts := func(r seen.Record) bool { return r.Digest == it.digest() }
+			if it.identified() && !slices.ContainsFunc(records[it.UniqueID], isIts) {
+				delete(s.history.settled, it.Key)
+				it.decide(isNew)
+			}
+		}
+		return nil
+	})
+}
+
 // records reads the records of the unique-ids, and groups them by unique-id.
 func (j *job) records(ids []string) (map[string][]seen.Record, error) {
 	all, err := j.ledger.Records(j.soft, ids)

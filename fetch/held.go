@@ -346,16 +346,30 @@ func (a *Account) howToFetchLess() string {
 		a.command("seen", "rebuild", "--from-maildir", dir, a.Name), a.command("seen", "mark", "--all", a.Name))
 }
 
-// watch looks at what the target holds now, for the rule Removed.
+// watch looks at what the target holds now, for the rule Removed. What is there is measured against
+// the last run, and not against an earlier session of this one.
 func (s *session) watch() error {
-	w, ok := custody.New(s.job.account.Target, s.memory.standing.Kept, s.job.now())
-	if !ok {
-		s.job.warn(CodeRemoved, "only a Maildir shows what was removed from it: the rule removed deletes nothing here")
+	if s.memory.watch == nil {
+		w, ok := custody.New(s.job.account.Target, s.memory.standing.Kept)
+		if !ok {
+			s.job.warn(CodeRemoved, "only a Maildir shows what was removed from it: "+
+				"the rule removed deletes nothing here")
+			return nil
+		}
+		s.memory.watch = w
+	}
+	s.removal = s.memory.watch
+	s.removal.Look(s.job.soft, s.job.now())
+	return s.keepWatch()
+}
+
+// forgetWatch is called while the rule Removed is not in force. What is delivered meanwhile is not
+// deleted by it later.
+func (s *session) forgetWatch() error {
+	if s.memory.purpose != fetching {
 		return nil
 	}
-	w.Look(s.job.soft)
-	s.removal = w
-	return s.keepWatch()
+	return s.memory.change(func(st *seen.Standing) { st.Kept = "" })
 }
 
 // keepWatch keeps what a run has found out about the target.

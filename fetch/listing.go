@@ -73,23 +73,8 @@ func (s *session) list() error {
 	s.drop = newMaildrop(listing, diff, s.job.account.All)
 	s.drop.shown, s.drop.asOf = shown, asOf
 	s.history.intake.noteListed(listing, &s.job.account.Select)
-	if s.job.account.All {
-		s.recallRecorded()
-	}
+	s.markMissing()
 	return s.findDue()
-}
-
-// recallRecorded tells which messages an earlier session of the run has recorded, if each listed one
-// counts as new.
-func (s *session) recallRecorded() {
-	if len(s.history.settled) == 0 {
-		return
-	}
-	for it := range s.drop.all() {
-		if s.history.settled[it.Key] == isRecorded {
-			it.decide(isRecorded)
-		}
-	}
 }
 
 // compareListing compares the listing with the ledger. asOf is the time for which the age of

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/popfetch/popfetch/fetch/custody"
 	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/internal/login"
@@ -24,8 +25,9 @@ type memory struct {
 	purpose  purpose
 	pace     pace
 
-	shortfall int    // see content.Setting; grows during the run
-	announced string // what the server announced to an earlier run; see login.Remember
+	watch     *custody.Watch // nil before the rule Removed first needs it
+	shortfall int            // see content.Setting; grows during the run
+	announced string         // what the server announced to an earlier run; see login.Remember
 }
 
 // purpose says what a log-in is for.

@@ -34,6 +34,7 @@ func makePlan(d *maildrop, policy *Policy, h *history) *plan {
 		case it.fate() == isSeen:
 		case it.fate() == isRecorded:
 			p.recognised = append(p.recognised, it.index)
+		case policy.Missing != nil && !it.isAgain():
 		case it.fate() == isOld:
 			p.mark = append(p.mark, it.index)
 		case !policy.Select.Names(it.UniqueID):
@@ -171,7 +172,7 @@ var passes = []pass{
 	{ // Messages marked by the operator, and imported ones, have no digest, only the unique-id.
 		markOf: func(it item) any { return it.Key },
 		markIn: func(r *seen.Record) any {
-			if r.Kind == seen.Delivered || r.Digest != (seen.Digest{}) {
+			if r.Kind.IsDone() || r.Digest != (seen.Digest{}) {
 				return nil
 			}
 			return r.Key
@@ -250,8 +251,9 @@ func (m *matching) match(p pass) {
 			continue
 		}
 		m.matched[n] = true
-		// Nor does the header say which of several copies is this one.
-		if m.doubt && m.records[i].Kind == seen.Delivered {
+		// Nor does the header say which of several copies is this one. What a filter of headers has
+		// discarded is another matter: that was judged by nothing but the header.
+		if m.doubt && m.records[i].Kind.IsDone() {
 			it.mayBe(m.twins)
 			continue
 		}
@@ -304,7 +306,7 @@ func twinsOf(records []seen.Record) *twins {
 	t := new(twins)
 	for _, r := range records {
 		if r.Came.SHA256 != [32]byte{} {
-			t.add(r.Came, &twin{places: r.Places, at: r.DeliveredAt})
+			t.add(r.Came, &twin{kind: r.Kind, places: r.Places, at: r.DeliveredAt})
 		}
 	}
 	return t

@@ -221,6 +221,8 @@ func TestJudgeCopies(t *testing.T) {
 	marked := seen.Record{Key: seen.Key{UniqueID: "x"}, Kind: seen.Marked}
 	known := marked
 	known.Digest = seen.Digest{1}
+	dropped, discarded := a, known
+	dropped.Kind, discarded.Kind = seen.Dropped, seen.Discarded
 	listed := func(copies ...item) []item { return copies }
 	one := func(copy int, octets int64, digest byte) item {
 		return itemOf(entry(copy+1, "x", copy, octets), digest)
@@ -242,6 +244,8 @@ func TestJudgeCopies(t *testing.T) {
 		{"C0041/one of two was refused", listed(one(0, 10, 1)), []seen.Record{a}, true, "c"},
 		{"C0041/the refused one is left", listed(one(0, 20, 2)), []seen.Record{a}, true, "n"},
 		{"C0041/one of two was refused, both alike", listed(one(0, 10, 1), one(1, 10, 1)), []seen.Record{a}, true, "cc"},
+		{"C0041/dropped, in doubt", listed(one(0, 10, 1)), []seen.Record{dropped}, true, "c"},
+		{"C0041/discarded, in doubt", listed(one(0, 10, 1)), []seen.Record{discarded}, true, "s"},
 		{"no TOP", listed(one(0, 10, 0)), []seen.Record{a}, false, "c"},
 		{"marked", listed(one(0, 10, 1)), []seen.Record{marked}, false, "s"},
 		{"marked by a first run", listed(one(0, 10, 1)), []seen.Record{known}, false, "s"},

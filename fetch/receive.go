@@ -57,6 +57,7 @@ func (j *job) envelope(it item) deliver.Envelope {
 		Server:   a.Server,
 		UniqueID: it.UniqueID,
 		Octets:   it.Octets,
+		Has:      it.drop.again[it.index],
 	}
 }
 
@@ -115,7 +116,7 @@ func (t *transfer) compare(it item) {
 		if one == nil || !t.sure(one) {
 			continue
 		}
-		record.Places = one.places
+		record.Kind, record.Places = one.kind, one.places
 		if record.DeliveredAt = one.at; one.at.IsZero() {
 			record.DeliveredAt = t.session.job.deliveredAt()
 		}

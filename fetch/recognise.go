@@ -173,7 +173,7 @@ func (s *session) judgeFound(items []item, found func(index int32) (own, elsewhe
 				// No TOP, or the header may be that of another message (C0041), or a filter has
 				// changed it: only the octets identify it.
 				t := new(twins)
-				t.add(f.Came, &twin{places: f.Places, file: f.at})
+				t.add(f.Came, &twin{kind: seen.Delivered, places: f.Places, file: f.at})
 				it.mayBe(t)
 			case it.digest() == f.Digest:
 				f.item, f.Key, f.Listed = it, it.Key, it.Octets

@@ -14,10 +14,15 @@ import (
 // those are looked up that may be meant. It also finds out which of the last listed messages stay.
 func (s *session) findDue() error {
 	rules, d := &s.job.account.Delete, s.drop
-	if rules.Keep || s.job.account.All {
+	if !rules.Removed {
+		if err := s.forgetWatch(); err != nil {
+			return err
+		}
+	}
+	if rules.Keep {
 		return nil
 	}
-	if err := s.noteStaying(); err != nil {
+	if err := s.noteStaying(); err != nil || s.job.account.All {
 		return err
 	}
 	gone := func(item) bool { return false }
@@ -212,7 +217,7 @@ func (s *session) lookAgain() error {
 	if err := s.noteStaying(); err != nil || s.removal == nil {
 		return err
 	}
-	s.removal.Look(s.job.soft)
+	s.removal.Look(s.job.soft, s.job.now())
 	return s.keepWatch()
 }
 

@@ -342,3 +342,105 @@ func TestRemoved_clock(t *testing.T) {
 	r.quiet(2)
 	kept(t, server, "0", "1")
 }
+
+// What a run finds is measured against the last run, however often it looks.
+func TestRemoved_tooManyMeanwhile(t *testing.T) {
+	r, server := newRemoved(t)
+	r.take("0")
+	r.take("1")
+	server.Drop("").Add(letter("later"))
+	server.Drop("").Add(letter("latest"))
+	taken := false
+	hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
+		if strings.HasPrefix(cmd, "RETR") && !taken {
+			taken = true
+			for _, id := range []string{"2", "3", "4", "5"} {
+				r.take(id)
+			}
+		}
+		return poptest.Action{}
+	})
+	r.account.Select.Session = 1
+	r.runs("8 listed, 2 new, 2 delivered")
+	r.warned("it holds 1 messages, and held 6 at the last run that saw them all")
+	kept(t, server, "0", "1", "2", "3", "4", "5", "later", "latest")
+}
+
+// What is delivered or removed while the rule is not in force is not deleted by it later.
+func TestRemoved_offAndOn(t *testing.T) {
+	r, server := newRemoved(t)
+	r.account.Delete.Removed = false
+	server.Drop("").Add(letter("off"))
+	r.foretells()
+	r.runs("7 listed, 1 new, 1 delivered")
+	r.take("1")
+	r.take("off")
+	r.account.Delete.Removed = true
+	r.quiet(7)
+	server.Drop("").Add(letter("on"))
+	r.runs("8 listed, 1 new, 1 delivered")
+	r.take("on")
+	r.runs("8 listed, 1 deleted")
+	kept(t, server, "0", "1", "2", "3", "4", "5", "off")
+}
+
+// A look or a run with --keep does not put the rule out of force.
+func TestRemoved_kept(t *testing.T) {
+	r, server := newRemoved(t)
+	r.take("1")
+	rules := r.account.Delete
+	r.account.Delete = fetch.DeletePolicy{}
+	r.foretells()
+	r.account.Delete = rules
+	r.account.Delete.Keep = true
+	r.runs("6 listed")
+	r.account.Delete.Keep = false
+	r.runs("6 listed, 1 deleted")
+	kept(t, server, "0", "2", "3", "4", "5")
+}
+
+// newShelves makes two Maildirs that lie nowhere near each other.
+func newShelves(r *rig) (paths [2]string, members [2]deliver.Member) {
+	for i, name := range []string{"a", "b"} {
+		paths[i] = filepath.Join(r.t.TempDir(), "z", name)
+		members[i] = deliver.Member{Name: name, Target: deliver.NewMaildir(paths[i])}
+	}
+	return paths, members
+}
+
+// A message still lies where the account does not deliver to any more.
+func TestRemoved_formerTarget(t *testing.T) {
+	r, server := ruled(t, fetch.DeletePolicy{Removed: true}, letter("0"), letter("1"))
+	paths, members := newShelves(r)
+	notes := filepath.Join(t.TempDir(), "notes")
+	r.account.Target = deliver.NewFan(members[:], notes)
+	r.runs("2 listed, 2 new, 2 delivered")
+	r.account.Target = deliver.NewFan(members[:1], notes)
+	r.maildir = paths[0]
+	r.take("1")
+	r.quiet(2)
+	kept(t, server, "0", "1")
+}
+
+// A message that was moved from one Maildir of the account to another is not removed.
+func TestRemoved_toOtherTarget(t *testing.T) {
+	r, server := ruled(t, fetch.DeletePolicy{Removed: true}, letter("0"), letter("1"), letter("2"))
+	paths, members := newShelves(r)
+	only := func(i int) deliver.Target {
+		return deliver.NewFan(members[i:i+1], filepath.Join(t.TempDir(), "notes"))
+	}
+	r.account.Target = deliver.NewRoute(deliver.Routing{
+		Rules:     []deliver.Rule{{Headers: []string{"Subject"}, Equals: "2", Target: only(1)}},
+		Otherwise: only(0),
+	})
+	r.runs("3 listed, 3 new, 3 delivered")
+	r.maildir = paths[0]
+	moved := filepath.Join(paths[1], "cur", "1700000000.M1P2.host:2,S")
+	moves(t, r.fileOf("1"), moved)
+	r.quiet(3)
+	if err := os.Remove(moved); err != nil {
+		t.Fatal(err)
+	}
+	r.runs("3 listed, 1 deleted")
+	kept(t, server, "0", "2")
+}

@@ -163,6 +163,10 @@ func TestDelete_newest(t *testing.T) {
 	r.account.Delete.Newest = 0
 	r.foretells()
 	r.runs("2 listed")
+	r.account.Delete = fetch.DeletePolicy{Enabled: true, Newest: 1}
+	r.account.All = true
+	r.foretells(ids[4] + " delivered")
+	r.account.All = false
 	r.account.Delete = fetch.DeletePolicy{Enabled: true, Newest: 2, All: true}
 	r.foretells(ids[4]+" --delete", "new --delete")
 	r.runs("2 listed, 2 deleted")
@@ -238,6 +242,29 @@ func TestDelete_named(t *testing.T) {
 	r.logs("c delivered", "a --delete", "d --delete")
 }
 
+// What the target is found to hold gets its record, but is deleted only if it is named.
+func TestDelete_namedFound(t *testing.T) {
+	r, server := ruled(t, fetch.DeletePolicy{Enabled: true}, letter("a"), letter("b"))
+	r.account.Delete.Keep = true
+	r.runs("2 listed, 2 new, 2 delivered")
+	r.runner.Store = openStore(t, t.TempDir())
+	r.account.Delete.Keep = false
+	r.account.Select.Only = map[string]bool{"a": true}
+	r.runs("2 listed, 2 recognised, 1 deleted")
+	kept(t, server, "b")
+}
+
+// What the first run has left out has a digest. Only who names it deletes it.
+func TestDelete_leftOut(t *testing.T) {
+	r, server := ruled(t, fetch.DeletePolicy{All: true}, letter("a"), letter("b"))
+	r.account.Initial.Limited = true
+	r.runs("2 listed, 2 marked")
+	r.runs("2 listed")
+	r.account.Select.Only = map[string]bool{"a": true}
+	r.runs("2 listed, 1 deleted")
+	kept(t, server, "b")
+}
+
 // A dropped message is deleted by the same rules as a delivered one. It lies nowhere, so verify does
 // not keep it.
 func TestDelete_dropped(t *testing.T) {
@@ -254,6 +281,22 @@ func TestDelete_dropped(t *testing.T) {
 	r.runs("2 listed, 1 deleted")
 	kept(t, server, "b")
 	r.logs("a after")
+}
+
+// A dropped message that comes again is known by its octets, and still counts as dropped.
+func TestDelete_droppedAgain(t *testing.T) {
+	r, server := ruled(t, fetch.DeletePolicy{Enabled: true}, letter("a"))
+	r.account.Delete.Keep = true
+	r.runs("1 listed, 1 new, 1 delivered")
+	r.become(seen.Dropped, "a")
+	r.account.Delete.Keep = false
+	r.runs("1 listed, 1 deleted")
+	server.Configure(without("TOP"))
+	server.Drop("").Add(letter("a"))
+	r.runs("1 listed, 1 new, 1 recognised, 1 deleted")
+	if got := r.kinds()["a"]; got != seen.Dropped {
+		t.Errorf("the record is of kind %d, want that it was dropped", got)
+	}
 }
 
 // A discarded message is deleted whatever the rules are, unless nothing may be deleted. Another
@@ -357,4 +400,27 @@ func TestDelete_future(t *testing.T) {
 	kept(t, server, "a")
 	r.account.Delete.All = true
 	r.runs("1 listed, 1 deleted")
+}
+
+// With --all, a further session knows by its unique-id what an earlier one has delivered. Where
+// unique-ids are only numbers, that may be another message by then. It is not deleted.
+func TestDelete_allRenumbered(t *testing.T) {
+	two, three := letterOf("2", "two"), large("3")
+	rules := fetch.DeletePolicy{Larger: int64(len(two.Content)) + 10}
+	r, server := ruled(t, rules, large("1"), two, three)
+	r.account.All = true
+	r.account.Select.Session = 2
+	logins := 0
+	hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
+		if strings.HasPrefix(cmd, "AUTH") {
+			if logins++; logins == 2 {
+				two.UniqueID, three.UniqueID = "1", "2"
+				relist(server, two, three)
+			}
+		}
+		return poptest.Action{}
+	})
+	r.runs("3 listed, 3 new, 3 delivered, 2 deleted")
+	kept(t, server, "1")
+	r.holds(large("1"), two, three)
 }

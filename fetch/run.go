@@ -247,12 +247,12 @@ func (s *session) study() (*plan, error) {
 	}
 	examine := s.examine
 	if s.job.account.All {
-		examine = s.recallDates
+		examine = s.recall
 	}
 	if err := examine(); err != nil {
 		return nil, err
 	}
-	if err := s.leaveOutByDate(); err != nil {
+	if err := cmp.Or(s.leaveOutByDate(), s.chooseMissing()); err != nil {
 		return nil, err
 	}
 	s.history.recallSuspects(s.drop)
@@ -276,6 +276,14 @@ func (s *session) examine() error {
 		return err
 	}
 	return s.leaveOutOld()
+}
+
+// recall is examine for a run that takes each listed message for a new one.
+func (s *session) recall() error {
+	if err := s.recallRecorded(); err != nil {
+		return err
+	}
+	return s.recallDates()
 }
 
 // carryOut does what the plan says, except for the deletions. The error left says that some messages

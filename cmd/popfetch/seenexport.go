@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -38,6 +40,7 @@ type stateLine struct {
 	ToldAt   *time.Time `json:"told_at,omitempty"`
 	MaxSize  int64      `json:"max_size,omitempty"`
 	Dated    *time.Time `json:"dated,omitempty"`
+	AskedAt  *time.Time `json:"asked_at,omitempty"`
 
 	Accounts int `json:"accounts,omitempty"` // of end: how many lines of each type there were
 	Records  int `json:"records,omitempty"`
@@ -88,7 +91,7 @@ var kindWords = map[seen.Kind]string{
 
 var reasonWords = map[seen.Reason]string{
 	seen.Refused: "refused", seen.TooLarge: "too-large", seen.Wanted: "wanted", seen.Quarantined: "quarantined",
-	seen.Suspect: "suspect", seen.Breaking: "breaking", seen.Old: "old",
+	seen.Suspect: "suspect", seen.Breaking: "breaking", seen.Old: "old", seen.Chosen: "chosen",
 }
 
 // seenExport prints the state of accounts, for seen import.
@@ -169,7 +172,7 @@ func recordLine(account string, r seen.Record) stateLine {
 		DeletedAt: timeField(r.DeletedAt), AbsentAt: timeField(r.AbsentAt),
 	}
 	if r.Digest != (seen.Digest{}) {
-		line.HeaderDigest = fmt.Sprintf("%x", r.Digest)
+		line.HeaderDigest = hex.EncodeToString(r.Digest[:])
 	}
 	if r.Came != (seen.Sum{}) {
 		came := sumOf(r.Came)
@@ -186,7 +189,8 @@ func asideLine(account string, a seen.Aside) stateLine {
 	return stateLine{
 		Type: lineAside, Account: account, UniqueID: writeID(a.UniqueID), Copy: a.Copy, Reason: reasonWords[a.Reason],
 		Octets: a.Listed, Refusals: a.Count, Since: timeField(a.Since), LastAt: timeField(a.Last), Error: a.Text,
-		ToldAt: timeField(a.ToldAt), MaxSize: a.MaxSize, Dated: timeField(a.Dated), AbsentAt: timeField(a.AbsentAt),
+		ToldAt: timeField(a.ToldAt), MaxSize: a.MaxSize, Dated: timeField(a.Dated),
+		AskedAt: timeField(a.Asked), AbsentAt: timeField(a.AbsentAt),
 	}
 }
 
@@ -214,9 +218,13 @@ func timeField(t time.Time) *time.Time {
 }
 
 func sumOf(sum seen.Sum) sumFields {
-	fields := sumFields{Octets: sum.Octets}
-	if sum.SHA256 != [32]byte{} {
-		fields.SHA256 = fmt.Sprintf("%x", sum.SHA256)
+	return sumFields{Octets: sum.Octets, SHA256: hexOf(sum.SHA256)}
+}
+
+// hexOf returns the digits of a SHA-256; "": it is unknown.
+func hexOf(sum [sha256.Size]byte) string {
+	if sum == [sha256.Size]byte{} {
+		return ""
 	}
-	return fields
+	return hex.EncodeToString(sum[:])
 }

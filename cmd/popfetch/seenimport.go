@@ -22,6 +22,9 @@ type stateError struct {
 }
 
 func (e *stateError) Error() string {
+	if e.line == 0 {
+		return "seen import: standard input is empty; nothing was imported"
+	}
 	return fmt.Sprintf("seen import: line %d: %v; nothing was imported", e.line, e.err)
 }
 
@@ -86,7 +89,7 @@ func (p *program) tellRestored(part *statePart) error {
 func copyInput(from io.Reader) (*os.File, error) {
 	file, err := os.CreateTemp("", "popfetch-import-")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("seen import: %w; TMPDIR may name another folder", err)
 	}
 	if err := os.Remove(file.Name()); err != nil {
 		return nil, errors.Join(err, file.Close())
@@ -326,6 +329,12 @@ func (im *stateImport) write(ctx context.Context, part *statePart) error {
 			if !yield(record) {
 				return
 			}
+		}
+	}
+	if part.known && part.imported > 0 {
+		// What was delivered into a folder of another machine only seems to be removed here.
+		if err := ledger.ChangeStanding(ctx, func(st *seen.Standing) { st.Kept = "" }); err != nil {
+			return err
 		}
 	}
 	if part.imported > 0 || len(part.asides) > 0 {

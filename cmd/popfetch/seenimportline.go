@@ -133,6 +133,7 @@ func readAside(line stateLine) (a seen.Aside, err error) {
 	a.Reason, err = wordOf(reasonWords, line.Reason, "reason")
 	a.Listed, a.Count, a.Text, a.MaxSize = line.Octets, line.Refusals, printable(line.Error), line.MaxSize
 	a.Since, a.Last, a.ToldAt, a.Dated = timeIn(line.Since), timeIn(line.LastAt), timeIn(line.ToldAt), timeIn(line.Dated)
+	a.Asked = timeIn(line.AskedAt)
 	return a, err
 }
 

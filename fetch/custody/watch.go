@@ -18,27 +18,28 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// Watch looks at the folders of one account, in one session.
+// Watch looks at the folders of one account, in one run.
 type Watch struct {
-	now     time.Time
-	shelves map[string]*shelf // by the target's name in places
+	now     time.Time // of the last look
+	parts   map[string]deliver.Target
+	shelves map[string]*shelf // those of them that are folders, by the target's name in places
 }
 
 // shelf is one folder.
 type shelf struct {
 	target deliver.Shelf
-	kept   policy.Kept
+	kept   policy.Kept    // what it held at the last run is the measure for this one
 	stock  *deliver.Stock // nil: it cannot be seen
 	doubt  error          // nil: what is gone is removed
 }
 
 // New makes a Watch of what target delivers to. kept is what the Watch of an earlier run returned as
 // Kept. With ok false, nothing there can tell what was removed.
-func New(target deliver.Target, kept string, now time.Time) (w *Watch, ok bool) {
+func New(target deliver.Target, kept string) (w *Watch, ok bool) {
 	var known map[string]policy.Kept
 	_ = json.Unmarshal([]byte(kept), &known) // without it, the rule begins anew
-	w = &Watch{now: now, shelves: make(map[string]*shelf)}
-	for name, part := range deliver.Parts(target) {
+	w = &Watch{parts: deliver.Parts(target), shelves: make(map[string]*shelf)}
+	for name, part := range w.parts {
 		if one, ok := part.(deliver.Shelf); ok {
 			w.shelves[name] = &shelf{target: one, kept: known[name]}
 		}
@@ -46,17 +47,17 @@ func New(target deliver.Target, kept string, now time.Time) (w *Watch, ok bool) 
 	return w, len(w.shelves) > 0
 }
 
-// Look finds out what the folders hold now. A folder that cannot be seen is doubtful.
-func (w *Watch) Look(ctx context.Context) {
+// Look finds out what the folders hold now. A folder that cannot be seen is doubtful. So is one
+// that has become much smaller since the last run, however many looks this run has taken.
+func (w *Watch) Look(ctx context.Context, now time.Time) {
+	w.now = now
 	for _, s := range w.shelves {
 		s.stock, s.doubt = s.target.TakeStock(ctx)
 		if s.doubt != nil {
 			continue
 		}
-		s.kept = s.kept.Renew(s.stock.Identity, s.stock.Messages, w.now)
-		if s.doubt = s.kept.Doubt(s.stock.Messages); s.doubt == nil {
-			s.kept.Messages = s.stock.Messages
-		}
+		s.kept = s.kept.Renew(s.stock.Identity, s.stock.Messages, now)
+		s.doubt = s.kept.Doubt(s.stock.Messages)
 	}
 }
 
@@ -64,8 +65,12 @@ func (w *Watch) Look(ctx context.Context) {
 func (w *Watch) Kept() string {
 	known := make(map[string]policy.Kept)
 	for name, s := range w.shelves {
-		if s.kept.Identity != "" {
-			known[name] = s.kept
+		k := s.kept
+		if s.doubt == nil && s.stock != nil {
+			k.Messages = s.stock.Messages
+		}
+		if k.Identity != "" {
+			known[name] = k
 		}
 	}
 	if len(known) == 0 {
@@ -94,11 +99,9 @@ func (w *Watch) HasToken(token deliver.Token) bool {
 func (w *Watch) IsRemoved(ctx context.Context, r *seen.Record) (removed bool, doubt error) {
 	states := make([]policy.PlaceState, len(r.Places))
 	for i, p := range r.Places {
-		if s := w.shelves[p.Target]; s != nil && p.Name != "" {
-			var err error
-			states[i], err = s.find(ctx, r, p, w.now)
-			doubt = cmp.Or(doubt, err)
-		}
+		var err error
+		states[i], err = w.find(ctx, r, p)
+		doubt = cmp.Or(doubt, err)
 	}
 	if !policy.IsRemoved(states) {
 		return false, nil
@@ -106,18 +109,32 @@ func (w *Watch) IsRemoved(ctx context.Context, r *seen.Record) (removed bool, do
 	return doubt == nil, doubt
 }
 
-// find looks for a message that was delivered to the folder. If it may be gone, the error says what
-// is doubtful about that.
-func (s *shelf) find(ctx context.Context, r *seen.Record, p seen.Place, now time.Time) (policy.PlaceState, error) {
+// find looks for a message that was delivered to a place. If it may be gone from there, the error
+// says what is doubtful about that. In each other folder of the account it counts as there, too.
+func (w *Watch) find(ctx context.Context, r *seen.Record, p seen.Place) (policy.PlaceState, error) {
+	s := w.shelves[p.Target]
 	switch {
-	case !s.kept.Covers(r, now) || p.SHA256 == [32]byte{}:
+	case p.Name == "":
+		return policy.CannotTell, nil
+	case w.parts[p.Target] == nil: // nobody can be asked any more
 		return policy.IsThere, nil
-	case s.stock == nil:
-		return policy.IsGone, s.doubt
-	}
-	has, err := s.stock.Has(ctx, deliver.Place{Target: p.Target, Name: p.Name, Sum: deliver.Sum(p.Sum)})
-	if has {
+	case s == nil:
+		return policy.CannotTell, nil
+	case !s.kept.Covers(r, w.now) || p.SHA256 == [32]byte{}:
 		return policy.IsThere, nil
 	}
-	return policy.IsGone, cmp.Or(err, s.doubt)
+	place := deliver.Place{Target: p.Target, Name: p.Name, Sum: deliver.Sum(p.Sum)}
+	doubt := s.doubt
+	for _, one := range w.shelves {
+		if one.stock == nil {
+			doubt = cmp.Or(doubt, one.doubt)
+			continue
+		}
+		has, err := one.stock.Has(ctx, place)
+		if has {
+			return policy.IsThere, nil
+		}
+		doubt = cmp.Or(doubt, err)
+	}
+	return policy.IsGone, doubt
 }

@@ -116,7 +116,7 @@ CREATE TABLE standing (
 	shortfall      INTEGER NOT NULL,
 	told           TEXT NOT NULL,
 	told_at        INTEGER NOT NULL
-, announced TEXT NOT NULL DEFAULT '', came_at INTEGER NOT NULL DEFAULT 0, through_at INTEGER NOT NULL DEFAULT 0, host_sessions INTEGER NOT NULL DEFAULT 0, host_at INTEGER NOT NULL DEFAULT 0, proven BLOB, proven_at INTEGER NOT NULL DEFAULT 0, ran_at INTEGER NOT NULL DEFAULT 0, held_at INTEGER NOT NULL DEFAULT 0, origin TEXT NOT NULL DEFAULT '') STRICT;
+, announced TEXT NOT NULL DEFAULT '', came_at INTEGER NOT NULL DEFAULT 0, through_at INTEGER NOT NULL DEFAULT 0, host_sessions INTEGER NOT NULL DEFAULT 0, host_at INTEGER NOT NULL DEFAULT 0, proven BLOB, proven_at INTEGER NOT NULL DEFAULT 0, ran_at INTEGER NOT NULL DEFAULT 0, held_at INTEGER NOT NULL DEFAULT 0, origin TEXT NOT NULL DEFAULT '', kept TEXT NOT NULL DEFAULT '') STRICT;
 CREATE TABLE deletion (
 	id           INTEGER PRIMARY KEY,
 	account      INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
@@ -162,6 +162,7 @@ CREATE TRIGGER staged_record_replaced AFTER UPDATE OF detail ON staged_record WH
 	DELETE FROM detail WHERE id = OLD.detail;
 END;
 CREATE INDEX deletion_at ON deletion (account, deleted_at);
+CREATE INDEX seen_discarded ON seen (account) WHERE kind = 6 AND deleted_at = 0;
 COMMIT;
 PRAGMA application_id = 1886351462;
 PRAGMA user_version = 8;
