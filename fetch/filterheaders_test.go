@@ -177,7 +177,7 @@ func TestFilterHeaders(t *testing.T) {
 		r, server := start(t, append([]string{"a"}, ids...)...)
 		r.account.Delete.Enabled = true
 		asked := r.headerFilter(byID)
-		r.fails(fetch.PhaseFilter, "71 listed, 1 new, 1 delivered, 20 failed, 1 deleted")
+		_ = r.fails(fetch.PhaseFilter, "71 listed, 1 new, 1 delivered, 20 failed, 1 deleted")
 		if n := len(asked()); n != 64 {
 			t.Errorf("asked about %d messages, want 64, as many as are asked about at once", n)
 		}

@@ -302,7 +302,7 @@ func TestSelect_drain(t *testing.T) {
 	// The first run includes its further sessions: initial holds in all of them.
 	t.Run("first run", func(t *testing.T) {
 		r, server := startSelect(t, letters(2)...)
-		hook(server, func(s *poptest.Session, cmd string) poptest.Action {
+		hook(server, func(_ *poptest.Session, cmd string) poptest.Action {
 			if strings.HasPrefix(cmd, "AUTH") && server.Logins() == 1 {
 				server.Drop("").Add(letter("late"))
 			}

@@ -217,7 +217,7 @@ func (im *stateImport) study(ctx context.Context) error {
 					line.Accounts, line.Records, line.Asides, got.Accounts, got.Records, got.Asides)
 			}
 		default:
-			err = im.take(ctx, line, at, at+int64(len(text)))
+			err = im.take(ctx, line, at+int64(len(text)))
 		}
 		var failed storeError
 		switch {
@@ -233,8 +233,8 @@ func (im *stateImport) study(ctx context.Context) error {
 	return nil
 }
 
-// take takes up a line of an account, which stands in the file from at to end.
-func (im *stateImport) take(ctx context.Context, line stateLine, at, end int64) error {
+// take takes up a line of an account, which ends in the file at end.
+func (im *stateImport) take(ctx context.Context, line stateLine, end int64) error {
 	switch line.Type {
 	case lineState:
 		return nil
