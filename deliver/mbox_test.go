@@ -564,6 +564,18 @@ func checkMboxAfter(t *testing.T, label string, m *Mbox) {
 }
 
 // A pipe whose reader is gone takes nothing more. Only what was written whole is Safe.
+// What is written to /dev/null is lost. A closed standard output is /dev/null to a Go program.
+func TestStdout_null(t *testing.T) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	if err := NewStdout(null).Prepare(t.Context(), false); !errors.Is(err, ErrUnfit) {
+		t.Errorf("Prepare() = %v, want ErrUnfit", err)
+	}
+}
+
 func TestStdout_brokenPipe(t *testing.T) {
 	reader, writer, err := os.Pipe()
 	if err != nil {

@@ -29,8 +29,21 @@ func NewStdout(w io.Writer) Target { return &stdout{to: w} }
 
 func (s *stdout) name() string { return "standard output" }
 
-// Prepare checks nothing: whether somebody reads shows when a message is written.
-func (s *stdout) Prepare(context.Context, bool) error { return nil }
+// Prepare refuses /dev/null, because mail that is written there is lost. A program whose standard
+// output is closed has it there, too. Whether somebody reads shows when a message is written.
+func (s *stdout) Prepare(context.Context, bool) error {
+	file, ok := s.to.(*os.File)
+	if !ok {
+		return nil
+	}
+	info, err := file.Stat()
+	null, nullErr := os.Stat(os.DevNull)
+	if err == nil && nullErr == nil && os.SameFile(info, null) {
+		return fmt.Errorf("standard output %w: it is closed, or %s, and the mail would be lost; "+
+			"lead it to a program or a file", ErrUnfit, os.DevNull)
+	}
+	return nil
+}
 
 // Limit allows small batches, so that messages come to the reader as they arrive.
 func (s *stdout) Limit() Limit { return Limit{Messages: 64, Octets: memoryOctets, Batches: 1} }

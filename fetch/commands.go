@@ -17,7 +17,7 @@ import (
 )
 
 // around does the sessions of a run between what the account has done before and after them. A run
-// that begins no session, for example because the target is missing, does neither.
+// that may not log in does neither.
 func (j *job) around(sessions func() error) error {
 	a := &j.account.Around
 	if a.Before != nil {

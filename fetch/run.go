@@ -61,14 +61,17 @@ func (r *run) locked() error {
 	if err := r.takeOver(); err != nil {
 		return err
 	}
-	defer r.job.disconnect()
-	if err := r.prepare(); err != nil {
-		return err
-	}
 	if err := r.memory.admit(); err != nil {
 		return err
 	}
-	return r.job.around(r.sessions)
+	// What is done before may make the target reachable, for example mount its disk.
+	return r.job.around(func() error {
+		defer r.job.disconnect()
+		if err := r.prepare(); err != nil {
+			return err
+		}
+		return r.sessions()
+	})
 }
 
 // sessions opens sessions until one of them has done all that is left to do, or none can.
