@@ -62,7 +62,7 @@ func (rc *getmailrc) convertFilter(s iniSection) error {
 	if err != nil {
 		return err
 	}
-	command := rc.shell(words, rc.value(s.name, "arguments").line, false)
+	command := rc.shell(words, rc.value(s.name, "arguments").line, rc.envelope != "")
 	rc.set("filter", command+translated(keep, drop))
 	return nil
 }
