@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/internal/faultwords"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
@@ -299,4 +300,20 @@ func (b *breaks) at(w where, e *seen.Entry) { b.where, b.entry = w, *e }
 func (it item) breaks() bool {
 	before := it.before()
 	return before != nil && (before.Reason == seen.Breaking || before.Reason == seen.Wanted && before.Text != "")
+}
+
+// Header is what a person wants to know of a message. Each value is as the message has it, on one
+// line and undecoded. The zero Header is unknown.
+type Header struct{ Date, From, Subject string }
+
+// maxShown is how many octets of a field of a header are kept for a person.
+const maxShown = 1000
+
+// showHeader returns what a person gets of a header.
+func showHeader(h *content.Header) Header {
+	field := func(name string) string {
+		value, _ := h.Value(name)
+		return content.Cut(value, maxShown)
+	}
+	return Header{field("date"), field("from"), field("subject")}
 }

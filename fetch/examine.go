@@ -5,7 +5,6 @@ import (
 	"io"
 	"iter"
 	"slices"
-	"strings"
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch/policy"
@@ -146,31 +145,6 @@ func (s *session) brokeAtLook(e *seen.Entry, err error) {
 	}
 }
 
-// checkStep returns an error if the session is out of step. After a message, only replies to new
-// commands may come. The sender of a message could forge the reply to NOOP, and octets behind the
-// message may still be on their way. Only the server knows the unique-id, so UIDL is asked. If it
-// refuses UIDL for one message, NOOP is asked again; if it refuses both, nothing is proved.
-func (s *session) checkStep(e *seen.Entry) error {
-	noop := s.client.Noop(s.job.hard)
-	if noop != nil && !isReply(noop) {
-		return noop
-	}
-	has, err := s.client.HasUID(s.job.hard, expectedUID(e))
-	switch {
-	case isReply(err):
-		if err = s.client.Noop(s.job.hard); err != nil && !isReply(err) {
-			return err
-		}
-		if isReply(err) != isReply(noop) {
-			return errOutOfStep
-		}
-		return err
-	case err == nil && !has:
-		return errOutOfStep
-	}
-	return err
-}
-
 // measure retrieves messages and calls take with the sums of their octets; it keeps nothing else.
 // It leaves out a message that is refused.
 func (s *session) measure(items iter.Seq[item], take func(item, seen.Sum)) error {
@@ -279,27 +253,6 @@ func (s *session) recallRecorded() error {
 	})
 }
 
-// records reads the records of the unique-ids, and groups them by unique-id.
-func (j *job) records(ids []string) (map[string][]seen.Record, error) {
-	all, err := j.ledger.Records(j.soft, ids)
-	if err != nil {
-		return nil, j.fail(PhaseState, err)
-	}
-	records := make(map[string][]seen.Record, len(ids))
-	for _, r := range all {
-		records[r.UniqueID] = append(records[r.UniqueID], r)
-	}
-	return records, nil
-}
-
-func uniqueIDs(items []item) []string {
-	ids := make([]string, len(items))
-	for n, it := range items {
-		ids[n] = it.UniqueID
-	}
-	return ids
-}
-
 // judgeCopies judges the copies of one unique-id, unless that would cost too much. It warns of a
 // message that clearly has other octets than the recorded one.
 func (s *session) judgeCopies(copies []item, records []seen.Record, doubt bool) (present []seen.Record) {
@@ -385,7 +338,3 @@ func (s *session) fresh(old bool) iter.Seq[item] {
 		}
 	}
 }
-
-// isOneShot reports whether the name of an account's records is made of options. Only such names
-// have a colon, that of host:port.
-func isOneShot(name string) bool { return strings.Contains(name, ":") }

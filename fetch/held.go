@@ -3,7 +3,6 @@ package fetch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 	"maps"
@@ -153,41 +152,6 @@ func measureAt(ctx context.Context, finder deliver.Finder, place string) (delive
 	return deliver.Measure(file)
 }
 
-// hintOfStrangers warns, before the first run of an account retrieves everything, if the target
-// holds mail of unknown origin. Perhaps another program has fetched this maildrop into it, or the
-// state is lost and the server has changed. Mail that popfetch delivered for others is known.
-func (s *session) hintOfStrangers(p *plan, store seen.Store) error {
-	a, known := s.job.account, s.job.ledger.Account()
-	if s.job.finder == nil || s.history.intake.begun || known.Records > 0 || known.Finished || known.Twin != "" ||
-		a.Initial.Limited || a.All || s.drop.found || len(p.retrieve) == 0 {
-		return nil
-	}
-	own, others, err := s.job.finder.Holds(s.job.soft)
-	if errors.Is(err, deliver.ErrMissing) {
-		return nil
-	}
-	if err != nil {
-		return s.job.fail(PhaseTarget, err)
-	}
-	if own > 0 && others == 0 {
-		all, err := store.Accounts(s.job.soft)
-		if err != nil {
-			return s.job.fail(PhaseState, err)
-		}
-		for _, other := range all {
-			if other.Records > 0 {
-				return nil
-			}
-		}
-	}
-	if own+others > 0 {
-		s.job.warn(CodeUnrecognisedMail, "first run of this account, but its target already holds %d messages "+
-			"that were not recognised; all %d on the server will be fetched, possibly again. %s",
-			own+others, len(p.retrieve), a.howToFetchLess())
-	}
-	return nil
-}
-
 // restore gives Sanitized records the unique-ids that the listing shows (see seen.Restore), and
 // returns what it has found. Until a run is finished, it looks at all these records, and notes the
 // sizes of the others. Later only a new message, which was hidden so far, may have one.
@@ -330,20 +294,6 @@ func (s *session) addImported(diff *seen.Diff, listing []seen.Entry, due time.Ti
 	}
 	diff.AddDue(listing, found...)
 	return nil
-}
-
-// howToFetchLess says how a first run fetches only what a person lacks.
-func (a *Account) howToFetchLess() string {
-	if a.State != "" { // it cannot be named
-		return "To fetch only what is not there, stop, and write the account into a configuration file: " +
-			"popfetch seen rebuild looks there"
-	}
-	dir := "DIR"
-	if maildir, ok := deliver.MaildirOf(a.Target); ok {
-		dir = maildir.Path()
-	}
-	return fmt.Sprintf("To fetch only what is not there, stop and run: %s. To fetch only new mail, stop and run: %s",
-		a.command("seen", "rebuild", "--from-maildir", dir, a.Name), a.command("seen", "mark", "--all", a.Name))
 }
 
 // watch looks at what the target holds now, for the rule Removed. What is there is measured against

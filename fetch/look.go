@@ -3,7 +3,6 @@ package fetch
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"io"
 	"iter"
 	"maps"
@@ -179,31 +178,6 @@ func (r *Runner) lookAlso(ctx context.Context, account *Account, purpose purpose
 			return nil, err
 		}
 	}
-}
-
-// lookUp opens the ledger of the account, or the one that a run would take over.
-func (j *job) lookUp(store seen.Store) error {
-	a := j.account
-	look := func(name string) error {
-		ledger, err := store.Look(j.soft, name, a.Server, a.User)
-		if err != nil {
-			return j.fail(PhaseState, err)
-		}
-		j.ledger = seen.ReadOnly(ledger)
-		return nil
-	}
-	if err := look(a.stateName()); err != nil {
-		return err
-	}
-	former, err := j.formerName(store)
-	switch {
-	case errors.Is(err, ErrRenamed):
-		j.warn(CodeRenamedAccount, "%w", errors.Unwrap(err))
-		return nil
-	case err != nil || former == "":
-		return err
-	}
-	return look(former)
 }
 
 // surveyOnce is one session of a look.

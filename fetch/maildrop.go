@@ -7,7 +7,6 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch/policy"
-	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -349,20 +348,4 @@ func (t *twins) take(sum seen.Sum) *twin {
 	}
 	t.bySum[sum] = all[1:]
 	return all[0]
-}
-
-// Header is what a person wants to know of a message. Each value is as the message has it, on one
-// line and undecoded. The zero Header is unknown.
-type Header struct{ Date, From, Subject string }
-
-// maxShown is how many octets of a field of a header are kept for a person.
-const maxShown = 1000
-
-// showHeader returns what a person gets of a header.
-func showHeader(h *content.Header) Header {
-	field := func(name string) string {
-		value, _ := h.Value(name)
-		return content.Cut(value, maxShown)
-	}
-	return Header{field("date"), field("from"), field("subject")}
 }

@@ -313,3 +313,28 @@ func (o *outcomes) quarantine(it item, why string) {
 		Kind: Quarantined, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Err: cause,
 	})
 }
+
+// checkStep returns an error if the session is out of step. After a message, only replies to new
+// commands may come. The sender of a message could forge the reply to NOOP, and octets behind the
+// message may still be on their way. Only the server knows the unique-id, so UIDL is asked. If it
+// refuses UIDL for one message, NOOP is asked again; if it refuses both, nothing is proved.
+func (s *session) checkStep(e *seen.Entry) error {
+	noop := s.client.Noop(s.job.hard)
+	if noop != nil && !isReply(noop) {
+		return noop
+	}
+	has, err := s.client.HasUID(s.job.hard, expectedUID(e))
+	switch {
+	case isReply(err):
+		if err = s.client.Noop(s.job.hard); err != nil && !isReply(err) {
+			return err
+		}
+		if isReply(err) != isReply(noop) {
+			return errOutOfStep
+		}
+		return err
+	case err == nil && !has:
+		return errOutOfStep
+	}
+	return err
+}

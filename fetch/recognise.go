@@ -8,12 +8,11 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"net"
-	"net/netip"
 	"slices"
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/content"
+	"github.com/popfetch/popfetch/internal/hosts"
 	"github.com/popfetch/popfetch/internal/likeness"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -92,35 +91,12 @@ func (s *session) spellings() ([]string, error) {
 		return nil, s.job.fail(PhaseState, err)
 	}
 	servers := []string{a.Server}
-	for _, server := range append(known, usualSpellings(a.Server, s.client.RemoteAddr())...) {
+	for _, server := range append(known, hosts.Spellings(a.Server, s.client.RemoteAddr())...) {
 		if !slices.Contains(servers, server) && len(servers) < mostSpellings {
 			servers = append(servers, server)
 		}
 	}
 	return servers, nil
-}
-
-// usualSpellings returns ways to write a server: by its name, by the address that it was reached at,
-// and for this machine by the names that it always has; each with its port and the usual ones.
-func usualSpellings(server string, reached net.Addr) []string {
-	host, port, err := net.SplitHostPort(server)
-	if err != nil {
-		return nil
-	}
-	hosts := []string{host}
-	if at, err := netip.ParseAddrPort(reached.String()); err == nil {
-		hosts = append(hosts, at.Addr().Unmap().String())
-		if at.Addr().Unmap().IsLoopback() {
-			hosts = append(hosts, "localhost", "127.0.0.1", "::1")
-		}
-	}
-	var servers []string
-	for _, host := range hosts {
-		for _, port := range []string{port, "995", "110"} {
-			servers = append(servers, net.JoinHostPort(host, port))
-		}
-	}
-	return servers
 }
 
 func (s *session) tokens(indexes []int32, servers []string) iter.Seq[deliver.Token] {

@@ -2,8 +2,8 @@ package fetch
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/popfetch/popfetch/deliver"
@@ -101,83 +101,6 @@ func (r *run) enter() (err error) {
 	}
 	r.beginNotices()
 	return nil
-}
-
-// takeOver gives a new account the records that it had under its former name.
-func (r *run) takeOver() error {
-	former, err := r.job.formerName(r.store)
-	if former == "" || err != nil {
-		return err
-	}
-	unlock, err := r.store.Lock(former)
-	if err != nil {
-		return r.job.fail(PhaseLock, fmt.Errorf("taking over the records of account %s: %w", former, err))
-	}
-	err = r.store.Rename(r.job.soft, former, r.job.account.Name)
-	if err := cmp.Or(err, unlock()); err != nil {
-		return r.job.fail(PhaseState, fmt.Errorf("taking over the records of account %s: %w", former, err))
-	}
-	if err := r.enter(); err != nil {
-		return err
-	}
-	r.job.warn(CodeRenamedAccount, "account %q stands in no configuration any more, and has the same server and user: "+
-		"its records are now those of this account, and nothing is fetched again", former)
-	return nil
-}
-
-// formerName returns the name that a new account had before it was renamed, or "". Such an account
-// has the same server and user, and stands in no configuration any more. An account that still
-// stands in one, but is not in use, is ErrRenamed, unless Policy.Initial says what a first run
-// fetches.
-func (j *job) formerName(store seen.Store) (string, error) {
-	a, known := j.account, j.ledger.Account()
-	if known.Twin == "" || a.State != "" {
-		return "", nil
-	}
-	all, err := store.Accounts(j.soft)
-	if err != nil {
-		return "", j.fail(PhaseState, err)
-	}
-	var former, standing []string
-	for i := range all {
-		other := &all[i]
-		if other.Name == a.Name || other.Records == 0 || other.Server != a.Server || other.User != a.User ||
-			isOneShot(other.Name) || slices.Contains(a.Shared, other.Name) {
-			continue
-		}
-		origin, err := j.originOf(store, other)
-		if err != nil {
-			return "", err
-		}
-		if a.Origin.Has == nil || a.Origin.Has(origin, other.Name) {
-			standing = append(standing, other.Name)
-		} else {
-			former = append(former, other.Name)
-		}
-	}
-	switch alike := slices.Concat(former, standing); {
-	case len(former) == 1:
-		return former[0], nil
-	case len(alike) == 0 || a.Initial.Chosen:
-		return "", nil
-	default:
-		return "", j.fail(PhaseState, fmt.Errorf("%w: %s. If this is that account renamed, run: %s. "+
-			"If not, write into this account what its first run fetches, for example initial = \"all\"",
-			ErrRenamed, strings.Join(alike, ", "), a.command("seen", "rename", alike[0], a.Name)))
-	}
-}
-
-// originOf returns the configuration that another account was last fetched from.
-func (j *job) originOf(store seen.Store, other *seen.Account) (string, error) {
-	ledger, err := store.Look(j.soft, other.Name, other.Server, other.User)
-	if err != nil {
-		return "", j.fail(PhaseState, err)
-	}
-	st, err := ledger.Standing(j.soft)
-	if err != nil {
-		return "", j.fail(PhaseState, err)
-	}
-	return st.Origin, nil
 }
 
 // prepare makes the target ready before the server is contacted, and warns about the account.
@@ -369,4 +292,53 @@ func (r *run) finished(err error) Result {
 		})
 	}
 	return r.job.result
+}
+
+// hintOfStrangers warns, before the first run of an account retrieves everything, if the target
+// holds mail of unknown origin. Perhaps another program has fetched this maildrop into it, or the
+// state is lost and the server has changed. Mail that popfetch delivered for others is known.
+func (s *session) hintOfStrangers(p *plan, store seen.Store) error {
+	a, known := s.job.account, s.job.ledger.Account()
+	if s.job.finder == nil || s.history.intake.begun || known.Records > 0 || known.Finished || known.Twin != "" ||
+		a.Initial.Limited || a.All || s.drop.found || len(p.retrieve) == 0 {
+		return nil
+	}
+	own, others, err := s.job.finder.Holds(s.job.soft)
+	if errors.Is(err, deliver.ErrMissing) {
+		return nil
+	}
+	if err != nil {
+		return s.job.fail(PhaseTarget, err)
+	}
+	if own > 0 && others == 0 {
+		all, err := store.Accounts(s.job.soft)
+		if err != nil {
+			return s.job.fail(PhaseState, err)
+		}
+		for _, other := range all {
+			if other.Records > 0 {
+				return nil
+			}
+		}
+	}
+	if own+others > 0 {
+		s.job.warn(CodeUnrecognisedMail, "first run of this account, but its target already holds %d messages "+
+			"that were not recognised; all %d on the server will be fetched, possibly again. %s",
+			own+others, len(p.retrieve), a.howToFetchLess())
+	}
+	return nil
+}
+
+// howToFetchLess says how a first run fetches only what a person lacks.
+func (a *Account) howToFetchLess() string {
+	if a.State != "" { // it cannot be named
+		return "To fetch only what is not there, stop, and write the account into a configuration file: " +
+			"popfetch seen rebuild looks there"
+	}
+	dir := "DIR"
+	if maildir, ok := deliver.MaildirOf(a.Target); ok {
+		dir = maildir.Path()
+	}
+	return fmt.Sprintf("To fetch only what is not there, stop and run: %s. To fetch only new mail, stop and run: %s",
+		a.command("seen", "rebuild", "--from-maildir", dir, a.Name), a.command("seen", "mark", "--all", a.Name))
 }
