@@ -53,9 +53,11 @@ func (d *dated) honest() Target {
 }
 
 // path returns the path for now.
-func (d *dated) path() string {
-	now := d.now()
-	return strings.NewReplacer(yearMark, now.Format("2006"), monthMark, now.Format("01")).Replace(d.pattern)
+func (d *dated) path() string { return PathAt(d.pattern, d.now()) }
+
+// PathAt returns a path with the year and the month of now in the place of {year} and {month}.
+func PathAt(pattern string, now time.Time) string {
+	return strings.NewReplacer(yearMark, now.Format("2006"), monthMark, now.Format("01")).Replace(pattern)
 }
 
 // at returns the target at a path.

@@ -190,6 +190,9 @@ type Envelope struct {
 	// Recipient is the envelope recipient of the message, which a target has read in its header;
 	// "": unknown. It is never guessed from To and Cc.
 	Recipient string
+	// Has are the places where the message lies as it was delivered, if it is delivered once more because
+	// it is missing elsewhere. A fan does not give it to these targets again. Else it is nil.
+	Has []Place
 
 	// earlier has what a filter made of this same message in earlier runs; nil: nothing.
 	earlier *[]Sum

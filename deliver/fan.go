@@ -26,14 +26,26 @@ type Member struct {
 // The Finders are committed first, and then the programs. So a crash can repeat to a program only a
 // message that it had when the crash came: as soon as it has a message, that is noted.
 type fan struct {
-	members  []*member // the Finders first
-	path     string    // of the notes
-	notes    *Notes[fanNote]
-	prepared *nameList // the members that were prepared once
+	*Fans
+	members []*member // the Finders first
 
-	mu sync.Mutex // for what follows, and for changes of a note
+	mu sync.Mutex
 	// By the token: the places at each member, of messages that not all members have.
 	partly map[Token][][]string
+}
+
+// Fans are the fans of one account. What they note of a target goes by its name. So a message that
+// comes to another fan, because the routes were changed, does not go again to a target that has it.
+type Fans struct {
+	notes    *Notes[fanNote]
+	noting   sync.Mutex // for changes of a note
+	prepared *nameList  // the members that were prepared once
+}
+
+// NewFans returns fans that have no members yet. The file at notes belongs to them alone, and another
+// beside it, whose name ends in ".members".
+func NewFans(notes string) *Fans {
+	return &Fans{notes: NewNotes[fanNote](notes), prepared: &nameList{path: notes + ".members"}}
 }
 
 // member is a target of a fan.
@@ -55,12 +67,13 @@ type notePlace struct {
 	Sum  sumText `json:"sum"`
 }
 
-// NewFan returns a target that delivers each message to all its members. The names of the members
-// differ. The file at notes belongs to this fan alone, and another beside it, whose name ends in
-// ".members".
-func NewFan(members []Member, notes string) Target {
-	f := &fan{path: notes, notes: NewNotes[fanNote](notes), prepared: &nameList{path: notes + ".members"},
-		partly: make(map[Token][][]string)}
+// NewFan returns a fan that is the only one with these notes; see NewFans.
+func NewFan(members []Member, notes string) Target { return NewFans(notes).Of(members) }
+
+// Of returns a target that delivers each message to all its members. The names of the members differ.
+// A name that several fans have is that of one target.
+func (s *Fans) Of(members []Member) Target {
+	f := &fan{Fans: s, partly: make(map[Token][][]string)}
 	isFinder, isAltering := false, false
 	for _, m := range members {
 		finder, ok := AsFinder(m.Target)
@@ -87,7 +100,15 @@ func (f *fan) with(wrap func(Target) Target) Target {
 	for i, m := range f.members {
 		members[i] = Member{m.name, wrap(m.Target)}
 	}
-	return NewFan(members, f.path)
+	return f.Of(members)
+}
+
+// wrong returns an error of the member with its name.
+func (m *member) wrong(err error) error {
+	if m.name == "" { // there is no other one
+		return err
+	}
+	return fmt.Errorf("target %s: %w", m.name, err)
 }
 
 // targets returns the targets of the members.
@@ -127,7 +148,7 @@ func (f *fan) prepare(ctx context.Context, create bool, do func(m *member, creat
 			return err
 		}
 		if err := do(m, create || !before); err != nil {
-			return fmt.Errorf("target %s: %w", m.name, err)
+			return m.wrong(err)
 		}
 	}
 	return nil
@@ -283,8 +304,8 @@ const all = -1
 // note adds to the notes that the member has those of the messages that wanted chooses, or that
 // all members have them that do.
 func (f *fan) note(messages []*fanDelivery, member int, wanted func(*fanDelivery) bool) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.noting.Lock()
+	defer f.noting.Unlock()
 	values := make(map[Token]fanNote)
 	for _, d := range messages {
 		if !wanted(d) {

@@ -320,6 +320,34 @@ func TestFan_Prepare(t *testing.T) {
 	}
 }
 
+// The fans of an account know of each other which targets were made, and which have a message.
+func TestFans(t *testing.T) {
+	notes := below(t, "notes")
+	mail, program, broken := newMaildir(t), newScripted(), newScripted()
+	broken.verdict = Verdict{Deferred, refusal(true)}
+	fans := NewFans(notes)
+	first := fans.Of([]Member{{"mail", mail}, {"program", program}, {"broken", broken}})
+	if err := first.Prepare(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	bring(t, first, 1, "text\r\n")
+	for name, fans := range map[string]*Fans{"another fan": fans, "another process": NewFans(notes)} {
+		second := fans.Of([]Member{{"mail", mail}, {"program", program}, {"else", newScripted()}})
+		if _, v := bring(t, second, 1, "text\r\n"); v.Outcome != Safe {
+			t.Errorf("%s: the verdict = %+v, want Safe", name, v)
+		}
+		if n := len(inMaildir(t, mail)); n != 1 || len(program.got(1)) != 1 {
+			t.Errorf("%s: the Maildir has %d and the program got %d, want it once each", name, n, len(program.got(1)))
+		}
+	}
+	if err := os.RemoveAll(mail.path); err != nil {
+		t.Fatal(err)
+	}
+	if err := fans.Of([]Member{{"mail", mail}}).Prepare(t.Context(), false); !errors.Is(err, ErrMissing) {
+		t.Errorf("Prepare() of another fan = %v, want ErrMissing", err)
+	}
+}
+
 func TestFan_Limit(t *testing.T) {
 	many, one, some := newScripted(), newScripted(), newScripted()
 	many.limit, one.limit, some.limit = Limit{1000, 4 << 20, 2}, Limit{1, math.MaxInt64, 3}, Limit{40, 1 << 20, 1}

@@ -31,7 +31,7 @@ func (f *fan) Find(ctx context.Context, tokens iter.Seq[Token], since time.Time)
 			}
 		}
 		if err != nil {
-			return nil, fmt.Errorf("target %s: %w", m.name, err)
+			return nil, m.wrong(err)
 		}
 		byMember[i] = places
 		for token := range places {
@@ -87,7 +87,7 @@ func (f *fan) agreed(ctx context.Context, token Token, held [][]string) ([]strin
 		for _, place := range held[i] {
 			came, known, err := cameAs(ctx, m.finder, place)
 			if err != nil && !isGone(err) {
-				return nil, fmt.Errorf("target %s: %w", m.name, err)
+				return nil, m.wrong(err)
 			}
 			if err != nil || !known {
 				continue
@@ -198,7 +198,7 @@ func (f *fan) Holds(ctx context.Context) (own, others int, err error) {
 		}
 		ownThere, othersThere, err := m.finder.Holds(ctx)
 		if err != nil {
-			return 0, 0, fmt.Errorf("target %s: %w", m.name, err)
+			return 0, 0, m.wrong(err)
 		}
 		own, others = max(own, ownThere), max(others, othersThere)
 	}
@@ -214,7 +214,7 @@ func (f *fan) Places(ctx context.Context) iter.Seq2[string, error] {
 			}
 			for place, err := range m.finder.Places(ctx) {
 				if err != nil {
-					yield("", fmt.Errorf("target %s: %w", m.name, err))
+					yield("", m.wrong(err))
 					return
 				}
 				if !yield(fanPlace(i, place), nil) {
@@ -279,7 +279,7 @@ func (f *fan) Sync(ctx context.Context, places []string) error {
 			continue
 		}
 		if err := m.finder.Sync(ctx, byMember[m]); err != nil {
-			return fmt.Errorf("target %s: %w", m.name, err)
+			return m.wrong(err)
 		}
 	}
 	return nil

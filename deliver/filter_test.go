@@ -22,9 +22,10 @@ func TestFilter_output(t *testing.T) {
 	for _, c := range []struct{ command, message, want string }{
 		{"sed s/one/two/", "one\r\nb\r\n", "two\nb\n"},
 		{"sed 's/$/\\r/'", "one\r\nb\r\n", "one\nb\n"},
-		{"printf 'a\\r\\nb'", "one\r\n", "a\nb"},
+		{"printf 'a\\r\\nb'", "one\r\n", "a\nb\n"},
 		{"printf 'a\\r\\nb\\n'", "one\r\n", "a\r\nb\n"}, // neither one nor the other: a CR that is the message's
-		{"printf 'a\\rb\\r'", "one\r\n", "a\rb\r"},
+		{"printf 'a\\rb\\r'", "one\r\n", "a\rb\r\n"},
+		{"printf 'a\\nb'", "", "a\nb"},          // it did not end in a line end as it came
 		{"cat", "a\r\r\nb\r\r\n", "a\r\nb\r\n"}, // all its lines end in CR, so they stay
 		{"cat", "a\r\r\nb\r\n\r", "a\r\nb\n\r"},
 		{"cat", "\r\r\n", "\r\n"},
@@ -286,5 +287,35 @@ func TestFilter_inner(t *testing.T) {
 	}
 	if room, err := f.Room(t.Context()); room <= 0 || room > 1<<30 || err != nil {
 		t.Errorf("Room() = %d, %v, want at most that of inner", room, err)
+	}
+}
+
+// What a filter prints without a last line end is the same message in an mbox and at a program.
+func TestFilter_mboxInFan(t *testing.T) {
+	box, program := below(t, "box"), newScripted()
+	notes, fanNotes, boxNotes := below(t, "notes"), below(t, "fan"), below(t, "box-notes")
+	open := func() Target {
+		members := []Member{{"box", NewMbox(box, boxNotes)}, {"program", program}}
+		return NewFilter(Filter{Command: "cat; printf end", Notes: notes}, NewFan(members, fanNotes))
+	}
+	f := open()
+	if err := f.Prepare(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	program.verdict = Verdict{Deferred, refusal(true)}
+	bring(t, f, 1, "text\r\n")
+	// A crash before the notes of the fan.
+	if err := os.Remove(fanNotes); err != nil {
+		t.Fatal(err)
+	}
+	program.verdict = Verdict{Outcome: Safe}
+	f = open()
+	foundIn(t, f, 1)
+	if _, v := bring(t, f, 1, "text\r\n"); v.Outcome != Safe {
+		t.Errorf("the verdict = %+v, want Safe", v)
+	}
+	text, err := os.ReadFile(box)
+	if n := strings.Count(string(text), "text\nend\n"); err != nil || n != 1 {
+		t.Errorf("the mbox has the message %d times, %v; want once", n, err)
 	}
 }

@@ -209,7 +209,12 @@ func (d *filterDelivery) filter(ctx context.Context) error {
 	}
 	// A filter that changes nothing must not change lines that end in CR CRLF on the wire.
 	isCRLF := output.lines.isCRLF() && !d.lines.isCRLF()
-	if err := output.writeTo(p, isCRLF); err != nil {
+	err = output.writeTo(p, isCRLF)
+	if err == nil && d.lines.last == '\n' && output.lines.last != '\n' {
+		// Otherwise an mbox would have other octets than a program, and seem to have another message.
+		_, err = p.Write([]byte("\r\n"))
+	}
+	if err != nil {
 		return errors.Join(err, p.Abort())
 	}
 	if err := p.Close(); err != nil {

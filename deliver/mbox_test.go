@@ -386,6 +386,9 @@ func TestMbox_fullDisk(t *testing.T) {
 	if got := readAll(t, []string{m.path}); !slices.Equal(got, before) {
 		t.Errorf("the mbox has %d octets, want the %d before", len(got[0]), len(before[0]))
 	}
+	if _, noted, err := m.notes.Get(token(2)); noted || err != nil {
+		t.Errorf("a note of the message that was cut off stays: %v, %v, want none", noted, err)
+	}
 	deliverOne(t, m, token(3), []byte("small too\r\n"))
 }
 

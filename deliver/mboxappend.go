@@ -39,12 +39,9 @@ func (m *Mbox) deliver(ctx context.Context, b *mboxBatch) error {
 		if tries == mostTooLarge {
 			deferred = len(rest)
 		}
-		tokens := make([]Token, deferred)
-		for i, d := range rest[:deferred] {
+		for _, d := range rest[:deferred] {
 			d.verdict = Verdict{Deferred, refusal}
-			tokens[i] = d.token
 		}
-		m.Recorded(tokens...) // nothing of them is there
 		rest = rest[deferred:]
 	}
 	return nil
@@ -78,6 +75,7 @@ func (m *Mbox) append(l *lockedMbox, messages []*mboxDelivery) (safe int, err er
 		if cutErr := a.cut(l, whole); cutErr != nil {
 			return 0, errors.Join(err, cutErr)
 		}
+		m.Recorded(tokensOf(messages[whole:])...) // nothing of them is there, so nobody need look
 	}
 	if syncErr := l.Sync(); syncErr != nil {
 		// What the disk has is not known, so it must not stay and look delivered.
@@ -88,6 +86,14 @@ func (m *Mbox) append(l *lockedMbox, messages []*mboxDelivery) (safe int, err er
 		d.verdict.Outcome = Safe
 	}
 	return whole, err
+}
+
+func tokensOf(messages []*mboxDelivery) []Token {
+	tokens := make([]Token, len(messages))
+	for i, d := range messages {
+		tokens[i] = d.token
+	}
+	return tokens
 }
 
 // appended is what is being appended to an mbox.
@@ -124,8 +130,8 @@ func (m *Mbox) note(a *appended) error {
 	notes := make(map[Token]mboxNote, len(a.messages))
 	for i, d := range a.messages {
 		notes[d.token] = mboxNote{
-			At: at, From: a.lines[i], Octets: d.octets, Added: d.added,
-			Came: d.came.Octets, SHA256: d.came.SHA256[:], Parts: d.parts.sums,
+			At: at, From: a.lines[i], Octets: d.octets,
+			As: d.place[0].Octets, SHA256: d.place[0].SHA256[:], Parts: d.parts.sums,
 		}
 		at += d.entryOctets(a.lines[i])
 	}

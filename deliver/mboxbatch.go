@@ -36,7 +36,6 @@ type mboxDelivery struct {
 	token   Token
 	begin   int64 // in the spool
 	octets  int64 // in the spool, where it is quoted and ends in a line end
-	added   bool  // that line end was added
 	parts   partSums
 	came    Sum
 	sender  string
@@ -129,15 +128,14 @@ func (d *mboxDelivery) finish() (delivered Sum, err error) {
 	if err != nil {
 		return Sum{}, err
 	}
-	head := make([]byte, 1)
+	last := []byte{'\n'}
 	delivered = d.came
 	if d.octets > 0 {
-		if err := d.batch.spool.readAt(head, d.begin+d.octets-1); err != nil {
+		if err := d.batch.spool.readAt(last, d.begin+d.octets-1); err != nil {
 			return Sum{}, err
 		}
-		d.added = head[0] != '\n'
 	}
-	if d.added {
+	if last[0] != '\n' {
 		if _, err := (*toMboxSpool)(d).Write([]byte{'\n'}); err != nil {
 			return Sum{}, err
 		}
@@ -270,10 +268,10 @@ type mboxNote struct {
 	At     int64  `json:"at"`     // the offset of its From_ line
 	From   string `json:"from"`   // the From_ line
 	Octets int64  `json:"octets"` // behind that, as they stand, without the empty line at the end
-	Added  bool   `json:"added,omitempty"`
-	Came   int64  `json:"came"` // octets
+	As     int64  `json:"as"`     // octets as delivered
 	SHA256 []byte `json:"sha256"`
-	Parts  []byte `json:"parts"` // the checksums of parts of the octets as they stand
+	Parts  []byte `json:"parts"`            // the checksums of parts of the octets as they stand
+	Mended bool   `json:"mended,omitempty"` // since a crash; nothing of it is torn any more
 }
 
 func (n *mboxNote) begin() int64 { return n.At + int64(len(n.From)) }
@@ -281,4 +279,4 @@ func (n *mboxNote) begin() int64 { return n.At + int64(len(n.From)) }
 // end is where the next message begins.
 func (n *mboxNote) end() int64 { return n.begin() + n.Octets + 1 }
 
-func (n *mboxNote) came() Sum { return Sum{n.Came, [sha256.Size]byte(n.SHA256)} }
+func (n *mboxNote) sum() Sum { return Sum{n.As, [sha256.Size]byte(n.SHA256)} }

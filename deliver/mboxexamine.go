@@ -36,3 +36,15 @@ func (m *Mbox) Examine(ctx context.Context, places []Place) ([]Condition, error)
 	}
 	return conditions, nil
 }
+
+// Inspect reads the mbox once, and knows a message by its octets, as Examine does.
+func (m *Mbox) Inspect(ctx context.Context, list *Checklist) error {
+	for p, err := range m.Scan(ctx) {
+		if err != nil {
+			return fmt.Errorf("reading messages back: %w", err)
+		}
+		list.count(p.Name, p.Sum)
+	}
+	list.settle()
+	return nil
+}

@@ -83,7 +83,7 @@ func findMoved(
 ) error {
 	bySum := make(map[Sum][]Token)
 	for token, note := range wanted {
-		bySum[note.came()] = append(bySum[note.came()], token)
+		bySum[note.sum()] = append(bySum[note.sum()], token)
 	}
 	return eachIn(ctx, mbox, true, func(e *mboxEntry) bool {
 		tokens := bySum[e.Sum]
@@ -105,13 +105,9 @@ func (n *mboxNote) isWhole(mbox io.ReaderAt) (bool, error) {
 	if len(n.SHA256) != sha256.Size {
 		return false, nil
 	}
-	octets := n.Octets
-	if n.Added {
-		octets--
-	}
 	hash := sha256.New()
-	came, err := io.Copy(hash, newUnquoted(io.NewSectionReader(mbox, n.begin(), octets)))
-	return came == n.Came && bytes.Equal(hash.Sum(nil), n.SHA256), err
+	octets, err := io.Copy(hash, newUnquoted(io.NewSectionReader(mbox, n.begin(), n.Octets)))
+	return octets == n.As && bytes.Equal(hash.Sum(nil), n.SHA256), err
 }
 
 // readWhole fills p, and reports whether the file is long enough for that.

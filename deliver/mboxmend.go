@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -29,6 +30,7 @@ func (m *Mbox) mend(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	maps.DeleteFunc(all, func(_ Token, note mboxNote) bool { return note.Mended })
 	_, err = os.Lstat(m.aside)
 	if len(all) == 0 && errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -42,7 +44,20 @@ func (m *Mbox) mend(ctx context.Context) error {
 		return fmt.Errorf("removing what an interrupted delivery has left in the mbox %s: %w",
 			m.path, err)
 	}
-	return nil
+	return m.noteMended(all)
+}
+
+// noteMended notes that nothing of these messages is torn any more. What stands at their places
+// later is somebody's mail, for example a message that a mail program has changed.
+func (m *Mbox) noteMended(notes map[Token]mboxNote) error {
+	if len(notes) == 0 {
+		return nil
+	}
+	for token, note := range notes {
+		note.Mended, note.Parts = true, nil
+		notes[token] = note
+	}
+	return m.notes.Put(notes)
 }
 
 func (m *Mbox) mendLocked(l *lockedMbox, all map[Token]mboxNote) error {

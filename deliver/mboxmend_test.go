@@ -273,3 +273,41 @@ func TestMbox_moveInterrupted(t *testing.T) {
 }
 
 func encode(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
+
+// Once the mbox was prepared after a crash, a message that a mail program changes stays: the server
+// may have lost it meanwhile.
+func TestMbox_mendedOnce(t *testing.T) {
+	received := strings.Repeat("Received: from a.example.org by b.example.org\r\n", 2)
+	r := newTornRig(t, earlierMail, received+"Status: O\r\n\r\nshort\r\n")
+	prepare := func() {
+		m := r.open()
+		defer m.notes.Close()
+		if err := m.Prepare(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	prepare()
+	changed := strings.Replace(r.read(), "Status: O", "Status: RO", 1) + otherMail
+	if err := os.WriteFile(r.mbox(), []byte(changed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	prepare()
+	if got := r.read(); got != changed {
+		t.Errorf("the mbox is %q, want %q", got, changed)
+	}
+}
+
+// A message without a line end at its end, as a filter may make it, is found wherever a mail
+// program has moved it.
+func TestMbox_findMovedWithoutLineEnd(t *testing.T) {
+	const message = "Subject: s\n\nno line end"
+	r := newTornRig(t, "", message)
+	m := r.open()
+	defer m.notes.Close()
+	for _, before := range []string{"", earlierMail} {
+		if err := os.WriteFile(r.mbox(), []byte(before+r.batch[0]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.wantFound("behind "+before, m, []int{0})
+	}
+}

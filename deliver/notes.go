@@ -25,16 +25,18 @@ const (
 // Notes keep across a crash what a target must know of messages that have no record yet: for
 // example, how long an mbox was before they were appended. There is one note for each message.
 //
-// The notes are in a file, one JSON object a line. A line that a crash has cut does not count. The
-// file must not be used by two processes at the same time; the lock of the account sees to that.
-// The methods may be called at the same time.
+// The notes are in a file, one JSON object a line. A line that a crash has cut or damaged does not
+// count. Two processes may use the file one after the other: each call reads it again if another
+// process has changed it. Only the process that has the account's lock may call Put or Forget; the
+// other methods change nothing. The methods may be called at the same time.
 type Notes[T any] struct {
 	path string
 
 	mu      sync.Mutex
-	file    *os.File // nil until it is needed
-	size    int64
+	info    fs.FileInfo // of the file that entries were read from; nil: they must be read
+	size    int64       // of its whole lines
 	entries map[Token]note[T]
+	file    *os.File // that same file, open for writing; nil until it is needed
 }
 
 // note is one line of the file.
@@ -53,7 +55,7 @@ func NewNotes[T any](path string) *Notes[T] { return &Notes[T]{path: path} }
 func (n *Notes[T]) Put(values map[Token]T) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if err := n.open(true); err != nil {
+	if err := n.read(); err != nil {
 		return err
 	}
 	var lines bytes.Buffer
@@ -65,14 +67,7 @@ func (n *Notes[T]) Put(values map[Token]T) error {
 		}
 		n.entries[token] = entry
 	}
-	err := n.append(lines.Bytes())
-	if err == nil {
-		err = n.file.Sync()
-	}
-	if err != nil {
-		for token := range values {
-			delete(n.entries, token)
-		}
+	if err := n.write(lines.Bytes(), true); err != nil {
 		return fmt.Errorf("writing a note: %w", durable.ExplainFull(filepath.Dir(n.path), err))
 	}
 	return nil
@@ -82,7 +77,7 @@ func (n *Notes[T]) Put(values map[Token]T) error {
 func (n *Notes[T]) Get(token Token) (value T, found bool, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if err := n.open(false); err != nil {
+	if err := n.read(); err != nil {
 		return value, false, err
 	}
 	entry, found := n.entries[token]
@@ -93,7 +88,7 @@ func (n *Notes[T]) Get(token Token) (value T, found bool, err error) {
 func (n *Notes[T]) All() (map[Token]T, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if err := n.open(false); err != nil {
+	if err := n.read(); err != nil {
 		return nil, err
 	}
 	all := make(map[Token]T, len(n.entries))
@@ -107,7 +102,7 @@ func (n *Notes[T]) All() (map[Token]T, error) {
 func (n *Notes[T]) Forget(tokens ...Token) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.open(false) != nil || n.file == nil {
+	if n.read() != nil {
 		return
 	}
 	var lines bytes.Buffer
@@ -117,45 +112,108 @@ func (n *Notes[T]) Forget(tokens ...Token) {
 			_ = json.NewEncoder(&lines).Encode(note[T]{Token: token.String(), Gone: true})
 		}
 	}
-	if lines.Len() == 0 {
-		return
+	if lines.Len() > 0 {
+		_ = n.write(lines.Bytes(), false) // a note that stays does no harm
 	}
-	if len(n.entries) == 0 {
-		if n.file.Truncate(0) == nil {
-			n.size = 0
-		}
-		return
-	}
-	_ = n.append(lines.Bytes()) // a note that stays does no harm
 }
 
 // Close closes the file. A later call opens it again.
 func (n *Notes[T]) Close() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.file == nil {
-		return nil
+	return n.close()
+}
+
+func (n *Notes[T]) close() (err error) {
+	if n.file != nil {
+		err = n.file.Close()
 	}
-	err := n.file.Close()
-	n.file, n.entries = nil, nil
+	n.file, n.info = nil, nil
 	return err
 }
 
-// append writes lines behind the others. The caller syncs.
-func (n *Notes[T]) append(lines []byte) error {
-	if n.size > notesOctets && n.size > 2*int64(len(n.entries))*256 {
-		return n.rewrite()
+// read reads the file, unless it is still as it was.
+func (n *Notes[T]) read() error {
+	info, err := os.Stat(n.path)
+	missing := errors.Is(err, fs.ErrNotExist)
+	switch {
+	case err != nil && !missing:
+		return fmt.Errorf("reading the notes of deliveries: %w", err)
+	case err == nil && n.info != nil && isUnchanged(info, n.info):
+		return nil
 	}
-	written, err := n.file.WriteAt(lines, n.size)
+	_ = n.close() // what was written is synced, or may be lost
+	n.entries, n.size = make(map[Token]note[T]), 0
+	if missing {
+		return nil
+	}
+	text, err := os.ReadFile(n.path)
 	if err != nil {
-		_ = n.file.Truncate(n.size) // what stands behind would be read as a line
-		return err
+		return fmt.Errorf("reading the notes of deliveries: %w", err)
 	}
-	n.size += int64(written)
+	n.info, n.size = info, int64(bytes.LastIndexByte(text, '\n')+1)
+	n.parse(text[:n.size])
 	return nil
 }
 
-// rewrite replaces the file by one with only the notes that count.
+func isUnchanged(a, b fs.FileInfo) bool {
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
+
+// parse reads whole lines.
+func (n *Notes[T]) parse(text []byte) {
+	oldest := time.Now().Add(-notesAge)
+	for line := range bytes.Lines(text) {
+		var entry note[T]
+		if json.Unmarshal(line, &entry) != nil {
+			continue
+		}
+		token, err := parseToken(entry.Token)
+		switch {
+		case err != nil:
+		case entry.Gone, entry.At.Before(oldest):
+			delete(n.entries, token)
+		default:
+			n.entries[token] = entry
+		}
+	}
+}
+
+// write writes lines behind the others, which were read, and syncs them if so.
+func (n *Notes[T]) write(lines []byte, syncs bool) (err error) {
+	defer func() {
+		if err != nil {
+			_ = n.close() // what the file holds now is read again
+		}
+	}()
+	if n.size > notesOctets && n.size > 2*int64(len(n.entries))*256 {
+		return n.rewrite()
+	}
+	if err := n.open(); err != nil {
+		return err
+	}
+	if len(n.entries) == 0 {
+		lines, n.size = nil, 0
+	}
+	if n.info == nil || n.info.Size() != n.size { // a line was cut there
+		if err := n.file.Truncate(n.size); err != nil {
+			return err
+		}
+	}
+	if _, err := n.file.WriteAt(lines, n.size); err != nil {
+		return errors.Join(err, n.file.Truncate(n.size))
+	}
+	n.size += int64(len(lines))
+	if syncs {
+		if err := n.file.Sync(); err != nil {
+			return err
+		}
+	}
+	n.info, err = n.file.Stat()
+	return err
+}
+
+// rewrite replaces the file by one with only the notes that count. The next call reads it.
 func (n *Notes[T]) rewrite() error {
 	var lines bytes.Buffer
 	for _, entry := range n.entries {
@@ -163,81 +221,27 @@ func (n *Notes[T]) rewrite() error {
 			return err
 		}
 	}
-	if err := durable.Replace(n.path, lines.Bytes()); err != nil {
+	if err := n.close(); err != nil {
 		return err
 	}
-	_ = n.file.Close() // it is removed
-	file, err := os.OpenFile(n.path, os.O_RDWR, 0)
-	if err != nil {
-		n.file, n.entries = nil, nil
-		return err
-	}
-	n.file, n.size = file, int64(lines.Len())
-	return nil
+	return durable.Replace(n.path, lines.Bytes())
 }
 
-// open reads the file if that has not been done yet. If create is set, it makes a missing one.
-func (n *Notes[T]) open(create bool) error {
+// open opens the file for writing. It makes a missing one, and the folder that it is in, and syncs
+// the folders.
+func (n *Notes[T]) open() (err error) {
 	if n.file != nil {
 		return nil
 	}
-	n.entries = make(map[Token]note[T])
-	file, err := os.OpenFile(n.path, os.O_RDWR, 0)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && !create:
-		return nil
-	case errors.Is(err, fs.ErrNotExist):
-		file, err = n.create()
-	}
-	if err != nil {
-		return fmt.Errorf("opening the notes of deliveries: %w", err)
-	}
-	n.file = file
-	if err := n.read(); err != nil {
-		n.file = nil
-		return errors.Join(fmt.Errorf("reading the notes of deliveries: %w", err), file.Close())
-	}
-	return nil
-}
-
-// create makes the file and the folder that it is in, and syncs the folders.
-func (n *Notes[T]) create() (*os.File, error) {
-	if err := os.MkdirAll(filepath.Dir(n.path), 0o700); err != nil {
-		return nil, err
-	}
-	file, err := os.OpenFile(n.path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := durable.SyncUp(filepath.Dir(n.path)); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return file, nil
-}
-
-// read reads the lines up to one that is cut, and removes that one.
-func (n *Notes[T]) read() error {
-	text, err := os.ReadFile(n.path)
-	if err != nil {
+	n.file, err = os.OpenFile(n.path, os.O_RDWR, 0)
+	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	oldest := time.Now().Add(-notesAge)
-	n.size = 0
-	for line := range bytes.Lines(text) {
-		var entry note[T]
-		if !bytes.HasSuffix(line, []byte("\n")) || json.Unmarshal(line, &entry) != nil {
-			break
-		}
-		token, err := parseToken(entry.Token)
-		if err != nil {
-			break
-		}
-		n.size += int64(len(line))
-		if entry.Gone || entry.At.Before(oldest) {
-			delete(n.entries, token)
-		} else {
-			n.entries[token] = entry
-		}
+	if err := os.MkdirAll(filepath.Dir(n.path), 0o700); err != nil {
+		return err
 	}
-	return n.file.Truncate(n.size)
+	if n.file, err = os.OpenFile(n.path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return err
+	}
+	return durable.SyncUp(filepath.Dir(n.path))
 }

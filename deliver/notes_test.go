@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -97,4 +98,57 @@ func TestNotes_rewritten(t *testing.T) {
 	want := map[Token]string{token(1): "stays", token(3): "x"}
 	wantNotes(t, n, want)
 	wantNotes(t, NewNotes[sample](path), want)
+}
+
+// Two processes use the notes in turn, and one of them stays between its runs.
+func TestNotes_inTurn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notes")
+	stays := NewNotes[sample](path)
+	putNotes(t, stays, map[Token]sample{token(1): {"one"}})
+	once := NewNotes[sample](path)
+	putNotes(t, once, map[Token]sample{token(2): {"two"}})
+	wantNotes(t, stays, map[Token]string{token(1): "one", token(2): "two"})
+	once.Forget(token(1))
+	putNotes(t, stays, map[Token]sample{token(3): {"three"}})
+	left := map[Token]string{token(2): "two", token(3): "three"}
+	wantNotes(t, once, left)
+	once.Forget(token(2), token(3))
+	stays.Forget(token(2))
+	putNotes(t, once, map[Token]sample{token(4): {"four"}})
+	stays.Forget(token(3))
+	wantNotes(t, stays, map[Token]string{token(4): "four"})
+	wantNotes(t, NewNotes[sample](path), map[Token]string{token(4): "four"})
+}
+
+// A line that is damaged does not hide those behind it.
+func TestNotes_damaged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notes")
+	n := NewNotes[sample](path)
+	var lines [3][]byte
+	for i := range lines {
+		putNotes(t, n, map[Token]sample{token(i): {"text"}})
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines[i] = whole[len(bytes.Join(lines[:i], nil)):]
+	}
+	clear(lines[1][:len(lines[1])/2])
+	if err := os.WriteFile(path, bytes.Join(lines[:], nil), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantNotes(t, n, map[Token]string{token(0): "text", token(2): "text"})
+}
+
+// To read notes changes nothing: another process may be writing them.
+func TestNotes_readOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notes")
+	const cut = `{"token":"0`
+	if err := os.WriteFile(path, []byte(cut), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	wantNotes(t, NewNotes[sample](path), nil)
+	if text, err := os.ReadFile(path); string(text) != cut {
+		t.Errorf("the file is %q, %v after it was read, want %q", text, err, cut)
+	}
 }

@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,16 +102,13 @@ func glob(pattern string) *regexp.Regexp {
 }
 
 // choose returns the envelope recipient of a message that begins with head, and the index of its
-// target. The recipient is known if an outer target knows it.
+// target. A recipient that an outer target knows counts if head has none.
 func (r *route) choose(head []byte, known string) (recipient string, port int) {
 	inHead := make([]headField, 0, usualFields)
 	for name, value := range fields(head) {
 		inHead = append(inHead, headField{name: name, raw: value})
 	}
-	recipient = known
-	if len(r.envelope) > 0 {
-		recipient = envelopeRecipient(inHead, r.envelope)
-	}
+	recipient = cmp.Or(envelopeRecipient(inHead, r.envelope), known)
 	for i := range r.rules {
 		if r.rules[i].matches(inHead, recipient) {
 			return recipient, r.rules[i].port

@@ -64,11 +64,17 @@ func (b *batch) add(it item, d deliver.Delivery, digest seen.Digest) {
 	})
 }
 
-// settle fills in where a safe message is. If it is nowhere, it was dropped.
-func settle(record *seen.Record, receipt deliver.Receipt) {
+// settle fills in where a safe message is. If it is nowhere, it was dropped. had are places where it was
+// before, and got no further copy.
+func settle(record *seen.Record, receipt deliver.Receipt, had []deliver.Place) {
 	record.Places = make([]seen.Place, len(receipt.Places))
 	for i, p := range receipt.Places {
 		record.Places[i] = seen.Place{Target: p.Target, Name: p.Name, Sum: seen.Sum(p.Sum)}
+	}
+	for _, p := range had {
+		if !slices.ContainsFunc(receipt.Places, func(one deliver.Place) bool { return one.Target == p.Target }) {
+			record.Places = append(record.Places, seen.Place{Target: p.Target, Name: p.Name, Sum: seen.Sum(p.Sum)})
+		}
 	}
 	if len(record.Places) == 0 {
 		record.Kind = seen.Dropped
@@ -155,8 +161,11 @@ func (c *committers) commit(b *batch) {
 	for i, d := range b.deliveries {
 		switch d.Verdict().Outcome {
 		case deliver.Safe:
+			settle(&b.records[i], d.Receipt(), b.items[i].drop.again[b.items[i].index])
+			if b.records[i].Kind == seen.Dropped && b.items[i].isAgain() {
+				continue // nobody wants it by now, and it stays missing where it was
+			}
 			safe = append(safe, b.items[i])
-			settle(&b.records[i], d.Receipt())
 			records = append(records, b.records[i])
 			if b.headers != nil {
 				headers = append(headers, b.headers[i])

@@ -261,3 +261,51 @@ func (s *session) askAgain(o *outcomes, it item, err error) {
 		o.refuse(it, err)
 	}
 }
+
+// markMissing marks the listed messages that are to be retrieved again, so that they are identified.
+// Without TOP, the unique-id and the octets in LIST have to do, as they do for all seen messages.
+func (s *session) markMissing() {
+	missing, d := s.job.account.Missing, s.drop
+	if missing == nil || !s.hasTop() {
+		return
+	}
+	var due []int
+	for it := range d.all() {
+		if (it.fate() == isSeen || it.is(isCheck)) && missing.Names(it.UniqueID) {
+			it.set(isDue)
+			due = append(due, int(it.index))
+		}
+	}
+	d.diff.AddDue(d.listing, due...)
+}
+
+// chooseMissing finds out, when the messages are identified, which ones are to be retrieved again. A
+// record stays as it is until the further copy is safe.
+func (s *session) chooseMissing() error {
+	missing, d := s.job.account.Missing, s.drop
+	if missing == nil {
+		return nil
+	}
+	wanted := func(it item) bool {
+		return it.fate() == isSeen && (it.is(isMoved) || missing.Names(it.UniqueID))
+	}
+	d.again = make(map[int32][]deliver.Place)
+	return d.groups(wanted, func(part []item) error {
+		records, err := s.job.records(uniqueIDs(part))
+		if err != nil {
+			return err
+		}
+		for _, it := range part {
+			of := records[it.UniqueID]
+			at := slices.IndexFunc(of, func(r seen.Record) bool { return r.Key == it.Key })
+			if it.fate() != isSeen || at < 0 {
+				continue
+			}
+			if whole, ok := missing.Whole(&of[at]); ok {
+				d.again[it.index] = whole
+				it.decide(isNew)
+			}
+		}
+		return nil
+	})
+}

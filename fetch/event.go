@@ -23,6 +23,7 @@ const (
 	Marked      Kind = "marked"      // Messages are left out of the first run, and recorded so
 	Recognised  Kind = "recognised"  // the target held the message already; it is recorded now
 	Delivered   Kind = "delivered"   // durable at its target, and recorded
+	Dropped     Kind = "dropped"     // delivered nowhere, as a route or a filter says; recorded so
 	Refused     Kind = "refused"     // not delivered; tried again in the next run
 	Quarantined Kind = "quarantined" // not delivered, not retried before the operator says so
 	Skipped     Kind = "skipped"     // larger than max_size; told once
@@ -93,10 +94,11 @@ type Selection struct {
 	Unlisted int // unique-ids that were named, and that the server does not list
 }
 
-// Filtered counts the messages that are not retrieved because a filter of headers said so.
+// Filtered counts the messages that are delivered nowhere because a filter or a route said so.
 type Filtered struct {
-	Discarded int // it said to delete them
-	Left      int // it said to leave them
+	Dropped   int // retrieved, and dropped by a filter or a route
+	Discarded int // a filter of headers said to delete them
+	Left      int // a filter of headers said to leave them
 }
 
 // Wait says when the next run may log in.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch/custody"
 	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/faultwords"
 	"github.com/popfetch/popfetch/internal/headerfilter"
@@ -105,6 +106,9 @@ type Policy struct {
 	NewUIDs      NewUIDs       // what to do when all unique-ids have changed
 	UIDLFallback bool          // tell messages apart by their headers where the server refuses UIDL
 	Select       SelectPolicy  // which of these a pass takes
+	// Only these messages are retrieved, although they are recorded; nil: those that are not. Nothing
+	// else is then to be deleted, left out, or asked about.
+	Missing *custody.Missing
 	// FilterHeaders is asked about each message before it is retrieved, once; nil: there is none.
 	FilterHeaders *headerfilter.Filter
 

@@ -73,6 +73,7 @@ func (s *session) list() error {
 	s.drop = newMaildrop(listing, diff, s.job.account.All)
 	s.drop.shown, s.drop.asOf = shown, asOf
 	s.history.intake.noteListed(listing, &s.job.account.Select)
+	s.markMissing()
 	return s.findDue()
 }
 

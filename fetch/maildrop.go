@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/seen"
@@ -69,10 +70,11 @@ type maildrop struct {
 	staying   int                   // from this index on, messages stay, whatever the rules say
 	rules     map[int32]policy.Rule // by index, of those that are deleted
 
-	asides  map[seen.Key]*seen.Aside // set aside by earlier runs, listed or not
-	copies  map[string][]int32       // the indexes of each unique-id that is listed more than once
-	digests map[int32]seen.Digest    // by index, of the headers that the server has shown
-	twins   map[int32][]*twins       // by index, messages that one may turn out to be
+	asides  map[seen.Key]*seen.Aside  // set aside by earlier runs, listed or not
+	again   map[int32][]deliver.Place // recorded, and to be retrieved again; see Envelope.Has
+	copies  map[string][]int32        // the indexes of each unique-id that is listed more than once
+	digests map[int32]seen.Digest     // by index, of the headers that the server has shown
+	twins   map[int32][]*twins        // by index, messages that one may turn out to be
 }
 
 // item is one listed message. It is a handle: the facts about the message are in the maildrop, so
@@ -158,6 +160,11 @@ func (d *maildrop) all() iter.Seq[item] {
 			}
 		}
 	}
+}
+
+func (it item) isAgain() bool {
+	_, again := it.drop.again[it.index]
+	return again
 }
 
 func (it item) fate() fate        { return it.drop.states[it.index].fate }

@@ -68,8 +68,8 @@ func isOfRecord(err error) bool {
 	return errors.As(err, &e) && e.Phase == PhaseRecord
 }
 
-// deliveredAs records messages that are durable at their target, and then reports them. If headers
-// is not empty, it holds the header of each.
+// deliveredAs records messages that are durable at their target or were dropped, and then reports
+// them. If headers is not empty, it holds the header of each.
 func (o *outcomes) deliveredAs(items []item, records []seen.Record, headers []Header) {
 	now := o.job.deliveredAt()
 	for i := range records {
@@ -83,15 +83,22 @@ func (o *outcomes) deliveredAs(items []item, records []seen.Record, headers []He
 	o.refusals.Through(len(items))
 	o.job.count(func(r *Result) {
 		for i, it := range items {
-			r.Delivered++
-			r.Octets += records[i].Came.Octets
+			if records[i].Kind == seen.Dropped {
+				r.Filtered.Dropped++
+			} else {
+				r.Delivered++
+				r.Octets += records[i].Came.Octets
+			}
 			it.decide(isRecorded)
 			it.set(isSettled)
 		}
 	})
 	for i, it := range items {
 		e := Event{Kind: Delivered, Number: it.Number, UniqueID: it.UniqueID, Octets: records[i].Came.Octets}
-		if len(headers) > 0 {
+		switch {
+		case records[i].Kind == seen.Dropped:
+			e.Kind = Dropped
+		case len(headers) > 0:
 			e.Header = headers[i]
 		}
 		o.job.event(e)
@@ -123,8 +130,12 @@ func (o *outcomes) asideOf(e *seen.Entry, reason seen.Reason, cause error) seen.
 	}
 }
 
-// setAside notes messages that were not delivered.
+// setAside notes messages that were not delivered. A message that was to be retrieved again keeps its
+// record, and nothing else is to stand beside that.
 func (o *outcomes) setAside(asides ...seen.Aside) error {
+	if o.job.account.Missing != nil {
+		return nil
+	}
 	return o.job.record(seen.Changes{Asides: asides})
 }
 

@@ -34,6 +34,7 @@ func makePlan(d *maildrop, policy *Policy, h *history) *plan {
 		case it.fate() == isSeen:
 		case it.fate() == isRecorded:
 			p.recognised = append(p.recognised, it.index)
+		case policy.Missing != nil && !it.isAgain():
 		case it.fate() == isOld:
 			p.mark = append(p.mark, it.index)
 		case !policy.Select.Names(it.UniqueID):

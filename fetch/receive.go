@@ -57,6 +57,7 @@ func (j *job) envelope(it item) deliver.Envelope {
 		Server:   a.Server,
 		UniqueID: it.UniqueID,
 		Octets:   it.Octets,
+		Has:      it.drop.again[it.index],
 	}
 }
 

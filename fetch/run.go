@@ -252,7 +252,7 @@ func (s *session) study() (*plan, error) {
 	if err := examine(); err != nil {
 		return nil, err
 	}
-	if err := s.leaveOutByDate(); err != nil {
+	if err := cmp.Or(s.leaveOutByDate(), s.chooseMissing()); err != nil {
 		return nil, err
 	}
 	s.history.recallSuspects(s.drop)

@@ -43,7 +43,7 @@ func (p *intake) ends(plan *plan) { p.unfinished, p.limited = len(plan.next) > 0
 
 // recorded counts the messages that got their records.
 func (r *Result) recorded() int {
-	return r.Delivered + r.Recognised + r.Marked + r.Filtered.Discarded + r.Filtered.Left
+	return r.Delivered + r.Recognised + r.Marked + r.Filtered.Dropped + r.Filtered.Discarded + r.Filtered.Left
 }
 
 // failed counts the messages that were refused.

@@ -44,8 +44,9 @@ func newApp(term *terminal) *cli.App {
 			own("json", "one JSON object for each account, with the numbers of records")),
 	}
 	return &cli.App{
-		Name:            "popfetch",
-		Usage:           "fetch mail from POP3 accounts into a Maildir or an MDA, each message exactly once",
+		Name: "popfetch",
+		Usage: "fetch mail from POP3 accounts into Maildirs, mboxes, IMAP mailboxes, " +
+			"programs or mail servers, each message once",
 		UsageText:       "popfetch [--once] [options] [ACCOUNT...]\npopfetch COMMAND [options] [ACCOUNT...]",
 		Version:         versionText(),
 		Flags:           append(globalFlags(), cli.HelpFlag), // the cli package leaves it out beside a command called help
@@ -68,6 +69,9 @@ func newApp(term *terminal) *cli.App {
 			command("log", "[ACCOUNT...]", "what was deleted on servers, when and by which rule", (*program).log,
 				&cli.StringFlag{Name: "since", Usage: "only within `TIME`, such as 30d, or since a date"},
 				own("json", "one JSON object for each deletion")),
+			command("verify", "[ACCOUNT...]", "do the delivered messages still exist, as they were delivered?", (*program).verify,
+				own("repair", "fetch again what is missing or altered, while the server has it"),
+				own("json", "one JSON object for each message that is not whole, and for each account")),
 			command("report", "[ACCOUNT...]", "the same as a page to look at, with plots", (*program).showReport,
 				&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the page to `FILE`"}),
 			seenCommand,

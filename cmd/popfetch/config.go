@@ -56,8 +56,9 @@ func (p *program) checkFiles(ctx context.Context, s *setting, named bool) error 
 	return nil
 }
 
-// probe returns what keeps the account's targets on this machine from taking messages. What was
-// delivered before is not known here, so a missing Maildir is one to be made. No server is contacted.
+// probe returns what keeps the account's targets and filters on this machine from taking messages. What
+// was delivered before is not known here, so a missing Maildir is one to be made. No server is
+// contacted.
 func (p *program) probe(ctx context.Context, s *setting, a *config.Account, trusted authorities) (mistakes config.Errors) {
 	m := &assembly{p: p, s: s, account: a, trusted: trusted}
 	used := s.Uses(a)
@@ -74,6 +75,12 @@ func (p *program) probe(ctx context.Context, s *setting, a *config.Account, trus
 		}
 		if err := prober.Probe(ctx, true); err != nil {
 			mistakes = append(mistakes, m.mistake(t, err))
+		}
+	}
+	for _, command := range []*string{&a.Filter, &a.FilterHeaders} {
+		filter, _ := deliver.NewFilter(deliver.Filter{Command: *command}, deliver.Drop{}).(deliver.Prober)
+		if err := filter.Probe(ctx, true); err != nil {
+			mistakes = append(mistakes, s.Mistake(a, command, err))
 		}
 	}
 	return mistakes

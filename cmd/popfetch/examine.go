@@ -212,9 +212,8 @@ func targetFinding(ctx context.Context, t *config.Target, needed int64) doctor.F
 	case t.Maildir == "" && t.Mbox == "":
 		return doctor.Server(t.Kind(), strings.TrimPrefix(t.Where(), t.Kind()+" "), t.MaxDeliveries)
 	}
-	path := t.Maildir + t.Mbox
-	place, _, _ := strings.Cut(path, "{") // with a year in it, the folder above counts
-	room, err := deliver.NewMaildir(doctor.Existing(place)).Room(ctx)
+	path := deliver.PathAt(t.Maildir+t.Mbox, time.Now())
+	room, err := deliver.NewMaildir(doctor.Existing(path)).Room(ctx)
 	if err != nil {
 		room = math.MaxInt64
 	}

@@ -26,6 +26,7 @@ const (
 	exitEmpty       = 1  // --fail-empty
 	exitUsage       = 64 // wrong usage
 	exitQuarantined = 65 // a message was refused too often, and is left alone; or import: a file is broken
+	exitAltered     = 65 // verify: a message is missing or altered
 	exitNoHost      = 68 // the server's name is unknown
 	exitUnavailable = 69 // the server lacks what is needed
 	exitSoftware    = 70 // a fault in popfetch itself
@@ -303,4 +304,13 @@ func describe(err error) string {
 		return ""
 	}
 	return err.Error()
+}
+
+// statusesOf returns the statuses of a runError, and any other error.
+func statusesOf(err error) ([]int, error) {
+	var runs *runError
+	if errors.As(err, &runs) {
+		return runs.statuses, nil
+	}
+	return nil, err
 }

@@ -160,7 +160,9 @@ func summary(r fetch.Result) string {
 		n    int
 		what string
 	}{
-		{r.Recognised, "recognised"}, {r.Marked, "left out"}, {r.Filtered.Left, "left"}, {r.Filtered.Discarded, "discarded"}, {r.Skipped, "too large"}, {r.LeftOut, "too old"},
+		{r.Recognised, "recognised"}, {r.Marked, "left out"}, {r.Filtered.Dropped, "dropped"},
+		{r.Filtered.Left, "left"}, {r.Filtered.Discarded, "discarded"},
+		{r.Skipped, "too large"}, {r.LeftOut, "too old"},
 		{r.Quarantined, "quarantined"}, {r.Failed, "failed"}, {r.Unusable, "unusable"}, {r.Deleted, "deleted"},
 		{r.Waiting, "wait"},
 	} {

@@ -4,13 +4,23 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/popfetch/popfetch/fetch"
 )
 
-// foretell prints the actions that a run would take, and their total.
+// foretell prints the actions that a run would take, and their total. With --fail-empty, it is an
+// error if the run would retrieve nothing.
 func (p *program) foretell(ctx context.Context, s *setting, accounts []fetch.Account) error {
-	return p.lookAt(ctx, s, p.lookAtHeaders(fetch.OfPlanned), accounts, looker{show: p.foretellAll})
+	var fresh atomic.Int64
+	err := p.lookAt(ctx, s, p.lookAtHeaders(fetch.OfPlanned), accounts, looker{show: func(survey *fetch.Survey) error {
+		fresh.Add(int64(survey.Plan.Retrieve.Len()))
+		return p.foretellAll(survey)
+	}})
+	if err == nil && p.failEmpty && fresh.Load() == 0 {
+		return errEmpty
+	}
+	return err
 }
 
 func (p *program) foretellAll(survey *fetch.Survey) error {

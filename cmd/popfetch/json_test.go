@@ -142,6 +142,12 @@ var jsonCases = []jsonCase{
 		l.shows("--once")
 		l.shows("--once -n")
 	}},
+	{name: "dropped", lines: []string{
+		`filter = 'test "$POPFETCH_UID" != id-2 || exit 99; cat'`,
+	}, show: func(l *jsonLog) {
+		l.shows("--once")
+		l.shows("seen list")
+	}},
 	{name: "marked", lines: []string{`initial = "none"`}, show: func(l *jsonLog) {
 		l.shows("--once -n")
 		l.shows("--once")

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -60,10 +59,7 @@ func (p *program) logOne(ctx context.Context, store seen.Store, a shownAccount, 
 }
 
 func (p *program) showDeletion(rows *table, account string, d seen.Deletion) error {
-	sum := ""
-	if d.SHA256 != [32]byte{} {
-		sum = fmt.Sprintf("%x", d.SHA256)
-	}
+	sum := hexOf(d.SHA256)
 	if !p.view.json {
 		delivered := "unknown"
 		if !d.DeliveredAt.IsZero() {

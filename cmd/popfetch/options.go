@@ -41,6 +41,7 @@ type options struct {
 	metricsFile string  // "" means none
 	output      string  // report --output; "" means none
 
+	repair bool   // verify
 	apply  bool   // import
 	format string // export; "" means the usual one
 
@@ -85,6 +86,7 @@ func optionsOf(c *cli.Context) options {
 		device:    c.Bool("device"),
 		browser:   c.Bool("browser"),
 		status:    c.Bool("status"),
+		repair:    c.Bool("repair"),
 		apply:     c.Bool("apply"),
 		format:    c.String("format"),
 	}

@@ -297,7 +297,8 @@ func newEventLine(e fetch.Event) eventLine {
 	case fetch.Finished:
 		status := mostUrgent(runStatuses(*e.Result))
 		line.Messages, line.Octets, line.Status, line.Kind = &e.Messages, &e.Octets, &status, statusKinds[status]
-	case fetch.Delivered, fetch.Recognised, fetch.Quarantined, fetch.Refused, fetch.Skipped, fetch.Discarded, fetch.Left, fetch.Deleted:
+	case fetch.Delivered, fetch.Dropped, fetch.Recognised, fetch.Quarantined, fetch.Refused,
+		fetch.Skipped, fetch.Discarded, fetch.Left, fetch.Deleted:
 		line.Octets = &e.Octets
 	}
 	return line
@@ -340,7 +341,7 @@ func (r *reporter) tell(e fetch.Event, later string) {
 		if verbose {
 			r.term.sayf(news, "%s: message %d (unique-id %s, %d octets) deleted (%s)", e.Account, e.Number, tellID(e.UniqueID), e.Octets, e.Rule)
 		}
-	case fetch.Delivered, fetch.Recognised:
+	case fetch.Delivered, fetch.Dropped, fetch.Recognised:
 		if verbose {
 			r.term.sayf(news, "%s: message %d (unique-id %s, %d octets) %s", e.Account, e.Number, tellID(e.UniqueID), e.Octets, e.Kind)
 		}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -170,7 +172,7 @@ func recordLine(account string, r seen.Record) stateLine {
 		DeletedAt: timeField(r.DeletedAt), AbsentAt: timeField(r.AbsentAt),
 	}
 	if r.Digest != (seen.Digest{}) {
-		line.HeaderDigest = fmt.Sprintf("%x", r.Digest)
+		line.HeaderDigest = hex.EncodeToString(r.Digest[:])
 	}
 	if r.Came != (seen.Sum{}) {
 		came := sumOf(r.Came)
@@ -216,9 +218,13 @@ func timeField(t time.Time) *time.Time {
 }
 
 func sumOf(sum seen.Sum) sumFields {
-	fields := sumFields{Octets: sum.Octets}
-	if sum.SHA256 != [32]byte{} {
-		fields.SHA256 = fmt.Sprintf("%x", sum.SHA256)
+	return sumFields{Octets: sum.Octets, SHA256: hexOf(sum.SHA256)}
+}
+
+// hexOf returns the digits of a SHA-256; "": it is unknown.
+func hexOf(sum [sha256.Size]byte) string {
+	if sum == [sha256.Size]byte{} {
+		return ""
 	}
-	return fields
+	return hex.EncodeToString(sum[:])
 }

@@ -22,6 +22,9 @@ type stateError struct {
 }
 
 func (e *stateError) Error() string {
+	if e.line == 0 {
+		return "seen import: standard input is empty; nothing was imported"
+	}
 	return fmt.Sprintf("seen import: line %d: %v; nothing was imported", e.line, e.err)
 }
 
@@ -86,7 +89,7 @@ func (p *program) tellRestored(part *statePart) error {
 func copyInput(from io.Reader) (*os.File, error) {
 	file, err := os.CreateTemp("", "popfetch-import-")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("seen import: %w; TMPDIR may name another folder", err)
 	}
 	if err := os.Remove(file.Name()); err != nil {
 		return nil, errors.Join(err, file.Close())

@@ -5,13 +5,16 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/durable"
 	"github.com/popfetch/popfetch/internal/login"
 )
 
@@ -22,12 +25,14 @@ type assembly struct {
 	s       *setting
 	account *config.Account
 	trusted authorities
-	made    map[string]deliver.Target // the places that have a table of their own, by their names
+	made    map[string]deliver.Target // the places, by the names of their tables; "": the account's own
+	fans    *deliver.Fans
 }
 
 // target returns the target of an account. It contacts no server. An error is a *config.Error.
 func (p *program) target(ctx context.Context, s *setting, a *config.Account, trusted authorities) (deliver.Target, error) {
 	m := &assembly{p: p, s: s, account: a, trusted: trusted, made: make(map[string]deliver.Target)}
+	m.fans = deliver.NewFans(m.notes("fan"))
 	if err := m.mayUseStdout(); err != nil {
 		return nil, err
 	}
@@ -45,8 +50,11 @@ func (p *program) target(ctx context.Context, s *setting, a *config.Account, tru
 		target = deliver.NewRoute(deliver.Routing{Envelope: a.EnvelopeHeader, Rules: m.rules(), Otherwise: target})
 	}
 	if a.Filter != "" {
-		f := deliver.Filter{Command: a.Filter, Timeout: a.MDATimeout, Notes: m.notes("filter", "")}
+		f := deliver.Filter{Command: a.Filter, Timeout: a.MDATimeout, Notes: m.notes("filter")}
 		target = deliver.NewFilter(f, target)
+		if len(a.EnvelopeHeader) > 0 { // the filter is told the recipient, too
+			target = deliver.NewRoute(deliver.Routing{Envelope: a.EnvelopeHeader, Otherwise: target})
+		}
 	}
 	return target, nil
 }
@@ -77,22 +85,27 @@ func (m *assembly) mistake(t *config.Target, err error) *config.Error {
 	return m.s.TargetMistake(m.account, t, func(t *config.Target) any { return t.Field() }, err)
 }
 
-// own returns the target of what no route matches.
+// own returns the target of what no route matches. A program or server beside routes gets a fan of its
+// own, whose notes allow batches of several messages.
 func (m *assembly) own() deliver.Target {
-	if len(m.account.Deliver) == 0 {
-		return m.made[""]
+	if len(m.account.Deliver) > 0 {
+		return m.fan(m.account.Deliver)
 	}
-	return m.fan("own", m.account.Deliver)
+	own := m.made[""]
+	if _, isFinder := deliver.AsFinder(own); isFinder || len(m.account.Routes) == 0 {
+		return own
+	}
+	return m.fan([]string{""})
 }
 
 // fan returns a target for several places that have tables of their own. A single one is a fan too:
 // records then have its name.
-func (m *assembly) fan(part string, names []string) deliver.Target {
+func (m *assembly) fan(names []string) deliver.Target {
 	var members []deliver.Member
 	for _, name := range names {
 		members = append(members, deliver.Member{Name: name, Target: m.made[name]})
 	}
-	return deliver.NewFan(members, m.notes("fan", part+" "+strings.Join(names, " ")))
+	return m.fans.Of(members)
 }
 
 // headed returns a target that puts the configured header lines on top.
@@ -113,7 +126,7 @@ func (m *assembly) rules() []deliver.Rule {
 			rule.Match = regexp.MustCompile(route.Match) // the configuration has compiled it once
 		}
 		if len(route.Deliver) > 0 {
-			rule.Target = m.headed(m.fan(fmt.Sprint("route ", i+1), route.Deliver))
+			rule.Target = m.headed(m.fan(route.Deliver))
 		}
 		if len(route.Recipient) == 0 {
 			rules = append(rules, rule)
@@ -135,7 +148,7 @@ func (m *assembly) open(ctx context.Context, t *config.Target) (deliver.Target, 
 		return m.p.stdout(), nil
 	case t.Mbox != "":
 		return dated(t.Mbox, func(path string) deliver.Target {
-			mbox := deliver.NewMbox(path, m.notes("mbox", path))
+			mbox := deliver.NewMbox(path, m.notes("mbox", t.Name, path))
 			mbox.Note = func(text string) { m.p.term.sayf(caution, "%s: %s", m.account.Name, text) }
 			return mbox
 		}), nil
@@ -161,7 +174,7 @@ func dated(path string, open func(path string) deliver.Target) deliver.Target {
 func (m *assembly) lmtp(t *config.Target, protocol deliver.Protocol, address string) deliver.Target {
 	target := &deliver.LMTP{
 		Protocol: protocol, Network: "tcp", Address: address, Recipients: t.Rcpt,
-		Timeout: t.MDATimeout, Deliveries: t.MaxDeliveries, Notes: m.notes(t.Kind(), t.Where()),
+		Timeout: t.MDATimeout, Deliveries: t.MaxDeliveries, Notes: m.notes(t.Kind(), t.Name, t.Where()),
 		Note: func(text string) { m.p.term.sayf(caution, "%s: %s", m.account.Name, text) },
 	}
 	if path, isUnix := strings.CutPrefix(address, "unix:"); isUnix {
@@ -191,7 +204,7 @@ func (m *assembly) imap(ctx context.Context, t *config.Target) (deliver.Target, 
 	}
 	target := &deliver.IMAP{
 		Address: t.IMAP.Server, StartTLS: t.IMAP.Plain, TLSConfig: tlsConfig, User: t.IMAP.User, Mailbox: t.IMAP.Name,
-		Timeout: t.MDATimeout, Deliveries: t.MaxDeliveries, Notes: m.notes(t.Kind(), t.Where()),
+		Timeout: t.MDATimeout, Deliveries: t.MaxDeliveries, Notes: m.notes(t.Kind(), t.Name, t.Where()),
 	}
 	if t.IMAPOAuth.IsZero() {
 		target.Password = t.ResolvePassword
@@ -232,14 +245,34 @@ func (m *assembly) readable(ctx context.Context, t *config.Target) error {
 }
 
 // notes returns the file of what a part of the target notes about messages without a record. Another
-// place has another file.
-func (m *assembly) notes(part, place string) string {
+// table has another file, even for the same place, and so has another place.
+func (m *assembly) notes(part string, of ...string) string {
 	state := m.account.Name
 	if m.s.oneShot {
 		state = stateName(m.account)
 	}
-	sum := sha256.Sum256([]byte(place))
-	return filepath.Join(m.s.StateDir, "notes", fileName(state), fmt.Sprintf("%s-%x", part, sum[:8]))
+	sum := sha256.Sum256([]byte(strings.Join(of, "\x00")))
+	return filepath.Join(notesFolder(m.s.StateDir, state), fmt.Sprintf("%s-%x", part, sum[:8]))
+}
+
+// notesFolder returns the folder of the notes of all parts of an account's target.
+func notesFolder(stateDir, account string) string {
+	return filepath.Join(stateDir, "notes", fileName(account))
+}
+
+// moveNotes gives an account's notes to another name, instead of those that this has.
+func moveNotes(stateDir, from, to string) error {
+	old, folder := notesFolder(stateDir, from), notesFolder(stateDir, to)
+	if _, err := os.Stat(old); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := os.RemoveAll(folder); err != nil {
+		return err
+	}
+	if err := os.Rename(old, folder); err != nil {
+		return err
+	}
+	return durable.SyncUp(folder)
 }
 
 // longestFileName bounds a file name that is made of another name, in octets.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,9 +23,9 @@ func TestAssembly_notes(t *testing.T) {
 		{s: shot, account: &config.Account{Name: "work", User: "u", Server: "h", Target: config.Target{Mbox: "/b"}}},
 	} {
 		for _, part := range []string{"mbox", "fan"} {
-			for _, place := range []string{"/mail/2026", "/mail/2027"} {
-				file := m.notes(part, place)
-				if files[file] || m.notes(part, place) != file {
+			for _, of := range [][]string{{"", "/mail/2026"}, {"", "/mail/2027"}, {"a", "/mail/2027"}} {
+				file := m.notes(part, of...)
+				if files[file] || m.notes(part, of...) != file {
 					t.Errorf("%s is the file of two parts, or changes", file)
 				}
 				files[file] = true
@@ -34,5 +35,36 @@ func TestAssembly_notes(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestAssembly_lone checks that a program beside routes does not limit batches to one message: then a
+// Maildir would wait for the disk at each.
+func TestAssembly_lone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(path, []byte(`[account.work]
+server = "pop.example.org"
+user = "alice"
+mda = "true"
+[[account.work.route]]
+header = "List-Id"
+equals = "x"
+deliver = "lists"
+[target.lists]
+maildir = "/lists"
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &setting{Config: cfg}
+	target, err := new(program).target(t.Context(), s, &s.Accounts[0], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := target.Limit().Messages; got < 2 {
+		t.Errorf("a batch may hold %d messages, want several", got)
 	}
 }

@@ -218,7 +218,7 @@ var deliveryKeys = table[Account]{
 	},
 	{
 		name:    "envelope_header",
-		field:   fill(func(a *Account) *[]string { return &a.EnvelopeHeader }, fieldNames),
+		field:   fill(func(a *Account) *[]string { return &a.EnvelopeHeader }, envelopeFields),
 		aliases: []string{"envelope", "envelope_recipient", "recipient_header", "qvirtual"},
 		instead: `write KEY = "Delivered-To", or another header in which the server names the recipient`,
 	},

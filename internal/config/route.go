@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 )
@@ -126,9 +127,9 @@ func (c *Config) targets() Errors {
 
 // targetsOf checks the targets of one account.
 func (c *Config) targetsOf(a *Account) Errors {
-	errs := c.unknownTargets(a, &a.Deliver, a.Deliver)
+	errs := c.namesFit(a, &a.Deliver, a.Deliver)
 	for i := range a.Routes {
-		errs = append(errs, c.unknownTargets(a, &a.Routes[i].Deliver, a.Routes[i].Deliver)...)
+		errs = append(errs, c.namesFit(a, &a.Routes[i].Deliver, a.Routes[i].Deliver)...)
 	}
 	if len(errs) > 0 {
 		return errs
@@ -170,6 +171,24 @@ func (c *Config) deletionFits(a *Account, used []Target) Errors {
 	if a.Delete.Verify && !maildir && !mbox {
 		errs = append(errs, c.Mistake(a, &a.Delete.Verify, errors.New(
 			"looks at delivered files, and this account has neither a Maildir nor an mbox; remove it")))
+	}
+	return errs
+}
+
+// namesFit checks a list of names of targets, which is the value of a field of the account.
+func (c *Config) namesFit(a *Account, field any, names []string) Errors {
+	errs := c.unknownTargets(a, field, names)
+	targets := c.named(a, names)
+	for i := range targets {
+		for j := range i {
+			first, second := targets[j], targets[i]
+			first.Name = second.Name
+			if reflect.DeepEqual(first, second) {
+				errs = append(errs, c.Mistake(a, field, fmt.Errorf(
+					"%q and %q are one place (%s), which would have each message twice; remove one",
+					targets[j].Name, second.Name, second.Where())))
+			}
+		}
 	}
 	return errs
 }

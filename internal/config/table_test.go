@@ -30,7 +30,7 @@ func fullAccount() Account {
 			IMAPPassword: Secret{Password: "hunter2", File: "/p", Command: "x", Credential: "c", Keyring: "k"},
 			IMAPOAuth:    OAuth{TokenCommand: "x"}, IMAPTLSCA: "/ca", IMAPTLSFingerprint: []string{"ab"},
 			MDATimeout: time.Second, MaxDeliveries: 2},
-		Deliver: []string{"t"}, Routes: []Route{{Header: []string{"To"}, Equals: "x"}}, EnvelopeHeader: []string{"To"},
+		Deliver: []string{"t"}, Routes: []Route{{Header: []string{"To"}, Equals: "x"}}, EnvelopeHeader: []string{"X-To"},
 		AddHeaders: []string{"received"}, Filter: "cat", FilterHeaders: "true",
 		MaxMessages: 3, MaxOctets: 4, Since: Since{Within: time.Hour}, SessionMessages: 5, PreCommand: "e", PostCommand: "f",
 		Delete: Delete{Enabled: true, Imported: true}, MaxSize: 1, Initial: Initial{Limited: true}, UIDL: "fallback",

@@ -249,7 +249,8 @@ func TestLoad_targetMistakes(t *testing.T) {
 		"[[account.work.route]]\nheader = 'X'\nmatch = 'a('\ndeliver = 'lists'\n" + target:                  `:8: account.work.route.match: is no regular expression (RE2): error parsing regexp: missing closing ): ` + "`a(`",
 		"[[account.work.route]]\nheader = 'X:'\nmatch = 'a'\ndeliver = 'lists'\n" + target:                  `:7: account.work.route.header: "X:" is no name of a header field`,
 		"[[account.work.route]]\nheader = 'X'\nrecipient = 'y'\nequals = 'z'\ndeliver = 'lists'\n" + target: `:8: account.work.route.recipient: cannot be set together with header`,
-		"envelope_header = 'To'\n[[account.work.route]]\nrecipient = 'y'\nequals = 'z'\ndeliver = []":       `:9: account.work.route.equals: is not used together with recipient`,
+		"envelope_header = ['X-To', 'cc']":                                                                  `:6: account.work.envelope_header: cc does not say to whom a message was sent`,
+		"envelope_header = 'X-To'\n[[account.work.route]]\nrecipient = 'y'\nequals = 'z'\ndeliver = []":     `:9: account.work.route.equals: is not used together with recipient`,
 		"[[account.work.route]]\nrecipient = 'y'\ndeliver = 'lists'\n" + target:                             `:7: account.work.route.recipient: is not known without envelope_header; name the header`,
 		"[[account.work.route]]\nheader = 'X'\nequals = 'y'":                                                `:6: account.work.route: has no deliver; write deliver = "NAME" of a target, or []`,
 		"route = 'x'":                                     `:6: account.work.route: is text; write [[account.work.route]] on a line of its own`,
@@ -288,9 +289,10 @@ func TestLoad_usedTargetMistakes(t *testing.T) {
 	home(t)
 	const account = "[account.work]\nserver = 'h'\nuser = 'u'\n"
 	for text, want := range map[string]string{
-		"imap = 'imaps://u@h/x'":                                                         `:4: account.work.imap: lacks the password of its user; write imap_password_file, imap_password_command, imap_password_credential, imap_password_keyring or imap_oauth`,
-		"deliver = 'x'\n[target.x]\nimap = 'imaps://u@h/x'":                              `:6: target.x.imap: lacks the password of its user`,
-		"deliver = 'x'\nimap_password_command = 'y'\n[target.x]\nimap = 'imaps://u@h/x'": ``,
+		"imap = 'imaps://u@h/x'":                                                                                     `:4: account.work.imap: lacks the password of its user; write imap_password_file, imap_password_command, imap_password_credential, imap_password_keyring or imap_oauth`,
+		"deliver = 'x'\n[target.x]\nimap = 'imaps://u@h/x'":                                                          `:6: target.x.imap: lacks the password of its user`,
+		"deliver = 'x'\nimap_password_command = 'y'\n[target.x]\nimap = 'imaps://u@h/x'":                             ``,
+		"deliver = ['a', 'b', 'c']\n[target.a]\nmaildir = '/x'\n[target.b]\nmbox = '/x'\n[target.c]\nmaildir = '/x'": `:4: account.work.deliver: "a" and "c" are one place (maildir /x), which would have each message twice; remove one`,
 		"deliver = 'x'":                          `:4: account.work.deliver: no target is called "x"; add the table [target.x]`,
 		"deliver = []":                           `:4: account.work.deliver: is an empty list`,
 		"mda = 'cat'\ndelete = {removed = true}": `:5: account.work.delete.removed: looks at the files of a Maildir, and this account has none`,

@@ -216,6 +216,24 @@ func (v value) fieldNames() ([]string, error) {
 	return list, nil
 }
 
+// envelopeFields are the names of header fields in which a server names the envelope recipient.
+var envelopeFields = kind[[]string]{value.envelopeFields, quoteListSome}
+
+func (v value) envelopeFields() ([]string, error) {
+	list, err := v.fieldNames()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range list {
+		switch strings.ToLower(name) {
+		case "to", "cc", "bcc":
+			return nil, fmt.Errorf("%s does not say to whom a message was sent: it names neither the readers of a list "+
+				`nor blind copies; name the header that your server adds, such as "Delivered-To"`, name)
+		}
+	}
+	return list, nil
+}
+
 // The lines that popfetch can put on top of a message, by their words.
 var headerWords = []string{"received", "delivered-to", "return-path", "popfetch"}
 

@@ -142,7 +142,7 @@ func Program(key string, atOnce int) Finding {
 
 // Server returns a finding about a server that takes the mail, and that was tried. The key names it.
 func Server(key, address string, atOnce int) Finding {
-	return ok(CheckTarget, "%s (%s) can be reached, at most %d deliveries at once", address, key, atOnce)
+	return ok(CheckTarget, "%s (%s) can be reached, at most %d at once", address, key, atOnce)
 }
 
 // Stream returns a finding about standard output as a target.

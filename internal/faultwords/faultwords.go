@@ -180,6 +180,10 @@ var knownErrors = []struct {
 	{deliver.ErrForeign, "foreign"},
 	{deliver.ErrCreate, "not-made"},
 	{deliver.ErrUnfit, "unfit"},
+	{deliver.ErrBusy, "locked"},
+	{deliver.ErrUnreachable, "unreachable"},
+	{deliver.ErrUntrusted, "untrusted"},
+	{deliver.ErrProtocol, "out-of-step"},
 	{seen.ErrLocked, "in-use"},
 	{seen.ErrBusy, "busy"},
 	{seen.ErrNewerSchema, "newer"},
@@ -202,6 +206,9 @@ func knownWords(err error) []string {
 		}
 		words = append(words, place+verdict)
 	}
+	if errors.Is(err, deliver.ErrLogin) {
+		words = append(words, targetLoginWord(err))
+	}
 	for _, word := range ownWords(err) {
 		if !slices.Contains(words, word) {
 			words = append(words, word)
@@ -213,4 +220,14 @@ func knownWords(err error) []string {
 		}
 	}
 	return words
+}
+
+// targetLoginWord tells a target's server that has refused the log-in from a password or token that
+// could not be had now.
+func targetLoginWord(err error) string {
+	var temporary interface{ IsTemporary() bool }
+	if errors.As(err, &temporary) && temporary.IsTemporary() {
+		return "login-later"
+	}
+	return "login-refused"
 }
