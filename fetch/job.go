@@ -125,6 +125,9 @@ type DeletePolicy = policy.Delete
 // InitialPolicy says what the first run of an account leaves out. The zero value leaves out nothing.
 type InitialPolicy = policy.Initial
 
+// SelectPolicy says which messages a pass takes. The zero value takes all that are to be retrieved.
+type SelectPolicy = policy.Select
+
 // NewUIDs says what a run does when a known maildrop suddenly shows only new unique-ids, as after a
 // move to another server (C0040).
 type NewUIDs int

@@ -73,8 +73,7 @@ func (s *session) list() error {
 	s.drop = newMaildrop(listing, diff, s.job.account.All)
 	s.drop.shown, s.drop.asOf = shown, asOf
 	s.history.intake.noteListed(listing, &s.job.account.Select)
-	s.markMissing()
-	return s.findDue()
+	return nil
 }
 
 // compareListing compares the listing with the ledger. asOf is the time for which the age of
@@ -326,9 +325,4 @@ func (j *joining) entries(told *pop3.Listings) (entries []seen.Entry, unusable i
 
 func sortByNumber(entries []seen.Entry) {
 	slices.SortFunc(entries, func(a, b seen.Entry) int { return a.Number - b.Number })
-}
-
-// find returns the index of a message-number among entries in ascending order.
-func find(entries []seen.Entry, number int) (index int, found bool) {
-	return slices.BinarySearchFunc(entries, number, func(e seen.Entry, number int) int { return e.Number - number })
 }

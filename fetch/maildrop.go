@@ -10,9 +10,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// maxLikely limits how many Likely messages (see seen.Diff) are compared with their records. If
-// there are more, they are believed. Then a whole maildrop was hidden for a while, or all its
-// messages have one unique-id.
+// maxLikely limits how many Likely messages (see seen.Diff) are compared with their records. More are
+// believed: a whole maildrop was hidden for a while, or all its messages have one unique-id.
 const maxLikely = 1000
 
 // fate is what will happen to a listed message, as far as is known.

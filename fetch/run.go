@@ -171,6 +171,10 @@ func (s *session) study() (*plan, error) {
 	if err := s.list(); err != nil {
 		return nil, err
 	}
+	s.markMissing()
+	if err := s.findDue(); err != nil {
+		return nil, err
+	}
 	examine := s.examine
 	if s.job.account.All {
 		examine = s.recall

@@ -11,9 +11,6 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// SelectPolicy says which messages a pass takes. The zero value takes all that are to be retrieved.
-type SelectPolicy = policy.Select
-
 // intake is what the sessions of one run share of its selection.
 type intake struct {
 	begun     bool // a session of the run has made its plan

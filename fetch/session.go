@@ -327,3 +327,8 @@ func (s *session) crowded(err error, sent bool) error {
 	s.history.sentAgain = s.history.sentAgain || sent
 	return crowdedError{err}
 }
+
+// find returns the index of a message-number among entries in ascending order.
+func find(entries []seen.Entry, number int) (index int, found bool) {
+	return slices.BinarySearchFunc(entries, number, func(e seen.Entry, number int) int { return e.Number - number })
+}
