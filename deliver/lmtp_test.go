@@ -57,12 +57,6 @@ func serveMail(t *testing.T, protocol Protocol, network string) *mailServer {
 	return m
 }
 
-func (m *mailServer) delivered(*testing.T) []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Sorted(slices.Values(m.arrived))
-}
-
 // mailSession is one session of such a server.
 type mailSession struct {
 	server *mailServer

@@ -282,7 +282,7 @@ func partsOf(err error) (refused smtp.LMTPDataError, other error) {
 	if !errors.As(err, &refused) {
 		return nil, err
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // it is not wrapped
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, part := range joined.Unwrap() {
 			if codeOf(part) == 0 {
 				return refused, part

@@ -41,7 +41,7 @@ func openLMTP(protocol Protocol) func(t *testing.T, dir string) fixture {
 		t.Cleanup(target.Disconnect)
 		return fixture{
 			Target: target,
-			delivered: func(t *testing.T) []string {
+			delivered: func(*testing.T) []string {
 				var texts []string
 				for _, text := range server.Delivered() {
 					texts = append(texts, withoutEnd(text))

@@ -4,11 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -84,10 +84,11 @@ func (smallBatches) Limit() deliver.Limit {
 
 // TestProgram_imap is no test: it is the program that the tests of this file kill.
 func TestProgram_imap(t *testing.T) {
-	if flag.NArg() != 6 {
+	args := os.Args[slices.Index(os.Args, "--")+1:]
+	if len(args) != 6 {
 		t.Skip("the tests of kills run it")
 	}
-	state, pop, addr, ca, mailbox, deletes := flag.Arg(0), flag.Arg(1), flag.Arg(2), flag.Arg(3), flag.Arg(4), flag.Arg(5)
+	state, pop, addr, ca, mailbox, deletes := args[0], args[1], args[2], args[3], args[4], args[5]
 	store, err := sqlite.Open(t.Context(), state)
 	if err != nil {
 		t.Fatal(err)

@@ -293,9 +293,7 @@ func (v *verification) sumUp() error {
 	if err := v.rows.flush(); err != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(v.unverifiable)) {
-		v.sum.Targets = append(v.sum.Targets, name)
-	}
+	v.sum.Targets = append(v.sum.Targets, slices.Sorted(maps.Keys(v.unverifiable))...)
 	if v.p.view.json {
 		return v.p.term.printJSON(v.sum)
 	}

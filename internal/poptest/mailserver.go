@@ -46,7 +46,7 @@ func NewMailServer(t TB, lmtp bool, answer func(connection int, command string) 
 	if answer == nil {
 		m.answer = func(int, string) string { return "" }
 	}
-	listener, err := net.Listen("unix", m.socket) //nolint:noctx // it is local
+	listener, err := net.Listen("unix", m.socket)
 	if err != nil {
 		t.Fatalf("serving mail: %v", err)
 	}
