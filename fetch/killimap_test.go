@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -84,8 +83,9 @@ func (smallBatches) Limit() deliver.Limit {
 
 // TestProgram_imap is no test: it is the program that the tests of this file kill.
 func TestProgram_imap(t *testing.T) {
-	args := os.Args[slices.Index(os.Args, "--")+1:]
-	if len(args) != 6 {
+	_, after, called := strings.Cut(strings.Join(os.Args, "\x00"), "\x00--\x00")
+	args := strings.Split(after, "\x00")
+	if !called || len(args) != 6 {
 		t.Skip("the tests of kills run it")
 	}
 	state, pop, addr, ca, mailbox, deletes := args[0], args[1], args[2], args[3], args[4], args[5]
