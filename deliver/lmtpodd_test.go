@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -222,22 +223,22 @@ func TestLMTP_recipients(t *testing.T) {
 			"refused a: 550 at RCPT; b: 550 at RCPT; c: 550 at RCPT", []string{"a", "b", "c"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			first := true
+			var later atomic.Bool
 			server := serveOdd(t, LMTPProtocol, func(_ int, command string) string {
-				if first {
-					return c.replies[command]
+				if later.Load() {
+					return ""
 				}
-				return ""
+				return c.replies[command]
 			})
 			target := server.target(t, "a", "b", "c")
 			if got := outcomeOf(give(t, target, Envelope{Token: token(1)}, "text\r\n")); got != c.want {
 				t.Errorf("the message is %s, want %s", got, c.want)
 			}
 			target.Disconnect()
-			first = false
-			later := server.target(t, "a", "b", "c") // a new start
-			later.Notes = target.Notes
-			if err := give(t, later, Envelope{Token: token(1)}, "text\r\n"); err != nil {
+			later.Store(true)
+			again := server.target(t, "a", "b", "c") // a new start
+			again.Notes = target.Notes
+			if err := give(t, again, Envelope{Token: token(1)}, "text\r\n"); err != nil {
 				t.Errorf("the second attempt: %v, want no error", err)
 			}
 			for _, name := range target.Recipients {
@@ -249,11 +250,11 @@ func TestLMTP_recipients(t *testing.T) {
 			if got := asked[3:]; !slices.Equal(got, c.again) {
 				t.Errorf("the second attempt asked for %q, want %q", got, c.again)
 			}
-			later.Recorded(token(1))
-			if all, err := later.notes.All(); len(all) > 0 || err != nil {
+			again.Recorded(token(1))
+			if all, err := again.notes.All(); len(all) > 0 || err != nil {
 				t.Errorf("notes %v, %v after the record, want none", all, err)
 			}
-			later.Disconnect()
+			again.Disconnect()
 		})
 	}
 }

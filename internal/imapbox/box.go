@@ -194,15 +194,28 @@ func (b *Box) Fetch(ctx context.Context, uids []uint32, read func(uid uint32, me
 	var failed error
 	err := b.run(ctx, math.MaxInt64, func() error {
 		fetch := b.client.Fetch(set, &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{{Peek: true}}})
-		for message := fetch.Next(); message != nil && failed == nil; message = fetch.Next() {
-			failed = readMessage(message, read)
-		}
-		if failed != nil {
-			b.Close()
+		for message := fetch.Next(); message != nil; message = fetch.Next() {
+			if failed = readMessage(message, read); failed != nil {
+				b.Close() // fetch would read the rest, beside the client's own reading
+				return failed
+			}
 		}
 		return fetch.Close()
 	})
 	return cmp.Or(failed, err)
+}
+
+// countingReader counts the octets that are read. The client tells the end of a literal that was cut
+// like that of a whole one.
+type countingReader struct {
+	from   io.Reader
+	octets int64
+}
+
+func (r *countingReader) Read(p []byte) (int, error) {
+	n, err := r.from.Read(p)
+	r.octets += int64(n)
+	return n, err
 }
 
 // readMessage gives a message to read.
@@ -216,8 +229,12 @@ func readMessage(message *imapclient.FetchMessageData, read func(uid uint32, mes
 			if data.Literal == nil { // NIL: it is not there any more
 				continue
 			}
-			if err := read(uint32(uid), data.Literal); err != nil {
+			counted := &countingReader{from: data.Literal}
+			if err := read(uint32(uid), counted); err != nil {
 				return err
+			}
+			if counted.octets < data.Literal.Size() {
+				return fmt.Errorf("a message was cut: %w: %w", ErrUnreachable, io.ErrUnexpectedEOF)
 			}
 		}
 	}
