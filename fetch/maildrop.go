@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
-	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -64,9 +63,9 @@ type maildrop struct {
 	// The age of messages is judged for this time; see policy.Delete.AsOf.
 	asOf time.Time
 
-	discarded map[string]bool       // unique-ids that a filter of headers has discarded
-	staying   int                   // from this index on, messages stay, whatever the rules say
-	rules     map[int32]policy.Rule // by index, of those that are deleted
+	discarded map[string]bool // unique-ids that a filter of headers has discarded
+	staying   int             // from this index on, messages stay, whatever the rules say
+	rules     []uint8         // by index: of what is deleted, the rule's index in allRules
 
 	asides  map[seen.Key]*seen.Aside  // set aside by earlier runs, listed or not
 	again   map[int32][]deliver.Place // recorded, and to be retrieved again; see Envelope.Has
@@ -93,7 +92,6 @@ func newMaildrop(listing []seen.Entry, diff seen.Diff, all bool) *maildrop {
 		copies:  make(map[string][]int32),
 		digests: make(map[int32]seen.Digest),
 		twins:   make(map[int32][]*twins),
-		rules:   make(map[int32]policy.Rule),
 		staying: len(listing),
 	}
 	for i := range diff.AllAside {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -326,3 +327,18 @@ func likeIt(copies []item) func(seen.Digest) int {
 		return counts[d] + counts[seen.Digest{}]
 	}
 }
+
+// allRules are the rules by which messages are deleted. A maildrop keeps their indexes, because all of
+// its messages may be deleted.
+var allRules = []policy.Rule{policy.None, policy.Discarded, policy.Asked, policy.Imported, policy.Delivered, policy.Larger, policy.After, policy.Removed}
+
+// noteRule notes by which rule a message is deleted.
+func (d *maildrop) noteRule(index int32, rule policy.Rule) {
+	if d.rules == nil {
+		d.rules = make([]uint8, len(d.listing))
+	}
+	d.rules[index] = uint8(slices.Index(allRules, rule))
+}
+
+// ruleAt returns the rule by which a message was deleted.
+func (d *maildrop) ruleAt(index int32) policy.Rule { return allRules[d.rules[index]] }

@@ -319,7 +319,7 @@ func (s *session) sendDele(items []doomed, refused *refusedDeletions) (accepted 
 		switch {
 		case err == nil:
 			items[next].item.set(isDeleted)
-			s.drop.rules[items[next].item.index] = items[next].rule
+			s.drop.noteRule(items[next].item.index, items[next].rule)
 			accepted++
 		case isReply(err):
 			refused.n++

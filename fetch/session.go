@@ -223,7 +223,7 @@ func (s *session) quit(deleted int) error {
 	clear(s.history.silent) // the next session has other numbers
 	for it := range s.drop.all() {
 		if it.is(isDeleted) {
-			s.job.event(Event{Kind: Deleted, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Rule: string(s.drop.rules[it.index])})
+			s.job.event(Event{Kind: Deleted, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Rule: string(s.drop.ruleAt(it.index))})
 		}
 	}
 	return nil
@@ -271,7 +271,7 @@ func (s *session) finish(deleted int) error {
 	gone := make([]seen.Deleted, 0, deleted)
 	for it := range s.drop.all() {
 		if it.is(isDeleted) {
-			gone = append(gone, seen.Deleted{Key: it.Key, Rule: string(s.drop.rules[it.index])})
+			gone = append(gone, seen.Deleted{Key: it.Key, Rule: string(s.drop.ruleAt(it.index))})
 		}
 	}
 	diff := s.drop.diff
