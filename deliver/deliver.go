@@ -1,6 +1,7 @@
 // Package deliver brings messages to their final place, and reports when they are safe there.
 //
-// A Target is a place: a Maildir, or a program (MDA) that reads a message from its standard input.
+// A Target is a place: a Maildir, an mbox, a program (MDA) that reads a message from its standard
+// input, or a server that takes mail by LMTP or SMTP.
 // Messages are written into a Batch, one after the other, as they come from the wire. There their
 // lines end in CRLF (RFC 1939 section 3, RFC 5322 section 2.3). They are delivered with lines that
 // end in LF. Nothing else is changed: a CR or LF alone, NUL and 8-bit octets stay.
@@ -10,11 +11,13 @@
 // of the batch. A message of any size takes constant memory.
 //
 // After a crash, a target that is a Finder can be asked which messages it holds. A Maildir is a
-// Finder: the name of each file carries the Token of its message. A program is no Finder, so after
-// a crash it may get a message twice.
+// Finder: the name of each file carries the Token of its message. An mbox is one by the Notes that
+// are made before messages are appended. A program is no Finder, so after a crash it may get a
+// message twice.
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -70,6 +73,20 @@ type Finder interface {
 	Sync(ctx context.Context, places []string) error
 }
 
+// Altering is a Finder that changes the octets of messages, such as a filter.
+type Altering interface {
+	// CameAs returns the Sum that a message had as it came. The place is one that Find returned.
+	// Without known, the target cannot tell, and the place proves nothing.
+	CameAs(ctx context.Context, place string) (came Sum, known bool, err error)
+}
+
+// Recorder is a Target that keeps notes of messages which have no record yet; see Notes.
+type Recorder interface {
+	// Recorded tells the target that these messages have their records now, so that it may forget
+	// its notes of them. If this is lost in a crash, the notes stay, and do no harm.
+	Recorded(tokens ...Token)
+}
+
 // AsFinder returns target as a Finder, and reports whether it is one.
 func AsFinder(target Target) (Finder, bool) {
 	finder, ok := target.(Finder)
@@ -105,7 +122,7 @@ type Delivery interface {
 	Close() error
 	// Abort takes the message out of the batch.
 	Abort() error
-	// Receipt returns, after Close, what was written and where it will be after Commit.
+	// Receipt returns, after Close, what was written. Its Places are complete only after Commit.
 	Receipt() Receipt
 	// Verdict returns, after Commit, what became of the message. Before, it is Unknown.
 	Verdict() Verdict
@@ -141,8 +158,10 @@ func (v Verdict) orUnsettled() Verdict {
 
 // Receipt describes a message that was written to a Delivery, and its places after Commit.
 type Receipt struct {
-	Came   Sum     // the message as it came, before any filter or added line
-	Places []Place // must not be changed
+	Came Sum // the message as it came, before any filter or added line
+	// Places must not be changed. A message that is Safe and has no place was dropped: somebody
+	// wants it delivered nowhere.
+	Places []Place
 }
 
 // Sum measures a message whose lines end in LF.
@@ -154,7 +173,9 @@ type Sum struct {
 // Place is one place of a message, and the size and SHA-256 of the message as delivered there.
 type Place struct {
 	Target string // the name of the target; empty for the account's own
-	Name   string // the file name in a Maildir, without folder and info (":2,"); empty for a program
+	// Name is the file name in a Maildir, without folder and info (":2,"), or the sender and the time
+	// in the From_ line of an mbox. It is empty for a program.
+	Name string
 	Sum
 }
 
@@ -166,6 +187,15 @@ type Envelope struct {
 	Server   string
 	UniqueID string
 	Octets   int64 // as LIST announced them; 0 if unknown
+	// Recipient is the envelope recipient of the message, which a target has read in its header;
+	// "": unknown. It is never guessed from To and Cc.
+	Recipient string
+	// Has are the places where the message lies as it was delivered, if it is delivered once more because
+	// it is missing elsewhere. A fan does not give it to these targets again. Else it is nil.
+	Has []Place
+
+	// earlier has what a filter made of this same message in earlier runs; nil: nothing.
+	earlier *[]Sum
 }
 
 // Limit bounds one batch, and how many batches may be in Commit at the same time.
@@ -193,6 +223,15 @@ func NewToken(user, server, uniqueID string, copy int, octets int64) Token {
 // String returns the token as 32 lower-case hexadecimal digits.
 func (t Token) String() string { return hex.EncodeToString(t[:]) }
 
+// parseToken is the reverse of Token.String.
+func parseToken(text string) (token Token, err error) {
+	if len(text) != 2*len(token) {
+		return token, fmt.Errorf("%q is no token", text)
+	}
+	_, err = hex.Decode(token[:], []byte(text))
+	return token, err
+}
+
 // These errors say what is wrong with a target before anything is delivered.
 var (
 	// ErrMissing means that the target is not there, and that it may not be made.
@@ -206,10 +245,11 @@ var (
 // Error means that the target refused one message; other messages may be tried. Any other error of
 // a batch concerns the target as a whole, for example a full disk.
 type Error struct {
+	Doing     string // what was done with the target; empty: delivering to it
 	Target    string
 	Temporary bool
 	Status    int    // the program's exit status; -1 if it has none
-	Output    string // the program's output, escaped and cut
+	Output    string // the program's output or the server's replies, escaped and cut
 	Err       error
 }
 
@@ -218,7 +258,9 @@ const maxShownOutput = 256
 
 // Cause names the target and the cause. For the same fault it is the same text each time. What the
 // program prints may name times and processes.
-func (e *Error) Cause() string { return fmt.Sprintf("delivering to %s: %v", e.Target, e.Err) }
+func (e *Error) Cause() string {
+	return fmt.Sprintf("%s %s: %v", cmp.Or(e.Doing, "delivering to"), e.Target, e.Err)
+}
 
 // Error is Cause, and then the beginning of the program's output.
 func (e *Error) Error() string {

@@ -13,8 +13,8 @@ import (
 	"github.com/popfetch/popfetch/internal/program"
 )
 
-// MDA pipes each message to a command, which runs as by /bin/sh -c. The program is started only
-// when the message is complete. Its exit status is the verdict:
+// MDA pipes each message to a command, which runs as by /bin/sh -c, or to a program that is started
+// without a shell. The program is started only when the message is complete. Its exit status is the verdict:
 //
 //   - Status 0 is Safe.
 //   - Status 71, 73, 74, 75 and death by a signal are Deferred.
@@ -28,6 +28,7 @@ import (
 // An MDA must not be copied after first use. Its methods may be called at the same time.
 type MDA struct {
 	Command    string        // as the shell reads it; it never contains data of a message or server
+	Argv       []string      // instead of Command: a program and its words, started without a shell
 	Timeout    time.Duration // for one message; zero means five minutes
 	Deliveries int           // how many programs may run at once; zero means one
 
@@ -44,31 +45,35 @@ func (m *MDA) Limit() Limit {
 // missing, only a message too large for the memory is refused, when it comes. Nobody knows where the
 // program writes.
 func (m *MDA) Room(context.Context) (octets int64, err error) {
-	octets, err = roomIn(os.TempDir())
-	if err != nil {
-		return math.MaxInt64, nil //nolint:nilerr // each message shows whether it fits
-	}
-	return max(octets, spareOctets), nil
+	return spoolRoom(), nil
 }
 
 // Prepare checks the command and makes nothing. ErrMissing means that there is no shell,
 // ErrCannotRun that the shell does not know the program or may not run it. An empty command is an
 // error, because a shell would run it with success.
 func (m *MDA) Prepare(ctx context.Context, _ bool) error {
-	if _, err := os.Stat(program.Shell); err != nil {
-		return fmt.Errorf("looking for the shell: %w: %w", ErrMissing, err)
-	}
-	if strings.TrimSpace(m.Command) == "" {
+	if m.isEmpty() {
 		return errEmptyCommand
 	}
+	if _, err := os.Stat(program.Shell); err != nil && len(m.Argv) == 0 {
+		return fmt.Errorf("looking for the shell: %w: %w", ErrMissing, err)
+	}
 	return m.Probe(ctx, false)
+}
+
+// isEmpty reports whether there is nothing to run.
+func (m *MDA) isEmpty() bool {
+	if len(m.Argv) > 0 {
+		return m.Argv[0] == ""
+	}
+	return strings.TrimSpace(m.Command) == ""
 }
 
 var errEmptyCommand = errors.New("deliver: the MDA's command is empty")
 
 // Begin opens an empty batch.
 func (m *MDA) Begin(ctx context.Context) (Batch, error) {
-	if strings.TrimSpace(m.Command) == "" {
+	if m.isEmpty() {
 		return nil, errEmptyCommand
 	}
 	if err := ctx.Err(); err != nil {

@@ -113,3 +113,58 @@ func TestAsFinder(t *testing.T) {
 		t.Errorf("AsFinder() of a Maildir = %v, %v, want the Maildir", finder, ok)
 	}
 }
+
+// A program that is started without a shell gets its words as they are.
+func TestMDA_argv(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	t.Setenv("OUT", out)
+	m := &MDA{Argv: []string{"sh", "-c", `cat; echo "$# $1 $2 $POPFETCH_RECIPIENT" >"$OUT"`, "name", "a b", "$HOME; *"}}
+	if err := m.Prepare(t.Context(), false); err != nil {
+		t.Fatalf("Prepare() = %v, want no error", err)
+	}
+	if err := pipe(t, t.Context(), m, Envelope{Recipient: "sales@example.org"}, "text"); err != nil {
+		t.Fatalf("Commit() = %v, want no error", err)
+	}
+	if got := readAll(t, []string{out})[0]; got != "2 a b $HOME; * sales@example.org\n" {
+		t.Errorf("the program got %q, want its words and the recipient", got)
+	}
+}
+
+// A program that cannot be started without a shell is that of each message.
+func TestMDA_argvCannotRun(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"nameless": "true\n", "orphan": "#!/does/not/exist\n", "locked": "#!/bin/sh\n"} {
+		mode := os.FileMode(0o755)
+		if name == "locked" {
+			mode = 0o644
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for word, status := range map[string]int{
+		"/does/not/exist": 127, "does-not-exist": 127, dir: 126,
+		filepath.Join(dir, "nameless"): 126, filepath.Join(dir, "orphan"): 127, filepath.Join(dir, "locked"): 126,
+	} {
+		m := &MDA{Argv: []string{word, "secret"}}
+		err := pipe(t, t.Context(), m, Envelope{}, "text")
+		var refusal *Error
+		if !errors.As(err, &refusal) || !refusal.Temporary || refusal.Status != status || refusal.Target != "MDA "+word {
+			t.Errorf("%s: Commit() = %#v, want status %d, for now", word, err, status)
+		}
+		if name := filepath.Base(word); name == "nameless" || name == "orphan" {
+			continue // only a start shows that
+		}
+		if err := m.Prepare(t.Context(), false); !errors.Is(err, ErrCannotRun) {
+			t.Errorf("%s: Prepare() = %v, want ErrCannotRun", word, err)
+		}
+	}
+	for _, m := range []*MDA{{Argv: []string{""}}, {}} {
+		if err := m.Prepare(t.Context(), false); !errors.Is(err, errEmptyCommand) {
+			t.Errorf("Prepare() of %q = %v, want that it is empty", m.Argv, err)
+		}
+	}
+	if err := pipe(t, t.Context(), &MDA{Argv: []string{"false"}}, Envelope{}, "text"); err == nil {
+		t.Error("Commit() succeeded where the program fails, want an error")
+	}
+}

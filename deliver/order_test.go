@@ -52,6 +52,12 @@ func child(task string) (safe int, err error) {
 	switch kind, argument, _ := strings.Cut(task, ":"); kind {
 	case "mda":
 		return deliverTo(&MDA{Command: argument}, 1, childMessage)
+	case "hold":
+		return 0, holdLock(argument)
+	case "large":
+		return 0, deliverTooLarge(NewMbox(argument, argument+".notes"))
+	case "mbox":
+		return deliverTo(NewMbox(argument, argument+".notes"), mboxMessages, childMessage)
 	case "many":
 		return deliverMany(NewMaildir(argument))
 	case "sync":
@@ -103,12 +109,18 @@ func trace(t *testing.T, task, dir string, watch systrace.Watch) (status int) {
 // traceAll is like trace, but watch gets all system calls.
 func traceAll(t *testing.T, task string, watch systrace.Watch) (status int) {
 	t.Helper()
+	return traceTo(t, os.Stderr, task, watch)
+}
+
+// traceTo is like traceAll, and lets the child print to output.
+func traceTo(t *testing.T, output *os.File, task string, watch systrace.Watch) (status int) {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	environment := append(os.Environ(), childVariable+"="+task, noRaceWait)
-	status, err = systrace.Run([]string{self}, environment, os.Stderr, time.Minute, watch)
+	status, err = systrace.Run([]string{self}, environment, output, time.Minute, watch)
 	if errors.Is(err, systrace.ErrUnsupported) {
 		t.Skip(err)
 	}

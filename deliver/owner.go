@@ -30,17 +30,31 @@ func (m *Maildir) checkOwner() error {
 	for _, name := range folders {
 		checked = append(checked, filepath.Join(m.path, name))
 	}
-	for _, folder := range checked {
+	return ownedByRoot("the Maildir "+m.path, "a folder of root's", checked)
+}
+
+// checkOwner refuses an mbox of another user if we are root, for the same reasons.
+func (m *Mbox) checkOwner() error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return ownedByRoot("the mbox "+m.path, "a file of root's", []string{above(m.path), m.path})
+}
+
+// ownedByRoot returns ErrForeign if one of the paths belongs to another user. The target and what
+// to name in its place are for the text.
+func ownedByRoot(target, other string, paths []string) error {
+	for _, path := range paths {
 		var stat unix.Stat_t
-		if unix.Stat(folder, &stat) != nil || stat.Uid == 0 { // a missing folder is made as root's, or reported later
+		if unix.Stat(path, &stat) != nil || stat.Uid == 0 { // what is missing is made as root's, or reported later
 			continue
 		}
 		owner, login := strconv.Itoa(int(stat.Uid)), "#"+strconv.Itoa(int(stat.Uid))
 		if known, err := user.LookupId(owner); err == nil {
 			owner, login = known.Username, known.Username
 		}
-		return fmt.Errorf("the Maildir %s: %s belongs to user %s: %w; run popfetch as that user (sudo -u %s popfetch), or name a folder of root's",
-			m.path, folder, owner, ErrForeign, login)
+		return fmt.Errorf("%s: %s belongs to user %s: %w; run popfetch as that user (sudo -u %s popfetch), or name %s",
+			target, path, owner, ErrForeign, login, other)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ const headOctets = 64 << 10
 // spool holds a message until it is complete. A short message is in memory. A long one is in a file
 // without a name, so that a crash leaves nothing behind.
 type spool struct {
+	most   int // the largest size in memory; 0 means spoolOctets
 	memory bytes.Buffer
 	file   *os.File
 	octets int64 // in the file
@@ -29,7 +31,7 @@ type spool struct {
 }
 
 func (s *spool) Write(p []byte) (int, error) {
-	if s.file == nil && s.memory.Len()+len(p) <= spoolOctets {
+	if s.file == nil && s.memory.Len()+len(p) <= cmp.Or(s.most, spoolOctets) {
 		return s.memory.Write(p)
 	}
 	if s.file == nil {
@@ -118,6 +120,14 @@ func (s *spool) asFile() (*os.File, error) {
 	return s.file, s.rewind()
 }
 
+// reader returns a reader of the message from its beginning. Nothing may be written meanwhile.
+func (s *spool) reader() (io.Reader, error) {
+	if s.file == nil {
+		return bytes.NewReader(s.memory.Bytes()), nil
+	}
+	return s.file, s.rewind()
+}
+
 func (s *spool) rewind() error {
 	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("reading the spooled message: %w", err)
@@ -145,6 +155,44 @@ func (s *spool) head() ([]byte, error) {
 		return nil, fmt.Errorf("reading the spooled message: %w", err)
 	}
 	return head[:n], nil
+}
+
+// inMemory returns octets from a position on, if they are in memory. They are valid until the next
+// call.
+func (s *spool) inMemory(at, octets int64) (content []byte, held bool) {
+	if s.file != nil {
+		return nil, false
+	}
+	return s.memory.Bytes()[at : at+octets], true
+}
+
+// readAt fills p with the octets from a position on.
+func (s *spool) readAt(p []byte, at int64) error {
+	if content, held := s.inMemory(at, int64(len(p))); held {
+		copy(p, content)
+		return nil
+	}
+	if _, err := s.file.ReadAt(p, at); err != nil {
+		return fmt.Errorf("reading the spooled message: %w", err)
+	}
+	return nil
+}
+
+// truncate removes all octets from a position on.
+func (s *spool) truncate(at int64) error {
+	if s.file == nil {
+		s.memory.Truncate(int(at))
+		return nil
+	}
+	s.octets = at
+	_, err := s.file.Seek(at, io.SeekStart)
+	if err == nil {
+		err = s.file.Truncate(at)
+	}
+	if err != nil {
+		return fmt.Errorf("removing a message from the spool: %w", err)
+	}
+	return nil
 }
 
 func (s *spool) Close() error {

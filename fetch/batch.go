@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/internal/refusals"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -50,12 +51,8 @@ func newBatch(opened deliver.Batch, limit deliver.Limit) *batch {
 
 // add puts a complete message into the batch; digest is that of its header.
 func (b *batch) add(it item, d deliver.Delivery, digest seen.Digest) {
-	receipt := d.Receipt()
-	places := make([]seen.Place, len(receipt.Places))
-	for i, p := range receipt.Places {
-		places[i] = seen.Place{Target: p.Target, Name: p.Name, Sum: seen.Sum(p.Sum)}
-	}
-	b.octets += receipt.Came.Octets
+	came := d.Receipt().Came
+	b.octets += came.Octets
 	b.items = append(b.items, it)
 	b.deliveries = append(b.deliveries, d)
 	b.records = append(b.records, seen.Record{
@@ -63,9 +60,25 @@ func (b *batch) add(it item, d deliver.Delivery, digest seen.Digest) {
 		Kind:   seen.Delivered,
 		Listed: it.Octets,
 		Digest: digest,
-		Came:   seen.Sum(receipt.Came),
-		Places: places,
+		Came:   seen.Sum(came),
 	})
+}
+
+// settle fills in where a safe message is. If it is nowhere, it was dropped. had are places where it was
+// before, and got no further copy.
+func settle(record *seen.Record, receipt deliver.Receipt, had []deliver.Place) {
+	record.Places = make([]seen.Place, len(receipt.Places))
+	for i, p := range receipt.Places {
+		record.Places[i] = seen.Place{Target: p.Target, Name: p.Name, Sum: seen.Sum(p.Sum)}
+	}
+	for _, p := range had {
+		if !slices.ContainsFunc(receipt.Places, func(one deliver.Place) bool { return one.Target == p.Target }) {
+			record.Places = append(record.Places, seen.Place{Target: p.Target, Name: p.Name, Sum: seen.Sum(p.Sum)})
+		}
+	}
+	if len(record.Places) == 0 {
+		record.Kind = seen.Dropped
+	}
 }
 
 // committers make batches durable and record them, while the reader fills the next one.
@@ -136,7 +149,7 @@ func (c *committers) commit(b *batch) {
 		c.room.release(b.items...)
 	}()
 	// The batch could not be recorded, and would be delivered again. Or it would be refused.
-	if failure := c.outcomes.failure(); isOfRecord(failure) || isOfTarget(failure) {
+	if failure := c.outcomes.failure(); isOfRecord(failure) || refusals.IsOfTarget(failure) {
 		_ = b.Discard()
 		return
 	}
@@ -148,6 +161,10 @@ func (c *committers) commit(b *batch) {
 	for i, d := range b.deliveries {
 		switch d.Verdict().Outcome {
 		case deliver.Safe:
+			settle(&b.records[i], d.Receipt(), b.items[i].drop.again[b.items[i].index])
+			if b.records[i].Kind == seen.Dropped && b.items[i].isAgain() {
+				continue // nobody wants it by now, and it stays missing where it was
+			}
 			safe = append(safe, b.items[i])
 			records = append(records, b.records[i])
 			if b.headers != nil {

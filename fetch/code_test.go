@@ -92,6 +92,13 @@ func TestCodeOf_stable(t *testing.T) {
 		{PhaseLock, seen.ErrLocked, "lock/in-use"},
 		{PhaseState, seen.ErrNewerSchema, "state/newer"},
 		{PhaseTarget, fmt.Errorf("/m: %w", deliver.ErrMissing), "target/missing"},
+		{PhaseTarget, fmt.Errorf("%w: %w", deliver.ErrUnreachable, refused), "target/econnrefused/unreachable"},
+		{PhaseTarget, fmt.Errorf("%w: 421 busy", deliver.ErrUnreachable), "target/unreachable"},
+		{PhaseTarget, fmt.Errorf("%w: no", deliver.ErrLogin), "target/login-refused"},
+		{PhaseTarget, fmt.Errorf("%w: %w", deliver.ErrLogin, notYet{}), "target/login-later"},
+		{PhaseTarget, fmt.Errorf("%w: %w", deliver.ErrUntrusted, x509.UnknownAuthorityError{}), "target/certificate-authority/untrusted"},
+		{PhaseDeliver, fmt.Errorf("%w: tag soup", deliver.ErrProtocol), "deliver/out-of-step"},
+		{PhaseTarget, &deliver.Error{Temporary: true, Err: deliver.ErrBusy}, "target/target-deferred/locked"},
 		{PhaseOpen, refused, "open/econnrefused"},
 		{PhaseOpen, errors.Join(unreachable, refused), "open/econnrefused/ehostunreach"},
 		{PhaseOpen, &net.DNSError{IsNotFound: true}, "open/name-unknown"},
@@ -131,3 +138,9 @@ func TestCodeOf_stable(t *testing.T) {
 		}
 	}
 }
+
+// notYet is the error of a secret that cannot be had now.
+type notYet struct{}
+
+func (notYet) Error() string     { return "later" }
+func (notYet) IsTemporary() bool { return true }

@@ -1,25 +1,15 @@
 package fetch
 
 import (
-	"cmp"
-	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/popfetch/popfetch/deliver"
-	"github.com/popfetch/popfetch/internal/login"
-	"github.com/popfetch/popfetch/internal/tunnel"
+	"github.com/popfetch/popfetch/internal/content"
+	"github.com/popfetch/popfetch/internal/faultwords"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -34,9 +24,13 @@ const (
 	Marked      Kind = "marked"      // Messages are left out of the first run, and recorded so
 	Recognised  Kind = "recognised"  // the target held the message already; it is recorded now
 	Delivered   Kind = "delivered"   // durable at its target, and recorded
+	Dropped     Kind = "dropped"     // delivered nowhere, as a route or a filter says; recorded so
 	Refused     Kind = "refused"     // not delivered; tried again in the next run
 	Quarantined Kind = "quarantined" // not delivered, not retried before the operator says so
 	Skipped     Kind = "skipped"     // larger than max_size; told once
+	LeftOut     Kind = "left-out"    // Messages are older than the account's since; told once
+	Discarded   Kind = "discarded"   // a filter of headers said to delete it; recorded so
+	Left        Kind = "left"        // a filter of headers said to leave it; recorded as marked
 	Deleted     Kind = "deleted"     // confirmed by the reply to QUIT
 	Warning     Kind = "warning"     // Err says what is odd; the run goes on
 	Noted       Kind = "noted"       // Err says what is odd, and that it does not matter
@@ -53,18 +47,66 @@ type Event struct {
 	UniqueID string
 	Octets   int64
 	Messages int
+	Rule     string // of Deleted; see policy.Rule
 	Err      error
 	// Result, of Listed and Finished, is what the run has come to so far.
 	Result *Result
+	Telling
+	Header   Header    // of Delivered, if Policy.Headers asks for it
+	Progress *Progress // of Started: counts what the run receives
+}
+
+// Telling says whether a person needs to be told of a refusal.
+type Telling struct {
 	// Repeated says that a run has reported the same refusal of this message within the last day. A
 	// person need not be told again.
 	Repeated bool
 	// Early says that nobody was told of this refusal, and need not be yet: see Account.TellAfter.
 	Early bool
 	// Always says that each run reports this refusal, because a person must end it.
-	Always   bool
-	Header   Header    // of Delivered, if Policy.Headers asks for it
-	Progress *Progress // of Started: counts what the run receives
+	Always bool
+}
+
+// Result is the outcome of one account.
+type Result struct {
+	Account     string
+	Listed      int
+	New         int // listed and to be retrieved
+	Delivered   int // durable at the target and recorded
+	Recognised  int // found at the target already, recorded without delivering again
+	Quarantined int // listed, and left alone until the operator says so
+	Failed      int // refused by server or target; tried again in the next run
+	Unusable    int // listed without a usable number or unique-id
+	Filtered    Filtered
+	Deleted     int   // confirmed by the reply to QUIT
+	Octets      int64 // delivered
+	Err         error // what ended the run early; a *Error
+
+	Selection
+	Wait
+}
+
+// Selection counts the messages that the policy has kept from being retrieved.
+type Selection struct {
+	Marked   int // left out of a first run, as Policy.Initial says
+	Skipped  int // larger than MaxSize
+	LeftOut  int // sent before the time that the account sets
+	Waiting  int // left to a later pass
+	Unlisted int // unique-ids that were named, and that the server does not list
+}
+
+// Filtered counts the messages that are delivered nowhere because a filter or a route said so.
+type Filtered struct {
+	Dropped   int // retrieved, and dropped by a filter or a route
+	Discarded int // a filter of headers said to delete them
+	Left      int // a filter of headers said to leave them
+}
+
+// Wait says when the next run may log in.
+type Wait struct {
+	// NotBefore is the earliest time at which the server wants the next log-in. Zero: at any time.
+	NotBefore    time.Time
+	RefusedUntil time.Time // the same, if it has refused one as too early; until then no run logs in
 }
 
 // Progress counts what a run receives. Others may read it while the run goes on.
@@ -81,15 +123,18 @@ const (
 	PhaseLock     Phase = "lock"
 	PhaseState    Phase = "state"
 	PhaseTarget   Phase = "target"
+	PhaseBefore   Phase = "pre-command"
 	PhaseOpen     Phase = "open"
 	PhaseLogin    Phase = "login"
 	PhaseList     Phase = "list"
 	PhaseIdentify Phase = "identify"
+	PhaseFilter   Phase = "filter-headers"
 	PhaseRetrieve Phase = "retrieve"
 	PhaseDeliver  Phase = "deliver"
 	PhaseRecord   Phase = "record"
 	PhaseDelete   Phase = "delete"
 	PhaseQuit     Phase = "quit"
+	PhaseAfter    Phase = "post-command"
 )
 
 // Error is what ended the run of an account.
@@ -128,10 +173,15 @@ const (
 	CodeNewUIDsRetrieved Code = "new-unique-ids-whole" // no TOP: messages are retrieved for comparison
 	CodeNoGoodbye        Code = "no-goodbye"           // no reply to QUIT, and none was needed
 	CodeNoSizes          Code = "no-sizes"             // the server does not report sizes
+	CodeNotListed        Code = "not-listed"           // a unique-id that was asked for; has a UniqueID
 	CodeOldTLS           Code = "old-tls"              // an old version or cipher suite of TLS
+	CodeAfter            Code = "post-command"         // it failed after a run that had ended early
 	CodePipeliningBroken Code = "pipelining-broken"    // the server gets one command at a time
+	CodeNotVerified      Code = "not-verified"         // verify: what cannot be read back is not deleted
+	CodeRemoved          Code = "removed"              // it is in doubt what was removed at the target
 	CodeRenamedAccount   Code = "renamed-account"      // new, but another has this server and user
 	CodeShared           Code = "shared"               // other accounts have the same maildrop
+	CodeSinceDates       Code = "since-dates"          // no since: the age of the messages is unknown
 	CodeSizeChanged      Code = "size-changed"         // not the octets recorded for its unique-id; has a Number
 	CodeUnlock           Code = "unlock"               // the account's lock could not be given back
 	CodeUnrecognisedMail Code = "unrecognised-mail"    // first run, but the target holds unknown mail
@@ -166,185 +216,104 @@ func CodeOf(err error) Code {
 	if err == nil {
 		return ""
 	}
-	var words []string
+	words := faultwords.Of(err)
 	var run *Error
 	if errors.As(err, &run) {
-		words = append(words, string(run.Phase))
-	}
-	fault, final := loginWord(err)
-	words = append(words, fault...)
-	if !final {
-		words = append(words, protocolWords(err)...)
-		words = append(words, certificateWords(err)...)
-		words = append(words, systemWords(err)...)
-		words = append(words, knownWords(err)...)
+		words = slices.Concat([]string{string(run.Phase)}, words)
 	}
 	return Code(strings.Join(words, "/"))
 }
 
-// loginWord names what a failed log-in means for the next one. It also reports whether nothing
-// needs to be added. An account that is left alone because of a refused log-in has the same trouble
-// as one whose log-in was refused just now.
-func loginWord(err error) (word []string, final bool) {
-	var failed *login.Error
-	switch {
-	case !errors.As(err, &failed):
-		return nil, false
-	case !failed.Until.IsZero():
-		return []string{"left-alone"}, true
-	}
-	return []string{cmp.Or(faultWords[failed.Fault], "cannot")}, failed.Fault == login.Held
-}
-
-var faultWords = map[login.Fault]string{login.Held: "held", login.Refused: "refused", login.Later: "later", login.Broken: "broken"}
-
-// protocolWords name the command that a server has refused or not understood, and the response
-// code. Only codes of the RFCs count: others may be new in each reply.
-func protocolWords(err error) []string {
-	var protocol *pop3.ProtocolError
-	if errors.As(err, &protocol) {
-		return []string{commandWord(protocol.Command), "out-of-step"}
-	}
-	var reply *pop3.ReplyError
-	if !errors.As(err, &reply) {
-		return nil
-	}
-	switch reply.Code {
-	case pop3.CodeInUse, pop3.CodeLoginDelay, pop3.CodeAuth, pop3.CodeSysTemp, pop3.CodeSysPerm, pop3.CodeUTF8:
-		return []string{commandWord(reply.Command), strings.ToLower(strings.ReplaceAll(string(reply.Code), "/", "-"))}
-	}
-	return []string{commandWord(reply.Command), "refused"}
-}
-
-func commandWord(command string) string {
-	if command == "" {
-		return "greeting"
-	}
-	return strings.ToLower(command)
-}
-
-// certificateWords name the fault of a server's certificate.
-func certificateWords(err error) []string {
-	var host x509.HostnameError
-	var authority x509.UnknownAuthorityError
-	var invalid x509.CertificateInvalidError
-	var refused *tls.CertificateVerificationError
-	switch {
-	case errors.As(err, &host):
-		return []string{"certificate-name"}
-	case errors.As(err, &authority):
-		return []string{"certificate-authority"}
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return []string{"certificate-expired"}
-	case errors.As(err, &invalid), errors.As(err, &refused):
-		return []string{"certificate"}
-	}
-	return nil
-}
-
-// systemWords name the errors of the system. Those of several addresses may come in any order.
-func systemWords(err error) []string {
-	var dns *net.DNSError
-	var timeout net.Error
-	switch numbers := errnos(err); {
-	case errors.As(err, &dns) && dns.IsNotFound:
-		return []string{"name-unknown"}
-	case dns != nil:
-		return []string{"name-server"}
-	case len(numbers) > 0:
-		slices.Sort(numbers)
-		return slices.Compact(numbers)
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return []string{"timed-out"}
-	}
-	return nil
-}
-
-// errnos returns the names of all error numbers that err wraps.
-func errnos(err error) []string {
-	switch e := err.(type) { //nolint:errorlint // errors.As would find only the first one
-	case syscall.Errno:
-		return []string{strings.ToLower(unix.ErrnoName(e))}
-	case interface{ Unwrap() error }:
-		return errnos(e.Unwrap())
-	case interface{ Unwrap() []error }:
-		var all []string
-		for _, one := range e.Unwrap() {
-			all = append(all, errnos(one)...)
-		}
-		return all
-	}
-	return nil
-}
-
 // ErrNewUIDs says that the server has changed all its unique-ids, and that the policy is to stop
 // then.
-var ErrNewUIDs = errors.New("the maildrop shows only new unique-ids")
+var ErrNewUIDs = faultwords.New("new-unique-ids", "the maildrop shows only new unique-ids")
 
 // ErrNoIDsNow says that the server has refused UIDL, though it has told unique-ids before. So it has
 // not lost them, and a later run may get them.
-var ErrNoIDsNow = errors.New("the server does not tell the unique-ids now, though it did before")
+var ErrNoIDsNow = faultwords.New("for-now", "the server does not tell the unique-ids now, though it did before")
 
 // ErrRenamed says that an account may be another one of the configuration, renamed, so that it would
 // be fetched from the beginning.
-var ErrRenamed = errors.New("nothing is known of this account, but another one has the same server and user")
+var ErrRenamed = faultwords.New("renamed", "nothing is known of this account, but another one has the same server and user")
+
+// ErrNoTop says that the server cannot show the headers of messages.
+var ErrNoTop = faultwords.New("no-top", "the server has no TOP, and so does not show the headers of its messages")
 
 // errNoQuit says why nothing is deleted if QUIT could lose mail (EXPIRE 0, R2449-5).
-var errNoQuit = errors.New("the server may remove at QUIT whatever it has sent (EXPIRE 0), and not all of that is safe here")
+var errNoQuit = faultwords.New("no-quit",
+	"the server may remove at QUIT whatever it has sent (EXPIRE 0), and not all of that is safe here")
 
-// knownErrors are the errors that have a word of their own.
-var knownErrors = []struct {
-	err  error
-	word string
-}{
-	{errDeadline, "deadline"},
-	{context.Canceled, "stopped"},
-	{io.EOF, "broke-off"},
-	{io.ErrUnexpectedEOF, "broke-off"},
-	{errNoQuit, "no-quit"},
-	{pop3.ErrUnexpected, "not-as-it-was"},
-	{ErrNewUIDs, "new-unique-ids"},
-	{ErrRenamed, "renamed"},
-	{ErrNoIDsNow, "for-now"},
-	{pop3.ErrState, "state"},
-	{pop3.ErrClosed, "closed"},
-	{pop3.ErrInsecure, "no-tls"},
-	{pop3.ErrHandshake, "handshake"},
-	{pop3.ErrImplicitTLS, "implicit-tls"},
-	{pop3.ErrArgument, "argument"},
-	{pop3.ErrPipelining, "pipelining"},
-	{pop3.ErrCancelled, "cancelled"},
-	{tunnel.ErrRefused, "proxy-refused"},
-	{tunnel.ErrUnreached, "proxy-unreached"},
-	{tunnel.ErrBroken, "proxy-broken"},
-	{deliver.ErrMissing, "missing"},
-	{deliver.ErrCannotRun, "cannot-run"},
-	{errRefusesAll, "refuses-all"},
-	{deliver.ErrForeign, "foreign"},
-	{deliver.ErrCreate, "not-made"},
-	{deliver.ErrUnfit, "unfit"},
-	{seen.ErrLocked, "in-use"},
-	{seen.ErrBusy, "busy"},
-	{seen.ErrNewerSchema, "newer"},
-	{seen.ErrCreate, "not-made"},
-	{seen.ErrOwner, "foreign"},
+// isReply reports whether err is a negative reply, after which the session is usable.
+func isReply(err error) bool {
+	if err == nil { // nearly always, so it must be cheap
+		return false
+	}
+	var reply *pop3.ReplyError
+	return errors.As(err, &reply)
 }
 
-// knownWords name the errors that have no type of their own, and what a target has said about a
-// message.
-func knownWords(err error) []string {
-	var words []string
-	var target *deliver.Error
-	if errors.As(err, &target) {
-		words = append(words, "target-refused")
-		if target.Temporary {
-			words[0] = "target-deferred"
-		}
+// isOutOfStep reports whether err says that replies do not belong to their commands.
+func isOutOfStep(err error) bool {
+	var protocol *pop3.ProtocolError
+	return errors.As(err, &protocol) || errors.Is(err, errOutOfStep)
+}
+
+// errOutOfStep says that a command got a reply that is not its own.
+var errOutOfStep = errors.New("replies do not belong to their commands")
+
+// where is where a session of a run ended at a message.
+type where uint8
+
+const (
+	nowhere where = iota // it ended otherwise
+	atRETR
+	atDELE
+	atLook // its header was asked for, to make its id or to find out whether its record is still true
+)
+
+// breaks are the sessions of a run that ended at a message. Each costs that message, and no other one
+// its delivery or deletion.
+type breaks struct {
+	where where // of this session
+	entry seen.Entry
+	ended bool // this session has ended well
+
+	n      [atLook + 1]int // earlier sessions, by where
+	err    error           // what ended the first of them
+	turn   bool            // all else is done, and the messages at which sessions end have their turn
+	putOff []seen.Aside    // those messages
+
+	undeletable map[seen.Key]bool // messages at whose DELE a session ended
+}
+
+// mostBreaks limits the sessions of a run that end at a RETR.
+const mostBreaks = 3
+
+// begin is called when a session begins.
+func (b *breaks) begin() { b.where, b.ended = nowhere, false }
+
+// at notes that the session ends at a message.
+func (b *breaks) at(w where, e *seen.Entry) { b.where, b.entry = w, *e }
+
+// breaks reports whether an earlier session has ended at the message. One that the operator wants
+// again keeps that reason, whatever has happened since.
+func (it item) breaks() bool {
+	before := it.before()
+	return before != nil && (before.Reason == seen.Breaking || before.Reason == seen.Wanted && before.Text != "")
+}
+
+// Header is what a person wants to know of a message. Each value is as the message has it, on one
+// line and undecoded. The zero Header is unknown.
+type Header struct{ Date, From, Subject string }
+
+// maxShown is how many octets of a field of a header are kept for a person.
+const maxShown = 1000
+
+// showHeader returns what a person gets of a header.
+func showHeader(h *content.Header) Header {
+	field := func(name string) string {
+		value, _ := h.Value(name)
+		return content.Cut(value, maxShown)
 	}
-	for _, known := range knownErrors {
-		if errors.Is(err, known.err) && !slices.Contains(words, known.word) {
-			words = append(words, known.word)
-		}
-	}
-	return words
+	return Header{field("date"), field("from"), field("subject")}
 }

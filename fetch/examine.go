@@ -5,9 +5,9 @@ import (
 	"io"
 	"iter"
 	"slices"
-	"strings"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -28,17 +28,23 @@ func (s *session) hasTop() bool {
 	return (caps == nil || caps.Has("TOP")) && len(s.history.silent) < mostSilent
 }
 
-// askHeaders asks TOP for the headers of messages, pipelined, and calls take with each. It leaves
-// out a message whose TOP is refused, and all messages if the server has no TOP. listed returns the
-// entry of a message.
-func askHeaders[M any](s *session, messages iter.Seq[M], listed func(M) *seen.Entry, take func(M, *content.Header)) error {
+// topReader says what to do with the headers that TOP shows of messages.
+type topReader[M any] struct {
+	listed func(M) *seen.Entry
+	also   func(M) io.Writer // gets the header too, as it comes; nil: nobody does
+	take   func(M, *content.Header)
+}
+
+// askHeaders asks TOP for the headers of messages, pipelined, and hands each to the reader. It leaves
+// out a message whose TOP is refused, and all messages if the server has no TOP.
+func askHeaders[M any](s *session, messages iter.Seq[M], to topReader[M]) error {
 	if !s.hasTop() {
 		return nil
 	}
 	var asked []M // in order, as the replies come
 	numbers := func(yield func(int) bool) {
 		for m := range messages {
-			number := listed(m).Number
+			number := to.listed(m).Number
 			if s.history.silent[number] > 0 {
 				continue
 			}
@@ -52,7 +58,7 @@ func askHeaders[M any](s *session, messages iter.Seq[M], listed func(M) *seen.En
 	for reply, err := range s.client.Top(s.job.soft, numbers, 0) {
 		if err != nil && !isReply(err) {
 			if len(asked) > 0 {
-				s.brokeAtLook(listed(asked[0]), err)
+				s.brokeAtLook(to.listed(asked[0]), err)
 			}
 			return s.job.fail(PhaseIdentify, err)
 		}
@@ -62,16 +68,20 @@ func askHeaders[M any](s *session, messages iter.Seq[M], listed func(M) *seen.En
 			continue
 		}
 		h.Reset()
-		n, err := io.Copy(&h, reply)
+		var all io.Writer = &h
+		if to.also != nil {
+			all = io.MultiWriter(&h, to.also(m))
+		}
+		n, err := io.Copy(all, reply)
 		if err != nil {
-			s.brokeAtLook(listed(m), err)
-		} else if n == 0 && listed(m).Octets > emptyOctets {
-			err = s.silence(listed(m))
+			s.brokeAtLook(to.listed(m), err)
+		} else if n == 0 && to.listed(m).Octets > emptyOctets {
+			err = s.silence(to.listed(m))
 		}
 		if err != nil {
 			return s.job.fail(PhaseIdentify, err)
 		}
-		take(m, &h)
+		to.take(m, &h)
 	}
 	return nil
 }
@@ -80,10 +90,10 @@ func entryOf(it item) *seen.Entry { return it.Entry }
 
 // headers is askHeaders for items.
 func (s *session) headers(items iter.Seq[item], take func(item, *content.Header)) error {
-	return askHeaders(s, items, entryOf, func(it item, h *content.Header) {
+	return askHeaders(s, items, topReader[item]{listed: entryOf, take: func(it item, h *content.Header) {
 		it.set(isShown)
 		take(it, h)
-	})
+	}})
 }
 
 // askDigests asks for the headers of the items that have no digest yet, and keeps their digests. It
@@ -102,7 +112,7 @@ func (s *session) askDigests(items []item, records map[string][]seen.Record) err
 		if len(of) != 1 || of[0].DeliveredAt.IsZero() {
 			return
 		}
-		switch limit := of[0].DeliveredAt.Add(clockSlack); {
+		switch limit := of[0].DeliveredAt.Add(policy.ClockSlack); {
 		case h.ArrivedBefore(limit):
 			it.set(isOlder)
 		case h.ArrivedAfter(limit):
@@ -123,40 +133,16 @@ func (s *session) silence(e *seen.Entry) error {
 }
 
 // brokeAtLook notes that the session ends while a message is looked at. The next session of this run
-// does without the look if it was to make the id of the message, or if the message is a recorded one,
-// which is due for deletion or may be another one by now. Other messages are looked at because they
-// may have been delivered before. They must be seen together, so the next run does that.
+// does without the look if it was to make the id of the message or to tell its date, or was for the
+// filter of headers, or if the message is a recorded one, which is due for deletion or may be another
+// one by now. Others are looked at because they may have been delivered before. They must be seen
+// together, so the next run does that.
 func (s *session) brokeAtLook(e *seen.Entry, err error) {
 	i, found := find(s.drop.listing, e.Number)
-	known := found && s.drop.states[i].fate == isSeen
-	if (known || e.UniqueID == "") && s.job.soft.Err() == nil && !isOutOfStep(err) {
+	needless := found && (s.drop.states[i].fate == isSeen || s.drop.states[i].flags&isUnasked != 0) || s.asksDates
+	if (needless || e.UniqueID == "") && s.job.soft.Err() == nil && !isOutOfStep(err) {
 		s.history.breaks.at(atLook, e)
 	}
-}
-
-// checkStep returns an error if the session is out of step. After a message, only replies to new
-// commands may come. The sender of a message could forge the reply to NOOP, and octets behind the
-// message may still be on their way. Only the server knows the unique-id, so UIDL is asked. If it
-// refuses UIDL for one message, NOOP is asked again; if it refuses both, nothing is proved.
-func (s *session) checkStep(e *seen.Entry) error {
-	noop := s.client.Noop(s.job.hard)
-	if noop != nil && !isReply(noop) {
-		return noop
-	}
-	has, err := s.client.HasUID(s.job.hard, expectedUID(e))
-	switch {
-	case isReply(err):
-		if err = s.client.Noop(s.job.hard); err != nil && !isReply(err) {
-			return err
-		}
-		if isReply(err) != isReply(noop) {
-			return errOutOfStep
-		}
-		return err
-	case err == nil && !has:
-		return errOutOfStep
-	}
-	return err
 }
 
 // measure retrieves messages and calls take with the sums of their octets; it keeps nothing else.
@@ -232,25 +218,39 @@ func (s *session) judgeRecorded() error {
 	})
 }
 
-// records reads the records of the unique-ids, and groups them by unique-id.
-func (j *job) records(ids []string) (map[string][]seen.Record, error) {
-	all, err := j.ledger.Records(j.soft, ids)
-	if err != nil {
-		return nil, j.fail(PhaseState, err)
+// recallRecorded tells which messages an earlier session of the run has recorded, if each listed
+// one counts as new. Since then the server may have given the unique-id to another message. So those
+// that a rule deletes at once are compared with their records.
+func (s *session) recallRecorded() error {
+	if len(s.history.settled) == 0 {
+		return nil
 	}
-	records := make(map[string][]seen.Record, len(ids))
-	for _, r := range all {
-		records[r.UniqueID] = append(records[r.UniqueID], r)
+	for it := range s.drop.all() {
+		if s.history.settled[it.Key] == isRecorded {
+			it.decide(isSeen)
+		}
 	}
-	return records, nil
-}
-
-func uniqueIDs(items []item) []string {
-	ids := make([]string, len(items))
-	for n, it := range items {
-		ids[n] = it.UniqueID
+	falls := func(it item) bool {
+		return it.fate() == isSeen && s.job.account.Delete.AtOnce(it.Octets, it.stays()) != policy.None
 	}
-	return ids
+	return s.drop.groups(falls, func(part []item) error {
+		part = slices.DeleteFunc(slices.Clone(part), func(it item) bool { return !falls(it) })
+		records, err := s.job.records(uniqueIDs(part))
+		if err != nil {
+			return err
+		}
+		if err := s.askDigests(part, nil); err != nil {
+			return err
+		}
+		for _, it := range part {
+			isIts := func(r seen.Record) bool { return r.Digest == it.digest() }
+			if it.identified() && !slices.ContainsFunc(records[it.UniqueID], isIts) {
+				delete(s.history.settled, it.Key)
+				it.decide(isNew)
+			}
+		}
+		return nil
+	})
 }
 
 // judgeCopies judges the copies of one unique-id, unless that would cost too much. It warns of a
@@ -290,8 +290,8 @@ func (s *session) warnOfOtherSize(it item, records []seen.Record) {
 // may only seem to be new, because it was renamed or its state was lost. Then nothing is left out:
 // messages that look old might never have been retrieved.
 func (s *session) leaveOutOld() error {
-	policy, known := s.job.account.Initial, s.job.ledger.Account()
-	if !policy.Limited || known.Records > 0 || known.Finished || s.history.counted || len(s.drop.diff.New) == 0 {
+	initial, known := s.job.account.Initial, s.job.ledger.Account()
+	if !initial.Limited || known.Records > 0 || known.Finished || s.history.intake.firstDone || len(s.drop.diff.New) == 0 {
 		return nil
 	}
 	switch {
@@ -301,27 +301,30 @@ func (s *session) leaveOutOld() error {
 	case s.drop.found:
 		s.job.warn(CodeInitialTarget, "initial is left aside, since the target holds messages of this maildrop already")
 		return nil
-	case policy.Within > 0 && !s.hasTop():
+	case initial.Within > 0 && !s.hasTop():
 		s.job.warn(CodeInitialDates, "the server has no TOP, or shows nothing of some messages by it, "+
 			"and nothing else could tell how old its messages are: initial is left aside")
 		return nil
 	}
-	cutoff := s.job.now().Add(-policy.Within)
-	return s.headers(s.fresh(policy.Within == 0), func(it item, h *content.Header) {
-		if policy.Within == 0 || h.ArrivedBefore(cutoff) {
+	cutoff := s.job.now().Add(-initial.Within)
+	return s.headers(s.fresh(initial.Within == 0), func(it item, h *content.Header) {
+		if initial.Within == 0 || h.ArrivedBefore(cutoff) {
 			it.decide(isOld)
 			it.drop.digests[it.index] = h.Digest() // known by it under another unique-id (C0040)
 		}
 	})
 }
 
-// fresh yields the messages that nothing is known about. With old, all of them are to be left out,
-// even those whose header the server does not show.
+// fresh yields the messages that nothing is known about, and that nobody has named. With old, all of
+// them are to be left out, even those whose header the server does not show.
 func (s *session) fresh(old bool) iter.Seq[item] {
 	d := s.drop
+	isFresh := func(it item) bool {
+		return it.fate() == isNew && len(it.twins()) == 0 && !s.job.account.Select.Only[it.UniqueID]
+	}
 	if old {
 		for _, i := range d.diff.New {
-			if it := d.item(int32(i)); it.fate() == isNew && len(it.twins()) == 0 {
+			if it := d.item(int32(i)); isFresh(it) {
 				it.decide(isOld)
 			}
 		}
@@ -329,13 +332,9 @@ func (s *session) fresh(old bool) iter.Seq[item] {
 	return func(yield func(item) bool) {
 		for _, i := range d.diff.New {
 			it := d.item(int32(i))
-			if (it.fate() == isNew && len(it.twins()) == 0 || it.fate() == isOld) && !yield(it) {
+			if (isFresh(it) || it.fate() == isOld) && !yield(it) {
 				return
 			}
 		}
 	}
 }
-
-// isOneShot reports whether the name of an account's records is made of options. Only such names
-// have a colon, that of host:port.
-func isOneShot(name string) bool { return strings.Contains(name, ":") }

@@ -77,7 +77,12 @@ func TestTortureFaults(t *testing.T) {
 	if os.Getenv("POPFETCH_TEST_TORTURE") == "" {
 		t.Skip("POPFETCH_TEST_TORTURE is not set")
 	}
-	f := newFaults(t)
+	tryAllFaults(t, nil)
+}
+
+// tryAllFaults makes each system call of a run fail.
+func tryAllFaults(t *testing.T, composed *composedCase) {
+	f := newFaults(t, composed)
 	var cases []faultCase
 	for _, c := range faultCalls {
 		for n := range f.counts[c.call] {
@@ -89,8 +94,10 @@ func TestTortureFaults(t *testing.T) {
 }
 
 // TestFaults is a dozen of these faults.
-func TestFaults(t *testing.T) {
-	f := newFaults(t)
+func TestFaults(t *testing.T) { trySomeFaults(t, nil) }
+
+func trySomeFaults(t *testing.T, composed *composedCase) {
+	f := newFaults(t, composed)
 	var cases []faultCase
 	for _, c := range faultCalls {
 		if n := f.counts[c.call]; n > 0 && c.quick {
@@ -103,6 +110,7 @@ func TestFaults(t *testing.T) {
 // faults is what the cases share.
 type faults struct {
 	program  string
+	composed *composedCase // nil: the program itself, with one target
 	places   []string
 	messages []poptest.Message
 	counts   map[uint64]int // of a run in which nothing fails
@@ -115,9 +123,15 @@ type faults struct {
 	statuses map[int]int
 }
 
-func newFaults(t *testing.T) *faults {
+func newFaults(t *testing.T, composed *composedCase) *faults {
 	t.Helper()
-	f := &faults{program: buildProgram(t), messages: killMessages(faultMessages), places: killPlaces(t), statuses: make(map[int]int)}
+	program := ""
+	if composed != nil {
+		program = build(t, "fetch/testdata/composed")
+	} else {
+		program = buildProgram(t)
+	}
+	f := &faults{program: program, composed: composed, messages: killMessages(faultMessages), places: killPlaces(t), statuses: make(map[int]int)}
 	f.places = f.places[:min(2, len(f.places))] // one with syncfs, one without
 	f.counts = make(map[uint64]int)
 	for i := range f.places { // what one place does not need the other may
@@ -138,11 +152,18 @@ func newFaults(t *testing.T) *faults {
 func (f *faults) newRig(t *testing.T, i int) *killRig {
 	r := newKillRig(t, f.program, f.places[i%len(f.places)], &f.tally, f.messages)
 	r.delete = true
+	if r.composed = f.composed; r.composed != nil && r.composed.mda {
+		r.deliverByMDA(1)
+		r.mayTwice = 1 // the note of what it has may fail
+	}
 	return r
 }
 
 // arguments are the command line of a run.
 func (r *killRig) arguments() []string {
+	if r.composed != nil {
+		return r.command()
+	}
 	return []string{r.program, "--once", "--config", r.writeConfig()}
 }
 
@@ -210,6 +231,9 @@ func (r *killRig) statusFault(run faultRun) string {
 		return ""
 	case run.said == "" && run.hit != "" && !strings.Contains(run.hit, "output"):
 		return "and nothing was said"
+	}
+	if r.composed != nil { // its program has only one status for all faults
+		return ""
 	}
 	allowed := []int{70, 73, 74, 75, 78}
 	switch {

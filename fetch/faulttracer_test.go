@@ -141,6 +141,9 @@ func (tr *faultTracer) stopped(tid int) error {
 			return err
 		}
 		call := regs.Orig_rax
+		if call == unix.SYS_CLOSE && strings.HasPrefix(tr.subject(&regs), "pipe:") {
+			return nil // the other end would wait for ever, since the call is not made
+		}
 		tr.run.counts[call]++
 		if call == tr.call && tr.run.counts[call] == tr.nth {
 			tr.run.hit = tr.subject(&regs)

@@ -3,7 +3,6 @@ package fetch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 	"maps"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch/custody"
 	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -23,20 +23,29 @@ type Held struct {
 }
 
 // findHeld looks for messages among all that finder holds, from whatever program it came. A message
-// is held if its header has a Message-ID, and only it and one other message, or equal copies of
-// that, have the same Message-ID, Date, From, To and Subject. A file that cannot be read holds
-// nothing.
+// is held if a place with its token has its header. It is also held if its header has a Message-ID,
+// and only it and one other message, or equal copies of that, have the same Message-ID, Date, From,
+// To and Subject. A file that cannot be read holds nothing.
 func (s *session) findHeld(messages iter.Seq[item], finder deliver.Finder) ([]Held, error) {
 	listed := make(map[seen.Digest]item)
-	several := make(map[seen.Digest]bool) // more than one message of the maildrop has it
+	several := make(map[seen.Digest]bool) // more than one message of the maildrop has it, or it has no Message-ID
+	var shown []int32
 	err := s.headers(messages, func(it item, h *content.Header) {
-		if id, _ := h.Value("message-id"); id != "" {
-			several[h.Digest()] = listed[h.Digest()].Entry != nil
-			listed[h.Digest()] = it
-		}
+		id, _ := h.Value("message-id")
+		several[h.Digest()] = id == "" || listed[h.Digest()].Entry != nil
+		listed[h.Digest()] = it
+		it.drop.digests[it.index] = h.Digest()
+		shown = append(shown, it.index)
 	})
 	if err != nil {
 		return nil, err
+	}
+	held, err := s.findTokens(shown, finder, several)
+	if err != nil {
+		return nil, err
+	}
+	for i := range held {
+		several[held[i].Digest] = true
 	}
 	for r, err := range s.job.ledger.All(s.job.soft) { // the files of these are theirs
 		if err != nil {
@@ -59,15 +68,50 @@ func (s *session) findHeld(messages iter.Seq[item], finder deliver.Finder) ([]He
 		}
 		places[digest] = place
 	}
-	var held []Held
 	for digest, place := range places {
-		if several[digest] {
-			continue
+		if !several[digest] {
+			held = append(held, heldAt(listed[digest], finder, place))
 		}
-		known := finder.PlaceOf(place)
-		held = append(held, Held{*listed[digest].Entry, digest, seen.Place{Target: known.Target, Name: known.Name}})
 	}
 	slices.SortFunc(held, func(a, b Held) int { return a.Number - b.Number })
+	return held, nil
+}
+
+// heldAt makes the Held of a message whose digest is known.
+func heldAt(it item, finder deliver.Finder, place string) Held {
+	known := finder.PlaceOf(place)
+	return Held{*it.Entry, it.digest(), seen.Place{Target: known.Target, Name: known.Name}}
+}
+
+// findTokens looks for messages whose digests are known by their tokens. A token of another spelling
+// of the server proves less, so the header must be that of one message.
+func (s *session) findTokens(indexes []int32, finder deliver.Finder, several map[seen.Digest]bool) (held []Held, err error) {
+	servers, err := s.spellings()
+	if err != nil {
+		return nil, err
+	}
+	buffer := make([]byte, copySize)
+	for part := range slices.Chunk(indexes, max(1, lookedForAtOnce/len(servers))) {
+		places, err := finder.Find(s.job.soft, s.tokens(part, servers), time.Time{})
+		if err != nil {
+			return nil, s.job.fail(PhaseTarget, err)
+		}
+		for it := range s.drop.items(part) {
+			for n, server := range servers {
+				if n > 0 && several[it.digest()] {
+					break
+				}
+				at := places[s.job.tokenAt(server, it.Entry)]
+				i := slices.IndexFunc(at, func(place string) bool {
+					return headerOf(s.job.soft, finder, place, buffer) == it.digest()
+				})
+				if i >= 0 {
+					held = append(held, heldAt(it, finder, at[i]))
+					break
+				}
+			}
+		}
+	}
 	return held, nil
 }
 
@@ -106,41 +150,6 @@ func measureAt(ctx context.Context, finder deliver.Finder, place string) (delive
 	}
 	defer file.Close() //nolint:errcheck // it was only read
 	return deliver.Measure(file)
-}
-
-// hintOfStrangers warns, before the first run of an account retrieves everything, if the target
-// holds mail of unknown origin. Perhaps another program has fetched this maildrop into it, or the
-// state is lost and the server has changed. Mail that popfetch delivered for others is known.
-func (s *session) hintOfStrangers(p *plan, store seen.Store) error {
-	a, known := s.job.account, s.job.ledger.Account()
-	if s.job.finder == nil || s.history.counted || known.Records > 0 || known.Finished || known.Twin != "" ||
-		a.Initial.Limited || a.All || s.drop.found || len(p.retrieve) == 0 {
-		return nil
-	}
-	own, others, err := s.job.finder.Holds(s.job.soft)
-	if errors.Is(err, deliver.ErrMissing) {
-		return nil
-	}
-	if err != nil {
-		return s.job.fail(PhaseTarget, err)
-	}
-	if own > 0 && others == 0 {
-		all, err := store.Accounts(s.job.soft)
-		if err != nil {
-			return s.job.fail(PhaseState, err)
-		}
-		for _, other := range all {
-			if other.Records > 0 {
-				return nil
-			}
-		}
-	}
-	if own+others > 0 {
-		s.job.warn(CodeUnrecognisedMail, "first run of this account, but its target already holds %d messages "+
-			"that were not recognised; all %d on the server will be fetched, possibly again. %s",
-			own+others, len(p.retrieve), a.howToFetchLess())
-	}
-	return nil
 }
 
 // restore gives Sanitized records the unique-ids that the listing shows (see seen.Restore), and
@@ -277,25 +286,60 @@ func (s *session) addImported(diff *seen.Diff, listing []seen.Entry, due time.Ti
 	for _, i := range slices.Concat(diff.New, diff.Check, diff.Likely) {
 		delete(ids, listing[i].UniqueID)
 	}
+	var found []int
 	for i := range listing {
 		if ids[listing[i].UniqueID] {
-			diff.Due = append(diff.Due, i)
+			found = append(found, i)
 		}
 	}
-	slices.Sort(diff.Due)
+	diff.AddDue(listing, found...)
 	return nil
 }
 
-// howToFetchLess says how a first run fetches only what a person lacks.
-func (a *Account) howToFetchLess() string {
-	if a.State != "" { // it cannot be named
-		return "To fetch only what is not there, stop, and write the account into a configuration file: " +
-			"popfetch seen rebuild looks there"
+// watch looks at what the target holds now, for the rule Removed. What is there is measured against
+// the last run, and not against an earlier session of this one.
+func (s *session) watch() error {
+	if s.memory.watch == nil {
+		w, ok := custody.New(s.job.account.Target, s.memory.standing.Kept)
+		if !ok {
+			s.job.warn(CodeRemoved, "only a Maildir shows what was removed from it: "+
+				"the rule removed deletes nothing here")
+			return nil
+		}
+		s.memory.watch = w
 	}
-	dir := "DIR"
-	if maildir, ok := a.Target.(*deliver.Maildir); ok {
-		dir = maildir.Path()
+	s.removal = s.memory.watch
+	s.removal.Look(s.job.soft, s.job.now())
+	return s.keepWatch()
+}
+
+// forgetWatch is called while the rule Removed is not in force. What is delivered meanwhile is not
+// deleted by it later.
+func (s *session) forgetWatch() error {
+	if s.memory.purpose != fetching {
+		return nil
 	}
-	return fmt.Sprintf("To fetch only what is not there, stop and run: %s. To fetch only new mail, stop and run: %s",
-		a.command("seen", "rebuild", "--from-maildir", dir, a.Name), a.command("seen", "mark", "--all", a.Name))
+	return s.memory.change(func(st *seen.Standing) { st.Kept = "" })
+}
+
+// keepWatch keeps what a run has found out about the target.
+func (s *session) keepWatch() error {
+	if s.memory.purpose != fetching {
+		return nil
+	}
+	return s.memory.change(func(st *seen.Standing) { st.Kept = s.removal.Kept() })
+}
+
+// isRemoved reports whether a person has removed the message of a record. It warns if that is
+// doubtful, once in a run.
+func (s *session) isRemoved(r *seen.Record) bool {
+	if s.removal == nil {
+		return false
+	}
+	removed, doubt := s.removal.IsRemoved(s.job.soft, r)
+	if doubt != nil {
+		s.removal = nil // whatever else seems to be removed is in doubt, too
+		s.job.warn(CodeRemoved, "messages seem to be removed from the Maildir, and are not deleted on the server: %w", doubt)
+	}
+	return removed
 }

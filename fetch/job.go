@@ -9,6 +9,10 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch/custody"
+	"github.com/popfetch/popfetch/fetch/policy"
+	"github.com/popfetch/popfetch/internal/faultwords"
+	"github.com/popfetch/popfetch/internal/headerfilter"
 	"github.com/popfetch/popfetch/internal/hosts"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/pop3"
@@ -43,6 +47,22 @@ type Account struct {
 	Target deliver.Target
 	Policy
 
+	Around Around
+	Times
+}
+
+// Around is what a run does besides its sessions. A look does nothing of it. Each part may be nil.
+type Around struct {
+	// Before is called under the account's lock, before the server is contacted. An error ends the
+	// run, and then After is not called.
+	Before func(context.Context) error
+	// After is called when the last session has ended, with all that the run has come to. Its error
+	// undoes nothing. If nothing else has ended the run early, it becomes Result.Err.
+	After func(context.Context, Result) error
+}
+
+// Times are the limits of a run that are no limits of one session.
+type Times struct {
 	Deadline  time.Duration // the longest time a run may take; zero: no limit
 	TellAfter time.Duration // how long a target may defer a message before it is told; see Event.Early
 }
@@ -85,6 +105,12 @@ type Policy struct {
 	Initial      InitialPolicy // what the first run leaves out
 	NewUIDs      NewUIDs       // what to do when all unique-ids have changed
 	UIDLFallback bool          // tell messages apart by their headers where the server refuses UIDL
+	Select       SelectPolicy  // which of these a pass takes
+	// Only these messages are retrieved, although they are recorded; nil: those that are not. Nothing
+	// else is then to be deleted, left out, or asked about.
+	Missing *custody.Missing
+	// FilterHeaders is asked about each message before it is retrieved, once; nil: there is none.
+	FilterHeaders *headerfilter.Filter
 
 	QuarantineAfter int // refusals of one message before it is left alone; zero: it never is
 }
@@ -92,22 +118,15 @@ type Policy struct {
 // tooLarge reports whether the policy allows no message of so many octets.
 func (p *Policy) tooLarge(octets int64) bool { return p.MaxSize > 0 && octets > p.MaxSize }
 
-// DeletePolicy says when a delivered message is deleted on the server. The zero value never
-// deletes.
-type DeletePolicy struct {
-	Enabled  bool
-	After    time.Duration // since its delivery
-	Imported bool          // also what another program delivered, since it first saw the message
-}
+// DeletePolicy says when a message is deleted on the server. The zero value deletes only what a
+// filter of headers has discarded.
+type DeletePolicy = policy.Delete
 
-// InitialPolicy says what the first run of an account leaves out. The zero value leaves out
-// nothing.
-type InitialPolicy struct {
-	Limited bool
-	Chosen  bool // somebody has said so for this account, so that ErrRenamed does not apply
-	// What arrived within that time is retrieved all the same; zero: nothing is.
-	Within time.Duration
-}
+// InitialPolicy says what the first run of an account leaves out. The zero value leaves out nothing.
+type InitialPolicy = policy.Initial
+
+// SelectPolicy says which messages a pass takes. The zero value takes all that are to be retrieved.
+type SelectPolicy = policy.Select
 
 // NewUIDs says what a run does when a known maildrop suddenly shows only new unique-ids, as after a
 // move to another server (C0040).
@@ -120,27 +139,6 @@ const (
 	NewUIDsFetch         // all are new
 	NewUIDsStop          // the run ends with ErrNewUIDs
 )
-
-// Result is the outcome of one account.
-type Result struct {
-	Account     string
-	Listed      int
-	New         int   // listed and to be retrieved
-	Delivered   int   // durable at the target and recorded
-	Recognised  int   // found at the target already, recorded without delivering again
-	Marked      int   // left out of a first run, as Policy.Initial says
-	Skipped     int   // larger than MaxSize
-	Quarantined int   // listed, and left alone until the operator says so
-	Failed      int   // refused by server or target; tried again in the next run
-	Unusable    int   // listed without a usable number or unique-id
-	Deleted     int   // confirmed by the reply to QUIT
-	Octets      int64 // delivered
-	Err         error // what ended the run early; a *Error
-
-	// NotBefore is the earliest time at which the server wants the next log-in. Zero: at any time.
-	NotBefore    time.Time
-	RefusedUntil time.Time // the same, if it has refused one as too early; until then no run logs in
-}
 
 const (
 	// stopGrace is how long a stopped run may take to receive what it has asked for. After that its
@@ -178,7 +176,7 @@ type job struct {
 	warned map[string]bool
 }
 
-var errDeadline = errors.New("the account's deadline has passed")
+var errDeadline = faultwords.New("deadline", "the account's deadline has passed")
 
 // newJob makes the contexts of a run. soft ends with ctx, or a grace before the deadline. hard ends
 // a grace after soft, or at the deadline.
@@ -245,7 +243,7 @@ func (j *job) checkClock() error {
 	if err != nil {
 		return j.fail(PhaseState, err)
 	}
-	j.clock.checked, j.clock.doubtful = true, isDoubtful(j.now(), newest, j.clock.made)
+	j.clock.checked, j.clock.doubtful = true, policy.IsDoubtful(j.now(), newest, j.clock.made)
 	if j.clock.doubtful {
 		since, what := newest, "the newest record"
 		if newest.Before(j.clock.made) {
@@ -324,27 +322,22 @@ func (j *job) record(changes seen.Changes) error {
 	return nil
 }
 
+// tellRecorded tells the target that messages have their records, if it wants to know that.
+func (j *job) tellRecorded(items ...item) {
+	recorder, ok := j.account.Target.(deliver.Recorder)
+	if !ok {
+		return
+	}
+	tokens := make([]deliver.Token, len(items))
+	for i, it := range items {
+		tokens[i] = j.token(it.Entry)
+	}
+	recorder.Recorded(tokens...)
+}
+
 func (j *job) token(e *seen.Entry) deliver.Token { return j.tokenAt(j.account.Server, e) }
 
 // tokenAt returns the token that the message would have if the server was written so.
 func (j *job) tokenAt(server string, e *seen.Entry) deliver.Token {
 	return deliver.NewToken(j.account.User, server, e.UniqueID, e.Copy, e.Octets)
 }
-
-// isReply reports whether err is a negative reply, after which the session is usable.
-func isReply(err error) bool {
-	if err == nil { // nearly always, so it must be cheap
-		return false
-	}
-	var reply *pop3.ReplyError
-	return errors.As(err, &reply)
-}
-
-// isOutOfStep reports whether err says that replies do not belong to their commands.
-func isOutOfStep(err error) bool {
-	var protocol *pop3.ProtocolError
-	return errors.As(err, &protocol) || errors.Is(err, errOutOfStep)
-}
-
-// errOutOfStep says that a command got a reply that is not its own.
-var errOutOfStep = errors.New("replies do not belong to their commands")

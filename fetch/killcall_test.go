@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/popfetch/popfetch/internal/poptest"
@@ -134,6 +135,9 @@ func touches(c *systrace.Call) bool { return c.Name != "close" && c.Name != "flo
 func (k *kills) newCallRig(t *testing.T, c callCase, i int) *killRig {
 	t.Helper()
 	r := k.newRig(t, 1+i, c.delete)
+	if at := slices.IndexFunc(composedCases, func(composed *composedCase) bool { return composed.name == c.name }); at >= 0 {
+		r = k.newComposedRig(t, composedCases[at], 1+i, c.delete)
+	}
 	if c.maxDeliveries > 0 {
 		r.deliverByMDA(c.maxDeliveries)
 	}
@@ -147,10 +151,11 @@ type killSnapshot struct {
 	r     *killRig
 	dir   string
 	drops map[string][]poptest.Message
+	held  []string // by the IMAP mailbox
 }
 
 // killFolders are the folders of a rig in which runs leave something.
-var killFolders = []string{"state", "Maildir", "mda"}
+var killFolders = []string{"state", "Maildir", "mda", "mail", "Second"}
 
 func (r *killRig) snapshot() *killSnapshot {
 	s := &killSnapshot{r: r, dir: r.t.TempDir(), drops: make(map[string][]poptest.Message)}
@@ -158,6 +163,9 @@ func (r *killRig) snapshot() *killSnapshot {
 		s.drops[user] = r.server.Drop(user).Messages()
 	}
 	s.copy(r.dir, s.dir)
+	if r.imap != nil {
+		s.held = r.imap.messages()
+	}
 	return s
 }
 
@@ -173,6 +181,9 @@ func (s *killSnapshot) restore() {
 		drop := s.r.server.Drop(user)
 		drop.Remove(drop.UniqueIDs()...)
 		drop.Add(messages...)
+	}
+	if s.r.imap != nil {
+		s.r.imap.memory.Reset(s.r.imap.mailbox, s.held...)
 	}
 	clear(s.r.safe)
 	s.r.mayTwice = 0

@@ -70,12 +70,16 @@ type killRig struct {
 	label   string // of the case at hand, for messages
 
 	name, state, maildir, mda string
+	mail                      *poptest.MailServer // an LMTP server that takes the mail, or nil
+	mbox                      string              // the program makes runs into it
 	maxDeliveries             int
-	mayTwice                  int // messages that were on their way to an MDA when it was killed
+	imap                      *killIMAP // the target, if it is not nil
+	mayTwice                  int       // messages that were on their way to an MDA when it was killed
 	users                     []string
 	delete                    bool
 	want                      map[string]int  // what was put into the maildrops, as delivered, and how often
 	elsewhere                 []string        // other Maildirs that count
+	composed                  *composedCase   // nil: the account has one target
 	torsos                    map[string]bool // what the test itself cut short
 
 	mu      sync.Mutex
@@ -222,9 +226,28 @@ func (r *killRig) folders() []string {
 	return folders
 }
 
-// delivered returns what was delivered so far, and how often.
+// delivered returns what was delivered so far, and how often. Of several targets, it counts what all
+// have.
 func (r *killRig) delivered() map[string]int {
+	switch {
+	case r.composed != nil:
+		return r.deliveredToAll()
+	case r.imap != nil:
+		return r.imap.holds(r)
+	}
 	count := make(map[string]int)
+	if r.mail != nil {
+		for _, content := range r.mail.Delivered() {
+			count[content]++
+		}
+		return count
+	}
+	if r.mbox != "" {
+		for _, content := range r.readMbox() {
+			count[content]++
+		}
+		return count
+	}
 	for _, folder := range r.folders() {
 		for _, content := range r.readFolder(folder) {
 			count[content]++
@@ -286,6 +309,10 @@ func (r *killRig) finish() {
 // checkOnce checks that every message has come once.
 func (r *killRig) checkOnce() {
 	r.t.Helper()
+	if r.composed != nil {
+		r.checkComposed("", true)
+		return
+	}
 	delivered := r.delivered()
 	o := r.outcome(delivered)
 	for content, n := range r.want {
@@ -297,7 +324,15 @@ func (r *killRig) checkOnce() {
 // checkKilled looks at what a killed run left: nothing that can be seen is cut, or came twice.
 func (r *killRig) checkKilled() {
 	r.t.Helper()
-	r.check("after the kill: ", r.outcome(r.delivered()))
+	if r.composed != nil {
+		r.checkComposed("after the kill: ", false)
+		return
+	}
+	o := r.outcome(r.delivered())
+	if r.mbox != "" {
+		o.cut = 0 // the next run removes it
+	}
+	r.check("after the kill: ", o)
 }
 
 // outcome counts faults so far. A message that was on its way to a program when it was killed may

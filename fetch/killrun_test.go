@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -25,10 +26,16 @@ const runLimit = 30 * time.Second
 // buildProgram builds popfetch as a user gets it, since a kill ends a process and not a function.
 func buildProgram(t *testing.T) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "popfetch")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "github.com/popfetch/popfetch/cmd/popfetch")
+	return build(t, "cmd/popfetch")
+}
+
+// build builds the program in a folder of the module.
+func build(t *testing.T, folder string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), filepath.Base(folder))
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "github.com/popfetch/popfetch/"+folder)
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building popfetch: %v\n%s", err, out)
+		t.Fatalf("building %s: %v\n%s", folder, err, out)
 	}
 	return program
 }
@@ -43,7 +50,9 @@ func (r *killRig) writeConfig() string {
 			name += "-" + user
 		}
 		fmt.Fprintf(&c, "[account.%s]\nserver = %q\ntls = \"none\"\nuser = %q\npassword = \"tanstaaf\"\ntimeout = \"20s\"\n", name, r.valve.addr(), user)
-		if r.mda != "" {
+		if r.mail != nil {
+			fmt.Fprintf(&c, "lmtp = %q\nmax_deliveries = %d\n", "unix:"+r.mail.Socket(), r.maxDeliveries)
+		} else if r.mda != "" {
 			fmt.Fprintf(&c, "mda = %q\nmax_deliveries = %d\n", r.mda, r.maxDeliveries)
 		} else {
 			fmt.Fprintf(&c, "maildir = %q\n", r.maildir)
@@ -68,6 +77,16 @@ type killProcess struct {
 
 // command is a run of the program.
 func (r *killRig) command() []string {
+	switch {
+	case r.imap != nil:
+		return r.imap.command(r)
+	case r.composed != nil:
+		return []string{r.program, r.composed.name, r.valve.addr(), r.dir, strconv.FormatBool(r.delete), r.mda}
+	case r.imap != nil:
+		return r.imap.command(r)
+	case r.mbox != "":
+		return append([]string{r.program, r.state, r.valve.addr(), r.mbox, strconv.FormatBool(r.delete)}, r.users...)
+	}
 	return []string{r.program, "--once", "--quiet", "--config", r.writeConfig()}
 }
 

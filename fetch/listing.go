@@ -72,39 +72,24 @@ func (s *session) list() error {
 	shown := s.drop.shown
 	s.drop = newMaildrop(listing, diff, s.job.account.All)
 	s.drop.shown, s.drop.asOf = shown, asOf
-	if s.job.account.All {
-		s.recallRecorded()
-	}
+	s.history.intake.noteListed(listing, &s.job.account.Select)
 	return nil
 }
 
-// recallRecorded tells which messages an earlier session of the run has recorded, if each listed one
-// counts as new.
-func (s *session) recallRecorded() {
-	if len(s.history.settled) == 0 {
-		return
-	}
-	for it := range s.drop.all() {
-		if s.history.settled[it.Key] == isRecorded {
-			it.decide(isRecorded)
-		}
-	}
-}
-
 // compareListing compares the listing with the ledger. asOf is the time for which the age of
-// messages is judged; see DeletePolicy.asOf. It warns if messages would be due but for that.
+// messages is judged; see policy.Delete.AsOf. It warns if messages would be due but for that.
 func (s *session) compareListing(listing []seen.Entry) (diff seen.Diff, asOf time.Time, err error) {
-	policy, now := s.job.account.Delete, s.job.now()
+	rules, now := &s.job.account.Delete, s.job.now()
 	asOf, until, err := s.memory.judgeAge(now)
 	if err != nil {
 		return diff, asOf, err
 	}
-	diff, err = s.diff(listing, policy.due(now))
+	diff, err = s.diff(listing, rules.Due(now, len(listing)))
 	due := len(diff.Due)
 	if err != nil || due == 0 || asOf.Equal(now) {
 		return diff, asOf, err
 	}
-	diff, err = s.diff(listing, policy.due(asOf))
+	diff, err = s.diff(listing, rules.Due(asOf, len(listing)))
 	if waiting := due - len(diff.Due); err == nil && waiting > 0 {
 		s.job.warn(CodeDeletionsWait, "%d messages are old enough to be deleted, but no run took place for as long "+
 			"as messages are to stay on the server, or the clock has jumped: they are deleted by a run after %s",
@@ -113,12 +98,19 @@ func (s *session) compareListing(listing []seen.Entry) (diff seen.Diff, asOf tim
 	return diff, asOf, err
 }
 
+// diff is Ledger.Diff, with the imported messages that are due, and without those that stay or that
+// nobody has named.
 func (s *session) diff(listing []seen.Entry, due time.Time) (seen.Diff, error) {
 	diff, err := s.job.ledger.Diff(s.job.soft, listing, due)
 	if err != nil {
 		return diff, s.job.fail(PhaseState, err)
 	}
-	return diff, s.addImported(&diff, listing, due)
+	err = s.addImported(&diff, listing, due)
+	stay := len(listing) - s.job.account.Delete.Keeps()
+	diff.Due = slices.DeleteFunc(diff.Due, func(i int) bool {
+		return i >= stay || !s.job.account.Select.Names(listing[i].UniqueID)
+	})
+	return diff, err
 }
 
 // lackOfIDs returns what a refusal of UIDL means for the account: nil if its messages are to be
@@ -186,7 +178,7 @@ func (s *session) makeIDs(told *pop3.Listings, j *joining) error {
 	}
 	s.drop.shown = true
 	itself := func(e *seen.Entry) *seen.Entry { return e }
-	err := askHeaders(s, all, itself, func(e *seen.Entry, h *content.Header) { e.UniqueID = h.UniqueID() })
+	err := askHeaders(s, all, topReader[*seen.Entry]{listed: itself, take: func(e *seen.Entry, h *content.Header) { e.UniqueID = h.UniqueID() }})
 	if err != nil {
 		return err
 	}
@@ -333,9 +325,4 @@ func (j *joining) entries(told *pop3.Listings) (entries []seen.Entry, unusable i
 
 func sortByNumber(entries []seen.Entry) {
 	slices.SortFunc(entries, func(a, b seen.Entry) int { return a.Number - b.Number })
-}
-
-// find returns the index of a message-number among entries in ascending order.
-func find(entries []seen.Entry, number int) (index int, found bool) {
-	return slices.BinarySearchFunc(entries, number, func(e seen.Entry, number int) int { return e.Number - number })
 }

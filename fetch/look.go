@@ -3,13 +3,16 @@ package fetch
 import (
 	"context"
 	"crypto/tls"
-	"errors"
+	"io"
 	"iter"
+	"maps"
 	"math"
 	"slices"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/content"
+	"github.com/popfetch/popfetch/internal/program"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -24,9 +27,13 @@ type Survey struct {
 	Listing      []seen.Entry
 	Plan         Plan   // what a run would do now
 	Held         []Held // what a run would retrieve although the target holds it; of LookFor alone
-	Needed       int64  // octets that a run needs at the target for Plan.Retrieve, by what LIST announces
-	Unusable     int    // listed without a usable number or unique-id
-	Failed       int    // listed, but the server shows too little of them to make their ids
+	// Found are the records that a run would make of Plan.Recognise; of LookFor alone. The target has
+	// synced their messages.
+	Found    []seen.Record
+	Needed   int64 // octets that a run needs at the target for Plan.Retrieve, by what LIST announces
+	Unusable int   // listed without a usable number or unique-id
+	Unlisted int   // unique-ids that Policy.Select names, and that are not listed
+	Failed   int   // listed, but the server shows too little of them to make their ids
 	// Unready is what keeps the target from taking messages. Only Check finds it out.
 	Unready error
 	// Headers has those that were asked for, by message-number. It lacks messages whose TOP was
@@ -47,12 +54,18 @@ const (
 // Plan is what a run would do with the listed messages.
 type Plan struct {
 	Retrieve    Entries      // in the order in which RETR would be sent
+	Asks        Entries      // of those, the ones that the filter of headers would be asked about before
 	Recognise   Entries      // held by the target already: recorded, not retrieved
 	Skip        Entries      // larger than the account's limit
+	Drop        Entries      // of those to be retrieved, the ones that a route drops; of LookAtHeaders alone
+	Move        Entries      // known under another unique-id: their records get the one that is listed now
 	Mark        Entries      // left out of the first run: recorded as marked, not retrieved
+	LeftOut     Entries      // sent before the time that the account sets
+	Wait        Entries      // left to a later pass
 	Quarantined []seen.Match // left alone
 	Delete      Entries
-	Seen        int // listed and recorded, so not retrieved
+	Rules       map[int]string // of Delete, by message-number; see policy.Rule
+	Seen        int            // listed and recorded, so not retrieved
 }
 
 // Entries are messages of a listing. They share its memory, because they may be millions.
@@ -80,10 +93,13 @@ func (r *Runner) Look(ctx context.Context, account *Account) (*Survey, error) {
 	return r.look(ctx, account, looking)
 }
 
-// LookAtHeaders is Look, and also asks for headers by TOP.
+// LookAtHeaders is Look, and also asks for headers by TOP. It finds out which messages a route would
+// drop.
 func (r *Runner) LookAtHeaders(ctx context.Context, account *Account, of Headers) (*Survey, error) {
 	return r.lookAlso(ctx, account, looking, func(s *session, survey *Survey) (err error) {
-		survey.Headers, err = s.showHeaders(&survey.Plan, of)
+		if survey.Headers, err = s.showHeaders(&survey.Plan, of); err == nil {
+			survey.Plan.Drop, err = s.dropped(survey.Plan.Retrieve)
+		}
 		return err
 	})
 }
@@ -99,9 +115,10 @@ func (r *Runner) look(ctx context.Context, account *Account, purpose purpose) (*
 }
 
 // LookFor is Look, but it also looks for the messages that have no record among all that finder
-// holds. It needs TOP.
+// holds: by their tokens, and by their headers if another program has delivered them. It needs TOP.
 func (r *Runner) LookFor(ctx context.Context, account *Account, finder deliver.Finder) (*Survey, error) {
-	return r.lookAlso(ctx, account, looking, func(s *session, survey *Survey) (err error) {
+	return r.lookAlso(ctx, account, searching, func(s *session, survey *Survey) (err error) {
+		survey.Found = s.found
 		if !s.hasTop() {
 			return s.job.fail(PhaseIdentify, ErrNoTop)
 		}
@@ -117,9 +134,6 @@ func (r *Runner) LookFor(ctx context.Context, account *Account, finder deliver.F
 	})
 }
 
-// ErrNoTop says that the server cannot show the headers of messages.
-var ErrNoTop = errors.New("the server has no TOP, and so does not show the headers of its messages")
-
 // lookAlso goes through the phases of a run up to its plan, with a ledger that ignores all writes. The
 // function also adds to the survey before QUIT.
 func (r *Runner) lookAlso(ctx context.Context, account *Account, purpose purpose, also func(*session, *Survey) error) (*Survey, error) {
@@ -133,7 +147,7 @@ func (r *Runner) lookAlso(ctx context.Context, account *Account, purpose purpose
 	if err := j.lookUp(r.Store); err != nil {
 		return nil, err
 	}
-	if j.finder != nil {
+	if j.finder != nil && purpose != searching {
 		j.finder = readOnlyFinder{j.finder}
 	}
 	observe := j.observe
@@ -157,37 +171,13 @@ func (r *Runner) lookAlso(ctx context.Context, account *Account, purpose purpose
 		h.breaks.begin()
 		survey, err := surveyOnce(j, m, h, also)
 		if !h.adapt(err, m) && !h.goOn(err, new(maildrop), m) {
+			j.tellUnlisted(h)
 			return survey, err
 		}
 		if err := m.pause(); err != nil {
 			return nil, err
 		}
 	}
-}
-
-// lookUp opens the ledger of the account, or the one that a run would take over.
-func (j *job) lookUp(store seen.Store) error {
-	a := j.account
-	look := func(name string) error {
-		ledger, err := store.Look(j.soft, name, a.Server, a.User)
-		if err != nil {
-			return j.fail(PhaseState, err)
-		}
-		j.ledger = readOnly{ledger}
-		return nil
-	}
-	if err := look(a.stateName()); err != nil {
-		return err
-	}
-	former, err := j.formerName(store)
-	switch {
-	case errors.Is(err, ErrRenamed):
-		j.warn(CodeRenamedAccount, "%w", errors.Unwrap(err))
-		return nil
-	case err != nil || former == "":
-		return err
-	}
-	return look(former)
 }
 
 // surveyOnce is one session of a look.
@@ -208,12 +198,13 @@ func surveyOnce(j *job, m *memory, h *history, also func(*session, *Survey) erro
 		Listing:      s.drop.listing,
 		Plan:         s.exported(p),
 		Unusable:     j.result.Unusable,
+		Unlisted:     len(h.intake.unlisted),
 		Failed:       j.result.Failed,
 	}
 	for e := range survey.Plan.Retrieve.All() {
 		survey.Needed += min(needed(&e), math.MaxInt64-survey.Needed)
 	}
-	if survey.Plan.Delete, err = s.foresee(p); err != nil {
+	if survey.Plan.Delete, survey.Plan.Rules, err = s.foresee(p); err != nil {
 		return nil, s.leave(err)
 	}
 	if err := also(s, survey); err != nil {
@@ -251,15 +242,58 @@ func (s *session) showHeaders(p *Plan, of Headers) (map[int]Header, error) {
 	return shown, err
 }
 
+// mostHead is how many octets of a header a look keeps.
+const mostHead = 1 << 20
+
+// dropped returns the messages that the target would drop, by their headers.
+func (s *session) dropped(retrieve Entries) (Entries, error) {
+	target := s.job.account.Target
+	if !deliver.MayDrop(target) {
+		return Entries{}, nil
+	}
+	head := program.Output{Limit: mostHead}
+	var dropped []int32
+	err := askHeaders(s, s.drop.items(retrieve.indexes), topReader[item]{
+		listed: entryOf,
+		also: func(item) io.Writer {
+			head.Kept = head.Kept[:0]
+			return &head
+		},
+		take: func(it item, _ *content.Header) {
+			it.set(isShown)
+			if deliver.Drops(target, s.job.envelope(it), head.Kept) {
+				dropped = append(dropped, it.index)
+			}
+		},
+	})
+	return s.entries(dropped), err
+}
+
 // exported makes a Plan for the caller of the look.
 func (s *session) exported(p *plan) Plan {
 	all := Plan{
-		Retrieve:  s.entries(slices.Concat(p.retrieve, p.later)),
+		Retrieve:  s.entries(slices.Concat(p.retrieve, p.later, p.next)),
 		Recognise: s.entries(p.recognised),
 		Skip:      s.entries(p.skip),
 		Mark:      s.entries(p.mark),
+		LeftOut:   s.entries(p.leftOut),
+		Wait:      s.entries(p.wait),
 		Seen:      p.seen,
 	}
+	var asks []int32
+	for it := range s.drop.items(all.Retrieve.indexes) {
+		if s.job.account.asksFilter(it) {
+			asks = append(asks, it.index)
+		}
+	}
+	all.Asks = s.entries(asks)
+	var moved []int32
+	for it := range s.drop.all() {
+		if it.is(isMoved) {
+			moved = append(moved, it.index)
+		}
+	}
+	all.Move = s.entries(moved)
 	for it := range s.drop.items(p.quarantined) {
 		all.Quarantined = append(all.Quarantined, seen.Match{Index: int(it.index), Aside: *it.before()})
 	}
@@ -268,27 +302,36 @@ func (s *session) exported(p *plan) Plan {
 
 func (s *session) entries(indexes []int32) Entries { return Entries{s.drop.listing, indexes} }
 
-// foresee returns the messages that a run with this plan would delete: those that may be deleted
-// now, and those that it would deliver before.
-func (s *session) foresee(p *plan) (Entries, error) {
-	policy := s.job.account.Delete
-	if !policy.Enabled {
-		return Entries{}, nil
+// foresee returns the messages that a run with this plan would delete, and their rules: those that may
+// be deleted now, and those that it would deliver before.
+func (s *session) foresee(p *plan) (Entries, map[int]string, error) {
+	rules := &s.job.account.Delete
+	if rules.Keep {
+		return Entries{}, nil, nil
 	}
-	var chosen []int32
-	err := s.drop.groups(item.removable, func(part []item) error {
-		candidates, err := s.candidates(part)
-		for _, it := range planDeletion(candidates, policy, s.drop.asOf) {
-			chosen = append(chosen, it.index)
+	chosen := make(map[int32]policy.Rule)
+	err := s.drop.groups(s.mayRemove, func(part []item) error {
+		doomed, err := s.choose(part)
+		for _, d := range doomed {
+			chosen[d.item.index] = d.rule
 		}
 		return err
 	})
 	if err != nil {
-		return Entries{}, err
+		return Entries{}, nil, err
 	}
-	if policy.After == 0 {
-		chosen = slices.Concat(chosen, p.retrieve, p.later, p.recognised)
+	for _, i := range slices.Concat(p.retrieve, p.later, p.next, p.recognised) {
+		it := s.drop.item(i)
+		if !s.job.account.Select.Names(it.UniqueID) {
+			continue
+		}
+		if rule := rules.AtOnce(it.Octets, it.stays()); rule != policy.None {
+			chosen[i] = rule
+		}
 	}
-	slices.Sort(chosen)
-	return s.entries(slices.Compact(chosen)), nil
+	ruleOf := make(map[int]string, len(chosen))
+	for i, rule := range chosen {
+		ruleOf[s.drop.listing[i].Number] = string(rule)
+	}
+	return s.entries(slices.Sorted(maps.Keys(chosen))), ruleOf, nil
 }

@@ -5,13 +5,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/popfetch/popfetch/internal/content"
+	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/seen"
 )
 
-// maxLikely limits how many Likely messages (see seen.Diff) are compared with their records. If
-// there are more, they are believed. Then a whole maildrop was hidden for a while, or all its
-// messages have one unique-id.
+// maxLikely limits how many Likely messages (see seen.Diff) are compared with their records. More are
+// believed: a whole maildrop was hidden for a while, or all its messages have one unique-id.
 const maxLikely = 1000
 
 // fate is what will happen to a listed message, as far as is known.
@@ -22,6 +21,7 @@ const (
 	isNew                  // to be retrieved, unless the policy says otherwise
 	isOld                  // a first run leaves it out
 	isRecorded             // this session has delivered or recognised it, and recorded that
+	isLeftOut              // it was sent before the time that the account sets (Select.Within)
 )
 
 // state is what a session keeps of every listed message. A maildrop may hold millions of them, so
@@ -46,6 +46,11 @@ const (
 	isDeleted // the server has accepted DELE for it
 	isOlder   // it arrived before the time of its only record
 	isYounger // it arrived clearly after that time
+	isDated   // its Date was asked for, so that its fate is decided by that
+	isWaiting // a later pass retrieves it, or a later session of this one
+	isGone    // a person seems to have removed it at the target
+	isMoved   // its record is that of another unique-id, which it had before
+	isUnasked // the filter of headers has said nothing about it yet
 )
 
 // maildrop is the listing of one session, and all that the session has learnt of its messages.
@@ -55,13 +60,18 @@ type maildrop struct {
 	states  []state // by index of the listing
 	shown   bool    // the server has sent octets of all messages
 	found   bool    // the target holds messages of this maildrop that have no record
-	// The age of messages is judged for this time; see DeletePolicy.asOf.
+	// The age of messages is judged for this time; see policy.Delete.AsOf.
 	asOf time.Time
 
-	asides  map[seen.Key]*seen.Aside // set aside by earlier runs, listed or not
-	copies  map[string][]int32       // the indexes of each unique-id that is listed more than once
-	digests map[int32]seen.Digest    // by index, of the headers that the server has shown
-	twins   map[int32][]*twins       // by index, messages that one may turn out to be
+	discarded map[string]bool // unique-ids that a filter of headers has discarded
+	staying   int             // from this index on, messages stay, whatever the rules say
+	rules     []uint8         // by index: of what is deleted, the rule's index in allRules
+
+	asides  map[seen.Key]*seen.Aside  // set aside by earlier runs, listed or not
+	again   map[int32][]deliver.Place // recorded, and to be retrieved again; see Envelope.Has
+	copies  map[string][]int32        // the indexes of each unique-id that is listed more than once
+	digests map[int32]seen.Digest     // by index, of the headers that the server has shown
+	twins   map[int32][]*twins        // by index, messages that one may turn out to be
 }
 
 // item is one listed message. It is a handle: the facts about the message are in the maildrop, so
@@ -82,6 +92,7 @@ func newMaildrop(listing []seen.Entry, diff seen.Diff, all bool) *maildrop {
 		copies:  make(map[string][]int32),
 		digests: make(map[int32]seen.Digest),
 		twins:   make(map[int32][]*twins),
+		staying: len(listing),
 	}
 	for i := range diff.AllAside {
 		d.asides[diff.AllAside[i].Key] = &diff.AllAside[i]
@@ -147,10 +158,16 @@ func (d *maildrop) all() iter.Seq[item] {
 	}
 }
 
+func (it item) isAgain() bool {
+	_, again := it.drop.again[it.index]
+	return again
+}
+
 func (it item) fate() fate        { return it.drop.states[it.index].fate }
 func (it item) is(any flags) bool { return it.drop.states[it.index].flags&any != 0 }
 func (it item) decide(f fate)     { it.drop.states[it.index].fate = f }
 func (it item) set(flag flags)    { it.drop.states[it.index].flags |= flag }
+func (it item) unset(flag flags)  { it.drop.states[it.index].flags &^= flag }
 
 // digest returns the digest of the header, as the server shows it now; zero: it is unknown.
 func (it item) digest() seen.Digest { return it.drop.digests[it.index] }
@@ -302,6 +319,7 @@ func (d *maildrop) exposed(looks bool) bool {
 // twin is a delivered message whose octets are known. Several listed messages may turn out to be
 // this message; the first that does takes it.
 type twin struct {
+	kind   seen.Kind // Delivered or Dropped
 	places []seen.Place
 	at     time.Time // of its delivery; zero: unknown
 	file   string    // where the target holds it without a record; "": it has a record
@@ -327,20 +345,4 @@ func (t *twins) take(sum seen.Sum) *twin {
 	}
 	t.bySum[sum] = all[1:]
 	return all[0]
-}
-
-// Header is what a person wants to know of a message. Each value is as the message has it, on one
-// line and undecoded. The zero Header is unknown.
-type Header struct{ Date, From, Subject string }
-
-// maxShown is how many octets of a field of a header are kept for a person.
-const maxShown = 1000
-
-// showHeader returns what a person gets of a header.
-func showHeader(h *content.Header) Header {
-	field := func(name string) string {
-		value, _ := h.Value(name)
-		return content.Cut(value, maxShown)
-	}
-	return Header{field("date"), field("from"), field("subject")}
 }

@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/popfetch/popfetch/fetch/custody"
+	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/internal/login"
+	"github.com/popfetch/popfetch/internal/refusals"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
 )
@@ -22,17 +25,19 @@ type memory struct {
 	purpose  purpose
 	pace     pace
 
-	shortfall int    // see content.Setting; grows during the run
-	announced string // what the server announced to an earlier run; see login.Remember
+	watch     *custody.Watch // nil before the rule Removed first needs it
+	shortfall int            // see content.Setting; grows during the run
+	announced string         // what the server announced to an earlier run; see login.Remember
 }
 
 // purpose says what a log-in is for.
 type purpose uint8
 
 const (
-	fetching purpose = iota // a run
-	looking                 // a look, which keeps only the results of log-ins
-	checking                // a look for a person who wants to know whether the log-in works
+	fetching  purpose = iota // a run
+	looking                  // a look, which keeps only the results of log-ins
+	checking                 // a look for a person who wants to know whether the log-in works
+	searching                // a look that finds out what the target holds, for whoever records it
 )
 
 // recall reads the standing. A look may come before the first run, or before the first one with
@@ -80,18 +85,22 @@ func (m *memory) change(edit func(*seen.Standing)) error {
 	return nil
 }
 
-// judgeAge returns the time for which the age of messages is judged now (see DeletePolicy.asOf). If
-// deletions by age wait, until is when that ends. It keeps that a run takes place now.
+// judgeAge returns the time for which the age of messages is judged now (see policy.Delete.AsOf). If
+// deletions by age wait, until is when that ends. It keeps that a run takes place now, and then looks
+// whether the clock can be right.
 func (m *memory) judgeAge(now time.Time) (asOf, until time.Time, err error) {
-	policy, st, last := m.job.account.Delete, m.standing, m.job.ledger.Account().FinishedAt
+	rules, st, last := &m.job.account.Delete, m.standing, m.job.ledger.Account().FinishedAt
 	if st.RanAt.After(last) {
 		last = st.RanAt
 	}
-	asOf, held := policy.asOf(now, last, st.HeldAt)
-	if m.purpose == fetching && policy.byAge() && (!held.Equal(st.HeldAt) || policy.isStale(st.RanAt, now)) {
+	asOf, held := rules.AsOf(now, last, st.HeldAt)
+	if m.purpose == fetching && rules.ByAge() && (!held.Equal(st.HeldAt) || rules.IsStale(st.RanAt, now)) {
 		err = m.change(func(st *seen.Standing) { st.RanAt, st.HeldAt = now, held })
+		if err == nil {
+			err = m.job.checkClock()
+		}
 	}
-	return asOf, held.Add(holdTime), err
+	return asOf, held.Add(policy.HoldTime), err
 }
 
 // expected returns what the server announced to an earlier run, as far as the log-in depends on it;
@@ -206,7 +215,7 @@ type history struct {
 	crowded  int  // how often a session was refused, perhaps because of others
 	// A log-in was refused so, and is repeated once.
 	sentAgain bool
-	counted   bool // Result.New is
+	intake    intake
 	// The run has begun to deliver, and no session has finished since.
 	unfinished  bool
 	suspects    map[seen.Key]*suspicion     // messages that need a second look
@@ -217,7 +226,7 @@ type history struct {
 	leftOut     map[int]bool                // by message-number, the messages without an id that were told
 	notBefore   time.Time                   // the earliest next log-in that the server announces
 	breaks      breaks
-	refusals    *refusals // nil before the first transfer
+	refusals    *refusals.Tally // nil before the first transfer
 }
 
 func newHistory() *history {
@@ -248,15 +257,6 @@ func (h *history) adapt(err error, m *memory) bool {
 	}
 	var suspect *suspectError
 	return m.fallBack(err) || errors.As(err, &suspect) || errors.Is(err, errLoggedOut)
-}
-
-// remember keeps which messages are settled, for later sessions of the run.
-func (h *history) remember(d *maildrop) {
-	for it := range d.all() {
-		if it.is(isSettled) {
-			h.settled[it.Key] = it.fate()
-		}
-	}
 }
 
 // suspicion is what a run knows of a message that may have come only in part.
@@ -330,7 +330,7 @@ func (h *history) breaking(d *maildrop) (all []seen.Aside) {
 		return nil
 	}
 	for it := range d.all() {
-		if it.breaks() && it.fate() == isNew && !it.is(isSettled) && !h.isSettled(it) {
+		if it.breaks() && it.fate() == isNew && !it.is(isSettled|isWaiting) && !h.isSettled(it) {
 			all = append(all, *it.before())
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/internal/headerfilter"
+	"github.com/popfetch/popfetch/internal/refusals"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -22,7 +24,7 @@ type outcomes struct {
 	job     *job
 	history *history
 
-	refusals *refusals
+	refusals *refusals.Tally
 
 	mu    sync.Mutex
 	fatal error // no more is asked for: the target, the server or the ledger is broken
@@ -30,30 +32,13 @@ type outcomes struct {
 
 func newOutcomes(s *session) *outcomes {
 	if s.history.refusals == nil {
-		s.history.refusals = newRefusals(s.job.now, s.memory.standing)
+		s.history.refusals = refusals.New(s.job.now, s.memory.standing)
 	}
 	return &outcomes{job: s.job, history: s.history, refusals: s.history.refusals}
 }
 
 func eventOf(kind Kind, e *seen.Entry, cause error) Event {
 	return Event{Kind: kind, Number: e.Number, UniqueID: e.UniqueID, Octets: e.Octets, Err: cause}
-}
-
-// planned reports what is to be retrieved, and counts what is left alone. A further session
-// retrieves what the first has counted.
-func (o *outcomes) planned(d *maildrop, p *plan) {
-	if !o.history.counted {
-		o.history.counted = true
-		o.job.count(func(r *Result) { r.New = len(p.retrieve) + len(p.later) })
-	}
-	var octets int64
-	for it := range d.items(p.retrieve) {
-		octets += it.Octets
-	}
-	o.job.event(Event{Kind: Listed, Messages: len(p.retrieve), Octets: octets})
-	for it := range d.items(p.quarantined) {
-		o.countQuarantined(it.Key)
-	}
 }
 
 // end stops the asking because of err, a *Error.
@@ -83,8 +68,8 @@ func isOfRecord(err error) bool {
 	return errors.As(err, &e) && e.Phase == PhaseRecord
 }
 
-// deliveredAs records messages that are durable at their target, and then reports them. If headers
-// is not empty, it holds the header of each.
+// deliveredAs records messages that are durable at their target or were dropped, and then reports
+// them. If headers is not empty, it holds the header of each.
 func (o *outcomes) deliveredAs(items []item, records []seen.Record, headers []Header) {
 	now := o.job.deliveredAt()
 	for i := range records {
@@ -94,18 +79,26 @@ func (o *outcomes) deliveredAs(items []item, records []seen.Record, headers []He
 		o.end(err)
 		return
 	}
-	o.refusals.through(len(items))
+	o.job.tellRecorded(items...)
+	o.refusals.Through(len(items))
 	o.job.count(func(r *Result) {
 		for i, it := range items {
-			r.Delivered++
-			r.Octets += records[i].Came.Octets
+			if records[i].Kind == seen.Dropped {
+				r.Filtered.Dropped++
+			} else {
+				r.Delivered++
+				r.Octets += records[i].Came.Octets
+			}
 			it.decide(isRecorded)
 			it.set(isSettled)
 		}
 	})
 	for i, it := range items {
 		e := Event{Kind: Delivered, Number: it.Number, UniqueID: it.UniqueID, Octets: records[i].Came.Octets}
-		if len(headers) > 0 {
+		switch {
+		case records[i].Kind == seen.Dropped:
+			e.Kind = Dropped
+		case len(headers) > 0:
 			e.Header = headers[i]
 		}
 		o.job.event(e)
@@ -119,6 +112,7 @@ func (o *outcomes) recognised(it item, record seen.Record) {
 		o.end(err)
 		return
 	}
+	o.job.tellRecorded(it)
 	o.job.count(func(r *Result) {
 		r.Recognised++
 		it.decide(isRecorded)
@@ -136,8 +130,12 @@ func (o *outcomes) asideOf(e *seen.Entry, reason seen.Reason, cause error) seen.
 	}
 }
 
-// setAside notes messages that were not delivered.
+// setAside notes messages that were not delivered. A message that was to be retrieved again keeps its
+// record, and nothing else is to stand beside that.
 func (o *outcomes) setAside(asides ...seen.Aside) error {
+	if o.job.account.Missing != nil {
+		return nil
+	}
 	return o.job.record(seen.Changes{Asides: asides})
 }
 
@@ -161,21 +159,21 @@ func (o *outcomes) refuse(it item, cause error) {
 	now := o.job.now()
 	var before seen.Aside
 	// Otherwise it was another message.
-	if it.before() != nil && !seen.Differ(it.before().Listed, it.Octets) {
+	if it.before() != nil && it.reason() != seen.Chosen && !seen.Differ(it.before().Listed, it.Octets) {
 		before = *it.before()
 	}
 	told := eventOf(Refused, it.Entry, cause)
 	// A wrong clock must not silence it for years.
-	told.Repeated = sameRefusal(before.Text, cause) && now.Sub(before.ToldAt).Abs() < tellAgain
+	told.Repeated = refusals.Same(before.Text, cause) && now.Sub(before.ToldAt).Abs() < tellAgain
 	told.Early = o.isEarly(cause, before.Since, now)
-	if isFileLimit(cause) {
+	if refusals.IsFileLimit(cause) {
 		told.Repeated, told.Always, told.Early = false, true, false
 	}
 	// If a stop has ended the program, the program has refused nothing. But it may have taken all the
 	// time that there is.
 	if o.job.soft.Err() == nil {
 		aside := o.asideOf(it.Entry, seen.Refused, cause)
-		if o.refusals.counts(it, cause, &before) {
+		if o.refusals.Counts(it.Entry, cause, &before) {
 			aside.Count = 1
 			if o.isEnough(before.Count + 1) {
 				aside.Reason = seen.Quarantined
@@ -199,8 +197,8 @@ func (o *outcomes) refuse(it item, cause error) {
 		o.countQuarantined(it.Key)
 	}
 	o.job.event(told)
-	if o.job.soft.Err() == nil && o.refusals.areTooMany(cause) {
-		o.end(o.job.fail(phaseOf(cause), fmt.Errorf("%w, the last one: %w", errRefusesAll, cause)))
+	if o.job.soft.Err() == nil && o.refusals.AreTooMany(cause) {
+		o.end(o.job.fail(phaseOf(cause), fmt.Errorf("%w, the last one: %w", refusals.ErrAll, cause)))
 	}
 }
 
@@ -219,8 +217,10 @@ func (o *outcomes) isEarly(cause error, since, now time.Time) bool {
 
 // phaseOf returns the phase in which a message was refused.
 func phaseOf(cause error) Phase {
-	var target *deliver.Error
-	if errors.As(cause, &target) {
+	switch {
+	case errors.As(cause, new(*headerfilter.Refusal)):
+		return PhaseFilter
+	case errors.As(cause, new(*deliver.Error)):
 		return PhaseDeliver
 	}
 	return PhaseRetrieve
@@ -229,23 +229,23 @@ func phaseOf(cause error) Phase {
 // settle is called at the end of a transfer. It counts the refusals after which other messages went
 // through, and notes for later runs when one did.
 func (o *outcomes) settle(s *session) {
-	for _, r := range o.refusals.proved() {
-		aside := o.asideOf(&r.entry, seen.Refused, r.cause)
+	for _, r := range o.refusals.Proved() {
+		aside := o.asideOf(&r.Entry, seen.Refused, r.Cause)
 		aside.Count = 1
-		if !o.isEnough(r.before + 1) {
+		if !o.isEnough(r.Before + 1) {
 			o.setAsideOrEnd(aside)
 			continue
 		}
 		aside.Reason = seen.Quarantined
 		o.setAsideOrEnd(aside)
 		o.job.count(func(result *Result) { result.Failed-- })
-		o.countQuarantined(r.entry.Key)
-		o.job.event(eventOf(Quarantined, &r.entry, r.cause))
+		o.countQuarantined(r.Entry.Key)
+		o.job.event(eventOf(Quarantined, &r.Entry, r.Cause))
 	}
-	if len(s.drop.asides) == 0 && o.refusals.none() {
+	if len(s.drop.asides) == 0 && o.refusals.None() {
 		return // there is nothing that it could matter to
 	}
-	if err := s.memory.change(o.refusals.note); err != nil {
+	if err := s.memory.change(o.refusals.Note); err != nil {
 		o.end(err)
 	}
 }
@@ -335,7 +335,7 @@ func (s *session) mark(indexes []int32) error {
 	for it := range s.drop.items(indexes) {
 		it.set(isSettled) // a further session of this run is not a first one
 	}
-	s.job.count(func(r *Result) { r.Marked = len(indexes) })
+	s.job.count(func(r *Result) { r.Marked += len(indexes) })
 	s.job.event(Event{Kind: Marked, Messages: len(indexes)})
 	return nil
 }

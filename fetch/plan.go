@@ -2,11 +2,10 @@ package fetch
 
 import (
 	"cmp"
-	"context"
-	"fmt"
 	"slices"
 	"time"
 
+	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -22,6 +21,9 @@ type plan struct {
 	mark        []int32 // left out of the first run: recorded as marked, not retrieved
 	quarantined []int32 // left alone
 	seen        int     // listed and recorded, so not retrieved
+	next        []int32 // in further sessions of the pass
+	wait        []int32 // in later passes
+	leftOut     []int32 // sent too long ago
 }
 
 // makePlan decides what becomes of each listed message.
@@ -33,8 +35,12 @@ func makePlan(d *maildrop, policy *Policy, h *history) *plan {
 		case it.fate() == isSeen:
 		case it.fate() == isRecorded:
 			p.recognised = append(p.recognised, it.index)
+		case policy.Missing != nil && !it.isAgain():
 		case it.fate() == isOld:
 			p.mark = append(p.mark, it.index)
+		case !policy.Select.Names(it.UniqueID):
+		case it.fate() == isLeftOut:
+			p.leftOut = append(p.leftOut, it.index)
 		case it.is(isAside) && it.reason() == seen.Quarantined && !policy.All:
 			p.quarantined = append(p.quarantined, it.index)
 		case policy.tooLarge(it.Octets), it.provedTooLarge(policy.MaxSize):
@@ -48,6 +54,8 @@ func makePlan(d *maildrop, policy *Policy, h *history) *plan {
 	if ranked {
 		slices.SortFunc(p.retrieve, func(a, b int32) int { return h.compare(d.item(a), d.item(b), policy.Newest) })
 	}
+	octets := func(index int32) int64 { return d.listing[index].Octets }
+	p.retrieve, p.next, p.wait = policy.Select.Cut(p.retrieve, octets, h.intake.taken)
 	p.holdBack(d, policy, h)
 	return p
 }
@@ -60,10 +68,14 @@ func (p *plan) holdBack(d *maildrop, policy *Policy, h *history) {
 		n--
 	}
 	p.turn = n == 0 && len(p.retrieve) > 0
-	if n == len(p.retrieve) || h.breaks.turn || !policy.Delete.Enabled {
+	if n == len(p.retrieve) || h.breaks.turn || policy.Delete.Keep || !policy.Delete.Any() && len(d.discarded) == 0 {
 		return
 	}
-	deletes := n > 0 && policy.Delete.After == 0
+	deletes := false
+	for _, i := range p.retrieve[:n] {
+		it := d.item(i)
+		deletes = deletes || policy.Delete.AtOnce(it.Octets, it.stays()) != ""
+	}
 	for i := range d.states {
 		deletes = deletes || d.item(int32(i)).removable()
 	}
@@ -105,7 +117,7 @@ func (h *history) rank(it item) int {
 		return again
 	case it.breaks():
 		return breaking
-	case it.before() != nil: // perhaps another message; the order needs no proof
+	case it.before() != nil && it.reason() != seen.Chosen: // perhaps another message; the order needs no proof
 		return refusedBefore
 	}
 	return usual
@@ -118,232 +130,215 @@ func (it item) provedTooLarge(limit int64) bool {
 		it.before().MaxSize == limit && it.before().Listed == it.Octets
 }
 
-// removable reports whether the message might be deleted: this session has recorded it, or has
-// found it to be a recorded one.
-func (it item) removable() bool {
-	return it.fate() == isRecorded || it.fate() == isSeen && it.identified()
-}
-
-// candidate is a listed message that might be deleted, with all that is known of it.
-type candidate struct {
-	item    item
-	records recordsOf // of its unique-id, all copies, read back from the ledger
-	// Listed messages with its unique-id and digest, itself included; an unknown digest counts.
-	alike int
-}
-
-// recordsOf are the records of one unique-id, by key and by digest.
-type recordsOf struct {
-	byKey    map[seen.Key]*seen.Record
-	byDigest map[seen.Digest][]*seen.Record
-	only     *seen.Record // nil if there are several
-}
-
-func newRecordsOf(records []seen.Record) recordsOf {
-	r := recordsOf{make(map[seen.Key]*seen.Record, len(records)), make(map[seen.Digest][]*seen.Record, len(records)), nil}
-	if len(records) == 1 {
-		r.only = &records[0]
+// judgeCopies decides which of the listed copies of one unique-id are the messages of its records,
+// by the digests of their headers. Each record stands for one copy at most (C0041). It sets the
+// fate of the items. It also sets the twins of those that only their octets can identify.
+//
+// With doubt, another message may have the header of a delivered one. Then only the octets identify
+// a message.
+//
+// It returns the records as the listing shows them now, or nil if they stay as they are. Copies
+// move up when one before them is gone, and a listed message counts as not deleted.
+func judgeCopies(listed []item, records []seen.Record, doubt bool) (present []seen.Record) {
+	m := newMatching(listed, records, doubt)
+	for _, p := range passes {
+		m.match(p)
 	}
-	for i := range records {
-		one := &records[i]
-		r.byKey[one.Key] = one
-		r.byDigest[one.Digest] = append(r.byDigest[one.Digest], one)
-	}
-	return r
+	return m.present()
 }
 
-// planDeletion selects the candidates that may be deleted now. The records decide. A message that
-// was retrieved in this session needs a record of kind Delivered. For an older record, the header
-// digest must also show that it is this message. An imported record gets its digest when it is due;
-// see judgeRecorded. Unique-ids get reused, and a wrong DELE cannot be undone. asOf is the time for
-// which the policy is asked; see DeletePolicy.asOf.
-func planDeletion(candidates []candidate, policy DeletePolicy, asOf time.Time) []item {
-	if !policy.Enabled {
+// pass pairs listed messages with records that have an equal mark; a nil mark pairs with nothing.
+// If differ is set and true, the two are no pair.
+type pass struct {
+	markOf func(item) any
+	markIn func(*seen.Record) any
+	differ func(item, *seen.Record) bool
+}
+
+// passes are in order of certainty. The first ones leave no doubt; the last ones are used for what
+// is still unpaired.
+var passes = []pass{
+	{
+		markOf: func(it item) any { return ifKnown(it, exactly{it.digest(), it.Key, it.Octets}) },
+		markIn: func(r *seen.Record) any { return exactly{r.Digest, r.Key, r.Listed} },
+	},
+	{
+		markOf: func(it item) any { return ifKnown(it, nearly{it.digest(), it.Octets}) },
+		markIn: func(r *seen.Record) any { return nearly{r.Digest, r.Listed} },
+	},
+	{
+		markOf: func(it item) any { return ifKnown(it, it.digest()) },
+		markIn: func(r *seen.Record) any { return r.Digest },
+	},
+	{ // Messages marked by the operator, and imported ones, have no digest, only the unique-id.
+		markOf: func(it item) any { return it.Key },
+		markIn: func(r *seen.Record) any {
+			if r.Kind.IsDone() || r.Digest != (seen.Digest{}) {
+				return nil
+			}
+			return r.Key
+		},
+		differ: isOther,
+	},
+}
+
+// isOther reports whether a message cannot be the one of a record without a digest, although it has
+// the unique-id: its size is another one, or it arrived after another program had fetched the
+// message of the record. A server may give out a unique-id again (C0041).
+func isOther(it item, r *seen.Record) bool {
+	return seen.Differ(r.Listed, it.Octets) || r.Kind.IsImported() && it.is(isYounger)
+}
+
+// ifKnown returns mark, or nil if nothing is known of the header.
+func ifKnown(it item, mark any) any {
+	if !it.identified() {
 		return nil
 	}
-	chosen := make([]item, 0, len(candidates))
-	for i := range candidates {
-		r := candidates[i].record()
-		if r != nil && policy.covers(r.Kind) && policy.isDue(r.DeliveredAt, asOf) {
-			chosen = append(chosen, candidates[i].item)
-		}
-	}
-	return chosen
+	return mark
 }
 
-// record returns the record that certainly belongs to the listed message, or nil.
-func (c *candidate) record() *seen.Record {
-	if c.item.fate() == isRecorded {
-		return c.records.byKey[c.item.Key]
+// exactly and nearly are what a message and its record have in common.
+type (
+	exactly struct {
+		digest seen.Digest
+		key    seen.Key
+		octets int64
 	}
-	matches := c.records.byDigest[c.item.digest()]
-	if adopts(c.item, c.records.only) && c.alike == 1 { // a look does not record the digest
-		return c.records.only
+	nearly struct {
+		digest seen.Digest
+		octets int64
 	}
-	if !c.item.identified() || len(matches) != 1 || c.alike != 1 {
-		return nil
-	}
-	return matches[0]
-}
-
-// A clock may be wrong, and only what other runs noted can show it.
-const (
-	// clockSlack is how far a clock may stand before a time that has certainly passed.
-	clockSlack = 24 * time.Hour
-	// holdTime is how long deletions by age wait after a gap between runs.
-	holdTime = time.Hour
 )
 
-// isDoubtful reports whether a clock is clearly wrong: it stands before the newest record, or before
-// the program was made.
-func isDoubtful(now, newest, made time.Time) bool {
-	now = now.Add(clockSlack)
-	return now.Before(newest) || now.Before(made)
+// matching pairs listed copies with records. It looks both up by their marks in maps, so that its
+// time grows with their number and not with the square of that.
+type matching struct {
+	listed  []item
+	records []seen.Record
+	doubt   bool
+	twins   *twins // of all records
+
+	matched []bool // by index into listed
+	used    []bool // by index into records
+	moved   []seen.Record
+	changed bool
 }
 
-// covers reports whether messages with such a record are deleted.
-func (p DeletePolicy) covers(kind seen.Kind) bool {
-	return kind == seen.Delivered || kind == seen.Imported && p.Imported
-}
-
-// byAge reports whether messages are deleted some time after their delivery.
-func (p DeletePolicy) byAge() bool { return p.Enabled && p.After > 0 }
-
-// isDue reports whether a delivered message may be deleted at the time asOf. An unknown time of
-// delivery has no age.
-func (p DeletePolicy) isDue(deliveredAt, asOf time.Time) bool {
-	return !p.byAge() || !deliveredAt.IsZero() && !deliveredAt.Add(p.After).After(asOf)
-}
-
-// due returns the latest delivery that is due at the time asOf; zero: none is.
-func (p DeletePolicy) due(asOf time.Time) time.Time {
-	switch {
-	case !p.Enabled || p.byAge() && asOf.IsZero():
-		return time.Time{}
-	case !p.byAge():
-		return seen.AnyTime
+func newMatching(listed []item, records []seen.Record, doubt bool) *matching {
+	for _, it := range listed {
+		it.decide(isNew)
+		delete(it.drop.twins, it.index)
 	}
-	return asOf.Add(-p.After)
+	return &matching{listed: listed, records: records, doubt: doubt, twins: twinsOf(records),
+		matched: make([]bool, len(listed)), used: make([]bool, len(records))}
 }
 
-// asOf returns the time for which the age of messages is judged. Usually this is now. But if more
-// time than the rule allows has passed since the last run, the clock may have jumped, or the machine
-// was off. Nobody then had the time in which the messages were to stay on the server. So nothing is
-// due, until a run that comes at least holdTime later. After a gap in each interval, what was due at
-// the last run is due.
-//
-// held is since when deletions wait; the result has its new value. The zero time is none or never.
-func (p DeletePolicy) asOf(now, last, held time.Time) (asOf, newHeld time.Time) {
-	gap := !last.IsZero() && now.Sub(last) > p.After+min(p.After/8, holdTime) // a daily run may come late
-	switch {
-	case !p.byAge():
-		return now, held
-	case !held.IsZero() && now.Sub(held).Abs() < holdTime:
-		return time.Time{}, held
-	case gap && held.IsZero():
-		return time.Time{}, now
-	case gap:
-		return last, now
-	}
-	return now, time.Time{}
-}
-
-// isStale reports whether the time of the last run that was kept is too old. It is not written in
-// each run, because that would cost a sync.
-func (p DeletePolicy) isStale(ranAt, now time.Time) bool {
-	return now.Sub(ranAt).Abs() > min(p.After/8, 24*time.Hour)
-}
-
-// remove sends DELE for the messages that the account's policy and the records allow, after the
-// transfer (behaviour 28: deliver, record, only then DELE). It returns how many were accepted, and
-// marks them by isDeleted; only the reply to QUIT confirms that. A refused DELE is not repeated in
-// this session (C0026). One warning tells of all of them.
-func (s *session) remove() (deleted int, err error) {
-	if !s.job.account.Delete.Enabled {
-		return 0, nil
-	}
-	undone, loses := 0, s.quitLoses()
-	var refused refusedDeletions
-	err = s.drop.groups(item.removable, func(part []item) error {
-		if s.job.soft.Err() != nil { // the next run deletes them
-			return s.job.fail(PhaseDelete, fmt.Errorf("stopped with messages still to delete: %w", context.Cause(s.job.soft)))
-		}
-		candidates, err := s.candidates(part)
-		if err != nil {
-			return err
-		}
-		chosen := slices.DeleteFunc(planDeletion(candidates, s.job.account.Delete, s.drop.asOf),
-			func(it item) bool { return s.history.breaks.undeletable[it.Key] })
-		if loses { // no QUIT will carry it out
-			undone += len(chosen)
-			return nil
-		}
-		accepted, err := s.sendDele(chosen, &refused)
-		deleted += accepted
-		return err
-	})
-	if refused.n > 0 {
-		s.job.warn(CodeDeleteRefused, "delivered messages that the server does not delete: %d; message %w", refused.n, refused.first)
-	}
-	if undone > 0 && err == nil {
-		err = s.job.fail(PhaseDelete, fmt.Errorf("%d delivered messages are not deleted: %w", undone, errNoQuit))
-	}
-	return deleted, err
-}
-
-// candidates reads what the ledger has about the messages.
-func (s *session) candidates(part []item) ([]candidate, error) {
-	all, err := s.job.records(uniqueIDs(part))
-	if err != nil {
-		return nil, err
-	}
-	candidates := make([]candidate, 0, len(part))
-	for copies := range byID(part) {
-		records := newRecordsOf(all[copies[0].UniqueID])
-		alike := likeIt(copies)
-		for _, it := range copies {
-			if it.removable() {
-				candidates = append(candidates, candidate{item: it, records: records, alike: alike(it.digest())})
-			}
+// match pairs the unpaired messages and records that have equal marks.
+func (m *matching) match(p pass) {
+	// By mark, the records that are not used, in order.
+	free := make(map[any][]int, len(m.records))
+	for i := range m.records {
+		if mark := p.markIn(&m.records[i]); !m.used[i] && mark != nil {
+			free[mark] = append(free[mark], i)
 		}
 	}
-	return candidates, nil
+	for n, it := range m.listed {
+		mark := p.markOf(it)
+		if m.matched[n] || mark == nil || len(free[mark]) == 0 {
+			continue
+		}
+		i := free[mark][0]
+		if p.differ != nil && p.differ(it, &m.records[i]) {
+			continue
+		}
+		m.matched[n] = true
+		// Nor does the header say which of several copies is this one. What a filter of headers has
+		// discarded is another matter: that was judged by nothing but the header.
+		if m.doubt && m.records[i].Kind.IsDone() {
+			it.mayBe(m.twins)
+			continue
+		}
+		free[mark] = free[mark][1:]
+		m.pair(it, i)
+	}
 }
 
-// refusedDeletions are the messages whose DELE was refused.
-type refusedDeletions struct {
-	n     int
-	first error
+// pair notes that the message of a record is listed as it.
+func (m *matching) pair(it item, record int) {
+	r := m.records[record]
+	m.used[record] = true
+	it.decide(isSeen)
+	m.changed = m.changed || r.Key != it.Key || r.Listed != it.Octets || !r.DeletedAt.IsZero()
+	r.Key, r.Listed, r.DeletedAt = it.Key, it.Octets, time.Time{}
+	if adopts(it, &r) {
+		r.Digest, m.changed = it.digest(), true
+	}
+	m.moved = append(m.moved, r)
 }
 
-// sendDele marks messages as deleted, pipelined. It returns how many were accepted, and adds those
-// that were not to refused.
-func (s *session) sendDele(items []item, refused *refusedDeletions) (accepted int, err error) {
-	numbers := func(yield func(int) bool) {
-		for _, it := range items {
-			if s.job.hard.Err() != nil || !yield(it.Number) {
-				return
-			}
-		}
-	}
-	next := 0
-	for n, err := range s.client.Dele(s.job.hard, numbers) {
-		switch {
-		case err == nil:
-			items[next].set(isDeleted)
-			accepted++
-		case isReply(err):
-			refused.n++
-			if refused.first == nil {
-				refused.first = fmt.Errorf("%d: %w", n, err)
-			}
-		default:
-			if next < len(items) && !isOutOfStep(err) { // an unanswered DELE, and no reply that is not its own
-				s.history.breaks.at(atDELE, items[next].Entry)
-			}
-			return accepted, s.job.fail(PhaseDelete, fmt.Errorf("message %d: %w", n, err))
-		}
-		next++
-	}
-	return accepted, nil
+// adopts reports whether the digest of a message goes into an imported record; see judgeRecorded.
+func adopts(it item, r *seen.Record) bool {
+	return r != nil && r.Kind == seen.Imported && r.Digest == (seen.Digest{}) && it.is(isDue) && it.is(isOlder)
 }
+
+// present returns what judgeCopies returns.
+func (m *matching) present() []seen.Record {
+	for n, it := range m.listed {
+		if !m.matched[n] && !it.identified() {
+			it.mayBe(m.twins)
+		}
+	}
+	if m.doubt || !m.changed {
+		return nil
+	}
+	behind := len(m.listed)
+	for i, r := range m.records {
+		if !m.used[i] {
+			r.Copy = behind
+			behind++
+			m.moved = append(m.moved, r)
+		}
+	}
+	return m.moved
+}
+
+// twinsOf makes twins of the records whose octets are known.
+func twinsOf(records []seen.Record) *twins {
+	t := new(twins)
+	for _, r := range records {
+		if r.Came.SHA256 != [32]byte{} {
+			t.add(r.Came, &twin{kind: r.Kind, places: r.Places, at: r.DeliveredAt})
+		}
+	}
+	return t
+}
+
+// likeIt counts the listed copies of one unique-id that may be the message of a record by its
+// digest. These are the copies with that digest, and those whose digest is unknown.
+func likeIt(copies []item) func(seen.Digest) int {
+	counts := make(map[seen.Digest]int, len(copies))
+	for _, it := range copies {
+		counts[it.digest()]++
+	}
+	return func(d seen.Digest) int {
+		if d == (seen.Digest{}) {
+			return counts[d]
+		}
+		return counts[d] + counts[seen.Digest{}]
+	}
+}
+
+// allRules are the rules by which messages are deleted. A maildrop keeps their indexes, because all of
+// its messages may be deleted.
+var allRules = []policy.Rule{policy.None, policy.Discarded, policy.Asked, policy.Imported, policy.Delivered, policy.Larger, policy.After, policy.Removed}
+
+// noteRule notes by which rule a message is deleted.
+func (d *maildrop) noteRule(index int32, rule policy.Rule) {
+	if d.rules == nil {
+		d.rules = make([]uint8, len(d.listing))
+	}
+	d.rules[index] = uint8(slices.Index(allRules, rule))
+}
+
+// ruleAt returns the rule by which a message was deleted.
+func (d *maildrop) ruleAt(index int32) policy.Rule { return allRules[d.rules[index]] }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -112,6 +113,13 @@ func delivered(id string, copy int, octets int64, digest byte) seen.Record {
 		Came: seen.Sum{SHA256: [32]byte{digest}}, DeliveredAt: day0}
 }
 
+// ruleBy judges messages by rules alone.
+func ruleBy(rules DeletePolicy, now time.Time) func(item, *seen.Record) policy.Rule {
+	return func(it item, r *seen.Record) policy.Rule {
+		return rules.Rule(&policy.Message{Kind: r.Kind, Octets: it.Octets, DeliveredAt: r.DeliveredAt}, policy.Clock{Now: now, AsOf: now})
+	}
+}
+
 func TestPlanDeletion(t *testing.T) {
 	now := day0.Add(time.Hour)
 	once := DeletePolicy{Enabled: true}
@@ -130,29 +138,29 @@ func TestPlanDeletion(t *testing.T) {
 		it.decide(isSeen)
 		return it
 	}
-	records := func(r ...seen.Record) recordsOf { return newRecordsOf(r) }
+	records := func(r ...seen.Record) policy.Records { return policy.NewRecords(r) }
 	for _, test := range []struct {
 		name   string
 		c      candidate
 		policy DeletePolicy
 		want   bool
 	}{
-		{"C0024/retrieved and recorded", candidate{retrieved(), records(rec), 0}, once, true},
-		{"C0024/retrieved, no record", candidate{retrieved(), records(), 0}, once, false},
-		{"C0024/policy never", candidate{retrieved(), records(rec), 0}, DeletePolicy{}, false},
-		{"C0024/not old enough", candidate{retrieved(), records(rec), 0}, DeletePolicy{Enabled: true, After: 2 * time.Hour}, false},
-		{"C0024/just old enough", candidate{retrieved(), records(rec), 0}, DeletePolicy{Enabled: true, After: time.Hour}, true},
-		{"earlier, same digest", candidate{earlier(1), records(rec), 1}, once, true},
-		{"C0040/earlier, another digest", candidate{earlier(2), records(rec), 1}, once, false},
-		{"C0030/stamped, same digest", candidate{earlier(1), records(stamped), 1}, once, true},
-		{"C0041/two copies alike are listed", candidate{earlier(1), records(rec), 2}, once, false},
-		{"C0041/two records alike", candidate{earlier(1), records(rec, delivered("x", 1, 10, 1)), 1}, once, false},
-		{"C0041/the other copy's record", candidate{earlier(1), records(delivered("x", 1, 10, 1)), 1}, once, true},
-		{"marked by the operator", candidate{earlier(0), records(marked), 1}, once, false},
-		{"no TOP, so that the octets must be had first", candidate{earlier(0), records(rec), 1}, once, false},
+		{"C0024/retrieved and recorded", candidate{item: retrieved(), records: records(rec), alike: 0}, once, true},
+		{"C0024/retrieved, no record", candidate{item: retrieved(), records: records(), alike: 0}, once, false},
+		{"C0024/policy never", candidate{item: retrieved(), records: records(rec), alike: 0}, DeletePolicy{}, false},
+		{"C0024/not old enough", candidate{item: retrieved(), records: records(rec), alike: 0}, DeletePolicy{Enabled: true, After: 2 * time.Hour}, false},
+		{"C0024/just old enough", candidate{item: retrieved(), records: records(rec), alike: 0}, DeletePolicy{Enabled: true, After: time.Hour}, true},
+		{"earlier, same digest", candidate{item: earlier(1), records: records(rec), alike: 1}, once, true},
+		{"C0040/earlier, another digest", candidate{item: earlier(2), records: records(rec), alike: 1}, once, false},
+		{"C0030/stamped, same digest", candidate{item: earlier(1), records: records(stamped), alike: 1}, once, true},
+		{"C0041/two copies alike are listed", candidate{item: earlier(1), records: records(rec), alike: 2}, once, false},
+		{"C0041/two records alike", candidate{item: earlier(1), records: records(rec, delivered("x", 1, 10, 1)), alike: 1}, once, false},
+		{"C0041/the other copy's record", candidate{item: earlier(1), records: records(delivered("x", 1, 10, 1)), alike: 1}, once, true},
+		{"marked by the operator", candidate{item: earlier(0), records: records(marked), alike: 1}, once, false},
+		{"no TOP, so that the octets must be had first", candidate{item: earlier(0), records: records(rec), alike: 1}, once, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := planDeletion([]candidate{test.c}, test.policy, now)
+			got := planDeletion([]candidate{test.c}, ruleBy(test.policy, now))
 			if (len(got) == 1) != test.want {
 				t.Errorf("planDeletion() = %v, want deletion %v", got, test.want)
 			}
@@ -162,7 +170,8 @@ func TestPlanDeletion(t *testing.T) {
 
 // TestPlanDeletionSafe draws candidates at random: what is chosen was retrieved in this session and
 // has its record, or has a record whose digest TOP has just shown, or an imported record and a header
-// that is older. Its record is of kind Delivered, or Imported if the policy says so.
+// that is older. Its record is of kind Delivered, Dropped or Discarded, or Imported if the policy says
+// so.
 func TestPlanDeletionSafe(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	chosen := 0
@@ -175,7 +184,7 @@ func TestPlanDeletionSafe(t *testing.T) {
 		var records []seen.Record
 		for copy := range r.IntN(3) {
 			rec := delivered("x", copy, int64(r.IntN(3)), byte(r.IntN(3)))
-			rec.Kind = []seen.Kind{seen.Delivered, seen.Delivered, seen.Marked, seen.Imported, seen.Sanitized}[r.IntN(5)]
+			rec.Kind = []seen.Kind{seen.Delivered, seen.Delivered, seen.Marked, seen.Imported, seen.Sanitized, seen.Dropped, seen.Discarded}[r.IntN(7)]
 			if r.IntN(3) == 0 {
 				rec.DeletedAt = day0
 			}
@@ -184,15 +193,15 @@ func TestPlanDeletionSafe(t *testing.T) {
 		if r.IntN(2) == 0 {
 			it.set(flags(r.IntN(2))*isDue | flags(r.IntN(2))*isOlder)
 		}
-		c := candidate{it, newRecordsOf(records), 1 + r.IntN(2)}
-		policy := DeletePolicy{Enabled: true, Imported: r.IntN(2) == 0}
-		if len(planDeletion([]candidate{c}, policy, day0.Add(time.Hour))) == 0 {
+		c := candidate{item: it, records: policy.NewRecords(records), alike: 1 + r.IntN(2)}
+		rules := DeletePolicy{Enabled: true, Imported: r.IntN(2) == 0}
+		if len(planDeletion([]candidate{c}, ruleBy(rules, day0.Add(time.Hour)))) == 0 {
 			continue
 		}
 		chosen++
 		safe := false
 		for _, rec := range records {
-			ok := rec.Kind == seen.Delivered || rec.Kind == seen.Imported && policy.Imported
+			ok := rec.Kind == seen.Delivered || rec.Kind == seen.Dropped || rec.Kind == seen.Discarded || rec.Kind == seen.Imported && rules.Imported
 			byKey := it.fate() == isRecorded && rec.Key == it.Key
 			byDigest := it.identified() && rec.Digest == it.digest()
 			byAge := rec.Kind == seen.Imported && rec.Digest == seen.Digest{} && len(records) == 1 && it.is(isDue) && it.is(isOlder) && c.alike == 1
@@ -212,6 +221,8 @@ func TestJudgeCopies(t *testing.T) {
 	marked := seen.Record{Key: seen.Key{UniqueID: "x"}, Kind: seen.Marked}
 	known := marked
 	known.Digest = seen.Digest{1}
+	dropped, discarded := a, known
+	dropped.Kind, discarded.Kind = seen.Dropped, seen.Discarded
 	listed := func(copies ...item) []item { return copies }
 	one := func(copy int, octets int64, digest byte) item {
 		return itemOf(entry(copy+1, "x", copy, octets), digest)
@@ -233,6 +244,8 @@ func TestJudgeCopies(t *testing.T) {
 		{"C0041/one of two was refused", listed(one(0, 10, 1)), []seen.Record{a}, true, "c"},
 		{"C0041/the refused one is left", listed(one(0, 20, 2)), []seen.Record{a}, true, "n"},
 		{"C0041/one of two was refused, both alike", listed(one(0, 10, 1), one(1, 10, 1)), []seen.Record{a}, true, "cc"},
+		{"C0041/dropped, in doubt", listed(one(0, 10, 1)), []seen.Record{dropped}, true, "c"},
+		{"C0041/discarded, in doubt", listed(one(0, 10, 1)), []seen.Record{discarded}, true, "s"},
 		{"no TOP", listed(one(0, 10, 0)), []seen.Record{a}, false, "c"},
 		{"marked", listed(one(0, 10, 1)), []seen.Record{marked}, false, "s"},
 		{"marked by a first run", listed(one(0, 10, 1)), []seen.Record{known}, false, "s"},

@@ -35,6 +35,8 @@ type powerCase struct {
 	// mda delivers to a program that remembers nothing: only the state prevents duplicates. It must
 	// do so by QUIT.
 	mda bool
+	// mbox delivers into an mbox, by a program for that.
+	mbox bool
 }
 
 var thorough = powerEffort{all: 5, single: true, random: 40}
@@ -59,6 +61,8 @@ var powerCases = []powerCase{
 		r.users = append(r.users, "alice")
 		r.add("alice", killMessage("uid-001", 5001, 900), killMessage("uid-002", 5002, 900))
 	}},
+	{name: "first run, mbox", effort: thorough, earlier: fewMessages, mbox: true},
+	{name: "later run, mbox", effort: thorough, earlier: backlog, mbox: true},
 	{name: "many messages", effort: powerEffort{random: 20}, onDisk: true, earlier: func(r *killRig) { r.add("mrose", killMessages(20)...) }},
 }
 
@@ -114,6 +118,7 @@ func newPowerKills(t *testing.T) *kills {
 const (
 	stateBelow   = "state/popfetch"
 	maildirBelow = "Maildir/inbox"
+	mboxBelow    = "mail/inbox"
 )
 
 // powerRig is a rig whose runs are observed. It then makes runs in this process on disks as power
@@ -138,6 +143,9 @@ func (k *kills) failPower(t *testing.T, c powerCase, step int) {
 	if c.mda {
 		r.delete = false
 		r.deliverByMDA(1)
+	}
+	if c.mbox {
+		r.mbox, r.program = filepath.Join(r.dir, mboxBelow), buildMboxProgram(t)
 	}
 	c.earlier(r)
 	p := &powerRig{killRig: r, place: k.places[1%len(k.places)], rng: rand.New(rand.NewPCG(1, 2)), tried: make(map[[sha256.Size]byte]bool)}
@@ -178,7 +186,7 @@ func (p *powerRig) failRuns(c powerCase, n int) (early bool) {
 		}
 	})
 	p.checkModel(disk)
-	p.state, p.maildir = filepath.Join(p.dir, stateBelow), filepath.Join(p.dir, maildirBelow)
+	p.lieBelow(p.dir)
 	return early
 }
 
@@ -214,7 +222,7 @@ func (p *powerRig) try(cut *powerCut, fates map[*diskOp]fate, killed int) {
 		p.t.Fatal(err)
 	}
 	writeTree(p.t, dir, tree)
-	p.state, p.maildir = filepath.Join(dir, stateBelow), filepath.Join(dir, maildirBelow)
+	p.lieBelow(dir)
 	for user, messages := range cut.left {
 		drop := p.server.Drop(user)
 		drop.Remove(drop.UniqueIDs()...)
@@ -227,6 +235,14 @@ func (p *powerRig) try(cut *powerCut, fates map[*diskOp]fate, killed int) {
 	p.checkOnce()
 	if !p.t.Failed() {
 		_ = os.RemoveAll(dir)
+	}
+}
+
+// lieBelow sets where the state and the target are.
+func (p *powerRig) lieBelow(dir string) {
+	p.state, p.maildir = filepath.Join(dir, stateBelow), filepath.Join(dir, maildirBelow)
+	if p.mbox != "" {
+		p.mbox = filepath.Join(dir, mboxBelow)
 	}
 }
 
@@ -264,9 +280,14 @@ func (p *powerRig) recover() {
 		return
 	}
 	defer store.Close()
-	var target deliver.Target = deliver.NewMaildir(p.maildir)
-	if p.mda != "" {
-		target = &deliver.MDA{Command: p.mda}
+	target := func(name string) deliver.Target {
+		switch {
+		case p.mda != "":
+			return &deliver.MDA{Command: p.mda}
+		case p.mbox != "":
+			return deliver.NewMbox(p.mbox, filepath.Join(p.state, name+".mbox"))
+		}
+		return deliver.NewMaildir(p.maildir)
 	}
 	var accounts []fetch.Account
 	for i, user := range p.users {
@@ -275,7 +296,7 @@ func (p *powerRig) recover() {
 			name += "-" + user
 		}
 		accounts = append(accounts, fetch.Account{
-			Name: name, Server: p.valve.addr(), User: user, Target: target, Policy: fetch.Policy{Delete: fetch.DeletePolicy{Enabled: p.delete}},
+			Name: name, Server: p.valve.addr(), User: user, Target: target(name), Policy: fetch.Policy{Delete: fetch.DeletePolicy{Enabled: p.delete}},
 			POP3:  pop3.Options{TLS: pop3.TLSNone, DialTimeout: patience, GreetingTimeout: patience, ReplyTimeout: patience, StallTimeout: patience},
 			Login: (&login.Credentials{User: user, Password: credentials().Password}).Login,
 		})

@@ -24,7 +24,7 @@ import (
 // is durable when the folder that it leads to was synced. popfetch, and SQLite with
 // synchronous=FULL, do with these.
 //
-// Left out are locks and SQLite's -shm, which nothing durable depends on.
+// Left out are locks, SQLite's -shm and files without a name, which nothing durable depends on.
 type disk struct {
 	t    *testing.T
 	root *diskNode
@@ -111,7 +111,10 @@ func readTree(t *testing.T, dir string) map[string][]byte {
 // isModelled tells which paths of a rig the model knows.
 func isModelled(path string) bool {
 	top, _, _ := strings.Cut(path, string(filepath.Separator))
-	return path == "." || (top == "state" || top == "Maildir") && !strings.HasSuffix(path, ".lock") && !strings.HasSuffix(path, "-shm")
+	if strings.HasSuffix(path, ".lock") || strings.HasSuffix(path, "-shm") || strings.HasSuffix(path, " (deleted)") {
+		return false
+	}
+	return path == "." || top == "state" || top == "Maildir" || top == "mail"
 }
 
 // relative returns a path within the rig's folder, false for one that is not of the model.

@@ -19,7 +19,7 @@ func (t *transfer) deliver(it item, m *pop3.Message) error {
 	b, err := t.batchFor(it)
 	if err == nil {
 		var d deliver.Delivery
-		if d, err = b.Create(t.session.job.hard, t.envelope(it)); err == nil {
+		if d, err = b.Create(t.session.job.hard, t.session.job.envelope(it)); err == nil {
 			return t.stream(b, d, it, m)
 		}
 	}
@@ -48,15 +48,16 @@ func (t *transfer) notTaken(it item, err error) {
 	t.room.release(it)
 }
 
-func (t *transfer) envelope(it item) deliver.Envelope {
-	a := t.session.job.account
+func (j *job) envelope(it item) deliver.Envelope {
+	a := j.account
 	return deliver.Envelope{
-		Token:    t.session.job.token(it.Entry),
+		Token:    j.token(it.Entry),
 		Account:  a.Name,
 		User:     a.User,
 		Server:   a.Server,
 		UniqueID: it.UniqueID,
 		Octets:   it.Octets,
+		Has:      it.drop.again[it.index],
 	}
 }
 
@@ -95,7 +96,7 @@ func (t *transfer) stream(b *batch, d deliver.Delivery, it item, m *pop3.Message
 		b.headers = append(b.headers, showHeader(&t.content.Header))
 	}
 	t.progress.Waiting.Add(1)
-	t.outcomes.refusals.came()
+	t.outcomes.refusals.Came()
 	// A message that is larger than announced may hold a part of the next reply. If nothing was
 	// announced, the message may be cut. Both show when the next reply is read.
 	t.unconfirmed = len(t.asked) > 0 && outline.Excess() > 0 || it.Octets <= 0
@@ -115,7 +116,7 @@ func (t *transfer) compare(it item) {
 		if one == nil || !t.sure(one) {
 			continue
 		}
-		record.Places = one.places
+		record.Kind, record.Places = one.kind, one.places
 		if record.DeliveredAt = one.at; one.at.IsZero() {
 			record.DeliveredAt = t.session.job.deliveredAt()
 		}
@@ -311,4 +312,29 @@ func (o *outcomes) quarantine(it item, why string) {
 	o.job.event(Event{
 		Kind: Quarantined, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Err: cause,
 	})
+}
+
+// checkStep returns an error if the session is out of step. After a message, only replies to new
+// commands may come. The sender of a message could forge the reply to NOOP, and octets behind the
+// message may still be on their way. Only the server knows the unique-id, so UIDL is asked. If it
+// refuses UIDL for one message, NOOP is asked again; if it refuses both, nothing is proved.
+func (s *session) checkStep(e *seen.Entry) error {
+	noop := s.client.Noop(s.job.hard)
+	if noop != nil && !isReply(noop) {
+		return noop
+	}
+	has, err := s.client.HasUID(s.job.hard, expectedUID(e))
+	switch {
+	case isReply(err):
+		if err = s.client.Noop(s.job.hard); err != nil && !isReply(err) {
+			return err
+		}
+		if isReply(err) != isReply(noop) {
+			return errOutOfStep
+		}
+		return err
+	case err == nil && !has:
+		return errOutOfStep
+	}
+	return err
 }

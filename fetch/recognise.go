@@ -1,18 +1,19 @@
 package fetch
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"iter"
-	"net"
-	"net/netip"
 	"slices"
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/content"
+	"github.com/popfetch/popfetch/internal/hosts"
+	"github.com/popfetch/popfetch/internal/likeness"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -90,35 +91,12 @@ func (s *session) spellings() ([]string, error) {
 		return nil, s.job.fail(PhaseState, err)
 	}
 	servers := []string{a.Server}
-	for _, server := range append(known, usualSpellings(a.Server, s.client.RemoteAddr())...) {
+	for _, server := range append(known, hosts.Spellings(a.Server, s.client.RemoteAddr())...) {
 		if !slices.Contains(servers, server) && len(servers) < mostSpellings {
 			servers = append(servers, server)
 		}
 	}
 	return servers, nil
-}
-
-// usualSpellings returns ways to write a server: by its name, by the address that it was reached at,
-// and for this machine by the names that it always has; each with its port and the usual ones.
-func usualSpellings(server string, reached net.Addr) []string {
-	host, port, err := net.SplitHostPort(server)
-	if err != nil {
-		return nil
-	}
-	hosts := []string{host}
-	if at, err := netip.ParseAddrPort(reached.String()); err == nil {
-		hosts = append(hosts, at.Addr().Unmap().String())
-		if at.Addr().Unmap().IsLoopback() {
-			hosts = append(hosts, "localhost", "127.0.0.1", "::1")
-		}
-	}
-	var servers []string
-	for _, host := range hosts {
-		for _, port := range []string{port, "995", "110"} {
-			servers = append(servers, net.JoinHostPort(host, port))
-		}
-	}
-	return servers
 }
 
 func (s *session) tokens(indexes []int32, servers []string) iter.Seq[deliver.Token] {
@@ -139,6 +117,8 @@ type foundFile struct {
 	at   string // where Finder.Find found it
 	// The header has a Message-ID. Without one, different messages may have equal digests.
 	named bool
+	// The target has changed the message. So only its octets as it came identify it.
+	altered bool
 	seen.Record
 }
 
@@ -164,11 +144,12 @@ func (s *session) judgeFound(items []item, found func(index int32) (own, elsewhe
 				return s.job.fail(PhaseTarget, err)
 			}
 			switch {
-			case !it.identified(), it.digest() == f.Digest && (len(it.twins()) > 0 || n >= len(own) && !f.named):
-				// No TOP, or the header may be that of another message (C0041): only the octets
-				// identify it.
+			case f.altered && f.Came == (seen.Sum{}): // nobody knows how it came
+			case f.altered, !it.identified(), it.digest() == f.Digest && (len(it.twins()) > 0 || n >= len(own) && !f.named):
+				// No TOP, or the header may be that of another message (C0041), or a filter has
+				// changed it: only the octets identify it.
 				t := new(twins)
-				t.add(f.Came, &twin{places: f.Places, file: f.at})
+				t.add(f.Came, &twin{kind: seen.Delivered, places: f.Places, file: f.at})
 				it.mayBe(t)
 			case it.digest() == f.Digest:
 				f.item, f.Key, f.Listed = it, it.Key, it.Octets
@@ -197,14 +178,28 @@ func (s *session) readBack(place string, buffer []byte) (foundFile, error) {
 	if err != nil {
 		return foundFile{}, fmt.Errorf("reading %s back: %w", place, err)
 	}
-	came := seen.Sum{Octets: octets}
-	hash.Sum(came.SHA256[:0])
-	known := s.job.finder.PlaceOf(place)
+	there := seen.Sum{Octets: octets}
+	hash.Sum(there.SHA256[:0])
 	id, _ := h.Value("message-id")
-	return foundFile{at: place, named: id != "", Record: seen.Record{
-		Kind: seen.Delivered, Digest: h.Digest(), Came: came,
-		Places: []seen.Place{{Target: known.Target, Name: known.Name, Sum: came}},
-	}}, nil
+	f := foundFile{at: place, named: id != "", Record: seen.Record{
+		Kind: seen.Delivered, Digest: h.Digest(), Came: there,
+	}}
+	for _, p := range deliver.PlacesOf(s.job.finder, place) {
+		f.Places = append(f.Places, seen.Place{Target: p.Target, Name: p.Name, Sum: cmp.Or(seen.Sum(p.Sum), there)})
+	}
+	altering, ok := s.job.finder.(deliver.Altering)
+	if !ok {
+		return f, nil
+	}
+	came, isKnown, err := altering.CameAs(s.job.soft, place)
+	if err != nil {
+		return foundFile{}, fmt.Errorf("reading %s back: %w", place, err)
+	}
+	f.altered, f.Came = true, seen.Sum{}
+	if isKnown {
+		f.Came = seen.Sum(came)
+	}
+	return f, nil
 }
 
 // recognise syncs the messages that the target was found to hold, and records them.
@@ -228,8 +223,14 @@ func (s *session) recognise(held []foundFile) error {
 	if err := s.job.record(seen.Changes{Records: slices.Values(records)}); err != nil {
 		return err
 	}
+	if s.memory.purpose == searching {
+		s.found = append(s.found, records...)
+	}
 	s.job.count(func(r *Result) { r.Recognised += len(held) })
 	for _, f := range held {
+		if s.memory.purpose == fetching { // a look has recorded nothing
+			s.job.tellRecorded(f.item)
+		}
 		f.item.decide(isRecorded)
 		s.job.event(Event{
 			Kind: Recognised, Number: f.item.Number, UniqueID: f.UniqueID, Octets: f.Came.Octets,
@@ -243,7 +244,7 @@ func (s *session) recognise(held []foundFile) error {
 // starts again, and nothing is half done.
 func (s *session) recogniseRenamed() error {
 	d, policy := s.drop, s.job.account.NewUIDs
-	if len(d.diff.New) == 0 || len(d.diff.New) < len(d.listing) ||
+	if len(d.diff.New) == 0 || len(d.diff.New) < len(d.listing) || d.knowsDates() ||
 		s.job.ledger.Account().Records == 0 || policy == NewUIDsFetch {
 		return nil
 	}
@@ -264,7 +265,7 @@ func (s *session) recogniseRenamed() error {
 		return nil
 	}
 	l, err := s.findLikeness(left)
-	if err != nil || len(l.moves) == 0 {
+	if err != nil || l.Len() == 0 {
 		return err
 	}
 	// One extra reply would have shifted the headers from one message to the next.
@@ -275,14 +276,15 @@ func (s *session) recogniseRenamed() error {
 		}
 		return s.job.fail(PhaseIdentify, err)
 	}
-	if err := s.job.record(seen.Changes{Moves: l.each}); err != nil {
+	if err := s.job.record(seen.Changes{Moves: l.Each}); err != nil {
 		return err
 	}
-	for _, m := range l.moves {
-		d.item(m.index).decide(isSeen)
+	for index := range l.Indexes {
+		d.item(index).decide(isSeen)
+		d.item(index).set(isMoved)
 	}
 	s.job.warn(CodeNewUIDs, "the maildrop shows only new unique-ids; "+
-		"%d of its %d messages are known, and not retrieved again", len(l.moves), len(d.listing))
+		"%d of its %d messages are known, and not retrieved again", l.Len(), len(d.listing))
 	return nil
 }
 
@@ -301,39 +303,39 @@ func (s *session) remaining() (any, left bool, err error) {
 	return any, left, nil
 }
 
-// findLikeness asks the server for what likeness needs: the headers, and the whole messages if the
+// findLikeness asks the server for what a Likeness needs: the headers, and the whole messages if the
 // headers leave a doubt. If the last run left none of the recorded messages, headers prove nothing,
 // because all listed messages may be new.
-func (s *session) findLikeness(left bool) (*likeness, error) {
+func (s *session) findLikeness(left bool) (*likeness.Likeness, error) {
 	d := s.drop
-	l := newLikeness(d.listing)
-	l.octetsAlone = !left
+	l := likeness.New(d.listing)
+	l.OctetsAlone = !left
 	if !s.hasTop() {
 		s.job.warn(CodeNewUIDsRetrieved, "the maildrop shows only new unique-ids, and its server has no TOP: "+
 			"its messages are retrieved to be compared with what was delivered")
 	}
 	err := s.headers(d.all(), func(it item, h *content.Header) {
 		id, _ := h.Value("message-id")
-		l.show(it.index, h.Digest(), id != "")
+		l.Show(it.index, h.Digest(), id != "")
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := s.eachRemaining(l.count); err != nil {
+	if err := s.eachRemaining(l.Count); err != nil {
 		return nil, err
 	}
 	doubts := func(yield func(item) bool) {
-		for i := range l.doubts() {
+		for i := range l.Doubts() {
 			if !yield(d.item(i)) {
 				return
 			}
 		}
 	}
-	err = s.measure(doubts, func(it item, sum seen.Sum) { l.measure(it.index, sum.SHA256) })
+	err = s.measure(doubts, func(it item, sum seen.Sum) { l.Measure(it.index, sum.SHA256) })
 	if err != nil {
 		return nil, err
 	}
-	return l, s.eachRemaining(l.assign)
+	return l, s.eachRemaining(l.Assign)
 }
 
 func (s *session) eachRemaining(do func(seen.Record)) error {

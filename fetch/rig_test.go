@@ -163,7 +163,9 @@ func outcome(r fetch.Result) string {
 		count int
 	}{
 		{"listed", r.Listed}, {"new", r.New}, {"delivered", r.Delivered}, {"recognised", r.Recognised}, {"marked", r.Marked},
+		{"discarded", r.Filtered.Discarded}, {"left", r.Filtered.Left},
 		{"skipped", r.Skipped}, {"quarantined", r.Quarantined}, {"failed", r.Failed}, {"unusable", r.Unusable}, {"deleted", r.Deleted},
+		{"waiting", r.Waiting}, {"left out", r.LeftOut}, {"unlisted", r.Unlisted},
 	} {
 		if c.count != 0 {
 			shown = append(shown, fmt.Sprintf("%d %s", c.count, c.name))

@@ -2,10 +2,11 @@ package fetch
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
+	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -16,8 +17,8 @@ import (
 //	open → list → examine → plan → transfer → remove → quit
 //
 // A run learns something of a message and notes it in the message's item (maildrop.go). Then it
-// decides, without input or output (judge.go, and both plans in plan.go). It writes to the ledger
-// while it examines, for each batch that is durable at the target, and after QUIT. ARCHITECTURE.md
+// decides, without input or output (plan.go, and the package policy). It writes to the ledger while
+// it examines, for each batch that is durable at the target, and after QUIT. ARCHITECTURE.md
 // lists all that it writes.
 type run struct {
 	job     *job
@@ -60,18 +61,29 @@ func (r *run) locked() error {
 	if err := r.takeOver(); err != nil {
 		return err
 	}
-	if err := r.prepare(); err != nil {
-		return err
-	}
 	if err := r.memory.admit(); err != nil {
 		return err
 	}
+	// What is done before may make the target reachable, for example mount its disk.
+	return r.job.around(func() error {
+		defer r.job.disconnect()
+		if err := r.prepare(); err != nil {
+			return err
+		}
+		return r.sessions()
+	})
+}
+
+// sessions opens sessions until one of them has done all that is left to do, or none can.
+func (r *run) sessions() error {
 	for {
 		drop, err := r.session()
-		if !r.history.adapt(err, r.memory) && !r.history.goOn(err, drop, r.memory) {
+		further := err == nil && r.history.goesOn(r.job)
+		if !further && !r.history.adapt(err, r.memory) && !r.history.goOn(err, drop, r.memory) {
+			r.job.tellUnlisted(r.history)
 			return cmp.Or(err, r.history.breaks.err)
 		}
-		r.history.remember(drop)
+		r.history.remember(drop, further, r.job.account.All)
 		if err := r.memory.pause(); err != nil {
 			return err
 		}
@@ -91,83 +103,6 @@ func (r *run) enter() (err error) {
 	return nil
 }
 
-// takeOver gives a new account the records that it had under its former name.
-func (r *run) takeOver() error {
-	former, err := r.job.formerName(r.store)
-	if former == "" || err != nil {
-		return err
-	}
-	unlock, err := r.store.Lock(former)
-	if err != nil {
-		return r.job.fail(PhaseLock, fmt.Errorf("taking over the records of account %s: %w", former, err))
-	}
-	err = r.store.Rename(r.job.soft, former, r.job.account.Name)
-	if err := cmp.Or(err, unlock()); err != nil {
-		return r.job.fail(PhaseState, fmt.Errorf("taking over the records of account %s: %w", former, err))
-	}
-	if err := r.enter(); err != nil {
-		return err
-	}
-	r.job.warn(CodeRenamedAccount, "account %q stands in no configuration any more, and has the same server and user: "+
-		"its records are now those of this account, and nothing is fetched again", former)
-	return nil
-}
-
-// formerName returns the name that a new account had before it was renamed, or "". Such an account
-// has the same server and user, and stands in no configuration any more. An account that still
-// stands in one, but is not in use, is ErrRenamed, unless Policy.Initial says what a first run
-// fetches.
-func (j *job) formerName(store seen.Store) (string, error) {
-	a, known := j.account, j.ledger.Account()
-	if known.Twin == "" || a.State != "" {
-		return "", nil
-	}
-	all, err := store.Accounts(j.soft)
-	if err != nil {
-		return "", j.fail(PhaseState, err)
-	}
-	var former, standing []string
-	for i := range all {
-		other := &all[i]
-		if other.Name == a.Name || other.Records == 0 || other.Server != a.Server || other.User != a.User ||
-			isOneShot(other.Name) || slices.Contains(a.Shared, other.Name) {
-			continue
-		}
-		origin, err := j.originOf(store, other)
-		if err != nil {
-			return "", err
-		}
-		if a.Origin.Has == nil || a.Origin.Has(origin, other.Name) {
-			standing = append(standing, other.Name)
-		} else {
-			former = append(former, other.Name)
-		}
-	}
-	switch alike := slices.Concat(former, standing); {
-	case len(former) == 1:
-		return former[0], nil
-	case len(alike) == 0 || a.Initial.Chosen:
-		return "", nil
-	default:
-		return "", j.fail(PhaseState, fmt.Errorf("%w: %s. If this is that account renamed, run: %s. "+
-			"If not, write into this account what its first run fetches, for example initial = \"all\"",
-			ErrRenamed, strings.Join(alike, ", "), a.command("seen", "rename", alike[0], a.Name)))
-	}
-}
-
-// originOf returns the configuration that another account was last fetched from.
-func (j *job) originOf(store seen.Store, other *seen.Account) (string, error) {
-	ledger, err := store.Look(j.soft, other.Name, other.Server, other.User)
-	if err != nil {
-		return "", j.fail(PhaseState, err)
-	}
-	st, err := ledger.Standing(j.soft)
-	if err != nil {
-		return "", j.fail(PhaseState, err)
-	}
-	return st.Origin, nil
-}
-
 // prepare makes the target ready before the server is contacted, and warns about the account.
 func (r *run) prepare() error {
 	a, known := r.job.account, r.job.ledger.Account()
@@ -179,13 +114,26 @@ func (r *run) prepare() error {
 	if err := a.Target.Prepare(r.job.soft, !known.Delivered); err != nil {
 		return r.job.fail(PhaseTarget, err)
 	}
+	if a.FilterHeaders != nil && !a.All {
+		if err := a.FilterHeaders.Prepare(r.job.soft); err != nil {
+			return r.job.fail(PhaseFilter, err)
+		}
+	}
 	return nil
+}
+
+// disconnect lets the target end the connections that it keeps open.
+func (j *job) disconnect() {
+	if connected, ok := j.account.Target.(deliver.Connected); ok {
+		connected.Disconnect()
+	}
 }
 
 // session is one session of the run, from the connection to QUIT. It returns what it found listed.
 func (r *run) session() (*maildrop, error) {
 	r.history.sessions++
 	r.history.breaks.begin()
+	r.history.intake.begin(&r.job.result)
 	s, err := open(r.job, r.memory, r.history)
 	if err != nil {
 		return newMaildrop(nil, seen.Diff{}, false), err
@@ -223,10 +171,19 @@ func (s *session) study() (*plan, error) {
 	if err := s.list(); err != nil {
 		return nil, err
 	}
-	if !s.job.account.All {
-		if err := s.examine(); err != nil {
-			return nil, err
-		}
+	s.markMissing()
+	if err := s.findDue(); err != nil {
+		return nil, err
+	}
+	examine := s.examine
+	if s.job.account.All {
+		examine = s.recall
+	}
+	if err := examine(); err != nil {
+		return nil, err
+	}
+	if err := cmp.Or(s.leaveOutByDate(), s.chooseMissing()); err != nil {
+		return nil, err
 	}
 	s.history.recallSuspects(s.drop)
 	return makePlan(s.drop, &s.job.account.Policy, s.history), nil
@@ -239,6 +196,9 @@ func (s *session) examine() error {
 	if err := s.judgeRecorded(); err != nil {
 		return err
 	}
+	if err := s.recallDates(); err != nil {
+		return err
+	}
 	if err := s.recogniseRenamed(); err != nil {
 		return err
 	}
@@ -248,6 +208,14 @@ func (s *session) examine() error {
 	return s.leaveOutOld()
 }
 
+// recall is examine for a run that takes each listed message for a new one.
+func (s *session) recall() error {
+	if err := s.recallRecorded(); err != nil {
+		return err
+	}
+	return s.recallDates()
+}
+
 // carryOut does what the plan says, except for the deletions. The error left says that some messages
 // wait for a later run, for example because the target had no space for them. The other messages are
 // delivered, and may be deleted.
@@ -255,16 +223,26 @@ func (r *run) carryOut(s *session, p *plan) (left, err error) {
 	if err := s.hintOfStrangers(p, r.store); err != nil {
 		return nil, err
 	}
-	o := newOutcomes(s)
-	o.planned(s.drop, p)
+	o, asks := newOutcomes(s), s.job.account.FilterHeaders != nil
+	if !asks { // otherwise it is not known yet
+		o.planned(s.drop, p)
+	}
 	if err := s.mark(p.mark); err != nil {
 		return nil, err
 	}
 	if err := o.skip(s.drop, p.skip); err != nil {
 		return nil, err
 	}
+	r.history.intake.ends(p)
+	var unasked error
+	if asks {
+		if unasked, err = s.ask(p); err != nil {
+			return nil, err
+		}
+		o.planned(s.drop, p)
+	}
 	if len(p.retrieve) == 0 {
-		return nil, nil
+		return unasked, nil
 	}
 	if err := r.job.ledger.Ready(r.job.soft, len(p.retrieve)); err != nil {
 		return nil, r.job.fail(PhaseState, err)
@@ -274,7 +252,8 @@ func (r *run) carryOut(s *session, p *plan) (left, err error) {
 	}
 	r.history.unfinished = true
 	r.history.breaks.turn = r.history.breaks.turn || p.turn
-	return newTransfer(s, o, p.retrieve, &r.progress).run()
+	left, err = newTransfer(s, o, p.retrieve, &r.progress).run()
+	return cmp.Or(left, unasked), err
 }
 
 // beginNotices passes on what earlier runs have told a person.
@@ -317,4 +296,53 @@ func (r *run) finished(err error) Result {
 		})
 	}
 	return r.job.result
+}
+
+// hintOfStrangers warns, before the first run of an account retrieves everything, if the target
+// holds mail of unknown origin. Perhaps another program has fetched this maildrop into it, or the
+// state is lost and the server has changed. Mail that popfetch delivered for others is known.
+func (s *session) hintOfStrangers(p *plan, store seen.Store) error {
+	a, known := s.job.account, s.job.ledger.Account()
+	if s.job.finder == nil || s.history.intake.begun || known.Records > 0 || known.Finished || known.Twin != "" ||
+		a.Initial.Limited || a.All || s.drop.found || len(p.retrieve) == 0 {
+		return nil
+	}
+	own, others, err := s.job.finder.Holds(s.job.soft)
+	if errors.Is(err, deliver.ErrMissing) {
+		return nil
+	}
+	if err != nil {
+		return s.job.fail(PhaseTarget, err)
+	}
+	if own > 0 && others == 0 {
+		all, err := store.Accounts(s.job.soft)
+		if err != nil {
+			return s.job.fail(PhaseState, err)
+		}
+		for _, other := range all {
+			if other.Records > 0 {
+				return nil
+			}
+		}
+	}
+	if own+others > 0 {
+		s.job.warn(CodeUnrecognisedMail, "first run of this account, but its target already holds %d messages "+
+			"that were not recognised; all %d on the server will be fetched, possibly again. %s",
+			own+others, len(p.retrieve), a.howToFetchLess())
+	}
+	return nil
+}
+
+// howToFetchLess says how a first run fetches only what a person lacks.
+func (a *Account) howToFetchLess() string {
+	if a.State != "" { // it cannot be named
+		return "To fetch only what is not there, stop, and write the account into a configuration file: " +
+			"popfetch seen rebuild looks there"
+	}
+	dir := "DIR"
+	if maildir, ok := deliver.MaildirOf(a.Target); ok {
+		dir = maildir.Path()
+	}
+	return fmt.Sprintf("To fetch only what is not there, stop and run: %s. To fetch only new mail, stop and run: %s",
+		a.command("seen", "rebuild", "--from-maildir", dir, a.Name), a.command("seen", "mark", "--all", a.Name))
 }

@@ -2,17 +2,20 @@
 //
 // One run of one account is a session in these phases: open, list, examine, plan, transfer, remove,
 // quit. run.go has them in their order. What a session learns of a message is noted in its item
-// (maildrop.go); what is to be done is decided without input or output (judge.go, and both plans in
-// plan.go).
+// (maildrop.go); what is to be done is decided without input or output (plan.go, and the package
+// policy).
 //
 // The order of deliver, record, delete is what the program exists for. A message is recorded only
 // when its target says that it is safe there, and DELE is sent only for what is recorded.
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"iter"
+	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -148,75 +151,146 @@ func (r *Runner) runInTurn(ctx context.Context, account *Account) Result {
 // or refuses the log-in.
 func (r *Result) Fruitless() bool {
 	var run *Error
-	if !errors.As(r.Err, &run) || r.Delivered > 0 {
+	if !errors.As(r.Err, &run) || r.Delivered+r.Filtered.Dropped > 0 {
 		return false
 	}
 	var refused *login.Error
 	if errors.As(run, &refused) && (refused.Fault == login.Held || !refused.Until.IsZero()) {
 		return false // the server was not asked; and a changed password is to count soon
 	}
-	return run.Phase != PhaseLock && run.Phase != PhaseState && run.Phase != PhaseTarget
+	return run.Phase != PhaseLock && run.Phase != PhaseState && run.Phase != PhaseTarget &&
+		run.Phase != PhaseBefore && run.Phase != PhaseAfter && run.Phase != PhaseFilter
 }
-
-// readOnly passes on what a look reads of a ledger, and ignores what a look would write. The
-// account's standing is the exception: every refused log-in counts. Each method is written out, so
-// that a new one does not write by mistake.
-type readOnly struct{ ledger seen.Ledger }
-
-func (r readOnly) Account() seen.Account { return r.ledger.Account() }
-
-func (r readOnly) Diff(ctx context.Context, listing []seen.Entry, due time.Time) (seen.Diff, error) {
-	return r.ledger.Diff(ctx, listing, due)
-}
-
-func (r readOnly) Records(ctx context.Context, uniqueIDs []string) ([]seen.Record, error) {
-	return r.ledger.Records(ctx, uniqueIDs)
-}
-
-func (r readOnly) All(ctx context.Context) iter.Seq2[seen.Record, error] { return r.ledger.All(ctx) }
-
-func (r readOnly) Remaining(ctx context.Context) iter.Seq2[seen.Record, error] {
-	return r.ledger.Remaining(ctx)
-}
-
-func (r readOnly) Imported(ctx context.Context, until time.Time) iter.Seq2[seen.Record, error] {
-	return r.ledger.Imported(ctx, until)
-}
-
-func (r readOnly) Newest(ctx context.Context) (time.Time, error) { return r.ledger.Newest(ctx) }
-
-func (r readOnly) CountDue(ctx context.Context, due time.Time) (int, error) {
-	return r.ledger.CountDue(ctx, due)
-}
-
-func (r readOnly) Servers(ctx context.Context, user string) ([]string, error) {
-	return r.ledger.Servers(ctx, user)
-}
-
-func (r readOnly) Asides(ctx context.Context) ([]seen.Aside, error) { return r.ledger.Asides(ctx) }
-
-func (r readOnly) Standing(ctx context.Context) (seen.Standing, error) {
-	return r.ledger.Standing(ctx)
-}
-
-func (r readOnly) ChangeStanding(ctx context.Context, change func(*seen.Standing)) error {
-	return r.ledger.ChangeStanding(ctx, change)
-}
-
-func (readOnly) Apply(context.Context, seen.Changes) error { return nil }
-
-func (readOnly) Finish(context.Context, seen.Diff, []seen.Entry, []seen.Key, time.Time) error {
-	return nil
-}
-
-func (readOnly) Forget(context.Context, ...string) (int, error) { return 0, nil }
-
-func (readOnly) TryAgain(context.Context, ...seen.Reason) (int, error) { return 0, nil }
-
-func (readOnly) Ready(context.Context, int) error { return nil }
 
 // readOnlyFinder is a target that can be asked what it holds, but syncs nothing.
 type readOnlyFinder struct{ deliver.Finder }
 
 // Sync does nothing.
 func (readOnlyFinder) Sync(context.Context, []string) error { return nil }
+
+// takeOver gives a new account the records that it had under its former name.
+func (r *run) takeOver() error {
+	former, err := r.job.formerName(r.store)
+	if former == "" || err != nil {
+		return err
+	}
+	unlock, err := r.store.Lock(former)
+	if err != nil {
+		return r.job.fail(PhaseLock, fmt.Errorf("taking over the records of account %s: %w", former, err))
+	}
+	err = r.store.Rename(r.job.soft, former, r.job.account.Name)
+	if err := cmp.Or(err, unlock()); err != nil {
+		return r.job.fail(PhaseState, fmt.Errorf("taking over the records of account %s: %w", former, err))
+	}
+	if err := r.enter(); err != nil {
+		return err
+	}
+	r.job.warn(CodeRenamedAccount, "account %q stands in no configuration any more, and has the same server and user: "+
+		"its records are now those of this account, and nothing is fetched again", former)
+	return nil
+}
+
+// formerName returns the name that a new account had before it was renamed, or "". Such an account
+// has the same server and user, and stands in no configuration any more. An account that still
+// stands in one, but is not in use, is ErrRenamed, unless Policy.Initial says what a first run
+// fetches.
+func (j *job) formerName(store seen.Store) (string, error) {
+	a, known := j.account, j.ledger.Account()
+	if known.Twin == "" || a.State != "" {
+		return "", nil
+	}
+	all, err := store.Accounts(j.soft)
+	if err != nil {
+		return "", j.fail(PhaseState, err)
+	}
+	var former, standing []string
+	for i := range all {
+		other := &all[i]
+		if other.Name == a.Name || other.Records == 0 || other.Server != a.Server || other.User != a.User ||
+			isOneShot(other.Name) || slices.Contains(a.Shared, other.Name) {
+			continue
+		}
+		origin, err := j.originOf(store, other)
+		if err != nil {
+			return "", err
+		}
+		if a.Origin.Has == nil || a.Origin.Has(origin, other.Name) {
+			standing = append(standing, other.Name)
+		} else {
+			former = append(former, other.Name)
+		}
+	}
+	switch alike := slices.Concat(former, standing); {
+	case len(former) == 1:
+		return former[0], nil
+	case len(alike) == 0 || a.Initial.Chosen:
+		return "", nil
+	default:
+		return "", j.fail(PhaseState, fmt.Errorf("%w: %s. If this is that account renamed, run: %s. "+
+			"If not, write into this account what its first run fetches, for example initial = \"all\"",
+			ErrRenamed, strings.Join(alike, ", "), a.command("seen", "rename", alike[0], a.Name)))
+	}
+}
+
+// originOf returns the configuration that another account was last fetched from.
+func (j *job) originOf(store seen.Store, other *seen.Account) (string, error) {
+	ledger, err := store.Look(j.soft, other.Name, other.Server, other.User)
+	if err != nil {
+		return "", j.fail(PhaseState, err)
+	}
+	st, err := ledger.Standing(j.soft)
+	if err != nil {
+		return "", j.fail(PhaseState, err)
+	}
+	return st.Origin, nil
+}
+
+// lookUp opens the ledger of the account, or the one that a run would take over.
+func (j *job) lookUp(store seen.Store) error {
+	a := j.account
+	look := func(name string) error {
+		ledger, err := store.Look(j.soft, name, a.Server, a.User)
+		if err != nil {
+			return j.fail(PhaseState, err)
+		}
+		j.ledger = seen.ReadOnly(ledger)
+		return nil
+	}
+	if err := look(a.stateName()); err != nil {
+		return err
+	}
+	former, err := j.formerName(store)
+	switch {
+	case errors.Is(err, ErrRenamed):
+		j.warn(CodeRenamedAccount, "%w", errors.Unwrap(err))
+		return nil
+	case err != nil || former == "":
+		return err
+	}
+	return look(former)
+}
+
+// isOneShot reports whether the name of an account's records is made of options. Only such names
+// have a colon, that of host:port.
+func isOneShot(name string) bool { return strings.Contains(name, ":") }
+
+// records reads the records of the unique-ids, and groups them by unique-id.
+func (j *job) records(ids []string) (map[string][]seen.Record, error) {
+	all, err := j.ledger.Records(j.soft, ids)
+	if err != nil {
+		return nil, j.fail(PhaseState, err)
+	}
+	records := make(map[string][]seen.Record, len(ids))
+	for _, r := range all {
+		records[r.UniqueID] = append(records[r.UniqueID], r)
+	}
+	return records, nil
+}
+
+func uniqueIDs(items []item) []string {
+	ids := make([]string, len(items))
+	for n, it := range items {
+		ids[n] = it.UniqueID
+	}
+	return ids
+}

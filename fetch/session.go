@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/popfetch/popfetch/fetch/custody"
 	"github.com/popfetch/popfetch/internal/hosts"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
@@ -25,15 +26,19 @@ const (
 
 // session is one connection: a logged-in client, and what it has found listed. Its methods stand in
 // the files of its phases: listing, examine, recognise and transfer; study in run.go, remove in
-// plan.go.
+// remove.go.
 type session struct {
 	job     *job
 	memory  *memory
 	history *history
 	client  *pop3.Client
 	drop    *maildrop
-	idle    func() // what Options.Idle does in this phase, or nil
-	expires bool   // the server may remove at QUIT what it has shown (EXPIRE 0)
+	found   []seen.Record  // of what the target was found to hold
+	idle    func()         // what Options.Idle does in this phase, or nil
+	removal *custody.Watch // nil: nothing is deleted because it was removed at the target
+	expires bool           // the server may remove at QUIT what it has shown (EXPIRE 0)
+	// Headers are asked for only to learn how old messages are.
+	asksDates bool
 }
 
 // open opens a session. If the host refuses it because of the other sessions of this process there,
@@ -189,7 +194,7 @@ func (s *session) noteExpiry() {
 		return
 	}
 	s.expires = days == 0
-	if days > 0 && s.job.account.Delete.After > time.Duration(days)*24*time.Hour {
+	if days > 0 && s.job.account.Delete.ByAge() && s.job.account.Delete.After > time.Duration(days)*24*time.Hour {
 		s.job.warn(CodeExpire, "the server removes messages after %d days (EXPIRE), before the account would", days)
 	}
 }
@@ -218,7 +223,7 @@ func (s *session) quit(deleted int) error {
 	clear(s.history.silent) // the next session has other numbers
 	for it := range s.drop.all() {
 		if it.is(isDeleted) {
-			s.job.event(Event{Kind: Deleted, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets})
+			s.job.event(Event{Kind: Deleted, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Rule: string(s.drop.ruleAt(it.index))})
 		}
 	}
 	return nil
@@ -263,17 +268,17 @@ func (s *session) finish(deleted int) error {
 	limit := recordTimeout + time.Duration(len(s.drop.listing))*finishTimeout
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.job.hard), limit)
 	defer cancel()
-	keys := make([]seen.Key, 0, deleted)
+	gone := make([]seen.Deleted, 0, deleted)
 	for it := range s.drop.all() {
 		if it.is(isDeleted) {
-			keys = append(keys, it.Key)
+			gone = append(gone, seen.Deleted{Key: it.Key, Rule: string(s.drop.ruleAt(it.index))})
 		}
 	}
 	diff := s.drop.diff
 	if s.job.account.All { // seen messages have new records too
 		diff = seen.Diff{}
 	}
-	return s.job.ledger.Finish(ctx, diff, s.drop.left(deleted), keys, s.job.now())
+	return s.job.ledger.Finish(ctx, diff, s.drop.left(deleted), gone, s.job.now())
 }
 
 // leave ends a session after err, and returns err. If the session is in step it sends QUIT, so that
@@ -321,4 +326,9 @@ func (s *session) crowded(err error, sent bool) error {
 	s.history.crowded++
 	s.history.sentAgain = s.history.sentAgain || sent
 	return crowdedError{err}
+}
+
+// find returns the index of a message-number among entries in ascending order.
+func find(entries []seen.Entry, number int) (index int, found bool) {
+	return slices.BinarySearchFunc(entries, number, func(e seen.Entry, number int) int { return e.Number - number })
 }

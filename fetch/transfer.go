@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/internal/content"
+	"github.com/popfetch/popfetch/internal/refusals"
 	"github.com/popfetch/popfetch/pop3"
 )
 
@@ -64,13 +65,13 @@ func (t *transfer) run() (left, err error) {
 	t.handOver()
 	finished := t.committers.finished()
 	if err == nil {
-		err = t.keepAliveUntil(finished)
+		err = t.session.keepAliveUntil(finished)
 	}
 	<-finished // also after an error: delivered messages get recorded
 	t.outcomes.settle(t.session)
 	fatal := t.outcomes.failure()
 	switch {
-	case fatal != nil && !isOfPlace(fatal): // a person must mend a broken disk first
+	case fatal != nil && !refusals.IsOfPlace(fatal): // a person must mend a broken disk first
 		return nil, fatal
 	case err != nil:
 		return nil, err
@@ -110,7 +111,7 @@ func (t *transfer) read() error {
 			t.handOver()
 			if !busy {
 				t.queue = t.room.passOver(t.session.drop, t.queue)
-			} else if err := t.keepAliveUntil(t.room.freed); err != nil {
+			} else if err := t.session.keepAliveUntil(t.room.freed); err != nil {
 				return err
 			}
 			continue
@@ -171,21 +172,20 @@ func (t *transfer) alone(it item) bool {
 // keepAliveUntil waits for done or the end of the run, and sends NOOP meanwhile (C0027), because
 // servers log an idle client out. After a long wait it asks whether the server has done so.
 // Otherwise the commands that follow would get no reply, and pipelining would be blamed.
-func (t *transfer) keepAliveUntil(done <-chan struct{}) error {
-	s := t.session
+func (s *session) keepAliveUntil(done <-chan struct{}) error {
 	tick := time.NewTicker(s.job.keepAlive)
 	defer tick.Stop()
 	for began := time.Now(); ; {
 		select {
 		case <-done:
 			if time.Since(began) > s.job.keepAlive/mayLogOut {
-				return t.isAlive()
+				return s.isAlive()
 			}
 			return nil
 		case <-s.job.hard.Done():
 			return s.job.fail(PhaseRetrieve, context.Cause(s.job.hard))
 		case <-tick.C:
-			if err := t.isAlive(); err != nil {
+			if err := s.isAlive(); err != nil {
 				return err
 			}
 		}
@@ -197,8 +197,7 @@ const mayLogOut = 6
 
 // isAlive sends NOOP and returns an error if the session has ended. The server may have said why,
 // which is then read as the reply to the first NOOP.
-func (t *transfer) isAlive() error {
-	s := t.session
+func (s *session) isAlive() error {
 	err := s.client.Noop(s.job.hard)
 	if isReply(err) {
 		err = s.client.Noop(s.job.hard)

@@ -207,7 +207,7 @@ func (c *comparison) judge(order []int, k *known) (others []int) {
 // delivery returns when the message was delivered; 0: it was not. An unknown time counts as the
 // earliest, so that Finished.Oldest tells of it.
 func (r *Row) delivery() int64 {
-	if r.Kind != Delivered {
+	if !r.Kind.IsDone() {
 		return 0
 	}
 	return max(r.DeliveredAt, 1)
@@ -242,17 +242,31 @@ func (r *rest) lookAt(id string) {
 	}
 }
 
-// isDue reports whether the message was delivered at or before the time due. If due is 0, nothing
+// isDue reports whether the message was delivered or dropped at or before the time due. If due is 0, nothing
 // is. A message whose time of delivery is unknown is due only at AnyTime.
 func (r *Row) isDue(due int64) bool {
-	if r.Kind != Delivered || r.DeliveredAt == 0 {
-		return r.Kind == Delivered && due == math.MaxInt64
+	if !r.Kind.IsDone() || r.DeliveredAt == 0 {
+		return r.Kind.IsDone() && due == math.MaxInt64
 	}
 	return r.DeliveredAt <= due && due != 0
 }
 
 func (f *Finished) hasDue(due int64) bool {
 	return due != 0 && f.Oldest != 0 && f.Oldest <= due
+}
+
+// AddDue adds messages to Due, by their indexes into the listing. Finish then looks at
+// them.
+func (d *Diff) AddDue(listing []Entry, indexes ...int) {
+	before := d.Due[:len(d.Due):len(d.Due)]
+	for _, i := range indexes {
+		if _, known := slices.BinarySearch(before, i); !known {
+			d.Due = append(d.Due, i)
+			d.rest.lookAt(listing[i].UniqueID)
+		}
+	}
+	slices.Sort(d.Due)
+	d.Due = slices.Compact(d.Due)
 }
 
 // Effort tells tests how a Diff was made, and how much is left for Finish to look at.

@@ -16,7 +16,7 @@ const GraceTime = 90 * 24 * time.Hour
 type Conclusion struct {
 	Diff    Diff
 	Left    []Entry
-	Deleted []Key
+	Deleted []Deleted
 	At      time.Time
 }
 
@@ -27,7 +27,8 @@ type Conclusion struct {
 // A store may make the changes at once or later, but in this order. Before the first change it
 // removes the Digest that it holds.
 func Conclude(ctx context.Context, reader Reader, run Conclusion, tuning Tuning, change func(RowChange) error) (Finished, error) {
-	f := finish{reader: reader, left: run.Left, at: Millis(run.At), deleted: slices.SortedFunc(slices.Values(run.Deleted), Key.Compare), change: change}
+	f := finish{reader: reader, left: run.Left, at: Millis(run.At), deleted: run.Deleted, change: change}
+	slices.SortFunc(f.deleted, func(a, b Deleted) int { return a.compare(b.Key) })
 	if err := f.run(ctx, run.Diff.rest); err != nil {
 		return Finished{}, err
 	}
@@ -38,11 +39,13 @@ func Conclude(ctx context.Context, reader Reader, run Conclusion, tuning Tuning,
 	return end, nil
 }
 
+func (d Deleted) compare(key Key) int { return d.Key.Compare(key) }
+
 // finish is the work of one Conclude.
 type finish struct {
 	reader  Reader
 	left    []Entry
-	deleted []Key // in the order of the table
+	deleted []Deleted // in the order of the table
 	at      int64
 	// All that is left, as far as finish looked at it, is seen without doubt or set aside.
 	complete bool
@@ -56,7 +59,7 @@ type finish struct {
 
 func (f *finish) run(ctx context.Context, rest rest) error {
 	for _, k := range f.deleted {
-		if err := f.change(RowChange{Key: k, Kind: Stamp, At: f.at}); err != nil {
+		if err := f.change(RowChange{Key: k.Key, Kind: Stamp, At: f.at, Rule: k.Rule}); err != nil {
 			return err
 		}
 	}
@@ -65,10 +68,43 @@ func (f *finish) run(ctx context.Context, rest rest) error {
 		return err
 	}
 	asides := asidesOf(stored)
-	if done, err := f.mergeRest(ctx, rest, asides); err != nil || done {
+	done, err := f.mergeRest(ctx, rest, asides)
+	if err == nil && !done {
+		err = f.mergeAll(ctx, asides)
+	}
+	if err != nil {
 		return err
 	}
-	return f.mergeAll(ctx, asides)
+	return f.mergeOld(ctx)
+}
+
+// oldAtOnce is how many Old messages are read at once.
+const oldAtOnce = 1000
+
+// mergeOld notes which Old messages are left.
+func (f *finish) mergeOld(ctx context.Context) error {
+	var order []int
+	for behind := (Key{}); ; {
+		old, err := f.reader.Old(ctx, behind, oldAtOnce)
+		if err != nil || len(old) == 0 {
+			return err
+		}
+		if order == nil {
+			order = indexes(0, len(f.left))
+			slices.SortFunc(order, func(a, b int) int { return f.left[a].Key.Compare(f.left[b].Key) })
+		}
+		for i := range old {
+			behind = old[i].Key
+			for len(order) > 0 && f.left[order[0]].Key.Compare(behind) < 0 {
+				order = order[1:]
+			}
+			isLeft := len(order) > 0 && f.left[order[0]].Key == behind
+			absentAt := Millis(old[i].AbsentAt)
+			if err := f.noteRow(true, behind, &absentAt, isLeft); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // mergeRest looks only at the rows that may have changed. It reports false if these are too many,
@@ -173,7 +209,7 @@ func (f *finish) note(k *known, copies []int) error {
 		if r.AbsentAt != 0 {
 			f.looked.absent++
 		}
-		if _, found := slices.BinarySearchFunc(f.deleted, r.Key, Key.Compare); found {
+		if _, found := slices.BinarySearchFunc(f.deleted, r.Key, Deleted.compare); found {
 			r.DeletedAt = f.at // change was already told so
 		}
 		if err := f.noteRow(false, r.Key, &r.AbsentAt, isLeft(r.Copy)); err != nil {

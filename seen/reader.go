@@ -10,6 +10,8 @@ type Reader interface {
 	Finished(ctx context.Context) (Finished, error)
 	// Asides is Ledger.Asides.
 	Asides(ctx context.Context) ([]Aside, error)
+	// Old is Ledger.Old.
+	Old(ctx context.Context, behind Key, limit int) ([]Aside, error)
 	// Copies returns the unique-ids that have more than one recorded copy, up to limit.
 	Copies(ctx context.Context, limit int) (map[string]bool, error)
 	// Expired returns unique-ids of records that have been absent since before the time, up to
@@ -17,7 +19,7 @@ type Reader interface {
 	Expired(ctx context.Context, before int64, limit int) (map[string]bool, error)
 	// Absent returns how many records have an AbsentAt.
 	Absent(ctx context.Context) (int, error)
-	// Oldest returns the earliest delivery of all records of kind Delivered; 0: none. An unknown
+	// Oldest returns the earliest time of all records of kind Delivered or Dropped; 0: none. An unknown
 	// time counts as 1.
 	Oldest(ctx context.Context) (int64, error)
 	// Of reads the records of these unique-ids, which are in ascending order and all different.
@@ -75,7 +77,7 @@ type ChangeKind int
 
 // The kinds of a RowChange.
 const (
-	Stamp  ChangeKind = iota // set the record's DeletedAt
+	Stamp  ChangeKind = iota // set the record's DeletedAt, and log the deletion
 	Mark                     // set AbsentAt
 	Remove                   // remove the row
 )
@@ -84,6 +86,7 @@ const (
 type RowChange struct {
 	Key
 	Kind  ChangeKind
-	Aside bool  // it changes an Aside, not a record
-	At    int64 // of Stamp and Mark
+	Aside bool   // it changes an Aside, not a record
+	At    int64  // of Stamp and Mark
+	Rule  string // of Stamp: what the log says
 }

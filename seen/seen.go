@@ -111,7 +111,7 @@ type Entry struct {
 // Kind says why a message counts as seen.
 type Kind int
 
-// The kinds of a Record. Only Delivered ones are ever Due.
+// The kinds of a Record. Only Delivered and Dropped ones are ever Due.
 const (
 	Delivered Kind = 1 // popfetch delivered it
 	Marked    Kind = 2 // not delivered: the operator said so, or the first run left it out
@@ -121,7 +121,17 @@ const (
 	// It is Imported, but the other program wrote each "/" of its unique-id as "-". Sanitized gives
 	// it the unique-id that the server lists.
 	Sanitized Kind = 4
+	// A route or a filter dropped it: it was retrieved, and somebody wants it delivered nowhere. It
+	// is deleted on the server by the rules for delivered messages.
+	Dropped Kind = 5
+	// A filter of headers said to delete it without retrieving it. It is deleted whatever the rules
+	// are.
+	Discarded Kind = 6
 )
+
+// IsDone reports whether popfetch has done with the message what it was told: it delivered or
+// dropped it.
+func (k Kind) IsDone() bool { return k == Delivered || k == Dropped }
 
 // IsImported reports whether another program delivered the message.
 func (k Kind) IsImported() bool { return k == Imported || k == Sanitized }
@@ -180,6 +190,11 @@ const (
 	Suspect Reason = 5
 	// The session ended while a Breaking message was retrieved. It is retried when all else is done.
 	Breaking Reason = 6
+	// Old messages were sent before a time that the account sets, by their Dated. Diff calls them new,
+	// because that time moves.
+	Old Reason = 7
+	// A filter of headers said to retrieve a Chosen message, and nothing has gone wrong with it.
+	Chosen Reason = 8
 )
 
 // Aside is a message that is, or was, listed but neither delivered nor marked.
@@ -196,6 +211,11 @@ type Aside struct {
 	ToldAt time.Time // when a person was last told about it; zero: never
 	// MaxSize is the limit that it exceeded when it was TooLarge, in octets; 0: unknown.
 	MaxSize int64
+	// Dated is when the message was sent, by its header, if the header was asked for that; zero:
+	// unknown.
+	Dated time.Time
+	// Asked is when a filter of headers said to retrieve the message; zero: it has not said so.
+	Asked time.Time
 	// AbsentAt is the time of the first finished listing that lacked the message; zero: the last
 	// listing had it.
 	AbsentAt time.Time
@@ -275,6 +295,26 @@ type Match struct {
 	Aside
 }
 
+// Deleted is a message that the server has deleted, and the rule that asked for that.
+type Deleted struct {
+	Key
+	Rule string // in the caller's own form
+}
+
+// Deletion is an entry of the log of deletions.
+type Deletion struct {
+	UniqueID string
+	Rule     string
+	Octets   int64    // of the message as it came; if it never came, as LIST announced them
+	SHA256   [32]byte // of the message as it came; zero: unknown
+	// DeliveredAt is when it was delivered, dropped or marked; zero: unknown.
+	DeliveredAt time.Time
+	DeletedAt   time.Time
+}
+
+// LogTime is how long an entry of the log of deletions is kept: a year.
+const LogTime = 366 * 24 * time.Hour
+
 // Move says that the message of a record is now listed under another key.
 type Move struct {
 	From Key
@@ -297,9 +337,10 @@ type Changes struct {
 	// removes the Aside of its key. Nil: none.
 	Records iter.Seq[Record]
 	// Asides are noted. If a message is set aside already, the new Count is added to the old one,
-	// Since stays if the reason does, and a zero ToldAt keeps the old time. A Wanted message that is
-	// now Refused, Suspect or Breaking stays Wanted, because the target may still hold it. A zero
-	// Since or Last means now.
+	// Since stays if the reason does, and a zero ToldAt keeps the old time. A zero Dated or
+	// Asked keeps the old time if Listed is the same. A Wanted message that is now Refused, Suspect,
+	// Breaking or Chosen stays Wanted, because the target may still hold it. A zero Since or Last
+	// means now.
 	// AbsentAt is ignored.
 	Asides []Aside
 }

@@ -31,6 +31,9 @@ type Standing struct {
 	// last one; zero: never. HeldAt is since when such deletions wait, because too much time had
 	// passed since the run before; zero: they do not.
 	RanAt, HeldAt time.Time
+	// Kept is what was found of the delivered messages at the target, for the rule that deletes what
+	// was removed there, in the caller's own form; empty: nothing.
+	Kept string
 	// Origin is the configuration that the account was last fetched from, in the caller's own form;
 	// empty: unknown.
 	Origin string
@@ -55,5 +58,5 @@ func (st Standing) Equal(other Standing) bool {
 		Millis(st.CameAt) == Millis(other.CameAt) && Millis(st.ThroughAt) == Millis(other.ThroughAt) && st.Origin == other.Origin &&
 		Millis(st.RanAt) == Millis(other.RanAt) && Millis(st.HeldAt) == Millis(other.HeldAt) &&
 		st.HostSessions == other.HostSessions && Millis(st.HostAt) == Millis(other.HostAt) && st.Shortfall == other.Shortfall &&
-		st.Announced == other.Announced && st.Told == other.Told && Millis(st.ToldAt) == Millis(other.ToldAt)
+		st.Announced == other.Announced && st.Kept == other.Kept && st.Told == other.Told && Millis(st.ToldAt) == Millis(other.ToldAt)
 }

@@ -68,9 +68,9 @@ type Ledger interface {
 	// ErrBusy.
 	Apply(ctx context.Context, changes Changes) error
 	// Finish ends a run; it is called after the positive reply to QUIT. It stamps the records of
-	// deleted messages, and notes which messages the listing lacks. It forgets messages that were
-	// absent for longer than GraceTime, and keeps digests of left for the next Diff. It also ends
-	// Account.Unfinished. So a run that called Ready calls Finish even if Diff.Unchanged says that
+	// deleted messages and logs their deletion, and notes which messages the listing lacks. It forgets
+	// messages that were absent for longer than GraceTime, and keeps digests of left for the next Diff.
+	// It sorts deleted. It also ends Account.Unfinished. So a run that called Ready calls Finish even if Diff.Unchanged says that
 	// there is nothing else to do.
 	//
 	// left is the listing that was given to Diff, in its order, without the deleted messages; at is
@@ -78,7 +78,11 @@ type Ledger interface {
 	// two kinds: those of messages that diff names (as New, Check, Due, Likely or Aside), and those
 	// of deleted ones. With the zero Diff, Finish looks at everything. If a run is killed in
 	// Finish, the next Finish completes the work.
-	Finish(ctx context.Context, diff Diff, left []Entry, deleted []Key, at time.Time) error
+	Finish(ctx context.Context, diff Diff, left []Entry, deleted []Deleted, at time.Time) error
+	// Deletions yields the log of deletions from since on, the earliest first. Entries are kept for
+	// LogTime, and then removed when others are added. The stamp of a record and its entry are
+	// written at once. An error is yielded once, at the end.
+	Deletions(ctx context.Context, since time.Time) iter.Seq2[Deletion, error]
 	// Records returns all records of the unique-ids, every copy, by unique-id and copy.
 	Records(ctx context.Context, uniqueIDs []string) ([]Record, error)
 	// All yields every record, by unique-id and copy. An error is yielded once, at the end.
@@ -91,6 +95,9 @@ type Ledger interface {
 	// added since. It leaves out deleted ones, and those first seen after until. AnyTime yields all.
 	// An error is yielded once, at the end. It reads every row of the account.
 	Imported(ctx context.Context, until time.Time) iter.Seq2[Record, error]
+	// Discarded returns the unique-ids of Discarded messages whose deletion is not confirmed. It reads
+	// no other rows.
+	Discarded(ctx context.Context) ([]string, error)
 	// Newest returns the latest time of delivery on record; zero: none is known. It reads every
 	// row of the account.
 	Newest(ctx context.Context) (time.Time, error)
@@ -100,8 +107,11 @@ type Ledger interface {
 	// Servers returns the servers under which the store knows an account of that user.
 	Servers(ctx context.Context, user string) ([]string, error)
 	// Asides returns what is set aside, by unique-id and copy. Those with an AbsentAt are no longer
-	// listed.
+	// listed. It leaves out Old messages, because there may be many.
 	Asides(ctx context.Context) ([]Aside, error)
+	// Old returns messages that are set aside as Old: the first ones behind a key, by unique-id and
+	// copy, and limit of them at most. For Diff they are new.
+	Old(ctx context.Context, behind Key, limit int) ([]Aside, error)
 	// Forget removes the records of the unique-ids, or all records if none is named, and marks the
 	// messages as Wanted. Refused and quarantined messages are retried as if they were new. Forget
 	// returns how many records and asides it has changed, and ignores unknown unique-ids. If it

@@ -4,9 +4,11 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/config"
 )
 
@@ -32,22 +34,29 @@ func newApp(term *terminal) *cli.App {
 			own("quarantined", "only what is quarantined: try it again, and forget no record"),
 			own("too-large", "only what was left as too large: look at it again, and forget no record"),
 			own("json", "one JSON object with the number of records")),
-		command("rebuild", "ACCOUNT", "count messages as seen that a Maildir holds already", (*program).seenRebuild,
-			&cli.StringFlag{Name: "from-maildir", Usage: "the Maildir is `DIR`, and not the account's own"},
+		command("rebuild", "ACCOUNT", "count messages as seen that a Maildir or an mbox holds already", (*program).seenRebuild,
+			&cli.StringFlag{Name: "from-maildir", Usage: "look into the Maildir `DIR`, and not into the account's own place"},
+			&cli.StringFlag{Name: "from-mbox", Usage: "look into the mbox `FILE`, and not into the account's own place"},
 			own("json", "one JSON object with the number of messages")),
 		command("rename", "OLD NEW", "give an account's records to its new name", (*program).seenRename),
+		command("export", "[ACCOUNT...]", "print the state of accounts, for seen import", (*program).seenExport),
+		command("import", "", "take over the state that seen export has printed, from standard input", (*program).seenImport,
+			own("json", "one JSON object for each account, with the numbers of records")),
 	}
 	return &cli.App{
-		Name:            "popfetch",
-		Usage:           "fetch mail from POP3 accounts into a Maildir or an MDA, each message exactly once",
+		Name: "popfetch",
+		Usage: "fetch mail from POP3 accounts into Maildirs, mboxes, IMAP mailboxes, " +
+			"programs or mail servers, each message once",
 		UsageText:       "popfetch [--once] [options] [ACCOUNT...]\npopfetch COMMAND [options] [ACCOUNT...]",
 		Version:         versionText(),
 		Flags:           append(globalFlags(), cli.HelpFlag), // the cli package leaves it out beside a command called help
 		Action:          action(term, (*program).fetch),
 		OnUsageError:    refuseUsage,
 		HideHelpCommand: true,
-		ErrWriter:       term.err,
-		ExitErrHandler:  func(*cli.Context, error) {}, // main alone prints the error and exits
+		// A unique-id may have a comma.
+		DisableSliceFlagSeparator: true,
+		ErrWriter:                 term.err,
+		ExitErrHandler:            func(*cli.Context, error) {}, // main alone prints the error and exits
 		Commands: []*cli.Command{
 			command("init", "[ADDRESS]", "find the servers of a mail address, ask, try the log-in, write a configuration", (*program).init),
 			command("check", "[ACCOUNT...]", "look, log in, report; delivers and deletes nothing", (*program).check,
@@ -57,6 +66,12 @@ func newApp(term *terminal) *cli.App {
 			command("status", "[ACCOUNT...]", "what happened lately, from the state alone", (*program).status,
 				&cli.StringFlag{Name: "max-age", Usage: "exit with 0 only if every account had a success within `TIME`, such as 1h"},
 				own("json", "one JSON object for each account")),
+			command("log", "[ACCOUNT...]", "what was deleted on servers, when and by which rule", (*program).log,
+				&cli.StringFlag{Name: "since", Usage: "only within `TIME`, such as 30d, or since a date"},
+				own("json", "one JSON object for each deletion")),
+			command("verify", "[ACCOUNT...]", "do the delivered messages still exist, as they were delivered?", (*program).verify,
+				own("repair", "fetch again what is missing or altered, while the server has it"),
+				own("json", "one JSON object for each message that is not whole, and for each account")),
 			command("report", "[ACCOUNT...]", "the same as a page to look at, with plots", (*program).showReport,
 				&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the page to `FILE`"}),
 			seenCommand,
@@ -97,6 +112,7 @@ func withGlobal(own []cli.Flag) []cli.Flag {
 func action(term *terminal, do func(*program, context.Context) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		p := &program{term: term, options: optionsOf(c)}
+		p.stdout = sync.OnceValue(func() deliver.Target { return deliver.NewStdout(term.out) })
 		defer p.guard()
 		if err := p.mistake(); err != nil {
 			return err
@@ -142,6 +158,9 @@ func globalFlags() []cli.Flag {
 		is(ofRun, "once", "", "one pass over the accounts, then exit"),
 		is(ofRun, "dry-run", "n", "say what would be retrieved, recognised, skipped and deleted; do none of it"),
 		is(ofRun, "all", "", "retrieve what is already seen too"),
+		is(ofRun, "drain", "", "look again, in further sessions, until a listing brings nothing new"),
+		&cli.StringSliceFlag{Category: ofRun, Name: "uid", Usage: "retrieve only the message with the unique-id `ID`; the option may be repeated"},
+		&cli.IntFlag{Category: ofRun, Name: "limit", Usage: "retrieve at most `N` messages of each account in this pass"},
 		is(ofRun, "keep", "", "delete nothing on the server, whatever the accounts say"),
 		is(ofRun, "delete", "", "delete on the server all that is delivered, in earlier runs too, whatever the accounts say"),
 		is(ofRun, "fail-empty", "", "exit with 1 where nothing was new"),

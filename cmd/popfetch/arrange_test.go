@@ -9,12 +9,13 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// appWithExport returns popfetch's app with one more command. It has an option that takes a value.
-func appWithExport() *cli.App {
+// appWithLayout returns popfetch's app with one more command. It has an option that takes a value.
+func appWithLayout() *cli.App {
 	app := newApp(newTerminal())
-	export := &cli.Command{Name: "export", Flags: append(slices.Clone(app.Flags), &cli.StringFlag{Name: "layout"})}
+	flags := append(slices.Clone(app.Flags), &cli.StringFlag{Name: "layout"})
+	pack := &cli.Command{Name: "pack", Flags: flags}
 	seen := app.Command("seen")
-	seen.Subcommands = append(seen.Subcommands, export)
+	seen.Subcommands = append(seen.Subcommands, pack)
 	return app
 }
 
@@ -49,11 +50,11 @@ func TestArrange(t *testing.T) {
 		{"with an equals sign", "report work -o=x.html", "report --output=x.html -- work"},
 		{"before the command", "-o x.html report work", "report --output=x.html -- work"},
 		{"with the command as its value", "-o report report work", "report --output=report -- work"},
-		{"of a command of a command", "seen export work --layout mpop", "seen export --layout=mpop -- work"},
+		{"of a command of a command", "seen pack work --layout mpop", "seen pack --layout=mpop -- work"},
 		{"-- as a value", "--user -- work", "--user=-- -- work"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			app := appWithExport()
+			app := appWithLayout()
 			args := append([]string{"popfetch"}, strings.Fields(test.args)...)
 			before := slices.Clone(args)
 			want := append([]string{"popfetch"}, strings.Fields(test.want)...)
@@ -83,11 +84,11 @@ func TestArrange_mistakes(t *testing.T) {
 		{"--once=maybe", "--once=maybe: the option takes no value"},
 		{"--check", "--check works only with popfetch config"},
 		{"list -o x.html work", "--output works only with popfetch report"},
-		{"work --layout mpop", "--layout works only with popfetch seen export"},
+		{"work --layout mpop", "--layout works only with popfetch seen pack"},
 		{"list --version", "--version works only with popfetch, without a command"},
 	} {
 		text := ""
-		if _, err := arrange(appWithExport(), append([]string{"popfetch"}, strings.Fields(test.args)...)); err != nil {
+		if _, err := arrange(appWithLayout(), append([]string{"popfetch"}, strings.Fields(test.args)...)); err != nil {
 			text = err.Error()
 		}
 		if text != test.want {
@@ -104,7 +105,7 @@ func TestArrange_names(t *testing.T) {
 		"list", "report", "seen", "export", "config",
 	}
 	var names []string
-	app := appWithExport()
+	app := appWithLayout()
 	note := func(c *cli.Context) error { names = c.Args().Slice(); return nil }
 	app.Action, app.Writer, app.ErrWriter = note, io.Discard, io.Discard
 	var walk func([]*cli.Command)

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/headerfilter"
 	"github.com/popfetch/popfetch/internal/kerberos"
 	"github.com/popfetch/popfetch/internal/login"
 	"github.com/popfetch/popfetch/internal/tunnel"
@@ -82,7 +82,7 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 		Mark:    credentials.Mark,
 		Lacks:   lacks,
 		Policy: fetch.Policy{
-			Delete:          fetch.DeletePolicy(a.Delete),
+			Delete:          p.deletePolicy(&a.Delete),
 			All:             p.all,
 			MaxSize:         a.MaxSize,
 			Newest:          a.Order == "newest",
@@ -91,9 +91,14 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 			NewUIDs:         newUIDs[a.NewUIDs],
 			UIDLFallback:    a.UIDL == "fallback",
 			QuarantineAfter: a.QuarantineAfter,
+			Select:          p.selection(a),
 		},
-		Deadline:  a.Deadline,
-		TellAfter: a.TellAfter,
+		Around: aroundRun(s, a),
+		Times:  fetch.Times{Deadline: a.Deadline, TellAfter: a.TellAfter},
+	}
+	if a.FilterHeaders != "" {
+		account.FilterHeaders = headerfilter.New(a.FilterHeaders,
+			headerfilter.Options{Timeout: a.MDATimeout, AtOnce: a.MaxDeliveries, Envelope: a.EnvelopeHeader})
 	}
 	switch {
 	case a.ConnectCommand != "":
@@ -107,21 +112,36 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 	if p.view.verbosity >= 2 {
 		account.POP3.Trace = p.term.trace(a.Name)
 	}
-	switch {
-	case p.keep:
-		account.Delete = fetch.DeletePolicy{}
-	case p.delete:
-		account.Delete = fetch.DeletePolicy{Enabled: true, Imported: a.Delete.Imported}
-	}
-	if a.Maildir != "" {
-		account.Target = deliver.NewMaildir(a.Maildir)
-	} else {
-		account.Target = &deliver.MDA{Command: a.MDA, Timeout: a.MDATimeout, Deliveries: a.MaxDeliveries}
-	}
 	if s.oneShot {
 		account.State = stateName(a)
 	}
-	return account, nil
+	account.Target, err = p.target(ctx, s, a, trusted)
+	return account, err
+}
+
+// selection returns what an account takes in a pass, with what the options say for this run.
+func (p *program) selection(a *config.Account) fetch.SelectPolicy {
+	switch p.command {
+	case "":
+	case "list", "check": // they show what a pass would leave to a later one as new
+		return fetch.SelectPolicy{Within: a.Since.Within, Since: a.Since.Date}
+	default:
+		return fetch.SelectPolicy{}
+	}
+	chosen := fetch.SelectPolicy{Messages: a.MaxMessages, Octets: a.MaxOctets, Within: a.Since.Within, Since: a.Since.Date,
+		Session: a.SessionMessages, Drain: p.drain, Only: p.only()}
+	if p.limit != nil && (chosen.Messages == 0 || *p.limit < chosen.Messages) {
+		chosen.Messages = *p.limit
+	}
+	return chosen
+}
+
+// deletePolicy returns the rules of an account, with what the options say for this run.
+func (p *program) deletePolicy(d *config.Delete) fetch.DeletePolicy {
+	return fetch.DeletePolicy{
+		Enabled: d.Enabled, After: d.After, Larger: d.LargerThan, Newest: d.KeepNewest, Removed: d.Removed,
+		Imported: d.Imported, Verify: d.Verify, Keep: p.keep, All: p.delete,
+	}
 }
 
 // credentials returns the credentials of an account. If no source is configured for the password, a
@@ -130,7 +150,7 @@ func (p *program) credentials(s *setting, a *config.Account, trusted authorities
 	c = ways(a)
 	c.Password = func(ctx context.Context) (string, error) { return a.Password.Resolve(ctx, a.User) }
 	if !a.OAuth.IsZero() {
-		return c, nil, s.useTokens(c, a, trusted)
+		return c, nil, s.useTokens(c, a, a.Name, trusted)
 	}
 	if !a.Password.IsZero() || a.Secretless() {
 		return c, nil, nil

@@ -13,7 +13,7 @@ import (
 // is meant to live in.
 const (
 	collectPercent = 800
-	memoryLimit    = 41 << 20 // octets
+	memoryLimit    = 38 << 20 // octets
 	spareMemory    = 8 << 20  // octets besides live memory, near the limit; the runtime itself takes some 5 MiB of them
 )
 

@@ -24,7 +24,7 @@ func (p *program) config(ctx context.Context) error {
 		s.accounts = s.Accounts
 	}
 	if p.checkOnly {
-		return s.checkFiles(ctx, len(p.words) > 0)
+		return p.checkFiles(ctx, s, len(p.words) > 0)
 	}
 	shown := *s.Config
 	shown.Accounts = s.accounts
@@ -37,7 +37,7 @@ func (p *program) config(ctx context.Context) error {
 
 // checkFiles returns the mistakes about files and programs that the accounts name. A disabled account
 // may lack its files until it is enabled, or named on the command line.
-func (s *setting) checkFiles(ctx context.Context, named bool) error {
+func (p *program) checkFiles(ctx context.Context, s *setting, named bool) error {
 	var mistakes config.Errors
 	trusted := make(authorities)
 	for i := range s.accounts {
@@ -48,9 +48,7 @@ func (s *setting) checkFiles(ctx context.Context, named bool) error {
 		if _, err := readFiles(ctx, s, &s.accounts[i], trusted); errors.As(err, &mistake) {
 			mistakes = append(mistakes, mistake)
 		}
-		if field, err := probe(ctx, &s.accounts[i]); err != nil {
-			mistakes = append(mistakes, s.Mistake(&s.accounts[i], field, err))
-		}
+		mistakes = append(mistakes, p.probe(ctx, s, &s.accounts[i], trusted)...)
 	}
 	if len(mistakes) > 0 {
 		return mistakes
@@ -58,11 +56,32 @@ func (s *setting) checkFiles(ctx context.Context, named bool) error {
 	return nil
 }
 
-// probe returns what keeps the account's target from taking messages, and the field that names the
-// target. What was delivered before is not known here, so a missing Maildir is one to be made.
-func probe(ctx context.Context, a *config.Account) (field *string, err error) {
-	if a.Maildir != "" {
-		return &a.Maildir, deliver.NewMaildir(a.Maildir).Probe(ctx, true)
+// probe returns what keeps the account's targets and filters on this machine from taking messages. What
+// was delivered before is not known here, so a missing Maildir is one to be made. No server is
+// contacted.
+func (p *program) probe(ctx context.Context, s *setting, a *config.Account, trusted authorities) (mistakes config.Errors) {
+	m := &assembly{p: p, s: s, account: a, trusted: trusted}
+	used := s.Uses(a)
+	for i := range used {
+		t := &used[i]
+		place, err := m.open(ctx, t)
+		var mistake *config.Error
+		if errors.As(err, &mistake) {
+			mistakes = append(mistakes, mistake)
+		}
+		prober, ok := place.(deliver.Prober)
+		if err != nil || !ok || t.LMTP != "" || t.SMTP != "" || !t.IMAP.IsZero() {
+			continue
+		}
+		if err := prober.Probe(ctx, true); err != nil {
+			mistakes = append(mistakes, m.mistake(t, err))
+		}
 	}
-	return &a.MDA, (&deliver.MDA{Command: a.MDA}).Probe(ctx, true)
+	for _, command := range []*string{&a.Filter, &a.FilterHeaders} {
+		filter, _ := deliver.NewFilter(deliver.Filter{Command: *command}, deliver.Drop{}).(deliver.Prober)
+		if err := filter.Probe(ctx, true); err != nil {
+			mistakes = append(mistakes, s.Mistake(a, command, err))
+		}
+	}
+	return mistakes
 }

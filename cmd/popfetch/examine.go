@@ -168,7 +168,7 @@ func totals(survey *fetch.Survey) (octets int64, fresh int) {
 
 // addPlaces adds what becomes of the mail here: the target and the state.
 func (x *examination) addPlaces(ctx context.Context, e *examiner, survey *fetch.Survey, account *fetch.Account) {
-	x.add(x.target(ctx, e, survey, account))
+	x.addTargets(ctx, e, survey, account)
 	state, create, err := stateFolder(e.s.StateDir, cmp.Or(account.State, account.Name), survey.Plan.Retrieve.Len()).Examine()
 	x.add(state)
 	if err != nil && survey.Unready == nil {
@@ -179,28 +179,43 @@ func (x *examination) addPlaces(ctx context.Context, e *examiner, survey *fetch.
 	}
 }
 
-func (x *examination) target(ctx context.Context, e *examiner, survey *fetch.Survey, account *fetch.Account) doctor.Finding {
-	a := x.account
+// addTargets adds what each place is like to which the account's mail may go.
+func (x *examination) addTargets(ctx context.Context, e *examiner, survey *fetch.Survey, account *fetch.Account) {
 	switch {
 	case survey.Unready != nil:
-		return unready(survey.Unready)
-	case e.s.oneShot && !e.p.named("maildir", "mda"):
-		return doctor.Finding{Check: doctor.CheckTarget, State: doctor.OK, Text: "none is named, and check needs none"}
-	case a.Maildir == "":
-		return doctor.Program(a.MaxDeliveries)
+		x.add(unready(survey.Unready))
+		return
+	case e.s.oneShot && !config.NamesTarget(e.p.source.oneShot):
+		x.add(doctor.Finding{Check: doctor.CheckTarget, State: doctor.OK, Text: "none is named, and check needs none"})
+		return
 	}
-	room, err := deliver.NewMaildir(doctor.Existing(a.Maildir)).Room(ctx)
+	used := e.s.Uses(x.account)
+	for i := range used {
+		f := targetFinding(ctx, &used[i], survey.Needed)
+		if name := used[i].Name; name != "" {
+			f.Text = name + ": " + f.Text
+		}
+		x.add(f)
+		if f.State == doctor.Fault && survey.Unready == nil {
+			survey.Unready = &fetch.Error{Account: account.Name, Phase: fetch.PhaseDeliver, Err: fmt.Errorf("%s: %w", f.Text, syscall.ENOSPC)}
+		}
+	}
+}
+
+// targetFinding returns what a target is like that has been tried. New mail takes so many octets.
+func targetFinding(ctx context.Context, t *config.Target, needed int64) doctor.Finding {
+	switch {
+	case t.Mbox == config.StandardOutput:
+		return doctor.Stream()
+	case t.MDA != "" || len(t.MDAArgv) > 0:
+		return doctor.Program(t.Kind(), t.MaxDeliveries)
+	case t.Maildir == "" && t.Mbox == "":
+		return doctor.Server(t.Kind(), strings.TrimPrefix(t.Where(), t.Kind()+" "), t.MaxDeliveries)
+	}
+	path := deliver.PathAt(t.Maildir+t.Mbox, time.Now())
+	room, err := deliver.NewMaildir(doctor.Existing(path)).Room(ctx)
 	if err != nil {
 		room = math.MaxInt64
 	}
-	f := doctor.Maildir(a.Maildir, room, survey.Needed)
-	if f.State == doctor.Fault {
-		survey.Unready = &fetch.Error{Account: account.Name, Phase: fetch.PhaseDeliver, Err: fmt.Errorf("%s: %w", f.Text, syscall.ENOSPC)}
-	}
-	return f
-}
-
-// named reports whether one of these keys is given as an option.
-func (p *program) named(keys ...string) bool {
-	return slices.ContainsFunc(keys, func(key string) bool { _, given := p.source.oneShot[key]; return given })
+	return doctor.Maildir(path, room, needed)
 }

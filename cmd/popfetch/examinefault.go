@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/internal/doctor"
@@ -156,14 +157,35 @@ func (x *examination) mendLogin(s *setting, err error) string {
 }
 
 // unready returns the finding that a target cannot take mail. The texts of such errors end with what to
-// do, if that is known.
+// do, if that is known. In those of a server, its own words may stand there.
 func unready(err error) doctor.Finding {
 	f := doctor.Finding{Check: doctor.CheckTarget, State: doctor.Fault, Text: printable(causeOf(err)),
-		Mend: "look at maildir, or at the program in mda: the user that popfetch runs as must be able to use it"}
-	if at := strings.LastIndex(f.Text, "; "); at >= 0 {
+		Mend: "look at the key that says where the mail goes: the user that popfetch runs as must be able to use that place"}
+	if mend := mendTarget(err); mend != "" {
+		f.Mend = mend
+	} else if at := strings.LastIndex(f.Text, "; "); at >= 0 {
 		f.Text, f.Mend = f.Text[:at], f.Text[at+len("; "):]
 	}
 	return f
+}
+
+// mendTarget returns what to do about a server that takes no mail; "": it is another fault.
+func mendTarget(err error) string {
+	var temporary interface{ IsTemporary() bool }
+	switch {
+	case errors.Is(err, deliver.ErrLogin) && errors.As(err, &temporary) && temporary.IsTemporary():
+		return "run check again later; if it lasts, look at what gives the mailbox's password or token"
+	case errors.Is(err, deliver.ErrLogin):
+		return "look at the user in imap, and at imap_password or imap_oauth: they must suit that server"
+	case errors.Is(err, deliver.ErrUntrusted):
+		return "look at the host and the port in imap (imaps usually has 993, imap with STARTTLS 143), " +
+			"and at imap_tls_ca or imap_tls_fingerprint"
+	case errors.Is(err, deliver.ErrUnreachable):
+		return "see whether the target's server runs, and look at its address"
+	case errors.Is(err, deliver.ErrProtocol):
+		return "look at the target's address: another server may be there"
+	}
+	return ""
 }
 
 // mendCertificate returns what to do about a refused certificate. The line that pins its key follows.

@@ -26,6 +26,7 @@ const (
 	exitEmpty       = 1  // --fail-empty
 	exitUsage       = 64 // wrong usage
 	exitQuarantined = 65 // a message was refused too often, and is left alone; or import: a file is broken
+	exitAltered     = 65 // verify: a message is missing or altered
 	exitNoHost      = 68 // the server's name is unknown
 	exitUnavailable = 69 // the server lacks what is needed
 	exitSoftware    = 70 // a fault in popfetch itself
@@ -127,6 +128,16 @@ func resultStatuses(r fetch.Result) []int {
 	return statuses
 }
 
+// runStatuses is resultStatuses of a run that may have been told what to retrieve. A unique-id that
+// is not listed is no fault of the account.
+func runStatuses(r fetch.Result) []int {
+	statuses := resultStatuses(r)
+	if r.Unlisted > 0 {
+		statuses = append(statuses, exitUnavailable)
+	}
+	return statuses
+}
+
 // faultStatus returns the status of one fault.
 func faultStatus(err error) int {
 	var (
@@ -141,11 +152,14 @@ func faultStatus(err error) int {
 		run      *fetch.Error
 		added    *config.AppendError
 		file     *foreign.Error
+		secret   *config.SecretError
 	)
 	switch {
 	case errors.As(err, &file):
 		return foreignStatus(file)
-	case errors.As(err, &mistakes), errors.As(err, &mistake):
+	case errors.As(err, new(*stateError)):
+		return exitQuarantined
+	case errors.As(err, &mistakes), errors.As(err, &mistake), errors.Is(err, deliver.ErrNotLocal):
 		return exitConfig
 	case errors.As(err, &added):
 		return appendStatus(added)
@@ -157,10 +171,16 @@ func faultStatus(err error) int {
 		return loginStatus(failed)
 	case errors.As(err, &token):
 		return tokenStatuses[token.Fault]
-	case errors.Is(err, seen.ErrLocked), errors.Is(err, seen.ErrBusy), errors.Is(err, seen.ErrUnsettled), errors.Is(err, fetch.ErrNoIDsNow), errors.Is(err, fetch.ErrRenamed):
+	case errors.Is(err, seen.ErrLocked), errors.Is(err, seen.ErrBusy), errors.Is(err, seen.ErrUnsettled), errors.Is(err, fetch.ErrNoIDsNow), errors.Is(err, fetch.ErrRenamed), errors.Is(err, deliver.ErrUnreachable):
 		return exitTempFail
 	case errors.Is(err, deliver.ErrMissing), errors.Is(err, deliver.ErrForeign), errors.Is(err, deliver.ErrCreate), errors.Is(err, deliver.ErrUnfit), errors.Is(err, seen.ErrCreate), errors.Is(err, seen.ErrOwner), errors.Is(err, errUncreated):
 		return exitCantCreate
+	case errors.As(err, &secret) && secret.Temporary:
+		return exitTempFail
+	case errors.Is(err, deliver.ErrLogin), errors.Is(err, deliver.ErrUntrusted):
+		return exitNoPerm
+	case errors.Is(err, deliver.ErrProtocol):
+		return exitProtocol
 	case errors.Is(err, pop3.ErrInsecure), errors.Is(err, pop3.ErrImplicitTLS), errors.Is(err, pop3.ErrHandshake), isRejection(err), errors.Is(err, tunnel.ErrRefused):
 		return exitNoPerm
 	case errors.As(err, &protocol), errors.Is(err, tunnel.ErrBroken), errors.Is(err, fetch.ErrNewUIDs): // unique-ids must persist across sessions (RFC 1939 section 7)
@@ -284,4 +304,13 @@ func describe(err error) string {
 		return ""
 	}
 	return err.Error()
+}
+
+// statusesOf returns the statuses of a runError, and any other error.
+func statusesOf(err error) ([]int, error) {
+	var runs *runError
+	if errors.As(err, &runs) {
+		return runs.statuses, nil
+	}
+	return nil, err
 }

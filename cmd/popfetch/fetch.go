@@ -36,6 +36,9 @@ func (p *program) fetch(ctx context.Context) error {
 			return usagef("every account has interval = \"manual\"; name an account on the command line")
 		}
 	}
+	if len(p.uids) > 0 && len(accounts) != 1 {
+		return usagef("--uid: name one account, because a unique-id belongs to one; these are %d", len(accounts))
+	}
 	if p.dryRun {
 		return p.foretell(ctx, s, accounts)
 	}
@@ -129,7 +132,7 @@ func (p *program) outcome(results []fetch.Result) error {
 	var statuses []int
 	fresh := 0
 	for _, r := range results {
-		statuses = append(statuses, resultStatuses(r)...)
+		statuses = append(statuses, runStatuses(r)...)
 		fresh += r.New
 		p.sumUp(r)
 	}
@@ -157,8 +160,11 @@ func summary(r fetch.Result) string {
 		n    int
 		what string
 	}{
-		{r.Recognised, "recognised"}, {r.Marked, "left out"}, {r.Skipped, "too large"},
+		{r.Recognised, "recognised"}, {r.Marked, "left out"}, {r.Filtered.Dropped, "dropped"},
+		{r.Filtered.Left, "left"}, {r.Filtered.Discarded, "discarded"},
+		{r.Skipped, "too large"}, {r.LeftOut, "too old"},
 		{r.Quarantined, "quarantined"}, {r.Failed, "failed"}, {r.Unusable, "unusable"}, {r.Deleted, "deleted"},
+		{r.Waiting, "wait"},
 	} {
 		if count.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", count.n, count.what))

@@ -4,35 +4,71 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/popfetch/popfetch/fetch"
-	"github.com/popfetch/popfetch/seen"
 )
 
-// foretell prints the actions that a run would take, and their total.
+// foretell prints the actions that a run would take, and their total. With --fail-empty, it is an
+// error if the run would retrieve nothing.
 func (p *program) foretell(ctx context.Context, s *setting, accounts []fetch.Account) error {
-	return p.lookAt(ctx, s, p.lookAtHeaders(fetch.OfPlanned), accounts, looker{show: p.foretellAll})
+	var fresh atomic.Int64
+	err := p.lookAt(ctx, s, p.lookAtHeaders(fetch.OfPlanned), accounts, looker{show: func(survey *fetch.Survey) error {
+		fresh.Add(int64(survey.Plan.Retrieve.Len()))
+		return p.foretellAll(survey)
+	}})
+	if err == nil && p.failEmpty && fresh.Load() == 0 {
+		return errEmpty
+	}
+	return err
 }
 
 func (p *program) foretellAll(survey *fetch.Survey) error {
+	asks, drops := numbersOf(survey.Plan.Asks), numbersOf(survey.Plan.Drop)
+	counts := make(map[string]*foretoldTotal)
 	var totals []string
 	for _, would := range []struct {
 		what    string
 		entries fetch.Entries
 	}{
-		{"retrieve", survey.Plan.Retrieve},
-		{"skip", survey.Plan.Skip}, {"mark", survey.Plan.Mark}, {"recognise", survey.Plan.Recognise}, {"delete", survey.Plan.Delete},
+		{"retrieve", survey.Plan.Retrieve}, {"move", survey.Plan.Move},
+		{"skip", survey.Plan.Skip}, {"skip", survey.Plan.LeftOut}, {"mark", survey.Plan.Mark}, {"recognise", survey.Plan.Recognise}, {"delete", survey.Plan.Delete},
 	} {
-		var octets int64
 		for e := range would.entries.All() {
-			octets += e.Octets
-			if err := p.foretellOne(survey.Account, would.what, e, showHeader(survey.Headers[e.Number])); err != nil {
+			h := showHeader(survey.Headers[e.Number])
+			line := foretold{Account: survey.Account, Would: would.what, Number: e.Number, UniqueID: writeID(e.UniqueID), Octets: e.Octets,
+				Date: h.date, From: h.from, Subject: h.subject}
+			if would.what == "delete" {
+				line.Rule = survey.Plan.Rules[e.Number]
+			}
+			if would.what == "retrieve" {
+				line.Asks = asks[e.Number]
+				if drops[e.Number] {
+					line.Would = "drop"
+				}
+			}
+			if would.what == "delete" {
+				line.Rule = survey.Plan.Rules[e.Number]
+			}
+			total := counts[line.Would]
+			if total == nil {
+				total = new(foretoldTotal)
+				counts[line.Would] = total
+			}
+			total.n++
+			total.octets += e.Octets
+			if err := p.foretellOne(&line, h); err != nil {
 				return err
 			}
 		}
-		if n := would.entries.Len(); n > 0 {
-			totals = append(totals, fmt.Sprintf("%s %d (%d octets)", would.what, n, octets))
+	}
+	for _, what := range []string{"retrieve", "drop", "move", "skip", "mark", "recognise", "delete"} {
+		if total := counts[what]; total != nil {
+			totals = append(totals, fmt.Sprintf("%s %d (%d octets)", what, total.n, total.octets))
 		}
+	}
+	if n := survey.Plan.Wait.Len(); n > 0 {
+		totals = append(totals, fmt.Sprintf("leave %d to later passes", n))
 	}
 	switch {
 	case p.view.json:
@@ -46,6 +82,20 @@ func (p *program) foretellAll(survey *fetch.Survey) error {
 	return nil
 }
 
+type foretoldTotal struct {
+	n      int
+	octets int64
+}
+
+// numbersOf returns the message-numbers of entries.
+func numbersOf(entries fetch.Entries) map[int]bool {
+	numbers := make(map[int]bool, entries.Len())
+	for e := range entries.All() {
+		numbers[e.Number] = true
+	}
+	return numbers
+}
+
 // foretold is one line of --dry-run --json. Its field names are part of the contract.
 type foretold struct {
 	Account  string `json:"account"`
@@ -53,14 +103,25 @@ type foretold struct {
 	Number   int    `json:"number"`
 	UniqueID string `json:"unique_id"`
 	Octets   int64  `json:"octets"`
-	Date     string `json:"date,omitempty"`
-	From     string `json:"from,omitempty"`
-	Subject  string `json:"subject,omitempty"`
+	// filter_headers is asked first, and may say otherwise
+	Asks    bool   `json:"asks,omitempty"`
+	Date    string `json:"date,omitempty"`
+	From    string `json:"from,omitempty"`
+	Subject string `json:"subject,omitempty"`
+	Rule    string `json:"rule,omitempty"` // of delete
 }
 
-func (p *program) foretellOne(account, what string, e seen.Entry, h shownHeader) error {
+func (p *program) foretellOne(line *foretold, h shownHeader) error {
 	if p.view.json {
-		return p.term.printJSON(foretold{account, what, e.Number, writeID(e.UniqueID), e.Octets, h.date, h.from, h.subject})
+		return p.term.printJSON(*line)
 	}
-	return p.term.printf("%s: would %s message %d (unique-id %s, %d octets)%s\n", account, what, e.Number, writeID(e.UniqueID), e.Octets, h.summary())
+	why := ""
+	switch {
+	case line.Asks:
+		why = " unless filter_headers says otherwise"
+	case line.Rule != "":
+		why = " (" + line.Rule + ")"
+	}
+	return p.term.printf("%s: would %s message %d (unique-id %s, %d octets)%s%s\n",
+		line.Account, line.Would, line.Number, line.UniqueID, line.Octets, why, h.summary())
 }

@@ -184,16 +184,18 @@ func (h *hooks) next(account string, ended bool) *hookCall {
 	return first
 }
 
+// factsOf returns what the environment of every hook tells of its account.
+func factsOf(a *config.Account) []string {
+	return []string{"POPFETCH_ACCOUNT=" + a.Name, "POPFETCH_SERVER=" + a.Server, "POPFETCH_USER=" + a.User}
+}
+
 // facts returns what the environment of a hook tells.
 func (c *hookCall) facts() []string {
-	facts := []string{
-		"POPFETCH_ACCOUNT=" + c.account.Name,
-		"POPFETCH_SERVER=" + c.account.Server,
-		"POPFETCH_USER=" + c.account.User,
-		"POPFETCH_COUNT=" + strconv.Itoa(c.result.Delivered),
-		"POPFETCH_OCTETS=" + strconv.FormatInt(c.result.Octets, 10),
-		"POPFETCH_STATUS=" + strconv.Itoa(mostUrgent(resultStatuses(c.result))),
-	}
+	facts := append(factsOf(&c.account),
+		"POPFETCH_COUNT="+strconv.Itoa(c.result.Delivered),
+		"POPFETCH_OCTETS="+strconv.FormatInt(c.result.Octets, 10),
+		"POPFETCH_STATUS="+strconv.Itoa(mostUrgent(resultStatuses(c.result))),
+	)
 	switch c.key {
 	case onNew:
 		return append(facts, "POPFETCH_SENDER="+senderOf(c.newest.From), "POPFETCH_SUBJECT="+factOf(decodeWords(c.newest.Subject)))
@@ -220,24 +222,30 @@ func (c *hookCall) trouble() string {
 
 // run runs a hook. If it fails, a person is told.
 func (h *hooks) run(c *hookCall) {
-	limit := c.account.HookTimeout
-	if c.account.Deadline > 0 {
-		limit = min(limit, c.account.Deadline)
+	if err := runHook(h.ctx, c.command, &c.account, c.facts()); err != nil {
+		h.term.errorf("%s: %s %v", c.account.Name, c.key, err)
 	}
-	ctx, cancel := context.WithTimeoutCause(h.ctx, limit, fmt.Errorf("it did not end within %v", limit))
+}
+
+// runHook runs a command of the configuration, and limits its time. The error says what it did
+// instead of ending with status 0, and what it printed.
+func runHook(ctx context.Context, command string, a *config.Account, facts []string) error {
+	limit := a.HookTimeout
+	if a.Deadline > 0 {
+		limit = min(limit, a.Deadline)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it did not end within %v", limit))
 	defer cancel()
 	if ctx.Err() != nil {
-		h.term.errorf("%s: %s was not run: %v", c.account.Name, c.key, context.Cause(ctx))
-		return
+		return fmt.Errorf("was not run: %w", context.Cause(ctx))
 	}
 	output := commands.Output{Limit: hookOutput}
-	started, err := commands.Start(c.command, func(cmd *exec.Cmd) {
-		cmd.Env = commands.Environment(c.facts()...)
+	started, err := commands.Start(command, func(cmd *exec.Cmd) {
+		cmd.Env = commands.Environment(facts...)
 		cmd.Stdout, cmd.Stderr = &output, &output
 	})
 	if err != nil {
-		h.term.errorf("%s: %s cannot be run: %v", c.account.Name, c.key, err)
-		return
+		return fmt.Errorf("cannot be run: %w", err)
 	}
 	state, interrupted := commands.Wait(ctx, started)
 	said := ""
@@ -249,10 +257,11 @@ func (h *hooks) run(c *hookCall) {
 	}
 	switch {
 	case interrupted != nil:
-		h.term.errorf("%s: %s was ended: %v%s", c.account.Name, c.key, interrupted, said)
+		return fmt.Errorf("was ended: %w%s", interrupted, said)
 	case !state.Success():
-		h.term.errorf("%s: %s failed (%v)%s", c.account.Name, c.key, state, said)
+		return fmt.Errorf("failed (%v)%s", state, said)
 	}
+	return nil
 }
 
 // senderOf returns the address in a From field, or "" if it has none.

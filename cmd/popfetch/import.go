@@ -99,19 +99,37 @@ func (p *program) importInto() (string, error) {
 // newAccountOf returns an account of another program as one of ours.
 func newAccountOf(program string, a *foreign.Account) config.NewAccount {
 	account := config.NewAccount{Name: a.Name, Comments: []string{"imported from " + program}, Password: a.Password}
-	tables := make(map[string][]config.Setting)
-	for _, s := range a.Settings {
-		table, key, nested := strings.Cut(s.Key, ".")
-		if !nested {
-			account.Settings = append(account.Settings, config.Setting(s))
-			continue
-		}
-		tables[table] = append(tables[table], config.Setting{Key: key, Value: s.Value})
-	}
-	for _, name := range slices.Sorted(maps.Keys(tables)) {
-		account.Settings = append(account.Settings, config.Setting{Key: name, Value: tables[name]})
+	account.Settings = settingsOf(a.Settings)
+	for _, t := range a.Targets {
+		account.Targets = append(account.Targets, config.NewTarget{Name: t.Name, Settings: settingsOf(t.Settings)})
 	}
 	return account
+}
+
+// settingsOf returns settings as those of the configuration. Dotted keys become tables, which stand
+// behind the others.
+func settingsOf(found []foreign.Setting) (settings []config.Setting) {
+	tables := make(map[string][]config.Setting)
+	for _, s := range found {
+		table, key, nested := strings.Cut(s.Key, ".")
+		list, isList := s.Value.([][]foreign.Setting)
+		switch {
+		case nested:
+			tables[table] = append(tables[table], config.Setting{Key: key, Value: s.Value})
+		case isList:
+			var elements [][]config.Setting
+			for _, element := range list {
+				elements = append(elements, settingsOf(element))
+			}
+			settings = append(settings, config.Setting{Key: s.Key, Value: elements})
+		default:
+			settings = append(settings, config.Setting(s))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(tables)) {
+		settings = append(settings, config.Setting{Key: name, Value: tables[name]})
+	}
+	return settings
 }
 
 // checkPasswordFiles refuses files that stand where passwords are to be written, unless they hold
@@ -208,10 +226,8 @@ func (imp *importing) tellAccount(b *strings.Builder, a *config.NewAccount, from
 	if len(from.Seen) < from.InFile {
 		fmt.Fprintf(b, "; the others were not fetched for %s at %s", printable(from.User), printable(from.Server))
 	}
-	i := slices.IndexFunc(a.Settings, func(s config.Setting) bool { return s.Key == "delete" })
-	if after := a.Settings[i].Value; len(from.Seen) > 0 && after != "never" {
-		fmt.Fprintf(b, "; these stay on the server, unless you write "+
-			"delete = {after = \"%s\", imported = true}", after)
+	if len(from.Seen) > 0 {
+		b.WriteString(deletionHint(a))
 	}
 	if len(from.Seen) == 0 && !imp.configured(a.Name).Initial.Limited {
 		fmt.Fprintf(b, "; its first run fetches all that is on the server, unless this runs before: %s",
@@ -219,6 +235,21 @@ func (imp *importing) tellAccount(b *strings.Builder, a *config.NewAccount, from
 	}
 	b.WriteString("\n")
 	imp.tellBeside(b, a)
+}
+
+// deletionHint tells how the messages that were seen are deleted, too, if the account deletes any.
+func deletionHint(a *config.NewAccount) string {
+	i := slices.IndexFunc(a.Settings, func(s config.Setting) bool { return s.Key == "delete" })
+	const stay = "; these stay on the server, unless you write "
+	switch after := a.Settings[i].Value.(type) {
+	case string:
+		if after != "never" {
+			return fmt.Sprintf(stay+"delete = {after = \"%s\", imported = true}", after)
+		}
+	case []config.Setting:
+		return stay + "imported = true beside the other rules of delete"
+	}
+	return ""
 }
 
 // configured returns an account as it is or would be, with what [defaults] says.

@@ -67,9 +67,9 @@ func (p *program) newInterview() (*interview, error) {
 	if err := config.CanAppend(in.path); err != nil {
 		return nil, err
 	}
-	for _, key := range []string{"maildir", "tls_ca", "password_file"} {
+	for _, key := range []string{"maildir", "mbox", "tls_ca", "password_file", "imap_password_file"} {
 		path, given := in.given[key]
-		if !given {
+		if !given || path == config.StandardOutput {
 			continue
 		}
 		path, err := pathOf(key, path)

@@ -52,7 +52,7 @@ func (in *interview) refuseTwice(context.Context) error {
 func (in *interview) preview(name string) (*config.Config, error) {
 	account := in.account
 	account.Name = name
-	if in.get("maildir") == "" && in.get("mda") == "" {
+	if !in.hasTarget() {
 		account.Settings = append(slices.Clone(account.Settings), config.Setting{Key: "maildir", Value: "~/Maildir"})
 	}
 	return config.Preview(in.path, account)
@@ -91,7 +91,7 @@ func (in *interview) usualName() string {
 
 // askTarget asks for the Maildir, unless an option names a target.
 func (in *interview) askTarget(ctx context.Context) error {
-	if in.get("maildir") == "" && in.get("mda") == "" {
+	if !in.hasTarget() {
 		_, err := in.ask(ctx, "Deliver into the Maildir", in.usualMaildir(), func(answer string) error { return in.takeMaildir(ctx, answer) })
 		if err != nil {
 			return err
@@ -101,6 +101,11 @@ func (in *interview) askTarget(ctx context.Context) error {
 		return nil
 	}
 	return in.askInitial(ctx)
+}
+
+// hasTarget reports whether the account says where its mail goes.
+func (in *interview) hasTarget() bool {
+	return slices.ContainsFunc(in.account.Settings, func(s config.Setting) bool { return config.IsTarget(s.Key) })
 }
 
 // usualMaildir returns ~/Maildir, or a folder below ~/Mail if an account has that already.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/popfetch/popfetch/internal/config"
@@ -169,7 +170,7 @@ func (in *interview) takeGiven() error {
 		if !given {
 			continue
 		}
-		if strings.Contains(value, ",") && (o.Key == "auth" || o.Key == "tls_fingerprint") {
+		if strings.Contains(value, ",") && slices.Contains([]string{"auth", "tls_fingerprint", "rcpt"}, o.Key) {
 			in.set(o.Key, strings.Split(value, ","))
 		} else {
 			in.set(o.Key, value)

@@ -129,6 +129,25 @@ var jsonCases = []jsonCase{
 		l.shows("--once")
 		l.shows("seen list")
 	}},
+	{name: "left-out", lines: []string{`since = "2026-10-02"`}, show: func(l *jsonLog) {
+		l.shows("list")
+		l.shows("--once -n")
+		l.shows("--once")
+		l.shows("--once --uid id-2 --uid gone")
+		l.shows("list")
+	}},
+	{name: "filtered", lines: []string{`filter_headers = 'case "$POPFETCH_UID" in id-1) exit 1;; id-2) exit 2;; esac'`}, show: func(l *jsonLog) {
+		l.Drop("").Add(newMail("later"))
+		l.shows("--once -n")
+		l.shows("--once")
+		l.shows("--once -n")
+	}},
+	{name: "dropped", lines: []string{
+		`filter = 'test "$POPFETCH_UID" != id-2 || exit 99; cat'`,
+	}, show: func(l *jsonLog) {
+		l.shows("--once")
+		l.shows("seen list")
+	}},
 	{name: "marked", lines: []string{`initial = "none"`}, show: func(l *jsonLog) {
 		l.shows("--once -n")
 		l.shows("--once")
@@ -145,6 +164,7 @@ var jsonCases = []jsonCase{
 	{name: "moved", show: func(l *jsonLog) {
 		l.mustRun(l.t, 0, "--once")
 		l.Drop("").SetUIDs(func(i int, _ string) string { return fmt.Sprint("new-", i) })
+		l.shows("--once -n")
 		l.shows("--once")
 		l.shows("seen list")
 	}},

@@ -30,7 +30,7 @@ type listed struct {
 	Number   int    `json:"number"`
 	UniqueID string `json:"unique_id"`
 	Octets   int64  `json:"octets"`
-	State    string `json:"state"` // seen, new, too-large, left out or quarantined
+	State    string `json:"state"` // seen, new, too-large, old, left out or quarantined
 	Error    string `json:"error,omitempty"`
 	Date     string `json:"date,omitempty"`
 	From     string `json:"from,omitempty"`
@@ -44,6 +44,9 @@ func (p *program) showListing(rows *table, survey *fetch.Survey) error {
 	}
 	for e := range survey.Plan.Skip.All() {
 		states[e.Number] = "too-large"
+	}
+	for e := range survey.Plan.LeftOut.All() {
+		states[e.Number] = "old" // by since
 	}
 	for e := range survey.Plan.Mark.All() {
 		states[e.Number] = "left out" // by initial

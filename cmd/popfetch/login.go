@@ -20,10 +20,15 @@ func (p *program) login(ctx context.Context) error {
 	if p.options.status {
 		return p.loginStatus()
 	}
-	s, a, err := p.signInAccount()
-	if err != nil {
-		return err
+	s, users, err := p.signInUsers()
+	for _, user := range users {
+		err = errors.Join(err, p.loginUser(ctx, s, user))
 	}
+	return err
+}
+
+// loginUser signs in for an account, or for the user of a mailbox.
+func (p *program) loginUser(ctx context.Context, s *setting, a *config.Account) error {
 	flow, err := p.flow(s, a)
 	if err != nil {
 		return err
@@ -46,8 +51,8 @@ func (p *program) login(ctx context.Context) error {
 	return p.showSignedIn(s, a, grant, flow)
 }
 
-// signInAccount returns the account that the command line names, which must have a client.
-func (p *program) signInAccount() (*setting, *config.Account, error) {
+// signInUsers returns what the account that the command line names signs in for. It must be something.
+func (p *program) signInUsers() (*setting, []*config.Account, error) {
 	if err := p.refuseServer(); err != nil {
 		return nil, nil, err
 	}
@@ -59,11 +64,12 @@ func (p *program) signInAccount() (*setting, *config.Account, error) {
 		return nil, nil, err
 	}
 	a := &s.accounts[0]
+	users := s.signIns(a)
 	switch {
 	case s.StateDir == "":
 		return nil, nil, noStateDir(s.Config)
-	case a.OAuth.ClientID != "":
-		return s, a, nil
+	case len(users) > 0:
+		return s, users, nil
 	case a.OAuth.TokenCommand != "":
 		return nil, nil, s.Mistake(a, &a.OAuth.TokenCommand,
 			errors.New("gives the account its access tokens, so popfetch does not sign in; use the program that it runs"))
@@ -80,14 +86,14 @@ func (p *program) flow(s *setting, a *config.Account) (string, error) {
 	case p.device && p.browser:
 		return "", usagef("--device and --browser contradict each other")
 	case flow == clientCredentials && (p.device || p.browser):
-		return "", s.Mistake(a, &a.OAuth.Flow, fmt.Errorf("is %q, so no person signs in; leave out --device and --browser, or write another flow", flow))
+		return "", s.signInMistake(a, &a.OAuth.Flow, fmt.Errorf("is %q, so no person signs in; leave out --device and --browser, or write another flow", flow))
 	case p.device:
 		flow = "device"
 	case p.browser:
 		flow = "browser"
 	}
 	if !slices.Contains(known.Flows, flow) {
-		return "", s.Mistake(a, &a.OAuth.Flow, fmt.Errorf("%s does not sign in by %s; use %s", known.Provider, flow, known.Flows[0]))
+		return "", s.signInMistake(a, &a.OAuth.Flow, fmt.Errorf("%s does not sign in by %s; use %s", known.Provider, flow, known.Flows[0]))
 	}
 	return flow, nil
 }
@@ -170,7 +176,7 @@ func (p *program) showSignedIn(s *setting, a *config.Account, grant *oauth.Grant
 	if p.view.json {
 		return p.term.printJSON(signInStep{Account: a.Name, Event: "signed-in"})
 	}
-	return p.term.printf("%s: signed in; to try it, type: %s\n", a.Name, s.commandLine("check", a.Name))
+	return p.term.printf("%s: signed in; to try it, type: %s\n", a.Name, s.commandLine("check", p.words[0]))
 }
 
 // endsAt returns " at" and the time when an access token ends, if that is known.
@@ -206,17 +212,25 @@ func (p *program) loginStatus() error {
 		return noStateDir(s.Config)
 	}
 	var statuses []int
+	shown := make(map[string]bool)
 	for i := range s.accounts {
 		a := &s.accounts[i]
-		if a.OAuth.ClientID == "" && len(p.words) == 0 {
-			continue
+		users := s.signIns(a)
+		if len(users) == 0 && len(p.words) > 0 {
+			users = []*config.Account{a}
 		}
-		state, grant, err := s.signInStatusOf(a)
-		if err != nil {
-			statuses = append(statuses, state.Status)
-		}
-		if err := p.showSignInStatus(a, state, grant, err); err != nil {
-			return err
+		for _, user := range users {
+			if shown[user.Name] { // another account uses the mailbox too
+				continue
+			}
+			shown[user.Name] = true
+			state, grant, err := s.signInStatusOf(user, a.Name)
+			if err != nil {
+				statuses = append(statuses, state.Status)
+			}
+			if err := p.showSignInStatus(user, state, grant, err); err != nil {
+				return err
+			}
 		}
 	}
 	if len(statuses) > 0 {
@@ -225,8 +239,9 @@ func (p *program) loginStatus() error {
 	return nil
 }
 
-// signInStatusOf finds out whether an account is signed in.
-func (s *setting) signInStatusOf(a *config.Account) (signInStatus, *oauth.Grant, error) {
+// signInStatusOf finds out whether an account is signed in, or the user of a mailbox of the account
+// called owner.
+func (s *setting) signInStatusOf(a *config.Account, owner string) (signInStatus, *oauth.Grant, error) {
 	signIn := a.OAuth.SignIn()
 	state := signInStatus{Account: a.Name, Provider: signIn.Provider}
 	own := signIn.Flow == clientCredentials
@@ -243,7 +258,7 @@ func (s *setting) signInStatusOf(a *config.Account) (signInStatus, *oauth.Grant,
 		err = &oauth.Error{Fault: oauth.Refused, Err: errors.New("the sign-in has ended")}
 	}
 	if errors.As(err, &fault) {
-		err = fmt.Errorf("%s: %w; type: %s", a.Name, err, s.commandLine("login", a.Name))
+		err = fmt.Errorf("%s: %w; type: %s", a.Name, err, s.commandLine("login", owner))
 	}
 	if err != nil {
 		state.Error, state.Status = err.Error(), faultStatus(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/internal/oauth"
@@ -26,10 +25,27 @@ func (p *program) logout(ctx context.Context) error {
 	if s.StateDir == "" {
 		return noStateDir(s.Config)
 	}
-	name := p.words[0]
-	client, err := s.clientOf(name)
-	if err != nil {
-		return err
+	users := []*config.Account{{Name: p.words[0]}} // the account may have no client any more
+	for i := range s.Accounts {
+		if signIns := s.signIns(&s.Accounts[i]); s.Accounts[i].Name == p.words[0] && len(signIns) > 0 {
+			users = signIns
+		}
+	}
+	for _, user := range users {
+		err = errors.Join(err, p.logoutUser(ctx, s, user))
+	}
+	return err
+}
+
+// logoutUser signs out an account, or the user of a mailbox.
+func (p *program) logoutUser(ctx context.Context, s *setting, user *config.Account) error {
+	name := user.Name
+	var client *oauth.Client
+	var err error
+	if user.OAuth.ClientID != "" {
+		if client, err = s.oauthClient(user, make(authorities)); err != nil {
+			return err
+		}
 	}
 	revoked := false
 	var refusal error
@@ -52,13 +68,4 @@ func (p *program) logout(ctx context.Context) error {
 		return p.term.printf("%s: signed out; %s has revoked the tokens\n", name, client.Provider)
 	}
 	return p.term.printf("%s: signed out: the tokens are removed here; the provider cannot revoke them from here; %s\n", name, settings)
-}
-
-// clientOf returns the client of an account, or nil if the account has none any more.
-func (s *setting) clientOf(name string) (*oauth.Client, error) {
-	at := slices.IndexFunc(s.Accounts, func(a config.Account) bool { return a.Name == name })
-	if at < 0 || s.Accounts[at].OAuth.ClientID == "" {
-		return nil, nil
-	}
-	return s.oauthClient(&s.Accounts[at], make(authorities))
 }

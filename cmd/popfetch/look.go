@@ -111,5 +111,6 @@ func (p *program) lookWith(ctx context.Context, s *setting, store seen.Store, at
 
 // surveyStatuses returns the statuses of what a look has found wrong.
 func surveyStatuses(survey *fetch.Survey) []int {
-	return resultStatuses(fetch.Result{Unusable: survey.Unusable, Failed: survey.Failed, Quarantined: len(survey.Plan.Quarantined), Err: survey.Unready})
+	return runStatuses(fetch.Result{Unusable: survey.Unusable, Failed: survey.Failed, Quarantined: len(survey.Plan.Quarantined), Err: survey.Unready,
+		Selection: fetch.Selection{Unlisted: survey.Unlisted}})
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"os"
 	"strings"
+
+	"github.com/popfetch/popfetch/deliver"
 )
 
 func main() {
@@ -50,4 +52,8 @@ func run(ctx context.Context, args []string, term *terminal) int {
 type program struct {
 	term *terminal
 	options
+
+	// stdout returns the target that is standard output. All accounts share it, so that their
+	// messages follow one another.
+	stdout func() deliver.Target
 }

@@ -190,12 +190,15 @@ func TestManual_checks(t *testing.T) {
 func TestManual_JSON(t *testing.T) {
 	program := []string{
 		"version", "reloaded", "stopped", "accounts",
-		string(fetch.Started), string(fetch.Listed), string(fetch.Marked), string(fetch.Recognised), string(fetch.Delivered), string(fetch.Refused), string(fetch.Quarantined),
-		string(fetch.Skipped), string(fetch.Deleted), string(fetch.Warning), string(fetch.Noted), string(fetch.Finished), "max_size", "quarantine_after", "initial",
+		string(fetch.Started), string(fetch.Listed), string(fetch.Marked), string(fetch.Recognised), string(fetch.Delivered), string(fetch.Dropped), string(fetch.Refused), string(fetch.Quarantined),
+		string(fetch.Skipped), string(fetch.LeftOut), string(fetch.Discarded), string(fetch.Left), string(fetch.Deleted), string(fetch.Warning), string(fetch.Noted), string(fetch.Finished),
+		"max_size", "quarantine_after", "initial", "since", "filter", "filter_headers", "post_command",
 		programReloaded, programStopped, "none", // a value of tls
 	}
 	for _, line := range []reflect.Type{reflect.TypeFor[eventLine](), reflect.TypeFor[programEvent](), reflect.TypeFor[checked](), reflect.TypeFor[listed](),
-		reflect.TypeFor[foretold](), reflect.TypeFor[record](), reflect.TypeFor[done](), reflect.TypeFor[failedCheck](),
+		reflect.TypeFor[foretold](), reflect.TypeFor[loggedDeletion](), reflect.TypeFor[record](), reflect.TypeFor[place](),
+		reflect.TypeFor[done](), reflect.TypeFor[failedCheck](),
+		reflect.TypeFor[stateLine](), reflect.TypeFor[verifiedMessage](), reflect.TypeFor[verifiedAccount](), reflect.TypeFor[standingFields](), reflect.TypeFor[placeField](), reflect.TypeFor[restored](),
 		reflect.TypeFor[statusLine](), reflect.TypeFor[signInStep](), reflect.TypeFor[signInStatus](), reflect.TypeFor[doctor.Finding](), reflect.TypeFor[doctor.Certificate]()} {
 		for _, field := range reflect.VisibleFields(line) {
 			if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" {

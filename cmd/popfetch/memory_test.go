@@ -94,6 +94,31 @@ func TestMemory_unknownIDs(t *testing.T) {
 	}
 }
 
+// TestMemory_old leaves 200,000 messages on the server because they are old, with other messages among
+// them. Their dates are asked for once.
+func TestMemory_old(t *testing.T) {
+	if os.Getenv("POPFETCH_TEST_MEMORY") == "" {
+		t.Skip("POPFETCH_TEST_MEMORY is not set")
+	}
+	const messages = 200_000
+	program := buildProgram(t)
+	a := newAccountInto(t, filepath.Join(t.TempDir(), "Maildir"), poptest.Numbered(messages, 250), `since = "2026-10-02"`)
+	a.measure(t, program, mostMemory, "first run", "--once")
+	a.Drop("").Add(newMail("undated"))
+	a.measure(t, program, mostMemory, "one new message", "--once")
+	a.measure(t, program, mostMemory, "nothing new", "--once")
+	a.measure(t, program, mostMemory, "list", "list")
+	a.Drop("").Remove(a.Drop("").UniqueIDs()[:messages/2]...)
+	a.measure(t, program, mostMemory, "half of them are gone", "--once")
+	a.Wait()
+	if got := a.Count("TOP"); got != messages+1 {
+		t.Errorf("TOP was sent %d times, want %d: once for each message", got, messages+1)
+	}
+	if got := a.Count("RETR"); got != 1 {
+		t.Errorf("RETR was sent %d times, want once", got)
+	}
+}
+
 // If the system gives it no memory, popfetch ends with the status that the manual lists, at any
 // moment. The next run delivers what is left, once.
 func TestMemory_none(t *testing.T) {

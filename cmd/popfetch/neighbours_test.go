@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -18,11 +19,15 @@ import (
 
 // neighbour is another program, as its users have set it up.
 type neighbour struct {
-	name  string
-	files map[string]string // below the home folder; HOST and PORT are the server's, FOLDER is the home folder
-	run   string            // the command that fetches
-	mail  string            // where it delivers to, if it does not make that itself
-	ids   string            // the state that export writes; "" if there is no such export
+	name string
+	to   string // the target, where several are tried
+	// The files below the home folder. HOST and PORT are the server's, FOLDER is the home folder, SOCKET
+	// is an LMTP server, and AS-NOBODY has getmail deliver as another user than root.
+	files map[string]string
+	key   string // what the imported account has, to deliver to the same place
+	run   string // the command that fetches
+	mail  string // where it delivers to, if it does not make that itself
+	ids   string // the state that export writes; "" if there is no such export
 	// The program takes another home folder than HOME. This script tells it the right one.
 	wrapper string
 }
@@ -32,7 +37,7 @@ var neighbours = []neighbour{
 		name: "fetchmail",
 		files: map[string]string{".fetchmailrc": "set no bouncemail\npoll HOST protocol pop3 port PORT uidl\n" +
 			"\tuser 'mrose' password 'tanstaaf' sslproto '' keep\n\tmda 'cat >>mail'\n"},
-		run: "fetchmail --nosyslog",
+		run: "fetchmail --nosyslog --pidfile fetchmail.pid",
 	},
 	{
 		name: "getmail",
@@ -53,9 +58,38 @@ var neighbours = []neighbour{
 		files: map[string]string{".fdm.conf": "set default-user 'root'\naccount 'stdin' disabled stdin\n" +
 			"account 'work' pop3 server 'HOST' port PORT user 'mrose' pass 'tanstaaf' new-only cache 'FOLDER/.fdm.cache' no-apop keep\n" +
 			"action 'keep' maildir 'FOLDER/Mail'\nmatch all action 'keep'\n"},
-		run: "fdm fetch", mail: "Mail", wrapper: "#!/bin/sh\nexec /usr/bin/fdm -f \"$HOME/.fdm.conf\" \"$@\"\n",
+		run: "fdm fetch", mail: "Mail", key: `maildir = "FOLDER/Mail"`, wrapper: fdmWrapper,
+	},
+	{
+		name: "fetchmail", to: "lmtp",
+		files: map[string]string{".fetchmailrc": "set no bouncemail\nset invisible\npoll HOST protocol pop3 port PORT uidl\n" +
+			"\tuser 'mrose' password 'tanstaaf' is 'rose' here sslproto '' keep\n\tsmtphost 'SOCKET' fetchlimit 100 expunge 50\n"},
+		run: "fetchmail --nosyslog --pidfile fetchmail.pid", key: `lmtp = "unix:SOCKET"`,
+	},
+	{
+		name: "getmail", to: "mbox",
+		files: map[string]string{".config/getmail/getmailrc": "[retriever]\ntype = SimplePOP3Retriever\nserver = HOST\nport = PORT\n" +
+			"username = mrose\npassword = tanstaaf\n[destination]\ntype = Mboxrd\npath = FOLDER/mail\nAS-NOBODY" +
+			"[options]\nread_all = false\ndelete = false\ndelivered_to = true\nreceived = true\nmax_messages_per_session = 100\n"},
+		run: "getmail", ids: ".config/getmail/oldmail-HOST-PORT-mrose", mail: "mail", key: `mbox = "FOLDER/mail"`,
+	},
+	{
+		name: "mpop", to: "mbox",
+		files: map[string]string{".mpoprc": "defaults\ntls off\n\naccount default\nhost HOST\nport PORT\nauth user\nuser mrose\npassword tanstaaf\n" +
+			"keep on\ndelivery mbox ~/mail\nfilter \"test '%S' -gt 10 && ! grep -q ^X-Spam:\"\nskipsize 10k\n"},
+		run: "mpop --quiet", key: `mbox = "FOLDER/mail"`, ids: ".mpop_uidls/mrose_at_HOST",
+	},
+	{
+		name: "fdm", to: "rules",
+		files: map[string]string{".fdm.conf": "set default-user 'root'\naccount 'stdin' disabled stdin\n" +
+			"account 'work' pop3 server 'HOST' port PORT user 'mrose' pass 'tanstaaf' new-only cache 'FOLDER/.fdm.cache' no-apop keep\n" +
+			"action 'keep' maildir 'FOLDER/Mail'\nmatch '^Subject:' in headers action 'keep'\n"},
+		run: "fdm fetch", mail: "Mail", key: "fetch 2>&1", wrapper: fdmWrapper,
 	},
 }
+
+// fdmWrapper tells fdm its home folder.
+const fdmWrapper = "#!/bin/sh\nexec /usr/bin/fdm -f \"$HOME/.fdm.conf\" \"$@\"\n"
 
 // neighbourRig is the home of a person who moves to popfetch.
 type neighbourRig struct {
@@ -63,11 +97,12 @@ type neighbourRig struct {
 	home string
 	*poptest.Server
 	neighbour
+	lmtp *poptest.MailServer
 }
 
 func newNeighbourRig(t *testing.T, n neighbour, ids ...string) *neighbourRig {
 	t.Helper()
-	r := &neighbourRig{t, t.TempDir(), nil, n}
+	r := &neighbourRig{t: t, home: t.TempDir(), neighbour: n, lmtp: poptest.NewMailServer(t, true, nil)}
 	program, _, _ := strings.Cut(n.run, " ")
 	if _, err := exec.LookPath(program); err != nil {
 		if os.Getenv("POPFETCH_TEST_NEIGHBOURS") == "1" {
@@ -93,7 +128,13 @@ func newNeighbourRig(t *testing.T, n neighbour, ids ...string) *neighbourRig {
 			t.Fatal(err)
 		}
 	}
-	if n.mail != "" {
+	if n.mail == "mail" { // getmail wants the file to be there, and may be another user
+		r.opens()
+		file := filepath.Join(r.home, "mail")
+		if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Chmod(file, 0o666)); err != nil {
+			t.Fatal(err)
+		}
+	} else if n.mail != "" {
 		for _, part := range []string{"new", "cur", "tmp"} {
 			if err := os.MkdirAll(filepath.Join(r.home, n.mail, part), 0o700); err != nil {
 				t.Fatal(err)
@@ -119,7 +160,11 @@ func (r *neighbourRig) filled(text string) string {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return strings.NewReplacer("HOST", host, "PORT", port, "FOLDER", r.home).Replace(text)
+	user := ""
+	if os.Geteuid() == 0 {
+		user = "user = nobody\n"
+	}
+	return strings.NewReplacer("HOST", host, "PORT", port, "FOLDER", r.home, "SOCKET", r.lmtp.Socket(), "AS-NOBODY", user).Replace(text)
 }
 
 // oldLetters are messages that came long ago.
@@ -192,9 +237,13 @@ func (r *neighbourRig) delivered() map[string]int {
 		r.t.Fatal(err)
 	}
 	counts := make(map[string]int)
+	var texts []string
 	for _, file := range append(files, filepath.Join(r.home, "mail")) {
 		text, _ := os.ReadFile(file) // it may not be there yet
-		for _, id := range regexp.MustCompile(`(?m)^about (.*?)\r?$`).FindAllStringSubmatch(string(text), -1) {
+		texts = append(texts, string(text))
+	}
+	for _, text := range append(texts, r.lmtp.Delivered()...) {
+		for _, id := range regexp.MustCompile(`(?m)^about (.*?)\r?$`).FindAllStringSubmatch(text, -1) {
 			counts[id[1]]++
 		}
 	}
@@ -207,7 +256,7 @@ func TestNeighbours(t *testing.T) {
 	t.Parallel()
 	old := []string{"0000000265e3", "UID1@x/1-a#", "a-b-c", "x/y/z", "!~\"$%&'()*+,./:;<=>?@[]^_`{|}"}
 	for _, n := range neighbours {
-		t.Run(n.name, func(t *testing.T) {
+		t.Run(strings.TrimSuffix(n.name+"/"+n.to, "/"), func(t *testing.T) {
 			t.Parallel()
 			r := newNeighbourRig(t, n, old...)
 			r.fetches(old...)
@@ -216,6 +265,9 @@ func TestNeighbours(t *testing.T) {
 			want := fmt.Sprintf("would mark %d of %d as seen", len(old), len(old))
 			if !strings.Contains(shown, want) || strings.Contains(shown, "tanstaaf") || strings.Contains(shown, "work.password would") {
 				t.Errorf("import shows %s\nwant %q, and no password", shown, want)
+			}
+			if key := r.filled(n.key); !strings.Contains(strings.ReplaceAll(shown, `"~/`, `"`+r.home+"/"), key) {
+				t.Errorf("import shows %s\nwant %s", shown, key)
 			}
 			if _, err := os.Stat(filepath.Join(r.home, ".config/popfetch")); err == nil {
 				t.Error("import without --apply has written something")
@@ -226,6 +278,12 @@ func TestNeighbours(t *testing.T) {
 			r.Drop("").Add(oldLetters("new/1", "new-2")...)
 			r.retrieves(0, "popfetch --once", "new/1", "new-2")
 			r.retrieves(0, "popfetch --once")
+			if got := r.delivered(); got["new/1"] != 1 || got["new-2"] != 1 {
+				t.Errorf("delivered %v where %s delivers, want new/1 and new-2 once", got, n.name)
+			}
+			if all, rose := len(r.lmtp.Delivered()), r.lmtp.Has("rose@localhost"); all != rose {
+				t.Errorf("of %d messages by LMTP, %d are for the recipient that %s names", all, rose, n.name)
+			}
 			if got := r.kinds(); got["imported"] != len(old) || got["delivered"] != 2 {
 				t.Errorf("seen list shows %v, want %d imported and 2 delivered", got, len(old))
 			}

@@ -218,7 +218,7 @@ func refusedAll(e fetch.Event) bool {
 // fault of one message, or a fault of the state, where the notices are stored.
 func (n *notices) line(e fetch.Event) string {
 	switch {
-	case e.Kind == fetch.Warning && e.Number == 0 && !n.quiet:
+	case e.Kind == fetch.Warning && e.Number == 0 && e.UniqueID == "" && !n.quiet:
 		return warningLine + string(e.Code)
 	case e.Kind == fetch.Finished && e.Err != nil && !isOfState(e.Err):
 		if isStop(e.Err) {

@@ -11,8 +11,9 @@ import (
 	"github.com/popfetch/popfetch/internal/oauth"
 )
 
-// useTokens makes an account log in by its access tokens.
-func (s *setting) useTokens(c *login.Credentials, a *config.Account, trusted authorities) error {
+// useTokens makes an account log in by its access tokens. Signing in for the account called name gets
+// them.
+func (s *setting) useTokens(c *login.Credentials, a *config.Account, name string, trusted authorities) error {
 	c.Bearer = true
 	if a.OAuth.ClientID == "" {
 		c.Password = a.OAuth.Token
@@ -27,7 +28,7 @@ func (s *setting) useTokens(c *login.Credentials, a *config.Account, trusted aut
 		Client:       client,
 		File:         oauth.NewFile(s.StateDir, a.Name),
 		Own:          a.OAuth.SignIn().Flow == clientCredentials,
-		LoginCommand: s.commandLine("login", a.Name),
+		LoginCommand: s.commandLine("login", name),
 	}
 	c.Password, c.Renew, c.SignInID = source.Token, source.Renew, source.SignInID
 	return nil
@@ -42,7 +43,7 @@ func (s *setting) oauthClient(a *config.Account, trusted authorities) (*oauth.Cl
 	if a.TLSCA != "" {
 		var err error
 		if tlsConfig.RootCAs, err = trusted.with(authority{file: a.TLSCA}); err != nil {
-			return nil, s.Mistake(a, &a.TLSCA, err)
+			return nil, s.signInMistake(a, &a.TLSCA, err)
 		}
 	}
 	client := &oauth.Client{

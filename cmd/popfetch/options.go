@@ -27,6 +27,9 @@ type options struct {
 	keep      bool
 	delete    bool
 	failEmpty bool
+	drain     bool
+	limit     *int     // nil means as configured
+	uids      []string // as they are written; none means all messages
 	headers   bool
 	checkOnly bool // config --check
 	device    bool // login --device
@@ -34,14 +37,17 @@ type options struct {
 	status    bool // login --status
 
 	maxAge      *string // status --max-age; nil means that nothing is judged
+	since       *string // log --since; nil means all
 	metricsFile string  // "" means none
 	output      string  // report --output; "" means none
 
+	repair bool   // verify
 	apply  bool   // import
 	format string // export; "" means the usual one
 
 	asides      []seen.Reason // seen forget: --quarantined and --too-large
-	fromMaildir string        // seen rebuild; "" means the account's own
+	fromMaildir string        // seen rebuild; "" means the account's own place
+	fromMbox    string        // likewise
 }
 
 // source says where configuration and state come from.
@@ -73,15 +79,18 @@ func optionsOf(c *cli.Context) options {
 		keep:      c.Bool("keep"),
 		delete:    c.Bool("delete"),
 		failEmpty: c.Bool("fail-empty"),
+		drain:     c.Bool("drain"),
+		uids:      c.StringSlice("uid"),
 		headers:   c.Bool("headers"),
 		checkOnly: c.Bool("check"),
 		device:    c.Bool("device"),
 		browser:   c.Bool("browser"),
 		status:    c.Bool("status"),
+		repair:    c.Bool("repair"),
 		apply:     c.Bool("apply"),
 		format:    c.String("format"),
 	}
-	o.fromMaildir = c.String("from-maildir")
+	o.fromMaildir, o.fromMbox = c.String("from-maildir"), c.String("from-mbox")
 	if c.Bool("quarantined") {
 		o.asides = append(o.asides, seen.Quarantined)
 	}
@@ -93,9 +102,17 @@ func optionsOf(c *cli.Context) options {
 		age := c.String("max-age")
 		o.maxAge = &age
 	}
+	if c.IsSet("since") && o.command == "log" {
+		since := c.String("since")
+		o.since = &since
+	}
 	if c.IsSet("jobs") {
 		jobs := c.Int("jobs")
 		o.jobs = &jobs
+	}
+	if c.IsSet("limit") {
+		limit := c.Int("limit")
+		o.limit = &limit
 	}
 	if c.IsSet("config") {
 		file := c.String("config")
@@ -133,7 +150,40 @@ func (o *options) mistake() error {
 	case o.jobs != nil && (*o.jobs < 1 || *o.jobs > config.MostJobs):
 		return usagef("--jobs %d: give a number from 1 to %d", *o.jobs, config.MostJobs)
 	}
-	return nil
+	return o.mistakenSelection()
+}
+
+// mistakenSelection returns what is wrong with the options that select messages.
+func (o *options) mistakenSelection() error {
+	const other = "works only with --once and --dry-run"
+	fetches := o.command == "" && !o.polls()
+	switch {
+	case o.drain && (!fetches || o.dryRun):
+		return usagef("--drain works only with --once, and not with --dry-run, which looks once")
+	case o.limit != nil && !fetches:
+		return usagef("--limit %s; max_messages limits each pass", other)
+	case o.limit != nil && *o.limit < 1:
+		return usagef("--limit %d: give a number of messages, from 1 on", *o.limit)
+	case len(o.uids) > 0 && !fetches:
+		return usagef("--uid %s", other)
+	case slices.Contains(o.uids, ""):
+		return usagef("--uid: a unique-id is not empty")
+	}
+	_, err := readIDs(o.uids)
+	return err
+}
+
+// only returns the unique-ids that --uid names; nil: all.
+func (o *options) only() map[string]bool {
+	ids, err := readIDs(o.uids)
+	if err != nil || len(ids) == 0 { // mistake has told of it
+		return nil
+	}
+	only := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		only[id] = true
+	}
+	return only
 }
 
 // usageError is an error of the command line.

@@ -171,7 +171,7 @@ func (w *atWork) observe(e fetch.Event, now time.Time) {
 		w.retrieves = w.retrieves || e.Messages > 0
 		w.of = w.messages + e.Messages
 		w.total = w.octets + e.Octets
-	case fetch.Delivered, fetch.Recognised, fetch.Refused, fetch.Quarantined, fetch.Skipped:
+	case fetch.Delivered, fetch.Dropped, fetch.Recognised, fetch.Refused, fetch.Quarantined, fetch.Skipped:
 		if w.retrieves { // otherwise the message is none of those to be retrieved
 			w.messages = min(w.messages+1, w.of)
 		}

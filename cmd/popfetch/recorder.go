@@ -71,7 +71,7 @@ func (run *recordedRun) end(e fetch.Event) {
 	n.Delivered, n.Octets, n.Deleted = result.Delivered, result.Octets, result.Deleted
 	if run.listed {
 		n.Maildrop = &seen.MaildropNote{Listed: result.Listed, Quarantined: result.Quarantined,
-			Backlog: max(result.New-result.Delivered-n.Quarantined, 0)}
+			Backlog: max(result.New-result.Delivered-result.Filtered.Dropped-n.Quarantined, 0) + result.Waiting}
 	}
 	// If the account was left alone, the server did not reply.
 	var failed *login.Error

@@ -29,6 +29,7 @@ type eventLine struct {
 	New      *int      `json:"new,omitempty"`
 	Status   *int      `json:"status,omitempty"`
 	Kind     string    `json:"kind,omitempty"`
+	Rule     string    `json:"rule,omitempty"` // of deleted
 }
 
 // programEvent is a line of --json about the program itself.
@@ -287,16 +288,17 @@ func (r *reporter) count(e fetch.Event) {
 }
 
 func newEventLine(e fetch.Event) eventLine {
-	line := eventLine{Time: e.Time.UTC(), Account: e.Account, Event: string(e.Kind), Number: e.Number, UniqueID: writeID(e.UniqueID), Code: string(e.Code)}
+	line := eventLine{Time: e.Time.UTC(), Account: e.Account, Event: string(e.Kind), Number: e.Number, UniqueID: writeID(e.UniqueID), Code: string(e.Code), Rule: e.Rule}
 	switch e.Kind {
-	case fetch.Marked:
+	case fetch.Marked, fetch.LeftOut:
 		line.Messages = &e.Messages
 	case fetch.Listed:
 		line.Messages, line.Octets, line.Listed, line.New = &e.Messages, &e.Octets, &e.Result.Listed, &e.Result.New
 	case fetch.Finished:
-		status := mostUrgent(resultStatuses(*e.Result))
+		status := mostUrgent(runStatuses(*e.Result))
 		line.Messages, line.Octets, line.Status, line.Kind = &e.Messages, &e.Octets, &status, statusKinds[status]
-	case fetch.Delivered, fetch.Recognised, fetch.Quarantined, fetch.Refused, fetch.Skipped, fetch.Deleted:
+	case fetch.Delivered, fetch.Dropped, fetch.Recognised, fetch.Quarantined, fetch.Refused,
+		fetch.Skipped, fetch.Discarded, fetch.Left, fetch.Deleted:
 		line.Octets = &e.Octets
 	}
 	return line
@@ -335,9 +337,18 @@ func (r *reporter) tell(e fetch.Event, later string) {
 		if e.Kind == fetch.Refused || !quiet {
 			r.term.errorf("%s: %s is %s: %v%s", e.Account, messageOf(e), e.Kind, e.Err, later)
 		}
-	case fetch.Delivered, fetch.Recognised, fetch.Deleted:
+	case fetch.Deleted:
+		if verbose {
+			r.term.sayf(news, "%s: message %d (unique-id %s, %d octets) deleted (%s)", e.Account, e.Number, tellID(e.UniqueID), e.Octets, e.Rule)
+		}
+	case fetch.Delivered, fetch.Dropped, fetch.Recognised:
 		if verbose {
 			r.term.sayf(news, "%s: message %d (unique-id %s, %d octets) %s", e.Account, e.Number, tellID(e.UniqueID), e.Octets, e.Kind)
+		}
+	case fetch.Discarded, fetch.Left:
+		if verbose {
+			r.term.sayf(news, "%s: message %d (unique-id %s, %d octets) %s, as filter_headers says",
+				e.Account, e.Number, tellID(e.UniqueID), e.Octets, e.Kind)
 		}
 	case fetch.Noted:
 		if verbose {
@@ -346,6 +357,10 @@ func (r *reporter) tell(e fetch.Event, later string) {
 	case fetch.Marked:
 		if verbose {
 			r.term.sayf(news, "%s: %d left out of the first run", e.Account, e.Messages)
+		}
+	case fetch.LeftOut:
+		if !quiet {
+			r.term.sayf(caution, "%s: %d messages are left out: %v", e.Account, e.Messages, e.Err)
 		}
 	case fetch.Listed:
 		if verbose {

@@ -119,7 +119,7 @@ func (r *residence) poll(ctx context.Context, s *setting, account *fetch.Account
 
 // hasNews reports whether a pass has changed anything.
 func hasNews(r *fetch.Result) bool {
-	return r.Delivered+r.Recognised+r.Marked+r.Deleted > 0
+	return r.Delivered+r.Recognised+r.Marked+r.Filtered.Dropped+r.Filtered.Left+r.Filtered.Discarded+r.Deleted > 0
 }
 
 // say tells a person who watches, and the journal.

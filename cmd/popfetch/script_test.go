@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -93,14 +94,20 @@ func relay() {
 //	                            starts a session bus with a keyring that has this password; it is
 //	                            locked if ANSWER, a keyringtest.Answer, is there
 //	popconfig NAME line...      writes ~/.config/popfetch/config.toml with these lines: an account
-//	                            work for the first maildrop, without TLS and with the target
-//	                            ~/Maildir; the state is in ~/state
+//	                            work for the first maildrop, without TLS; the target is ~/Maildir
+//	                            if no line names one, and the state is in ~/state. Lines behind
+//	                            one that begins with [ are those of other tables
 //	provider NAME option...     starts a provider of OAuth 2; $NAME is its address. The options are
 //	                            rotates, norefresh, denied and life=10s, as in package oauthtest
 //	providerwhen NAME PATH STATUS [CODE TEXT]  what the endpoint answers next
 //	providerend NAME            ends all tokens
 //	providercount NAME N PATH   the endpoint must have got N requests
 //	providerbrowse FILE         opens the address in the file, once it is there
+//	lmtpserver NAME lmtp|smtp   starts a server that takes mail; $NAME is its address. It answers a
+//	                            recipient whose name begins with 4yz or 5yz so
+//	lmtphas NAME N              it must have so many messages, each recipient's counted
+//	imapserver NAME             starts an IMAP server; $NAME is its address. Its user is mrose
+//	imaphas NAME MAILBOX N      so many messages must have been appended to the mailbox
 //	expand FILE                 replaces the variables in the file; nobody else may read it
 //	maildir DIR N               the Maildir must hold N messages, each once, and nothing in tmp
 func TestScript(t *testing.T) {
@@ -125,6 +132,7 @@ func TestScript(t *testing.T) {
 		"proxyasked": cmdProxyAsked,
 	}
 	maps.Copy(commands, oauthCommands)
+	maps.Copy(commands, mailCommands)
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
@@ -137,6 +145,7 @@ func TestScript(t *testing.T) {
 			if !ok {
 				return fmt.Errorf("testscript's %T is no poptest.TB", env.T())
 			}
+			env.Values[mailServersKey{}] = newMailServers()
 			env.Values[providersKey{}] = make(map[string]*oauthtest.Provider)
 			env.Values[serversKey{}] = &scriptServers{t, make(map[string]*scriptServer), make(map[string]*poptest.Proxy)}
 			return nil
@@ -404,19 +413,27 @@ func cmdCount(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// targetLine matches a key that says where mail goes.
+var targetLine = regexp.MustCompile(`\n(maildir|mbox|mda|mda_argv|lmtp|smtp|imap|deliver) *=`)
+
 func cmdConfig(ts *testscript.TestScript, neg bool, args []string) {
 	all := servers(ts, neg, len(args) >= 1, "popconfig NAME line...")
 	lines := []string{
 		`state_dir = "~/state"`, `[account.work]`, `server = "` + poptest.InClear(all.named(ts, args[0]).Addr(), true) + `"`, `tls = "none"`, `user = "mrose"`,
 	}
-	lines = append(lines, args[1:]...)
-	own := "\n" + strings.Join(args[1:], "\n")
+	keys, tables := args[1:], []string(nil)
+	if i := slices.IndexFunc(keys, func(line string) bool { return strings.HasPrefix(line, "[") }); i >= 0 {
+		keys, tables = keys[:i], keys[i:]
+	}
+	lines = append(lines, keys...)
+	own := "\n" + strings.Join(keys, "\n")
 	if !strings.Contains(own, "\npassword") && !strings.Contains(own, "\noauth.") {
 		lines = append(lines, `password_command = "echo tanstaaf"`)
 	}
-	if !strings.Contains(own, "\nmaildir") && !strings.Contains(own, "\nmda =") {
+	if !targetLine.MatchString(own) {
 		lines = append(lines, `maildir = "~/Maildir"`)
 	}
+	lines = append(lines, tables...)
 	path := ts.MkAbs(".config/popfetch/config.toml")
 	ts.Check(os.MkdirAll(filepath.Dir(path), 0o700))
 	ts.Check(os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600))

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/popfetch/popfetch/seen"
@@ -21,9 +21,16 @@ type record struct {
 	DeletedAt   *time.Time `json:"deleted_at,omitempty"`
 	Octets      int64      `json:"octets"`
 	SHA256      string     `json:"sha256,omitempty"`
-	Place       string     `json:"place,omitempty"`
+	Place       string     `json:"place,omitempty"`  // of the first target
+	Places      []place    `json:"places,omitempty"` // if a target has a name
 	Refusals    int        `json:"refusals,omitempty"`
 	Error       string     `json:"error,omitempty"`
+}
+
+// place is one of the places of a message.
+type place struct {
+	Target string `json:"target"`
+	Name   string `json:"name,omitempty"`
 }
 
 func (p *program) seenList(ctx context.Context) error {
@@ -85,9 +92,19 @@ func (p *program) seenAll(ctx context.Context, store seen.Store, accounts []seen
 func (p *program) showRecord(rows *table, account string, r seen.Record) error {
 	kind := recordKind(r.Kind)
 	if !p.view.json {
-		return rows.row(printable(account), writeID(r.UniqueID), kind, timeOf(r), strconv.FormatInt(r.Came.Octets, 10), printable(placeOf(r)))
+		return rows.row(printable(account), writeID(r.UniqueID), kind, timeOf(r),
+			strconv.FormatInt(r.Came.Octets, 10), printable(placesOf(r)))
 	}
-	line := record{Account: account, UniqueID: writeID(r.UniqueID), Copy: r.Copy, Kind: kind, Octets: r.Came.Octets, Place: placeOf(r)}
+	line := record{Account: account, UniqueID: writeID(r.UniqueID), Copy: r.Copy, Kind: kind,
+		Octets: r.Came.Octets, SHA256: hexOf(r.Came.SHA256)}
+	if len(r.Places) > 0 {
+		line.Place = r.Places[0].Name
+	}
+	for _, at := range r.Places {
+		if at.Target != "" {
+			line.Places = append(line.Places, place{at.Target, at.Name})
+		}
+	}
 	if !r.DeliveredAt.IsZero() {
 		at := r.DeliveredAt.UTC()
 		if r.Kind.IsImported() {
@@ -100,9 +117,6 @@ func (p *program) showRecord(rows *table, account string, r seen.Record) error {
 		at := r.DeletedAt.UTC()
 		line.DeletedAt = &at
 	}
-	if r.Kind == seen.Delivered {
-		line.SHA256 = fmt.Sprintf("%x", r.Came.SHA256)
-	}
 	return p.term.printJSON(line)
 }
 
@@ -112,6 +126,10 @@ func recordKind(kind seen.Kind) string {
 		return "marked"
 	case kind.IsImported():
 		return "imported"
+	case kind == seen.Dropped:
+		return "dropped"
+	case kind == seen.Discarded:
+		return "discarded"
 	}
 	return "delivered"
 }
@@ -124,12 +142,21 @@ func timeOf(r seen.Record) string {
 	return r.DeliveredAt.UTC().Format(time.RFC3339)
 }
 
-// placeOf returns the name of the only place of a message, or "" if it has none.
-func placeOf(r seen.Record) string {
-	if len(r.Places) == 0 {
-		return ""
+// placesOf returns the names of the places of a message. Each has the name of its target in front,
+// if that has one.
+func placesOf(r seen.Record) string {
+	names := make([]string, 0, len(r.Places))
+	for _, at := range r.Places {
+		switch {
+		case at.Target == "":
+			names = append(names, at.Name)
+		case at.Name == "":
+			names = append(names, at.Target)
+		default:
+			names = append(names, at.Target+": "+at.Name)
+		}
 	}
-	return r.Places[0].Name
+	return strings.Join(names, ", ")
 }
 
 // showRefused shows a message without a record that was refused last time and is still listed.

@@ -25,41 +25,48 @@ func (p *program) seenRebuild(ctx context.Context) error {
 	})
 }
 
-// lookFor returns a look for what the Maildir holds: the one of --from-maildir, or the account's own.
+// lookFor returns a look for what a place holds: the one of --from-maildir or --from-mbox, or the
+// account's own.
 func (p *program) lookFor(a *fetch.Account) (lookFunc, error) {
 	from, ok := deliver.AsFinder(a.Target)
-	if p.fromMaildir != "" {
+	switch {
+	case p.fromMaildir != "" && p.fromMbox != "":
+		return nil, usagef("seen rebuild: --from-maildir and --from-mbox contradict each other; run it once for each")
+	case p.fromMaildir != "":
 		dir, err := pathOf("from-maildir", p.fromMaildir)
 		if err != nil {
 			return nil, err
 		}
 		from, ok = deliver.NewMaildir(dir), true
+	case p.fromMbox != "":
+		file, err := pathOf("from-mbox", p.fromMbox)
+		if err != nil {
+			return nil, err
+		}
+		from, ok = deliver.NewMbox(file, ""), true // it is only read
 	}
 	if !ok {
-		return nil, usagef("seen rebuild: %s delivers to a program; name the Maildir that has its mail: --from-maildir DIR", a.Name)
+		return nil, usagef("seen rebuild: %s delivers to a place that cannot be searched; "+
+			"name the one that has its mail: --from-maildir DIR or --from-mbox FILE", a.Name)
 	}
 	return func(r *fetch.Runner, ctx context.Context, a *fetch.Account) (*fetch.Survey, error) {
 		return r.LookFor(ctx, a, from)
 	}, nil
 }
 
-// rebuild adds records of the messages that are held. They are of kind Marked: the file may lack a
-// part of its message, so the server's copy is not deleted.
+// rebuild adds records of the messages that are held. What popfetch has delivered to the account's own
+// place counts as delivered. All else is of kind Marked: the file may lack a part of its message, so
+// the server's copy is not deleted.
 func (p *program) rebuild(ctx context.Context, ledger seen.Ledger, survey *fetch.Survey) error {
-	held, now := make(map[seen.Key]bool, len(survey.Held)), time.Now()
-	records := func(yield func(seen.Record) bool) {
-		for _, h := range survey.Held {
-			if !yield(seen.Record{Key: h.Key, Kind: seen.Marked, Listed: h.Octets, Digest: h.Digest,
-				Places: []seen.Place{h.Place}, DeliveredAt: now}) {
-				return
-			}
-		}
-	}
-	if err := ledger.Apply(ctx, seen.Changes{Records: records}); err != nil {
-		return err
-	}
+	records, now := slices.Clone(survey.Found), time.Now()
+	held := make(map[seen.Key]bool, len(survey.Held))
 	for _, h := range survey.Held {
 		held[h.Key] = true
+		records = append(records, seen.Record{Key: h.Key, Kind: seen.Marked, Listed: h.Octets, Digest: h.Digest,
+			Places: []seen.Place{h.Place}, DeliveredAt: now})
+	}
+	if err := ledger.Apply(ctx, seen.Changes{Records: slices.Values(records)}); err != nil {
+		return err
 	}
 	left := 0
 	for e := range survey.Plan.Retrieve.All() {
@@ -68,7 +75,7 @@ func (p *program) rebuild(ctx context.Context, ledger seen.Ledger, survey *fetch
 		}
 	}
 	survey.Plan.Quarantined = slices.DeleteFunc(survey.Plan.Quarantined, func(m seen.Match) bool { return held[m.Key] })
-	rebuilt := len(survey.Held)
+	rebuilt := len(records)
 	return p.report(done{Account: survey.Account, Rebuilt: &rebuilt},
-		fmt.Sprintf("found in the Maildir and marked as seen, %d left to be fetched", left))
+		fmt.Sprintf("found and recorded as seen, %d left to be fetched", left))
 }

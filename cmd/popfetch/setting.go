@@ -213,9 +213,9 @@ func (s *setting) waiting(name string, quarantined int) string {
 // stateName is the name of the state of an account that is made from options: it depends on server,
 // user and target together.
 func stateName(a *config.Account) string {
-	place := "mda " + a.MDA
-	if a.Maildir != "" {
-		place = "maildir " + a.Maildir
+	place := a.Where()
+	if len(a.Rcpt) > 0 {
+		place += " for " + strings.Join(a.Rcpt, ",")
 	}
 	return fmt.Sprintf("%s at %s to %s", a.User, a.Server, place)
 }

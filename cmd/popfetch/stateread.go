@@ -87,11 +87,15 @@ func (r *stateReader) readLedger(ctx context.Context, ledger seen.Ledger, state 
 		return nil
 	}
 	due, err := countDue(ctx, ledger, state.config.Delete, r.now)
+	if newest := state.config.Delete.KeepNewest; newest > 0 && state.history.Maildrop.Listed > 0 {
+		due = min(due, max(0, state.history.Maildrop.Listed-newest))
+	}
 	state.due = &due
 	return err
 }
 
-// countDue counts the messages that are due for deletion by a rule.
+// countDue counts the messages that are due for deletion by the rules about time since delivery. What
+// is larger than a limit, or was removed, shows only in the listing of the server.
 func countDue(ctx context.Context, ledger seen.Ledger, rule config.Delete, now time.Time) (int, error) {
 	latest := dueBefore(rule, now)
 	if latest.IsZero() {

@@ -35,7 +35,25 @@ func openStore(ctx context.Context, cfg *config.Config, how access) (seen.Store,
 	if err != nil {
 		return nil, fmt.Errorf("the state in %s: %w", cfg.StateDir, err)
 	}
-	return store, nil
+	return notedStore{store, cfg.StateDir}, nil
+}
+
+// notedStore is a store in a state folder that has the notes of targets, too.
+type notedStore struct {
+	seen.Store
+	dir string // of the state
+}
+
+// Rename lets the notes follow the account. Without them, a target on a disk that is not mounted would
+// look like one that was never made.
+func (s notedStore) Rename(ctx context.Context, from, to string) error {
+	if err := s.Store.Rename(ctx, from, to); err != nil {
+		return err
+	}
+	if err := moveNotes(s.dir, from, to); err != nil {
+		return fmt.Errorf("moving the notes of account %s: %w", from, err)
+	}
+	return nil
 }
 
 // residentError says that another process polls with the same state.

@@ -178,11 +178,11 @@ func (t *terminal) printLine(rank screen.Rank, v any) error {
 	if err != nil {
 		return err
 	}
-	line := fmt.Sprintf(`{"version":%d,%s`, jsonVersion, object[len("{"):])
+	line := fmt.Sprintf("{\"version\":%d,%s\n", jsonVersion, object[len("{"):])
 	if checkJSON != nil {
-		checkJSON(v, line)
+		checkJSON(v, strings.TrimSuffix(line, "\n"))
 	}
-	return t.print(rank, line+"\n")
+	return t.print(rank, line)
 }
 
 // hurry says that the program is to end, so nothing waits for a stopped terminal any more.

@@ -387,7 +387,8 @@ func TestTell_repeated(t *testing.T) {
 			var shown bytes.Buffer
 			r := &reporter{term: &terminal{err: &shown, talks: test.talks}, view: view{verbosity: test.verbosity}, setting: &setting{}, notices: newNotices(false)}
 			r.notices.Begin("work", fetch.Told{Lines: "error: broke-off\nwarning: broke-off", At: time.Now()})
-			e := fetch.Event{Account: "work", Kind: kind, Err: io.ErrUnexpectedEOF, Code: "broke-off", Repeated: kind == fetch.Refused}
+			e := fetch.Event{Account: "work", Kind: kind, Err: io.ErrUnexpectedEOF, Code: "broke-off",
+				Telling: fetch.Telling{Repeated: kind == fetch.Refused}}
 			r.observe(e)
 			if got := shown.Len() > 0; got != test.want {
 				t.Errorf("%s: a repeated %s shows %q, want anything: %v", test.name, kind, &shown, test.want)

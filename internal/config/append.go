@@ -187,10 +187,13 @@ func readOld(path string) (*oldFile, error) {
 // with returns the text of the file with further accounts, and its configuration.
 func (old *oldFile) with(accounts []NewAccount) (string, *Config, error) {
 	var kept []Account
+	known, targets := map[string]string{}, map[string]bool{} // where each account is, and which targets there are
 	if old.cfg != nil {
 		kept = old.cfg.Accounts
+		for i := range old.cfg.Targets {
+			targets[old.cfg.Targets[i].Name] = true
+		}
 	}
-	known := map[string]string{} // where each account is
 	for _, a := range kept {
 		known[a.Name] = old.cfg.account(a.Name).String()
 	}
@@ -204,6 +207,12 @@ func (old *oldFile) with(accounts []NewAccount) (string, *Config, error) {
 			return "", nil, appendError(old.path, fmt.Errorf("the account %q %w in %s; choose another name", a.Name, ErrExists, where))
 		}
 		known[a.Name] = old.path
+		for _, t := range a.Targets {
+			if targets[t.Name] {
+				return "", nil, appendError(old.path, fmt.Errorf("the target %q %w; choose another name", t.Name, ErrExists))
+			}
+			targets[t.Name] = true
+		}
 		table, err := a.TOML()
 		if err != nil {
 			return "", nil, Errors{{Key: dotted(accountTable, a.Name), Err: err}}

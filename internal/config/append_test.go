@@ -115,6 +115,33 @@ func TestAppend_new(t *testing.T) {
 	}
 }
 
+// An account comes with its targets and routes.
+func TestAppend_targets(t *testing.T) {
+	home(t)
+	path := writeConfig(t, "[target.old]\nmaildir = 'o'\n"+oldText)
+	a := newAccount("new")
+	a.Settings = append(a.Settings, Setting{"route", [][]Setting{
+		{{"header", []string{"List-Id", "X-List"}}, {"match", `<dev\.`}, {"deliver", "lists"}},
+		{{"header", "Subject"}, {"equals", "x"}, {"deliver", []string{}}},
+	}}, Setting{"delete", []Setting{{"after", "30d"}, {"removed", true}}})
+	a.Targets = []NewTarget{{"lists", []Setting{{"mda_argv", []string{"cat", ""}}, {"max_deliveries", 2}}}}
+	if err := Append(t.Context(), path, a); err != nil {
+		t.Fatalf("Append() = %v", err)
+	}
+	want := "\n[target.lists]\nmda_argv = [\"cat\", \"\"]\nmax_deliveries = 2\n\n[account.new]\n" + newTable +
+		"\n[[account.new.route]]\nheader = [\"List-Id\", \"X-List\"]\nmatch = \"<dev\\\\.\"\ndeliver = \"lists\"\n" +
+		"\n[[account.new.route]]\nheader = \"Subject\"\nequals = \"x\"\ndeliver = []\n" +
+		"\n[account.new.delete]\nafter = \"30d\"\nremoved = true\n"
+	if got := read(t, path); !strings.HasSuffix(got, want) {
+		t.Errorf("the file is\n%s\nwant at its end\n%s", got, want)
+	}
+	b := newAccount("next")
+	b.Targets = []NewTarget{{"old", []Setting{{"maildir", "x"}}}}
+	if err := Append(t.Context(), path, b); !errors.Is(err, ErrExists) {
+		t.Errorf("Append() of a target twice = %v, want ErrExists", err)
+	}
+}
+
 // What cannot be added changes nothing, and the error says what to do.
 func TestAppend_refuses(t *testing.T) {
 	home(t)

@@ -34,10 +34,19 @@ type Config struct {
 	StateDir string    // absolute; "" if the file has none and there is no home folder
 	Jobs     int       // how many accounts are worked on at once, at least 1
 	Accounts []Account // in the order of the files
+	Targets  []Target  // the tables [target.NAME], in the order of the files
 
 	include []string           // patterns of further files, as absolute paths
 	main    *source            // where the keys outside of accounts come from; nil for OneShot
 	homes   map[string]*source // the files that the accounts are in, by their names
+
+	targetHomes map[string]targetHome // the same for targets
+}
+
+// targetHome says where a target is.
+type targetHome struct {
+	source *source
+	index  int // in Targets
 }
 
 // Mistake returns err as a mistake of the key that fills the field at address. If a is nil, that is
@@ -100,15 +109,22 @@ type Account struct {
 	TLSKey             string
 	User               string // not empty, no control octets
 	Password           Secret
-	OAuth              OAuth         // the zero value: the account has a password
-	Auth               []string      // of AuthWords, but not auto; empty means auto
-	CredentialsCharset string        // ascii, utf-8 or iso-8859-1
-	Maildir            string        // absolute; exactly one of Maildir and MDA is set
-	MDA                string        // for /bin/sh -c
-	MDATimeout         time.Duration // above 0
-	MaxDeliveries      int           // at least 1
+	OAuth              OAuth    // the zero value: the account has a password
+	Auth               []string // of AuthWords, but not auto; empty means auto
+	CredentialsCharset string   // ascii, utf-8 or iso-8859-1
+	Target                      // where mail goes, unless Deliver says it; and defaults for the targets
+	Deliver            []string // names of targets; empty if Target has the place
+	EnvelopeHeader     []string // names of header fields
+	AddHeaders         []string // received, delivered-to, return-path, popfetch; empty: none
+	Filter             string   // for /bin/sh -c; "" means none
+	FilterHeaders      string   // for /bin/sh -c; "" means none
+	Routes             []Route  // the first that matches decides
 	Delete             Delete
 	MaxSize            int64 // octets; 0 means no limit
+	MaxMessages        int   // of one pass; 0 means no limit
+	MaxOctets          int64 // of one pass; 0 means no limit
+	Since              Since
+	SessionMessages    int // of one session; 0 means no limit
 	Initial            Initial
 	UIDL               string        // required or fallback
 	NewUIDs            string        // match, fetch or stop
@@ -119,7 +135,9 @@ type Account struct {
 	Deadline           time.Duration // 0 means none
 	Interval           time.Duration // 0 means manual
 	TellAfter          time.Duration // 0: temporary trouble is told at once
-	OnNew              string        // for /bin/sh -c, as are the next two; "" means none
+	PreCommand         string        // for /bin/sh -c, as are the next four; "" means none
+	PostCommand        string
+	OnNew              string
 	OnError            string
 	OnRecovered        string
 	HookTimeout        time.Duration // above 0
@@ -130,10 +148,26 @@ type Account struct {
 
 // Delete is the value of the key delete. The zero value never deletes.
 type Delete struct {
-	Enabled  bool
-	After    time.Duration // time since the delivery; 0 means as soon as it is delivered
-	Imported bool          // what another program delivered is deleted too
+	Enabled    bool          // After is a rule
+	After      time.Duration // time since the delivery; 0 means as soon as it is delivered
+	LargerThan int64         // octets; what is larger is deleted as soon as delivered; 0: no such rule
+	KeepNewest int           // so many messages always stay; 0: no such rule
+	Removed    bool          // what the user removed from the Maildir is deleted
+	Imported   bool          // what another program delivered is deleted too
+	Verify     bool          // only while the delivered file is as it was
 }
+
+// Deletes reports whether there is a rule that deletes.
+func (d Delete) Deletes() bool { return d.Enabled || d.LargerThan > 0 || d.Removed }
+
+// Since is the value of the key since. What is older is left out. The zero value leaves out nothing.
+type Since struct {
+	Within time.Duration // the age of the oldest message; 0: Date counts
+	Date   time.Time     // the begin of a day, in local time
+}
+
+// IsZero reports whether nothing is left out.
+func (s Since) IsZero() bool { return s.Within == 0 && s.Date.IsZero() }
 
 // Initial is the value of the key initial. The zero value fetches all messages.
 type Initial struct {

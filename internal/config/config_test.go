@@ -156,7 +156,7 @@ func TestLoad_inherited(t *testing.T) {
 	}{
 		{"taken", `order = "newest"`, `maildir = "/m"`, func(a *Account) { a.Maildir = "/m"; a.Order = "newest" }},
 		{"replaced", `order = "newest"`, "maildir = '/m'\norder = 'oldest'", func(a *Account) { a.Maildir = "/m" }},
-		{"target replaced", "mda = 'cat'\nmda_timeout = '1m'\nmax_deliveries = 2", "maildir = '/m'", func(a *Account) { a.Maildir = "/m" }},
+		{"target replaced", "mda = 'cat'\nmda_timeout = '1m'\nmax_deliveries = 2", "maildir = '/m'", func(a *Account) { a.Maildir = "/m"; a.MDATimeout = 60e9 }},
 		{"target taken", "mda = 'cat'\nmda_timeout = '1m'", "max_deliveries = 2", func(a *Account) {
 			a.MDA, a.MDATimeout, a.MaxDeliveries = "cat", 60e9, 2
 		}},

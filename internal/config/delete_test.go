@@ -25,6 +25,11 @@ func TestLoad_delete(t *testing.T) {
 			`delete = {after = "delivered", imported = true}`},
 		{"delete.imported = true\ndelete.after = '1d'", Delete{Enabled: true, After: day, Imported: true},
 			`delete = {after = "1d", imported = true}`},
+		{`delete = {after = "7d", larger_than = "25M", keep_newest = 10, removed = true, verify = true}`,
+			Delete{Enabled: true, After: 7 * day, LargerThan: 25 << 20, KeepNewest: 10, Removed: true, Verify: true},
+			`delete = {after = "7d", larger_than = 26214400, keep_newest = 10, removed = true, verify = true}`},
+		{`delete = {removed = true}`, Delete{Removed: true}, `delete = {removed = true}`},
+		{`delete = {larger_than = "1K"}`, Delete{LargerThan: 1024}, `delete = {larger_than = 1024}`},
 	} {
 		cfg, err := Load(writeConfig(t, oneAccount+test.text+"\n"))
 		if err != nil {
@@ -45,12 +50,14 @@ func TestLoad_delete(t *testing.T) {
 func TestLoad_deleteMistakes(t *testing.T) {
 	home(t)
 	for text, want := range map[string]string{
-		"delete = {imported = true}":                                              `:6: account.work.delete: has no after; write after = "30d"`,
-		"[account.work.delete]\nafter = 'never'":                                  `:7: account.work.delete.after: "never" is no time`,
-		"[account.work.delete]\nafter = '1d'\nlarger_than = 5":                    `:8: account.work.delete.larger_than: is not a known key`,
-		"[account.work.delete]\nafter = '1d'\nimported = 'yes'":                   `:8: account.work.delete.imported: is text; write true or false`,
-		"delete = ['30d']":                                                        `:6: account.work.delete: is a list`,
-		"delete = {after = '1d', keep_newest = 3, removed = true, verify = true}": `:6: account.work.delete.keep_newest: is not a known key`,
+		"delete = {imported = true}":                            `:6: account.work.delete: has no rule that deletes; write after, larger_than or removed into it`,
+		"[account.work.delete]\nafter = 'never'":                `:7: account.work.delete.after: "never" is no time`,
+		"[account.work.delete]\nafter = '1d'\nlarger_than = 0":  `:8: account.work.delete.larger_than: 0 is no size`,
+		"[account.work.delete]\nafter = '1d'\nimported = 'yes'": `:8: account.work.delete.imported: is text; write true or false`,
+		"delete = ['30d']":                                      `:6: account.work.delete: is a list`,
+		"delete = {keep_newest = 3, verify = true}":             `:6: account.work.delete: has no rule that deletes; write`,
+		"delete = {after = '1d', keep_newest = 0}":              `:6: account.work.delete.keep_newest: 0 is out of range`,
+		"delete = {after = '1d', keep = 3}":                     `:6: account.work.delete.keep: is not a known key; write keep_newest`,
 	} {
 		_, err := Load(writeConfig(t, oneAccount+text+"\n"))
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -91,8 +91,8 @@ func TestManual_examples(t *testing.T) {
 			t.Errorf("Load() = %v of\n%s", err, display[1])
 		}
 	}
-	if loaded != 5 {
-		t.Errorf("the manual shows %d configurations, want 5", loaded)
+	if loaded != 6 {
+		t.Errorf("the manual shows %d configurations, want 6", loaded)
 	}
 }
 
@@ -110,7 +110,7 @@ func TestExample(t *testing.T) {
 	for _, a := range cfg.Accounts {
 		names = append(names, a.Name)
 	}
-	if got := strings.Join(names, " "); got != "work lists pinned certificate token microsoft google provider service old keyring" {
+	if got := strings.Join(names, " "); got != "work lists pinned certificate token microsoft google provider service old keyring sorted dovecot" {
 		t.Errorf("the example has the accounts %s", got)
 	}
 }
@@ -157,6 +157,11 @@ func TestExample_enabled(t *testing.T) {
 		t.Error("the enabled example has no password")
 	}
 	old.Password = Secret{}
+	phone := &enabled.Targets[len(enabled.Targets)-1]
+	if phone.IMAPPassword.IsZero() {
+		t.Error("the enabled example has no imap_password")
+	}
+	phone.IMAPPassword = Secret{}
 	plain.File, enabled.File = "", ""
 	var want, got strings.Builder
 	if err := plain.Write(&want); err != nil {
@@ -193,7 +198,7 @@ func TestExample_keys(t *testing.T) {
 		switch path[0] {
 		case defaultsTable:
 			path = path[1:]
-		case accountTable:
+		case accountTable, targetTable:
 			path = path[min(2, len(path)):]
 		}
 		got[strings.Join(path, ".")] = true

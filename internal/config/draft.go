@@ -191,10 +191,20 @@ func (d *draft[T]) require(r *row[T]) {
 		at = at.key(r.name)
 		err = fmt.Errorf("is missing; give %s %s", option(r.name), strings.Trim(r.example, `"`))
 	}
-	if len(others) > 0 {
-		err = fmt.Errorf("%w, or an %s", err, strings.Join(others, " or "))
+	if others := d.proposed(r); len(others) > 0 {
+		err = fmt.Errorf("%w, or %s", err, listed(others, "or"))
 	}
 	d.errs = append(d.errs, at.mistake(err))
+}
+
+// proposed returns the other keys of the group of r, as they are written in the same source.
+func (d *draft[T]) proposed(r *row[T]) (names []string) {
+	for _, member := range d.keys.members(r.group) {
+		if member.name != r.name && (d.at.isFile() || member.usage != "") {
+			names = append(names, d.at.named(member.name))
+		}
+	}
+	return names
 }
 
 // written reports whether the key called name is written.
@@ -219,14 +229,6 @@ func (d *draft[T]) atMostOne(members []*row[T]) {
 
 // whyNeedless returns the reason why a key has no meaning in this table, or "".
 func (d *draft[T]) whyNeedless(r *row[T]) string {
-	if r.of != nil {
-		owner, _ := d.keys.filling(d.result, r.of(d.result))
-		for _, other := range d.keys.others(owner) {
-			if d.written(other) {
-				return fmt.Sprintf("belongs to %s, but there is %s", d.at.named(owner.name), d.at.named(other))
-			}
-		}
-	}
 	for _, rule := range r.needless {
 		if why := rule(d); why != "" {
 			return why

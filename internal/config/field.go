@@ -54,12 +54,7 @@ func oneOf(words ...string) kind[string] {
 }
 
 // pins are the fingerprints of certificates.
-var pins = kind[[]string]{value.fingerprints, func(list []string) string {
-	if len(list) == 0 {
-		return ""
-	}
-	return quoteList(list)
-}}
+var pins = kind[[]string]{value.fingerprints, quoteListSome}
 
 // mechanisms are the ways to log in. An empty list means "auto".
 var mechanisms = kind[[]string]{value.mechanisms, func(list []string) string {
@@ -126,17 +121,66 @@ var deletion = kind[Delete]{value.deletePolicy, func(d Delete) string { return q
 // behind it.
 var deleteKeys = table[Delete]{
 	{
-		name: "after", example: `"30d"`,
-		field: fill(func(d *Delete) *Delete { return d }, kind[Delete]{value.deletionRule, deletion.write}),
+		name: "after",
+		field: fill(func(d *Delete) *Delete { return d }, kind[Delete]{value.deletionRule, func(d Delete) string {
+			if !d.Enabled {
+				return ""
+			}
+			return quote(d.String())
+		}}),
+		aliases: []string{"delete_after", "age"},
+	},
+	{
+		name:    "larger_than",
+		field:   fill(func(d *Delete) *int64 { return &d.LargerThan }, kind[int64]{value.octets, numberIfSet}),
+		aliases: []string{"bigger_than", "delete_bigger_than"},
+	},
+	{
+		name:    "keep_newest",
+		field:   fill(func(d *Delete) *int { return &d.KeepNewest }, countIfSet(1_000_000_000)),
+		aliases: []string{"keep", "newest"},
+	},
+	{
+		name:  "removed",
+		field: fill(func(d *Delete) *bool { return &d.Removed }, allowance),
 	},
 	{
 		name:  "imported",
 		field: fill(func(d *Delete) *bool { return &d.Imported }, allowance),
 	},
+	{
+		name:  "verify",
+		field: fill(func(d *Delete) *bool { return &d.Verify }, allowance),
+	},
 }
 
 // isPlain reports whether the value needs no table.
-func (d Delete) isPlain() bool { return !d.Imported }
+func (d Delete) isPlain() bool { return d == Delete{Enabled: d.Enabled, After: d.After} }
+
+// deletesSomething checks that a table of rules has one that deletes.
+func deletesSomething(d *draft[Account]) error {
+	rules := d.result.Delete
+	if _, isTable := d.settings[d.name(&d.result.Delete)].raw.(map[string]any); !isTable || rules.Deletes() {
+		return nil
+	}
+	var names []string
+	for _, address := range []any{&rules, &rules.LargerThan, &rules.Removed} {
+		r, _ := deleteKeys.filling(&rules, address)
+		names = append(names, r.name)
+	}
+	return fmt.Errorf("has no rule that deletes; write %s into it", listed(names, "or"))
+}
+
+// numberIfSet is a number, or "" for 0.
+func numberIfSet(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// oldest is how old the oldest message is that is fetched.
+var oldest = kind[Since]{value.since, func(s Since) string { return quote(s.String()) }}
 
 // firstRun says which messages a first run fetches.
 var firstRun = kind[Initial]{value.initial, func(i Initial) string { return quote(i.String()) }}

@@ -24,7 +24,7 @@ func foreignKey(key string) error {
 
 const (
 	mendProtocol = `popfetch speaks POP3 alone; remove it`
-	mendFolder   = `POP3 has only one folder, so none is named; where mail goes to is maildir = "DIR"`
+	mendFolder   = `POP3 has only one folder, so none is named; where mail goes to is maildir = "DIR", mbox = "FILE" or another target`
 	mendNew      = `popfetch always fetches what it has not delivered yet; remove it (popfetch --all fetches the rest too)`
 	mendPoll     = `write [account.NAME] with server = "HOST" for each maildrop, and enabled = false where it is not to be polled`
 )

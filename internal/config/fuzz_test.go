@@ -110,12 +110,13 @@ func FuzzLoad(f *testing.F) {
 			return // what Write writes has the accounts of all files
 		}
 		for i, a := range cfg.Accounts {
-			if a.User == "" || a.Server == "" || (a.Maildir == "") == (a.MDA == "") || a.Timeout <= 0 {
+			if a.User == "" || a.Server == "" || (a.Kind() == "") == (len(a.Deliver) == 0) || a.Timeout <= 0 {
 				t.Errorf("account %d is not whole: %#v", i, a)
 			}
 			if a.Password.Password != "" {
 				cfg.Accounts[i].Password.Password = "***"
 			}
+			mask(&cfg.Accounts[i].Target)
 			if a.Proxy.Password != "" {
 				cfg.Accounts[i].Proxy.Password = "***"
 			}
@@ -128,11 +129,22 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			t.Fatalf("Load() of what Write wrote: %v\n%s", err, written.String())
 		}
+		for i := range cfg.Targets {
+			mask(&cfg.Targets[i])
+		}
 		again.main, again.homes, cfg.main, cfg.homes = nil, nil, nil, nil
+		again.targetHomes, cfg.targetHomes = nil, nil
 		if !reflect.DeepEqual(again, cfg) {
 			t.Errorf("Load() of what Write wrote = %#v\nwant %#v", again, cfg)
 		}
 	})
+}
+
+// mask does to the password of a target what Write does.
+func mask(t *Target) {
+	if t.IMAPPassword.Password != "" {
+		t.IMAPPassword.Password = "***"
+	}
 }
 
 // loadText loads a document from the file at path.

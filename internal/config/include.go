@@ -68,7 +68,7 @@ func (l *loader) read(cfg *Config, path, text string, info fs.FileInfo) {
 	from := &source{file: path, folder: folder}
 	isFirst := l.cfg == nil
 	if isFirst {
-		l.cfg, cfg.main, cfg.homes = cfg, from, map[string]*source{}
+		l.cfg, cfg.main, cfg.homes, cfg.targetHomes = cfg, from, map[string]*source{}, map[string]targetHome{}
 	}
 	var document map[string]any
 	if _, err := toml.Decode(text, &document); err != nil {
@@ -85,6 +85,7 @@ func (l *loader) read(cfg *Config, path, text string, info fs.FileInfo) {
 		r.readIncluded(cfg, document, l.cfg.File)
 	}
 	l.add(&r, r.accounts(document, l.defaults))
+	l.addTargets(&r, r.targets(document))
 	if info != nil {
 		r.checkAccess(info, document)
 	}
@@ -107,6 +108,19 @@ func (l *loader) add(r *reader, accounts []Account) {
 	}
 }
 
+// addTargets adds the targets of a file to those of the files before it.
+func (l *loader) addTargets(r *reader, targets []Target) {
+	for _, t := range targets {
+		if home, known := l.cfg.targetHomes[t.Name]; known {
+			there := place{source: home.source}.key(targetTable, t.Name)
+			r.report(r.top.key(targetTable, t.Name), fmt.Errorf("is in %s already; rename or remove one of the two", there))
+			continue
+		}
+		l.cfg.targetHomes[t.Name] = targetHome{r.top.source, len(l.cfg.Targets)}
+		l.cfg.Targets = append(l.cfg.Targets, t)
+	}
+}
+
 // readIncluded reads what an included file has besides accounts. It may only include others.
 func (r *reader) readIncluded(cfg *Config, document map[string]any, first string) {
 	include, _ := topKeys.filling(cfg, &cfg.include)
@@ -117,8 +131,8 @@ func (r *reader) readIncluded(cfg *Config, document map[string]any, first string
 		case key == include.name:
 			own[key] = document[key]
 		case isTop, key == defaultsTable:
-			r.report(r.top.key(key), fmt.Errorf("an included file has only accounts and include; move it to %s, where it holds for all files", first))
-		case key != accountTable:
+			r.report(r.top.key(key), fmt.Errorf("an included file has only accounts, targets and include; move it to %s, where it holds for all files", first))
+		case key != accountTable && key != targetTable:
 			own[key] = document[key] // readTop reports it
 		}
 	}

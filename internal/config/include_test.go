@@ -126,11 +126,11 @@ func TestLoad_include_refused(t *testing.T) {
 		"account twice": {map[string]string{"main": "include = ['a']\n" + accountTOML("x"), "a": "\n" + accountTOML("x")},
 			[]string{"/a:2: account.x: is in /main:2 already; rename or remove one of the two"}},
 		"defaults": {map[string]string{"main": "include = ['a']\n", "a": "jobs = 3\nstate_dir = 's'\nsever = 1\nserver = 'h'\n[defaults]\ntls = 1\n" + accountTOML("x")},
-			[]string{"/a:1: jobs: an included file has only accounts and include; move it to /main, where it holds for all files",
-				"/a:2: state_dir: an included file has only accounts and include; move it to /main, where it holds for all files",
+			[]string{"/a:1: jobs: an included file has only accounts, targets and include; move it to /main, where it holds for all files",
+				"/a:2: state_dir: an included file has only accounts, targets and include; move it to /main, where it holds for all files",
 				"/a:3: sever: is not a known key; remove it, or see popfetch.toml(5) for the keys",
 				"/a:4: server: belongs to an account; move it below [account.NAME] or [defaults]",
-				"/a:5: defaults: an included file has only accounts and include; move it to /main, where it holds for all files"}},
+				"/a:5: defaults: an included file has only accounts, targets and include; move it to /main, where it holds for all files"}},
 		"several files": {map[string]string{"main": "include = ['z', 'a']\n" + accountTOML("x") + "tsl = 1\n", "z": "x\n", "a": "\n\n" + accountTOML("y") + "tsl = 1\n"},
 			[]string{"/main:6: account.x.tsl: is not a known key; write tls", "/z:1: not TOML: a key, table or value is written wrongly; see popfetch.toml(5) for examples", "/a:7: account.y.tsl: is not a known key; write tls"}},
 		"mistake in defaults": {map[string]string{"main": "include = ['a']\n[defaults]\ntls = 1\n", "a": accountTOML("x")},
@@ -138,7 +138,7 @@ func TestLoad_include_refused(t *testing.T) {
 		"no pattern": {map[string]string{"main": "include = ['a[']\n" + accountTOML("x")}, []string{`/main:1: include: "a[" is no pattern; close its brackets, or write \[ for a bracket in a name`}},
 		"wrong type": {map[string]string{"main": "include = [1]\n" + accountTOML("x")}, []string{`/main:1: include: a part of the list is a number; write text in "quotes"`}},
 		"variable":   {map[string]string{"main": "include = ['$HOME/x']\n" + accountTOML("x")}, []string{`/main:1: include: "$HOME/x": $HOME is not expanded; write ~ for the home folder, or the whole path`}},
-		"no account": {map[string]string{"main": "include = ['a', 'n*']\n", "a": ""}, []string{"/main: account: there is none; write [account.NAME] with server, user and maildir or mda"}},
+		"no account": {map[string]string{"main": "include = ['a', 'n*']\n", "a": ""}, []string{"/main: account: there is none; write [account.NAME] with server, user and maildir (or mbox, mda, mda_argv, lmtp, smtp, imap or deliver)"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := tree(t, test.files)

@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // The names of the tables at the top of the file.
 const (
@@ -31,16 +34,18 @@ var topKeys = table[Config]{
 	},
 }
 
-// The groups of an account follow. It has at most one password, exactly one target, and at most one
-// way to connect.
+// The groups of an account follow. It has at most one password, and at most one way to connect. The
+// group targetGroup has its targets.
 const (
 	passwordGroup group = iota + 1
-	targetGroup
 	connectionGroup
 )
 
 // accountKeys are the keys of an account and of [defaults].
-var accountKeys = table[Account]{
+var accountKeys = slices.Concat(serverKeys, ownTargetKeys, deliveryKeys, runKeys)
+
+// serverKeys are the keys about the server and the log-in.
+var serverKeys = table[Account]{
 	{
 		name: "server", example: `"pop.example.org"`,
 		field:   fillName(func(a *Account) (name, written *string) { return &a.Server, &a.written.server }, value.address),
@@ -176,36 +181,98 @@ var accountKeys = table[Account]{
 		field: fill(func(a *Account) *string { return &a.CredentialsCharset }, oneOf("ascii", "utf-8", "iso-8859-1")),
 		usage: "send a name or password beyond ASCII as `CHARSET`",
 	},
+}
+
+// ownTargetKeys are the keys of the target that an account describes itself.
+var ownTargetKeys = targetRows(targetHolder[Account]{
+	of: func(a *Account) *Target { return &a.Target }, others: hasTargets,
+	timeout: "5m", deliveries: "1", waits: (*Account).waits, counts: (*Account).counts,
+	asks: func(d *draft[Account]) bool { return d.has(&d.result.FilterHeaders) },
+})
+
+// waits reports whether the account waits for programs or servers that take messages.
+func (a *Account) waits() bool { return a.counts() || a.Filter != "" }
+
+// counts reports whether the account may have several deliveries at once.
+func (a *Account) counts() bool {
+	return len(a.Deliver) > 0 || len(a.Routes) > 0 || a.FilterHeaders != "" || a.MDA != "" || len(a.MDAArgv) > 0 ||
+		a.LMTP != "" || a.SMTP != "" || !a.IMAP.IsZero()
+}
+
+// hasTargets reports whether an account delivers to targets with a table of their own.
+func hasTargets(d *draft[Account]) bool { return d.has(&d.result.Deliver) || d.has(&d.result.Routes) }
+
+// deliveryKeys are the keys about what happens to messages before they reach a target.
+var deliveryKeys = table[Account]{
 	{
-		name: "maildir", example: `"~/Maildir"`, group: targetGroup,
-		field:   fill(func(a *Account) *string { return &a.Maildir }, text(value.path)),
-		usage:   "deliver into the Maildir `DIR`",
-		aliases: []string{"delivery", "destination", "path", "smtphost", "output", "mail_dir"},
-		instead: `write maildir = "DIR" or mda = "COMMAND"`,
+		name: "deliver", group: targetGroup,
+		field:   fill(func(a *Account) *[]string { return &a.Deliver }, targetNames),
+		aliases: []string{"targets", "deliver_to", "action", "actions"},
 	},
 	{
-		name: "mda", group: targetGroup,
-		field: fill(func(a *Account) *string { return &a.MDA }, text(value.command)),
-		usage: "pipe each message to `COMMAND`",
+		name:    "route",
+		field:   fillTables(func(a *Account) *[]Route { return &a.Routes }, routeKeys),
+		check:   recipientsAreKnown,
+		aliases: []string{"routes", "rule", "rules", "match", "multidrop", "locals"},
+		instead: `write [[account.NAME.KEY]] and the keys below it`,
 	},
 	{
-		name: "mda_timeout", preset: "5m", of: mda,
-		field: fill(func(a *Account) *time.Duration { return &a.MDATimeout }, duration),
+		name:    "envelope_header",
+		field:   fill(func(a *Account) *[]string { return &a.EnvelopeHeader }, envelopeFields),
+		aliases: []string{"envelope", "envelope_recipient", "recipient_header", "qvirtual"},
+		instead: `write KEY = "Delivered-To", or another header in which the server names the recipient`,
 	},
 	{
-		name: "max_deliveries", preset: "1", of: mda,
-		field: fill(func(a *Account) *int { return &a.MaxDeliveries }, count(1000)),
+		name:    "add_headers",
+		field:   fill(func(a *Account) *[]string { return &a.AddHeaders }, addedHeaders),
+		aliases: []string{"received_header", "delivered_to", "received", "invisible", "tracepolls"},
+		instead: `messages stay as they came; for lines on top write KEY = ["received", "delivered-to"]`,
 	},
+	{
+		name:    "filter",
+		field:   fill(func(a *Account) *string { return &a.Filter }, text(value.command)),
+		aliases: []string{"filter_command", "rewrite", "preprocess"},
+	},
+	{
+		name:    "filter_headers",
+		field:   fill(func(a *Account) *string { return &a.FilterHeaders }, text(value.command)),
+		aliases: []string{"header_filter"},
+	},
+}
+
+// runKeys are the keys about which messages are fetched and deleted, and when.
+var runKeys = table[Account]{
 	{
 		name:    "delete",
 		field:   orTable(func(a *Account) *Delete { return &a.Delete }, deletion, deleteKeys, Delete.isPlain),
-		aliases: []string{"keep", "nokeep", "delete_after", "delete_after_days", "leave_on_server"},
+		check:   deletesSomething,
+		aliases: []string{"keep", "nokeep", "delete_after", "delete_after_days", "delete_bigger_than", "leave_on_server"},
 		instead: `messages stay on the server unless delete = "delivered", or delete = "30d" (so long after delivery), is written`,
 	},
 	{
 		name:    "max_size",
 		field:   fill(func(a *Account) *int64 { return &a.MaxSize }, sizeOrNone),
-		aliases: []string{"limit", "killsize", "max_message_size", "maximum_size"},
+		aliases: []string{"limit", "killsize", "skipsize", "max_message_size", "maximum_size"},
+	},
+	{
+		name:    "max_messages",
+		field:   fill(func(a *Account) *int { return &a.MaxMessages }, countOrNone(1_000_000_000)),
+		aliases: []string{"fetchlimit", "max_messages_per_session"},
+	},
+	{
+		name:    "max_octets",
+		field:   fill(func(a *Account) *int64 { return &a.MaxOctets }, sizeOrNone),
+		aliases: []string{"max_bytes", "max_bytes_per_session"},
+	},
+	{
+		name:    "since",
+		field:   fill(func(a *Account) *Since { return &a.Since }, oldest),
+		aliases: []string{"max_age", "newer_than"},
+	},
+	{
+		name:    "session_messages",
+		field:   fill(func(a *Account) *int { return &a.SessionMessages }, countOrNone(1_000_000_000)),
+		aliases: []string{"expunge"},
 	},
 	{
 		name:  "initial",
@@ -248,6 +315,16 @@ var accountKeys = table[Account]{
 	{
 		name:  "tell_after",
 		field: fill(func(a *Account) *time.Duration { return &a.TellAfter }, durationOr("0s")),
+	},
+	{
+		name:    "pre_command",
+		field:   fill(func(a *Account) *string { return &a.PreCommand }, text(value.command)),
+		aliases: []string{"preconnect", "pre_connect"},
+	},
+	{
+		name:    "post_command",
+		field:   fill(func(a *Account) *string { return &a.PostCommand }, text(value.command)),
+		aliases: []string{"postconnect", "post_connect"},
 	},
 	{
 		name:  "on_new",

@@ -35,6 +35,9 @@ func parse(path, text string, info fs.FileInfo) (*Config, error) {
 		top := place{source: l.cfg.main}
 		l.errs = Errors{top.key(accountTable).mistake(fmt.Errorf("%w; write [account.NAME] with %s", errNoAccount, accountKeys.required()))}
 	}
+	if len(l.errs) == 0 {
+		l.errs = l.cfg.targets()
+	}
 	if len(l.errs) > 0 {
 		return nil, l.errs.tidy()
 	}
@@ -94,13 +97,28 @@ func (r *reader) accounts(document map[string]any, defaults map[string]setting) 
 		func(a *Account, name string) { a.Name = name })
 	for i := range accounts {
 		fillPort(&accounts[i])
+		accounts[i].nameAccount(accounts[i].Name)
 	}
 	return accounts
 }
 
+// targets reads the tables of targets.
+func (r *reader) targets(document map[string]any) []Target {
+	return readNamed(r, document, targetTable, targetKeys, nil, targetElsewhere,
+		func(t *Target, name string) { t.Name = name })
+}
+
+// targetElsewhere returns an error if a key belongs to an account, or to another program.
+func targetElsewhere(key string) error {
+	if _, known := accountKeys.row(key); known {
+		return errors.New("is a key of an account; move it below [account.NAME] or [defaults]")
+	}
+	return accountElsewhere(key)
+}
+
 // readTop reads the keys outside of accounts.
 func (r *reader) readTop(cfg *Config, document map[string]any) {
-	tables := []string{defaultsTable, accountTable}
+	tables := []string{defaultsTable, accountTable, targetTable}
 	for _, key := range slices.Sorted(maps.Keys(document)) {
 		if slices.Contains(append(tables, topKeys.names()...), key) {
 			continue
@@ -217,7 +235,7 @@ func (r *reader) checkAccess(info fs.FileInfo, document map[string]any) {
 		switch {
 		case path[0] == defaultsTable:
 			path = path[1:]
-		case path[0] == accountTable && len(path) > 2:
+		case (path[0] == accountTable || path[0] == targetTable) && len(path) > 2:
 			path = path[2:]
 		default:
 			continue
@@ -264,6 +282,8 @@ func checkName(parent, name string) error {
 		return fmt.Errorf("the %s has no name; write [%s.NAME]", parent, parent)
 	case IsReserved(name):
 		return fmt.Errorf("the name of a command cannot be %s's; choose another name", a(parent))
+	case name == ".", name == "..":
+		return fmt.Errorf("%s's name cannot be a folder that every folder has; choose another name", a(parent))
 	case strings.HasPrefix(name, "-"):
 		return fmt.Errorf("%s's name cannot start with a hyphen; choose another name", a(parent))
 	case strings.HasPrefix(name, " "), strings.HasSuffix(name, " "):

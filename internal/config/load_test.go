@@ -132,8 +132,8 @@ tls_fingerprint = "SHA256:`+strings.Repeat("AB:", 31)+`AB"
 			TLSCA: "/etc/ca.pem", TLSServerName: "mail.example.org",
 			TLSCert: folder + "/cert.pem", TLSKey: filepath.Dir(path) + "/key.pem",
 			User: "alice@example.org", Password: Secret{Command: "pass show mail/work"},
-			Auth: []string{"plain", "external"}, CredentialsCharset: "utf-8", Maildir: folder + "/Maildir",
-			MDATimeout: 5 * time.Minute, MaxDeliveries: 1,
+			Auth: []string{"plain", "external"}, CredentialsCharset: "utf-8",
+			Target: Target{Maildir: folder + "/Maildir", MDATimeout: 3 * time.Minute, MaxDeliveries: 1},
 			Delete: Delete{Enabled: true, After: 30 * 24 * time.Hour}, MaxSize: 25 << 20,
 			Initial: Initial{Limited: true, Within: 30 * 24 * time.Hour}, UIDL: "fallback", NewUIDs: "stop", QuarantineAfter: 3,
 			Order: "newest", Pipelining: "never", Timeout: 90 * time.Second, Deadline: 2 * time.Hour,
@@ -143,15 +143,15 @@ tls_fingerprint = "SHA256:`+strings.Repeat("AB:", 31)+`AB"
 			TLSFingerprint: []string{strings.Repeat("ab", 32)},
 			User:           "bob", Password: Secret{Password: `a b#%"`},
 			CredentialsCharset: "ascii",
-			MDA:                "procmail", MDATimeout: 3 * time.Minute, MaxDeliveries: 3,
-			Delete: Delete{Enabled: true}, UIDL: "required", NewUIDs: "match", QuarantineAfter: 5, Order: "oldest", Pipelining: "auto",
+			Target:             Target{MDA: "procmail", MDATimeout: 3 * time.Minute, MaxDeliveries: 3},
+			Delete:             Delete{Enabled: true}, UIDL: "required", NewUIDs: "match", QuarantineAfter: 5, Order: "oldest", Pipelining: "auto",
 			Timeout: 90 * time.Second, Interval: 5 * time.Minute, HookTimeout: time.Minute, Enabled: true,
 		}},
 	}
 	if mistake, want := got.Mistake(&got.Accounts[0], &got.Accounts[0].TLSCA, errors.New("x")).Error(), got.File+`:\d+: (account\.work|defaults)\.tls_ca: x`; !regexp.MustCompile("^" + want + "$").MatchString(mistake) {
 		t.Errorf("Mistake() = %q, want %s", mistake, want)
 	}
-	got.main, got.homes = nil, nil
+	got.main, got.homes, got.targetHomes = nil, nil, nil
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("Load() = %#v\nwant %#v", got, want)
 	}
@@ -171,7 +171,7 @@ func TestLoad_missing(t *testing.T) {
 // Every name that is allowed is read, chosen, and written so that it can be read again.
 func TestLoad_names(t *testing.T) {
 	home(t)
-	names := []string{"work", "Old Mail", "a  b", "alice+pop@example.org", "größe", "मेल ३", "почта", "_", "..", "2"}
+	names := []string{"work", "Old Mail", "a  b", "alice+pop@example.org", "größe", "मेल ३", "почта", "_", "...", "2"}
 	text := "[defaults]\nserver = 'h'\nuser = 'u'\nmaildir = '/m'\n"
 	for _, name := range names {
 		text += "[account.\"" + name + "\"]\n"

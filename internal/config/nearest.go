@@ -9,7 +9,8 @@ import (
 const longestWord = 64
 
 // Nearest returns the known words that may be meant by word. They differ by at most one slip for
-// each three letters. Upper and lower case count as equal. The nearest words come first.
+// each three letters, and by at most three slips more than the nearest. Upper and lower case count as
+// equal. The nearest words come first.
 func Nearest(word string, known []string) []string {
 	if len(word) > longestWord {
 		return nil
@@ -23,7 +24,7 @@ func Nearest(word string, known []string) []string {
 		}
 	}
 	slices.SortStableFunc(near, func(a, b string) int { return distance[a] - distance[b] })
-	return near
+	return slices.DeleteFunc(near, func(k string) bool { return distance[k] > distance[near[0]]+3 })
 }
 
 // slips returns how many changes turn a into b. A change inserts, removes or replaces a letter, or

@@ -228,7 +228,7 @@ func TestNested_place(t *testing.T) {
 // TestLoad_unbuilt loads tables that popfetch does not know. They are mistakes.
 func TestLoad_unbuilt(t *testing.T) {
 	home(t)
-	for _, table := range []string{"[[account.work.filter]]\nheader = 'x'", "[[account.work.route]]\nheader = 'x'", "[target.x]\nmaildir = '/m'"} {
+	for _, table := range []string{"[[account.work.filters]]\nheader = 'x'", "[targets.x]\nmaildir = '/m'"} {
 		path := writeConfig(t, twoAccounts+table+"\n")
 		_, err := Load(path)
 		var mistakes Errors

@@ -13,13 +13,20 @@ type NewAccount struct {
 	Name     string
 	Comments []string // lines of comment above the table, without "#"
 	Settings []Setting
+	Targets  []NewTarget // tables of their own, which the account names
 	// Password goes into a file of its own, which password_file names. "" means none. The table
 	// cannot have it.
 	Password string
 }
 
+// NewTarget is a table [target.NAME] that is added with an account.
+type NewTarget struct {
+	Name     string
+	Settings []Setting
+}
+
 // Setting is a key of an account with its value. The value is a string, a bool, an int, an int64, a
-// []string, or, for a table, a []Setting.
+// []string, a []Setting for a table, or a [][]Setting for a list of tables.
 type Setting struct {
 	Key   string
 	Value any
@@ -44,13 +51,20 @@ func (n *NewAccount) TOML() (string, error) {
 		file, _ := accountKeys.filling(a, &a.Password.File)
 		settings = append(settings[:len(settings):len(settings)], Setting{file.name, passwordName(n.Name)})
 	}
-	err := writeTable(&b, []string{accountTable, n.Name}, settings)
+	for _, t := range n.Targets {
+		if err := writeTable(&b, []string{targetTable, t.Name}, t.Settings, "[%s]\n"); err != nil {
+			return "", err
+		}
+		b.WriteString("\n")
+	}
+	err := writeTable(&b, []string{accountTable, n.Name}, settings, "[%s]\n")
 	return b.String(), err
 }
 
-// writeTable writes a table and the tables within it.
-func writeTable(b *strings.Builder, path []string, settings []Setting) error {
-	fmt.Fprintf(b, "[%s]\n", dottedTOML(path...))
+// writeTable writes a table and the tables within it. The header is that of a table, or of one in a
+// list.
+func writeTable(b *strings.Builder, path []string, settings []Setting, header string) error {
+	fmt.Fprintf(b, header, dottedTOML(path...))
 	secrets := accountKeys.secrets()
 	var tables []Setting
 	for _, s := range settings {
@@ -58,7 +72,8 @@ func writeTable(b *strings.Builder, path []string, settings []Setting) error {
 		if instead := secrets[dotted(key[2:]...)]; instead != nil {
 			return fmt.Errorf("%s would be readable in the file; write %s", s.Key, listed(instead, "or"))
 		}
-		if _, isTable := s.Value.([]Setting); isTable {
+		switch s.Value.(type) {
+		case []Setting, [][]Setting:
 			tables = append(tables, s)
 			continue
 		}
@@ -69,9 +84,19 @@ func writeTable(b *strings.Builder, path []string, settings []Setting) error {
 		fmt.Fprintf(b, "%s = %s\n", dottedTOML(s.Key), text)
 	}
 	for _, t := range tables {
-		b.WriteString("\n")
-		if err := writeTable(b, append(path[:len(path):len(path)], t.Key), t.Value.([]Setting)); err != nil {
-			return err
+		key := append(path[:len(path):len(path)], t.Key)
+		elements, header := [][]Setting{}, "[[%s]]\n"
+		switch value := t.Value.(type) {
+		case []Setting:
+			elements, header = [][]Setting{value}, "[%s]\n"
+		case [][]Setting:
+			elements = value
+		}
+		for _, settings := range elements {
+			b.WriteString("\n")
+			if err := writeTable(b, key, settings, header); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -42,7 +42,13 @@ func OneShot(values map[string]string) (*Config, error) {
 	}
 	host := fillPort(&account)
 	account.Name = account.User + "@" + host
+	if err := account.namePaths(); err != nil {
+		return nil, Errors{err}
+	}
 	cfg.Accounts = []Account{account}
+	if errs := cfg.targets(); len(errs) > 0 {
+		return nil, errs.tidy()
+	}
 	return cfg, nil
 }
 
@@ -50,14 +56,28 @@ func OneShot(values map[string]string) (*Config, error) {
 // target, it sets a target that refuses all messages.
 func NoDelivery(values map[string]string) {
 	const refuse = "false" // a program that refuses; it is no Finder, and makes nothing
-	for _, r := range accountKeys.members(targetGroup) {
+	if NamesTarget(values) {
+		return
+	}
+	var t Target
+	r, _ := targetKeys.filling(&t, &t.MDA)
+	values[r.name] = refuse
+}
+
+// NamesTarget reports whether the values of OneShot name a target.
+func NamesTarget(values map[string]string) bool {
+	for _, r := range targetKeys.members(targetGroup) {
 		if _, named := values[r.name]; named {
-			return
+			return true
 		}
 	}
-	var a Account
-	r, _ := accountKeys.filling(&a, mda(&a))
-	values[r.name] = refuse
+	return false
+}
+
+// IsTarget reports whether the key called name says where messages go.
+func IsTarget(name string) bool {
+	r, _ := accountKeys.row(name)
+	return r.group == targetGroup
 }
 
 // Option is the option of the command line for a key.
@@ -127,8 +147,8 @@ func instead(secret *row[Account]) string {
 	return listed(options, "or")
 }
 
-// readURL replaces a server "pop://user;AUTH=mechanism@host:port" by its parts (RFC 2384). Its
-// errors do not show the URL, because somebody may have written a password into it.
+// readURL replaces a server "pop://user;AUTH=mechanism@host:port" by its parts (RFC 2384). With
+// "pops", TLS begins with the first octet. Its errors do not show the URL, because somebody may have written a password into it.
 func readURL(settings map[string]setting) Errors {
 	var a Account
 	key := func(address any) string {
@@ -150,7 +170,7 @@ func readURL(settings map[string]setting) Errors {
 	for _, part := range []struct {
 		key  string
 		text *string
-	}{{key(&a.Server), &parts.server}, {key(&a.User), parts.user}, {key(&a.Auth), parts.auth}} {
+	}{{key(&a.Server), &parts.server}, {key(&a.TLS), parts.tls}, {key(&a.User), parts.user}, {key(&a.Auth), parts.auth}} {
 		if part.text == nil {
 			continue
 		}
@@ -167,18 +187,23 @@ func readURL(settings map[string]setting) Errors {
 
 // urlParts are the parts of a POP URL.
 type urlParts struct {
-	server     string
-	user, auth *string // nil if absent
+	server          string
+	tls, user, auth *string // nil if absent
 }
 
 // parseURL parses the part of a URL behind the scheme.
 func parseURL(scheme, address string) (urlParts, error) {
 	const usage = "write pop://user;AUTH=mechanism@host:port"
-	if !strings.EqualFold(scheme, "pop") {
-		return urlParts{}, fmt.Errorf("%q is not the scheme of a POP URL; %s", scheme, usage)
-	}
 	at := strings.LastIndexByte(address, '@')
 	parts := urlParts{server: strings.TrimSuffix(address[at+1:], "/")}
+	switch strings.ToLower(scheme) {
+	case "pop":
+	case "pops":
+		implicit := "implicit"
+		parts.tls = &implicit
+	default:
+		return urlParts{}, fmt.Errorf("%q is not the scheme of a POP URL; %s", scheme, usage)
+	}
 	if at < 0 {
 		return parts, nil
 	}

@@ -26,7 +26,7 @@ func TestOneShot(t *testing.T) {
 		Accounts: []Account{{
 			Name: "alice@pop.example.org", Server: "pop.example.org:110", TLS: "starttls",
 			User: "alice", Password: Secret{Command: "pass show mail/work"}, Auth: []string{"plain", "apop"}, CredentialsCharset: "iso-8859-1",
-			Maildir: filepath.Join(folder, "backup"), MDATimeout: 5 * time.Minute, MaxDeliveries: 1,
+			Target: Target{Maildir: filepath.Join(folder, "backup"), MDATimeout: 5 * time.Minute, MaxDeliveries: 1},
 			Delete: Delete{Enabled: true, After: 7 * 24 * time.Hour}, MaxSize: 100,
 			UIDL: "required", NewUIDs: "match", QuarantineAfter: 5, Order: "oldest", Pipelining: "auto", Timeout: 2 * time.Minute, Interval: 5 * time.Minute, HookTimeout: time.Minute, Enabled: true,
 		}},
@@ -78,7 +78,7 @@ func TestOneShot_bad(t *testing.T) {
 		{"nothing", nil, `
 --server: is missing; give --server pop.example.org
 --user: is missing; give --user alice@example.org
---maildir: is missing; give --maildir ~/Maildir, or an mda`},
+--maildir: is missing; give --maildir ~/Maildir, or --mbox, --mda, --lmtp, --smtp or --imap`},
 		{"wrong values", map[string]string{
 			"server": "h:0", "user": "", "maildir": "/m", "mda": "procmail", "mda_timeout": "5",
 			"password_file": "/p", "password_command": "x", "jobs": "many", "max_deliveries": "2",
@@ -91,9 +91,7 @@ func TestOneShot_bad(t *testing.T) {
 --mda-timeout: "5" is no time; write a number with its unit s, m, h, d or w, such as "60s" or "30d"
 --enabled: "yes" is not known; write true or false
 --password-command: cannot be set together with --password-file; keep one of them
---mda: cannot be set together with --maildir; keep one of them
---mda-timeout: belongs to --mda, but there is --maildir; remove one of them
---max-deliveries: belongs to --mda, but there is --maildir; remove one of them`},
+--mda: cannot be set together with --maildir; keep one of them`},
 		{"password", map[string]string{"server": "h", "user": "u", "maildir": "/m", "password": "hunter2"},
 			"--password: every user of the machine could read it in the process list; give --password-command or --password-file"},
 		{"unknown", map[string]string{"server": "h", "user": "u", "maildir": "/m", "tls_ciphers": "1.3"},
@@ -102,11 +100,13 @@ func TestOneShot_bad(t *testing.T) {
 			"--server: a password cannot stand in the URL; give --password-command or --password-file"},
 		{"URL with password, no host", map[string]string{"server": "pop://alice:hunter2", "user": "u", "maildir": "/m"},
 			`--server: the port is no number from 1 to 65535; write host or host:port, such as "pop.example.org:995" or "[::1]:995"`},
-		{"URL of another scheme", map[string]string{"server": "pops://alice@h", "maildir": "/m"},
-			`--server: "pops" is not the scheme of a POP URL; write pop://user;AUTH=mechanism@host:port`},
+		{"URL of another scheme", map[string]string{"server": "imap://alice@h", "maildir": "/m"},
+			`--server: "imap" is not the scheme of a POP URL; write pop://user;AUTH=mechanism@host:port`},
 		{"URL and user", map[string]string{"server": "pop://alice;AUTH=x@h", "user": "u", "auth": "plain", "maildir": "/m"}, `
 --user: the URL of --server has it too; remove --user
 --auth: the URL of --server has it too; remove --auth`},
+		{"URL and TLS", map[string]string{"server": "pops://alice@h", "tls": "none", "maildir": "/m"},
+			"--tls: the URL of --server has it too; remove --tls"},
 		{"URL with unknown mechanism", map[string]string{"server": "pop://alice;AUTH=kerberos@h", "maildir": "/m"},
 			`--server: "kerberos" is not known; write "auto", "plain", "login", "user", "apop", "ntlm", "cram-md5", "scram-sha-1", "scram-sha-256", "oauthbearer", "xoauth2", "external" or "gssapi"`},
 		{"URL with unknown part", map[string]string{"server": "pop://alice;X=1@h", "maildir": "/m"},

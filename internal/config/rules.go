@@ -9,9 +9,6 @@ import (
 
 // These are rules about several keys of an account. A rule names a key by the address of its field.
 
-// mda returns the address of the field mda. The keys about a started program belong to it.
-func mda(a *Account) any { return &a.MDA }
-
 // withoutTLS returns why a key about TLS has no meaning without TLS, or "".
 func withoutTLS(d *draft[Account]) string {
 	if d.result.TLS != "none" {

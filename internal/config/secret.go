@@ -91,15 +91,20 @@ func (e *SecretError) Unwrap() error { return e.Err }
 // control octet (C0003). If a source fails, the error is a *SecretError. No error contains the
 // password. Several goroutines may call Resolve at the same time.
 func (s Secret) Resolve(ctx context.Context, user string) (string, error) {
+	return s.resolveOf(ctx, user, s.key())
+}
+
+// resolveOf is Resolve for a password that the key called key says.
+func (s Secret) resolveOf(ctx context.Context, user, key string) (string, error) {
 	const what = "the password"
 	if s.Keyring == "" {
-		return s.resolve(ctx, s.key(), what)
+		return s.resolve(ctx, key, what)
 	}
 	password, err := s.fromKeyring(ctx, user, commandTimeout)
 	if err != nil {
-		return "", &SecretError{Key: s.key(), Err: err, Temporary: !errors.Is(err, errNoItem) && !errors.Is(err, errSeveral)}
+		return "", &SecretError{Key: key, Err: err, Temporary: !errors.Is(err, errNoItem) && !errors.Is(err, errSeveral)}
 	}
-	return checked(password, s.key(), what)
+	return checked(password, key, what)
 }
 
 // resolve is Resolve for the key of a secret that is called what.

@@ -21,9 +21,9 @@ type row[T any] struct {
 	// hasSecret, if set, reports whether a value as it is written has a secret as a part. The kind of
 	// the value masks that part.
 	hasSecret func(raw any) bool
-	// of returns the address of the field that this key belongs to. Without that field, this key
-	// has no meaning.
-	of func(*T) any
+	// means, if set, reports whether the key has a meaning in a table. Otherwise the configuration in
+	// force does not show it.
+	means func(*T) bool
 	// needless returns the reason why the key has no meaning in this table, or "".
 	needless []func(*draft[T]) string
 	// check checks the value against the values of other keys.
@@ -154,12 +154,16 @@ func (keys table[T]) others(r *row[T]) []string {
 	return names
 }
 
-// required returns the keys that must be written: "server, user and maildir or mda".
+// required returns the keys that must be written: "server, user and maildir (or mbox, or mda)".
 func (keys table[T]) required() string {
 	var names []string
 	for i := range keys {
 		if r := &keys[i]; r.example != "" {
-			names = append(names, strings.Join(append([]string{r.name}, keys.others(r)...), " or "))
+			name := r.name
+			if others := keys.others(r); len(others) > 0 {
+				name += " (or " + listed(others, "or") + ")"
+			}
+			names = append(names, name)
 		}
 	}
 	return listed(names, "and")

@@ -96,6 +96,35 @@ func (v value) initial() (Initial, error) {
 	return Initial{Limited: err == nil, Within: within}, err
 }
 
+// since returns how old the oldest message is. TOML has dates, too.
+func (v value) since() (Since, error) {
+	const usage = `"none", or a date such as "2026-01-31"`
+	switch raw := v.raw.(type) {
+	case time.Time:
+		if raw.Location().String() != "date-local" {
+			return Since{}, errors.New("is a time of a day; write a date alone, such as 2026-01-31")
+		}
+		return Since{Date: startOfDay(raw)}, nil
+	case string:
+		if raw == "none" {
+			return Since{}, nil
+		}
+		if date, err := time.Parse(time.DateOnly, raw); err == nil {
+			return Since{Date: startOfDay(date)}, nil
+		}
+	}
+	within, err := v.duration()
+	if err != nil {
+		err = fmt.Errorf("%w, %s", err, usage)
+	}
+	return Since{Within: within}, err
+}
+
+// startOfDay returns the begin of the day of t, in local time.
+func startOfDay(t time.Time) time.Time {
+	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.Local)
+}
+
 // durationOr returns a time. For the word none it returns 0.
 func (v value) durationOr(none string) (time.Duration, error) {
 	if v.raw == none {

@@ -16,6 +16,13 @@ func (c *Config) Write(w io.Writer) error {
 	for _, line := range assignments(topKeys, c) {
 		b.WriteString(line + "\n")
 	}
+	for i := range c.Targets {
+		t := &c.Targets[i]
+		fmt.Fprintf(&b, "\n[%s]\n", dottedTOML(targetTable, t.Name))
+		for _, line := range assignments(targetKeys, t) {
+			b.WriteString(line + "\n")
+		}
+	}
 	for i := range c.Accounts {
 		a := &c.Accounts[i]
 		fmt.Fprintf(&b, "\n[%s]\n", dottedTOML(accountTable, a.Name))
@@ -32,10 +39,8 @@ func assignments[T any](keys table[T], t *T) []string {
 	var lines []string
 	for i := range keys {
 		r := &keys[i]
-		if r.of != nil {
-			if owner, _ := keys.filling(t, r.of(t)); owner.toml(t) == "" {
-				continue
-			}
+		if r.means != nil && !r.means(t) {
+			continue
 		}
 		if text := r.toml(t); text != "" {
 			lines = append(lines, r.name+" = "+text)
@@ -72,6 +77,14 @@ func (i Initial) String() string {
 		return "none"
 	}
 	return timeText(i.Within, "")
+}
+
+// String returns the value as it is written in the file.
+func (s Since) String() string {
+	if !s.Date.IsZero() {
+		return s.Date.Format(time.DateOnly)
+	}
+	return timeText(s.Within, "none")
 }
 
 // timeText returns d in the largest unit that keeps it whole. For no time it returns zero.

@@ -15,13 +15,13 @@ func TestConfig_Write(t *testing.T) {
 		{
 			Name: "a.b", Server: "h:110", TLS: "starttls", Proxy: Proxy{"socks5", "p:1080", "al:ice@\xff", "hunter2"}, TLSCA: "/ca", TLSServerName: "n",
 			TLSFingerprint: []string{"ab", "cd"}, TLSCert: "/c", TLSKey: "/k", User: "u\u202e\"\\é",
-			Password: Secret{Password: "hunter2"}, Auth: []string{"plain", "apop"}, CredentialsCharset: "utf-8", MDA: "cat",
-			MDATimeout: 90 * time.Second, MaxDeliveries: 2, Delete: Delete{Enabled: true, After: 36 * time.Hour},
+			Password: Secret{Password: "hunter2"}, Auth: []string{"plain", "apop"}, CredentialsCharset: "utf-8",
+			Target: Target{MDA: "cat", MDATimeout: 90 * time.Second, MaxDeliveries: 2}, Delete: Delete{Enabled: true, After: 36 * time.Hour},
 			MaxSize: 5, Initial: Initial{Limited: true, Within: 14 * 24 * time.Hour}, UIDL: "fallback", NewUIDs: "stop", QuarantineAfter: 9, Order: "newest", Pipelining: "never", Timeout: time.Hour, Deadline: 14 * 24 * time.Hour,
 			OnNew: "a 'b' \"c\"", OnError: "d", OnRecovered: "e", HookTimeout: 5 * time.Second,
 		},
 		{
-			Name: "work2", Server: "h:995", Maildir: "/m", Password: Secret{File: "/p"},
+			Name: "work2", Server: "h:995", Target: Target{Maildir: "/m"}, Password: Secret{File: "/p"},
 			Delete: Delete{Enabled: true}, Initial: Initial{Limited: true}, Interval: time.Second, Timeout: time.Minute, HookTimeout: time.Minute,
 		},
 		{Name: "work3", Password: Secret{Command: "pass show"}, Timeout: time.Minute, HookTimeout: time.Minute},

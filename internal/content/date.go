@@ -43,6 +43,42 @@ func (h *Header) ArrivedAfter(at time.Time) bool {
 	return err == nil && t.After(at)
 }
 
+// Written returns when the message was written, by its Date field: the latest time that this may
+// mean. The result ok is false if the field is missing or cannot be read.
+func (h *Header) Written() (at time.Time, ok bool) {
+	value, ok := h.Value("date")
+	if !ok {
+		return time.Time{}, false
+	}
+	return latestTime(value)
+}
+
+// Arrived returns when the message arrived: the time in the topmost Received field that has a
+// readable one, else in the Date field. It returns the zero time if there is none.
+func (h *Header) Arrived() time.Time {
+	h.fields = appendFields(h.fields[:0], h.octets)
+	var written time.Time
+	for _, f := range h.fields {
+		received := f.is("received")
+		if !received && (!written.IsZero() || !f.is("date")) {
+			continue
+		}
+		value := string(appendSqueezed(nil, f.value()))
+		if received {
+			value = value[strings.LastIndexByte(value, ';')+1:]
+		}
+		at, err := mail.ParseDate(value)
+		switch {
+		case err != nil || at.Before(firstMail):
+		case received:
+			return at
+		default:
+			written = at
+		}
+	}
+	return written
+}
+
 // firstMail is earlier than any message with a date (RFC 822). A clock that was never set starts in
 // 1970 or 1980.
 var firstMail = time.Date(1982, 8, 13, 0, 0, 0, 0, time.UTC)

@@ -135,7 +135,15 @@ func yetToBeMade(path, there string) string {
 	return path
 }
 
-// Program returns a finding about a program that takes the mail, and that can be run.
-func Program(atOnce int) Finding {
-	return ok(CheckTarget, "the program (mda) can be run, at most %d at once", atOnce)
+// Program returns a finding about a program that takes the mail, and that can be run. The key names it.
+func Program(key string, atOnce int) Finding {
+	return ok(CheckTarget, "the program (%s) can be run, at most %d at once", key, atOnce)
 }
+
+// Server returns a finding about a server that takes the mail, and that was tried. The key names it.
+func Server(key, address string, atOnce int) Finding {
+	return ok(CheckTarget, "%s (%s) can be reached, at most %d at once", address, key, atOnce)
+}
+
+// Stream returns a finding about standard output as a target.
+func Stream() Finding { return ok(CheckTarget, "standard output") }

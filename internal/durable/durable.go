@@ -70,6 +70,26 @@ func Sync(path string) error {
 	return nil
 }
 
+// Replace puts content into the file at path, with mode 0600, so that after a power cut either the
+// old or the new content is there. The folder must exist.
+func Replace(path string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
+	if err != nil {
+		return fmt.Errorf("replacing a file: %w", err)
+	}
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("replacing a file: %w", err), os.Remove(f.Name()))
+	}
+	return Sync(filepath.Dir(path))
+}
+
 // SyncUp makes a folder and its entries durable. It syncs the folder and all folders above it, up
 // to the root. It skips a folder above if we may not read it, or if its file system cannot sync
 // folders.

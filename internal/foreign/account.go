@@ -18,8 +18,11 @@ var keyOrder = []string{
 	"tls_ca", "tls_server_name", "tls_ca_only", "tls_min_version", "tls_legacy",
 	"tls_fingerprint", "tls_cert", "tls_key",
 	"user", "password_command", "oauth.token_command", "auth", "credentials_charset",
-	"maildir", "mda", "delete", "max_size",
-	"pipelining", "timeout", "interval", "enabled",
+	"maildir", "mbox", "mda", "mda_argv", "lmtp", "smtp", "rcpt", "mail_from",
+	deliverKey, routeKey, "envelope_header", "add_headers", "filter", "filter_headers",
+	"delete", "delete.after", "delete.larger_than",
+	"max_size", "max_messages", "max_octets", "session_messages", "uidl",
+	"pipelining", "timeout", "interval", "pre_command", "post_command", "enabled",
 }
 
 // The values of the key tls.
@@ -77,6 +80,51 @@ func (d *draft) limit(octets int64) {
 	if old, isSet := d.values["max_size"].(int64); octets > 0 && (!isSet || octets < old) {
 		d.set("max_size", octets)
 	}
+}
+
+// count sets a key to a number that is positive. Such numbers have a limit.
+func (d *draft) count(key string, n int64) {
+	const most = 1_000_000_000
+	if n > 0 {
+		d.set(key, min(n, most))
+	}
+}
+
+// size sets a key to octets, if it is any.
+func (d *draft) size(key string, octets int64) {
+	if octets > 0 {
+		d.set(key, octets)
+	}
+}
+
+// withoutUIDL has popfetch do without unique-ids if the server has none.
+func (d *draft) withoutUIDL(line int, what string) {
+	d.set("uidl", "fallback")
+	d.note(line, what, "popfetch tells messages apart by their unique-ids",
+		`uidl = "fallback", as written here, makes one of each header if the server has none`)
+}
+
+// noteLines notes header lines that another program puts on top of messages without being told to.
+func (d *draft) noteLines(program string, words []string) {
+	var quoted []string
+	for _, word := range words {
+		quoted = append(quoted, `"`+word+`"`)
+	}
+	d.note(0, "header lines on top", program+" adds them by itself, and "+octetsAsTheyCame,
+		"add_headers = ["+strings.Join(quoted, ", ")+"]")
+}
+
+// discardLarger has messages of more than some octets deleted unread. Then no message is left on the
+// server because of its size.
+func (d *draft) discardLarger(line int, what string, octets int64) {
+	d.set("filter_headers", fmt.Sprintf(`test "$POPFETCH_OCTETS" -le %d || exit 1`, octets))
+	d.note(line, what, "popfetch asks filter_headers, which needs the header of each new message",
+		"a server without TOP needs max_size instead, which leaves larger messages there")
+}
+
+// isFieldName reports whether a header field can have this name.
+func isFieldName(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ':' })
 }
 
 // authority sets the only authorities that are trusted. The system's own need no key.
@@ -160,7 +208,7 @@ func (d *draft) finish() Account {
 		d.set("credentials_charset", "utf-8") // other programs send the octets of their file
 	}
 	d.dropNeedless(mode)
-	d.plainPaths()
+	d.plainDeletion()
 	for _, key := range keyOrder {
 		if value, isSet := d.values[key]; isSet {
 			d.Settings = append(d.Settings, Setting{key, value})
@@ -198,18 +246,20 @@ func (d *draft) dropNeedless(mode string) {
 	if d.Password != "" {
 		delete(d.values, "password_command")
 	}
-	if d.values["maildir"] != nil {
-		delete(d.values, "mda")
-	}
 }
 
-// plainPaths replaces paths with variables, which popfetch does not expand.
-func (d *draft) plainPaths() {
-	if path := d.text("maildir"); variable.MatchString(path) {
-		d.set("maildir", "~/Maildir")
-		d.note(d.line, "the path of the Maildir", "a variable in it has no value",
-			`maildir = "~/Maildir" is a proposal`)
+// plainDeletion writes delete as a table if it has several rules, else without one.
+func (d *draft) plainDeletion() {
+	if d.values["delete.larger_than"] == nil {
+		return
 	}
+	if after := d.text("delete"); after == "delivered" { // larger ones are deleted then, too
+		delete(d.values, "delete.larger_than")
+		return
+	} else if after != "never" {
+		d.set("delete.after", after)
+	}
+	delete(d.values, "delete")
 }
 
 // portNumber returns a port as a number. Of the names of services, only those of POP3 are known.
@@ -232,6 +282,7 @@ func (f *Found) finish(drafts []*draft, env Env) {
 		f.Accounts = append(f.Accounts, d.finish())
 	}
 	f.name(env)
+	f.nameTargets()
 	f.shareNotes()
 	f.noteMixed()
 }

@@ -11,11 +11,11 @@ import (
 // TestFetchmail_nothingDropped adds each option to a file, and looks whether it makes a difference: a
 // setting or a note. Only these options say what popfetch does anyway.
 func TestFetchmail_nothingDropped(t *testing.T) {
-	same := strings.Fields("uidl dns sslcertck")
+	same := strings.Fields("uidl dns sslcertck pass8bits")
 	values := map[valueKind]string{textValue: "x", numberValue: "7", listValue: "x", numbersValue: "571",
 		namesValue: "x y here", portValue: "1995", envelopeValue: "X-To"}
 	words := map[string]string{"protocol": "apop", "auth": "ntlm", "bad-header": "accept",
-		"sslproto": "tls1.3", "smtphost": "localhost", "sslfingerprint": `"00:11"`}
+		"sslproto": "tls1.3", "smtphost": "127.0.0.1", "sslfingerprint": `"00:11"`}
 	text := func(name string, kind valueKind) string {
 		if word := words[name]; word != "" {
 			return name + " " + word + " "
@@ -73,7 +73,9 @@ func readText(t *testing.T, program, name, text string) string {
 	if err := os.WriteFile(filepath.Join(home, name), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	found, err := Read(program, nil, Env{Home: home})
+	found, err := Read(program, nil, Env{Home: home, Getenv: func(name string) string {
+		return map[string]string{"USER": "tester"}[name]
+	}})
 	if err != nil {
 		t.Fatalf("%v, of:\n%s", err, text)
 	}

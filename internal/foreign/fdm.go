@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// readFdm reads fdm's configuration and the caches of seen messages that belong to it. Its rules
-// cannot be carried over: fdm itself goes on to apply them, as the MDA.
+// readFdm reads fdm's configuration and the caches of seen messages that belong to it. Of its rules,
+// only match all can be carried over. fdm itself goes on to apply all others, as the MDA.
 func readFdm(files []string, env Env) (*Found, error) {
 	usual := filepath.Join(env.Home, ".fdm.conf")
 	places := []string{usual, env.system("/etc/fdm.conf")}
@@ -20,6 +20,7 @@ func readFdm(files []string, env Env) (*Found, error) {
 			return nil, err
 		}
 		c := &fdmConfig{file: file, env: env, tokens: tokens, found: found}
+		c.to, c.plain = plainRule(tokens, env)
 		if err := c.read(); err != nil {
 			return nil, err
 		}
@@ -47,6 +48,18 @@ type fdmConfig struct {
 	size     int64
 	timeout  int64
 	proxy    fdmToken
+
+	to    []place // where all mail goes, if plain
+	plain bool    // the rules can be carried over
+	sets  fdmSettings
+}
+
+// fdmSettings are settings that matter if the rules are carried over.
+type fdmSettings struct {
+	purge       int64
+	discards    fdmToken // delete-oversized, if it is there
+	unreceived  bool
+	withoutKeys []fdmToken
 }
 
 // fdmAccount is an account of POP3.
@@ -121,6 +134,20 @@ func (c *fdmConfig) begins() bool {
 // setting reads what stands after set.
 func (c *fdmConfig) setting() {
 	switch name := c.next(); name.text {
+	case "purge-after":
+		c.sets.purge, _ = c.next().number()
+	case "delete-oversized":
+		c.sets.discards = name
+	case "no-received":
+		c.sets.unreceived = true
+	case "default-user", "file-umask", "file-group", "no-create":
+		c.sets.withoutKeys = append(c.sets.withoutKeys, name)
+	case "lock-types":
+		for c.peek().kind == fdmWord && slices.Contains([]string{"fcntl", "flock", "dotlock"}, c.peek().text) {
+			if t := c.next(); t.text == "flock" {
+				c.sets.withoutKeys = append(c.sets.withoutKeys, name)
+			}
+		}
 	case "verify-certificates":
 		c.verifies = true
 	case "allow-multiple":
@@ -249,8 +276,7 @@ func (c *fdmConfig) argument(a *fdmAccount) bool {
 	case "no-verify":
 		d.note(t.line, t.text, "certificates are always checked", fingerprintInstead)
 	case "no-uidl":
-		d.note(t.line, t.text, "popfetch tells messages apart by their unique-ids",
-			`uidl = "fallback" makes one of each header if the server has none`)
+		d.withoutUIDL(t.line, t.text)
 	case "insecure":
 		d.note(t.line, t.text, "popfetch speaks TLS 1.2 and 1.3",
 			"tls_legacy = true allows TLS 1.0 and 1.1")
@@ -303,10 +329,15 @@ func (c *fdmConfig) finish(isUsual bool) {
 	}
 	command += " -a " + quote(cmp.Or(c.stdin, "stdin")) + " fetch"
 	for _, a := range c.accounts {
-		a.set("mda", checkedFdm(command))
 		a.seconds("timeout", c.timeout)
-		a.limit(c.size)
+		c.convertSize(a)
+		a.count("session_messages", c.sets.purge)
 		c.setProxy(a)
+		if c.plain {
+			c.deliverPlainly(a)
+			continue
+		}
+		a.set("mda", checkedFdm(command))
 		why := "as an MDA, fdm ends with 0 even if it could not deliver, or if no rule takes the message"
 		if a.text("delete") == "" {
 			a.note(a.line, "no keep", why, `delete = "never", as written here, until you have seen it work; `+
@@ -316,9 +347,64 @@ func (c *fdmConfig) finish(isUsual bool) {
 			"if fdm has kept the message; it is then tried again")
 		a.set("delete", "never")
 	}
-	if len(c.accounts) > 0 {
+	if len(c.accounts) == 0 {
+		return
+	}
+	if !c.plain {
 		c.noteRules()
 	}
+	if !c.verifies {
+		c.note("no verify-certificates", "fdm does not check certificates then, popfetch always does",
+			fingerprintInstead)
+	}
+}
+
+// convertSize maps maximum-size. Only an account that deletes what it has delivered deletes larger
+// messages, too.
+func (c *fdmConfig) convertSize(a *fdmAccount) {
+	discards := c.sets.discards
+	if discards.text != "" && c.size > 0 && c.plain && a.text("delete") == "" {
+		a.discardLarger(discards.line, discards.text, c.size)
+		return
+	}
+	a.limit(c.size)
+	if discards.text != "" {
+		a.note(discards.line, discards.text, `popfetch deletes nothing unread beside delete = "never"`,
+			"exit status 1 of filter_headers deletes a message unread")
+	}
+}
+
+// deliverPlainly has popfetch itself deliver to where the only rule of fdm says.
+func (c *fdmConfig) deliverPlainly(a *fdmAccount) {
+	if len(c.to) == 1 {
+		a.deliver(c.to[0])
+	} else {
+		var names []string
+		for _, to := range c.to {
+			if name := a.target(to[0].Key, to); !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+		a.set(deliverKey, names)
+	}
+	if a.text("delete") == "" {
+		a.set("delete", "delivered")
+	}
+	if !c.sets.unreceived {
+		a.noteLines("fdm", []string{"received"})
+	}
+	for _, t := range c.sets.withoutKeys {
+		a.Notes = append(a.Notes, Note{t.file, t.line, t.text, fdmReasons[t.text][0], fdmReasons[t.text][1]})
+	}
+}
+
+// fdmReasons has the reason and the nearest thing for settings that matter only to actions.
+var fdmReasons = map[string][2]string{
+	"default-user": {"popfetch delivers as the user who starts it", "start popfetch as that user"},
+	"file-umask":   {"popfetch makes files that only their owner can read", ""},
+	"file-group":   {"popfetch delivers as the user who starts it", ""},
+	"no-create":    {"popfetch makes a Maildir or an mbox before the first delivery", ""},
+	"lock-types":   {"popfetch locks an mbox by fcntl and a dot lock", ""},
 }
 
 // checkedFdm returns a command that fails if fdm did not deliver the message.
@@ -327,25 +413,23 @@ func checkedFdm(command string) string {
 		`case $out in *"processed (0 kept)"*) ;; *) exit 1;; esac`
 }
 
+// note adds a note about the whole file.
+func (c *fdmConfig) note(what, why, instead string) {
+	c.found.Notes = append(c.found.Notes, Note{File: c.file, What: what, Why: why, Instead: instead})
+}
+
 // noteRules notes what fdm's own file needs.
 func (c *fdmConfig) noteRules() {
-	note := func(what, why, instead string) {
-		c.found.Notes = append(c.found.Notes, Note{File: c.file, What: what, Why: why, Instead: instead})
-	}
 	if c.stdin == "" {
-		note("no account for standard input", "fdm gets each message from popfetch there",
+		c.note("no account for standard input", "fdm gets each message from popfetch there",
 			`add this line to the file: account "stdin" stdin`)
 	}
-	note("rules", "fdm goes on to apply them, as popfetch's MDA; to them, all mail comes from the "+
+	c.note("rules", "fdm goes on to apply them, as popfetch's MDA; to them, all mail comes from the "+
 		"account for standard input", "a rule that names another account does not apply; an mda "+
 		"finds its name in POPFETCH_ACCOUNT")
 	if len(c.accounts) > 1 && !c.parallel {
-		note("no allow-multiple", "a second fdm refuses to run while the first one has its lock",
+		c.note("no allow-multiple", "a second fdm refuses to run while the first one has its lock",
 			"add this line to the file: set allow-multiple")
-	}
-	if !c.verifies {
-		note("no verify-certificates", "fdm does not check certificates then, popfetch always does",
-			fingerprintInstead)
 	}
 }
 

@@ -74,6 +74,9 @@ func (rc *fetchmailrc) accounts(file string, env Env, found *Found) ([]*draft, e
 				options:  slices.Concat(e.options, u.options),
 				defaults: rc.defaults.options,
 				env:      env,
+
+				postmaster: cmp.Or(rc.text("postmaster"), env.user()),
+				invisible:  rc.isOn("invisible"),
 			}
 			if what, why := a.otherProtocol(); what != "" {
 				found.Notes = append(found.Notes, Note{file, e.line, what, why,
@@ -85,6 +88,18 @@ func (rc *fetchmailrc) accounts(file string, env Env, found *Found) ([]*draft, e
 		}
 	}
 	return drafts, rc.readSeen(file, drafts, env)
+}
+
+// text returns what set says, or "".
+func (rc *fetchmailrc) text(name string) string {
+	o, _ := last(rc.global, name)
+	return o.text
+}
+
+// isOn returns whether set switches something on.
+func (rc *fetchmailrc) isOn(name string) bool {
+	o, found := last(rc.global, name)
+	return found && !o.off
 }
 
 // interval returns the seconds between two polls, or 0 if fetchmail polls once.
@@ -123,14 +138,13 @@ var fetchmailGlobalNotes = map[string][2]string{
 	"pidfile": {"popfetch writes no such file; a second one on the same state says who is at it",
 		"popfetch status"},
 	"postmaster": {"popfetch sends no mail; a message that cannot be delivered stays on the server",
-		"popfetch status shows it"},
+		"on_error runs a command, and popfetch status shows it"},
 	"bouncemail": {"popfetch sends no mail; a message that cannot be delivered stays on the server",
 		""},
 	"spambounce": {"popfetch sends no mail; a message that is refused stays on the server", ""},
 	"softbounce": {"a message that is refused stays on the server in any case",
 		"quarantine_after says when it is no longer tried"},
 	"properties": {"it is for other programs", ""},
-	"invisible":  {"popfetch adds no Received field in any case", ""},
 	"showdots":   {"popfetch shows no dots", "popfetch --verbose names each message"},
 }
 
@@ -141,6 +155,9 @@ type fetchmailAccount struct {
 	options  []option
 	defaults []option
 	env      Env
+
+	postmaster string // who gets mail whose recipient is not known
+	invisible  bool   // no line Received is added
 }
 
 // option returns the option that counts: the account's last one, or that of the defaults. For some
@@ -212,13 +229,13 @@ func (a *fetchmailAccount) convert(daemon int64) {
 	a.convertPassword()
 	a.convertAuth()
 	a.convertTarget()
+	a.noteHosts()
 	a.set("delete", "delivered")
 	if a.flag("keep", false) {
 		a.set("delete", "never")
 	}
-	if o, found := a.option("limit"); found {
-		a.limit(o.n)
-	}
+	a.convertLimits()
+	a.convertCommands()
 	if o, found := a.option("timeout"); found {
 		a.seconds("timeout", o.n)
 	}
@@ -233,6 +250,43 @@ func (a *fetchmailAccount) convert(daemon int64) {
 	}
 	a.convertPlugin()
 	a.noteRest()
+}
+
+// convertLimits maps how many messages a poll takes, and how large they may be.
+func (a *fetchmailAccount) convertLimits() {
+	limit, _ := a.option("limit")
+	flush, _ := a.option("limitflush")
+	switch flushes := a.flag("limitflush", false); {
+	case flushes && limit.n > 0 && !a.flag("keep", false):
+		a.discardLarger(flush.line, "limitflush", limit.n)
+	case flushes:
+		a.note(flush.line, "limitflush", "popfetch deletes nothing unread with keep, or without limit",
+			"exit status 1 of filter_headers deletes a message unread")
+		a.limit(limit.n)
+	default:
+		a.limit(limit.n)
+	}
+	for name, key := range map[string]string{"fetchlimit": "max_messages", "expunge": "session_messages"} {
+		o, _ := a.option(name)
+		a.count(key, o.n)
+	}
+}
+
+// convertCommands maps the commands before and after a poll, and the lines on top of messages.
+func (a *fetchmailAccount) convertCommands() {
+	for name, key := range map[string]string{"preconnect": "pre_command", "postconnect": "post_command"} {
+		if command := a.value(name); strings.TrimSpace(command) != "" {
+			a.set(key, command)
+		}
+	}
+	lines := []string{"received"}
+	if a.flag("tracepolls", false) {
+		a.set("add_headers", []string{"popfetch"})
+		lines = append(lines, "popfetch")
+	}
+	if !a.invisible {
+		a.noteLines("fetchmail", lines)
+	}
 }
 
 // convertTLS maps ssl and its companions. Without ssl, fetchmail 6.4 demands STARTTLS, unless
@@ -337,43 +391,6 @@ func (a *fetchmailAccount) convertAuth() {
 			`auth = "auto" takes the strongest that the server offers`)
 	}
 }
-
-// convertTarget maps the MDA. Without one, fetchmail hands mail to the SMTP server of localhost.
-func (a *fetchmailAccount) convertTarget() {
-	names := a.names()
-	many := len(names) > 1 || len(names) == 1 && (names[0] == "*" || strings.Contains(names[0], "="))
-	local := a.env.user()
-	if len(names) == 1 && !many {
-		local = names[0]
-	}
-	if many {
-		o, _ := a.option("is")
-		a.note(o.line, "several local names", "popfetch does not sort by recipient", mdaSorts)
-	}
-	mda, found := a.option("mda")
-	if found && !(many && strings.Contains(mda.text, "%T")) {
-		a.set("mda", splice(mda.text, map[string]string{
-			"%F": "$POPFETCH_SENDER",
-			"%T": localName(local),
-		}))
-		return
-	}
-	a.set("maildir", "~/Maildir")
-	what, line := "no mda", a.line
-	for _, name := range []string{"mda", "bsmtp", "lmtp", "smtphost"} {
-		if o, found := a.option(name); found {
-			what, line = name, o.line
-		}
-	}
-	command := `/usr/sbin/sendmail -i -f "$POPFETCH_SENDER" -- ` + cmp.Or(quote(local), "USER")
-	a.note(line, what,
-		"fetchmail hands mail to a server by SMTP or LMTP, popfetch to a Maildir or an MDA",
-		`maildir = "~/Maildir" is a proposal; mda = `+inTOML(command)+
-			` hands it to the system's mail server`)
-}
-
-// mdaSorts is the nearest thing to sorting by recipient.
-const mdaSorts = "an mda, such as maildrop or procmail, can sort by the fields of the header"
 
 // localName returns a local name as shell text inside double quotes.
 func localName(name string) string {

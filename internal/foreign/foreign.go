@@ -40,6 +40,7 @@ type Account struct {
 	Name     string    // unique in Found, and allowed as an account's name in popfetch
 	Label    string    // what the other program calls it, or ""
 	Settings []Setting // without a password, in the order of popfetch's manual
+	Targets  []Target  // those that Settings name; their names are unique in Found
 	Server   string    // the host, as the other program knows it, without a port
 	User     string
 	Password string // "" if it is in none of the files, or comes from a command
@@ -51,8 +52,15 @@ type Account struct {
 	Sanitized bool   // in the unique-ids of Seen, each "/" has been replaced by "-"
 }
 
-// Setting is a key of popfetch and its value: a string, a bool, an int64 or a []string. A dotted
-// key, such as oauth.token_command, is one of a nested table. Paths are absolute or begin with ~/.
+// Target is a table [target.NAME] of popfetch.
+type Target struct {
+	Name     string
+	Settings []Setting
+}
+
+// Setting is a key of popfetch and its value: a string, a bool, an int64, a []string, or a
+// [][]Setting for a list of tables. A dotted key, such as oauth.token_command, is one of a nested
+// table. Paths are absolute or begin with ~/.
 type Setting struct {
 	Key   string
 	Value any

@@ -67,23 +67,21 @@ func testArchive(t *testing.T, program, path string) {
 // checkAccepted fails the test if popfetch would refuse a setting.
 func checkAccepted(t *testing.T, found *Found) {
 	t.Helper()
-	accounts := map[string]any{}
+	accounts, targets := map[string]any{}, map[string]any{}
 	for _, a := range found.Accounts {
-		account := map[string]any{}
-		for _, s := range a.Settings {
-			if parent, key, isNested := strings.Cut(s.Key, "."); isNested {
-				account[parent] = map[string]any{key: s.Value}
-			} else {
-				account[s.Key] = s.Value
+		accounts[strings.ReplaceAll(a.Name, " ", "-")] = tableOf(a.Settings)
+		for _, target := range a.Targets {
+			if targets[target.Name] != nil {
+				t.Errorf("two targets are called %s", target.Name)
 			}
+			targets[target.Name] = tableOf(target.Settings)
 		}
-		accounts[strings.ReplaceAll(a.Name, " ", "-")] = account
 	}
 	if len(accounts) == 0 {
 		return
 	}
 	var text bytes.Buffer
-	if err := toml.NewEncoder(&text).Encode(map[string]any{"account": accounts}); err != nil {
+	if err := toml.NewEncoder(&text).Encode(map[string]any{"account": accounts, "target": targets}); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "config.toml")
@@ -93,6 +91,33 @@ func checkAccepted(t *testing.T, found *Found) {
 	if _, err := config.Load(file); err != nil {
 		t.Errorf("popfetch refuses the settings: %v\nof:\n%s", err, text.String())
 	}
+}
+
+// tableOf returns settings as a table of TOML.
+func tableOf(settings []Setting) map[string]any {
+	table := map[string]any{}
+	for _, s := range settings {
+		parent, key, isNested := strings.Cut(s.Key, ".")
+		list, isList := s.Value.([][]Setting)
+		switch {
+		case isList:
+			var tables []map[string]any
+			for _, each := range list {
+				tables = append(tables, tableOf(each))
+			}
+			table[s.Key] = tables
+		case isNested:
+			inner, _ := table[parent].(map[string]any)
+			if inner == nil {
+				inner = map[string]any{}
+			}
+			inner[key] = s.Value
+			table[parent] = inner
+		default:
+			table[s.Key] = s.Value
+		}
+	}
+	return table
 }
 
 // unpack writes the files of an archive to a home folder. In a file, NUL stands for that octet.
@@ -139,8 +164,10 @@ func describe(found *Found, err error) string {
 	var b strings.Builder
 	for _, a := range found.Accounts {
 		fmt.Fprintf(&b, "[%s]\n", a.Name)
-		for _, s := range a.Settings {
-			fmt.Fprintf(&b, "%s = %#v\n", s.Key, s.Value)
+		describeSettings(&b, "", a.Settings)
+		for _, target := range a.Targets {
+			fmt.Fprintf(&b, "[target.%s]\n", target.Name)
+			describeSettings(&b, "  ", target.Settings)
 		}
 		if a.Password != "" {
 			fmt.Fprintf(&b, "(password %q)\n", a.Password)
@@ -161,6 +188,20 @@ func describe(found *Found, err error) string {
 	}
 	describeNotes(&b, found.Notes)
 	return b.String()
+}
+
+func describeSettings(b *strings.Builder, indent string, settings []Setting) {
+	for _, s := range settings {
+		list, isList := s.Value.([][]Setting)
+		if !isList {
+			fmt.Fprintf(b, "%s%s = %#v\n", indent, s.Key, s.Value)
+			continue
+		}
+		for _, each := range list {
+			fmt.Fprintf(b, "%s[[%s]]\n", indent, s.Key)
+			describeSettings(b, indent+"  ", each)
+		}
+	}
 }
 
 func describeNotes(b *strings.Builder, notes []Note) {

@@ -32,7 +32,7 @@ func readGetmail(files []string, env Env) (*Found, error) {
 		if err != nil {
 			return nil, &Error{file, line, err}
 		}
-		rc := &getmailrc{file: file, env: env, config: config}
+		rc := &getmailrc{file: file, env: env, config: config, used: map[string]bool{"destination": true}}
 		d, err := rc.convert(found)
 		if err != nil {
 			return nil, err
@@ -85,7 +85,9 @@ type getmailrc struct {
 	env    Env
 	config *ini
 
-	otherTarget bool // the destination is one that popfetch does not have
+	envelope    string          // the header with the recipient, or ""
+	used        map[string]bool // the sections of destinations
+	otherTarget bool            // the destination is one that popfetch does not have
 }
 
 // value returns an option of a section. The section DEFAULT holds for all.
@@ -176,7 +178,8 @@ func (rc *getmailrc) convert(found *Found) (*draft, error) {
 	rc.Name = filepath.Base(rc.file)
 	rc.Label = rc.Name
 	for _, step := range []func(kind iniValue) error{
-		rc.convertServer, rc.convertTrust, rc.convertLogin, rc.convertDestination, rc.convertOptions,
+		rc.convertServer, rc.convertTrust, rc.convertLogin, rc.convertEnvelope, rc.convertDestination,
+		rc.convertOptions, rc.convertFilters,
 	} {
 		if err := step(kind); err != nil {
 			return nil, err
@@ -208,12 +211,8 @@ func (rc *getmailrc) convertServer(kind iniValue) error {
 		rc.clear(kind.line, kind.text)
 		rc.secureTLS(max(rc.value("retriever", "port").line, kind.line))
 	}
-	if strings.HasPrefix(kind.text, "Multidrop") {
-		rc.note(kind.line, kind.text, "popfetch does not sort by recipient", mdaSorts)
-	}
 	if strings.HasPrefix(kind.text, "BrokenUIDL") {
-		rc.note(kind.line, kind.text, "popfetch tells messages apart by their unique-ids",
-			`uidl = "fallback" makes one of each header if the server has none`)
+		rc.withoutUIDL(kind.line, kind.text)
 	}
 	seconds, err := rc.number("retriever", "timeout")
 	rc.seconds("timeout", seconds)
@@ -329,6 +328,29 @@ func (rc *getmailrc) lookUp() error {
 	return nil
 }
 
+// convertEnvelope maps the header in which a multidrop retriever finds the recipient.
+func (rc *getmailrc) convertEnvelope(kind iniValue) error {
+	if !strings.HasPrefix(kind.text, "Multidrop") {
+		return nil
+	}
+	value := rc.value("retriever", "envelope_recipient")
+	name, number, _ := strings.Cut(value.text, ":")
+	name = strings.TrimSpace(name)
+	switch {
+	case !isFieldName(name): // MultidropSDPSRetriever has its own command
+		rc.note(kind.line, kind.text, "popfetch knows recipients by a header alone", envelopeInstead)
+	case number != "" && strings.TrimSpace(number) != "1":
+		rc.note(value.line, "envelope_recipient", "popfetch reads the first field of a name", envelopeInstead)
+	default:
+		rc.envelope = name
+		rc.set("envelope_header", []string{name})
+	}
+	return nil
+}
+
+// envelopeInstead is the nearest thing to another way to find the recipient.
+const envelopeInstead = "envelope_header names a header in which the server writes the recipient"
+
 // convertOptions maps the section [options].
 func (rc *getmailrc) convertOptions(iniValue) error {
 	deletes, err := rc.on("options", "delete", false)
@@ -343,11 +365,21 @@ func (rc *getmailrc) convertOptions(iniValue) error {
 	if err != nil {
 		return err
 	}
-	largest, err := rc.number("options", "max_message_size")
-	if err != nil {
-		return err
+	for _, each := range []struct {
+		option string
+		set    func(n int64)
+	}{
+		{"max_message_size", rc.limit},
+		{"delete_bigger_than", func(n int64) { rc.size("delete.larger_than", n) }},
+		{"max_messages_per_session", func(n int64) { rc.count("max_messages", n) }},
+		{"max_bytes_per_session", func(n int64) { rc.size("max_octets", n) }},
+	} {
+		n, err := rc.number("options", each.option)
+		if err != nil {
+			return err
+		}
+		each.set(n)
 	}
-	rc.limit(largest)
 	switch {
 	case deletes:
 		rc.set("delete", "delivered")
@@ -356,6 +388,9 @@ func (rc *getmailrc) convertOptions(iniValue) error {
 	default:
 		rc.set("delete", "never")
 	}
+	if err := rc.convertLines(); err != nil {
+		return err
+	}
 	if all && !deletes {
 		rc.note(rc.value("options", "read_all").line, "read_all", "each message is fetched once",
 			"popfetch --once --all fetches all of them again")
@@ -363,29 +398,46 @@ func (rc *getmailrc) convertOptions(iniValue) error {
 	return nil
 }
 
+// convertLines maps the header lines that getmail adds. They are added only where the file says so.
+func (rc *getmailrc) convertLines() error {
+	var lines, unsaid []string
+	for _, each := range []struct{ option, word string }{{"received", "received"}, {"delivered_to", "delivered-to"}} {
+		value := rc.value("options", each.option)
+		on, err := rc.on("options", each.option, true)
+		switch {
+		case err != nil:
+			return err
+		case on && value.text != "":
+			lines = append(lines, each.word)
+		case on:
+			unsaid = append(unsaid, each.word)
+		}
+	}
+	if len(lines) > 0 {
+		rc.set("add_headers", lines)
+	}
+	if len(unsaid) > 0 {
+		rc.noteLines("getmail", append(lines, unsaid...))
+	}
+	return nil
+}
+
 // getmailDone has the options that are converted, or say what popfetch does in any case.
 var getmailDone = map[string][]string{
 	"retriever": strings.Fields("type server port username password password_command timeout " +
-		"use_apop use_xoauth2 ca_certs certfile keyfile ssl_fingerprints ssl_version ssl_cert_hostname"),
+		"use_apop use_xoauth2 envelope_recipient ca_certs certfile keyfile ssl_fingerprints ssl_version ssl_cert_hostname"),
 	"options": strings.Fields("read_all delete delete_after max_message_size verbose use_netrc " +
-		"netrc_file to_oldmail_on_each_mail skip_imap_fetch_size fingerprint"),
-	"destination": strings.Fields("type path arguments allow_root_commands ignore_stderr pipe_stdout"),
+		"netrc_file to_oldmail_on_each_mail skip_imap_fetch_size fingerprint delivered_to received " +
+		"delete_bigger_than max_messages_per_session max_bytes_per_session"),
+	"destination": strings.Fields("type path arguments allow_root_commands ignore_stderr pipe_stdout " +
+		"destinations default locals host port override"),
 }
 
 // getmailNotes has the reason and the nearest thing for options that have no key.
 var getmailNotes = map[string][2]string{
 	"retriever ssl_ciphers": {"popfetch chooses what it speaks by itself",
 		"tls_legacy = true for old servers"},
-	"retriever delete_dup_msgids":  {"popfetch deletes only messages that it has delivered", ""},
-	"retriever envelope_recipient": {noSorting, mdaSorts},
-	"options delete_bigger_than": {"popfetch deletes by age alone",
-		`delete = "delivered", or a time such as "30d"`},
-	"options max_messages_per_session": {"popfetch does not limit how many messages a run fetches",
-		`deadline = "10m" limits how long a run takes`},
-	"options max_bytes_per_session": {"popfetch does not limit how many messages a run fetches",
-		`deadline = "10m" limits how long a run takes`},
-	"options delivered_to": {octetsAsTheyCame, ""},
-	"options received":     {octetsAsTheyCame, ""},
+	"retriever delete_dup_msgids": {"popfetch deletes only messages that it has delivered", ""},
 	"options message_log": {"popfetch writes to standard error",
 		"popfetch --verbose names each message"},
 	"options message_log_verbose": {"popfetch writes to standard error", ""},
@@ -397,38 +449,37 @@ var getmailNotes = map[string][2]string{
 	"destination group":    {"popfetch delivers as the user who starts it", ""},
 	"destination filemode": {"popfetch makes files that only their owner can read", ""},
 	"destination unixfrom": {"popfetch writes no line From_ before a message",
-		`procmail -f "${POPFETCH_SENDER:-MAILER-DAEMON}" writes it`},
+		`mda = "formail | PROGRAM" writes it`},
+	"destination fallback": {"popfetch has no other recipient for what the server refuses",
+		"the message stays on the server, and popfetch tells of it"},
+	"destination locktype": {"popfetch locks an mbox by fcntl and by a dot lock", ""},
 }
 
 // noteRest notes options and sections that have no key of popfetch.
 func (rc *getmailrc) noteRest() {
 	for _, s := range rc.config.sections {
-		done, isKnown := getmailDone[s.name]
-		if !isKnown {
-			rc.noteSection(s)
+		kind := s.name
+		if rc.used[s.name] {
+			kind = "destination"
+		}
+		done, isKnown := getmailDone[kind]
+		if !isKnown { // DEFAULT holds for the others, and filters are converted
 			continue
 		}
 		for _, name := range s.order {
 			value := s.options[name]
-			note, isNoted := getmailNotes[s.name+" "+name]
-			off := slices.Contains(strings.Fields("0 none false no off"), strings.ToLower(value.text)) ||
+			note, isNoted := getmailNotes[kind+" "+name]
+			isDone := slices.Contains(done, name)
+			off := slices.Contains(strings.Fields("0 none false no off lockf"), strings.ToLower(value.text)) ||
 				value.text == ""
 			switch {
-			case slices.Contains(done, name) || off:
-			case s.name == "destination" && rc.otherTarget: // a note tells of all of it
+			case isDone || off:
+			case kind == "destination" && rc.otherTarget: // a note tells of all of it
 			case isNoted:
 				rc.note(value.line, name, note[0], note[1])
 			default:
-				rc.note(value.line, "an option of ["+s.name+"]", "getmail has no option of this name", "")
+				rc.note(value.line, "an option of ["+kind+"]", "getmail has no option of this name", "")
 			}
 		}
 	}
-}
-
-// noteSection notes a section that is neither the retriever's nor the options'.
-func (rc *getmailrc) noteSection(s iniSection) {
-	if strings.HasPrefix(strings.ToLower(s.name), "filter") {
-		rc.note(s.line, "a filter", "popfetch has no filters", "an mda can filter")
-	}
-	// DEFAULT holds for the others, and destinations are named by [destination].
 }

@@ -15,10 +15,63 @@ var errLiteral = errors.New(`is no tuple of strings, such as ("a", "b",)`)
 func parseTuple(text string) ([]string, error) {
 	p := literal{text: text}
 	p.blanks()
+	list, err := p.tuple()
+	if err != nil {
+		return nil, err
+	}
+	p.blanks()
+	if p.text != "" {
+		return nil, errLiteral
+	}
+	return list, nil
+}
+
+// parsePairs reads a Python tuple of tuples of two strings. A pair alone counts as a tuple of one.
+func parsePairs(text string) (pairs [][2]string, err error) {
+	p := literal{text: text}
+	p.blanks()
+	if p.text == "" {
+		return nil, nil
+	}
+	if whole := p; whole.take("(") {
+		if whole.blanks(); !strings.HasPrefix(whole.text, "(") {
+			list, err := parseTuple(text)
+			if err != nil || len(list) != 0 && len(list) != 2 {
+				return nil, errPairs
+			}
+			if len(list) == 2 {
+				pairs = append(pairs, [2]string(list))
+			}
+			return pairs, nil
+		}
+	}
+	if !p.take("(") {
+		return nil, errPairs
+	}
+	comma := true
+	for p.blanks(); !p.take(")"); p.blanks() {
+		list, err := p.tuple()
+		if err != nil || len(list) != 2 || !comma {
+			return nil, errPairs
+		}
+		pairs = append(pairs, [2]string(list))
+		p.blanks()
+		comma = p.take(",")
+	}
+	if p.blanks(); p.text != "" {
+		return nil, errPairs
+	}
+	return pairs, nil
+}
+
+// errPairs is the error of a value that is no tuple of pairs.
+var errPairs = errors.New(`is no tuple of pairs of strings, such as (("a", "b"), ("c", "d"))`)
+
+// tuple reads a tuple of strings.
+func (p *literal) tuple() (list []string, err error) {
 	if !p.take("(") {
 		return nil, errLiteral
 	}
-	var list []string
 	comma := true
 	for p.blanks(); !p.take(")"); p.blanks() {
 		if !comma || p.text == "" {
@@ -32,8 +85,7 @@ func parseTuple(text string) ([]string, error) {
 		p.blanks()
 		comma = p.take(",")
 	}
-	p.blanks()
-	if p.text != "" || len(list) == 1 && !comma {
+	if len(list) == 1 && !comma {
 		return nil, errLiteral
 	}
 	return list, nil

@@ -316,22 +316,21 @@ func (a *mpopAccount) convertDelivery(d *draft, env Env) {
 		d.set("maildir", env.short(env.expand(argument, env.Home)))
 	case method == "mda" && argument != "":
 		d.set("mda", splice(argument, map[string]string{"%F": "${POPFETCH_SENDER:-MAILER-DAEMON}"}))
+	case method == "mbox" && argument != "":
+		d.set("mbox", env.short(env.expand(argument, env.Home)))
 	default:
-		d.set("maildir", "~/Maildir")
 		line := cmp.Or(delivery.line, a.line)
-		switch method {
-		case "mbox", "exchange":
-			d.note(line, "delivery "+method, "popfetch delivers to a Maildir or an MDA",
-				`maildir = "~/Maildir" is a proposal; `+mboxInstead)
-		default:
-			d.note(line, "no delivery", "popfetch delivers to a Maildir or an MDA",
-				`maildir = "~/Maildir" is a proposal`)
+		if method == "exchange" {
+			d.reject(line, "delivery exchange", "popfetch writes no files for Exchange", "mda takes a program that does")
+		} else {
+			d.reject(line, "no delivery", "mpop does not run without it", "")
 		}
 	}
+	if to := (place{{"maildir", d.text("maildir")}, {"mbox", d.text("mbox")}}); to.unfitPath() {
+		delete(d.values, "mbox")
+		d.reject(delivery.line, "the path of delivery "+method, pathWhy, "")
+	}
 }
-
-// mboxInstead is the nearest thing to an mbox file.
-const mboxInstead = "procmail and maildrop as mda write mbox files"
 
 // convertLimits maps sizes, deletion and time.
 func (a *mpopAccount) convertLimits(d *draft) error {
@@ -340,25 +339,15 @@ func (a *mpopAccount) convertLimits(d *draft) error {
 	if keeps {
 		d.set("delete", "never")
 	}
-	for _, command := range []string{"killsize", "skipsize"} {
-		value := a.values[command]
-		if value.text == "" || value.text == "off" {
-			continue
-		}
-		size, err := mpopSize(value.text)
-		if err != nil {
-			return &Error{d.file, value.line, errors.New(command + " " + err.Error())}
-		}
-		d.limit(size)
-		switch {
-		case size == 0:
-			d.note(value.line, command+" 0", "popfetch has no such limit",
-				"popfetch seen mark NAME --all marks all messages as seen")
-		case command == "killsize" && !keeps:
-			d.note(value.line, command, "popfetch never deletes a message that it has not delivered",
-				"max_size, as written here, leaves larger messages on the server")
-		}
+	kill, err := a.size(d, "killsize")
+	if err != nil {
+		return err
 	}
+	skip, err := a.size(d, "skipsize")
+	if err != nil {
+		return err
+	}
+	a.convertFilter(d, kill, skip, keeps)
 	if value := a.values["timeout"]; value.text == "off" {
 		d.note(value.line, "timeout off", "popfetch never waits for ever",
 			"timeout is 60s without the key")
@@ -370,6 +359,52 @@ func (a *mpopAccount) convertLimits(d *draft) error {
 		d.seconds("timeout", n)
 	}
 	return nil
+}
+
+// size returns a size in octets, or 0 if there is none. A size of 0, which holds for all messages, is
+// noted.
+func (a *mpopAccount) size(d *draft, command string) (int64, error) {
+	value := a.values[command]
+	if value.text == "" || value.text == "off" {
+		return 0, nil
+	}
+	size, err := mpopSize(value.text)
+	if err != nil {
+		return 0, &Error{d.file, value.line, errors.New(command + " " + err.Error())}
+	}
+	if size == 0 {
+		d.note(value.line, command+" 0", "popfetch has no such limit",
+			"popfetch seen mark --all NAME marks all messages as seen")
+	}
+	return size, nil
+}
+
+// convertFilter maps what mpop decides before it retrieves a message: by killsize, then by skipsize,
+// then by the filter. With keep, mpop deletes nothing.
+func (a *mpopAccount) convertFilter(d *draft, kill, skip int64, keeps bool) {
+	filter := splice(a.text("filter"), map[string]string{
+		"%F": "${POPFETCH_SENDER:-MAILER-DAEMON}", "%S": "${POPFETCH_OCTETS}",
+	})
+	if filter != "" && keeps {
+		filter = "sh -c " + quote(filter) + "; s=$?; [ $s = 1 ] && s=2; exit $s"
+	}
+	if filter != "" {
+		d.set("filter_headers", filter)
+	}
+	if kill == 0 || keeps {
+		d.limit(kill)
+		d.limit(skip)
+		return
+	}
+	d.discardLarger(a.values["killsize"].line, "killsize", kill)
+	command := d.text("filter_headers")
+	if skip > 0 && skip < kill {
+		command += fmt.Sprintf(`; test "$POPFETCH_OCTETS" -le %d || exit 2`, skip)
+	}
+	if filter != "" {
+		command += "; " + filter
+	}
+	d.set("filter_headers", command)
 }
 
 // mpopSize reads a number of octets, which may end in k or m.
@@ -416,15 +451,15 @@ func (a *mpopAccount) noteRest(d *draft) {
 			`tls_min_version = "1.3", or tls_legacy = true for old servers`},
 		{"tls_min_dh_prime_bits", "popfetch chooses what it speaks by itself", ""},
 		{"tls_force_sslv3", "SSL 3 is broken", "tls_legacy = true allows TLS 1.0"},
-		{"filter", "popfetch has no filter that sees the header before the message is fetched",
-			"an mda can drop messages"},
 	} {
 		if value := a.values[n.command]; value.text != "" {
 			d.note(value.line, n.command, n.why, n.instead)
 		}
 	}
-	if value, found := a.values["received_header"]; found && a.on("received_header", true) {
-		d.note(value.line, "received_header", octetsAsTheyCame, "")
+	if _, found := a.values["received_header"]; !found {
+		d.noteLines("mpop", []string{"received"})
+	} else if a.on("received_header", true) {
+		d.set("add_headers", []string{"received"})
 	}
 	if value := a.values["only_new"]; !a.on("only_new", true) {
 		d.note(value.line, "only_new off", "each message is fetched once",

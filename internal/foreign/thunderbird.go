@@ -160,7 +160,7 @@ func (a *thunderbirdAccount) convert(env Env) error {
 	a.convertAuth()
 	a.set("maildir", "~/Maildir")
 	a.note(a.line, "the folders of Thunderbird",
-		"popfetch delivers to a Maildir or an MDA, and Thunderbird keeps mail in files of its own",
+		"popfetch does not write into files that Thunderbird has an index of",
 		`maildir = "~/Maildir" is a proposal; what Thunderbird has stays there`)
 	a.convertKeeping()
 	if n, isSet := a.number("check_time"); isSet && a.value("check_new_mail").text == "true" {
@@ -243,7 +243,8 @@ func (a *thunderbirdAccount) convertKeeping() {
 	}
 	if until := a.value("delete_mail_left_on_server"); until.text == "true" && leaves {
 		a.note(until.line, "delete_mail_left_on_server",
-			"popfetch does not see what is deleted in Thunderbird", `delete = "30d" deletes by age`)
+			"popfetch does not see what is deleted in Thunderbird",
+			"delete = {removed = true} deletes what you remove from the Maildir")
 	}
 }
 

@@ -4,6 +4,7 @@ package program
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strings"
@@ -23,6 +24,54 @@ const (
 	outputDelay = 100 * time.Millisecond
 )
 
+// NotRunError means that a program could not be started without a shell, because it is not there or
+// is no program.
+type NotRunError struct{ err error }
+
+// Error says what failed.
+func (e *NotRunError) Error() string { return e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *NotRunError) Unwrap() error { return e.err }
+
+// Status returns the exit status with which a shell would have ended: 127 if it had not found the
+// program, and 126 if it could not run it.
+func (e *NotRunError) Status() int {
+	if errors.Is(e.err, exec.ErrNotFound) || errors.Is(e.err, fs.ErrNotExist) {
+		return 127
+	}
+	return 126
+}
+
+// StartArgv starts a program with its words, in a process group of its own and without a shell. It
+// calls prepare before.
+func StartArgv(words []string, prepare func(*exec.Cmd)) (*exec.Cmd, error) {
+	path, err := exec.LookPath(words[0])
+	if err != nil {
+		return nil, &NotRunError{err}
+	}
+	cmd := exec.Command(path, words[1:]...) //nolint:noctx // Wait ends the whole group, but CommandContext only the program
+	cmd.Args[0] = words[0]
+	err = own(cmd, prepare).Start()
+	if notProgram := (*fs.PathError)(nil); errors.As(err, &notProgram) && notProgram.Op == "fork/exec" && !isScarcity(err) {
+		return nil, &NotRunError{err}
+	}
+	return cmd, err
+}
+
+// isScarcity reports whether err means that the system could start no program at all.
+func isScarcity(err error) bool {
+	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// own prepares a command that gets a process group of its own.
+func own(cmd *exec.Cmd, prepare func(*exec.Cmd)) *exec.Cmd {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = outputDelay
+	prepare(cmd)
+	return cmd
+}
+
 // Start starts a command in a process group of its own. It may try more than one exec.Cmd. It calls
 // prepare with each of them before it starts it.
 //
@@ -30,22 +79,16 @@ const (
 // words unchanged, and starting it takes as long as starting the program. If exec fails (for
 // example without a #! line), the shell runs the command and its exit status decides.
 func Start(command string, prepare func(*exec.Cmd)) (*exec.Cmd, error) {
-	own := func(cmd *exec.Cmd) *exec.Cmd {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		cmd.WaitDelay = outputDelay
-		prepare(cmd)
-		return cmd
-	}
 	if words := plainWords(command); len(words) > 0 {
 		if path, err := exec.LookPath(words[0]); err == nil {
 			cmd := exec.Command(path, words[1:]...) //nolint:noctx // Wait ends the whole group, but CommandContext only the program
 			cmd.Args[0] = words[0]
-			if own(cmd).Start() == nil {
+			if own(cmd, prepare).Start() == nil {
 				return cmd, nil
 			}
 		}
 	}
-	cmd := own(exec.Command(Shell, "-c", command)) //nolint:noctx // likewise
+	cmd := own(exec.Command(Shell, "-c", command), prepare) //nolint:noctx // likewise
 	return cmd, cmd.Start()
 }
 

@@ -13,7 +13,7 @@ need_dovecot() {
 }
 
 # dovecot_start starts the server in a folder of its own and sets dovecot_dir to it. It sets
-# dovecot_ca, pop3_port (plain and STLS) and pop3s_port too. dovecot_user adds users. dovecot_stop
+# dovecot_ca, pop3_port (plain and STLS), pop3s_port, imaps_port and lmtp_port too. dovecot_user adds users. dovecot_stop
 # ends the server and removes the folder.
 dovecot_start() {
 	dovecot_dir=$(mktemp -d)
@@ -27,7 +27,7 @@ dovecot_start() {
 	local try
 	for try in 1 2 3 4 5; do
 		pop3_port=$((20000 + RANDOM % 10000))
-		pop3s_port=$((pop3_port + 1))
+		pop3s_port=$((pop3_port + 1)) imaps_port=$((pop3_port + 2)) lmtp_port=$((pop3_port + 3))
 		dovecot_config >"$dovecot_dir/dovecot.conf"
 		PATH=$PATH:/usr/sbin dovecot -F -c "$dovecot_dir/dovecot.conf" 2>"$dovecot_dir/stderr" &
 		dovecot_pid=$!
@@ -107,7 +107,7 @@ dovecot_certificate() {
 }
 
 # dovecot_config prints the configuration. It has only the differences from the defaults, and
-# $dovecot_more.
+# $dovecot_more, where the ports IMAPS and LMTP stand for $imaps_port and $lmtp_port.
 dovecot_config() {
 	local owner group
 	owner=$(id -un) group=$(id -gn)
@@ -152,7 +152,7 @@ service anvil {
 service stats {
   chroot =
 }
-${dovecot_more:-}
+$(sed -e "s/= IMAPS$/= $imaps_port/" -e "s/= LMTP$/= $lmtp_port/" <<<"${dovecot_more:-}")
 END
 }
 

@@ -54,7 +54,8 @@ make_large() {
 
 # anew removes the results of earlier runs.
 anew() {
-	rm -rf "$home"/{Maildir,state,uidls,ids,cache,oldmail-*}
+	rm -rf "$home"/{Maildir,mbox,state,uidls,ids,cache,oldmail-*}
+	[[ $target != lmtp && $target != imap ]] || dovecot_empty bob
 	mkdir -p "$home/Maildir"/{cur,new,tmp}
 }
 
@@ -100,6 +101,26 @@ all_came() {
 	fetchmail | fdm | getmail) (($(new_in "$home/Maildir") == messages)) ;;
 	*) sums "$home/Maildir" | cmp -s - "$work/sums" ;;
 	esac || die "$1 did not deliver the server's messages"
+}
+
+# all_in_mbox PROGRAM fails if the mbox has not as many messages and octets as $work/messages. Each
+# message has a From_ line and an empty line more, and quoted lines have one octet more.
+all_in_mbox() {
+	local got want
+	got=$(sed -e '/^From /d' -e 's/^>\(>*From \)/\1/' "$home/mbox" | wc -c)
+	want=$(cat "$work/messages"/* | wc -c)
+	(($(grep -c '^From ' "$home/mbox") == messages && got == want + messages)) ||
+		die "$1 did not deliver the server's messages"
+}
+
+# all_at_bob PROGRAM only counts messages, because LMTP adds header lines. The case imap delivers
+# into a Maildir too.
+all_at_bob() {
+	if [[ $1 == maildir_popfetch ]]; then
+		all_came "$1"
+	else
+		(($(dovecot_left bob) == messages)) || die "$1 did not deliver the server's messages"
+	fi
 }
 
 all_came_and_left() {
@@ -165,6 +186,22 @@ list_start() { helper_start "$work/listserver" -listen "127.0.0.1:$((pop3_port +
 
 # line_start DELAY starts a delay line in front of Dovecot. It always has the same port too.
 line_start() { helper_start "$work/delayline" -listen "127.0.0.1:$((pop3_port + 8))" -to "127.0.0.1:$pop3_port" -delay "$1"; }
+
+# imap_line_start DELAY starts a delay line in front of Dovecot's IMAP, and sets imap_port to it.
+imap_line_start() {
+	exec {imap_in}> >(exec "$work/delayline" -listen "127.0.0.1:$((pop3_port + 9))" -to "127.0.0.1:$imaps_port" -delay "$1" >"$work/imapline")
+	imap_line_pid=$!
+	until [[ -s $work/imapline ]]; do sleep 0.02; done
+	imap_port=$((pop3_port + 9))
+}
+
+imap_line_stop() {
+	[[ -n $imap_line_pid ]] || return 0
+	exec {imap_in}>&-
+	wait "$imap_line_pid" || true
+	imap_line_pid=''
+	rm -f "$work/imapline"
+}
 
 # bare_procmail prints how long procmail alone takes for all messages, without any fetching.
 bare_procmail() {

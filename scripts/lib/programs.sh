@@ -8,6 +8,8 @@
 #   auth    plain or user
 #   tls     none, or starttls, which trusts dovecot_ca
 #   mda     procmail, which delivers into that Maildir; or ""
+#   target  maildir, which is that Maildir; mbox, which is home/mbox; lmtp or imap, which deliver to
+#           bob at Dovecot
 #   remove  never or delivered
 #   extra   more lines for popfetch's configuration
 # shellcheck shell=bash disable=SC2154,SC2034
@@ -30,9 +32,44 @@ END
 	if [[ $mda ]]; then
 		printf "mda = '%s'\n" "$(mda_command)"
 	else
-		printf 'maildir = "%s"\n' "$home/Maildir"
+		target_popfetch
 	fi
 	printf '%s\n' "$extra"
+}
+
+target_popfetch() {
+	case $target in
+	maildir) printf 'maildir = "%s"\n' "$home/Maildir" ;;
+	mbox) printf 'mbox = "%s"\n' "$home/mbox" ;;
+	lmtp) printf 'lmtp = "127.0.0.1:%s"\nrcpt = ["bob"]\n' "$lmtp_port" ;;
+	imap)
+		printf 'imap = "imaps://bob@localhost:%s/INBOX"\nimap_tls_ca = "%s"\n' "$imap_port" "$dovecot_ca"
+		printf 'imap_password_command = "echo tanstaaf"\n'
+		;;
+	esac
+}
+
+# The case imap compares with a Maildir at the same distance.
+config_maildir_popfetch() { target=maildir config_popfetch; }
+
+start_maildir_popfetch() { start_popfetch; }
+
+# The case route compares with a popfetch that has a rule for each message, and two targets.
+config_routed_popfetch() {
+	config_popfetch
+	cat <<END
+[[account.$user.route]]
+header = "Subject"
+match = "^message [0-9]*[13579] of"
+deliver = "odd"
+[target.odd]
+maildir = "$home/Maildir/.odd"
+END
+}
+
+start_routed_popfetch() {
+	mkdir -p "$home/Maildir/.odd"/{cur,new,tmp}
+	start_popfetch
 }
 
 config_earlier() { config_popfetch; }
@@ -40,7 +77,7 @@ config_earlier() { config_popfetch; }
 # popfetch_of PROGRAM prints the path of the popfetch that it runs, or nothing for a neighbour.
 popfetch_of() {
 	case $1 in
-	popfetch | many_popfetch) echo "$work/popfetch" ;;
+	popfetch | *_popfetch) echo "$work/popfetch" ;;
 	earlier | many_earlier) echo "$work/earlier" ;;
 	esac
 }
@@ -72,6 +109,8 @@ END
 	[[ $tls == none ]] || printf 'tls_starttls on\ntls_trust_file %s\ntls_host_override localhost\n' "$dovecot_ca"
 	if [[ $mda ]]; then
 		echo "delivery mda $(mda_command)"
+	elif [[ $target == mbox ]]; then
+		echo "delivery mbox $home/mbox"
 	else
 		echo "delivery maildir $home/Maildir"
 	fi
@@ -84,8 +123,16 @@ config_fetchmail() {
 	cat <<END
 poll 127.0.0.1 service $port protocol pop3 uidl timeout 60
   user "$user" password "tanstaaf" $([[ $remove == never ]] && echo keep || echo nokeep) sslproto ''
-  mda "$(mda_command)"
+  $(target_fetchmail)
 END
+}
+
+target_fetchmail() {
+	if [[ $target == lmtp ]]; then
+		echo "lmtp smtphost \"127.0.0.1/$lmtp_port\" smtpname \"bob@localhost\""
+	else
+		echo "mda \"$(mda_command)\""
+	fi
 }
 
 start_fetchmail() {

@@ -201,6 +201,50 @@ func runTryAgain(t *testing.T, harness Harness) {
 	}
 }
 
+// runChosen keeps what a filter of headers has said of a message, whatever happens to it later. A
+// message of another size is another one, and what is forgotten is asked about again.
+func runChosen(t *testing.T, harness Harness) {
+	l := enter(t, harness.Open(t, t.TempDir(), seen.DefaultTuning))
+	listing := entries("a", 4)
+	chosen := func(e seen.Entry) seen.Aside {
+		return seen.Aside{Key: e.Key, Reason: seen.Chosen, Listed: e.Octets, Last: now, Asked: now}
+	}
+	check := func(what string, want ...seen.Aside) {
+		t.Helper()
+		got, err := l.Asides(t.Context())
+		if err != nil || len(got) != len(want) {
+			t.Fatalf("%s: Asides() = %+v, %v, want %d", what, got, err, len(want))
+		}
+		for i, a := range got {
+			if a.Key != want[i].Key || a.Reason != want[i].Reason || !a.Asked.Equal(want[i].Asked) {
+				t.Errorf("%s: %+v is set aside, want %+v", what, a, want[i])
+			}
+		}
+	}
+	refused, other, wanted, done := chosen(listing[0]), chosen(listing[1]), chosen(listing[2]), chosen(listing[3])
+	mustApply(t, l, seen.Changes{Records: slices.Values(recordsOf(listing[2:3]))})
+	if _, err := l.Forget(t.Context(), wanted.UniqueID); err != nil {
+		t.Fatal(err)
+	}
+	mustApply(t, l, seen.Changes{Asides: []seen.Aside{refused, other, wanted, done}})
+	wanted.Reason = seen.Wanted
+	check("chosen", refused, other, wanted, done)
+
+	refused.Reason, other.Reason = seen.Refused, seen.Refused
+	later, larger := refused, other
+	later.Asked, larger.Asked, larger.Listed = time.Time{}, time.Time{}, other.Listed+1
+	mustApply(t, l, seen.Changes{Asides: []seen.Aside{later, larger}, Records: slices.Values(recordsOf(listing[3:]))})
+	check("refused", refused, larger, wanted)
+
+	mustApply(t, l, seen.Changes{Records: slices.Values(recordsOf(listing[:1]))})
+	mustApply(t, l, seen.Changes{Asides: []seen.Aside{refused}})
+	if _, err := l.Forget(t.Context(), refused.UniqueID); err != nil {
+		t.Fatal(err)
+	}
+	refused.Reason, refused.Asked = seen.Wanted, time.Time{}
+	check("forgotten", refused, larger, wanted)
+}
+
 // runPlaces records messages with no, one and several places, unchanged and changed.
 func runPlaces(t *testing.T, harness Harness) {
 	l := enter(t, harness.Open(t, t.TempDir(), seen.DefaultTuning))

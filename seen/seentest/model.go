@@ -19,6 +19,7 @@ type model struct {
 	records map[seen.Key]*seen.Record
 	asides  map[seen.Key]*seen.Aside
 	absent  map[seen.Key]time.Time // since when the last finished listing lacked a key
+	log     []seen.Deletion
 }
 
 func newModel() *model {
@@ -71,7 +72,7 @@ func (m *model) diff(listing []seen.Entry, due time.Time) seen.Diff {
 			if ever > 1 || !m.absent[e.Key].IsZero() {
 				d.Likely = append(d.Likely, i)
 			}
-			if r.Kind == seen.Delivered && isDue(r.DeliveredAt, due) {
+			if isDone(r) && isDue(r.DeliveredAt, due) {
 				d.Due = append(d.Due, i)
 			}
 		}
@@ -81,11 +82,52 @@ func (m *model) diff(listing []seen.Entry, due time.Time) seen.Diff {
 
 func (m *model) countDue(due time.Time) (n int) {
 	for k, r := range m.records {
-		if r.Kind == seen.Delivered && r.DeletedAt.IsZero() && m.absent[k].IsZero() && isDue(r.DeliveredAt, due) {
+		if isDone(r) && r.DeletedAt.IsZero() && m.absent[k].IsZero() && isDue(r.DeliveredAt, due) {
 			n++
 		}
 	}
 	return n
+}
+
+func isDone(r *seen.Record) bool { return r.Kind == seen.Delivered || r.Kind == seen.Dropped }
+
+// checkLog compares the log of deletions, and what is discarded and not deleted.
+func (m *model) checkLog(t *testing.T, l seen.Ledger, since time.Time) {
+	t.Helper()
+	var got, want []string
+	last := time.Time{}
+	for d, err := range l.Deletions(t.Context(), since) {
+		if err != nil || d.DeletedAt.Before(last) {
+			t.Errorf("Deletions() yields %+v, %v behind one of %v", d, err, last)
+		}
+		last = d.DeletedAt
+		got = append(got, showDeletion(d))
+	}
+	for _, d := range m.log {
+		if !d.DeletedAt.Before(since) {
+			want = append(want, showDeletion(d))
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Fatalf("Deletions(%v) = %d %v, want %d %v", since, len(got), got, len(want), want)
+	}
+	discarded, err := l.Discarded(t.Context())
+	want = nil
+	for k, r := range m.records {
+		if r.Kind == seen.Discarded && r.DeletedAt.IsZero() {
+			want = append(want, k.UniqueID)
+		}
+	}
+	slices.Sort(want)
+	if err != nil || !slices.Equal(discarded, want) {
+		t.Fatalf("Discarded() = %v, %v, want %v", discarded, err, want)
+	}
+}
+
+func showDeletion(d seen.Deletion) string {
+	return fmt.Sprint(d.UniqueID, " ", d.Rule, " ", d.Octets, " ", d.SHA256[:3], " ", seen.Millis(d.DeliveredAt), " ", seen.Millis(d.DeletedAt))
 }
 
 func isDue(deliveredAt, due time.Time) bool {
@@ -121,10 +163,11 @@ func (m *model) forget(id string) {
 	}
 }
 
-func (m *model) finish(left []seen.Entry, deleted []seen.Key, at time.Time) {
+func (m *model) finish(left []seen.Entry, deleted []seen.Deleted, at time.Time) {
 	for _, k := range deleted {
-		if r := m.records[k]; r != nil {
+		if r := m.records[k.Key]; r != nil {
 			r.DeletedAt = at
+			m.log = append(m.log, seen.Deletion{UniqueID: k.UniqueID, Rule: k.Rule, Octets: r.Came.Octets, SHA256: r.Came.SHA256, DeliveredAt: r.DeliveredAt, DeletedAt: at})
 		}
 	}
 	isLeft := map[seen.Key]bool{}
@@ -207,6 +250,9 @@ func runModel(t *testing.T, harness Harness, random *rand.Rand, runs int, ascend
 		if got, err := ways["default"].CountDue(t.Context(), due); err != nil || got != m.countDue(due) {
 			t.Fatalf("run %d: CountDue(%v) = %d, %v, want %d", run, due, got, err, m.countDue(due))
 		}
+		if run%8 == 0 {
+			m.checkLog(t, ways["default"], at.Add(-time.Duration(random.IntN(3))*seen.GraceTime))
+		}
 		d := diffs[random.IntN(len(diffs))]
 		if d.Effort().Few {
 			few++
@@ -279,23 +325,23 @@ func (r *randomRun) do(d seen.Diff, inspect func() (string, int64)) {
 		return // the run breaks off
 	}
 	var left []seen.Entry
-	var deleted []seen.Key
+	var deleted []seen.Deleted
 	for _, e := range r.listing {
 		if known := r.model.records[e.Key]; known != nil && r.random.IntN(12) == 0 {
-			deleted = append(deleted, e.Key)
+			deleted = append(deleted, seen.Deleted{Key: e.Key, Rule: fmt.Sprint("rule ", r.random.IntN(3))})
 		} else {
 			left = append(left, e)
 		}
 	}
-	finish := func(d seen.Diff) (known string, oldest int64) {
+	finish := func(d seen.Diff, deleted []seen.Deleted) (known string, oldest int64) {
 		if err := r.ledger.Finish(r.t.Context(), d, left, deleted, r.at); err != nil {
 			r.t.Fatalf("Finish() = %v", err)
 		}
 		return inspect()
 	}
-	known, oldest := finish(d)
+	known, oldest := finish(d, deleted)
 	r.model.finish(left, deleted, r.at)
-	wantKnown, wantOldest := finish(seen.Diff{}) // looks at everything
+	wantKnown, wantOldest := finish(seen.Diff{}, nil) // looks at everything
 	if known != wantKnown {
 		r.t.Fatalf("Finish() with %+v left\n%s\nwithout it\n%s", d.Effort(), known, wantKnown)
 	}
@@ -321,7 +367,7 @@ func (r *randomRun) deliver(d seen.Diff) {
 			record.DeliveredAt = time.Time{} // unknown
 		}
 		if r.random.IntN(9) == 0 {
-			record.Kind = seen.Imported
+			record.Kind = []seen.Kind{seen.Imported, seen.Dropped, seen.Discarded}[r.random.IntN(3)]
 		}
 		switch {
 		case r.random.IntN(8) == 0 && r.model.records[record.Key] == nil:

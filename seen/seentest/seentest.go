@@ -35,6 +35,8 @@ func Run(t *testing.T, harness Harness) {
 	}
 	t.Run("apply cancelled", func(t *testing.T) { runApplyCancelled(t, harness) })
 	t.Run("try again", func(t *testing.T) { runTryAgain(t, harness) })
+	t.Run("old", func(t *testing.T) { runOld(t, harness) })
+	t.Run("chosen", func(t *testing.T) { runChosen(t, harness) })
 	t.Run("imported", func(t *testing.T) { runImported(t, harness) })
 	t.Run("history", func(t *testing.T) { runHistory(t, harness) })
 	t.Run("history of many days", func(t *testing.T) { runHistoryBound(t, harness) })

@@ -13,7 +13,7 @@ import (
 // Finish reads the rows of the account in chunks, and writes the changes of seen.Conclude in parts.
 // Between two parts it holds no transaction, so that no other account waits long. If one
 // transaction is enough, there is only one.
-func (l *ledger) Finish(ctx context.Context, diff seen.Diff, left []seen.Entry, deleted []seen.Key, at time.Time) error {
+func (l *ledger) Finish(ctx context.Context, diff seen.Diff, left []seen.Entry, deleted []seen.Deleted, at time.Time) error {
 	f := finishing{ledger: l, at: at, pace: l.store.pace()}
 	r := &reader{account: l.id, read: func(ctx context.Context, do func(querier) error) error {
 		return l.view(ctx, do)
@@ -55,6 +55,9 @@ func (f *finishing) write(ctx context.Context, end *seen.Finished) error {
 				return err
 			}
 		}
+		if err := f.trimLog(ctx, tx); err != nil {
+			return err
+		}
 		for _, c := range f.changes {
 			if err := change(ctx, tx, f.ledger.id, c); err != nil {
 				return err
@@ -70,6 +73,25 @@ func (f *finishing) write(ctx context.Context, end *seen.Finished) error {
 	if err == nil && end == nil {
 		time.Sleep(partPause)
 	}
+	return err
+}
+
+// trimLog removes deletions that were logged long ago, before others are added. A clock that is far
+// ahead must not empty the log, so no more than twice as many go as come.
+func (f *finishing) trimLog(ctx context.Context, tx *sql.Conn) error {
+	added := 0
+	for _, c := range f.changes {
+		if c.Kind == seen.Stamp {
+			added++
+		}
+	}
+	if added == 0 {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `
+		DELETE FROM deletion WHERE id IN (
+			SELECT id FROM deletion WHERE account = ? AND deleted_at < ? ORDER BY deleted_at LIMIT ?)`,
+		f.ledger.id, seen.Millis(f.at.Add(-seen.LogTime)), 2*added)
 	return err
 }
 
@@ -100,6 +122,12 @@ var (
 
 const stampRow = "UPDATE seen SET deleted_at = ?4 WHERE account = ?1 AND unique_id = ?2 AND copy = ?3"
 
+// logRow logs a deletion. A message that never came has only the octets of LIST, and no SHA-256.
+const logRow = `
+	INSERT INTO deletion (account, unique_id, octets, sha256, rule, delivered_at, deleted_at)
+	SELECT ?1, unique_id, iif(sha256 = zeroblob(32), listed, octets), sha256, ?5, delivered_at, ?4
+	FROM seen JOIN detail ON detail.id = seen.detail WHERE account = ?1 AND unique_id = ?2 AND copy = ?3`
+
 // change makes one change that seen.Conclude asks for.
 func change(ctx context.Context, tx *sql.Conn, account int64, c seen.RowChange) error {
 	table := 0
@@ -109,7 +137,9 @@ func change(ctx context.Context, tx *sql.Conn, account int64, c seen.RowChange) 
 	var err error
 	switch c.Kind {
 	case seen.Stamp:
-		_, err = tx.ExecContext(ctx, stampRow, account, []byte(c.UniqueID), c.Copy, c.At)
+		if _, err = tx.ExecContext(ctx, stampRow, account, []byte(c.UniqueID), c.Copy, c.At); err == nil {
+			_, err = tx.ExecContext(ctx, logRow, account, []byte(c.UniqueID), c.Copy, c.At, c.Rule)
+		}
 	case seen.Mark:
 		_, err = tx.ExecContext(ctx, markRow[table], account, []byte(c.UniqueID), c.Copy, c.At)
 	case seen.Remove:

@@ -147,9 +147,9 @@ func TestFinish_first(t *testing.T) {
 			for _, e := range listing[4-test.aside:] {
 				mustSetAside(t, account, seen.Aside{Key: e.Key, Reason: seen.Refused, Listed: e.Octets})
 			}
-			var deleted []seen.Key
+			var deleted []seen.Deleted
 			for _, e := range listing[:test.deleted] {
-				deleted = append(deleted, e.Key)
+				deleted = append(deleted, deletedBy("rule", e.Key)...)
 			}
 			left := listing[test.deleted:]
 			if err := account.Finish(t.Context(), d, left, deleted, now); err != nil {
@@ -291,24 +291,24 @@ func TestFinish_digestGoes(t *testing.T) {
 func TestFinish_doubtful(t *testing.T) {
 	for _, test := range []struct {
 		name string
-		do   func(t *testing.T, _ *Store, account *ledger, listing []seen.Entry) (left []seen.Entry, deleted []seen.Key)
+		do   func(t *testing.T, _ *Store, account *ledger, listing []seen.Entry) (left []seen.Entry, deleted []seen.Deleted)
 	}{
-		{"not retrieved", func(t *testing.T, _ *Store, account *ledger, listing []seen.Entry) ([]seen.Entry, []seen.Key) {
+		{"not retrieved", func(t *testing.T, _ *Store, account *ledger, listing []seen.Entry) ([]seen.Entry, []seen.Deleted) {
 			deliverAll(t, account, listing[:2])
 			return listing, nil
 		}},
-		{"C0041/a copy not retrieved", func(t *testing.T, _ *Store, account *ledger, listing []seen.Entry) ([]seen.Entry, []seen.Key) {
+		{"C0041/a copy not retrieved", func(t *testing.T, _ *Store, account *ledger, listing []seen.Entry) ([]seen.Entry, []seen.Deleted) {
 			deliverAll(t, account, slices.Delete(slices.Clone(listing), 2, 3))
 			return listing, nil
 		}},
-		{"C0040/other octets", func(t *testing.T, _ *Store, account *ledger, listing []seen.Entry) ([]seen.Entry, []seen.Key) {
+		{"C0040/other octets", func(t *testing.T, _ *Store, account *ledger, listing []seen.Entry) ([]seen.Entry, []seen.Deleted) {
 			deliverAll(t, account, listing)
 			listing[0].Octets *= 2
 			return listing, nil
 		}},
-		{"C0041/the first copy deleted", func(t *testing.T, _ *Store, account *ledger, listing []seen.Entry) ([]seen.Entry, []seen.Key) {
+		{"C0041/the first copy deleted", func(t *testing.T, _ *Store, account *ledger, listing []seen.Entry) ([]seen.Entry, []seen.Deleted) {
 			deliverAll(t, account, listing)
-			return slices.Delete(slices.Clone(listing), 1, 2), []seen.Key{listing[1].Key}
+			return slices.Delete(slices.Clone(listing), 1, 2), deletedBy("rule", listing[1].Key)
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -317,7 +317,7 @@ func TestFinish_doubtful(t *testing.T) {
 			listing := listingOf("a", "x", "x", "b")
 			mustDiff(t, account, listing)
 			left, deleted := test.do(t, s, account, listing)
-			mustFinish(t, account, left, deleted...)
+			mustFinishBy(t, account, left, deleted)
 			d := mustDiff(t, account, slices.Clone(left))
 			if d.Unchanged || len(d.New)+len(d.Check) == 0 {
 				t.Errorf("Diff() = %s, unchanged %v, want doubt", summary(d), d.Unchanged)
@@ -343,7 +343,7 @@ func TestFinish_oldest(t *testing.T) {
 	if err != nil || !slices.Equal(d.Due, []int{0}) || !d.Effort().Few {
 		t.Fatalf("Diff() = %+v, %v, want the first due, and little to look at", d, err)
 	}
-	if err := account.Finish(t.Context(), d, listing[1:], []seen.Key{listing[0].Key}, now); err != nil {
+	if err := account.Finish(t.Context(), d, listing[1:], deletedBy("rule", listing[0].Key), now); err != nil {
 		t.Fatal(err)
 	}
 	if _, oldest := dump(t, account); oldest != seen.Millis(now.Add(time.Hour)) {

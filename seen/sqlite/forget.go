@@ -83,7 +83,7 @@ func (l *ledger) forget(ctx context.Context, tx *sql.Conn, where string, args []
 	_, err := tx.ExecContext(ctx, fmt.Sprintf(`
 		INSERT INTO aside (account, unique_id, copy, reason, listed, count, since, last, text, absent_at)
 		SELECT account, unique_id, copy, %d, listed, 0, 0, %d, '', absent_at FROM seen%s
-		ON CONFLICT DO UPDATE SET reason = excluded.reason, since = 0, text = ''`, seen.Wanted, now, where), args...)
+		ON CONFLICT DO UPDATE SET reason = excluded.reason, since = 0, text = '', asked = 0`, seen.Wanted, now, where), args...)
 	if err != nil {
 		return 0, err
 	}

@@ -206,4 +206,23 @@ ALTER TABLE standing ADD COLUMN proven_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE standing ADD COLUMN ran_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE standing ADD COLUMN held_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE standing ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+`, `
+ALTER TABLE aside ADD COLUMN dated INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE staged_aside ADD COLUMN dated INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE deletion (
+	id           INTEGER PRIMARY KEY,
+	account      INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+	unique_id    BLOB NOT NULL,
+	octets       INTEGER NOT NULL,
+	sha256       BLOB NOT NULL,
+	rule         TEXT NOT NULL,
+	delivered_at INTEGER NOT NULL,
+	deleted_at   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX deletion_at ON deletion (account, deleted_at);
+CREATE INDEX seen_discarded ON seen (account) WHERE kind = 6 AND deleted_at = 0;
+ALTER TABLE standing ADD COLUMN kept TEXT NOT NULL DEFAULT '';
+`, `
+ALTER TABLE aside ADD COLUMN asked INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE staged_aside ADD COLUMN asked INTEGER NOT NULL DEFAULT 0;
 `}

@@ -26,7 +26,7 @@ func TestStore_Remaining(t *testing.T) {
 	account := enter(t, s)
 	listing := listingOf("deleted", "hidden", "left")
 	deliverAll(t, account, listing)
-	if err := account.Finish(t.Context(), seen.Diff{}, listing[2:], []seen.Key{listing[0].Key}, now); err != nil {
+	if err := account.Finish(t.Context(), seen.Diff{}, listing[2:], deletedBy("rule", listing[0].Key), now); err != nil {
 		t.Fatalf("Finish() = %v", err)
 	}
 	mustCommit(t, account, recordOf(seen.Entry{Number: 4, Key: seen.Key{UniqueID: "since"}}))

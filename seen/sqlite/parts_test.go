@@ -79,9 +79,9 @@ var steps = map[string]func(ctx context.Context, l *ledger, listing []seen.Entry
 		return l.Apply(ctx, c)
 	},
 	"finish, all deleted": func(ctx context.Context, l *ledger, listing []seen.Entry) error {
-		var deleted []seen.Key
+		var deleted []seen.Deleted
 		for _, e := range listing {
-			deleted = append(deleted, e.Key)
+			deleted = append(deleted, deletedBy("rule", e.Key)...)
 		}
 		return l.Finish(ctx, seen.Diff{}, nil, deleted, now)
 	},

@@ -78,6 +78,7 @@ func start(t *testing.T, role, dir string, env ...string) (*exec.Cmd, *bufio.Sca
 	if _, err := c.StdinPipe(); err != nil { // it stays open until the process has ended
 		t.Fatal(err)
 	}
+	c.Stderr = os.Stderr // if it crashes
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -102,8 +102,8 @@ func (l *ledger) CountDue(ctx context.Context, due time.Time) (n int, err error)
 	err = l.view(ctx, func(q querier) error {
 		return q.QueryRowContext(ctx, `
 			SELECT count(*) FROM seen
-			WHERE account = ? AND kind = ? AND absent_at = 0 AND deleted_at = 0 AND delivered_at BETWEEN ? AND ?`,
-			l.id, seen.Delivered, first, seen.Millis(due)).Scan(&n)
+			WHERE account = ? AND kind IN (?, ?) AND absent_at = 0 AND deleted_at = 0 AND delivered_at BETWEEN ? AND ?`,
+			l.id, seen.Delivered, seen.Dropped, first, seen.Millis(due)).Scan(&n)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("counting the messages that are due: %w", err)

@@ -32,6 +32,15 @@ func (r *reader) Asides(ctx context.Context) (asides []seen.Aside, err error) {
 	return asides, err
 }
 
+// Old reads a range of the asides.
+func (r *reader) Old(ctx context.Context, behind seen.Key, limit int) (old []seen.Aside, err error) {
+	err = r.read(ctx, func(q querier) (err error) {
+		old, err = readOld(ctx, q, r.account, behind, limit)
+		return err
+	})
+	return old, err
+}
+
 // Copies reads an index that holds only the rows with a copy above 0.
 func (r *reader) Copies(ctx context.Context, limit int) (map[string]bool, error) {
 	return r.ids(ctx, "SELECT DISTINCT unique_id FROM seen WHERE account = ? AND copy > 0 LIMIT ?", r.account, limit)
@@ -54,7 +63,8 @@ func (r *reader) Absent(ctx context.Context) (absent int, err error) {
 func (r *reader) Oldest(ctx context.Context) (at int64, err error) {
 	err = r.read(ctx, func(q querier) error {
 		return q.QueryRowContext(ctx, `
-			SELECT coalesce(min(max(delivered_at, 1)), 0) FROM seen WHERE account = ? AND kind = ?`, r.account, seen.Delivered).Scan(&at)
+			SELECT coalesce(min(max(delivered_at, 1)), 0) FROM seen WHERE account = ? AND kind IN (?, ?)`,
+			r.account, seen.Delivered, seen.Dropped).Scan(&at)
 	})
 	return at, err
 }

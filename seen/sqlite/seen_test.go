@@ -115,9 +115,22 @@ func mustSetAside(t testing.TB, l *ledger, asides ...seen.Aside) {
 
 func mustFinish(t testing.TB, l *ledger, left []seen.Entry, deleted ...seen.Key) {
 	t.Helper()
+	mustFinishBy(t, l, left, deletedBy("rule", deleted...))
+}
+
+func mustFinishBy(t testing.TB, l *ledger, left []seen.Entry, deleted []seen.Deleted) {
+	t.Helper()
 	if err := l.Finish(t.Context(), seen.Diff{}, left, deleted, now); err != nil {
 		t.Fatalf("Finish() = %v", err)
 	}
+}
+
+// deletedBy are messages that one rule has deleted.
+func deletedBy(rule string, keys ...seen.Key) (deleted []seen.Deleted) {
+	for _, k := range keys {
+		deleted = append(deleted, seen.Deleted{Key: k, Rule: rule})
+	}
+	return deleted
 }
 
 // deliverAll records every entry of a listing that Diff has numbered.

@@ -110,8 +110,8 @@ var (
 		SELECT account, unique_id, copy, kind, listed, delivered_at, deleted_at, detail FROM staged_record WHERE` + keyRange + onConflict,
 	}}
 	stagedAsides = stagedRows{"staged_aside", []string{
-		`INSERT INTO aside (account, unique_id, copy, reason, listed, count, since, last, text, told_at, max_size)
-		SELECT account, unique_id, copy, reason, listed, count, since, last, text, told_at, max_size FROM staged_aside WHERE` + keyRange + onAside,
+		`INSERT INTO aside (account, unique_id, copy, reason, listed, count, since, last, text, told_at, max_size, dated, asked)
+		SELECT account, unique_id, copy, reason, listed, count, since, last, text, told_at, max_size, dated, asked FROM staged_aside WHERE` + keyRange + onAside,
 	}}
 	// In the order of seen.Changes.
 	allStaged = []*stagedRows{&stagedRemovals, &stagedMoves, &stagedRecords, &stagedAsides}

@@ -41,11 +41,11 @@ func (l *ledger) ChangeStanding(ctx context.Context, change func(*seen.Standing)
 		change(&st)
 		_, err = tx.ExecContext(ctx, `
 			INSERT OR REPLACE INTO standing (account, refusals, credential, not_before, reason, lockstep_since, shortfall, announced, told, told_at,
-				came_at, through_at, host_sessions, host_at, proven, proven_at, ran_at, held_at, origin)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				came_at, through_at, host_sessions, host_at, proven, proven_at, ran_at, held_at, origin, kept)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			l.id, st.Refusals, st.Credential, seen.Millis(st.NotBefore), st.Reason, seen.Millis(st.LockstepSince), st.Shortfall, st.Announced, st.Told, seen.Millis(st.ToldAt),
 			seen.Millis(st.CameAt), seen.Millis(st.ThroughAt), st.HostSessions, seen.Millis(st.HostAt), st.Proven, seen.Millis(st.ProvenAt),
-			seen.Millis(st.RanAt), seen.Millis(st.HeldAt), st.Origin)
+			seen.Millis(st.RanAt), seen.Millis(st.HeldAt), st.Origin, st.Kept)
 		return err
 	})
 	if err != nil {
@@ -59,10 +59,10 @@ func readStanding(ctx context.Context, q querier, account int64) (seen.Standing,
 	var notBefore, lockstepSince, toldAt, cameAt, throughAt, hostAt, provenAt, ranAt, heldAt int64
 	err := q.QueryRowContext(ctx, `
 		SELECT refusals, credential, not_before, reason, lockstep_since, shortfall, announced, told, told_at,
-			came_at, through_at, host_sessions, host_at, proven, proven_at, ran_at, held_at, origin
+			came_at, through_at, host_sessions, host_at, proven, proven_at, ran_at, held_at, origin, kept
 		FROM standing WHERE account = ?`, account).
 		Scan(&st.Refusals, &st.Credential, &notBefore, &st.Reason, &lockstepSince, &st.Shortfall, &st.Announced, &st.Told, &toldAt,
-			&cameAt, &throughAt, &st.HostSessions, &hostAt, &st.Proven, &provenAt, &ranAt, &heldAt, &st.Origin)
+			&cameAt, &throughAt, &st.HostSessions, &hostAt, &st.Proven, &provenAt, &ranAt, &heldAt, &st.Origin, &st.Kept)
 	if errors.Is(err, sql.ErrNoRows) {
 		return seen.Standing{}, nil
 	}

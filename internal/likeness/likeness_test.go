@@ -1,4 +1,4 @@
-package fetch
+package likeness
 
 import (
 	"fmt"
@@ -19,33 +19,33 @@ type shownMessage struct {
 	sha256 byte // 0: RETR is refused
 }
 
-// recognise runs likeness as a session does, and returns the record of each message, "-" for none,
+// recognise uses a Likeness as a session does, and returns the record of each message, "-" for none,
 // and what was retrieved.
 func recognise(messages []shownMessage, records []seen.Record) (moves string, retrieved []int) {
 	listing := make([]seen.Entry, len(messages))
 	for i, m := range messages {
-		listing[i] = entry(i+1, fmt.Sprint("new-", i), 0, m.octets)
+		listing[i] = seen.Entry{Number: i + 1, Key: seen.Key{UniqueID: fmt.Sprint("new-", i)}, Octets: m.octets}
 	}
-	l := newLikeness(listing)
+	l := New(listing)
 	for i, m := range messages {
 		if m.digest != 0 {
-			l.show(int32(i), seen.Digest{m.digest}, m.named)
+			l.Show(int32(i), seen.Digest{m.digest}, m.named)
 		}
 	}
 	for _, r := range records {
-		l.count(r)
+		l.Count(r)
 	}
-	for i := range l.doubts() {
+	for i := range l.Doubts() {
 		retrieved = append(retrieved, int(i))
 		if sum := messages[i].sha256; sum != 0 {
-			l.measure(i, [32]byte{sum})
+			l.Measure(i, [32]byte{sum})
 		}
 	}
 	for _, r := range records {
-		l.assign(r)
+		l.Assign(r)
 	}
 	known := slices.Repeat([]string{"-"}, len(messages))
-	for m := range l.each {
+	for m := range l.Each {
 		i := m.To.Number - 1
 		if known[i] != "-" || m.To != listing[i] {
 			panic(fmt.Sprint("given twice: ", m))
@@ -53,6 +53,12 @@ func recognise(messages []shownMessage, records []seen.Record) (moves string, re
 		known[i] = m.From.UniqueID
 	}
 	return strings.Join(known, " "), retrieved
+}
+
+// delivered makes the record of a delivered message.
+func delivered(id string, octets int64, digest byte) seen.Record {
+	return seen.Record{Key: seen.Key{UniqueID: id}, Kind: seen.Delivered, Listed: octets, Digest: seen.Digest{digest},
+		Came: seen.Sum{SHA256: [32]byte{digest}}}
 }
 
 func TestLikeness(t *testing.T) {
@@ -113,7 +119,7 @@ func TestLikeness_safe(t *testing.T) {
 		}
 		records := make([]seen.Record, random.IntN(5))
 		for i := range records {
-			records[i] = delivered(fmt.Sprint(i), 0, int64(100*random.IntN(3)), byte(random.IntN(4)))
+			records[i] = delivered(fmt.Sprint(i), int64(100*random.IntN(3)), byte(random.IntN(4)))
 			records[i].Came.SHA256 = [32]byte{byte(random.IntN(4))}
 		}
 		known, _ := recognise(messages, records)
@@ -143,7 +149,7 @@ func TestLikeness_many(t *testing.T) {
 	messages, records := make([]shownMessage, many), make([]seen.Record, many)
 	for i := range messages {
 		messages[i] = shownMessage{1, false, 100, 1}
-		records[i] = delivered(fmt.Sprint(i), 0, 100, 1)
+		records[i] = delivered(fmt.Sprint(i), 100, 1)
 	}
 	began := time.Now()
 	known, _ := recognise(messages, records)

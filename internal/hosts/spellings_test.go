@@ -1,4 +1,4 @@
-package fetch
+package hosts
 
 import (
 	"net"
@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestUsualSpellings(t *testing.T) {
+func TestSpellings(t *testing.T) {
 	for _, test := range []struct{ server, reached, want string }{
 		{"pop.example.org:1110", "192.0.2.1:1110", "pop.example.org:1110 pop.example.org:995 pop.example.org:110 " +
 			"192.0.2.1:1110 192.0.2.1:995 192.0.2.1:110"},
@@ -18,11 +18,11 @@ func TestUsualSpellings(t *testing.T) {
 		{"no port", "192.0.2.1:1110", ""},
 	} {
 		reached := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(test.reached))
-		if got := strings.Join(usualSpellings(test.server, reached), " "); got != test.want {
-			t.Errorf("usualSpellings(%s, %s) = %s, want %s", test.server, test.reached, got, test.want)
+		if got := strings.Join(Spellings(test.server, reached), " "); got != test.want {
+			t.Errorf("Spellings(%s, %s) = %s, want %s", test.server, test.reached, got, test.want)
 		}
 	}
-	if got := usualSpellings("h:1", new(net.UnixAddr)); len(got) != 3 {
-		t.Errorf("usualSpellings() over no network = %v, want those of the name", got)
+	if got := Spellings("h:1", new(net.UnixAddr)); len(got) != 3 {
+		t.Errorf("Spellings() over no network = %v, want those of the name", got)
 	}
 }

@@ -1,0 +1,21 @@
+//go:build linux && amd64
+
+package fetch_test
+
+import "testing"
+
+// TestTortureFaultsComposed makes each system call of a run fail whose target is a fan, or one with
+// everything before it. A run after it must bring each target every message once.
+func TestTortureFaultsComposed(t *testing.T) {
+	needTorture(t)
+	for _, c := range composedCases {
+		t.Run(c.name, func(t *testing.T) { tryAllFaults(t, c) })
+	}
+}
+
+// TestFaults_composed is a dozen of these faults for each of them.
+func TestFaults_composed(t *testing.T) {
+	for _, c := range composedCases {
+		t.Run(c.name, func(t *testing.T) { trySomeFaults(t, c) })
+	}
+}
