@@ -318,15 +318,8 @@ func discardAll(sections []*section) error {
 // refused returns the verdict of a message that the target has refused with err, and reports whether
 // err is about this message alone.
 func refused(err error) (v Verdict, ofMessage bool) {
-	var refusal *Error
-	switch {
-	case !errors.As(err, &refusal):
-		return Verdict{Err: err}, false
-	case refusal.Temporary:
-		return Verdict{Deferred, err}, true
-	default:
-		return Verdict{Refused, err}, true
-	}
+	v = verdictOf(err)
+	return v, v.Outcome != Unknown
 }
 
 // unrecorded reports whether a target may get messages twice that it took in an unrecorded batch.

@@ -156,6 +156,45 @@ func (v Verdict) orUnsettled() Verdict {
 	return v
 }
 
+// verdictOf returns what an error of delivering one message says: nil is Safe, and any error but an
+// *Error leaves the outcome unknown.
+func verdictOf(err error) Verdict {
+	var refusal *Error
+	switch {
+	case err == nil:
+		return Verdict{Outcome: Safe}
+	case !errors.As(err, &refusal):
+		return Verdict{Err: err}
+	case refusal.Temporary:
+		return Verdict{Deferred, err}
+	}
+	return Verdict{Refused, err}
+}
+
+// mayCreate returns an error if a batch must not create a message now.
+func mayCreate(ctx context.Context, finished, open bool) error {
+	switch {
+	case finished:
+		return errFinished
+	case open:
+		return errors.New("deliver: the previous delivery is still open")
+	case ctx.Err() != nil:
+		return fmt.Errorf("creating a message: %w", ctx.Err())
+	}
+	return nil
+}
+
+// mayCommit returns an error if a batch must not be committed now.
+func mayCommit(finished, open bool) error {
+	switch {
+	case finished:
+		return errFinished
+	case open:
+		return errors.New("deliver: a delivery is still open")
+	}
+	return nil
+}
+
 // Receipt describes a message that was written to a Delivery, and its places after Commit.
 type Receipt struct {
 	Came Sum // the message as it came, before any filter or added line

@@ -39,13 +39,8 @@ type imapDelivery struct {
 
 // Create starts to spool a message.
 func (b *imapBatch) Create(ctx context.Context, env Envelope) (Delivery, error) {
-	switch {
-	case b.finished:
-		return nil, errFinished
-	case b.open != nil:
-		return nil, errors.New("deliver: the previous delivery is still open")
-	case ctx.Err() != nil:
-		return nil, fmt.Errorf("creating a message: %w", ctx.Err())
+	if err := mayCreate(ctx, b.finished, b.open != nil); err != nil {
+		return nil, err
 	}
 	b.open = &imapDelivery{batch: b, token: env.Token, facts: newIMAPFacts()}
 	return b.open, nil
@@ -124,11 +119,8 @@ func (b *imapBatch) drop() error {
 // Commit notes the messages and then appends them. If the session breaks, a message that the server
 // has not answered for stays Unknown. The next run looks for it.
 func (b *imapBatch) Commit(ctx context.Context) error {
-	switch {
-	case b.finished:
-		return errFinished
-	case b.open != nil:
-		return errors.New("deliver: a delivery is still open")
+	if err := mayCommit(b.finished, b.open != nil); err != nil {
+		return err
 	}
 	b.finished = true
 	defer b.drop() //nolint:errcheck // the server has had them

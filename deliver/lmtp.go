@@ -290,17 +290,8 @@ func (b *lmtpBatch) Commit(ctx context.Context) error {
 	b.finished = true
 	defer d.spool.Close() //nolint:errcheck // the server has had it
 	err := b.lmtp.deliver(ctx, d)
-	var refusal *Error
-	switch {
-	case err == nil:
-		d.verdict = Verdict{Outcome: Safe}
-	case !errors.As(err, &refusal):
-		d.verdict = Verdict{Err: err}
+	if d.verdict = verdictOf(err); d.verdict.Outcome == Unknown {
 		return err
-	case refusal.Temporary:
-		d.verdict = Verdict{Deferred, err}
-	default:
-		d.verdict = Verdict{Refused, err}
 	}
 	return nil
 }

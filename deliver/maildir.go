@@ -113,18 +113,23 @@ func (m *Maildir) checkFolder(name string) error {
 
 // checkAbove checks that a missing folder of the Maildir could be made, with the folders above it.
 func (m *Maildir) checkAbove(name string) error {
-	dir := above(filepath.Join(m.path, name))
-	info, err := os.Stat(dir)
-	if err == nil && !info.IsDir() {
-		err = &fs.PathError{Op: "mkdir", Path: dir, Err: unix.ENOTDIR}
-	}
-	if err == nil {
-		err = writable(dir)
-	}
-	if err != nil {
+	if err := makeable(filepath.Join(m.path, name)); err != nil {
 		return m.notMade(err)
 	}
 	return nil
+}
+
+// makeable returns an error if a missing file or folder could not be made, with the folders above it.
+func makeable(path string) error {
+	dir := above(path)
+	info, err := os.Stat(dir)
+	switch {
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return &fs.PathError{Op: "mkdir", Path: dir, Err: unix.ENOTDIR}
+	}
+	return writable(dir)
 }
 
 func writable(folder string) error {

@@ -70,13 +70,8 @@ func (b *maildirBatch) path(folder, name string) string {
 // Create does no I/O. A message gets its file when it outgrows the buffer for small messages, when
 // too many small ones are in memory, or in Commit.
 func (b *maildirBatch) Create(ctx context.Context, env Envelope) (Delivery, error) {
-	switch {
-	case b.finished:
-		return nil, errFinished
-	case b.open != nil:
-		return nil, errors.New("deliver: the previous delivery is still open")
-	case ctx.Err() != nil:
-		return nil, fmt.Errorf("creating a message: %w", ctx.Err())
+	if err := mayCreate(ctx, b.finished, b.open != nil); err != nil {
+		return nil, err
 	}
 	d := &maildirDelivery{batch: b, token: env.Token, name: newName(env.Token)}
 	d.writer = newLineWriter((*toFile)(d))
@@ -89,11 +84,8 @@ func (b *maildirBatch) Create(ctx context.Context, env Envelope) (Delivery, erro
 // full, the first message that does not fit and all behind it are removed. If a later step fails,
 // the files that were renamed before stay, and Find will return them.
 func (b *maildirBatch) Commit(ctx context.Context) error {
-	switch {
-	case b.finished:
-		return errFinished
-	case b.open != nil:
-		return errors.New("deliver: a delivery is still open")
+	if err := mayCommit(b.finished, b.open != nil); err != nil {
+		return err
 	}
 	all := b.closed
 	err := b.commit(ctx)

@@ -74,9 +74,11 @@ func parseName(name string) (parsed fileName, ok bool) {
 	if len(tail) <= digits || tail[digits] != 'Q' {
 		return fileName{}, false
 	}
-	if _, err := hex.Decode(parsed.token[:], []byte(tail[:digits])); err != nil {
+	token, err := parseToken(tail[:digits])
+	if err != nil {
 		return fileName{}, false
 	}
+	parsed.token = token
 	name, _, _ = strings.Cut(name, ":")
 	_, size, _ := strings.Cut(name, ",S=")
 	size, more, _ := strings.Cut(size, ",")

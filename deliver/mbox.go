@@ -86,15 +86,7 @@ func (m *Mbox) Probe(_ context.Context, create bool) error {
 	if !create || !errors.Is(err, ErrMissing) {
 		return err
 	}
-	dir := above(m.path)
-	info, err := os.Stat(dir)
-	if err == nil && !info.IsDir() {
-		err = &fs.PathError{Op: "mkdir", Path: dir, Err: unix.ENOTDIR}
-	}
-	if err == nil {
-		err = writable(dir)
-	}
-	if err != nil {
+	if err := makeable(m.path); err != nil {
 		return m.notMade(err)
 	}
 	return nil

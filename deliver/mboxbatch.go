@@ -59,13 +59,8 @@ func beginMbox(ctx context.Context, target mboxTarget) (Batch, error) {
 
 // Create starts to spool a message.
 func (b *mboxBatch) Create(ctx context.Context, env Envelope) (Delivery, error) {
-	switch {
-	case b.finished:
-		return nil, errFinished
-	case b.open != nil:
-		return nil, errors.New("deliver: the previous delivery is still open")
-	case ctx.Err() != nil:
-		return nil, fmt.Errorf("creating a message: %w", ctx.Err())
+	if err := mayCreate(ctx, b.finished, b.open != nil); err != nil {
+		return nil, err
 	}
 	d := &mboxDelivery{batch: b, token: env.Token, begin: b.octets}
 	d.filter.reset((*toMboxSpool)(d), false)
@@ -185,11 +180,8 @@ func (d *mboxDelivery) Verdict() Verdict { return d.verdict.orUnsettled() }
 
 // Commit appends the messages.
 func (b *mboxBatch) Commit(ctx context.Context) error {
-	switch {
-	case b.finished:
-		return errFinished
-	case b.open != nil:
-		return errors.New("deliver: a delivery is still open")
+	if err := mayCommit(b.finished, b.open != nil); err != nil {
+		return err
 	}
 	b.finished = true
 	err := ctx.Err()

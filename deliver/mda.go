@@ -185,19 +185,12 @@ func (b *mdaBatch) Commit(ctx context.Context) error {
 	b.finished = true
 	defer d.spool.Close() //nolint:errcheck // the program has had it
 	err := b.runInTurn(ctx, d)
+	d.verdict = verdictOf(err)
 	var refusal *Error
 	switch {
-	case err == nil:
-		d.verdict = Verdict{Outcome: Safe}
-	case !errors.As(err, &refusal):
-		d.verdict = Verdict{Err: err}
+	case d.verdict.Outcome == Unknown:
 		return err
-	case refusal.Temporary:
-		d.verdict = Verdict{Deferred, err}
-	default:
-		d.verdict = Verdict{Refused, err}
-	}
-	if refusal != nil && refusal.cannotRun() {
+	case errors.As(err, &refusal) && refusal.cannotRun():
 		return fmt.Errorf("%w: %w", ErrCannotRun, err)
 	}
 	return nil

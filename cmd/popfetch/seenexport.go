@@ -101,19 +101,9 @@ func (p *program) seenExport(ctx context.Context) error {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // nothing was written
-	accounts, err := store.Accounts(ctx)
+	accounts, err := accountsNamed(ctx, store, p.words)
 	if err != nil {
 		return err
-	}
-	if len(p.words) > 0 {
-		accounts = nil
-		for _, name := range p.words {
-			a, err := accountNamed(ctx, store, name)
-			if err != nil {
-				return err
-			}
-			accounts = append(accounts, a)
-		}
 	}
 	now := time.Now().UTC().Truncate(time.Second)
 	if err := p.term.printJSON(stateLine{Type: lineState, ExportedAt: &now}); err != nil {

@@ -39,19 +39,9 @@ func (p *program) seenList(ctx context.Context) error {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // nothing was written
-	accounts, err := store.Accounts(ctx)
+	accounts, err := accountsNamed(ctx, store, p.words)
 	if err != nil {
 		return err
-	}
-	if len(p.words) > 0 {
-		accounts = nil
-		for _, name := range p.words {
-			a, err := accountNamed(ctx, store, name)
-			if err != nil {
-				return err
-			}
-			accounts = append(accounts, a)
-		}
 	}
 	rows := p.term.table("ACCOUNT", "UNIQUE-ID", "KIND", "TIME", "OCTETS", "FILE OR ERROR")
 	err = p.seenAll(ctx, store, accounts, rows)

@@ -153,3 +153,19 @@ func accountNamed(ctx context.Context, store seen.Store, name string) (seen.Acco
 	}
 	return accounts[at], nil
 }
+
+// accountsNamed finds the accounts of the store with these names; with none, it returns all.
+func accountsNamed(ctx context.Context, store seen.Store, names []string) ([]seen.Account, error) {
+	if len(names) == 0 {
+		return store.Accounts(ctx)
+	}
+	accounts := make([]seen.Account, 0, len(names))
+	for _, name := range names {
+		account, err := accountNamed(ctx, store, name)
+		if err != nil {
+			return nil, err
+		}
+		accounts = append(accounts, account)
+	}
+	return accounts, nil
+}
