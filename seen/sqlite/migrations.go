@@ -222,7 +222,6 @@ CREATE TABLE deletion (
 CREATE INDEX deletion_at ON deletion (account, deleted_at);
 CREATE INDEX seen_discarded ON seen (account) WHERE kind = 6 AND deleted_at = 0;
 ALTER TABLE standing ADD COLUMN kept TEXT NOT NULL DEFAULT '';
-`, `
 ALTER TABLE aside ADD COLUMN asked INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE staged_aside ADD COLUMN asked INTEGER NOT NULL DEFAULT 0;
 `}
