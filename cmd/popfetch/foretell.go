@@ -38,16 +38,13 @@ func (p *program) foretellAll(survey *fetch.Survey) error {
 			h := showHeader(survey.Headers[e.Number])
 			line := foretold{Account: survey.Account, Would: would.what, Number: e.Number, UniqueID: writeID(e.UniqueID), Octets: e.Octets,
 				Date: h.date, From: h.from, Subject: h.subject}
-			if would.what == "delete" {
-				line.Rule = survey.Plan.Rules[e.Number]
-			}
-			if would.what == "retrieve" {
+			switch would.what {
+			case "retrieve":
 				line.Asks = asks[e.Number]
 				if drops[e.Number] {
 					line.Would = "drop"
 				}
-			}
-			if would.what == "delete" {
+			case "delete":
 				line.Rule = survey.Plan.Rules[e.Number]
 			}
 			total := counts[line.Would]
