@@ -2,7 +2,6 @@ package deliver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -105,13 +104,8 @@ type callOrder struct {
 
 // create notes that a delivery is open.
 func (o *callOrder) create(ctx context.Context) error {
-	switch {
-	case o.finished:
-		return errFinished
-	case o.open:
-		return errors.New("deliver: the previous delivery is still open")
-	case ctx.Err() != nil:
-		return fmt.Errorf("creating a message: %w", ctx.Err())
+	if err := mayCreate(ctx, o.finished, o.open); err != nil {
+		return err
 	}
 	o.open = true
 	return nil
@@ -119,11 +113,8 @@ func (o *callOrder) create(ctx context.Context) error {
 
 // finish notes that the batch is committed.
 func (o *callOrder) finish() error {
-	switch {
-	case o.finished:
-		return errFinished
-	case o.open:
-		return errors.New("deliver: a delivery is still open")
+	if err := mayCommit(o.finished, o.open); err != nil {
+		return err
 	}
 	o.finished = true
 	return nil
