@@ -13,6 +13,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"sync"
 
 	"github.com/popfetch/popfetch/internal/durable"
 )
@@ -187,8 +188,9 @@ func fromPrefix(text []byte, line string) int {
 }
 
 // anyFromLine matches a From_ line of any program.
-var anyFromLine = regexp.MustCompile(
-	`^From .*\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun),? .*[0-9]:[0-9][0-9].* [0-9]{4}`)
+var anyFromLine = sync.OnceValue(func() *regexp.Regexp { // hardly ever needed
+	return regexp.MustCompile(`^From .*\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun),? .*[0-9]:[0-9][0-9].* [0-9]{4}`)
+})
 
 // cutIn returns where the message ends within a part of it, if other mail or the end of the file
 // follows. Otherwise it returns n.At: a mail program has changed the message. The octets before the
@@ -215,7 +217,7 @@ func (n *mboxNote) cutIn(mbox io.ReaderAt, part, octets int64, full bool) (until
 			return 0, err
 		}
 		line, _, _ = bytes.Cut(line[:read], []byte("\n"))
-		if anyFromLine.Match(line) && bytes.LastIndex(line, fromWord) == 0 {
+		if anyFromLine().Match(line) && bytes.LastIndex(line, fromWord) == 0 {
 			return begin + int64(at), nil
 		}
 	}

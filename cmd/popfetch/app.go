@@ -99,14 +99,30 @@ func own(name, usage string) cli.Flag { return &cli.BoolFlag{Name: name, Usage: 
 // withGlobal adds the global options to those of a command. One of these may have the name of a
 // global one, and then says what that means to the command.
 func withGlobal(own []cli.Flag) []cli.Flag {
+	isOwn := make(map[string]bool)
+	for _, flag := range own {
+		for _, name := range flag.Names() {
+			isOwn[name] = true
+		}
+	}
 	flags := slices.Clone(own)
-	for _, flag := range globalFlags() {
-		if flagNamed(flag.Names()[0], own) == nil {
+	for i, flag := range globalFlags() {
+		if !isOwn[globalNames()[i]] {
 			flags = append(flags, flag)
 		}
 	}
 	return flags
 }
+
+// globalNames are the names of the global options. The cli package takes long to tell a name, and
+// each start makes the options of all commands.
+var globalNames = sync.OnceValue(func() []string {
+	var names []string
+	for _, flag := range globalFlags() {
+		names = append(names, flag.Names()[0])
+	}
+	return names
+})
 
 // action reads the command line into a program, and runs a command with it.
 func action(term *terminal, do func(*program, context.Context) error) cli.ActionFunc {
