@@ -159,8 +159,9 @@ func (f *faults) newRig(t *testing.T, i int) *killRig {
 	return r
 }
 
-// arguments are the command line of a run.
+// arguments are the command line of a run. Its server sees what the test has set until now.
 func (r *killRig) arguments() []string {
+	r.setHook(nil) // takes the mutex, as the server does at each DELE
 	if r.composed != nil {
 		return r.command()
 	}
