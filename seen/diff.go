@@ -48,6 +48,9 @@ func (c *comparison) run(ctx context.Context) error {
 	same := last.isPrefixOf(c.listing, c.tuning.SectionSize)
 	c.diff.Unchanged = same && last.Listed == len(c.listing)
 	c.diff.rest = rest{few: true, most: len(c.listing) / c.tuning.LookupCost, first: last.Records+len(asides) == 0}
+	if c.diff.rest.first { // all will be new, and a slice that grows would be there twice
+		c.diff.New = make([]int, 0, len(c.listing))
+	}
 	// Most of the recorded messages are no longer listed.
 	scattered := len(c.listing) < last.Records/c.tuning.LookupCost
 	var done bool
@@ -239,6 +242,8 @@ type rest struct {
 func (r *rest) lookAt(id string) {
 	if r.few = r.few && len(r.ids) < r.most; r.few {
 		r.ids = append(r.ids, id)
+	} else {
+		r.ids = nil // a listing of millions needs the memory
 	}
 }
 
