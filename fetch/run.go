@@ -34,13 +34,13 @@ type run struct {
 // kept what was told.
 func (r *run) do() Result {
 	r.job.event(Event{Kind: Started, Progress: &r.progress})
-	unlock, err := r.store.Lock(r.job.account.stateName())
+	hold, err := r.store.Lock(r.job.soft, r.job.account.stateName())
 	if err != nil {
 		r.remind()
 		return r.finished(r.job.fail(PhaseLock, err))
 	}
 	result := r.finished(r.locked())
-	if err := unlock(); err != nil {
+	if err := hold.Release(); err != nil {
 		err = r.job.fail(PhaseLock, err)
 		r.job.event(Event{Kind: Warning, Code: CodeUnlock, Err: err})
 		result.Err = cmp.Or(result.Err, err)

@@ -174,12 +174,12 @@ func (r *run) takeOver() error {
 	if former == "" || err != nil {
 		return err
 	}
-	unlock, err := r.store.Lock(former)
+	hold, err := r.store.Lock(r.job.soft, former)
 	if err != nil {
 		return r.job.fail(PhaseLock, fmt.Errorf("taking over the records of account %s: %w", former, err))
 	}
 	err = r.store.Rename(r.job.soft, former, r.job.account.Name)
-	if err := cmp.Or(err, unlock()); err != nil {
+	if err := cmp.Or(err, hold.Release()); err != nil {
 		return r.job.fail(PhaseState, fmt.Errorf("taking over the records of account %s: %w", former, err))
 	}
 	if err := r.enter(); err != nil {

@@ -12,7 +12,7 @@
 // A run of one account uses a store in this order. Changes that deliver nothing may be applied before
 // Ready; a run that delivers nothing leaves Ready out:
 //
-//	unlock, err := store.Lock(name)                         // one run of an account at a time, among all processes
+//	hold, err := store.Lock(ctx, name)                      // one run of an account at a time, among all processes
 //	ledger, err := store.Enter(ctx, name, server, user)
 //	diff, err := ledger.Diff(ctx, listing, due)             // which messages of the complete listing are new?
 //	err = ledger.Ready(ctx, messages)                       // before the first message is delivered

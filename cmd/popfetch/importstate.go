@@ -43,11 +43,11 @@ func (imp *importing) writeLocked(ctx context.Context, locks *[]func() error) (e
 	}
 	defer store.Close() //nolint:errcheck // each commit was durable by itself
 	for i := range imp.accounts {
-		end, err := lockAccount(store, imp.accounts[i].Name)
+		hold, err := lockAccount(ctx, store, imp.accounts[i].Name)
 		if err != nil {
 			return err
 		}
-		*locks = append(*locks, end)
+		*locks = append(*locks, hold.Release)
 	}
 	// Another import may just have ended.
 	if imp.config, err = config.Preview(imp.file, imp.accounts...); err != nil {

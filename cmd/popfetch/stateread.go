@@ -48,7 +48,7 @@ func (r *stateReader) read(ctx context.Context, a shownAccount) (state accountSt
 		return state, err
 	}
 	if !r.brief {
-		if state.holder, err = r.store.Holder(a.state); err != nil {
+		if state.holder, err = r.store.Holder(ctx, a.state); err != nil {
 			return state, err
 		}
 	}

@@ -125,11 +125,11 @@ func (p *program) openState(ctx context.Context, how access) (seen.Store, error)
 }
 
 // lockAccount locks an account. The error names it.
-func lockAccount(store seen.Store, name string) (unlock func() error, err error) {
-	if unlock, err = store.Lock(name); errors.Is(err, seen.ErrLocked) {
+func lockAccount(ctx context.Context, store seen.Store, name string) (hold seen.Hold, err error) {
+	if hold, err = store.Lock(ctx, name); errors.Is(err, seen.ErrLocked) {
 		err = fmt.Errorf("account %s: %w", name, err)
 	}
-	return unlock, err
+	return hold, err
 }
 
 // refuseServer returns an error if --server is given to a command that works with the records of

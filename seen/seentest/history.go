@@ -208,17 +208,17 @@ func runHolder(t *testing.T, harness Harness) {
 	place := t.TempDir()
 	s := harness.Open(t, place, seen.DefaultTuning)
 	for range 2 {
-		if holder, err := s.Holder(account); holder != nil || err != nil {
+		if holder, err := s.Holder(t.Context(), account); holder != nil || err != nil {
 			t.Errorf("Holder() = %v, %v, want nobody", holder, err)
 		}
-		unlock, err := s.Lock(account)
+		hold, err := s.Lock(t.Context(), account)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if holder, err := harness.Open(t, place, seen.DefaultTuning).Holder(account); holder == nil || err != nil || holder.Process <= 0 || holder.Since.IsZero() {
+		if holder, err := harness.Open(t, place, seen.DefaultTuning).Holder(t.Context(), account); holder == nil || err != nil || holder.Process <= 0 || holder.Since.IsZero() {
 			t.Errorf("Holder() = %+v, %v, want this process", holder, err)
 		}
-		if err := unlock(); err != nil {
+		if err := hold.Release(); err != nil {
 			t.Error(err)
 		}
 	}

@@ -1,0 +1,243 @@
+// Package pgtest starts a private PostgreSQL of Debian's packages for tests. The whole test binary shares
+// one, and each test has a database of its own:
+//
+//	func TestMain(m *testing.M) { pgtest.Main(m) }
+//
+//	url := pgtest.Database(t)
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Server is a PostgreSQL server on loopback. Only its role "popfetch", which owns its databases, may log
+// in by the password Password. The superuser is "postgres".
+type Server struct {
+	Port int
+
+	dir     string // a folder that belongs to the server's user
+	bin     string
+	user    *syscall.Credential
+	process *exec.Cmd
+}
+
+// Password is that of all roles.
+const Password = "tanstaaf"
+
+var (
+	shared   *Server
+	sharedMu sync.Mutex
+	count    atomic.Int64
+)
+
+// Main runs the tests, and then stops the server if one was started.
+func Main(m *testing.M) {
+	status := m.Run()
+	sharedMu.Lock()
+	defer sharedMu.Unlock()
+	if shared != nil {
+		shared.remove()
+	}
+	os.Exit(status)
+}
+
+// Shared returns the server of the test binary. It skips the test where PostgreSQL is not installed.
+func Shared(t testing.TB) *Server {
+	t.Helper()
+	sharedMu.Lock()
+	defer sharedMu.Unlock()
+	if shared == nil {
+		s, err := start()
+		if err != nil {
+			t.Fatal(err)
+		}
+		shared = s
+	}
+	return shared
+}
+
+// Database makes an empty database in the shared server, and returns its URL.
+func Database(t testing.TB) string { return Shared(t).Database(t) }
+
+// Start starts a server for one test, which may stop and kill it.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	s, err := start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.remove)
+	return s
+}
+
+// start makes a cluster and starts it.
+func start() (*Server, error) {
+	bins, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // the pattern is right
+	if len(bins) == 0 {
+		return nil, errors.New("PostgreSQL is missing: apt-get install postgresql")
+	}
+	dir, err := os.MkdirTemp("", "pgtest-")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{dir: dir, bin: bins[len(bins)-1]}
+	if err := s.make(); err != nil {
+		s.remove()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) make() (err error) {
+	if os.Getuid() == 0 { // PostgreSQL refuses to run as root
+		account, err := user.Lookup("postgres")
+		if err != nil {
+			return err
+		}
+		uid, _ := strconv.Atoi(account.Uid) // the user database has numbers
+		gid, _ := strconv.Atoi(account.Gid)
+		s.user = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)} //nolint:gosec // likewise
+		if err := os.Chown(s.dir, uid, gid); err != nil {
+			return err
+		}
+	}
+	if err := os.Chmod(s.dir, 0o755); err != nil {
+		return err
+	}
+	secret := filepath.Join(s.dir, "secret")
+	if err := os.WriteFile(secret, []byte(Password+"\n"), 0o644); err != nil {
+		return err
+	}
+	if err := s.run("initdb", "-D", s.data(), "-U", "postgres", "-A", "scram-sha-256", "--pwfile", secret, "--no-sync", "-E", "UTF8", "--locale", "C"); err != nil {
+		return err
+	}
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	s.Port = l.Addr().(*net.TCPAddr).Port
+	_ = l.Close() // the server is to have the port
+	if err := s.Start(); err != nil {
+		return err
+	}
+	return s.Exec("postgres", "CREATE ROLE popfetch LOGIN PASSWORD '"+Password+"'")
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+func (s *Server) command(name string, args ...string) *exec.Cmd {
+	c := exec.CommandContext(context.Background(), filepath.Join(s.bin, name), args...)
+	c.Dir = s.dir
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: s.user, Pdeathsig: syscall.SIGQUIT}
+	return c
+}
+
+func (s *Server) run(name string, args ...string) error {
+	if out, err := s.command(name, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, out)
+	}
+	return nil
+}
+
+// Start starts the server again after Stop.
+func (s *Server) Start() error {
+	c := s.command("postgres", "-D", s.data(), "-p", strconv.Itoa(s.Port), "-k", s.dir, "-h", "127.0.0.1",
+		"-c", "max_connections=200", "-c", "fsync=off", "-c", "timezone=UTC")
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	c.Stdout, c.Stderr = log, log
+	// Pdeathsig ends the server with the thread that has started it, so the thread must stay.
+	started := make(chan error)
+	go func() {
+		// Never unlocked: the goroutine waits until the server ends.
+		runtime.LockOSThread()
+		err := c.Start()
+		started <- err
+		if err == nil {
+			_ = c.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		return err
+	}
+	s.process = c
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if err = s.Exec("postgres", "SELECT 1"); err == nil {
+			return nil
+		}
+		if time.Now().After(end) {
+			text, _ := os.ReadFile(log.Name())
+			return fmt.Errorf("PostgreSQL does not answer: %w\n%s", err, text)
+		}
+	}
+}
+
+// Stop ends the server by a signal and waits until it has ended: SIGTERM waits for clients, SIGINT is
+// "fast", SIGQUIT is "immediate" and leaves a recovery to the next start.
+func (s *Server) Stop(signal syscall.Signal) {
+	if s.process == nil {
+		return
+	}
+	pid := s.process.Process.Pid
+	_ = syscall.Kill(pid, signal)
+	for syscall.Kill(pid, 0) == nil { // the goroutine of Start waits for it
+		time.Sleep(5 * time.Millisecond)
+	}
+	s.process = nil
+}
+
+func (s *Server) remove() {
+	s.Stop(syscall.SIGQUIT)
+	_ = os.RemoveAll(s.dir)
+}
+
+// URL names a database for a role.
+func (s *Server) URL(role, database string) string {
+	return fmt.Sprintf("postgres://%s:%s@127.0.0.1:%d/%s?sslmode=disable", role, Password, s.Port, database)
+}
+
+// Database makes an empty database that the role popfetch owns, and returns its URL for it.
+func (s *Server) Database(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprintf("test%d", count.Add(1))
+	if err := s.Exec("postgres", "CREATE DATABASE "+name+" OWNER popfetch"); err != nil {
+		t.Fatal(err)
+	}
+	return s.URL("popfetch", name)
+}
+
+// Exec runs statements as the superuser, one transaction each.
+func (s *Server) Exec(database string, statements ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.URL("postgres", database))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	for _, statement := range statements {
+		if _, err := conn.Exec(ctx, statement, pgx.QueryExecModeSimpleProtocol); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	return nil
+}
