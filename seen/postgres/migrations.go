@@ -38,4 +38,24 @@ CREATE TABLE turn (
 	label      text NOT NULL DEFAULT ''
 ) WITH (fillfactor = 70);
 CREATE INDEX turn_due ON turn (due);
+CREATE TABLE worker (
+	id        text PRIMARY KEY,
+	name      text NOT NULL,
+	process   integer NOT NULL,
+	host      text NOT NULL,
+	version   text NOT NULL,
+	labels    text[] NOT NULL,
+	jobs      integer NOT NULL,
+	started   timestamptz NOT NULL,
+	seen_at   timestamptz NOT NULL,
+	claims    bigint NOT NULL,
+	polls     bigint NOT NULL,
+	delivered bigint NOT NULL,
+	takeovers bigint NOT NULL,
+	lost      bigint NOT NULL,
+	renewals  bigint NOT NULL,
+	unrenewed bigint NOT NULL,
+	late      interval NOT NULL,
+	latest    interval NOT NULL
+) WITH (fillfactor = 50);
 `

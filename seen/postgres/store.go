@@ -50,6 +50,8 @@ type Store struct {
 	renewing bool
 	ending   chan struct{} // closed by Close
 	closed   sync.WaitGroup
+
+	register register
 }
 
 // Open connects, and makes or updates the tables. Where the role may not, it ends with ErrCreate and

@@ -138,6 +138,32 @@ func (t *Turn) Hold() seen.Hold { return t.hold }
 type Next struct {
 	In        time.Duration // from now on, by the clock of the database
 	Fruitless int           // polls in a row
+	Delivered int           // messages in this turn; it is only counted (Counts.Delivered)
+}
+
+// Abandonment is an account that workers leave alone, because each of them that held it ended without
+// a release.
+type Abandonment struct {
+	Account string
+	Times   int           // leases in a row
+	Holder  string        // the last one that had it
+	Ended   time.Time     // the last lease, by the clock of the database
+	Again   time.Duration // workers try it again so much later; zero: it is tried now
+}
+
+// resting is the condition, for a row of turn AS t, that the account is left alone.
+const resting = `(t.holder <> '' AND t.until < now() AND t.abandoned + 1 >= 3 AND t.until >= now() - interval '1 hour')`
+
+// Abandoned lists the accounts whose last leases ended without a release, mostAbandoned of them or more,
+// by name. The next release takes an account from the list.
+func (s *Store) Abandoned(ctx context.Context) ([]Abandonment, error) {
+	return list(ctx, s, "listing abandoned accounts", `
+		SELECT a.name, t.abandoned + 1, t.holder, t.until, greatest('0', t.until + $2 * interval '1 ms' - now())
+		FROM popfetch.turn AS t JOIN popfetch.account AS a ON a.id = t.account
+		WHERE t.holder <> '' AND t.until < now() AND t.abandoned + 1 >= $1 ORDER BY a.name`,
+		func(row pgx.CollectableRow) (a Abandonment, err error) {
+			return a, row.Scan(&a.Account, &a.Times, &a.Holder, &a.Ended, &a.Again)
+		}, mostAbandoned, abandonedRest.Milliseconds())
 }
 
 // End releases the account and says when it is due again. If the lease was lost, the time is for
