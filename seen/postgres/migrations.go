@@ -19,9 +19,13 @@ package postgres
 // index; releasing changes due.
 //
 // due is infinity for an account that no worker polls. epoch counts the leases. holder is the worker
-// that has the lease until then; "" is none. left counts the leases in a row that ended without a
-// release: an account that kills its worker again and again is left alone (see Claim).
-var migrations = []string{ledgerTables, turnTables}
+// that has the lease until then; "" is none. abandoned counts the leases in a row, before this one,
+// that ended without a release: an account that kills its worker again and again is left alone.
+//
+// # worker
+//
+// There is one row for each worker, which the worker itself updates every few seconds.
+var migrations = []string{ledgerTables, turnTables + claimFunction, workerTables}
 
 const turnTables = `
 CREATE TABLE turn (
@@ -38,24 +42,4 @@ CREATE TABLE turn (
 	label      text NOT NULL DEFAULT ''
 ) WITH (fillfactor = 70);
 CREATE INDEX turn_due ON turn (due);
-CREATE TABLE worker (
-	id        text PRIMARY KEY,
-	name      text NOT NULL,
-	process   integer NOT NULL,
-	host      text NOT NULL,
-	version   text NOT NULL,
-	labels    text[] NOT NULL,
-	jobs      integer NOT NULL,
-	started   timestamptz NOT NULL,
-	seen_at   timestamptz NOT NULL,
-	claims    bigint NOT NULL,
-	polls     bigint NOT NULL,
-	delivered bigint NOT NULL,
-	takeovers bigint NOT NULL,
-	lost      bigint NOT NULL,
-	renewals  bigint NOT NULL,
-	unrenewed bigint NOT NULL,
-	late      interval NOT NULL,
-	latest    interval NOT NULL
-) WITH (fillfactor = 50);
 `

@@ -86,7 +86,7 @@ func connect(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, maskedURL(err)
 	}
-	config.MaxConns = mostConnections
+	config.MaxConns = mostConnections - 1 // see heart
 	// PgBouncer in transaction mode keeps no prepared statement for us.
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.ConnConfig.StatementCacheCapacity, config.ConnConfig.DescriptionCacheCapacity = 0, 0

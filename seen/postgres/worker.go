@@ -33,6 +33,18 @@ type Counts struct {
 	Late, Latest time.Duration
 }
 
+// claimed counts accounts that were claimed.
+func (c *Counts) claimed(turns []*Turn) {
+	for _, t := range turns {
+		c.Claims++
+		c.Late += t.Late
+		c.Latest = max(c.Latest, t.Late)
+		if t.TakenOver {
+			c.TakeOvers++
+		}
+	}
+}
+
 // Worker is a process in the register of workers. The times are those of the database.
 type Worker struct {
 	Name    string // Options.Worker
@@ -50,12 +62,37 @@ const (
 	noteEvery = 5 * time.Second
 	// silence is after how long without a note a worker counts as gone.
 	silence = 30 * time.Second
-	// forgetWorkers is after how long it is removed from the register.
+	// forgetWorkers is after how long it is removed from the register, and tidyEvery is how often each
+	// worker looks for such rows.
 	forgetWorkers = "1 day"
+	tidyEvery     = time.Hour
 )
 
 // Alive reports whether the worker has noted itself lately.
 func (w *Worker) Alive() bool { return w.Silent < silence }
+
+const workerTables = `
+CREATE TABLE worker (
+	id        text PRIMARY KEY,
+	name      text NOT NULL,
+	process   integer NOT NULL,
+	host      text NOT NULL,
+	version   text NOT NULL,
+	labels    text[] NOT NULL,
+	jobs      integer NOT NULL,
+	started   timestamptz NOT NULL,
+	seen_at   timestamptz NOT NULL,
+	claims    bigint NOT NULL,
+	polls     bigint NOT NULL,
+	delivered bigint NOT NULL,
+	takeovers bigint NOT NULL,
+	lost      bigint NOT NULL,
+	renewals  bigint NOT NULL,
+	unrenewed bigint NOT NULL,
+	late      interval NOT NULL,
+	latest    interval NOT NULL
+) WITH (fillfactor = 50);
+`
 
 // register is this process's part in the register of workers.
 type register struct {
@@ -63,6 +100,13 @@ type register struct {
 	id     string        // it has registered; "": it has not
 	told   *Registration // what it says
 	counts Counts
+}
+
+// registered reports whether this process is a worker.
+func (s *Store) registered() bool {
+	s.register.mu.Lock()
+	defer s.register.mu.Unlock()
+	return s.register.id != ""
 }
 
 // count changes the counts of this process.
@@ -241,9 +285,6 @@ func (s *Store) unnote(ctx context.Context, conn *pgx.Conn) error {
 	s.register.mu.Lock()
 	id := s.register.id
 	s.register.mu.Unlock()
-	if id == "" {
-		return nil
-	}
 	_, err := conn.Exec(ctx, "DELETE FROM popfetch.worker WHERE id = $1", id)
 	return err
 }
