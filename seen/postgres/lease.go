@@ -262,6 +262,13 @@ func (s *Store) tryTake(ctx context.Context, name string) (*hold, error) {
 	return s.newHold(name, id, epoch, began), nil
 }
 
+// beginning is how transactions begin. A transaction that locks the row of a lease keeps other workers
+// from taking the account over. If this process stands still in it, the server ends it with the lease.
+func (s *Store) beginning() pgx.TxOptions {
+	return pgx.TxOptions{BeginQuery: fmt.Sprintf(
+		"begin; set local idle_in_transaction_session_timeout = %d", s.lease.Milliseconds())}
+}
+
 // drop forgets a hold. It is renewed no more.
 func (s *Store) drop(h *hold) {
 	s.mu.Lock()

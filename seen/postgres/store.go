@@ -129,5 +129,5 @@ func (s *Store) Close() error {
 
 // tx runs do in a transaction.
 func (s *Store) tx(ctx context.Context, do func(pgx.Tx) error) error {
-	return s.explain(pgx.BeginFunc(ctx, s.pool, do))
+	return s.explain(pgx.BeginTxFunc(ctx, s.pool, s.beginning(), do))
 }
