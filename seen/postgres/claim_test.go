@@ -144,6 +144,7 @@ func TestClaim_hostsTogether(t *testing.T) {
 
 // Workers that lose leases share accounts, and never have one at the same time.
 func TestClaim_shared(t *testing.T) {
+	t.Parallel()
 	const (
 		workers, runs, accounts = 3, 4, 20
 		bound, enough           = 3, 400

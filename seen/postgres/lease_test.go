@@ -92,6 +92,7 @@ func TestClaim(t *testing.T) {
 
 // A worker that stood still for longer than its lease loses its accounts, and knows it when it looks.
 func TestLease_ends(t *testing.T) {
+	t.Parallel()
 	url := pgtest.Database(t)
 	first, second := openAs(t, url, "first", time.Second), openAs(t, url, "second", time.Minute)
 	hold, err := first.Lock(t.Context(), "work")

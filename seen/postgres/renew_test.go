@@ -72,6 +72,7 @@ func takes(t *testing.T, s *Store, account string, limit time.Duration) seen.Hol
 
 // Runs that use all connections of the pool do not keep holds from being renewed.
 func TestRenew_poolUsedUp(t *testing.T) {
+	t.Parallel()
 	s := openAs(t, pgtest.Database(t), "first", 2*time.Second)
 	hold := lock(t, s, "a")
 	for range s.pool.Config().MaxConns {
@@ -87,6 +88,7 @@ func TestRenew_poolUsedUp(t *testing.T) {
 // A run whose transaction has locked its account keeps only this account from being renewed. A process
 // that stands still in such a transaction does not keep others from taking the account over.
 func TestRenew_rowLocked(t *testing.T) {
+	t.Parallel()
 	url := pgtest.Database(t)
 	first, second := openAs(t, url, "first", 2*time.Second), openAs(t, url, "second", time.Minute)
 	locked, free := lock(t, first, "a"), lock(t, first, "b")
@@ -107,6 +109,7 @@ func TestRenew_rowLocked(t *testing.T) {
 
 // A connection that is cut, or swallows what is sent, does not end a hold while new ones can be made.
 func TestRenew_connectionLost(t *testing.T) {
+	t.Parallel()
 	w, url := newWire(t, pgtest.Database(t))
 	s := openAs(t, url, "first", 3*time.Second)
 	hold := lock(t, s, "a")
@@ -129,6 +132,7 @@ func (s *Store) renewals() int64 {
 // A worker that cannot reach the database loses its holds before the database gives them away, and works
 // again as soon as it can.
 func TestRenew_swallowed(t *testing.T) {
+	t.Parallel()
 	url := pgtest.Database(t)
 	w, wired := newWire(t, url)
 	first, second := openAs(t, wired, "first", 2*time.Second), openAs(t, url, "second", time.Minute)
@@ -202,6 +206,7 @@ func TestRenew_ended(t *testing.T) {
 
 // Holds outlive a short absence of the database. After a longer one they are lost, and the work goes on.
 func TestRenew_serverStops(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Start(t)
 	url := server.Database(t)
 	const lease = 6 * time.Second
@@ -230,6 +235,7 @@ func TestRenew_serverStops(t *testing.T) {
 
 // Close gives everything back at once, and removes the worker from the register.
 func TestClose(t *testing.T) {
+	t.Parallel()
 	url := pgtest.Database(t)
 	first, second := openUnclosed(t, url, "first", time.Minute), openAs(t, url, "second", time.Minute)
 	schedule(t, first, Scheduled{Account: "a"})
@@ -262,6 +268,7 @@ func TestClose(t *testing.T) {
 
 // Without an answer from the database, Close ends all the same.
 func TestClose_swallowed(t *testing.T) {
+	t.Parallel()
 	w, url := newWire(t, pgtest.Database(t))
 	s := openUnclosed(t, url, "first", time.Minute)
 	lock(t, s, "a")
@@ -284,6 +291,7 @@ func TestClose_swallowed(t *testing.T) {
 
 // The register shows who works, how much, and who has not been seen for long.
 func TestWorkers(t *testing.T) {
+	t.Parallel()
 	url := pgtest.Database(t)
 	first, second := openAs(t, url, "first", time.Minute), openAs(t, url, "second", time.Minute)
 	schedule(t, first, Scheduled{Account: "a", Spread: -time.Hour}, Scheduled{Account: "b"}, Scheduled{Account: "c"},
@@ -407,6 +415,7 @@ func claims(t *testing.T, s *Store, limit time.Duration) *Turn {
 // A process that was stopped for longer than its lease knows it when it looks, before any timer. What
 // it writes is refused.
 func TestStopped(t *testing.T) {
+	t.Parallel()
 	url := pgtest.Database(t)
 	s := openAs(t, url, "second", time.Minute)
 	schedule(t, s, Scheduled{Account: "a", Host: "one"})
@@ -438,6 +447,7 @@ func TestStopped(t *testing.T) {
 
 // The accounts of a process that was killed are taken over after the lease.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	url := pgtest.Database(t)
 	s := openAs(t, url, "second", time.Minute)
 	schedule(t, s, Scheduled{Account: "a", Host: "one"})
