@@ -404,3 +404,51 @@ func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.Tra
 }
 
 func (*statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// The bound does not hold for accounts whose host is not known.
+func TestClaim_hostless(t *testing.T) {
+	s := openAs(t, pgtest.Database(t), "first", time.Minute)
+	schedule(t, s, Scheduled{Account: "a"}, Scheduled{Account: "b"}, Scheduled{Account: "c"})
+	if _, names := claim(t, s, Claiming{Free: 5, Hosts: 2}); len(names) != 3 {
+		t.Errorf("Claim() takes %q, want all", names)
+	}
+}
+
+// Workers that start at the same time schedule the same accounts in different orders. A second
+// scheduling writes nothing.
+func TestSchedule_together(t *testing.T) {
+	const workers, accounts = 4, 400
+	url := pgtest.Database(t)
+	var all group
+	var first *Store
+	for i := range workers {
+		s := openAs(t, url, fmt.Sprint(i), time.Minute)
+		first = s
+		list := make([]Scheduled, accounts)
+		for n, p := range rand.Perm(accounts) {
+			list[n] = Scheduled{Account: fmt.Sprint(p), Host: "one"}
+		}
+		all.run(func() {
+			if err := s.Schedule(t.Context(), list); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	xmin := func() (text string) {
+		err := first.pool.QueryRow(t.Context(), "SELECT string_agg(xmin::text || xmax::text, ',') FROM popfetch.turn").Scan(&text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	before := xmin()
+	schedule(t, first, Scheduled{Account: "7", Host: "one"}, Scheduled{Account: "8", Host: "one"})
+	if xmin() != before {
+		t.Error("a second scheduling wrote rows")
+	}
+	schedule(t, first, Scheduled{Account: "7", Host: "two"})
+	if xmin() == before {
+		t.Error("another host is not noted")
+	}
+}

@@ -297,7 +297,7 @@ func TestWorkers(t *testing.T) {
 	schedule(t, first, Scheduled{Account: "a", Spread: -time.Hour}, Scheduled{Account: "b"}, Scheduled{Account: "c"},
 		Scheduled{Account: "d"}, Scheduled{Account: "e", Spread: time.Hour})
 	sql(t, first, `INSERT INTO popfetch.worker SELECT 'old', 'old', 1, 'h', 'v', '{}', 1, now() - interval '2 days',
-		now() - interval '25 hours', 0, 0, 0, 0, 0, 0, 0, '0', '0'`)
+		now() - interval '25 hours', 0, 0, 0, 0, 0, 0, 0, '0', '0', '0'`)
 	sql(t, first, `UPDATE popfetch.turn SET holder = 'old', until = now() - interval '1 s'
 		WHERE account = (SELECT id FROM popfetch.account WHERE name = 'a')`)
 	turns, _ := claim(t, first, Claiming{Free: 3})
@@ -313,7 +313,7 @@ func TestWorkers(t *testing.T) {
 		if workers, err = first.Workers(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		return len(workers) == 2 && workers[0].Name == "first"
+		return len(workers) == 2 && workers[0].Name == "first" && workers[1].Name == "second"
 	})
 	w := workers[0]
 	if w.Name != "first" || w.Process != 1 || fmt.Sprint(w.Registration) != fmt.Sprint(registration) || !w.Alive() ||

@@ -105,6 +105,9 @@ type Turn struct {
 // from before it had the lock. In several statements the lock would stay for as long as a worker stands
 // still between them. Rows of hosts at their bound are read, but not locked.
 //
+// Older programs call it beside newer ones. So a function that differs in what it takes or returns gets
+// another name.
+//
 // The answer is small (mostClaimed): a worker that stands still while it gets it must not hold up the
 // database before the claim is committed.
 const claimFunction = `
@@ -261,7 +264,8 @@ func (s *Store) Abandoned(ctx context.Context) ([]Abandonment, error) {
 }
 
 // End releases the account and says when it is due again. If another process has it by now, the time is
-// that one's to say: ErrLost, and nothing is changed. If the database does not answer, End may be called
+// that one's to say: ErrLost, and nothing is changed. The database decides that: a hold may be lost by
+// the clock of this process while nobody has taken the account. If the database does not answer, End may be called
 // again; otherwise the lease runs out. It does not end when ctx is cancelled, but at its deadline.
 func (t *Turn) End(ctx context.Context, next Next) error {
 	err := t.hold.release(ctx, released+`, fruitless = $3,

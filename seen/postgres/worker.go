@@ -31,6 +31,8 @@ type Counts struct {
 	// Late is how long after their time the claimed accounts were claimed, all added up, and Latest is
 	// the longest.
 	Late, Latest time.Duration
+	// PoolWait is how long statements have waited for a free connection, all added up.
+	PoolWait time.Duration
 }
 
 // claimed counts accounts that were claimed.
@@ -90,7 +92,8 @@ CREATE TABLE worker (
 	renewals  bigint NOT NULL,
 	unrenewed bigint NOT NULL,
 	late      interval NOT NULL,
-	latest    interval NOT NULL
+	latest    interval NOT NULL,
+	pool_wait interval NOT NULL
 ) WITH (fillfactor = 50);
 `
 
@@ -144,7 +147,7 @@ func (s *Store) Workers(ctx context.Context) ([]Worker, error) {
 		rows, err := tx.Query(ctx, `
 			SELECT w.name, w.process, w.host, w.version, w.labels, w.jobs, w.started, w.seen_at, now() - w.seen_at,
 				CASE WHEN row_number() OVER (PARTITION BY w.name ORDER BY w.seen_at DESC) = 1 THEN coalesce(h.held, 0) ELSE 0 END,
-				w.claims, w.polls, w.delivered, w.takeovers, w.lost, w.renewals, w.unrenewed, w.late, w.latest
+				w.claims, w.polls, w.delivered, w.takeovers, w.lost, w.renewals, w.unrenewed, w.late, w.latest, w.pool_wait
 			FROM popfetch.worker AS w LEFT JOIN (
 				SELECT holder, count(*)::integer AS held FROM popfetch.turn WHERE holder <> '' AND until >= now() GROUP BY holder
 			) AS h ON h.holder = w.name
@@ -155,7 +158,7 @@ func (s *Store) Workers(ctx context.Context) ([]Worker, error) {
 		workers, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (w Worker, err error) {
 			return w, row.Scan(&w.Name, &w.Process, &w.Host, &w.Version, &w.Labels, &w.Jobs, &w.Started, &w.SeenAt,
 				&w.Silent, &w.Held, &w.Claims, &w.Polls, &w.Delivered, &w.TakeOvers, &w.Lost, &w.Renewals,
-				&w.Unrenewed, &w.Late, &w.Latest)
+				&w.Unrenewed, &w.Late, &w.Latest, &w.PoolWait)
 		})
 		return err
 	})
@@ -267,16 +270,18 @@ func (s *Store) note(ctx context.Context, conn *pgx.Conn) error {
 	}
 	_, err := conn.Exec(ctx, `
 		INSERT INTO popfetch.worker (id, name, process, host, version, labels, jobs, started, seen_at,
-			claims, polls, delivered, takeovers, lost, renewals, unrenewed, late, latest)
+			claims, polls, delivered, takeovers, lost, renewals, unrenewed, late, latest, pool_wait)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, now(), now(), $8, $9, $10, $11, $12, $13, $14,
-			$15 * interval '1 ms', $16 * interval '1 ms')
+			$15 * interval '1 ms', $16 * interval '1 ms', $17 * interval '1 ms')
 		ON CONFLICT (id) DO UPDATE SET labels = excluded.labels, jobs = excluded.jobs, seen_at = now(),
 			claims = excluded.claims, polls = excluded.polls, delivered = excluded.delivered,
 			takeovers = excluded.takeovers, lost = excluded.lost, renewals = excluded.renewals,
-			unrenewed = excluded.unrenewed, late = excluded.late, latest = excluded.latest`,
+			unrenewed = excluded.unrenewed, late = excluded.late, latest = excluded.latest,
+			pool_wait = excluded.pool_wait`,
 		id, s.worker, s.number, told.Host, told.Version, labels, told.Jobs,
 		c.Claims, c.Polls, c.Delivered, c.TakeOvers, c.Lost, c.Renewals, c.Unrenewed,
-		c.Late.Milliseconds(), c.Latest.Milliseconds())
+		c.Late.Milliseconds(), c.Latest.Milliseconds(),
+		s.pool.Stat().EmptyAcquireWaitTime().Milliseconds())
 	return err
 }
 
