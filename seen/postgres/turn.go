@@ -135,7 +135,7 @@ BEGIN
 		FOR r IN SELECT t.account, t.host FROM popfetch.turn AS t
 			WHERE ` + claimable + `
 				AND t.host <> ALL (ARRAY(SELECT b.key FROM jsonb_each_text(busy) AS b WHERE b.value::integer >= a_bound))
-			ORDER BY t.due
+			ORDER BY t.due LIMIT ` + claimWindow + `
 		LOOP
 			EXIT WHEN cardinality(ids) >= a_free;
 			n := coalesce((busy ->> r.host)::integer, 0);
@@ -163,6 +163,8 @@ const (
 	abandonedNow = "CASE WHEN t.holder = '' THEN 0 ELSE t.abandoned + 1 END"
 	// claimLock is the advisory lock of claims with a bound ("popc").
 	claimLock = "1886351459"
+	// claimWindow is how many accounts a claim with a bound looks at.
+	claimWindow = "1000"
 	// mostClaimed is how many accounts one claim takes at most.
 	mostClaimed = 100
 )
