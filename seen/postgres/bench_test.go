@@ -8,8 +8,8 @@ import (
 	"github.com/popfetch/popfetch/internal/pgtest"
 )
 
-// BenchmarkTurn measures a claim and an end, for each account: without a bound of hosts and with one, and
-// with many accounts that are due, but whose host is at its bound.
+// BenchmarkTurn measures a claim and an end, for each account: without a bound of hosts and with
+// one, and with many accounts that are due, but whose host is at its bound.
 func BenchmarkTurn(b *testing.B) {
 	const accounts, hosts, free = 50_000, 200, 50
 	url := pgtest.Database(b)

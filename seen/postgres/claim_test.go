@@ -339,8 +339,8 @@ func TestLock_claimed(t *testing.T) {
 	}
 }
 
-// A poll without news takes one statement to claim, and one to end. No statement names a time, so the
-// clock of the machine does not matter.
+// A poll without news takes one statement to claim, and one to end. No statement names a time, so
+// the clock of the machine does not matter.
 func TestTurn_statements(t *testing.T) {
 	s := openUnclosed(t, pgtest.Database(t), "first", 2*time.Second)
 	schedule(t, s, Scheduled{Account: "a"})

@@ -85,8 +85,9 @@ func TestRenew_poolUsedUp(t *testing.T) {
 	lasts(t, hold, 2*s.lease, "while runs use up the pool")
 }
 
-// A run whose transaction has locked its account keeps only this account from being renewed. A process
-// that stands still in such a transaction does not keep others from taking the account over.
+// A run whose transaction has locked its account keeps only this account from being renewed. A
+// process that stands still in such a transaction does not keep others from taking the account
+// over.
 func TestRenew_rowLocked(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
@@ -107,7 +108,8 @@ func TestRenew_rowLocked(t *testing.T) {
 	lasts(t, free, first.lease/2, "although another account's row is locked")
 }
 
-// A connection that is cut, or swallows what is sent, does not end a hold while new ones can be made.
+// A connection that is cut, or swallows what is sent, does not end a hold while new ones can be
+// made.
 func TestRenew_connectionLost(t *testing.T) {
 	t.Parallel()
 	w, url := newWire(t, pgtest.Database(t))
@@ -129,8 +131,8 @@ func (s *Store) renewals() int64 {
 	return s.register.counts.Renewals - s.register.counts.Unrenewed
 }
 
-// A worker that cannot reach the database loses its holds before the database gives them away, and works
-// again as soon as it can.
+// A worker that cannot reach the database loses its holds before the database gives them away, and
+// works again as soon as it can.
 func TestRenew_swallowed(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
@@ -184,8 +186,8 @@ func TestRenew_late(t *testing.T) {
 	}
 }
 
-// A renewal that the database gets after the end of the lease does not bring it back either, and a lease
-// that another worker has is lost at once.
+// A renewal that the database gets after the end of the lease does not bring it back either, and a
+// lease that another worker has is lost at once.
 func TestRenew_ended(t *testing.T) {
 	s := openAs(t, pgtest.Database(t), "first", time.Minute)
 	for change, hold := range map[string]seen.Hold{
@@ -204,7 +206,8 @@ func TestRenew_ended(t *testing.T) {
 	}
 }
 
-// Holds outlive a short absence of the database. After a longer one they are lost, and the work goes on.
+// Holds outlive a short absence of the database. After a longer one they are lost, and the work
+// goes on.
 func TestRenew_serverStops(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t)
@@ -273,12 +276,12 @@ func TestClose_swallowed(t *testing.T) {
 	s := openUnclosed(t, url, "first", time.Minute)
 	lock(t, s, "a")
 	w.swallowAll()
-	done := make(chan error)
+	done := make(chan struct{})
 	began := time.Now()
 	go func() {
 		<-s.ending
 		s.closed.Wait()
-		done <- nil
+		close(done)
 	}()
 	go func() { _ = s.Close() }()
 	select {
@@ -412,8 +415,8 @@ func claims(t *testing.T, s *Store, limit time.Duration) *Turn {
 	return turn
 }
 
-// A process that was stopped for longer than its lease knows it when it looks, before any timer. What
-// it writes is refused.
+// A process that was stopped for longer than its lease knows it when it looks, before any timer.
+// What it writes is refused.
 func TestStopped(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
