@@ -64,7 +64,7 @@ func (s *Store) renew() {
 		case <-s.ending:
 			h.end()
 			return
-		case <-s.register.changed:
+		case <-s.register.changes():
 			h.noteAt = time.Time{}
 		case <-timer.C:
 		}

@@ -30,8 +30,9 @@ type Options struct {
 
 const (
 	defaultLease = time.Minute
-	// mostConnections is all that a process takes, however many accounts it has at work.
-	mostConnections = 10
+	// mostConnections is the size of the pool, however many accounts a process has at work. With the one
+	// that renews holds (see heart) it takes 10 at most.
+	mostConnections = 9
 	// patience is how long a statement waits that no run depends on.
 	patience = 30 * time.Second
 )
@@ -86,7 +87,7 @@ func connect(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, maskedURL(err)
 	}
-	config.MaxConns = mostConnections - 1 // see heart
+	config.MaxConns = mostConnections
 	// PgBouncer in transaction mode keeps no prepared statement for us.
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.ConnConfig.StatementCacheCapacity, config.ConnConfig.DescriptionCacheCapacity = 0, 0
@@ -103,7 +104,6 @@ func connect(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		pool: pool, lease: o.Lease, worker: o.Worker, number: o.Process, now: time.Now, tuning: seen.DefaultTuning,
 		holds: make(map[string]*hold), ending: make(chan struct{}),
-		register: register{changed: make(chan struct{}, 1)},
 	}
 	if s.lease <= 0 {
 		s.lease = defaultLease

@@ -104,7 +104,17 @@ type register struct {
 	told   *Registration // what it says
 	counts Counts
 
-	changed chan struct{} // something new is told
+	changed chan struct{} // gets a value when something new is told; see changes
+}
+
+// changes returns the channel changed.
+func (r *register) changes() chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.changed == nil {
+		r.changed = make(chan struct{}, 1)
+	}
+	return r.changed
 }
 
 // registered reports whether this process is a worker.
@@ -134,7 +144,7 @@ func (s *Store) Register(r Registration) {
 	s.register.mu.Unlock()
 	s.keep()
 	select {
-	case s.register.changed <- struct{}{}:
+	case s.register.changes() <- struct{}{}:
 	default:
 	}
 }
