@@ -379,7 +379,6 @@ func startChild(t *testing.T, url string) (c *exec.Cmd, in io.Writer, out *bufio
 	c = exec.Command(os.Args[0])
 	c.Env = append(os.Environ(), childURL+"="+url)
 	c.Stderr = os.Stderr
-	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := c.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
