@@ -30,8 +30,9 @@ type Options struct {
 
 const (
 	defaultLease = time.Minute
-	// mostConnections is all that a process takes, however many accounts it has at work.
-	mostConnections = 10
+	// mostConnections is the size of the pool, however many accounts a process has at work. With the one
+	// that renews holds (see heart) it takes 10 at most.
+	mostConnections = 9
 	// patience is how long a statement waits that no run depends on.
 	patience = 30 * time.Second
 )
@@ -50,6 +51,8 @@ type Store struct {
 	renewing bool
 	ending   chan struct{} // closed by Close
 	closed   sync.WaitGroup
+
+	register register
 }
 
 // Open connects, and makes or updates the tables. Where the role may not, it ends with ErrCreate and
@@ -127,5 +130,5 @@ func (s *Store) Close() error {
 
 // tx runs do in a transaction.
 func (s *Store) tx(ctx context.Context, do func(pgx.Tx) error) error {
-	return s.explain(pgx.BeginFunc(ctx, s.pool, do))
+	return s.explain(pgx.BeginTxFunc(ctx, s.pool, s.beginning(), do))
 }
