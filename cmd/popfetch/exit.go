@@ -155,7 +155,7 @@ func faultStatus(err error) int {
 		secret   *config.SecretError
 	)
 	switch {
-	case errors.Is(err, seen.ErrLost), errors.Is(err, deliver.ErrOvertaken): // whatever came of it
+	case errors.Is(err, seen.ErrLost): // whatever came of it
 		return exitTempFail
 	case errors.As(err, &file):
 		return foreignStatus(file)
