@@ -7,12 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/pgtest"
 	"github.com/popfetch/popfetch/seen"
 )
-
-var _ deliver.Book = (*Book)(nil)
 
 func wantBook(t *testing.T, b *Book, want map[string]string) {
 	t.Helper()
