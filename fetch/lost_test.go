@@ -154,8 +154,8 @@ func wantAllOnce(t *testing.T, maildir string, messages int) {
 	}
 }
 
-// A run whose hold is lost just before a step does not do that step, nor any later one. The next run
-// brings and deletes each message once.
+// A run whose hold is lost just before a step does not do that step, nor any later one. The next
+// run brings and deletes each message once.
 func TestLost_place(t *testing.T) {
 	const messages = 3
 	for _, c := range []struct {
@@ -210,8 +210,8 @@ func TestLost_place(t *testing.T) {
 	}
 }
 
-// Whenever a hold is lost between two looks, nothing is lost and nothing comes twice, and what the run
-// has deleted is at its target.
+// Whenever a hold is lost between two looks, nothing is lost and nothing comes twice, and what the
+// run has deleted is at its target.
 func TestLost_anyLook(t *testing.T) {
 	const messages = 3
 	for looks := 1; ; looks++ {
@@ -271,8 +271,8 @@ func TestLost_watchdog(t *testing.T) {
 	}
 }
 
-// The engine fences the target by the epoch of the hold, before it looks for messages there. A run of an
-// earlier epoch that published its batch after that has lost its files.
+// The engine fences the target by the epoch of the hold, before it looks for messages there. A run
+// of an earlier epoch that published its batch after that has lost its files.
 func TestLost_fence(t *testing.T) {
 	const messages = 2
 	r, store, server := newLeased(t, messages)

@@ -18,8 +18,8 @@ import (
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
-// A process that is stopped for longer than its lease, and goes on when another one has done its work,
-// delivers nothing twice, and deletes nothing.
+// A process that is stopped for longer than its lease, and goes on when another one has done its
+// work, delivers nothing twice, and deletes nothing.
 func TestLost_stopped(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "leasedrun")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./testdata/leasedrun")

@@ -81,7 +81,8 @@ func TestBook(t *testing.T) {
 	}
 }
 
-// A machine that was overtaken writes nothing into a book, and the next one reads what it wrote before.
+// A machine that was overtaken writes nothing into a book, and the next one reads what it wrote
+// before.
 func TestBook_overtaken(t *testing.T) {
 	url := pgtest.Database(t)
 	first, second := openAs(t, url, "first", time.Minute), openAs(t, url, "second", time.Minute)

@@ -1,5 +1,5 @@
-// Leasedrun makes one run of an account that processes share by leases, which are in a file. Tests stop
-// it for longer than its lease. It exits with 75 if it has lost the account.
+// Leasedrun makes one run of an account that processes share by leases, which are in a file. Tests
+// stop it for longer than its lease. It exits with 75 if it has lost the account.
 //
 //	leasedrun STATE SERVER USER KIND PATH
 package main
