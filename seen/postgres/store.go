@@ -2,13 +2,10 @@ package postgres
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/popfetch/popfetch/seen"
@@ -45,9 +42,12 @@ type Store struct {
 	number int // of this process
 	now    func() time.Time
 	tuning seen.Tuning
+	// rowsAtOnce is how many rows are sent, or read, in one round trip.
+	rowsAtOnce int
 
 	mu       sync.Mutex
 	holds    map[string]*hold // by account
+	steps    map[int64]*stepper
 	renewing bool
 	ending   chan struct{} // closed by Close
 	closed   sync.WaitGroup
@@ -83,41 +83,22 @@ func OpenExisting(ctx context.Context, o Options) (*Store, error) {
 }
 
 func connect(ctx context.Context, o Options) (*Store, error) {
-	config, err := pgxpool.ParseConfig(o.URL)
+	config, err := configuration(o)
 	if err != nil {
-		return nil, maskedURL(err)
-	}
-	config.MaxConns = mostConnections
-	// PgBouncer in transaction mode keeps no prepared statement for us.
-	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
-	config.ConnConfig.StatementCacheCapacity, config.ConnConfig.DescriptionCacheCapacity = 0, 0
-	if o.Password != nil {
-		config.BeforeConnect = func(ctx context.Context, c *pgx.ConnConfig) (err error) {
-			c.Password, err = o.Password(ctx)
-			return err
-		}
+		return nil, err
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
-		return nil, maskedURL(err)
+		return nil, err
 	}
 	s := &Store{
 		pool: pool, lease: o.Lease, worker: o.Worker, number: o.Process, now: time.Now, tuning: seen.DefaultTuning,
-		holds: make(map[string]*hold), ending: make(chan struct{}),
+		holds: make(map[string]*hold), steps: make(map[int64]*stepper), rowsAtOnce: 5000, ending: make(chan struct{}),
 	}
 	if s.lease <= 0 {
 		s.lease = defaultLease
 	}
 	return s, nil
-}
-
-// maskedURL returns an error about a URL that does not show its password.
-func maskedURL(err error) error {
-	var parse *pgconn.ParseConfigError
-	if errors.As(err, &parse) {
-		return fmt.Errorf("the URL of the database cannot be used: %w", err) // pgconn masks the password
-	}
-	return err
 }
 
 // Close releases all holds and closes the connections.
