@@ -17,9 +17,38 @@ const MostJobs = 1000
 // topKeys are the keys before the first table.
 var topKeys = table[Config]{
 	{
-		name:  "state_dir", // the default depends on the environment: DefaultStateDir
+		name: "state_dir", group: stateGroup, // the default depends on the environment: DefaultStateDir
 		field: fill(func(c *Config) *string { return &c.StateDir }, text(value.path)),
 		usage: "keep seen.db and locks in `DIR`",
+	},
+	{
+		name: "state", group: stateGroup,
+		field:     fill(func(c *Config) *StateURL { return &c.State }, stateURLs),
+		hasSecret: hasPassword,
+		aliases:   []string{"database", "dsn", "database_url", "postgres"},
+		instead:   `write KEY = "postgres://USER@HOST:PORT/DATABASE?sslmode=verify-full"`,
+	},
+	{
+		name:  "state_password_command",
+		field: fill(func(c *Config) *string { return &c.StatePasswordCommand }, text(value.command)),
+		check: onePassword,
+	},
+	{
+		name: "lease", preset: "60s",
+		field: fill(func(c *Config) *time.Duration { return &c.Lease }, leases),
+		means: (*Config).isShared,
+		check: onlyShared,
+	},
+	{
+		name: "accounts", preset: FromFile,
+		field: fill(func(c *Config) *string { return &c.AccountsFrom }, accountSources),
+		means: (*Config).isShared,
+		check: onlyShared,
+	},
+	{
+		name:  "accounts_key_file",
+		field: fill(func(c *Config) *string { return &c.AccountsKeyFile }, text(value.path)),
+		check: onlyShared,
 	},
 	{
 		name: "jobs", preset: "4",
@@ -33,6 +62,9 @@ var topKeys = table[Config]{
 		instead: `write KEY = ["conf.d/*.toml"]`,
 	},
 }
+
+// stateGroup has the keys that say where the state is.
+const stateGroup group = 1
 
 // The groups of an account follow. It has at most one password, and at most one way to connect. The
 // group targetGroup has its targets.
@@ -341,6 +373,11 @@ var runKeys = table[Account]{
 	{
 		name: "hook_timeout", preset: "60s",
 		field: fill(func(a *Account) *time.Duration { return &a.HookTimeout }, duration),
+	},
+	{
+		name:    "workers",
+		field:   fill(func(a *Account) *[]string { return &a.Workers }, labels),
+		aliases: []string{"worker", "label", "labels"},
 	},
 	{
 		name: "enabled", preset: "true",
