@@ -32,7 +32,7 @@ var (
 func (s *Store) explain(err error) error {
 	var refused *pgconn.PgError
 	switch {
-	case err == nil, errors.Is(err, context.Canceled):
+	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, ErrAway), errors.Is(err, ErrRefused), errors.Is(err, seen.ErrLost):
 		return err
 	case errors.As(err, &refused):
 		return explainRefusal(refused, err)

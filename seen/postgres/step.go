@@ -31,6 +31,9 @@ type step struct {
 	queue  []statement
 	rows   int // of the statements in queue
 	tx     pgx.Tx
+	once   bool // do not repeat it
+	// limit is how long the database may take for what is sent in one round trip.
+	limit time.Duration
 }
 
 // stepper numbers the steps of one epoch, and lets them pass one after the other.
@@ -75,6 +78,14 @@ func (s *Store) fenced(ctx context.Context, h *hold, statements ...statement) er
 	})
 }
 
+// fencedOnce is fenced without a second attempt: the caller needs to know what the first has done.
+func (s *Store) fencedOnce(ctx context.Context, h *hold, statements ...statement) error {
+	return s.step(ctx, h, func(_ context.Context, st *step) error {
+		st.queue, st.once = statements, true
+		return nil
+	})
+}
+
 // step runs do, which adds statements to a step, and then carries the step out.
 func (s *Store) step(ctx context.Context, h *hold, do func(context.Context, *step) error) error {
 	p := s.stepper(h)
@@ -86,7 +97,7 @@ func (s *Store) step(ctx context.Context, h *hold, do func(context.Context, *ste
 		return err
 	}
 	p.last++
-	st := &step{store: s, hold: h, number: p.last}
+	st := &step{store: s, hold: h, number: p.last, limit: patience}
 	err := do(ctx, st)
 	switch {
 	case err == nil && st.tx == nil && len(st.queue) == 0:
@@ -117,18 +128,17 @@ func (h *hold) while(ctx context.Context) (context.Context, context.CancelFunc) 
 	return ctx, cancel
 }
 
+// unlimited is the limit of a step whose statements change any number of rows.
+const unlimited = time.Hour
+
 // add adds a statement that changes so many rows.
 func (st *step) add(ctx context.Context, rows int, sql string, args ...any) error {
-	return st.addCounted(ctx, rows, nil, sql, args...)
-}
-
-func (st *step) addCounted(ctx context.Context, rows int, affected *int, sql string, args ...any) error {
 	if st.rows > 0 && st.rows+rows > st.store.rowsAtOnce {
 		if err := st.flush(ctx); err != nil {
 			return err
 		}
 	}
-	st.queue = append(st.queue, statement{sql, args, affected})
+	st.queue = append(st.queue, statement{sql: sql, args: args})
 	st.rows += rows
 	return ctx.Err()
 }
@@ -152,7 +162,9 @@ func (st *step) flush(ctx context.Context) (err error) {
 		const limit = "SELECT set_config('idle_in_transaction_session_timeout', $1, true)"
 		st.queue = append([]statement{{sql: limit, args: []any{fmt.Sprint(st.store.lease.Milliseconds())}}, st.begin()}, st.queue...)
 	}
-	err = st.store.explain(run(ctx, st.tx, st.queue))
+	limited, cancel := context.WithTimeout(ctx, st.limit)
+	defer cancel()
+	err = st.store.explain(run(limited, st.tx, st.queue))
 	st.queue, st.rows = nil, 0
 	return err
 }
@@ -187,7 +199,7 @@ func (st *step) rollback() {
 // send carries out the whole step at once.
 func (st *step) send(ctx context.Context) error {
 	err := st.attempt(ctx)
-	if !errors.Is(err, ErrAway) {
+	if st.once || !errors.Is(err, ErrAway) {
 		return err
 	}
 	return st.again(ctx, err, func(err error) error {
@@ -224,9 +236,9 @@ func (st *step) again(ctx context.Context, err error, judge func(error) error) e
 	}
 }
 
-// attempt sends the step once. It takes no longer than patience, because a silent peer never answers.
+// attempt sends the step once. It takes no longer than the limit, because a silent peer never answers.
 func (st *step) attempt(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, st.limit)
 	defer cancel()
 	all := make([]statement, 0, len(st.queue)+2)
 	all = append(all, st.begin())
