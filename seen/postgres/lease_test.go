@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-func openAs(t *testing.T, url, worker string, lease time.Duration) *Store {
+func openAs(t testing.TB, url, worker string, lease time.Duration) *Store {
 	t.Helper()
 	s, err := Open(t.Context(), Options{URL: url, Lease: lease, Worker: worker, Process: 1})
 	if err != nil {

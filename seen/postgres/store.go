@@ -50,6 +50,8 @@ type Store struct {
 	renewing bool
 	ending   chan struct{} // closed by Close
 	closed   sync.WaitGroup
+
+	register register
 }
 
 // Open connects, and makes or updates the tables. Where the role may not, it ends with ErrCreate and
@@ -84,7 +86,7 @@ func connect(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, maskedURL(err)
 	}
-	config.MaxConns = mostConnections
+	config.MaxConns = mostConnections - 1 // see heart
 	// PgBouncer in transaction mode keeps no prepared statement for us.
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.ConnConfig.StatementCacheCapacity, config.ConnConfig.DescriptionCacheCapacity = 0, 0
@@ -127,5 +129,5 @@ func (s *Store) Close() error {
 
 // tx runs do in a transaction.
 func (s *Store) tx(ctx context.Context, do func(pgx.Tx) error) error {
-	return s.explain(pgx.BeginFunc(ctx, s.pool, do))
+	return s.explain(pgx.BeginTxFunc(ctx, s.pool, s.beginning(), do))
 }
