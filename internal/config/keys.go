@@ -43,7 +43,7 @@ var topKeys = table[Config]{
 		name: "accounts", preset: FromFile,
 		field: fill(func(c *Config) *string { return &c.AccountsFrom }, accountSources),
 		means: (*Config).isShared,
-		check: onlyShared,
+		check: sharedAccounts,
 	},
 	{
 		name:  "accounts_key_file",
@@ -63,14 +63,12 @@ var topKeys = table[Config]{
 	},
 }
 
-// stateGroup has the keys that say where the state is.
-const stateGroup group = 1
-
 // The groups of an account follow. It has at most one password, and at most one way to connect. The
-// group targetGroup has its targets.
+// group targetGroup has its targets. At the top of the file, the state is in one place (stateGroup).
 const (
 	passwordGroup group = iota + 1
 	connectionGroup
+	stateGroup
 )
 
 // accountKeys are the keys of an account and of [defaults].

@@ -131,6 +131,8 @@ func (r *reader) readTop(cfg *Config, document map[string]any) {
 			err = errors.New("belongs to an account; move it below [account.NAME] or [defaults]")
 		} else if foreign := foreignKey(key); foreign != nil {
 			err = fmt.Errorf("%w, below [account.NAME] or [defaults]", foreign)
+		} else if foreign := topKeys.foreign(key); foreign != nil {
+			err = foreign
 		}
 		r.report(r.top.key(key), err)
 	}

@@ -58,10 +58,10 @@ func (u StateURL) GoString() string { return u.String() }
 // HasPassword reports whether the URL has a password.
 func (u StateURL) HasPassword() bool { return u.String() != string(u) }
 
-// isPassword reports whether a parameter of the URL is a password: password and sslpassword are.
+// isPassword reports whether a parameter of the URL is a password.
 func isPassword(name string) bool {
 	plain, err := url.QueryUnescape(name)
-	return err != nil || strings.Contains(strings.ToLower(plain), "password")
+	return err != nil || plain == "password" || plain == "sslpassword"
 }
 
 // stateURLs is the URL of a database.
@@ -81,7 +81,7 @@ func (v value) stateURL() (StateURL, error) {
 		if found {
 			return "", fmt.Errorf("%q is no kind of database that popfetch knows; %s", scheme, usage)
 		}
-		return "", errors.New("is no URL of a database; " + usage + ", or state_dir for a folder")
+		return "", errors.New("is no URL of a database; " + usage)
 	}
 	parsed, err := url.Parse(text)
 	if err != nil || strings.ContainsAny(rest, "#") || strings.Contains(parsed.Path, "@") {
@@ -151,6 +151,14 @@ func onlyShared(d *draft[Config]) error {
 }
 
 var errNotShared = errors.New(`has a meaning only where many machines share a database; write state = "postgres://…", or remove it`)
+
+// sharedAccounts is onlyShared for where the accounts come from, unless that was no word at all.
+func sharedAccounts(d *draft[Config]) error {
+	if d.result.AccountsFrom == "" {
+		return nil
+	}
+	return onlyShared(d)
+}
 
 // onePassword checks that the URL has no password beside the command for it.
 func onePassword(d *draft[Config]) error {

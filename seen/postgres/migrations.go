@@ -27,7 +27,7 @@ package postgres
 // # worker
 //
 // There is one row for each worker, which the worker itself updates every few seconds.
-var migrations = []string{ledgerTables, turnTables + claimFunction, workerTables}
+var migrations = []string{ledgerTables, turnTables + claimFunction, workerTables, noteTables}
 
 const turnTables = `
 CREATE TABLE turn (
