@@ -37,7 +37,7 @@ type loop struct {
 	claiming bool // a claim is under way
 	ready    bool // accounts may be due: the next free job asks for one
 	woken    bool // somebody wanted that while a claim was under way
-	retries  retries
+	retry    Retry
 }
 
 // Run polls until ctx ends. Then it claims nothing more, gives back at once what it has claimed and not
@@ -90,7 +90,7 @@ func (w *Worker) begin(ctx, claimCtx context.Context) {
 	go func() {
 		defer w.guard()
 		turns, err := w.claim(claimCtx, free)
-		if w.loop.retries.changed(err) && ctx.Err() == nil && w.Away != nil {
+		if w.loop.retry.note(err) && ctx.Err() == nil && w.Away != nil {
 			w.Away(err)
 		}
 		w.claims <- claimed{turns, free, err}
@@ -110,7 +110,7 @@ func (w *Worker) take(ctx context.Context, c claimed) (wait time.Duration) {
 	}
 	switch {
 	case c.err != nil:
-		wait = w.loop.retries.next()
+		wait = w.loop.retry.Next()
 	case len(c.turns) < c.asked && !w.loop.woken:
 		wait = pause()
 	}
@@ -143,14 +143,14 @@ func (w *Worker) guard() {
 	}
 }
 
-// retries says when something that failed is tried again.
-type retries struct {
+// Retry says when something that failed is tried again: later and later. The zero value is ready.
+type Retry struct {
 	failing bool
 	pauses  *backoff.ExponentialBackOff
 }
 
-// changed notes an outcome, and reports whether it is the first failure, or the first success after one.
-func (r *retries) changed(err error) bool {
+// note notes an outcome, and reports whether it is the first failure, or the first success after one.
+func (r *Retry) note(err error) bool {
 	before := r.failing
 	r.failing = err != nil
 	if !r.failing {
@@ -159,8 +159,8 @@ func (r *retries) changed(err error) bool {
 	return before != r.failing
 }
 
-// next returns how long to wait after one more failure.
-func (r *retries) next() time.Duration {
+// Next returns how long to wait after one more failure: from about half a second up to about five.
+func (r *Retry) Next() time.Duration {
 	if r.pauses == nil {
 		r.pauses = &backoff.ExponentialBackOff{
 			InitialInterval: firstRetry, Multiplier: 2, RandomizationFactor: 0.5, MaxInterval: longestRetry,

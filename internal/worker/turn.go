@@ -49,7 +49,7 @@ func (t *Turn) lost() bool {
 func (w *Worker) settle(ctx context.Context, t *Turn, o Outcome, began time.Time) error {
 	in, fruitless := o.wait(t.Fruitless, time.Since(began)), due.Count(t.Fruitless, o.Fruitless)
 	at := time.Now().Add(in)
-	for again := new(retries); ; {
+	for again := new(Retry); ; {
 		last := ctx.Err() != nil
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
 		var err error
@@ -63,7 +63,7 @@ func (w *Worker) settle(ctx context.Context, t *Turn, o Outcome, began time.Time
 			return err
 		}
 		select {
-		case <-time.After(again.next()):
+		case <-time.After(again.Next()):
 		case <-ctx.Done():
 		}
 	}
