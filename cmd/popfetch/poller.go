@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"sync"
 	"time"
@@ -53,7 +51,7 @@ func (p *program) newPoller(
 
 // poll polls the accounts, alone or as a worker, until a signal comes.
 func (p *poller) poll(ctx context.Context, heard wishes, accounts []fetch.Account) error {
-	if shared, ok := p.runner.Store.(sharedStore); ok {
+	if shared, ok := p.runner.Store.(*sharedStore); ok {
 		return p.share(ctx, heard, shared, accounts)
 	}
 	return p.stay(ctx, heard, accounts)
@@ -141,13 +139,8 @@ func (p *poller) reread(ctx context.Context) (*setting, []fetch.Account, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	if old := p.setting.StateDir; s.StateDir != old {
-		err := fmt.Errorf("cannot change from %s to %q while popfetch polls; end popfetch and start it again", old, s.StateDir)
-		return nil, nil, s.Mistake(nil, &s.StateDir, err)
-	}
-	if s.State != p.setting.State {
-		err := errors.New("cannot change while popfetch polls; end popfetch and start it again")
-		return nil, nil, s.Mistake(nil, &s.State, err)
+	if err := sameState(p.setting.Config, s.Config); err != nil {
+		return nil, nil, err
 	}
 	if err := mayPoll(s); err != nil {
 		return nil, nil, err

@@ -21,7 +21,7 @@ type residence struct {
 // stay polls until a signal comes, which is its normal end.
 func (p *poller) stay(ctx context.Context, heard wishes, accounts []fetch.Account) error {
 	s := p.setting
-	unlock, err := lockResident(s.StateDir)
+	unlock, err := lockResident(s.Config)
 	if err != nil {
 		return err
 	}

@@ -19,17 +19,6 @@ import (
 // is in a database.
 const workerCommand = "worker"
 
-// sharedStore is a store whose accounts many machines share out among them.
-type sharedStore interface {
-	seen.Store
-	Register(postgres.Registration)
-	Schedule(ctx context.Context, accounts []postgres.Scheduled) error
-	Unschedule(ctx context.Context, accounts []string) error
-	Retire(ctx context.Context, known []string) error
-	Claim(ctx context.Context, c postgres.Claiming) ([]*postgres.Turn, error)
-	Hurry(ctx context.Context, accounts ...string) error
-}
-
 // mostAtHost bounds how many accounts of one server host all workers together have at work. Otherwise
 // all workers would log in at one provider at the same moment when they come back after an outage. Few
 // servers of one host take more at once as they come: Courier takes 40 sessions, and Dovecot 100
@@ -50,7 +39,7 @@ func (p *program) mayShare(s *setting) error {
 // openForPasses opens the store for passes. A popfetch that polls waits for a database that cannot be
 // reached.
 func (p *program) openForPasses(ctx context.Context, s *setting) (seen.Store, error) {
-	store, err := openStore(ctx, s.Config, toWrite)
+	store, err := p.openStore(ctx, s.Config, toWrite)
 	if !p.polls() || !errors.Is(err, postgres.ErrAway) {
 		return store, err
 	}
@@ -62,7 +51,7 @@ func (p *program) openForPasses(ctx context.Context, s *setting) (seen.Store, er
 		case <-ctx.Done():
 			return nil, errEnded
 		}
-		store, err = openStore(ctx, s.Config, toWrite)
+		store, err = p.openStore(ctx, s.Config, toWrite)
 	}
 	return store, err
 }
@@ -71,7 +60,7 @@ func (p *program) openForPasses(ctx context.Context, s *setting) (seen.Store, er
 type team struct {
 	*poller
 	*worker.Worker
-	store sharedStore
+	store *sharedStore
 	// find returns an account as it is known now, and the setting that it is part of. nil: this worker
 	// does not know it.
 	find        func(ctx context.Context, name string) (*setting, *known)
@@ -91,7 +80,7 @@ type known struct {
 }
 
 // share polls as a worker until a signal comes.
-func (p *poller) share(ctx context.Context, heard wishes, store sharedStore, accounts []fetch.Account) error {
+func (p *poller) share(ctx context.Context, heard wishes, store *sharedStore, accounts []fetch.Account) error {
 	t := &team{poller: p, store: store, rollChanged: make(chan struct{}, 1)}
 	t.find = func(_ context.Context, name string) (*setting, *known) {
 		r := t.roll.Load()

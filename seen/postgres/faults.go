@@ -26,6 +26,8 @@ var (
 	ErrInsecure = errors.New("seen: the connection to the database would not be safe")
 	// ErrURL says that the URL of the database cannot be used.
 	ErrURL = errors.New("seen: the URL of the database cannot be used")
+	// ErrNoTables says that no popfetch has made its tables yet, so there is nothing to read.
+	ErrNoTables = errors.New("seen: the database has no tables of popfetch yet; run a pass, which makes them")
 )
 
 // explain adds to an error of the database what it means.
