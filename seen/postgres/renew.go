@@ -64,9 +64,11 @@ func (s *Store) renew() {
 		case <-s.ending:
 			h.end()
 			return
+		case <-s.register.changed:
+			h.noteAt = time.Time{}
 		case <-timer.C:
-			timer.Reset(h.beat())
 		}
+		timer.Reset(h.beat())
 	}
 }
 

@@ -106,6 +106,7 @@ func connect(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		pool: pool, lease: o.Lease, worker: o.Worker, number: o.Process, now: time.Now, tuning: seen.DefaultTuning,
 		holds: make(map[string]*hold), steps: make(map[int64]*stepper), rowsAtOnce: 5000, ending: make(chan struct{}),
+		register: register{changed: make(chan struct{}, 1)},
 	}
 	if s.lease <= 0 {
 		s.lease = defaultLease

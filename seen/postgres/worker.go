@@ -100,6 +100,8 @@ type register struct {
 	id     string        // it has registered; "": it has not
 	told   *Registration // what it says
 	counts Counts
+
+	changed chan struct{} // something new is told
 }
 
 // registered reports whether this process is a worker.
@@ -128,6 +130,10 @@ func (s *Store) Register(r Registration) {
 	s.register.told = &r
 	s.register.mu.Unlock()
 	s.keep()
+	select {
+	case s.register.changed <- struct{}{}:
+	default:
+	}
 }
 
 // Workers lists the register of workers by name. A worker that has ended properly is not in it, and one
