@@ -84,3 +84,9 @@ func inspect(t testing.TB, s *Store, account string) (text string, oldest int64)
 	}
 	return text, oldest
 }
+
+// PgBouncer in transaction mode gives each transaction another connection to the server.
+func TestStore_bouncer(t *testing.T) {
+	bouncer := pgtest.StartBouncer(t, pgtest.Shared(t))
+	runSuite(t, 100, bouncer.Database)
+}
