@@ -101,8 +101,8 @@ func (s *Store) migrate(ctx context.Context) error {
 	})
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == insufficientPrivilege {
-		return fmt.Errorf("the tables of popfetch %w in the database by role %q: %w; have another role run this once:\nBEGIN;\n%s%sCOMMIT;",
-			seen.ErrCreate, f.role, err, migration(f), grants(f.role))
+		return fmt.Errorf("the tables of popfetch %w in the database by role %q: %s; have another role run this once:\nBEGIN;\n%s%sCOMMIT;",
+			seen.ErrCreate, f.role, refused.Message, migration(f), grants(f.role))
 	}
 	return err
 }
