@@ -425,14 +425,14 @@ var targetLine = regexp.MustCompile(`\n(maildir|mbox|mda|mda_argv|lmtp|smtp|imap
 
 func cmdConfig(ts *testscript.TestScript, neg bool, args []string) {
 	all := servers(ts, neg, len(args) >= 1, "popconfig NAME line...")
-	keys, top := args[1:], []string{`state_dir = "~/state"`}
-	if i := slices.IndexFunc(keys, func(line string) bool { return !topLine.MatchString(line) }); i != 0 {
-		if i < 0 {
-			i = len(keys)
-		}
-		keys, top = keys[i:], keys[:i]
+	keys, lines := args[1:], []string(nil)
+	for len(keys) > 0 && topLine.MatchString(keys[0]) {
+		keys, lines = keys[1:], append(lines, keys[0])
 	}
-	lines := append(slices.Clone(top),
+	if lines == nil {
+		lines = []string{`state_dir = "~/state"`}
+	}
+	lines = append(lines,
 		`[account.work]`, `server = "`+poptest.InClear(all.named(ts, args[0]).Addr(), true)+`"`, `tls = "none"`, `user = "mrose"`,
 	)
 	var tables []string
