@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -312,4 +313,44 @@ func TestWorker_away(t *testing.T) {
 	if n := strings.Count(s.said.String(), "until it can"); n != 2 {
 		t.Errorf("it said %q, want each absence once", s.said.String())
 	}
+}
+
+// A service manager is told that the start takes longer, and then how the worker is.
+func TestWorker_notify(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t)
+	c := newCrewAt(t, server.Database(t), 2, `interval = "1s"`)
+	hook(c.servers["a01"], on("UIDL", poptest.Refuse("not now")))
+	server.Stop(syscall.SIGQUIT)
+	s, manager := c.managed("WATCHDOG_USEC=400000")
+	manager.waitFor("STATUS=waiting for the database")
+	manager.waitFor("EXTEND_TIMEOUT_USEC=")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	manager.waitFor("READY=1")
+	want := regexp.MustCompile(`^STATUS=2 accounts shared with others; here \d at work, [1-9]\d* polls, [1-9]\d* in trouble, 0 lost$`)
+	for !want.MatchString(manager.waitFor("STATUS=2 accounts shared")) {
+		continue // until both were polled
+	}
+	server.Stop(syscall.SIGQUIT)
+	want = regexp.MustCompile(`; database away since \d\d:\d\d$`)
+	for !want.MatchString(manager.waitFor("STATUS=2 accounts shared")) {
+		continue // until a claim has failed
+	}
+	manager.waitFor("WATCHDOG=1")
+	s.tell(syscall.SIGTERM)
+	manager.waitFor("STOPPING=1")
+	waitEnd(t, s.Cmd, time.Now(), 0)
+}
+
+// A worker that waits for its database ends when it is told to.
+func TestWorker_endsWaiting(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t)
+	c := newCrewAt(t, server.Database(t), 1)
+	server.Stop(syscall.SIGQUIT)
+	s := c.stay("worker")
+	s.says("popfetch tries again until it can")
+	s.ends("the state in postgres://popfetch:***@127.0.0.1:")
 }
