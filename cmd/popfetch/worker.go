@@ -10,6 +10,7 @@ import (
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/resident"
 	"github.com/popfetch/popfetch/internal/worker"
 	"github.com/popfetch/popfetch/seen"
 	"github.com/popfetch/popfetch/seen/postgres"
@@ -39,22 +40,42 @@ func (p *program) mayShare(s *setting) error {
 // openForPasses opens the store for passes. A popfetch that polls waits for a database that cannot be
 // reached.
 func (p *program) openForPasses(ctx context.Context, s *setting) (seen.Store, error) {
-	store, err := p.openStore(ctx, s.Config, toWrite)
+	var store seen.Store
+	err := p.untilThere(ctx, func() (err error) {
+		store, err = p.openStore(ctx, s.Config, toWrite)
+		return err
+	})
+	return store, err
+}
+
+// untilThere calls do. A popfetch that polls calls it again until the database can be reached. Its
+// service manager goes on waiting meanwhile.
+func (p *program) untilThere(ctx context.Context, do func() error) error {
+	var manager *resident.Notifier
+	if p.polls() {
+		manager = p.serviceManager() // before a program is started, which must not know it
+	}
+	err := do()
 	if !p.polls() || !errors.Is(err, postgres.ErrAway) {
-		return store, err
+		return err
 	}
 	p.term.errorf("%v; popfetch tries again until it can", err)
+	manager.Status("waiting for the database")
 	var retry worker.Retry
 	for errors.Is(err, postgres.ErrAway) {
+		manager.Starting(longestTry)
 		select {
 		case <-time.After(retry.Next()):
 		case <-ctx.Done():
-			return nil, errEnded
+			return errEnded
 		}
-		store, err = p.openStore(ctx, s.Config, toWrite)
+		err = do()
 	}
-	return store, err
+	return err
 }
+
+// longestTry is longer than a try to reach the database takes, with the pause before.
+const longestTry = 2 * longestConnect
 
 // team is a popfetch that shares the accounts of a database with others.
 type team struct {
