@@ -201,7 +201,7 @@ func TestWorker_handOver(t *testing.T) {
 	t.Parallel()
 	c := newCrew(t, 20, `interval = "1h"`)
 	for _, name := range c.names { // the first session of each account never gets its listing
-		hook(c.servers[name], func(s *poptest.Session, cmd string) poptest.Action {
+		hook(c.servers[name], func(_ *poptest.Session, cmd string) poptest.Action {
 			if cmd == "UIDL" && len(c.servers[name].Sessions()) == 1 {
 				<-t.Context().Done()
 			}
