@@ -33,7 +33,7 @@ func (p *program) mayShare(s *setting) error {
 	if p.command != workerCommand || s.State != "" {
 		return nil
 	}
-	return s.Mistake(nil, &s.State, errors.New(`is missing: workers share the accounts of a database; `+
+	return s.Mistake(nil, &s.State, errors.New(`is missing; workers share the accounts of a database; `+
 		`write state = "postgres://…", or run popfetch without the word worker, which polls alone`))
 }
 
@@ -117,6 +117,7 @@ func (p *poller) share(ctx context.Context, heard wishes, store *sharedStore, ac
 		alive()
 		p.notifier.Status(t.text())
 	}
+	t.hasStrangers.Store(len(p.words) > 0)
 	t.register(p.setting)
 	stop := t.keepRoll(ctx)
 	defer stop()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"testing"
@@ -154,12 +155,53 @@ func TestWorker_killed(t *testing.T) {
 	}
 }
 
+// A worker stands still for longer than its lease, in the midst of messages, and then goes on. Another one
+// has delivered them meanwhile. None comes twice, and the worker goes on with what it claims then.
+func TestWorker_stoodStill(t *testing.T) {
+	t.Parallel()
+	c := newCrew(t, 5, `interval = "2s"`)
+	c.mail("one")
+	first := c.stay("worker")
+	c.delivered(1)
+	goOn, waiting := make(chan struct{}), make(chan struct{}, len(c.names))
+	for _, name := range c.names {
+		var once atomic.Bool
+		hook(c.servers[name], func(_ *poptest.Session, cmd string) poptest.Action {
+			if strings.HasPrefix(cmd, "RETR") && !once.Swap(true) {
+				waiting <- struct{}{}
+				<-goOn
+			}
+			return poptest.Action{}
+		})
+	}
+	c.mail("two")
+	for range c.names {
+		await(t, waiting)
+	}
+	first.tell(syscall.SIGSTOP)
+	second := c.stay("worker")
+	c.delivered(2)
+	close(goOn)
+	first.tell(syscall.SIGCONT)
+	eventually(t, "the worker has counted what it has lost", func() bool {
+		return one[int](c, "SELECT sum(lost)::integer FROM popfetch.worker") == len(c.names)
+	})
+	second.ends()
+	c.mail("three")
+	c.delivered(3)
+	first.tell(syscall.SIGTERM)
+	waitEnd(t, first.Cmd, time.Now(), 0)
+	if n := one[int](c, "SELECT count(*)::integer FROM popfetch.seen"); n != 3*len(c.names) {
+		t.Errorf("%d records, want one of each message", n)
+	}
+}
+
 // SIGTERM hands over at once what a worker has at work.
 func TestWorker_handOver(t *testing.T) {
 	t.Parallel()
 	c := newCrew(t, 20, `interval = "1h"`)
 	for _, name := range c.names { // the first session of each account never gets its listing
-		hook(c.servers[name], func(s *poptest.Session, cmd string) poptest.Action {
+		hook(c.servers[name], func(_ *poptest.Session, cmd string) poptest.Action {
 			if cmd == "UIDL" && len(c.servers[name].Sessions()) == 1 {
 				<-t.Context().Done()
 			}

@@ -37,7 +37,8 @@ func openUnclosed(t testing.TB, url, worker string, lease time.Duration) *Store 
 	return s
 }
 
-// One worker at a time has an account. A new lease has a larger epoch, and a release frees it at once.
+// One worker at a time has an account. A new lease has a larger epoch, and a release frees it at
+// once.
 func TestLock(t *testing.T) {
 	url := pgtest.Database(t)
 	first, second := openAs(t, url, "first", time.Minute), openAs(t, url, "second", time.Minute)
@@ -91,7 +92,8 @@ func TestClaim(t *testing.T) {
 	}
 }
 
-// A worker that stood still for longer than its lease loses its accounts, and knows it when it looks.
+// A worker that stood still for longer than its lease loses its accounts, and knows it when it
+// looks.
 func TestLease_ends(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)

@@ -27,8 +27,9 @@ type Options struct {
 
 const (
 	defaultLease = time.Minute
-	// mostConnections is all that a process takes, however many accounts it has at work.
-	mostConnections = 10
+	// mostConnections is the size of the pool, however many accounts a process has at work. With the one
+	// that renews holds (see heart) it takes 10 at most.
+	mostConnections = 9
 	// patience is how long a statement waits that no run depends on.
 	patience = 30 * time.Second
 )
@@ -93,7 +94,6 @@ func connect(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		pool: pool, lease: o.Lease, worker: o.Worker, number: o.Process, now: time.Now, tuning: seen.DefaultTuning,
 		holds: make(map[string]*hold), steps: make(map[int64]*stepper), rowsAtOnce: 5000, ending: make(chan struct{}),
-		register: register{changed: make(chan struct{}, 1)},
 	}
 	if s.lease <= 0 {
 		s.lease = defaultLease

@@ -29,7 +29,7 @@ func configuration(o Options) (*pgxpool.Config, error) {
 	if err := checkSafe(conn); err != nil {
 		return nil, err
 	}
-	config.MaxConns = mostConnections - 1 // see heart
+	config.MaxConns = mostConnections
 	// PgBouncer in transaction mode keeps no prepared statement for us.
 	conn.DefaultQueryExecMode = pgx.QueryExecModeExec
 	conn.StatementCacheCapacity, conn.DescriptionCacheCapacity = 0, 0
