@@ -29,8 +29,8 @@ type Book interface {
 	All() (map[string][]byte, error)
 	// Forget removes entries. After a crash they may be there again.
 	Forget(keys ...string)
-	// Keep keeps a value under a name of its own, which is a word, for ever; nil removes it. When it
-	// returns nil, that would survive a power cut.
+	// Keep keeps a value under a name of its own, which is a word, for ever; nil removes it. When
+	// it returns nil, that would survive a power cut.
 	Keep(name string, value []byte) error
 	// Kept returns the value that was kept; nil: none is.
 	Kept(name string) ([]byte, error)
@@ -45,8 +45,8 @@ const (
 )
 
 // FileBook is a Book in a file, one JSON object a line. A line that a crash has cut or damaged does
-// not count. Two processes may use the file one after the other: each call reads it again if another
-// process has changed it. What is kept by name is in files beside it.
+// not count. Two processes may use the file one after the other: each call reads it again if
+// another process has changed it. What is kept by name is in files beside it.
 type FileBook struct {
 	path string
 

@@ -19,8 +19,8 @@ import (
 // fencedMessages is how many messages a run of the tests here delivers.
 const fencedMessages = 3
 
-// fencedRun is what a run of an epoch does at a target: it finds out what is there, and then delivers
-// what is not.
+// fencedRun is what a run of an epoch does at a target: it finds out what is there, and then
+// delivers what is not.
 type fencedRun struct {
 	target Target
 	epoch  int64
@@ -86,9 +86,9 @@ func fencedTarget(kind, path string) Target {
 	return NewMaildir(path)
 }
 
-// overtake runs a child that is overtaken at its nth system call below the folder of path, before the
-// kernel does it. The run that overtakes it delivers at once, or when the child has ended. overtake
-// reports whether there is such a call.
+// overtake runs a child that is overtaken at its nth system call below the folder of path, before
+// the kernel does it. The run that overtakes it delivers at once, or when the child has ended.
+// overtake reports whether there is such a call.
 func overtake(t *testing.T, kind, path string, nth int, atOnce bool) (reached bool) {
 	t.Helper()
 	n, at := 0, ""
@@ -183,8 +183,8 @@ func wantOnce(t *testing.T, kind, path, label string) {
 	}
 }
 
-// A run that stands still at any system call, and goes on when another one has delivered its messages,
-// delivers nothing twice, and nothing is lost.
+// A run that stands still at any system call, and goes on when another one has delivered its
+// messages, delivers nothing twice, and nothing is lost.
 func TestFence_overtaken(t *testing.T) {
 	for _, kind := range []string{"maildir", "mbox"} {
 		t.Run(kind, func(t *testing.T) {

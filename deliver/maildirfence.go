@@ -17,20 +17,22 @@ import (
 )
 
 // A fenced Maildir has its batches in a stage: a folder in tmp, whose name has the account and the
-// epoch. A file gets from there into new by the path of the stage. The next Fence takes the stage away,
-// so a run that was overtaken finds no file to move, and nothing that it makes gets into new.
+// epoch. A file gets from there into new by the path of the stage. The next Fence takes the stage
+// away, so a run that was overtaken finds no file to move, and nothing that it makes gets into new.
 //
-// The stage of the latest epoch stays behind as a mark. So a run of an earlier one that gets to its own
-// Fence late finds out there. It makes its stage first and then looks for others, as all do. Of two
-// runs at the same time, at least one sees the stage of the other.
+// The stage of the latest epoch stays behind as a mark. So a run of an earlier one that gets to its
+// own Fence late finds out there. It makes its stage first and then looks for others, as all do. Of
+// two runs at the same time, at least one sees the stage of the other.
 //
-// A run may stand still within rename(2), when the kernel has looked up the stage and not yet the file.
-// Then taking the stage away is not enough. But its files are removed too. Either the file is in new
-// before, where Find sees it, or it is gone. A stage that was removed takes no file any more.
+// A run may stand still within rename(2), when the kernel has looked up the stage and not yet the
+// file. Then taking the stage away is not enough. But its files are removed too. Either the file is
+// in new before, where Find sees it, or it is gone. A stage that was removed takes no file any
+// more.
 //
-// On NFS the stage may be looked up in a cache, and that is the same case. What is not covered there:
-// the list of new itself may come from a cache. If a run was overtaken while it moved a file, the next
-// one may not see that file for as long as directories are cached (mount option acdirmax, a minute).
+// On NFS the stage may be looked up in a cache, and that is the same case. What is not covered
+// there: the list of new itself may come from a cache. If a run was overtaken while it moved a
+// file, the next one may not see that file for as long as directories are cached (mount option
+// acdirmax, a minute).
 
 // stage is the folder of an account and an epoch.
 type stage struct {
@@ -57,8 +59,8 @@ func parseStage(name string) (s stage, ok bool) {
 	return stage{account, epoch}, isOurs && err == nil
 }
 
-// Fence makes the stage of the epoch, and takes away those of earlier ones. Other accounts may deliver
-// into the same Maildir, but a Maildir value that is fenced belongs to one account.
+// Fence makes the stage of the epoch, and takes away those of earlier ones. Other accounts may
+// deliver into the same Maildir, but a Maildir value that is fenced belongs to one account.
 func (m *Maildir) Fence(ctx context.Context, account string, epoch int64) error {
 	own := newStage(account, epoch)
 	if err := m.fence(ctx, own); err != nil {
@@ -113,12 +115,12 @@ func namesIn(path string) ([]string, error) {
 	return folder.Readdirnames(-1)
 }
 
-// mostRounds bounds how often a stage is emptied. Files come into one that is taken away only from a run
-// that has it open, and does not know yet that it was overtaken.
+// mostRounds bounds how often a stage is emptied. Files come into one that is taken away only from
+// a run that has it open, and does not know yet that it was overtaken.
 const mostRounds = 100
 
-// removeStage takes a stage away, removes its files, and then the folder itself. A file that another
-// process has open on NFS leaves one with another name there.
+// removeStage takes a stage away, removes its files, and then the folder itself. A file that
+// another process has open on NFS leaves one with another name there.
 func removeStage(path string) error {
 	if removeFolder(path) == nil {
 		return nil
@@ -200,9 +202,12 @@ func (b *maildirBatch) move(name string, into *os.File, newName string) error {
 		return rename(b.tmp, name, into, newName)
 	}
 	from := filepath.Join(b.folder(), name)
-	err := durable.Uninterrupted(func() error { return unix.Renameat(unix.AT_FDCWD, from, int(into.Fd()), newName) })
+	err := durable.Uninterrupted(func() error {
+		return unix.Renameat(unix.AT_FDCWD, from, int(into.Fd()), newName)
+	})
 	if err != nil {
-		return b.gone(&os.LinkError{Op: "rename", Old: from, New: filepath.Join(into.Name(), newName), Err: err})
+		to := filepath.Join(into.Name(), newName)
+		return b.gone(&os.LinkError{Op: "rename", Old: from, New: to, Err: err})
 	}
 	return nil
 }

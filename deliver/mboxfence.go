@@ -11,8 +11,8 @@ const epochName = "epoch"
 
 // Fence keeps the epoch in the book, under the lock of the mbox. So a run of an earlier epoch that
 // appends at this moment has ended before. One that comes to append later reads the epoch under the
-// lock, and appends nothing. Where the book belongs to a store that knows the epochs, it takes no notes
-// of an earlier one either, and nothing is appended without notes.
+// lock, and appends nothing. Where the book belongs to a store that knows the epochs, it takes no
+// notes of an earlier one either, and nothing is appended without notes.
 //
 // A process that stands still while it appends still has the lock. Others wait, and then end with
 // ErrBusy. On NFS this holds as far as the server keeps the locks of a client that is silent.
@@ -47,7 +47,8 @@ func (m *Mbox) fence(ctx context.Context, epoch int64) error {
 	return m.mendNoted(l, torn)
 }
 
-// checkEpoch returns ErrOvertaken if a run of a later epoch is known. The caller has locked the mbox.
+// checkEpoch returns ErrOvertaken if a run of a later epoch is known. The caller has locked the
+// mbox.
 func (m *Mbox) checkEpoch(epoch int64) error {
 	if epoch == 0 {
 		return nil

@@ -280,7 +280,8 @@ func (j *job) fail(phase Phase, err error) error {
 	if cause := context.Cause(j.soft); errors.Is(err, context.Canceled) && cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", err, cause)
 	}
-	if j.lose != nil && j.hold.Err() != nil && !isLost(err) {
+	overtaken := errors.Is(err, deliver.ErrOvertaken) || j.lose != nil && j.hold.Err() != nil
+	if overtaken && !errors.Is(err, seen.ErrLost) {
 		err = fmt.Errorf("%w: %w", seen.ErrLost, err)
 	}
 	return &Error{Account: j.account.Name, Phase: phase, Err: err}

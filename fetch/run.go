@@ -41,7 +41,7 @@ func (r *run) do() Result {
 	}
 	r.job.keepTo(hold)
 	result := r.finished(r.locked())
-	if err := hold.Release(); err != nil && !isLost(err) { // then all that the run has written counts
+	if err := hold.Release(); err != nil && !errors.Is(err, seen.ErrLost) { // then all that the run has written counts
 		err = r.job.fail(PhaseLock, err)
 		r.job.event(Event{Kind: Warning, Code: CodeUnlock, Err: err})
 		result.Err = cmp.Or(result.Err, err)

@@ -204,7 +204,7 @@ func (r *Runner) runInTurn(ctx context.Context, account *Account) Result {
 // or refuses the log-in.
 func (r *Result) Fruitless() bool {
 	var run *Error
-	if isLost(r.Err) || !errors.As(r.Err, &run) || r.Delivered+r.Filtered.Dropped > 0 {
+	if errors.Is(r.Err, seen.ErrLost) || !errors.As(r.Err, &run) || r.Delivered+r.Filtered.Dropped > 0 {
 		return false
 	}
 	var refused *login.Error

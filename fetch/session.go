@@ -292,8 +292,8 @@ func (s *session) finish(deleted int) error {
 // the server frees the maildrop at once. No message has been marked by DELE yet.
 func (s *session) leave(err error) error {
 	var suspect *suspectError
-	if errors.As(err, &suspect) || s.quitLoses() || s.job.held(PhaseQuit) != nil {
-		_ = s.client.Close() // replies cannot be told apart, or the account is another's, so nothing more is sent
+	if errors.As(err, &suspect) || s.quitLoses() {
+		_ = s.client.Close() // replies cannot be told apart, so nothing more is sent
 		return err
 	}
 	_ = s.client.Quit(s.job.hard) // err is more important

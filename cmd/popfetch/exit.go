@@ -156,7 +156,7 @@ func faultStatus(err error) int {
 		secret   *config.SecretError
 	)
 	switch {
-	case errors.Is(err, seen.ErrLost), errors.Is(err, deliver.ErrOvertaken), errors.Is(err, postgres.ErrAway): // whatever came of it
+	case errors.Is(err, seen.ErrLost), errors.Is(err, postgres.ErrAway): // whatever came of it
 		return exitTempFail
 	case errors.As(err, &file):
 		return foreignStatus(file)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/seen/postgres"
 )
 
 // TestAssembly_notes checks that no two parts of targets share a file of notes, and that each file is
@@ -38,6 +39,9 @@ func TestAssembly_notes(t *testing.T) {
 		}
 	}
 }
+
+// The store of many machines has books without knowing the targets.
+var _ deliver.Book = (*postgres.Book)(nil)
 
 func pathOfBook(book deliver.Book) string { return book.(*deliver.FileBook).Path() }
 

@@ -13,7 +13,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// noteTables have what targets must know across a crash of messages that have no record yet; see Book.
+// noteTables have what targets must know across a crash of messages that have no record yet; see
+// Book.
 //
 // target is the part of the account's target that has the book. An entry that is kept for ever has
 // "infinity" as its time.
@@ -31,9 +32,9 @@ CREATE TABLE note (
 // Book is what a part of an account's target must know across a crash. It is a deliver.Book, whose
 // methods have plain types, so that a store need not know the targets.
 //
-// Every write names the epoch of the lease that this process has on the account, and locks its row. So
-// a process that was overtaken writes nothing: seen.ErrLost. Under one lease nobody else writes, and the
-// entries are read once. Without a lease they are read again after bookAge.
+// Every write names the epoch of the lease that this process has on the account, and locks its row.
+// So a process that was overtaken writes nothing: seen.ErrLost. Under one lease nobody else writes,
+// and the entries are read once. Without a lease they are read again after bookAge.
 type Book struct {
 	store           *Store
 	account, target string
@@ -53,8 +54,8 @@ func (s *Store) Book(account, target string) *Book {
 	return &Book{store: s, account: account, target: target}
 }
 
-// held returns the lease of this process on the account, and a context that ends when it is lost. nil:
-// there is none.
+// held returns the lease of this process on the account, and a context that ends when it is lost.
+// nil: there is none.
 func (b *Book) held() (h *hold, ctx context.Context, end func()) {
 	b.store.mu.Lock()
 	h = b.store.holds[b.account]
@@ -126,8 +127,8 @@ const fence = `WITH held AS (
 	SELECT t.account FROM popfetch.turn AS t WHERE t.account = $1 AND t.epoch = $2 AND t.holder <> '' FOR SHARE
 )`
 
-// change writes by one statement behind fence, which returns the account if it did. Then it changes what
-// is known of the entries.
+// change writes by one statement behind fence, which returns the account if it did. Then it changes
+// what is known of the entries.
 func (b *Book) change(statement string, args []any, known func()) error {
 	h, ctx, end := b.held()
 	defer end()
