@@ -87,15 +87,15 @@ func Start(t testing.TB) *Server {
 
 // start makes a cluster and starts it.
 func start() (*Server, error) {
-	bins, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // the pattern is right
-	if len(bins) == 0 {
+	programs, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres") // the pattern is right
+	if len(programs) == 0 {
 		return nil, errors.New("PostgreSQL is missing: apt-get install postgresql")
 	}
 	dir, err := os.MkdirTemp("", "pgtest-")
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, bin: bins[len(bins)-1]}
+	s := &Server{dir: dir, bin: filepath.Dir(programs[len(programs)-1])}
 	if err := s.make(); err != nil {
 		s.remove()
 		return nil, err
