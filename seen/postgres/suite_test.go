@@ -90,3 +90,14 @@ func TestStore_bouncer(t *testing.T) {
 	bouncer := pgtest.StartBouncer(t, pgtest.Shared(t))
 	runSuite(t, 100, bouncer.Database)
 }
+
+// Each write passes through PgBouncer.
+func TestBouncer(t *testing.T) {
+	s := openStore(t, pgtest.StartBouncer(t, pgtest.Shared(t)).Database(t))
+	for _, write := range writes {
+		l := prepare(t, s, write.name)
+		if err := write.do(t.Context(), s, l, write.name); err != nil {
+			t.Errorf("%s: %v", write.name, err)
+		}
+	}
+}
