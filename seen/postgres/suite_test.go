@@ -91,13 +91,20 @@ func TestStore_bouncer(t *testing.T) {
 	runSuite(t, 100, bouncer.Database)
 }
 
-// Each write passes through PgBouncer.
+// Writes of many stores at once change connections behind PgBouncer.
 func TestBouncer(t *testing.T) {
-	s := openStore(t, pgtest.StartBouncer(t, pgtest.Shared(t)).Database(t))
+	database := pgtest.StartBouncer(t, pgtest.Shared(t)).Database(t)
 	for _, write := range writes {
-		l := prepare(t, s, write.name)
-		if err := write.do(t.Context(), s, l, write.name); err != nil {
-			t.Errorf("%s: %v", write.name, err)
-		}
+		t.Run(write.name, func(t *testing.T) {
+			t.Parallel()
+			s := openStore(t, database)
+			for i := range 3 {
+				account := fmt.Sprint(write.name, i)
+				l := prepare(t, s, account)
+				if err := write.do(t.Context(), s, l, account); err != nil {
+					t.Errorf("%s: %v", account, err)
+				}
+			}
+		})
 	}
 }
