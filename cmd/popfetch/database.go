@@ -26,7 +26,7 @@ type database struct {
 	users int // who have opened it, and not closed it yet
 }
 
-// longestConnect is how long a command waits for the database at its start.
+// longestConnect is how long a try to reach the database takes at most; package postgres bounds it.
 const longestConnect = 30 * time.Second
 
 // sharedStore is a store in a database. It may be opened several times; the last Close closes it.
@@ -92,8 +92,6 @@ func connect(ctx context.Context, cfg *config.Config, how access) (*postgres.Sto
 	if how == toWrite {
 		open = postgres.Open
 	}
-	ctx, cancel := context.WithTimeout(ctx, longestConnect)
-	defer cancel()
 	store, err := open(ctx, postgres.Options{
 		URL: string(cfg.State), Password: cfg.StatePassword(), Lease: cfg.Lease, Worker: workerName(), Process: os.Getpid(),
 	})
