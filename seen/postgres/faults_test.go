@@ -27,8 +27,8 @@ type shears struct {
 	mu      sync.Mutex
 	passed  [2]int // octets: towards the server, and from it
 	way     int
-	left    int // octets until the cut, that way; negative: no cut
-	refuses bool
+	left    int  // octets until the cut, that way; negative: no cut
+	refuses bool // all connections are cut, and no others are made
 	cuts    int
 }
 
@@ -95,6 +95,9 @@ func (s *shears) join(client net.Conn, address string) {
 func (s *shears) allow(way, n int) (allowed int, cut bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.refuses {
+		return 0, true
+	}
 	s.passed[way] += n
 	if s.left < 0 || s.way != way || n == 0 {
 		return n, false
@@ -189,13 +192,9 @@ func TestAway(t *testing.T) {
 	s := openAs(t, through, "worker", 2*time.Second)
 	l := enterIn(t, s, "work")
 	away := func(is bool) {
-		wire.set(0, -1)
 		wire.mu.Lock()
 		defer wire.mu.Unlock()
 		wire.refuses = is
-		if is {
-			wire.left, wire.way = 0, 0
-		}
 	}
 	record := func(id string) error {
 		return l.Apply(t.Context(), seen.Changes{Records: slices.Values(recordsOf(listingOf(id, 1), "new/1"))})
