@@ -125,15 +125,15 @@ func Start(t testing.TB) *Server {
 
 // start makes a cluster and starts it.
 func start() (*Server, error) {
-	bins, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // the pattern is right
-	if len(bins) == 0 {
+	programs, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres") // the pattern is right
+	if len(programs) == 0 {
 		return nil, errors.New("PostgreSQL is missing: apt-get install postgresql")
 	}
 	dir, err := os.MkdirTemp("", "pgtest-")
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, bin: bins[len(bins)-1]}
+	s := &Server{dir: dir, bin: filepath.Dir(programs[len(programs)-1])}
 	if err := s.make(); err != nil {
 		s.remove()
 		return nil, err
@@ -287,7 +287,7 @@ func (s *Server) Exec(database string, statements ...string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx)
+	defer conn.Close(ctx) //nolint:errcheck // the statements are done
 	for _, statement := range statements {
 		if _, err := conn.Exec(ctx, statement, pgx.QueryExecModeSimpleProtocol); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)

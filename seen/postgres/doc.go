@@ -18,6 +18,23 @@
 //
 // No transaction lasts while a run waits for a POP3 server or a target.
 //
+// # Steps
+//
+// All that a method of a ledger writes is one step (step.go): a batch that is sent at once, and is one
+// transaction. A step of more rows than are sent in one round trip is a transaction of several. If the
+// database goes away, the step is tried again while the hold lasts. It has a number, so it is carried
+// out once even if its answer was lost. Forget, TryAgain and ChangeStanding are not tried again,
+// because their callers need to know what was there before.
+//
+// A poll without news costs one statement each for Enter, Standing and Diff, and five in two round
+// trips for NoteRun. Diff is one statement unless something is set aside or has copies.
+// TestStatements counts them.
+//
+// # Errors
+//
+// ErrAway may pass by itself. ErrURL, ErrInsecure and ErrRefused need somebody who changes the URL, the
+// password, or the rights of the role. No error shows the password.
+//
 // # Between program and server
 //
 // The store works behind PgBouncer in transaction mode. So it uses no statement, lock, setting or

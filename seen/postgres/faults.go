@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -56,6 +57,9 @@ func explainRefusal(refused *pgconn.PgError, err error) error {
 	case "3D000", insufficientPrivilege: // no such database
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
+	if refused.Code == "08P01" && isBouncersNo(refused.Message) {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
 	switch refused.Code[:2] {
 	case "08", "57": // the connection, and what an operator did
 		return fmt.Errorf("%w: %w", ErrAway, err)
@@ -63,6 +67,17 @@ func explainRefusal(refused *pgconn.PgError, err error) error {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return err
+}
+
+// isBouncersNo reports whether a message of PgBouncer says that name, password or database are wrong.
+// It gives all that goes wrong one code.
+func isBouncersNo(message string) bool {
+	for _, no := range []string{"authentication failed", "no such user", "no such database", "does not exist"} {
+		if strings.Contains(message, no) {
+			return true
+		}
+	}
+	return false
 }
 
 // isBroken reports whether the connection could not be made, or has ended.

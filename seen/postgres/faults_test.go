@@ -119,7 +119,7 @@ func (s *shears) set(way, left int) {
 func TestCut(t *testing.T) {
 	database := pgtest.Database(t)
 	direct := openStore(t, database)
-	points := 8
+	points := 5
 	if testing.Short() {
 		points = 3
 	}

@@ -301,3 +301,25 @@ func TestNotHeld(t *testing.T) {
 		before = contents(t, s, "known")
 	}
 }
+
+// A step of a former epoch does not even begin, and so waits for nobody's rows.
+func TestStep_epoch(t *testing.T) {
+	s := openStore(t, pgtest.Database(t))
+	enterIn(t, s, "work")
+	h, err := s.held("work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := func(epoch, number int64) error {
+		_, err := s.pool.Exec(t.Context(), "SELECT popfetch.step($1, $2, $3)", h.id, epoch, number)
+		return err
+	}
+	for _, test := range []struct {
+		epoch, number int64
+		want          string
+	}{{h.epoch, 10, ""}, {h.epoch, 10, codeDone}, {h.epoch, 9, codeDone}, {h.epoch - 1, 11, codeLost}, {h.epoch + 1, 11, codeLost}, {h.epoch, 11, ""}} {
+		if err := step(test.epoch, test.number); (err == nil) != (test.want == "") || err != nil && !isCode(err, test.want) {
+			t.Errorf("step %d of epoch %d: %v, want %q", test.number, test.epoch, err, test.want)
+		}
+	}
+}

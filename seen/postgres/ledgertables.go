@@ -7,8 +7,8 @@ package postgres
 // places as JSON; "" is none. digest and sha256 are empty if they are unknown.
 //
 // account.digest, listed and oldest are seen.Finished. Triggers count account.records, and remove the
-// digest with every change that could make it untrue. They run once for each statement, however many
-// rows it changes.
+// digest with every change of a record except of absent_at, and when a record or an aside goes. They run
+// once for each statement, however many rows it changes.
 //
 // step is called first, and fence last, in every transaction that writes under a lease. A step has a
 // number, which is counted in its epoch: so one that is sent again, because its answer was lost, is
@@ -136,17 +136,19 @@ CREATE FUNCTION seen_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	UPDATE popfetch.account AS a SET records = a.records + n.records, delivered = a.delivered OR n.delivered, digest = NULL
 	FROM (
-		SELECT account, sum(records) AS records, bool_or(delivered) AS delivered FROM (
-			SELECT account, 1 AS records, kind = 1 AS delivered FROM new_rows
+		SELECT account, sum(rows) AS records, bool_or(delivered) AS delivered FROM (
+			SELECT account, 1 AS rows, kind = 1 AS delivered FROM new_rows
 			UNION ALL SELECT account, -1, false FROM old_rows
-		) AS rows GROUP BY account
+		) AS all_rows GROUP BY account
 	) AS n
-	WHERE a.id = n.account AND EXISTS (
-		(SELECT account, unique_id, copy, kind, listed, delivered_at, deleted_at FROM new_rows WHERE account = a.id
-			EXCEPT SELECT account, unique_id, copy, kind, listed, delivered_at, deleted_at FROM old_rows WHERE account = a.id)
-		UNION ALL
-		(SELECT account, unique_id, copy, kind, listed, delivered_at, deleted_at FROM old_rows WHERE account = a.id
-			EXCEPT SELECT account, unique_id, copy, kind, listed, delivered_at, deleted_at FROM new_rows WHERE account = a.id));
+	WHERE a.id = n.account AND a.id IN (
+		SELECT account FROM (
+			(SELECT account, unique_id, copy, kind, listed, delivered_at, deleted_at, octets, digest, sha256, place, places FROM new_rows
+				EXCEPT SELECT account, unique_id, copy, kind, listed, delivered_at, deleted_at, octets, digest, sha256, place, places FROM old_rows)
+			UNION ALL
+			(SELECT account, unique_id, copy, kind, listed, delivered_at, deleted_at, octets, digest, sha256, place, places FROM old_rows
+				EXCEPT SELECT account, unique_id, copy, kind, listed, delivered_at, deleted_at, octets, digest, sha256, place, places FROM new_rows)
+		) AS changed);
 	RETURN NULL;
 END $$;
 CREATE TRIGGER seen_changed AFTER UPDATE ON seen

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -53,47 +54,54 @@ func (f found) fits() error {
 	return nil
 }
 
-// checkSchema returns an error if the schema is missing, or of another version.
-func (s *Store) checkSchema(ctx context.Context) error {
-	var f found
-	err := s.tx(ctx, func(tx pgx.Tx) (err error) {
+// look finds the schema, and returns an error if this program cannot use it.
+func (s *Store) look(ctx context.Context) (f found, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err = s.tx(ctx, func(tx pgx.Tx) (err error) {
 		f, err = find(ctx, tx)
 		return err
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = f.fits()
 	}
-	if err := f.fits(); err != nil {
+	return f, err
+}
+
+// checkSchema returns an error if the schema is missing, or of another version.
+func (s *Store) checkSchema(ctx context.Context) error {
+	f, err := s.look(ctx)
+	switch {
+	case err != nil:
 		return err
-	}
-	if f.version == 0 {
+	case f.version == 0:
 		return ErrNoTables
-	}
-	if f.version < len(migrations) {
+	case f.version < len(migrations):
 		return fmt.Errorf("the tables of popfetch in the database: %w; run a pass, which makes them", seen.ErrCreate)
 	}
 	return nil
 }
 
+// longestMigration bounds the time of a change to the schema.
+const longestMigration = time.Hour
+
 // migrate makes or updates the tables, all in one transaction. Two processes that start at once do so one
 // after the other.
 func (s *Store) migrate(ctx context.Context) error {
-	var f found
-	err := s.tx(ctx, func(tx pgx.Tx) (err error) {
-		done := func() bool { return err != nil || f.version == len(migrations) }
-		if f, err = find(ctx, tx); err == nil {
-			err = f.fits()
-		}
-		if done() {
-			return err // so a role that may not make tables is enough
-		}
+	f, err := s.look(ctx)
+	if err != nil || f.version == len(migrations) {
+		return err // so a role that may not make tables is enough
+	}
+	ctx, cancel := context.WithTimeout(ctx, longestMigration)
+	defer cancel()
+	err = s.tx(ctx, func(tx pgx.Tx) (err error) {
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(migrationLock)); err != nil {
 			return err
 		}
 		if f, err = find(ctx, tx); err == nil {
 			err = f.fits()
 		}
-		if done() {
+		if err != nil || f.version == len(migrations) {
 			return err
 		}
 		_, err = tx.Conn().PgConn().Exec(ctx, migration(f)).ReadAll()

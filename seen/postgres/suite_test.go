@@ -90,3 +90,21 @@ func TestStore_bouncer(t *testing.T) {
 	bouncer := pgtest.StartBouncer(t, pgtest.Shared(t))
 	runSuite(t, 100, bouncer.Database)
 }
+
+// Writes of many stores at once change connections behind PgBouncer.
+func TestBouncer(t *testing.T) {
+	database := pgtest.StartBouncer(t, pgtest.Shared(t)).Database(t)
+	for _, write := range writes {
+		t.Run(write.name, func(t *testing.T) {
+			t.Parallel()
+			s := openStore(t, database)
+			for i := range 3 {
+				account := fmt.Sprint(write.name, i)
+				l := prepare(t, s, account)
+				if err := write.do(t.Context(), s, l, account); err != nil {
+					t.Errorf("%s: %v", account, err)
+				}
+			}
+		})
+	}
+}

@@ -34,6 +34,10 @@ func Run(t *testing.T, harness Harness) {
 		t.Run(fmt.Sprint("apply refused/", n), func(t *testing.T) { runApplyRefused(t, harness, n) })
 	}
 	t.Run("apply cancelled", func(t *testing.T) { runApplyCancelled(t, harness) })
+	t.Run("account", func(t *testing.T) { runAccount(t, harness) })
+	t.Run("twin", func(t *testing.T) { runTwin(t, harness) })
+	t.Run("unchanged", func(t *testing.T) { runUnchanged(t, harness) })
+	t.Run("standing", func(t *testing.T) { runStanding(t, harness) })
 	t.Run("try again", func(t *testing.T) { runTryAgain(t, harness) })
 	t.Run("old", func(t *testing.T) { runOld(t, harness) })
 	t.Run("chosen", func(t *testing.T) { runChosen(t, harness) })
