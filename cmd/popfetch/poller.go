@@ -41,7 +41,9 @@ func (p *program) newPoller(
 		time.AfterFunc(longestEnd, func() { os.Exit(exitOK) }) // nothing may be printed any more
 	})
 	runner.Jobs = config.MostJobs // whoever polls bounds them
-	return &poller{program: p, runner: runner, report: report, metrics: metrics, notifier: p.serviceManager(), setting: s}
+	return &poller{
+		program: p, runner: runner, report: report, metrics: metrics, notifier: p.serviceManager(), setting: s,
+	}
 }
 
 // poll polls the accounts, alone or as a worker, until a signal comes.

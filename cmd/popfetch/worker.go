@@ -16,16 +16,16 @@ import (
 	"github.com/popfetch/popfetch/seen/postgres"
 )
 
-// workerCommand is the command that polls with others. So does popfetch without a command, if its state
-// is in a database.
+// workerCommand is the command that polls with others. So does popfetch without a command, if its
+// state is in a database.
 const workerCommand = "worker"
 
-// mostAtHost bounds how many accounts of one server host all workers together have at work. Otherwise
-// all workers would log in at one provider at the same moment when they come back after an outage. Few
-// servers of one host take more at once as they come: Courier takes 40 sessions, and Dovecot 100
-// processes that log in. At a third of a second for each poll, 64 are enough for 50,000 accounts of one
-// host at five minutes. A host that refuses sessions because of others gets fewer: each worker finds
-// that out by itself (package hosts).
+// mostAtHost bounds how many accounts of one server host all workers together have at work.
+// Otherwise all workers would log in at one provider at the same moment when they come back after
+// an outage. Few servers of one host take more at once as they come: Courier takes 40 sessions, and
+// Dovecot 100 processes that log in. At a third of a second for each poll, 64 are enough for 50,000
+// accounts of one host at five minutes. A host that refuses sessions because of others gets fewer:
+// each worker finds that out by itself (package hosts).
 const mostAtHost = 64
 
 // mayShare returns an error if a worker has no database.
@@ -37,8 +37,8 @@ func (p *program) mayShare(s *setting) error {
 		`write state = "postgres://…", or run popfetch without the word worker, which polls alone`))
 }
 
-// openForPasses opens the store for passes. A popfetch that polls waits for a database that cannot be
-// reached.
+// openForPasses opens the store for passes. A popfetch that polls waits for a database that cannot
+// be reached.
 func (p *program) openForPasses(ctx context.Context, s *setting) (seen.Store, error) {
 	var store seen.Store
 	err := p.untilThere(ctx, func() (err error) {
@@ -82,13 +82,13 @@ type team struct {
 	*poller
 	*worker.Worker
 	store *sharedStore
-	// find returns an account as it is known now, and the setting that it is part of. nil: this worker
-	// does not know it.
+	// find returns an account as it is known now, and the setting that it is part of. nil: this
+	// worker does not know it.
 	find        func(ctx context.Context, name string) (*setting, *known)
 	roll        atomic.Pointer[roll]
 	rollChanged chan struct{}
-	// hasStrangers says that the schedule has accounts that this worker does not know. Then it names in
-	// each claim those that it knows. That is a longer statement, and hardly ever needed.
+	// hasStrangers says that the schedule has accounts that this worker does not know. Then it
+	// names in each claim those that it knows. That is a longer statement, and hardly ever needed.
 	hasStrangers atomic.Bool
 	troubled     atomic.Int64 // polls that have failed
 	away         atomic.Pointer[time.Time]
@@ -185,7 +185,8 @@ func asLost(err error) error {
 	return err
 }
 
-// poll makes one pass over an account. The run gets the hold of the turn, because this process has it.
+// poll makes one pass over an account. The run gets the hold of the turn, because this process has
+// it.
 func (t *team) poll(ctx context.Context, name string) worker.Outcome {
 	s, account := t.find(ctx, name)
 	if account == nil {
@@ -199,7 +200,8 @@ func (t *team) poll(ctx context.Context, name string) worker.Outcome {
 	return worker.Outcome{
 		Interval: account.interval, Fruitless: result.Fruitless(), Delivered: result.Delivered,
 		Announced: untilThen(result.NotBefore), Refused: untilThen(result.RefusedUntil),
-		Undone: result.Err != nil && (ctx.Err() != nil || errors.Is(result.Err, seen.ErrLost) || errors.Is(result.Err, postgres.ErrAway)),
+		Undone: result.Err != nil && (ctx.Err() != nil || errors.Is(result.Err, seen.ErrLost) ||
+			errors.Is(result.Err, postgres.ErrAway)),
 	}
 }
 
@@ -215,7 +217,8 @@ func untilThen(at time.Time) time.Duration {
 func (t *team) tellAway(err error) {
 	if err == nil {
 		since := t.away.Swap(nil)
-		t.term.errorf("the database can be reached again, after %s", config.TimeText(time.Since(*since).Round(time.Second)))
+		lasted := time.Since(*since).Round(time.Second)
+		t.term.errorf("the database can be reached again, after %s", config.TimeText(lasted))
 	} else {
 		now := time.Now()
 		t.away.Store(&now)
@@ -224,15 +227,16 @@ func (t *team) tellAway(err error) {
 	t.notifier.Status(t.text())
 }
 
-// tellUnsettled tells of an account that could not be given back. That it was lost, the run has told.
+// tellUnsettled tells of an account that could not be given back. That it was lost, the run has
+// told.
 func (t *team) tellUnsettled(account string, err error) {
 	if !errors.Is(err, worker.ErrLost) {
 		t.term.errorf("%s: %v; another worker takes it when its lease is over", account, err)
 	}
 }
 
-// text returns how this worker is, in one line. How the accounts are, popfetch status tells: others poll
-// them, too.
+// text returns how this worker is, in one line. How the accounts are, popfetch status tells: others
+// poll them, too.
 func (t *team) text() string {
 	c := t.Counts()
 	text := fmt.Sprintf("%s shared with others; here %d at work, %d polls, %d in trouble, %d lost",

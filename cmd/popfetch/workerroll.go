@@ -17,15 +17,17 @@ import (
 
 // roll is the accounts that a worker knows from its file.
 //
-// The workers of one database may have different files, so that none knows which accounts there are in
-// all. These are the rules for the schedule:
+// The workers of one database may have different files, so that none knows which accounts there are
+// in all. These are the rules for the schedule:
 //
-//   - A worker puts the accounts of its file into the schedule when it starts, at SIGHUP, and again every
-//     minute.
-//   - It takes out accounts that its file has no longer since SIGHUP, and those that its file has but
-//     does not want polled. If another worker polls such an account, that one puts it back within a minute.
-//   - It takes out accounts that it does not know, if nobody has polled them for a day although they were
-//     due. So an account goes that has left the file of a worker which was then started anew.
+//   - A worker puts the accounts of its file into the schedule when it starts, at SIGHUP, and again
+//     every minute.
+//   - It takes out accounts that its file has no longer since SIGHUP, and those that its file has
+//     but does not want polled. If another worker polls such an account, that one puts it back
+//     within a minute.
+//   - It takes out accounts that it does not know, if nobody has polled them for a day although
+//     they were due. So an account goes that has left the file of a worker which was then started
+//     anew.
 //
 // So an account is polled as long as it is in the file of one worker that runs.
 type roll struct {
@@ -71,14 +73,14 @@ func (t *team) newRoll(s *setting, accounts []fetch.Account) *roll {
 	return r
 }
 
-// labelsText is the labels of an account as one text, which is its label in the schedule. A worker that
-// has one of them claims by the whole text.
+// labelsText is the labels of an account as one text, which is its label in the schedule. A worker
+// that has one of them claims by the whole text.
 func labelsText(labels []string) string {
 	return strings.Join(slices.Compact(slices.Sorted(slices.Values(labels))), " ")
 }
 
-// hostOf returns the host by which sessions of all workers are counted. On its own machine, each worker
-// has a server of its own.
+// hostOf returns the host by which sessions of all workers are counted. On its own machine, each
+// worker has a server of its own.
 func hostOf(server string) string {
 	host, _, err := net.SplitHostPort(server)
 	if err != nil || hosts.IsLoopback(server) {
@@ -124,8 +126,8 @@ type rollKeeper struct {
 	told string // the last error
 }
 
-// keep puts the accounts of the roll into the schedule, and takes others out. It returns when to do so
-// again.
+// keep puts the accounts of the roll into the schedule, and takes others out. It returns when to do
+// so again.
 func (k *rollKeeper) keep(ctx context.Context) time.Duration {
 	r := k.roll.Load()
 	err := k.store.Schedule(ctx, r.scheduled)

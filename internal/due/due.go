@@ -1,6 +1,6 @@
-// Package due says when an account is polled next. It does no input or output and knows no clock: its
-// times are durations from now on. So it serves a popfetch that polls alone as well as workers that
-// share a database, where only the database's clock counts.
+// Package due says when an account is polled next. It does no input or output and knows no clock:
+// its times are durations from now on. So it serves a popfetch that polls alone as well as workers
+// that share a database, where only the database's clock counts.
 package due
 
 import (
@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// Jitter is the part of a pause by which it varies. Many programs that were started together then
-	// do not poll together for ever.
+	// Jitter is the part of a pause by which it varies. Many programs that were started together
+	// then do not poll together for ever.
 	Jitter = 0.1
 	// LongestBackOff limits the pause between two fruitless polls, unless the interval is longer.
 	LongestBackOff = 30 * time.Minute
@@ -27,7 +27,8 @@ type Poll struct {
 	Fruitless int           // polls in a row that have troubled the server for nothing
 	// Passed is how long ago the interval began.
 	Passed time.Duration
-	// Least is the shortest wait, however much of the interval has passed. Zero: the poll may be due.
+	// Least is the shortest wait, however much of the interval has passed. Zero: the poll may be
+	// due.
 	Least time.Duration
 	// Announced and Refused are the times before which the server wants no log-in, or refuses one.
 	// Zero or less: at any time.
@@ -47,8 +48,8 @@ func Count(fruitless int, isFruitless bool) int {
 	return 0
 }
 
-// Spread returns by how much the first poll of an account is put off. It is the account number i of n
-// new ones.
+// Spread returns by how much the first poll of an account is put off. It is the account number i of
+// n new ones.
 func Spread(interval time.Duration, i, n int) time.Duration {
 	return min(interval, LongestSpread) * time.Duration(i) / time.Duration(n)
 }
@@ -56,7 +57,8 @@ func Spread(interval time.Duration, i, n int) time.Duration {
 // pause returns the time between two polls, after so many fruitless ones in a row.
 func pause(interval time.Duration, fruitless int) time.Duration {
 	b := backoff.ExponentialBackOff{
-		InitialInterval: interval, Multiplier: 2, RandomizationFactor: Jitter, MaxInterval: max(interval, LongestBackOff),
+		InitialInterval: interval, Multiplier: 2, RandomizationFactor: Jitter,
+		MaxInterval: max(interval, LongestBackOff),
 	}
 	for range min(fruitless-1, mostDoublings) {
 		b.NextBackOff()

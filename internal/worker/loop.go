@@ -9,22 +9,24 @@ import (
 )
 
 const (
-	// idle is the mean time after which a worker asks again that has got all that was due. It varies by
-	// half of it. So a poll starts 0.5 s after it is due on average, and 1.5 s at most, if a job is free.
-	// It also bounds how soon a new account, or one that somebody wants polled now, is noticed. An
-	// account is polled once in minutes, so a shorter time would not help anybody. To ask costs the
-	// database one look into an index: 100 idle workers ask 100 times a second, which is less than
-	// 100,000 accounts need at five minutes. Sleeping until the next account is due would hardly save
-	// any of that, because there is always one due soon where many accounts are.
+	// idle is the mean time after which a worker asks again that has got all that was due. It
+	// varies by half of it. So a poll starts 0.5 s after it is due on average, and 1.5 s at most,
+	// if a job is free. It also bounds how soon a new account, or one that somebody wants polled
+	// now, is noticed. An account is polled once in minutes, so a shorter time would not help
+	// anybody. To ask costs the database one look into an index: 100 idle workers ask 100 times a
+	// second, which is less than 100,000 accounts need at five minutes. Sleeping until the next
+	// account is due would hardly save any of that, because there is always one due soon where many
+	// accounts are.
 	idle = time.Second
-	// mostClaimed bounds a claim, so that workers that ask at the same moment get some of what is due.
+	// mostClaimed bounds a claim, so that workers that ask at the same moment get some of what is
+	// due.
 	mostClaimed = 50
 	// After a claim that failed, the next ones come after firstRetry, and later and later up to
 	// longestRetry. That is about how long a worker takes to notice that the database is back.
 	firstRetry   = 500 * time.Millisecond
 	longestRetry = 5 * time.Second
-	// claimGrace is for how long a claim may go on when the worker ends. If it were cut at once, nobody
-	// would know what was claimed, and these accounts would wait until they count as lost.
+	// claimGrace is for how long a claim may go on when the worker ends. If it were cut at once,
+	// nobody would know what was claimed, and these accounts would wait until they count as lost.
 	claimGrace = 2 * time.Second
 	// longestTick is the longest time between two calls of Alive.
 	longestTick = 30 * time.Second
@@ -40,8 +42,8 @@ type loop struct {
 	retry    Retry
 }
 
-// Run polls until ctx ends. Then it claims nothing more, gives back at once what it has claimed and not
-// begun, and returns when the last turn has ended. It may be called once.
+// Run polls until ctx ends. Then it claims nothing more, gives back at once what it has claimed and
+// not begun, and returns when the last turn has ended. It may be called once.
 func (w *Worker) Run(ctx context.Context) {
 	defer close(w.over)
 	ticker := time.NewTicker(w.tick())
@@ -79,8 +81,8 @@ func (w *Worker) Run(ctx context.Context) {
 	}
 }
 
-// begin begins a claim if accounts may be due, and a job is free for one. All jobs that become free while
-// a claim is under way are served by the next one.
+// begin begins a claim if accounts may be due, and a job is free for one. All jobs that become free
+// while a claim is under way are served by the next one.
 func (w *Worker) begin(ctx, claimCtx context.Context) {
 	free := min(w.loop.jobs-w.loop.working, mostClaimed)
 	if !w.loop.ready || w.loop.claiming || free <= 0 {
@@ -97,8 +99,8 @@ func (w *Worker) begin(ctx, claimCtx context.Context) {
 	}()
 }
 
-// take begins the turns of a claim. It returns how long the worker waits before the next claim; zero:
-// until a job is free.
+// take begins the turns of a claim. It returns how long the worker waits before the next claim;
+// zero: until a job is free.
 func (w *Worker) take(ctx context.Context, c claimed) (wait time.Duration) {
 	w.loop.claiming = false
 	for _, t := range c.turns {
@@ -149,7 +151,8 @@ type Retry struct {
 	pauses  *backoff.ExponentialBackOff
 }
 
-// note notes an outcome, and reports whether it is the first failure, or the first success after one.
+// note notes an outcome, and reports whether it is the first failure, or the first success after
+// one.
 func (r *Retry) note(err error) bool {
 	before := r.failing
 	r.failing = err != nil

@@ -43,9 +43,9 @@ func (t *Turn) lost() bool {
 	}
 }
 
-// settle gives the account back, and tries again until that succeeds or the account is lost. After ctx
-// has ended it tries once more. Even long after the hold has run out it is worth trying: if nobody else
-// has taken the account, it gets its next time.
+// settle gives the account back, and tries again until that succeeds or the account is lost. After
+// ctx has ended it tries once more. Even long after the hold has run out it is worth trying: if
+// nobody else has taken the account, it gets its next time.
 func (w *Worker) settle(ctx context.Context, t *Turn, o Outcome, began time.Time) error {
 	in, fruitless := o.wait(t.Fruitless, time.Since(began)), due.Count(t.Fruitless, o.Fruitless)
 	at := time.Now().Add(in)
@@ -69,9 +69,9 @@ func (w *Worker) settle(ctx context.Context, t *Turn, o Outcome, began time.Time
 	}
 }
 
-// wait returns how long an account waits for its next poll after one that took so long. The interval
-// counts from the start of a poll, so that accounts keep their rate however slow their servers are. But a
-// server has half of the interval for itself.
+// wait returns how long an account waits for its next poll after one that took so long. The
+// interval counts from the start of a poll, so that accounts keep their rate however slow their
+// servers are. But a server has half of the interval for itself.
 func (o *Outcome) wait(fruitless int, took time.Duration) time.Duration {
 	return due.Poll{
 		Interval: o.Interval, Fruitless: due.Count(fruitless, o.Fruitless), Passed: took, Least: o.Interval / 2,

@@ -1,6 +1,6 @@
-// Package worker polls accounts that many machines share, for ever. A Worker claims accounts that are
-// due, polls them, and says when each is due again. It knows nothing of mail or of where the schedule
-// is kept: both are functions.
+// Package worker polls accounts that many machines share, for ever. A Worker claims accounts that
+// are due, polls them, and says when each is due again. It knows nothing of mail or of where the
+// schedule is kept: both are functions.
 //
 //	w := worker.New(claim, poll, 4)
 //	w.Run(ctx) // until ctx ends, and then the polls at work
@@ -48,20 +48,21 @@ type Outcome struct {
 	// Announced and Refused are for how long the server wants no log-in, or would refuse one.
 	Announced, Refused time.Duration
 	Delivered          int // messages
-	// Undone says that the account is still due, because the poll could not be made, or was cut short.
+	// Undone says that the account is still due, because the poll could not be made, or was cut
+	// short.
 	Undone bool
 }
 
-// Worker polls accounts. Its fields may be set before Run is called. Its methods may be called at the
-// same time.
+// Worker polls accounts. Its fields may be set before Run is called. Its methods may be called at
+// the same time.
 type Worker struct {
 	// Away, if set, is told the error when claims begin to fail, and nil when they succeed again.
 	Away func(error)
-	// Unsettled, if set, is told that an account could not be given back. errors.Is(err, ErrLost): it
-	// was lost.
+	// Unsettled, if set, is told that an account could not be given back. errors.Is(err, ErrLost):
+	// it was lost.
 	Unsettled func(account string, err error)
-	// Alive, if set, is called by the loop itself: when it begins, and then again and again as long as
-	// it makes progress. It must return at once.
+	// Alive, if set, is called by the loop itself: when it begins, and then again and again as long
+	// as it makes progress. It must return at once.
 	Alive func()
 	// AliveEvery is the longest time between two calls of Alive, at most 30 s. Zero: 30 s.
 	AliveEvery time.Duration
@@ -97,9 +98,9 @@ type claimed struct {
 
 // New returns a Worker of which at most jobs accounts are at work at once.
 //
-// claim takes accounts that are due, free of them at most, those first that have waited longest. It is
-// called by one goroutine at a time. Its context ends some time after that of Run. poll makes one pass
-// over an account. When its context ends, it finishes what must be finished and returns.
+// claim takes accounts that are due, free of them at most, those first that have waited longest. It
+// is called by one goroutine at a time. Its context ends some time after that of Run. poll makes
+// one pass over an account. When its context ends, it finishes what must be finished and returns.
 func New(
 	claim func(ctx context.Context, free int) ([]*Turn, error),
 	poll func(ctx context.Context, account string) Outcome, jobs int,
@@ -110,12 +111,12 @@ func New(
 	}
 }
 
-// Wake has the worker look at once for accounts that are due. Before Run, Wake waits for it; after Run
-// it has no effect.
+// Wake has the worker look at once for accounts that are due. Before Run, Wake waits for it; after
+// Run it has no effect.
 func (w *Worker) Wake() { w.call(func() { w.loop.ready, w.loop.woken = true, w.loop.claiming }) }
 
-// SetJobs lets at most so many accounts be at work at once from now on. Polls at work go on. Before Run,
-// it waits; after Run it has no effect.
+// SetJobs lets at most so many accounts be at work at once from now on. Polls at work go on. Before
+// Run, it waits; after Run it has no effect.
 func (w *Worker) SetJobs(jobs int) { w.call(func() { w.loop.jobs = max(1, jobs) }) }
 
 func (w *Worker) call(do func()) {

@@ -8,8 +8,8 @@ import (
 // retireAfter is for how long nobody polls an account before Retire takes it out.
 const retireAfter = "1 day"
 
-// Retire takes accounts out of the schedule that are not among known, and that nobody has polled for a
-// day although they were due. Nobody seems to know them any more. Schedule puts them back.
+// Retire takes accounts out of the schedule that are not among known, and that nobody has polled
+// for a day although they were due. Nobody seems to know them any more. Schedule puts them back.
 func (s *Store) Retire(ctx context.Context, known []string) error {
 	if known == nil {
 		known = []string{}
