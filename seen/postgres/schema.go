@@ -77,7 +77,7 @@ func (s *Store) checkSchema(ctx context.Context) error {
 	case err == nil && f.version < len(migrations):
 		return fmt.Errorf("the tables of popfetch in the database: %w; run a pass, which makes them", seen.ErrCreate)
 	}
-	return nil
+	return err
 }
 
 // longestMigration bounds the time of a change to the schema.
