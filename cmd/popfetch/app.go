@@ -59,6 +59,8 @@ func newApp(term *terminal) *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {}, // main alone prints the error and exits
 		Commands: []*cli.Command{
 			command("init", "[ADDRESS]", "find the servers of a mail address, ask, try the log-in, write a configuration", (*program).init),
+			command(workerCommand, "[ACCOUNT...]", "poll the accounts of a database, which many machines share out among them", (*program).fetch,
+				&cli.StringSliceFlag{Name: "label", Usage: "also poll accounts that are bound to workers with the `LABEL`; the option may be repeated"}),
 			command("check", "[ACCOUNT...]", "look, log in, report; delivers and deletes nothing", (*program).check,
 				own("json", "one JSON object for each account")),
 			command("list", "[ACCOUNT...]", "list what is on the server: number, unique-id, octets, seen or new", (*program).list,
@@ -127,8 +129,9 @@ var globalNames = sync.OnceValue(func() []string {
 // action reads the command line into a program, and runs a command with it.
 func action(term *terminal, do func(*program, context.Context) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
-		p := &program{term: term, options: optionsOf(c)}
+		p := &program{term: term, options: optionsOf(c), database: new(database)}
 		p.stdout = sync.OnceValue(func() deliver.Target { return deliver.NewStdout(term.out) })
+		p.serviceManager = sync.OnceValue(p.notifier)
 		defer p.guard()
 		if err := p.mistake(); err != nil {
 			return err

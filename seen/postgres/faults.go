@@ -27,6 +27,8 @@ var (
 	ErrInsecure = errors.New("seen: the connection to the database would not be safe")
 	// ErrURL says that the URL of the database cannot be used.
 	ErrURL = errors.New("seen: the URL of the database cannot be used")
+	// ErrNoTables says that no popfetch has made its tables yet, so there is nothing to read.
+	ErrNoTables = fmt.Errorf("seen: no popfetch has made its tables in the database: %w; run a pass, which makes them", seen.ErrCreate)
 )
 
 // explain adds to an error of the database what it means.

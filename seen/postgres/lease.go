@@ -253,7 +253,7 @@ func (s *Store) tryTake(ctx context.Context, name string) (*hold, error) {
 			WHERE a.name = $1 AND t.until < now() FOR UPDATE OF t
 		)
 		UPDATE popfetch.turn AS t SET holder = $2, process = $3, since = now(),
-			until = now() + $4 * interval '1 ms', epoch = t.epoch + 1, abandoned = ` + abandonedNow + `
+			until = now() + $4 * interval '1 ms', epoch = ` + nextEpoch + `, abandoned = ` + abandonedNow + `
 		FROM free WHERE t.account = free.account RETURNING t.account, t.epoch`
 	began := time.Now()
 	var id, epoch int64

@@ -71,7 +71,10 @@ func (s *Store) look(ctx context.Context) (f found, err error) {
 // checkSchema returns an error if the schema is missing, or of another version.
 func (s *Store) checkSchema(ctx context.Context) error {
 	f, err := s.look(ctx)
-	if err == nil && f.version < len(migrations) {
+	switch {
+	case err == nil && f.version == 0:
+		return ErrNoTables
+	case err == nil && f.version < len(migrations):
 		return fmt.Errorf("the tables of popfetch in the database: %w; run a pass, which makes them", seen.ErrCreate)
 	}
 	return err

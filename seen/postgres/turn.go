@@ -154,7 +154,7 @@ BEGIN
 		END LOOP;
 	END IF;
 	RETURN QUERY UPDATE popfetch.turn AS t SET holder = a_worker, process = a_process, since = now(),
-			until = now() + a_lease, epoch = t.epoch + 1, abandoned = ` + abandonedNow + `
+			until = now() + a_lease, epoch = ` + nextEpoch + `, abandoned = ` + abandonedNow + `
 		FROM popfetch.account AS a WHERE t.account = ANY (ids) AND a.id = t.account
 		RETURNING a.name, t.account, t.epoch, t.due, now() - t.due, t.fruitless, t.abandoned;
 END $$;

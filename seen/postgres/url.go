@@ -47,6 +47,12 @@ func configuration(o Options) (*pgxpool.Config, error) {
 	return config, nil
 }
 
+// Check returns an error if the URL cannot be used, or would not be safe. It contacts nobody.
+func Check(o Options) error {
+	_, err := configuration(o)
+	return err
+}
+
 const connectTimeout = 10 * time.Second
 
 // keepAlive finds a peer that is silent because it is gone, while a statement waits for its rows.
