@@ -29,18 +29,18 @@ type Mbox struct {
 	Note func(string)
 
 	path    string
-	notes   *Notes[mboxNote] // nil: none
-	aside   string           // where octets are kept while others are moved over them
+	book    Book             // nil: none
+	notes   *Notes[mboxNote] // in book; nil: none
 	noDot   sync.Once
 	tooLong sync.Once
 }
 
-// NewMbox returns the mbox at path, which is absolute. The notes are kept in a file of that name,
-// which belongs to one account and one mbox. It does no I/O.
-func NewMbox(path, notes string) *Mbox {
-	m := &Mbox{path: filepath.Clean(path)}
-	if notes != "" {
-		m.notes, m.aside = NewNotes[mboxNote](notes), notes+".moved"
+// NewMbox returns the mbox at path, which is absolute. The book for its notes belongs to one account
+// and one mbox; nil: an mbox that is only read has none. It does no I/O.
+func NewMbox(path string, book Book) *Mbox {
+	m := &Mbox{path: filepath.Clean(path), book: book}
+	if book != nil {
+		m.notes = NewNotes[mboxNote](book)
 	}
 	return m
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"regexp"
@@ -21,6 +20,9 @@ import (
 // mostMoved bounds how much mail is moved over a torn message.
 const mostMoved = 64 << 20
 
+// movedName is the name under which the octets are kept while others are moved over them.
+const movedName = "moved"
+
 // mend removes what an interrupted append has torn. It looks only where notes say that something
 // was appended, so it usually reads nothing of the mbox.
 func (m *Mbox) mend(ctx context.Context) error {
@@ -32,9 +34,9 @@ func (m *Mbox) mend(ctx context.Context) error {
 		return err
 	}
 	maps.DeleteFunc(all, func(_ Token, note mboxNote) bool { return note.Mended })
-	_, err = os.Lstat(m.aside)
-	if len(all) == 0 && errors.Is(err, fs.ErrNotExist) {
-		return nil
+	aside, err := m.book.Kept(movedName)
+	if err != nil || len(all) == 0 && aside == nil {
+		return err
 	}
 	l, err := m.lock(ctx, true)
 	if err != nil {
@@ -264,7 +266,7 @@ func (m *Mbox) remove(l *lockedMbox, s span) error {
 	if err != nil {
 		return err
 	}
-	if err := durable.Replace(m.aside, text); err != nil {
+	if err := m.book.Keep(movedName, text); err != nil {
 		return err
 	}
 	return m.finishMove(l, move)
@@ -287,20 +289,12 @@ func (m *Mbox) finishMove(l *lockedMbox, move *moved) error {
 // kept is the mail behind the removed part.
 func (v *moved) kept() []byte { return v.Old[v.End-v.Begin:] }
 
-func (m *Mbox) forgetMove() error {
-	if err := os.Remove(m.aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
+func (m *Mbox) forgetMove() error { return m.book.Keep(movedName, nil) }
 
 // resumeMove finishes a move that was interrupted. Other programs may have appended mail since.
 func (m *Mbox) resumeMove(l *lockedMbox) error {
-	text, err := os.ReadFile(m.aside)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	text, err := m.book.Kept(movedName)
+	if err != nil || text == nil {
 		return err
 	}
 	var move moved

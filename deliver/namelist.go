@@ -2,21 +2,16 @@ package deliver
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
-
-	"github.com/popfetch/popfetch/internal/durable"
 )
 
-// nameList is a list of names in a file, a quoted name a line. It is kept for ever. Its methods may
-// be called at the same time.
+// nameList is a list of names that a book keeps for ever, a quoted name a line. Its methods may be
+// called at the same time.
 type nameList struct {
-	path string
+	book Book
+	name string // of the list
 
 	mu    sync.Mutex
 	names map[string]bool // nil: not read yet
@@ -44,16 +39,8 @@ func (l *nameList) add(name string) error {
 		fmt.Fprintf(&text, "%q\n", known)
 	}
 	fmt.Fprintf(&text, "%q\n", name)
-	dir := filepath.Dir(l.path)
-	err := os.MkdirAll(dir, 0o700)
-	if err == nil {
-		err = durable.SyncUp(dir)
-	}
-	if err == nil {
-		err = durable.Replace(l.path, text.Bytes())
-	}
-	if err != nil {
-		return fmt.Errorf("noting that target %s was prepared: %w", name, durable.ExplainFull(dir, err))
+	if err := l.book.Keep(l.name, text.Bytes()); err != nil {
+		return fmt.Errorf("noting that target %s was prepared: %w", name, err)
 	}
 	l.names[name] = true
 	return nil
@@ -63,8 +50,8 @@ func (l *nameList) read() error {
 	if l.names != nil {
 		return nil
 	}
-	text, err := os.ReadFile(l.path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	text, err := l.book.Kept(l.name)
+	if err != nil {
 		return fmt.Errorf("reading which targets were prepared: %w", err)
 	}
 	l.names = make(map[string]bool)

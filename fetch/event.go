@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/content"
 	"github.com/popfetch/popfetch/internal/faultwords"
 	"github.com/popfetch/popfetch/pop3"
@@ -238,6 +239,11 @@ var ErrRenamed = faultwords.New("renamed", "nothing is known of this account, bu
 
 // ErrNoTop says that the server cannot show the headers of messages.
 var ErrNoTop = faultwords.New("no-top", "the server has no TOP, and so does not show the headers of its messages")
+
+// isLost reports whether err says that another process may have the account by now.
+func isLost(err error) bool {
+	return errors.Is(err, seen.ErrLost) || errors.Is(err, deliver.ErrOvertaken)
+}
 
 // errNoQuit says why nothing is deleted if QUIT could lose mail (EXPIRE 0, R2449-5).
 var errNoQuit = faultwords.New("no-quit",

@@ -42,7 +42,7 @@ func TestTortureIMAPSpeed(t *testing.T) {
 				Address: imap, TLSConfig: &tls.Config{RootCAs: server.CA().Pool(), ServerName: "localhost"},
 				User: server.User, Mailbox: fmt.Sprintf("Speed %d", round), Timeout: patience,
 				Password: func(context.Context) (string, error) { return server.Password, nil },
-				Notes:    filepath.Join(t.TempDir(), "notes"),
+				Notes:    deliver.NewFileBook(filepath.Join(t.TempDir(), "notes")),
 			}))
 			if n := len(server.Mailbox(server.User, fmt.Sprintf(".Speed %d", round))); n != messages {
 				t.Errorf("the mailbox holds %d messages, want %d", n, messages)

@@ -39,8 +39,9 @@ func (r *run) do() Result {
 		r.remind()
 		return r.finished(r.job.fail(PhaseLock, err))
 	}
+	r.job.keepTo(hold)
 	result := r.finished(r.locked())
-	if err := hold.Release(); err != nil {
+	if err := hold.Release(); err != nil && !isLost(err) { // then all that the run has written counts
 		err = r.job.fail(PhaseLock, err)
 		r.job.event(Event{Kind: Warning, Code: CodeUnlock, Err: err})
 		result.Err = cmp.Or(result.Err, err)
@@ -111,7 +112,7 @@ func (r *run) prepare() error {
 			"and what one deletes the others cannot fetch",
 			strings.Join(a.Shared, ", "))
 	}
-	if err := a.Target.Prepare(r.job.soft, !known.Delivered); err != nil {
+	if err := r.job.prepareTarget(!known.Delivered); err != nil {
 		return r.job.fail(PhaseTarget, err)
 	}
 	if a.FilterHeaders != nil && !a.All {

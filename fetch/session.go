@@ -115,6 +115,9 @@ func (s *session) logIn() error {
 			}
 		}
 	}
+	if err := s.job.held(PhaseLogin); err != nil {
+		return err
+	}
 	err := s.job.account.Login(s.job.soft, s.client, expected)
 	if errors.Is(err, pop3.ErrUnexpected) {
 		return s.job.fail(PhaseOpen, err)
@@ -245,6 +248,10 @@ func (s *session) sayQuit(deletes bool) (said bool, err error) {
 		_ = s.client.Close()
 		return false, nil
 	}
+	if err := s.job.held(PhaseQuit); err != nil { // QUIT would carry out the deletions
+		_ = s.client.Close()
+		return false, err
+	}
 	ctx := s.job.hard
 	if !deletes {
 		limited, cancel := context.WithTimeout(ctx, quitTimeout)
@@ -285,8 +292,8 @@ func (s *session) finish(deleted int) error {
 // the server frees the maildrop at once. No message has been marked by DELE yet.
 func (s *session) leave(err error) error {
 	var suspect *suspectError
-	if errors.As(err, &suspect) || s.quitLoses() {
-		_ = s.client.Close() // replies cannot be told apart, so nothing more is sent
+	if errors.As(err, &suspect) || s.quitLoses() || s.job.held(PhaseQuit) != nil {
+		_ = s.client.Close() // replies cannot be told apart, or the account is another's, so nothing more is sent
 		return err
 	}
 	_ = s.client.Quit(s.job.hard) // err is more important

@@ -155,6 +155,8 @@ func faultStatus(err error) int {
 		secret   *config.SecretError
 	)
 	switch {
+	case errors.Is(err, seen.ErrLost), errors.Is(err, deliver.ErrOvertaken): // whatever came of it
+		return exitTempFail
 	case errors.As(err, &file):
 		return foreignStatus(file)
 	case errors.As(err, new(*stateError)):

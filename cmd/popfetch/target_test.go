@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/config"
 )
 
@@ -24,8 +25,8 @@ func TestAssembly_notes(t *testing.T) {
 	} {
 		for _, part := range []string{"mbox", "fan"} {
 			for _, of := range [][]string{{"", "/mail/2026"}, {"", "/mail/2027"}, {"a", "/mail/2027"}} {
-				file := m.notes(part, of...)
-				if files[file] || m.notes(part, of...) != file {
+				file := pathOfBook(m.notes(part, of...))
+				if files[file] || pathOfBook(m.notes(part, of...)) != file {
 					t.Errorf("%s is the file of two parts, or changes", file)
 				}
 				files[file] = true
@@ -37,6 +38,8 @@ func TestAssembly_notes(t *testing.T) {
 		}
 	}
 }
+
+func pathOfBook(book deliver.Book) string { return book.(*deliver.FileBook).Path() }
 
 // TestAssembly_lone checks that a program beside routes does not limit batches to one message: then a
 // Maildir would wait for the disk at each.

@@ -31,10 +31,16 @@ import (
 // Config is a whole, checked configuration.
 type Config struct {
 	File     string    // the path that Load was given; "" for OneShot
-	StateDir string    // absolute; "" if the file has none and there is no home folder
+	StateDir string    // absolute; "" with State, or if the file has none and there is no home folder
 	Jobs     int       // how many accounts are worked on at once, at least 1
 	Accounts []Account // in the order of the files
 	Targets  []Target  // the tables [target.NAME], in the order of the files
+
+	State                StateURL      // the database that has the state; "": StateDir has it
+	StatePasswordCommand string        // prints the database's password; "" means none
+	Lease                time.Duration // how long an account is held without a renewal, at least 5 s
+	AccountsFrom         string        // FromFile or FromDatabase
+	AccountsKeyFile      string        // absolute path of the key that opens sealed secrets, or ""
 
 	include []string           // patterns of further files, as absolute paths
 	main    *source            // where the keys outside of accounts come from; nil for OneShot
@@ -141,6 +147,7 @@ type Account struct {
 	OnError            string
 	OnRecovered        string
 	HookTimeout        time.Duration // above 0
+	Workers            []string      // labels of the workers that poll the account; empty: all do
 	Enabled            bool
 
 	written writtenNames

@@ -21,7 +21,7 @@ package postgres
 // due is infinity for an account that no worker polls. epoch counts the leases. holder is the worker
 // that has the lease until then; "" is none. left counts the leases in a row that ended without a
 // release: an account that kills its worker again and again is left alone (see Claim).
-var migrations = []string{ledgerTables, turnTables, accountTables}
+var migrations = []string{ledgerTables, turnTables, noteTables, accountTables}
 
 const turnTables = `
 CREATE TABLE turn (
