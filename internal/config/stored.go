@@ -125,31 +125,36 @@ type storedSecret struct {
 // secretsOf returns the secrets that are written for an account, in c's own values.
 func (c *Config) secretsOf(a *Account) []storedSecret {
 	var secrets []storedSecret
-	add := func(key string, value *string, mistake func(error) *Error) {
-		if *value != "" {
-			secrets = append(secrets, storedSecret{key, value, mistake})
+	add := func(value *string, field any) {
+		if *value == "" {
+			return
 		}
+		at, _ := accountKeys.place(a, field, place{})
+		secrets = append(secrets, storedSecret{dotted(at.path...), value, func(err error) *Error { return c.Mistake(a, field, err) }})
 	}
-	own := func(address any) func(error) *Error {
-		return func(err error) *Error { return c.Mistake(a, address, err) }
+	add(&a.Proxy.Password, &a.Proxy)
+	for _, value := range []*string{
+		&a.Password.Password, &a.OAuth.ClientSecret.Password, &a.IMAPPassword.Password, &a.IMAPOAuth.ClientSecret.Password,
+	} {
+		add(value, value)
 	}
-	add("proxy", &a.Proxy.Password, own(&a.Proxy))
-	add("password", &a.Password.Password, own(&a.Password.Password))
-	add("oauth.client_secret", &a.OAuth.ClientSecret.Password, own(&a.OAuth.ClientSecret.Password))
-	add("imap_password", &a.IMAPPassword.Password, own(&a.IMAPPassword.Password))
-	add("imap_oauth.client_secret", &a.IMAPOAuth.ClientSecret.Password, own(&a.IMAPOAuth.ClientSecret.Password))
 	for i := range c.Targets {
 		t := &c.Targets[i]
 		if !c.uses(a, t.Name) {
 			continue
 		}
-		theirs := func(field func(*Target) any) func(error) *Error {
-			return func(err error) *Error { return c.TargetMistake(a, t, field, err) }
+		for _, field := range []func(*Target) *string{
+			func(t *Target) *string { return &t.IMAPPassword.Password },
+			func(t *Target) *string { return &t.IMAPOAuth.ClientSecret.Password },
+		} {
+			if *field(t) == "" {
+				continue
+			}
+			at, _ := targetKeys.place(t, field(t), place{}.key(targetTable, t.Name))
+			secrets = append(secrets, storedSecret{dotted(at.path...), field(t), func(err error) *Error {
+				return c.TargetMistake(a, t, func(t *Target) any { return field(t) }, err)
+			}})
 		}
-		at := dotted(targetTable, t.Name) + "."
-		add(at+"imap_password", &t.IMAPPassword.Password, theirs(func(t *Target) any { return &t.IMAPPassword.Password }))
-		add(at+"imap_oauth.client_secret", &t.IMAPOAuth.ClientSecret.Password,
-			theirs(func(t *Target) any { return &t.IMAPOAuth.ClientSecret.Password }))
 	}
 	return secrets
 }
