@@ -48,7 +48,7 @@ type Config struct {
 
 	targetHomes map[string]targetHome // the same for targets
 
-	stored map[string]*Config // the accounts of AddStored, each with its own targets
+	stored map[string]*Config // the accounts of Add, each with its own targets
 }
 
 // targetHome says where a target is.

@@ -203,42 +203,53 @@ func writeStored[T any](b *strings.Builder, keys table[T], t, usual *T, path ...
 	}
 }
 
-// AddStored adds an account that Store has made. If it is broken, or lacks a secret, the error is an
-// Errors, and c stays as it is.
-func (c *Config) AddStored(s Stored) error {
+// ReadAccount is an account of a database that is read and checked. It never changes, and several Configs
+// may have it.
+type ReadAccount struct{ own *Config }
+
+// Account returns the account.
+func (r *ReadAccount) Account() *Account { return &r.own.Accounts[0] }
+
+// Read reads and checks an account that Store has made. If it is broken, or lacks a secret, the error is
+// an Errors.
+func (s Stored) Read() (*ReadAccount, error) {
 	l := newLoader()
 	l.accountsOnly = true
 	l.read(&Config{File: storedIn}, storedIn, s.TOML, nil)
-	l.cfg.main.unlined = true
-	fail := func(err error) error { return Errors{{File: storedIn, Key: dotted(accountTable, s.Name), Err: err}} }
+	own := l.cfg
+	own.main.unlined = true
 	switch {
 	case len(l.errs) > 0:
 		for _, e := range l.errs {
 			e.Line = 0
 		}
-		return l.errs.tidy()
-	case len(l.cfg.Accounts) != 1 || l.cfg.Accounts[0].Name != s.Name:
-		return fail(errors.New("its specification is that of another account; put it again"))
+		return nil, l.errs.tidy()
+	case len(own.Accounts) != 1 || own.Accounts[0].Name != s.Name:
+		return nil, Errors{AccountMistake(s.Name, errors.New("its specification is that of another account; put it again"))}
 	}
-	own := l.cfg
 	a := &own.Accounts[0]
 	a.Enabled = s.Enabled
 	for _, secret := range own.secretsOf(a) {
 		value, found := s.Secrets[secret.key]
 		if !found {
-			return fail(fmt.Errorf("%s has no sealed value; put the account again", secret.key))
+			return nil, Errors{AccountMistake(s.Name, fmt.Errorf("%s has no sealed value; put the account again", secret.key))}
 		}
 		*secret.value = value
 	}
 	if errs := own.targets(); len(errs) > 0 {
-		return errs.tidy()
+		return nil, errs.tidy()
 	}
+	return &ReadAccount{own}, nil
+}
+
+// Add adds an account of a database.
+func (c *Config) Add(r *ReadAccount) {
 	if c.stored == nil {
 		c.stored = map[string]*Config{}
 	}
-	c.stored[s.Name] = own
-	c.Accounts = append(c.Accounts, *a)
-	return nil
+	a := r.own.Accounts[0]
+	c.stored[a.Name] = r.own
+	c.Accounts = append(c.Accounts, a)
 }
 
 // AccountMistake returns err as a mistake of an account of the database.

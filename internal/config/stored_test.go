@@ -85,9 +85,11 @@ func TestStore(t *testing.T) {
 		if shown := fmt.Sprintf("%v %+v %#v", s, s, s); strings.Contains(shown, "hunter") {
 			t.Errorf("it is shown as %s", shown)
 		}
-		if err := database.AddStored(s); err != nil {
-			t.Fatalf("AddStored() = %v of\n%s", err, s.TOML)
+		read, err := s.Read()
+		if err != nil {
+			t.Fatalf("Read() = %v of\n%s", err, s.TOML)
 		}
+		database.Add(read)
 		got := &database.Accounts[i]
 		if !reflect.DeepEqual(got, a) {
 			t.Errorf("read back from\n%s\nit is\n%#v\nwant\n%#v", s.TOML, got, a)
@@ -97,8 +99,8 @@ func TestStore(t *testing.T) {
 		}
 	}
 	plain, other := cfg.Store(&cfg.Accounts[0]), cfg.Store(&cfg.Accounts[1])
-	want := fmt.Sprintf("[account.plain]\nserver = \"pop.example.org\"\ntls_ca = %q\nuser = \"alice\"\npassword = \"***\"\n"+
-		"maildir = %q\nimap_password = \"***\"\ntimeout = \"20s\"\n", folder+"/ca.pem", folder+"/M/plain")
+	want := fmt.Sprintf("[account.plain]\nserver = \"pop.example.org:995\"\ntls_ca = %q\nuser = \"alice\"\npassword = \"***\"\n"+
+		"maildir = %q\ntimeout = \"20s\"\n", folder+"/ca.pem", folder+"/M/plain")
 	if plain.TOML != want {
 		t.Errorf("the text is\n%s\nwant\n%s", plain.TOML, want)
 	}
@@ -147,13 +149,15 @@ func TestSecretsOf_all(t *testing.T) {
 }
 
 // Two stored accounts may have targets of the same name.
-func TestAddStored_targets(t *testing.T) {
+func TestConfig_Add_targets(t *testing.T) {
 	c := new(Config)
 	for _, name := range []string{"a", "b"} {
 		text := fmt.Sprintf("[target.t]\nmaildir = \"/m/%s\"\n[account.%s]\nserver = \"h\"\nuser = \"u\"\ndeliver = \"t\"\n", name, name)
-		if err := c.AddStored(Stored{Name: name, TOML: text, Enabled: true}); err != nil {
+		read, err := Stored{Name: name, TOML: text, Enabled: true}.Read()
+		if err != nil {
 			t.Fatal(err)
 		}
+		c.Add(read)
 	}
 	for i, want := range []string{"/m/a", "/m/b"} {
 		a := &c.Accounts[i]
@@ -180,10 +184,8 @@ func TestAddStored_targets(t *testing.T) {
 	}
 }
 
-// A broken account does no harm to the others.
-func TestAddStored_broken(t *testing.T) {
+func TestStored_Read_broken(t *testing.T) {
 	const good = "[account.a]\nserver = \"h\"\nuser = \"u\"\nmaildir = \"/m\"\n"
-	c := new(Config)
 	for name, s := range map[string]Stored{
 		"database: account.a.serve: is not a known key; write server":                             {Name: "a", TOML: strings.ReplaceAll(good, "server", "serve")},
 		"database: account.b: its specification is that of another account; put it again":         {Name: "b", TOML: good},
@@ -192,8 +194,8 @@ func TestAddStored_broken(t *testing.T) {
 		`database: account.a.deliver: no target is called "t"; add the table [target.t]`:          {Name: "a", TOML: strings.Replace(good, "maildir = \"/m\"", "deliver = \"t\"", 1)},
 	} {
 		var errs Errors
-		if err := c.AddStored(s); !errors.As(err, &errs) || err.Error() != name || len(c.Accounts) > 0 {
-			t.Errorf("AddStored() = %v, want %s", err, name)
+		if _, err := s.Read(); !errors.As(err, &errs) || err.Error() != name {
+			t.Errorf("Read() = %v, want %s", err, name)
 		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // Write writes the configuration in force as TOML. [defaults] is applied, and every key that has a
-// default is written. A password is shown as "***". Load can read the result, unless there are stored
-// accounts (AddStored), each of which has its targets in front.
+// default is written. A password is shown as "***". Load can read the result, unless there are accounts of
+// a database (Add), each of which has its targets in front.
 func (c *Config) Write(w io.Writer) error {
 	var b strings.Builder
 	for _, line := range assignments(topKeys, c) {
