@@ -208,7 +208,8 @@ func (c *change) enable(ctx context.Context, names []string, enabled bool, o *Ou
 // be more than their interval.
 const spreadEach = "interval '100 ms'"
 
-// schedule has workers poll what the change has made, and no more what it has ended.
+// schedule has workers poll what the change has made, and no more what it has ended. An account keeps its
+// time, unless it was to wait for longer than its interval, for example after refused log-ins.
 func (c *change) schedule(ctx context.Context) error {
 	const (
 		polled = "s.version = $1 AND s.removed IS NULL AND s.enabled AND s.period > 0"
@@ -226,7 +227,8 @@ func (c *change) schedule(ctx context.Context) error {
 			) AS o WHERE t.account = o.account`
 		begin = `
 			INSERT INTO popfetch.turn AS t (account, due, host, label)
-			SELECT a.id, now() + random() * least(s.period * interval '1 ms', $2 * ` + spreadEach + `), s.host, s.label
+			SELECT a.id, CASE WHEN o.due <= now() + s.period * interval '1 ms' THEN o.due
+				ELSE now() + random() * least(s.period * interval '1 ms', $2 * ` + spreadEach + `) END, s.host, s.label
 			FROM popfetch.spec AS s JOIN popfetch.account AS a ON a.name = s.name
 			LEFT JOIN popfetch.turn AS o ON o.account = a.id
 			WHERE ` + polled + ` AND (o.account IS NULL OR o.host <> s.host OR o.label <> s.label
