@@ -127,7 +127,7 @@ var globalNames = sync.OnceValue(func() []string {
 // action reads the command line into a program, and runs a command with it.
 func action(term *terminal, do func(*program, context.Context) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
-		p := &program{term: term, options: optionsOf(c)}
+		p := &program{term: term, options: optionsOf(c), database: new(database)}
 		p.stdout = sync.OnceValue(func() deliver.Target { return deliver.NewStdout(term.out) })
 		defer p.guard()
 		if err := p.mistake(); err != nil {

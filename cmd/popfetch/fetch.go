@@ -47,7 +47,7 @@ func (p *program) fetch(ctx context.Context) error {
 			return err
 		}
 	}
-	store, err := openStore(ctx, s.Config, toWrite)
+	store, err := p.openStore(ctx, s.Config, toWrite)
 	if err != nil {
 		return err
 	}

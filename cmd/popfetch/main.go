@@ -56,4 +56,7 @@ type program struct {
 	// stdout returns the target that is standard output. All accounts share it, so that their
 	// messages follow one another.
 	stdout func() deliver.Target
+
+	// database is the open database that has the state, if it has.
+	database *database
 }

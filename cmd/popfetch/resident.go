@@ -35,7 +35,7 @@ func (p *program) stay(
 	ctx context.Context, heard wishes, s *setting, accounts []fetch.Account, runner *fetch.Runner,
 	report *reporter, metrics *metricsWriter,
 ) error {
-	unlock, err := lockResident(s.StateDir)
+	unlock, err := lockResident(s.Config)
 	if err != nil {
 		return err
 	}
@@ -153,9 +153,8 @@ func (r *residence) reread(ctx context.Context) (*setting, []fetch.Account, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	if old := r.setting.StateDir; s.StateDir != old {
-		err := fmt.Errorf("cannot change from %s to %q while popfetch polls; end popfetch and start it again", old, s.StateDir)
-		return nil, nil, s.Mistake(nil, &s.StateDir, err)
+	if err := sameState(r.setting.Config, s.Config); err != nil {
+		return nil, nil, err
 	}
 	if err := mayPoll(s); err != nil {
 		return nil, nil, err

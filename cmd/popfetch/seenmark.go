@@ -117,7 +117,7 @@ func (p *program) lookLocked(ctx context.Context, name string, how func(*fetch.A
 	if err != nil {
 		return err
 	}
-	store, err := openStore(ctx, s.Config, toWrite)
+	store, err := p.openStore(ctx, s.Config, toWrite)
 	if err != nil {
 		return err
 	}

@@ -54,8 +54,8 @@ func (p *program) read() (*setting, error) {
 	if err != nil {
 		return nil, err
 	}
-	if dir := p.source.stateDir; dir != "" && !oneShot {
-		if s.StateDir, err = pathOf("state-dir", dir); err != nil {
+	if !oneShot {
+		if err := p.useStateDir(s.Config); err != nil {
 			return nil, err
 		}
 	}

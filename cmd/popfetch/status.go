@@ -90,10 +90,8 @@ func (p *program) toShow() (*shownSetting, []shownAccount, error) {
 	s, err := p.read()
 	if p.source.file == nil && errors.Is(err, fs.ErrNotExist) {
 		cfg := &config.Config{StateDir: config.DefaultStateDir()}
-		if p.source.stateDir != "" {
-			if cfg.StateDir, err = pathOf("state-dir", p.source.stateDir); err != nil {
-				return nil, nil, err
-			}
+		if err := p.useStateDir(cfg); err != nil {
+			return nil, nil, err
 		}
 		return &shownSetting{setting: &setting{Config: cfg}, words: p.words}, nil, nil
 	}
@@ -115,7 +113,7 @@ func (p *program) openShown(ctx context.Context) (*shownSetting, seen.Store, []s
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	store, err := openStore(ctx, s.Config, toRead)
+	store, err := p.openStore(ctx, s.Config, toRead)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -255,8 +255,12 @@ func (m *assembly) notes(part string, of ...string) deliver.Book {
 	return m.book(state, fmt.Sprintf("%s-%x", part, sum[:8]))
 }
 
-// book returns a book of an account, by the name of its state: a file in the state folder.
+// book returns a book of an account, by the name of its state: a file in the state folder, or a part of
+// the database that has the state.
 func (m *assembly) book(state, name string) deliver.Book {
+	if m.s.State != "" {
+		return m.p.database.book(state, name)
+	}
 	return deliver.NewFileBook(filepath.Join(notesFolder(m.s.StateDir, state), name))
 }
 

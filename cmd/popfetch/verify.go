@@ -62,7 +62,7 @@ func (p *program) verify(ctx context.Context) error {
 	if p.repair && !p.dryRun {
 		how = toWrite
 	}
-	store, err := openStore(ctx, s.Config, how)
+	store, err := p.openStore(ctx, s.Config, how)
 	if err != nil {
 		return err
 	}

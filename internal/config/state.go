@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -191,4 +192,16 @@ func (c *Config) checkShared() (errs Errors) {
 		errs = append(errs, at.mistake(errors.New(instead)))
 	}
 	return errs
+}
+
+// StatePassword returns what gives the password of the database for each new connection; nil: the URL
+// or the environment does. Its errors are those of Secret.Resolve.
+func (c *Config) StatePassword() func(ctx context.Context) (string, error) {
+	if c.StatePasswordCommand == "" {
+		return nil
+	}
+	r, _ := topKeys.filling(c, &c.StatePasswordCommand)
+	return func(ctx context.Context) (string, error) {
+		return Secret{Command: c.StatePasswordCommand}.resolve(ctx, r.name, "the password")
+	}
 }

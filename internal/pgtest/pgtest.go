@@ -11,12 +11,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -47,33 +49,69 @@ var (
 )
 
 // Main runs the tests, and then stops the server if one was started.
-func Main(m *testing.M) {
-	status := m.Run()
+func Main(m *testing.M) { os.Exit(Stopping{m}.Run()) }
+
+// Stopping is a testing.M that stops the server after the tests, for a main function that is not Main.
+type Stopping struct{ *testing.M }
+
+// Run runs the tests.
+func (s Stopping) Run() int {
+	status := s.M.Run()
 	sharedMu.Lock()
 	defer sharedMu.Unlock()
 	if shared != nil {
 		shared.remove()
 	}
-	os.Exit(status)
+	return status
 }
 
 // Shared returns the server of the test binary. It skips the test where PostgreSQL is not installed.
 func Shared(t testing.TB) *Server {
 	t.Helper()
+	s, err := sharedServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func sharedServer() (*Server, error) {
 	sharedMu.Lock()
 	defer sharedMu.Unlock()
 	if shared == nil {
 		s, err := start()
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		shared = s
 	}
-	return shared
+	return shared, nil
 }
 
 // Database makes an empty database in the shared server, and returns its URL.
 func Database(t testing.TB) string { return Shared(t).Database(t) }
+
+// NewDatabase is Database for what is no test of package testing, such as a script.
+func NewDatabase() (url string, err error) {
+	s, err := sharedServer()
+	if err != nil {
+		return "", err
+	}
+	return s.NewDatabase()
+}
+
+// ExecIn runs statements in a database of the shared server, as the superuser, one transaction each.
+func ExecIn(databaseURL string, statements ...string) error {
+	parsed, err := url.Parse(databaseURL)
+	if err != nil {
+		return err
+	}
+	s, err := sharedServer()
+	if err != nil {
+		return err
+	}
+	return s.Exec(strings.TrimPrefix(parsed.Path, "/"), statements...)
+}
 
 // Start starts a server for one test, which may stop and kill it.
 func Start(t testing.TB) *Server {
@@ -218,11 +256,20 @@ func (s *Server) URL(role, database string) string {
 // Database makes an empty database that the role popfetch owns, and returns its URL for it.
 func (s *Server) Database(t testing.TB) string {
 	t.Helper()
-	name := fmt.Sprintf("test%d", count.Add(1))
-	if err := s.Exec("postgres", "CREATE DATABASE "+name+" OWNER popfetch"); err != nil {
+	url, err := s.NewDatabase()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return s.URL("popfetch", name)
+	return url
+}
+
+// NewDatabase is Database for what is no test of package testing.
+func (s *Server) NewDatabase() (url string, err error) {
+	name := fmt.Sprintf("test%d", count.Add(1))
+	if err := s.Exec("postgres", "CREATE DATABASE "+name+" OWNER popfetch"); err != nil {
+		return "", err
+	}
+	return s.URL("popfetch", name), nil
 }
 
 // Exec runs statements as the superuser, one transaction each.

@@ -38,6 +38,8 @@ func (s *Store) checkSchema(ctx context.Context) error {
 		return err
 	case v > len(migrations):
 		return seen.ErrNewerSchema
+	case v == 0:
+		return ErrNoTables
 	case v < len(migrations):
 		return fmt.Errorf("the tables of popfetch in the database: %w; run a pass, which makes them", seen.ErrCreate)
 	}

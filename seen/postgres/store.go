@@ -44,9 +44,12 @@ type Store struct {
 	number int // of this process
 	now    func() time.Time
 	tuning seen.Tuning
+	// rowsAtOnce is how many rows are sent, or read, in one round trip.
+	rowsAtOnce int
 
 	mu       sync.Mutex
 	holds    map[string]*hold // by account
+	steps    map[int64]*stepper
 	renewing bool
 	ending   chan struct{} // closed by Close
 	closed   sync.WaitGroup
@@ -100,7 +103,7 @@ func connect(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{
 		pool: pool, lease: o.Lease, worker: o.Worker, number: o.Process, now: time.Now, tuning: seen.DefaultTuning,
-		holds: make(map[string]*hold), ending: make(chan struct{}),
+		holds: make(map[string]*hold), steps: make(map[int64]*stepper), rowsAtOnce: 5000, ending: make(chan struct{}),
 	}
 	if s.lease <= 0 {
 		s.lease = defaultLease

@@ -134,6 +134,16 @@ func OpenExisting(ctx context.Context, dir string) (*Store, error) {
 	if _, err := os.Lstat(filepath.Join(dir, fileName)); !errors.Is(err, fs.ErrNotExist) {
 		return Open(ctx, dir)
 	}
+	return openNothing(ctx, dir)
+}
+
+// OpenNothing returns an empty store, in which methods that write fail.
+func OpenNothing(ctx context.Context) (*Store, error) { return openNothing(ctx, nowhere) }
+
+// nowhere is a folder that is not there, and that nobody makes.
+const nowhere = "/proc/popfetch-has-no-state"
+
+func openNothing(ctx context.Context, dir string) (*Store, error) {
 	s := newStore(dir, lookAtPlace)
 	if err := s.connectToNothing(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("making a table in memory: %w", err), s.Close())

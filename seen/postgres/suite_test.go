@@ -1,0 +1,77 @@
+package postgres
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/popfetch/popfetch/internal/pgtest"
+	"github.com/popfetch/popfetch/seen"
+	"github.com/popfetch/popfetch/seen/seentest"
+)
+
+// now is the time at which the tests happen.
+var now = time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
+
+func TestStore_suite(t *testing.T) {
+	t.Run("whole", func(t *testing.T) { runSuite(t, 100, pgtest.Database) })
+	t.Run("in parts", func(t *testing.T) { runSuite(t, 3, pgtest.Database) })
+}
+
+// runSuite runs the suite with so many rows in a round trip. A folder of the suite is a database.
+func runSuite(t *testing.T, rows int, database func(testing.TB) string) {
+	var mu sync.Mutex
+	urls := make(map[string]string)
+	urlOf := func(t testing.TB, folder string) string {
+		mu.Lock()
+		defer mu.Unlock()
+		if urls[folder] == "" {
+			urls[folder] = database(t)
+		}
+		return urls[folder]
+	}
+	seentest.Run(t, seentest.Harness{
+		Many: 2*rows + 10,
+		Open: func(t testing.TB, folder string, tuning seen.Tuning) seen.Store {
+			s := openStore(t, urlOf(t, folder))
+			s.tuning, s.rowsAtOnce = tuning, rows
+			return s
+		},
+		Inspect: func(t testing.TB, folder, account string) (string, int64) {
+			return inspect(t, openStore(t, urlOf(t, folder)), account)
+		},
+	})
+}
+
+func openStore(t testing.TB, url string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Options{URL: url, Worker: t.Name(), Process: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.now = func() time.Time { return now }
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// inspect returns all that is stored of an account as text, but account.oldest separately.
+func inspect(t testing.TB, s *Store, account string) (text string, oldest int64) {
+	t.Helper()
+	err := s.pool.QueryRow(t.Context(), `
+		SELECT concat_ws(chr(10), records, listed, encode(digest, 'hex'),
+			(SELECT string_agg(concat_ws(' ', encode(unique_id, 'escape'), copy, listed, delivered_at, absent_at, deleted_at), chr(10) ORDER BY unique_id, copy)
+				FROM popfetch.seen WHERE account = a.id),
+			(SELECT string_agg(concat_ws(' ', encode(unique_id, 'escape'), copy, reason, absent_at), chr(10) ORDER BY unique_id, copy)
+				FROM popfetch.aside WHERE account = a.id)), oldest
+		FROM popfetch.account AS a WHERE name = $1`, account).Scan(&text, &oldest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var records, rows int
+	if err := s.pool.QueryRow(t.Context(), "SELECT records, (SELECT count(*) FROM popfetch.seen WHERE account = a.id) FROM popfetch.account AS a WHERE name = $1", account).
+		Scan(&records, &rows); err != nil || records != rows {
+		t.Fatal(fmt.Errorf("%d records are counted, and there are %d: %w", records, rows, err))
+	}
+	return text, oldest
+}
