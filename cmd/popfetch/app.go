@@ -59,6 +59,8 @@ func newApp(term *terminal) *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {}, // main alone prints the error and exits
 		Commands: []*cli.Command{
 			command("init", "[ADDRESS]", "find the servers of a mail address, ask, try the log-in, write a configuration", (*program).init),
+			command(workerCommand, "[ACCOUNT...]", "poll the accounts of a database, which many machines share out among them", (*program).fetch,
+				&cli.StringSliceFlag{Name: "label", Usage: "also poll accounts that are bound to workers with the `LABEL`; the option may be repeated"}),
 			command("check", "[ACCOUNT...]", "look, log in, report; delivers and deletes nothing", (*program).check,
 				own("json", "one JSON object for each account")),
 			command("list", "[ACCOUNT...]", "list what is on the server: number, unique-id, octets, seen or new", (*program).list,

@@ -122,7 +122,7 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 // selection returns what an account takes in a pass, with what the options say for this run.
 func (p *program) selection(a *config.Account) fetch.SelectPolicy {
 	switch p.command {
-	case "":
+	case "", workerCommand:
 	case "list", "check": // they show what a pass would leave to a later one as new
 		return fetch.SelectPolicy{Within: a.Since.Within, Since: a.Since.Date}
 	default:

@@ -25,6 +25,9 @@ func (p *program) fetch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := p.mayShare(s); err != nil {
+		return err
+	}
 	accounts, err := p.fetchAccounts(ctx, s)
 	if err != nil {
 		return err
@@ -47,7 +50,7 @@ func (p *program) fetch(ctx context.Context) error {
 			return err
 		}
 	}
-	store, err := p.openStore(ctx, s.Config, toWrite)
+	store, err := p.openForPasses(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -79,7 +82,7 @@ func (p *program) fetch(ctx context.Context) error {
 	if p.once {
 		outcome = p.outcome(runner.Run(ctx, accounts))
 	} else {
-		outcome = p.stay(ctx, heard, s, accounts, runner, report, metrics)
+		outcome = p.newPoller(ctx, s, runner, report, metrics).poll(ctx, heard, accounts)
 	}
 	metrics.end()
 	if unwritten.Load() {

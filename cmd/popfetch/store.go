@@ -73,12 +73,8 @@ func (e residentError) Error() string {
 
 func (e residentError) Unwrap() error { return e.LockedError }
 
-// lockResident makes this process the only one that polls with the state in dir. Many may poll with a
-// state in a database.
+// lockResident makes this process the only one that polls with the state in a folder.
 func lockResident(cfg *config.Config) (unlock func() error, err error) {
-	if cfg.State != "" {
-		return func() error { return nil }, nil
-	}
 	dir := cfg.StateDir
 	unlock, err = sqlite.LockResident(dir)
 	var locked *seen.LockedError

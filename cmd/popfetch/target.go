@@ -65,7 +65,7 @@ func (m *assembly) mayUseStdout() error {
 	used := m.s.Uses(m.account)
 	for i := range used {
 		t := &used[i]
-		if t.Mbox != config.StandardOutput || m.p.command != "" || m.p.dryRun {
+		if t.Mbox != config.StandardOutput || m.p.command != "" && m.p.command != workerCommand || m.p.dryRun {
 			continue
 		}
 		switch {

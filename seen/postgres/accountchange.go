@@ -18,8 +18,8 @@ type change struct {
 	changed int   // how many rows are changed
 }
 
-// attempts is how often a change is tried that PostgreSQL ends because of a deadlock with workers.
-const attempts = 3
+// mostAttempts is how often a change is tried that PostgreSQL ends because of a deadlock with workers.
+const mostAttempts = 3
 
 // change runs do in a transaction. Then it puts what is changed into the schedule, and counts the
 // version.
@@ -49,7 +49,7 @@ func (s *Store) change(ctx context.Context, by By, do func(*change) error, o *Ou
 			}
 			return c.schedule(ctx)
 		})
-		if !isDeadlock(err) || attempt == attempts {
+		if !isDeadlock(err) || attempt == mostAttempts {
 			return err
 		}
 	}

@@ -12,12 +12,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// A hold is believed in for politeTenths of the lease, counted from before the renewal was sent. It is
-// renewed every third of the lease.
-const (
-	politeTenths = 7
-	renewals     = 3
-)
+// politeTenths of the lease is how long a hold is believed in, counted from before the renewal was sent.
+const politeTenths = 7
 
 // hold is a lease on an account.
 type hold struct {
@@ -25,21 +21,25 @@ type hold struct {
 	account string
 	id      int64 // of the account
 	epoch   int64
-	turn    *Turn // nil: Lock made it
+	claimed bool // it belongs to a Turn; otherwise Lock has made it
 
-	mu     sync.Mutex
-	until  time.Time // by the monotonic clock
-	lost   chan struct{}
-	gone   bool        // lost is closed
-	ended  bool        // it was released
-	expiry *time.Timer // closes lost
-	locked bool        // a run has it; see Turn
+	mu        sync.Mutex
+	until     time.Time // by the monotonic clock
+	lost      chan struct{}
+	gone      bool        // lost is closed
+	releasing bool        // the statement that releases it is on its way
+	ended     bool        // it was released, or its row is another's
+	expiry    *time.Timer // closes lost
+	lent      bool        // a run has it
 }
 
-var _ seen.Hold = (*hold)(nil)
-
 func (s *Store) newHold(account string, id, epoch int64, began time.Time) *hold {
-	h := &hold{store: s, account: account, id: id, epoch: epoch, until: began.Add(s.polite()), lost: make(chan struct{})}
+	h := &hold{
+		store: s, account: account, id: id, epoch: epoch, until: began.Add(s.polite()),
+		lost: make(chan struct{}),
+	}
+	h.mu.Lock() // the timer may end before it is assigned
+	defer h.mu.Unlock()
 	h.expiry = time.AfterFunc(time.Until(h.until), func() { _ = h.Err() })
 	return h
 }
@@ -51,19 +51,26 @@ func (s *Store) polite() time.Duration { return s.lease * politeTenths / 10 }
 func (h *hold) Err() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.gone && !time.Now().Before(h.until) {
-		h.lose()
-	}
+	h.look()
 	if h.gone {
 		return seen.ErrLost
 	}
 	return nil
 }
 
+// look ends the hold if its time is over. The caller holds h.mu.
+func (h *hold) look() {
+	if !h.gone && !time.Now().Before(h.until) {
+		h.lose()
+		h.store.register.count(func(c *Counts) { c.Lost++ })
+	}
+}
+
 // lose ends the hold. The caller holds h.mu.
 func (h *hold) lose() {
 	if !h.gone {
 		h.gone = true
+		h.expiry.Stop()
 		close(h.lost)
 	}
 }
@@ -74,50 +81,65 @@ func (h *hold) Lost() <-chan struct{} { return h.lost }
 // Epoch counts the leases of the account.
 func (h *hold) Epoch() int64 { return h.epoch }
 
-// renewed notes a renewal that was sent at began.
+// wanted reports whether the hold is to be renewed.
+func (h *hold) wanted() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.look()
+	return !h.gone || h.releasing
+}
+
+// renewed notes a renewal that was sent at began. It does not bring back a hold whose time was over
+// when the answer came: a run may have seen that.
 func (h *hold) renewed(began time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.look()
 	if !h.gone {
 		h.until = began.Add(h.store.polite())
 		h.expiry.Reset(time.Until(h.until))
 	}
 }
 
-// Release gives the account back, so that another process may have it at once. What a worker has
-// claimed stays with it until Turn.End.
-func (h *hold) Release() error {
+// overtaken ends a hold whose row is another's by now, or gone.
+func (h *hold) overtaken() {
 	h.mu.Lock()
-	turn := h.turn
-	h.locked = false
-	h.mu.Unlock()
-	if turn != nil {
-		return nil
+	defer h.mu.Unlock()
+	if !h.gone {
+		h.lose()
+		h.store.register.count(func(c *Counts) { c.Lost++ })
 	}
-	return h.release("holder = '', until = '-infinity', abandoned = 0")
 }
 
-// release ends the lease by a statement that sets more of its row. Nothing is set if it was lost.
-func (h *hold) release(set string, args ...any) error {
+// released is what a release sets in the row of a lease.
+const released = "holder = '', until = '-infinity', abandoned = 0"
+
+// release ends the lease by a statement that sets its row. The hold is over for its run at once, but
+// is renewed until the statement is answered.
+//
+// The database decides whether the lease was lost. If this process gave it up too early, but nobody has
+// taken the account meanwhile, the row is still its own.
+func (h *hold) release(ctx context.Context, set string, args ...any) error {
 	h.mu.Lock()
-	ended := h.ended
-	h.ended = true
+	h.look()
+	done := h.ended || h.releasing
+	h.releasing = true
 	h.lose()
-	h.expiry.Stop()
 	h.mu.Unlock()
-	if ended {
+	if done {
 		return nil
 	}
-	s := h.store
-	s.mu.Lock()
-	if s.holds[h.account] == h {
-		delete(s.holds, h.account)
-	}
-	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := outlive(ctx)
 	defer cancel()
-	tag, err := s.pool.Exec(ctx, "UPDATE popfetch.turn SET "+set+" WHERE account = $1 AND epoch = $2 AND holder <> ''",
+	s := h.store
+	tag, err := s.pool.Exec(ctx,
+		"UPDATE popfetch.turn SET "+set+" WHERE account = $1 AND epoch = $2 AND holder <> ''",
 		append([]any{h.id, h.epoch}, args...)...)
+	s.drop(h)
+	h.mu.Lock()
+	h.releasing = false
+	h.ended = err == nil
+	h.mu.Unlock()
 	switch {
 	case err != nil:
 		return fmt.Errorf("giving account %q back: %w", h.account, s.explain(err))
@@ -127,139 +149,131 @@ func (h *hold) release(set string, args ...any) error {
 	return nil
 }
 
+// outlive returns a context that does not end when ctx is cancelled, but at its deadline, and after
+// patience at the latest.
+func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
+	end := time.Now().Add(patience)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Before(end) {
+		end = deadline
+	}
+	return context.WithDeadline(context.WithoutCancel(ctx), end)
+}
+
+// loan is a hold that a run has.
+type loan struct {
+	*hold
+	once sync.Once
+}
+
+var _ seen.Hold = (*loan)(nil)
+
+// Release gives the account back, so that another process may have it at once. What a worker has
+// claimed stays with it until Turn.End.
+func (l *loan) Release() (err error) {
+	l.once.Do(func() {
+		if !l.claimed {
+			err = l.release(context.Background(), released)
+			return
+		}
+		l.mu.Lock()
+		l.lent = false
+		l.mu.Unlock()
+	})
+	return err
+}
+
+// lend gives a hold to a run. It has one run at a time.
+func (h *hold) lend() (seen.Hold, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.lent {
+		return nil, &seen.LockedError{Process: h.store.number}
+	}
+	h.lent = true
+	return &loan{hold: h}, nil
+}
+
 // Lock takes a lease on the account. If this process has claimed it (see Claim), that is the hold. It
 // makes the row of an account that is not known.
 func (s *Store) Lock(ctx context.Context, name string) (seen.Hold, error) {
 	s.mu.Lock()
 	h := s.holds[name]
 	s.mu.Unlock()
-	if h != nil {
-		return h.lock()
+	if h == nil {
+		var err error
+		if h, err = s.take(ctx, name); err != nil {
+			return nil, err
+		}
+		s.keep(h)
 	}
-	const (
-		know = "INSERT INTO popfetch.account (name) VALUES ($1) ON CONFLICT DO NOTHING"
-		row  = "INSERT INTO popfetch.turn (account) SELECT id FROM popfetch.account WHERE name = $1 ON CONFLICT DO NOTHING"
-		take = `UPDATE popfetch.turn SET holder = $2, process = $3, since = now(), until = now() + $4 * interval '1 ms', epoch = epoch + 1
-			WHERE account = (SELECT id FROM popfetch.account WHERE name = $1) AND until < now()
-			RETURNING account, epoch`
-	)
-	began := time.Now()
-	var id, epoch int64
-	locked := &seen.LockedError{}
-	err := s.tx(ctx, func(tx pgx.Tx) error {
-		scan := func() error {
-			return tx.QueryRow(ctx, take, name, s.worker, s.number, s.lease.Milliseconds()).Scan(&id, &epoch)
-		}
-		err := scan()
-		if !errors.Is(err, pgx.ErrNoRows) {
-			return err
-		}
+	return h.lend()
+}
+
+// take takes a lease on an account that no process has.
+func (s *Store) take(ctx context.Context, name string) (*hold, error) {
+	h, err := s.tryTake(ctx, name)
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return h, s.explain(err)
+	}
+	const know = `INSERT INTO popfetch.account (name) SELECT $1
+		WHERE NOT EXISTS (SELECT FROM popfetch.account WHERE name = $1) ON CONFLICT DO NOTHING`
+	const row = `INSERT INTO popfetch.turn (account) SELECT id FROM popfetch.account AS a WHERE name = $1
+		AND NOT EXISTS (SELECT FROM popfetch.turn WHERE account = a.id) ON CONFLICT DO NOTHING`
+	err = s.tx(ctx, func(tx pgx.Tx) error {
 		for _, statement := range []string{know, row} {
 			if _, err := tx.Exec(ctx, statement, name); err != nil {
 				return err
 			}
 		}
-		if err = scan(); errors.Is(err, pgx.ErrNoRows) {
-			const who = "SELECT process, since FROM popfetch.turn WHERE account = (SELECT id FROM popfetch.account WHERE name = $1)"
-			if err = tx.QueryRow(ctx, who, name).Scan(&locked.Process, &locked.Since); err == nil {
-				err = locked
-			}
-		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	h = s.newHold(name, id, epoch, began)
-	h.locked = true
-	s.keep(h)
-	return h, nil
-}
-
-// lock gives a hold to a run. It has one run at a time.
-func (h *hold) lock() (seen.Hold, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.locked || h.turn == nil {
-		return nil, &seen.LockedError{Process: h.store.number}
+	if h, err = s.tryTake(ctx, name); !errors.Is(err, pgx.ErrNoRows) {
+		return h, s.explain(err)
 	}
-	h.locked = true
-	return h, nil
+	const who = `SELECT process, since FROM popfetch.turn
+		WHERE account = (SELECT id FROM popfetch.account WHERE name = $1)`
+	locked := &seen.LockedError{}
+	if err := s.pool.QueryRow(ctx, who, name).Scan(&locked.Process, &locked.Since); err != nil {
+		return nil, s.explain(err)
+	}
+	return nil, locked
 }
 
-// keep renews holds from now on.
-func (s *Store) keep(holds ...*hold) {
+// tryTake takes a lease by one statement, which locks the row first: a run's transaction that is under
+// way ends before the epoch changes. pgx.ErrNoRows: another process has the account, or it has no row.
+func (s *Store) tryTake(ctx context.Context, name string) (*hold, error) {
+	const take = `
+		WITH free AS (
+			SELECT t.account FROM popfetch.turn AS t JOIN popfetch.account AS a ON a.id = t.account
+			WHERE a.name = $1 AND t.until < now() FOR UPDATE OF t
+		)
+		UPDATE popfetch.turn AS t SET holder = $2, process = $3, since = now(),
+			until = now() + $4 * interval '1 ms', epoch = t.epoch + 1, abandoned = ` + abandonedNow + `
+		FROM free WHERE t.account = free.account RETURNING t.account, t.epoch`
+	began := time.Now()
+	var id, epoch int64
+	row := s.pool.QueryRow(ctx, take, name, s.worker, s.number, s.lease.Milliseconds())
+	if err := row.Scan(&id, &epoch); err != nil {
+		return nil, err
+	}
+	return s.newHold(name, id, epoch, began), nil
+}
+
+// beginning is how transactions begin. A transaction that locks the row of a lease keeps other workers
+// from taking the account over. If this process stands still in it, the server ends it with the lease.
+func (s *Store) beginning() pgx.TxOptions {
+	return pgx.TxOptions{BeginQuery: fmt.Sprintf(
+		"begin; set local idle_in_transaction_session_timeout = %d", s.lease.Milliseconds())}
+}
+
+// drop forgets a hold. It is renewed no more.
+func (s *Store) drop(h *hold) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, h := range holds {
-		s.holds[h.account] = h
-	}
-	if !s.renewing {
-		s.renewing = true
-		s.closed.Add(1)
-		go s.renew()
-	}
-}
-
-// renew renews all holds until the store is closed. Runs do not delay it: a program may take longer
-// for a message than a lease lasts.
-func (s *Store) renew() {
-	defer s.closed.Done()
-	tick := time.NewTicker(s.lease / renewals)
-	defer tick.Stop()
-	for {
-		select {
-		case <-s.ending:
-			return
-		case <-tick.C:
-			s.renewOnce()
-		}
-	}
-}
-
-// renewOnce renews all holds by one statement. It tries no longer than they are believed in: acquiring
-// a connection may hang, too. An account that another process has by now is lost at once.
-func (s *Store) renewOnce() {
-	s.mu.Lock()
-	byID := make(map[int64]*hold, len(s.holds))
-	ids, epochs := make([]int64, 0, len(s.holds)), make([]int64, 0, len(s.holds))
-	for _, h := range s.holds {
-		byID[h.id] = h
-		ids, epochs = append(ids, h.id), append(epochs, h.epoch)
-	}
-	s.mu.Unlock()
-	if len(ids) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.lease/renewals)
-	defer cancel()
-	began := time.Now()
-	rows, err := s.pool.Query(ctx, `
-		UPDATE popfetch.turn AS t SET until = now() + $3 * interval '1 ms'
-		FROM unnest($1::bigint[], $2::bigint[]) AS h (account, epoch)
-		WHERE t.account = h.account AND t.epoch = h.epoch AND t.holder <> ''
-		RETURNING t.account`, ids, epochs, s.lease.Milliseconds())
-	if err != nil {
-		return // the next one may succeed
-	}
-	renewed, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return
-	}
-	for _, id := range renewed {
-		byID[id].renewed(began)
-		delete(byID, id)
-	}
-	for _, h := range byID {
-		h.overtaken()
-	}
-}
-
-// overtaken ends a hold whose row is another's by now, or gone.
-func (h *hold) overtaken() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.ended {
-		h.lose()
+	if s.holds[h.account] == h {
+		delete(s.holds, h.account)
 	}
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -11,15 +12,28 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) {
+	if url := os.Getenv(childURL); url != "" {
+		child(url)
+		return
+	}
+	pgtest.Main(m)
+}
 
-func openAs(t *testing.T, url, worker string, lease time.Duration) *Store {
+func openAs(t testing.TB, url, worker string, lease time.Duration) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Options{URL: url, Lease: lease, Worker: worker, Process: 1})
+	s := openUnclosed(t, url, worker, lease)
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// openUnclosed is openAs for a test that closes the store itself.
+func openUnclosed(t testing.TB, url, worker string, lease time.Duration) *Store {
+	t.Helper()
+	s, err := Open(context.Background(), Options{URL: url, Lease: lease, Worker: worker, Process: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
 
@@ -78,15 +92,18 @@ func TestClaim(t *testing.T) {
 
 // A worker that stood still for longer than its lease loses its accounts, and knows it when it looks.
 func TestLease_ends(t *testing.T) {
+	t.Parallel()
 	url := pgtest.Database(t)
-	first, second := openAs(t, url, "first", 500*time.Millisecond), openAs(t, url, "second", time.Minute)
+	first, second := openAs(t, url, "first", time.Second), openAs(t, url, "second", time.Minute)
 	hold, err := first.Lock(t.Context(), "work")
 	if err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(2 * first.lease) // it is renewed meanwhile
-	if err := hold.Err(); err != nil {
-		t.Fatalf("Err() = %v after renewals, want nil", err)
+	end := time.After(2 * first.lease) // it is renewed meanwhile
+	select {
+	case <-hold.Lost():
+		t.Fatal("the hold is lost in spite of renewals")
+	case <-end:
 	}
 	first.stopRenewing()
 	select {
@@ -135,9 +152,9 @@ func TestClaim_hosts(t *testing.T) {
 	}
 }
 
+// stopRenewing is what happens to a process that stands still.
 func (s *Store) stopRenewing() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.holds = make(map[string]*hold)
-	_ = context.Canceled
 }

@@ -53,6 +53,8 @@ type Store struct {
 	renewing bool
 	ending   chan struct{} // closed by Close
 	closed   sync.WaitGroup
+
+	register register
 }
 
 // Open connects, and makes or updates the tables. Where the role may not, it ends with ErrCreate and
@@ -87,7 +89,7 @@ func connect(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, maskedURL(err)
 	}
-	config.MaxConns = mostConnections
+	config.MaxConns = mostConnections - 1 // see heart
 	// PgBouncer in transaction mode keeps no prepared statement for us.
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.ConnConfig.StatementCacheCapacity, config.ConnConfig.DescriptionCacheCapacity = 0, 0
@@ -104,6 +106,7 @@ func connect(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		pool: pool, lease: o.Lease, worker: o.Worker, number: o.Process, now: time.Now, tuning: seen.DefaultTuning,
 		holds: make(map[string]*hold), steps: make(map[int64]*stepper), rowsAtOnce: 5000, ending: make(chan struct{}),
+		register: register{changed: make(chan struct{}, 1)},
 	}
 	if s.lease <= 0 {
 		s.lease = defaultLease
@@ -130,5 +133,5 @@ func (s *Store) Close() error {
 
 // tx runs do in a transaction.
 func (s *Store) tx(ctx context.Context, do func(pgx.Tx) error) error {
-	return s.explain(pgx.BeginFunc(ctx, s.pool, do))
+	return s.explain(pgx.BeginTxFunc(ctx, s.pool, s.beginning(), do))
 }

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/due"
+	"github.com/popfetch/popfetch/internal/hosts"
+	"github.com/popfetch/popfetch/seen/postgres"
+)
+
+// roll is the accounts that a worker knows from its file.
+//
+// The workers of one database may have different files, so that none knows which accounts there are in
+// all. These are the rules for the schedule:
+//
+//   - A worker puts the accounts of its file into the schedule when it starts, at SIGHUP, and again every
+//     minute.
+//   - It takes out accounts that its file has no longer since SIGHUP, and those that its file has but
+//     does not want polled. If another worker polls such an account, that one puts it back within a minute.
+//   - It takes out accounts that it does not know, if nobody has polled them for a day although they were
+//     due. So an account goes that has left the file of a worker which was then started anew.
+//
+// So an account is polled as long as it is in the file of one worker that runs.
+type roll struct {
+	setting   *setting
+	accounts  map[string]*known // that are polled
+	names     []string          // of these
+	scheduled []postgres.Scheduled
+	unwanted  []string // to be taken out once
+	labels    []string // what the worker claims by
+}
+
+// keepEvery is how often a worker makes sure that the schedule has its accounts.
+const keepEvery = time.Minute
+
+// newRoll returns the accounts of a setting.
+func (t *team) newRoll(s *setting, accounts []fetch.Account) *roll {
+	r := &roll{setting: s, accounts: make(map[string]*known, len(accounts)), labels: slices.Clone(t.labels)}
+	polled := s.toPoll()
+	for i := range polled {
+		a := &polled[i]
+		r.names = append(r.names, a.Name)
+		label := labelsText(a.Workers)
+		r.scheduled = append(r.scheduled, postgres.Scheduled{
+			Account: a.Name, Host: hostOf(a.Server), Label: label, Spread: due.Spread(a.Interval, i, len(polled)),
+		})
+		mine := func(l string) bool { return slices.Contains(t.labels, l) }
+		if slices.ContainsFunc(a.Workers, mine) && !slices.Contains(r.labels, label) {
+			r.labels = append(r.labels, label)
+		}
+	}
+	intervals := s.intervals()
+	for i := range accounts {
+		if interval := intervals[accounts[i].Name]; interval > 0 {
+			r.accounts[accounts[i].Name] = &known{&accounts[i], interval}
+		}
+	}
+	for i := range s.Accounts {
+		a := &s.Accounts[i]
+		if r.accounts[a.Name] == nil && (!a.Enabled || a.Interval <= 0) {
+			r.unwanted = append(r.unwanted, a.Name)
+		}
+	}
+	return r
+}
+
+// labelsText is the labels of an account as one text, which is its label in the schedule. A worker that
+// has one of them claims by the whole text.
+func labelsText(labels []string) string {
+	return strings.Join(slices.Compact(slices.Sorted(slices.Values(labels))), " ")
+}
+
+// hostOf returns the host by which sessions of all workers are counted. On its own machine, each worker
+// has a server of its own.
+func hostOf(server string) string {
+	host, _, err := net.SplitHostPort(server)
+	if err != nil || hosts.IsLoopback(server) {
+		return ""
+	}
+	return strings.ToLower(host)
+}
+
+// leave takes out of the schedule what an earlier roll has and this one has not.
+func (r *roll) leave(earlier *roll) {
+	for _, name := range earlier.names {
+		if r.accounts[name] == nil { // it may be named twice, which does no harm
+			r.unwanted = append(r.unwanted, name)
+		}
+	}
+}
+
+// keepRoll keeps the accounts of the roll in the schedule until ctx ends; stop waits for its end.
+func (t *team) keepRoll(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var ended sync.WaitGroup
+	ended.Add(1)
+	go func() {
+		defer ended.Done()
+		defer t.guard()
+		keeper := rollKeeper{team: t}
+		for ctx.Err() == nil {
+			wait := keeper.keep(ctx)
+			select {
+			case <-time.After(wait):
+			case <-t.rollChanged:
+			case <-ctx.Done():
+			}
+		}
+	}()
+	return func() { cancel(); ended.Wait() }
+}
+
+// rollKeeper is what the goroutine of keepRoll knows.
+type rollKeeper struct {
+	*team
+	kept *roll  // the last one whose accounts are in the schedule
+	told string // the last error
+}
+
+// keep puts the accounts of the roll into the schedule, and takes others out. It returns when to do so
+// again.
+func (k *rollKeeper) keep(ctx context.Context) time.Duration {
+	r := k.roll.Load()
+	err := k.store.Schedule(ctx, r.scheduled)
+	if err == nil && r != k.kept && len(r.unwanted) > 0 {
+		err = k.store.Unschedule(ctx, r.unwanted)
+	}
+	if err == nil && len(k.words) == 0 { // otherwise the roll is only a part of the file
+		err = k.store.Retire(ctx, r.names)
+	}
+	switch {
+	case err == nil:
+		if k.told = ""; r != k.kept {
+			k.kept = r
+			k.Worker.Wake()
+		}
+		return keepEvery
+	case !errors.Is(err, postgres.ErrAway) && ctx.Err() == nil && err.Error() != k.told: // claims tell of that
+		k.told = err.Error()
+		k.term.errorf("%v", err)
+	}
+	return keepRetry
+}
+
+// keepRetry is when a worker tries again that could not reach the schedule.
+const keepRetry = 5 * time.Second

@@ -1,0 +1,80 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/popfetch/popfetch/internal/due"
+)
+
+// settleLimit is how long one attempt to give an account back may take.
+const settleLimit = 5 * time.Second
+
+// turn polls an account and gives it back. It reports whether the account is still due.
+func (w *Worker) turn(ctx context.Context, t *Turn) (undone bool) {
+	w.count(func(c *Counts) { c.Working++ })
+	began := time.Now()
+	outcome := Outcome{Undone: true}
+	if ctx.Err() == nil {
+		outcome = w.poll(ctx, t.Account)
+	}
+	lost := t.lost()
+	err := w.settle(ctx, t, outcome, began)
+	if err != nil && w.Unsettled != nil {
+		w.Unsettled(t.Account, err)
+	}
+	w.count(func(c *Counts) {
+		c.Working--
+		c.Polls++
+		if lost || errors.Is(err, ErrLost) {
+			c.Lost++
+		}
+	})
+	return outcome.Undone
+}
+
+func (t *Turn) lost() bool {
+	select {
+	case <-t.Lost:
+		return true
+	default:
+		return false
+	}
+}
+
+// settle gives the account back, and tries again until that succeeds or the account is lost. After ctx
+// has ended it tries once more. Even long after the hold has run out it is worth trying: if nobody else
+// has taken the account, it gets its next time.
+func (w *Worker) settle(ctx context.Context, t *Turn, o Outcome, began time.Time) error {
+	in, fruitless := o.wait(t.Fruitless, time.Since(began)), due.Count(t.Fruitless, o.Fruitless)
+	at := time.Now().Add(in)
+	for again := new(Retry); ; {
+		last := ctx.Err() != nil
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
+		var err error
+		if o.Undone {
+			err = t.GiveUp(limited)
+		} else {
+			err = t.End(limited, Next{In: max(0, time.Until(at)), Fruitless: fruitless, Delivered: o.Delivered})
+		}
+		cancel()
+		if err == nil || errors.Is(err, ErrLost) || last {
+			return err
+		}
+		select {
+		case <-time.After(again.Next()):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// wait returns how long an account waits for its next poll after one that took so long. The interval
+// counts from the start of a poll, so that accounts keep their rate however slow their servers are. But a
+// server has half of the interval for itself.
+func (o *Outcome) wait(fruitless int, took time.Duration) time.Duration {
+	return due.Poll{
+		Interval: o.Interval, Fruitless: due.Count(fruitless, o.Fruitless), Passed: took, Least: o.Interval / 2,
+		Announced: o.Announced, Refused: o.Refused,
+	}.Wait()
+}

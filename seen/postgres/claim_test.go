@@ -1,0 +1,406 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/popfetch/popfetch/internal/pgtest"
+	"github.com/popfetch/popfetch/seen"
+)
+
+func schedule(t *testing.T, s *Store, accounts ...Scheduled) {
+	t.Helper()
+	if err := s.Schedule(t.Context(), accounts); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// claim claims, and returns the turns by account.
+func claim(t *testing.T, s *Store, c Claiming) (turns []*Turn, names []string) {
+	t.Helper()
+	turns, err := s.Claim(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, turn := range turns {
+		names = append(names, turn.Account)
+	}
+	return turns, names
+}
+
+// sql changes rows as no program does.
+func sql(t *testing.T, s *Store, statement string, args ...any) {
+	t.Helper()
+	if _, err := s.pool.Exec(t.Context(), statement, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// row returns all of an account's row of turn.
+func row(t *testing.T, s *Store, account string) (text string) {
+	t.Helper()
+	err := s.pool.QueryRow(t.Context(), `SELECT t::text FROM popfetch.turn AS t
+		JOIN popfetch.account AS a ON a.id = t.account WHERE a.name = $1`, account).Scan(&text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// What has waited longest is taken first, and only what the worker may take.
+func TestClaim_which(t *testing.T) {
+	s := openAs(t, pgtest.Database(t), "first", time.Minute)
+	for i, name := range []string{"new", "old", "oldest"} {
+		schedule(t, s, Scheduled{Account: name, Spread: -time.Duration(i) * time.Hour})
+	}
+	schedule(t, s, Scheduled{Account: "here", Label: "here"}, Scheduled{Account: "there", Label: "there"},
+		Scheduled{Account: "later", Spread: time.Hour}, Scheduled{Account: "never"})
+	if err := s.Unschedule(t.Context(), []string{"never"}); err != nil {
+		t.Fatal(err)
+	}
+	turns, names := claim(t, s, Claiming{Free: 2})
+	if !slices.Equal(names, []string{"oldest", "old"}) {
+		t.Errorf("Claim() takes %q, want the oldest first", names)
+	}
+	if late := turns[0].Late; late < 2*time.Hour || late > 3*time.Hour {
+		t.Errorf("Late = %v, want two hours", late)
+	}
+	if _, names = claim(t, s, Claiming{Free: 9, Accounts: []string{"there", "later"}}); names != nil {
+		t.Errorf("Claim() without the label takes %q", names)
+	}
+	if _, names = claim(t, s, Claiming{Free: 9, Accounts: []string{"there", "new"}, Labels: []string{"there"}}); len(names) != 2 {
+		t.Errorf("Claim() takes %q, want the two that the worker knows", names)
+	}
+	if _, names = claim(t, s, Claiming{Free: 9, Labels: []string{"x", "here"}, Hosts: 1}); !slices.Equal(names, []string{"here"}) {
+		t.Errorf("Claim() takes %q, want the last one", names)
+	}
+	if _, names = claim(t, s, Claiming{Free: 0}); names != nil {
+		t.Errorf("Claim() of none takes %q", names)
+	}
+	if err := s.Hurry(t.Context(), "later", "never"); err != nil {
+		t.Fatal(err)
+	}
+	if _, names = claim(t, s, Claiming{Free: 9}); !slices.Equal(names, []string{"later"}) {
+		t.Errorf("Claim() after Hurry takes %q, want what is scheduled", names)
+	}
+	if err := s.Hurry(t.Context()); err != nil {
+		t.Errorf("Hurry() of all = %v", err)
+	}
+}
+
+// However many workers claim at the same moment, a host gets no more than its bound, and no less.
+func TestClaim_hostsTogether(t *testing.T) {
+	const workers, bound, rounds = 6, 5, 15
+	url := pgtest.Database(t)
+	var stores []*Store
+	for i := range workers {
+		stores = append(stores, openAs(t, url, fmt.Sprint(i), time.Minute))
+	}
+	var accounts []Scheduled
+	for i := range 60 {
+		accounts = append(accounts, Scheduled{Account: fmt.Sprint(i), Host: "one"})
+	}
+	schedule(t, stores[0], accounts...)
+	schedule(t, stores[0], Scheduled{Account: "other", Host: "two"}, Scheduled{Account: "none"})
+	for range rounds {
+		var mu sync.Mutex
+		var taken []*Turn
+		var all group
+		start := make(chan struct{})
+		for _, s := range stores {
+			all.run(func() {
+				<-start
+				turns, err := s.Claim(t.Context(), Claiming{Free: 3, Hosts: bound})
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				taken = append(taken, turns...)
+			})
+		}
+		close(start)
+		all.Wait()
+		if len(taken) != bound+2 {
+			t.Fatalf("%d workers took %d accounts, want %d of one host and 2 others", workers, len(taken), bound)
+		}
+		for _, turn := range taken {
+			if err := turn.End(t.Context(), Next{In: -time.Second}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// Workers that lose leases share accounts, and never have one at the same time.
+func TestClaim_shared(t *testing.T) {
+	t.Parallel()
+	const (
+		workers, runs, accounts = 3, 4, 20
+		bound, enough           = 3, 400
+		lease                   = time.Second
+	)
+	url := pgtest.Database(t)
+	var inside [accounts]atomic.Int64 // the epoch of who believes in a hold
+	var last [accounts]atomic.Int64
+	var hosts [4]atomic.Int64
+	var turns, lost atomic.Int64
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	work := func(s *Store, turn *Turn) {
+		var n int
+		_, _ = fmt.Sscan(turn.Account, &n)
+		hold, err := s.Lock(ctx, turn.Account)
+		if err != nil {
+			t.Errorf("Lock() of a claimed account = %v", err)
+			return
+		}
+		epoch := hold.Epoch()
+		if at := hosts[n%len(hosts)].Add(1); at > bound {
+			t.Errorf("%d accounts of host %d are at work, want %d", at, n%len(hosts), bound)
+		}
+		if before := inside[n].Swap(epoch); before != 0 && hold.Err() == nil {
+			t.Errorf("account %d: epoch %d begins while %d believes in its hold", n, epoch, before)
+		}
+		if before := last[n].Swap(epoch); before >= epoch {
+			t.Errorf("account %d: epoch %d after %d", n, epoch, before)
+		}
+		leave := func() {
+			inside[n].CompareAndSwap(epoch, 0)
+			hosts[n%len(hosts)].Add(-1)
+		}
+		if rand.IntN(20) == 0 { // it stands still for longer than its lease
+			s.drop(turn.hold)
+			<-hold.Lost()
+			leave()
+			lost.Add(1)
+			return
+		}
+		time.Sleep(rand.N(5 * time.Millisecond)) // the work
+		leave()
+		if err := errors.Join(hold.Release(), turn.End(ctx, Next{In: -time.Millisecond})); err != nil {
+			t.Error(err)
+		}
+	}
+	var all group
+	for i := range workers {
+		s := openAs(t, url, fmt.Sprint(i), lease)
+		for a := range accounts {
+			schedule(t, s, Scheduled{Account: fmt.Sprint(a), Host: fmt.Sprint(a % len(hosts))})
+		}
+		for range runs {
+			all.run(func() {
+				for turns.Load() < enough && ctx.Err() == nil {
+					got, err := s.Claim(ctx, Claiming{Free: 2, Hosts: bound})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					for _, turn := range got {
+						work(s, turn)
+						turns.Add(1)
+					}
+				}
+			})
+		}
+	}
+	all.Wait()
+	if turns.Load() < enough || lost.Load() == 0 {
+		t.Errorf("%d turns, %d of them lost, want %d and some", turns.Load(), lost.Load(), enough)
+	}
+}
+
+// An account whose workers end without releasing it is left alone after the third.
+func TestClaim_abandoned(t *testing.T) {
+	url := pgtest.Database(t)
+	s := openAs(t, url, "first", time.Minute)
+	schedule(t, s, Scheduled{Account: "bad"}, Scheduled{Account: "good", Spread: time.Hour})
+	for n := range mostAbandoned {
+		turns, names := claim(t, s, Claiming{Free: 5})
+		if len(names) != 1 || turns[0].Abandoned != n || turns[0].TakenOver != (n > 0) {
+			t.Fatalf("Claim() after %d abandoned leases = %+v", n, turns)
+		}
+		s.drop(turns[0].hold) // its process has ended
+		sql(t, s, "UPDATE popfetch.turn SET until = now() - interval '1 s' WHERE holder <> ''")
+	}
+	for _, c := range []Claiming{{Free: 5}, {Free: 5, Hosts: 5}} {
+		if _, names := claim(t, s, c); names != nil {
+			t.Errorf("Claim(%+v) takes %q, which is to be left alone", c, names)
+		}
+	}
+	list, err := s.Abandoned(t.Context())
+	if err != nil || len(list) != 1 || list[0].Account != "bad" || list[0].Times != mostAbandoned ||
+		list[0].Holder != "first" || list[0].Again < 59*time.Minute || list[0].Again > time.Hour {
+		t.Errorf("Abandoned() = %+v, %v", list, err)
+	}
+	work, err := s.Work(t.Context())
+	if err != nil || work != (Work{Scheduled: 2, Resting: 1}) {
+		t.Errorf("Work() = %+v, %v, want one that rests", work, err)
+	}
+	if waiting, err := s.Waiting(t.Context(), 0, 5); err != nil || len(waiting) != 0 {
+		t.Errorf("Waiting() = %+v, %v, want none", waiting, err)
+	}
+	sql(t, s, "UPDATE popfetch.turn SET until = now() - interval '61 min' WHERE holder <> ''")
+	turns, _ := claim(t, s, Claiming{Free: 5})
+	if len(turns) != 1 || turns[0].Abandoned != mostAbandoned {
+		t.Fatalf("Claim() after an hour = %+v", turns)
+	}
+	if err := turns[0].End(t.Context(), Next{In: -time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	if list, err = s.Abandoned(t.Context()); err != nil || len(list) != 0 {
+		t.Errorf("Abandoned() after a release = %+v, %v, want none", list, err)
+	}
+	if turns, _ = claim(t, s, Claiming{Free: 5}); len(turns) != 1 || turns[0].Abandoned != 0 {
+		t.Errorf("Claim() after a release = %+v", turns)
+	}
+}
+
+// A turn ends although no run has locked its account. One that was lost changes nothing.
+func TestTurn_End(t *testing.T) {
+	url := pgtest.Database(t)
+	first, second := openAs(t, url, "first", time.Minute), openAs(t, url, "second", time.Minute)
+	schedule(t, first, Scheduled{Account: "a"})
+	turns, _ := claim(t, first, Claiming{Free: 1})
+	if err := turns[0].End(t.Context(), Next{In: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	if err := turns[0].Hold().Err(); !errors.Is(err, seen.ErrLost) {
+		t.Errorf("Err() after End = %v, want ErrLost", err)
+	}
+	if _, names := claim(t, second, Claiming{Free: 1}); names != nil {
+		t.Errorf("Claim() takes %q before it is due", names)
+	}
+	sql(t, first, "UPDATE popfetch.turn SET due = now()")
+	turns, _ = claim(t, first, Claiming{Free: 1})
+	hold, err := first.Lock(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sql(t, first, "UPDATE popfetch.turn SET until = now() - interval '1 s'")
+	if _, names := claim(t, first, Claiming{Free: 1}); names != nil {
+		t.Errorf("Claim() takes %q, whose run has not ended in this process", names)
+	}
+	others, _ := claim(t, second, Claiming{Free: 1})
+	if len(others) != 1 || !others[0].TakenOver {
+		t.Fatalf("Claim() of an account whose lease has ended = %+v", others)
+	}
+	before := row(t, first, "a")
+	if err := hold.Release(); err != nil {
+		t.Errorf("Release() = %v, want nil: it changes nothing", err)
+	}
+	if err := turns[0].End(t.Context(), Next{In: time.Hour, Fruitless: 7}); !errors.Is(err, seen.ErrLost) {
+		t.Errorf("End() of a lost turn = %v, want ErrLost", err)
+	}
+	if after := row(t, first, "a"); after != before {
+		t.Errorf("End() of a lost turn changed %s to %s", before, after)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := others[0].GiveUp(cancelled); err != nil {
+		t.Fatalf("GiveUp() with a cancelled context = %v", err)
+	}
+	if turns, _ = claim(t, first, Claiming{Free: 1}); len(turns) != 1 || turns[0].TakenOver {
+		t.Errorf("Claim() after GiveUp = %+v", turns)
+	}
+}
+
+// One run at a time has a claimed account. A second release of an earlier one changes nothing.
+func TestLock_claimed(t *testing.T) {
+	s := openAs(t, pgtest.Database(t), "first", time.Minute)
+	schedule(t, s, Scheduled{Account: "a"})
+	claim(t, s, Claiming{Free: 1})
+	first, err := s.Lock(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Lock(t.Context(), "a"); !errors.Is(err, seen.ErrLocked) {
+		t.Errorf("a second Lock() = %v, want ErrLocked", err)
+	}
+	if err := first.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Lock(t.Context(), "a"); err != nil {
+		t.Fatalf("Lock() after the release = %v", err)
+	}
+	_ = first.Release()
+	if _, err := s.Lock(t.Context(), "a"); !errors.Is(err, seen.ErrLocked) {
+		t.Errorf("Lock() after a second release of the first = %v, want ErrLocked", err)
+	}
+}
+
+// A poll without news takes one statement to claim, and one to end. No statement names a time, so the
+// clock of the machine does not matter.
+func TestTurn_statements(t *testing.T) {
+	s := openUnclosed(t, pgtest.Database(t), "first", 2*time.Second)
+	schedule(t, s, Scheduled{Account: "a"})
+	trace := &statements{}
+	config := s.pool.Config()
+	config.ConnConfig.Tracer = trace
+	s.pool.Close()
+	var err error
+	if s.pool, err = pgxpool.NewWithConfig(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	turns, _ := claim(t, s, Claiming{Free: 5, Hosts: 3, Labels: []string{"x"}, Accounts: []string{"a"}})
+	hold, err := s.Lock(t.Context(), "a")
+	if err != nil || hold.Release() != nil || turns[0].End(t.Context(), Next{In: time.Hour}) != nil {
+		t.Fatal("the turn did not go well")
+	}
+	if n := trace.count(); n != 2 {
+		t.Errorf("%d statements for a turn, want a claim and an end:\n%q", n, trace.texts)
+	}
+	hold, err = s.Lock(t.Context(), "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Register(Registration{})
+	within(t, 10*time.Second, "a renewal", func() bool {
+		s.register.mu.Lock()
+		defer s.register.mu.Unlock()
+		return s.register.counts.Renewals > 0
+	})
+	err = errors.Join(hold.Release(), s.Hurry(t.Context(), "a"), s.Unschedule(t.Context(), []string{"a"}), s.Close())
+	if err != nil {
+		t.Error(err)
+	}
+	if trace.count() < 9 || trace.times {
+		t.Errorf("%d statements, with a time: %v", trace.count(), trace.times)
+	}
+}
+
+// statements traces what is sent to the database.
+type statements struct {
+	mu    sync.Mutex
+	texts []string
+	times bool // one had a time among its arguments
+}
+
+func (s *statements) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.texts)
+}
+
+func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.texts = append(s.texts, q.SQL)
+	for _, arg := range q.Args {
+		_, is := arg.(time.Time)
+		s.times = s.times || is
+	}
+	return ctx
+}
+
+func (*statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
