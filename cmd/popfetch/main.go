@@ -59,4 +59,5 @@ type program struct {
 
 	// database is the open database that has the state, if it has.
 	database *database
+	shelf    *shelf // its accounts
 }

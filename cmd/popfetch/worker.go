@@ -39,9 +39,19 @@ func (p *program) mayShare(s *setting) error {
 // openForPasses opens the store for passes. A popfetch that polls waits for a database that cannot be
 // reached.
 func (p *program) openForPasses(ctx context.Context, s *setting) (seen.Store, error) {
-	store, err := p.openStore(ctx, s.Config, toWrite)
+	var store seen.Store
+	err := p.untilThere(ctx, func() (err error) {
+		store, err = p.openStore(ctx, s.Config, toWrite)
+		return err
+	})
+	return store, err
+}
+
+// untilThere calls do. A popfetch that polls calls it again until the database can be reached.
+func (p *program) untilThere(ctx context.Context, do func() error) error {
+	err := do()
 	if !p.polls() || !errors.Is(err, postgres.ErrAway) {
-		return store, err
+		return err
 	}
 	p.term.errorf("%v; popfetch tries again until it can", err)
 	var retry worker.Retry
@@ -49,11 +59,11 @@ func (p *program) openForPasses(ctx context.Context, s *setting) (seen.Store, er
 		select {
 		case <-time.After(retry.Next()):
 		case <-ctx.Done():
-			return nil, errEnded
+			return errEnded
 		}
-		store, err = p.openStore(ctx, s.Config, toWrite)
+		err = do()
 	}
-	return store, err
+	return err
 }
 
 // team is a popfetch that shares the accounts of a database with others.

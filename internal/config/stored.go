@@ -159,6 +159,18 @@ func (c *Config) secretsOf(a *Account) []storedSecret {
 	return secrets
 }
 
+// SecretMistakes returns err as a mistake of each secret that is written for an account, and not only
+// where it can be found.
+func (c *Config) SecretMistakes(err error) error {
+	var errs Errors
+	for i := range c.Accounts {
+		for _, s := range c.secretsOf(&c.Accounts[i]) {
+			errs = append(errs, s.mistake(err))
+		}
+	}
+	return errs.tidy().orNil()
+}
+
 // uses reports whether the account delivers to the target called name.
 func (c *Config) uses(a *Account, name string) bool {
 	return slices.Contains(a.Deliver, name) ||
@@ -212,7 +224,12 @@ func (r *ReadAccount) Account() *Account { return &r.own.Accounts[0] }
 
 // Read reads and checks an account that Store has made. If it is broken, or lacks a secret, the error is
 // an Errors.
-func (s Stored) Read() (*ReadAccount, error) {
+func (s Stored) Read() (*ReadAccount, error) { return s.read(false) }
+
+// ReadMasked is Read where nobody can open the secrets. Each is a mask then.
+func (s Stored) ReadMasked() (*ReadAccount, error) { return s.read(true) }
+
+func (s Stored) read(masked bool) (*ReadAccount, error) {
 	l := newLoader()
 	l.accountsOnly = true
 	l.read(&Config{File: storedIn}, storedIn, s.TOML, nil)
@@ -230,11 +247,13 @@ func (s Stored) Read() (*ReadAccount, error) {
 	a := &own.Accounts[0]
 	a.Enabled = s.Enabled
 	for _, secret := range own.secretsOf(a) {
-		value, found := s.Secrets[secret.key]
-		if !found {
+		switch value, found := s.Secrets[secret.key]; {
+		case masked:
+		case !found:
 			return nil, Errors{AccountMistake(s.Name, fmt.Errorf("%s has no sealed value; put the account again", secret.key))}
+		default:
+			*secret.value = value
 		}
-		*secret.value = value
 	}
 	if errs := own.targets(); len(errs) > 0 {
 		return nil, errs.tidy()
@@ -250,6 +269,13 @@ func (c *Config) Add(r *ReadAccount) {
 	a := r.own.Accounts[0]
 	c.stored[a.Name] = r.own
 	c.Accounts = append(c.Accounts, a)
+}
+
+// WithoutAccounts returns a copy of c without its accounts.
+func (c *Config) WithoutAccounts() *Config {
+	copied := *c
+	copied.Accounts, copied.stored = nil, nil
+	return &copied
 }
 
 // AccountMistake returns err as a mistake of an account of the database.

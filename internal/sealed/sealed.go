@@ -134,3 +134,14 @@ func Parse(file, text string) (*Keys, error) {
 	}
 	return k, nil
 }
+
+// IsSecret reports whether the text of a key file has anything but recipients and comments.
+func IsSecret(text string) bool {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "age1") {
+			return true
+		}
+	}
+	return false
+}

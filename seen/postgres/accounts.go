@@ -176,16 +176,21 @@ func (s *Store) AccountSpecs(ctx context.Context, names ...string) ([]Spec, erro
 }
 
 // AccountChanges returns the accounts that changed after version since, removed ones too, and the
-// version that they bring a reader to. Version 0 is before all. Without changes it reads one row.
+// version that they bring a reader to. Version 0 is before all. Without changes it reads one row. A
+// version before since means that the database was restored: the reader begins again.
 func (s *Store) AccountChanges(ctx context.Context, since int64) (changed []Spec, version int64, err error) {
-	if err = s.pool.QueryRow(ctx, "SELECT version FROM popfetch.specs").Scan(&version); err != nil {
-		return nil, since, wrap("reading accounts", s.explain(err))
-	}
-	if version <= since {
-		return nil, version, nil
+	version, err = s.AccountsVersion(ctx)
+	if err != nil || version <= since {
+		return nil, version, err
 	}
 	changed, err = s.specs(ctx, "version > $1 AND version <= $2 ORDER BY name COLLATE \"C\"", since, version)
 	return changed, version, wrap("reading accounts", err)
+}
+
+// AccountsVersion returns the version of all accounts. It reads one row.
+func (s *Store) AccountsVersion(ctx context.Context) (version int64, err error) {
+	err = s.pool.QueryRow(ctx, "SELECT version FROM popfetch.specs").Scan(&version)
+	return version, wrap("reading accounts", s.explain(err))
 }
 
 // Audit returns who changed accounts, the newest first, at most limit rows: all accounts, if none is
