@@ -27,7 +27,12 @@ func (p *program) withAccounts(ctx context.Context, how access, do func(*config.
 		return cfg.Mistake(nil, &cfg.State, errors.New(`is missing: these are the accounts of a database; write state = "postgres://…"`))
 	}
 	store, err := p.openDatabase(ctx, cfg, how)
-	if err != nil {
+	switch {
+	case how == toRead && errors.Is(err, postgres.ErrNoTables) && len(p.words) == 0:
+		return nil // there are none yet
+	case how == toRead && errors.Is(err, postgres.ErrNoTables):
+		return p.unknownAccounts(&postgres.UnknownAccountsError{Names: p.words})
+	case err != nil:
 		return err
 	}
 	defer store.Close() //nolint:errcheck // each change was durable by itself
@@ -247,12 +252,12 @@ func (p *program) listAccount(rows *table, s *postgres.Spec) error {
 		Account: s.Name, State: "enabled", Host: s.Host, Workers: strings.Fields(s.Label), ChangedAt: s.Changed.UTC(),
 		HasSecrets: s.Sealed != nil, IntervalSecond: s.Interval.Seconds(),
 	}
-	changed := s.Changed.Local().Format(time.DateTime)
+	changed := s.Changed.UTC().Format(time.RFC3339)
 	switch {
 	case s.IsRemoved():
 		expire := s.Removed.Add(postgres.RecordsStay).UTC()
 		line.State, line.RemovedBy, line.RecordsExpire = "removed", s.RemovedBy, &expire
-		changed += fmt.Sprintf(" by %s; its records go on %s", printable(s.RemovedBy), expire.Local().Format(time.DateOnly))
+		changed += fmt.Sprintf(" by %s; its records go on %s", printable(s.RemovedBy), expire.Format(time.DateOnly))
 	case !s.Enabled:
 		line.State = "disabled"
 	}

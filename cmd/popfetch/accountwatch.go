@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
@@ -32,11 +33,21 @@ func (p *program) chooseStored(s *setting) (err error) {
 	if len(mistakes) > 0 {
 		return errors.Join(mistakes...)
 	}
-	if len(p.words) > 0 {
-		if s.accounts, err = s.Select(p.words); err != nil {
-			return usageError{p.orCommand(err)}
+	if len(p.words) > 0 && len(s.Accounts) > 0 {
+		unknown := new(postgres.UnknownAccountsError)
+		for i := range s.Accounts {
+			unknown.Known = append(unknown.Known, s.Accounts[i].Name)
 		}
-		return nil
+		for _, name := range p.words {
+			if !slices.Contains(unknown.Known, name) {
+				unknown.Names = append(unknown.Names, name)
+			}
+		}
+		if len(unknown.Names) > 0 {
+			return usageError{p.orCommand(p.unknownAccounts(unknown))}
+		}
+		s.accounts, err = s.Select(p.words)
+		return err
 	}
 	broken := p.tellUnread(s)
 	for i := range s.Accounts {
@@ -44,7 +55,7 @@ func (p *program) chooseStored(s *setting) (err error) {
 			s.accounts = append(s.accounts, s.Accounts[i])
 		}
 	}
-	if len(s.accounts) > 0 || p.polls() {
+	if len(s.accounts) > 0 || p.polls() && len(p.words) == 0 {
 		return nil
 	}
 	why := `has no account yet; "popfetch accounts put FILE" adds some`

@@ -55,6 +55,7 @@ func newApp(term *terminal) *cli.App {
 		command("remove", "ACCOUNT...", "remove accounts; their records stay for 90 days", (*program).accountsRemove, changed),
 		command("disable", "ACCOUNT...", "have workers poll accounts no more", (*program).accountsDisable, changed),
 		command("enable", "ACCOUNT...", "have workers poll accounts again", (*program).accountsEnable, changed),
+		command("reseal", "", "seal all secrets and tokens anew, for the first key", (*program).accountsReseal, changed),
 		command("log", "[ACCOUNT...]", "who changed accounts, when, and which keys", (*program).accountsLog,
 			own("json", "one JSON object for each change")),
 	}

@@ -46,7 +46,7 @@ func LoadAccounts(path string, input io.Reader) (*Config, error) {
 	const mend = "name a file with accounts, or - for standard input"
 	file, text, info := path, "", fs.FileInfo(nil)
 	var err error
-	if path == stdin {
+	if path == "-" {
 		file = "standard input"
 		text, err = readText(input, maxAccountsFile, mend)
 	} else {

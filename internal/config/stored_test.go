@@ -14,7 +14,7 @@ import (
 // loadAccounts reads a text as a file of accounts.
 func loadAccounts(t *testing.T, text string) (*Config, error) {
 	t.Helper()
-	return LoadAccounts(stdin, strings.NewReader(text))
+	return LoadAccounts("-", strings.NewReader(text))
 }
 
 // storedText has every kind of secret, and targets that only some accounts use.

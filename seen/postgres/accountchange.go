@@ -204,6 +204,28 @@ func (c *change) enable(ctx context.Context, names []string, enabled bool, o *Ou
 	return c.audit(ctx, action, o.Changed, nil)
 }
 
+// reseal replaces the secrets of accounts that have not changed.
+func (c *change) reseal(ctx context.Context, specs []Spec, o *Outcome) error {
+	n := len(specs)
+	names, versions, sealed := make([]string, n), make([]int64, n), make([][]byte, n)
+	for i := range specs {
+		names[i], versions[i], sealed[i] = specs[i].Name, specs[i].Version, specs[i].Sealed
+	}
+	rows, err := c.Query(ctx, `
+		UPDATE popfetch.spec AS s SET version = $1, changed = now(), sealed = r.sealed
+		FROM unnest($2::text[], $3::bigint[], $4::bytea[]) AS r (name, version, sealed)
+		WHERE s.name = r.name AND s.version = r.version AND s.removed IS NULL RETURNING s.name`, c.version, names, versions, sealed)
+	if err != nil {
+		return err
+	}
+	if o.Changed, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil || len(o.Changed) == 0 {
+		return err
+	}
+	slices.Sort(o.Changed)
+	c.changed += len(o.Changed)
+	return c.audit(ctx, "reseal", o.Changed, nil)
+}
+
 // spreadEach is how far the first polls of accounts that are put together lie apart, unless that would
 // be more than their interval.
 const spreadEach = "interval '100 ms'"

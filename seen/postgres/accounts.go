@@ -168,6 +168,17 @@ func (s *Store) EnableAccounts(ctx context.Context, by By, names []string, enabl
 	return o, wrap("changing accounts", err)
 }
 
+// ResealAccounts replaces the sealed secrets of accounts. An account whose version has changed since keeps
+// its own.
+func (s *Store) ResealAccounts(ctx context.Context, by By, specs []Spec) (Outcome, error) {
+	var o Outcome
+	err := s.change(ctx, by, func(c *change) error {
+		o = Outcome{}
+		return c.reseal(ctx, specs, &o)
+	}, &o)
+	return o, wrap("sealing accounts", err)
+}
+
 // AccountSpecs returns accounts that are not removed, sorted by name: all, if none is named. Names that
 // are unknown are left out.
 func (s *Store) AccountSpecs(ctx context.Context, names ...string) ([]Spec, error) {

@@ -91,3 +91,13 @@ func (c *TokenClaim) Release(ctx context.Context) error {
 		c.token.account, c.id)
 	return wrap("releasing tokens", c.token.store.explain(err))
 }
+
+// TokenNames returns the names of all accounts and users of mailboxes that have tokens.
+func (s *Store) TokenNames(ctx context.Context) ([]string, error) {
+	rows, err := s.pool.Query(ctx, "SELECT account FROM popfetch.token WHERE sealed IS NOT NULL ORDER BY account")
+	if err != nil {
+		return nil, wrap("reading tokens", s.explain(err))
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return names, wrap("reading tokens", s.explain(err))
+}
