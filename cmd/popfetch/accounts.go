@@ -110,7 +110,7 @@ func changedKeys(old, changed *postgres.Spec) []string {
 	return keys
 }
 
-// change is the line of accounts put, remove, enable and disable --json. Its field names are part of the
+// accountsChange is the line of accounts put, remove, enable and disable --json. Its field names are part of the
 // contract.
 type accountsChange struct {
 	Added     []string `json:"added"`
