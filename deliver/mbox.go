@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -31,6 +32,7 @@ type Mbox struct {
 	path    string
 	book    Book             // nil: none
 	notes   *Notes[mboxNote] // in book; nil: none
+	epoch   atomic.Int64     // see Fence; 0: not fenced
 	noDot   sync.Once
 	tooLong sync.Once
 }
@@ -157,7 +159,7 @@ func (m *Mbox) missing(err error) error {
 }
 
 // Begin opens an empty batch.
-func (m *Mbox) Begin(ctx context.Context) (Batch, error) { return beginMbox(ctx, m) }
+func (m *Mbox) Begin(ctx context.Context) (Batch, error) { return beginMbox(ctx, m, m.epoch.Load()) }
 
 // Recorded forgets the notes of messages that have their records.
 func (m *Mbox) Recorded(tokens ...Token) {

@@ -52,6 +52,8 @@ func child(task string) (safe int, err error) {
 	switch kind, argument, _ := strings.Cut(task, ":"); kind {
 	case "mda":
 		return deliverTo(&MDA{Command: argument}, 1, childMessage)
+	case "fenced":
+		return 0, fencedChild(argument)
 	case "hold":
 		return 0, holdLock(argument)
 	case "large":

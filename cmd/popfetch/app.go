@@ -148,6 +148,7 @@ func action(term *terminal, do func(*program, context.Context) error) cli.Action
 	return func(c *cli.Context) error {
 		p := &program{term: term, options: optionsOf(c), database: new(database), shelf: new(shelf)}
 		p.stdout = sync.OnceValue(func() deliver.Target { return deliver.NewStdout(term.out) })
+		p.serviceManager = sync.OnceValue(p.notifier)
 		defer p.guard()
 		if err := p.mistake(); err != nil {
 			return err

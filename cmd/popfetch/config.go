@@ -35,10 +35,11 @@ func (p *program) config(ctx context.Context) error {
 	return p.term.printf("%s", text.String())
 }
 
-// checkFiles returns the mistakes about files and programs that the accounts name. A disabled account
-// may lack its files until it is enabled, or named on the command line.
+// checkFiles returns the mistakes about the URL of the state, and about files and programs that the
+// accounts name. A disabled account may lack its files until it is enabled, or named on the command
+// line.
 func (p *program) checkFiles(ctx context.Context, s *setting, named bool) error {
-	var mistakes config.Errors
+	mistakes := checkDatabase(s.Config)
 	trusted := make(authorities)
 	for i := range s.accounts {
 		if !named && !s.accounts[i].Enabled {

@@ -112,6 +112,17 @@ func connect(ctx context.Context, cfg *config.Config, how access) (*postgres.Sto
 	return nil, fmt.Errorf("the state in %s: %w", cfg.State, err)
 }
 
+// checkDatabase returns what makes the database of a configuration unusable. It contacts nobody.
+func checkDatabase(cfg *config.Config) (mistakes config.Errors) {
+	if cfg.State == "" {
+		return nil
+	}
+	if err := postgres.Check(postgres.Options{URL: string(cfg.State)}); err != nil {
+		mistakes = append(mistakes, cfg.Mistake(nil, &cfg.State, err))
+	}
+	return mistakes
+}
+
 // workerName names this process to people on other machines.
 func workerName() string {
 	host, err := os.Hostname()

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/internal/resident"
 )
 
 func main() {
@@ -56,6 +57,9 @@ type program struct {
 	// stdout returns the target that is standard output. All accounts share it, so that their
 	// messages follow one another.
 	stdout func() deliver.Target
+	// serviceManager returns the service manager that has started this popfetch; nil: none has. Only a
+	// popfetch that polls tells it anything.
+	serviceManager func() *resident.Notifier
 
 	// database is the open database that has the state, if it has.
 	database *database

@@ -42,13 +42,8 @@ func (p *program) newPoller(
 	context.AfterFunc(ctx, func() {
 		time.AfterFunc(longestEnd, func() { os.Exit(exitOK) }) // nothing may be printed any more
 	})
-	q := &poller{program: p, runner: runner, report: report, metrics: metrics, setting: s}
-	var err error
-	if q.notifier, err = resident.NotifierFromEnvironment(); err != nil {
-		p.term.sayf(caution, "the service manager is told nothing: %v", err)
-	}
-	q.runner.Jobs = config.MostJobs // whoever polls bounds them
-	return q
+	runner.Jobs = config.MostJobs // whoever polls bounds them
+	return &poller{program: p, runner: runner, report: report, metrics: metrics, notifier: p.serviceManager(), setting: s}
 }
 
 // poll polls the accounts, alone or as a worker, until a signal comes.
@@ -57,6 +52,15 @@ func (p *poller) poll(ctx context.Context, heard wishes, accounts []fetch.Accoun
 		return p.share(ctx, heard, shared, accounts)
 	}
 	return p.stay(ctx, heard, accounts)
+}
+
+// notifier returns the notifier of a popfetch that polls.
+func (p *program) notifier() *resident.Notifier {
+	n, err := resident.NotifierFromEnvironment()
+	if err != nil {
+		p.term.sayf(caution, "the service manager is told nothing: %v", err)
+	}
+	return n
 }
 
 // until polls until a signal comes, and tells of the beginning and the end.

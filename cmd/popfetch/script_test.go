@@ -100,7 +100,7 @@ func relay() {
 //	                            one that begins with [ are those of other tables; those of state,
 //	                            state_password_command, lease and accounts stand at the top
 //	postgres NAME               makes an empty database; $NAME is its URL, with the password, and
-//	                            $NAME_at the same without it. The role postgres may do anything
+//	                            $NAME_at the same without it; $NAME_name is the name of the database
 //	postgresql NAME STATEMENT   runs a statement in it, as the superuser
 //	provider NAME option...     starts a provider of OAuth 2; $NAME is its address. The options are
 //	                            rotates, norefresh, denied and life=10s, as in package oauthtest
@@ -425,14 +425,14 @@ var targetLine = regexp.MustCompile(`\n(maildir|mbox|mda|mda_argv|lmtp|smtp|imap
 
 func cmdConfig(ts *testscript.TestScript, neg bool, args []string) {
 	all := servers(ts, neg, len(args) >= 1, "popconfig NAME line...")
-	keys, top := args[1:], []string{`state_dir = "~/state"`}
-	if i := slices.IndexFunc(keys, func(line string) bool { return !topLine.MatchString(line) }); i != 0 {
-		if i < 0 {
-			i = len(keys)
-		}
-		keys, top = keys[i:], keys[:i]
+	keys, lines := args[1:], []string(nil)
+	for len(keys) > 0 && topLine.MatchString(keys[0]) {
+		keys, lines = keys[1:], append(lines, keys[0])
 	}
-	lines := append(slices.Clone(top),
+	if lines == nil {
+		lines = []string{`state_dir = "~/state"`}
+	}
+	lines = append(lines,
 		`[account.work]`, `server = "`+poptest.InClear(all.named(ts, args[0]).Addr(), true)+`"`, `tls = "none"`, `user = "mrose"`,
 	)
 	var tables []string
@@ -462,6 +462,7 @@ func cmdPostgres(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Setenv(args[0], url)
 	ts.Setenv(args[0]+"_at", strings.Replace(url, ":"+pgtest.Password+"@", "@", 1))
+	ts.Setenv(args[0]+"_name", regexp.MustCompile(`/(\w+)\?`).FindStringSubmatch(url)[1])
 }
 
 func cmdPostgreSQL(ts *testscript.TestScript, neg bool, args []string) {
@@ -507,6 +508,9 @@ func readMaildir(dir string) (map[string][]string, error) {
 		}
 		for _, entry := range entries {
 			if sub == "tmp" {
+				if inside, err := os.ReadDir(filepath.Join(dir, sub, entry.Name())); err == nil && len(inside) == 0 {
+					continue // the mark of the latest lease
+				}
 				return nil, fmt.Errorf("%s was left in %s/tmp", entry.Name(), dir)
 			}
 			content, err := os.ReadFile(filepath.Join(dir, sub, entry.Name()))

@@ -102,11 +102,11 @@ func copyInput(from io.Reader) (*os.File, error) {
 
 // stateImport is one import.
 type stateImport struct {
-	store   seen.Store
-	file    *os.File
-	parts   []*statePart
-	holds   []seen.Hold
-	counts  stateLine // of the lines so far
+	store  seen.Store
+	file   *os.File
+	parts  []*statePart
+	holds  []seen.Hold
+	counts stateLine // of the lines so far
 }
 
 // statePart is what is to be written of one account.

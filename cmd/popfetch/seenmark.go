@@ -121,7 +121,7 @@ func (p *program) lookLocked(ctx context.Context, name string, how func(*fetch.A
 	if err != nil {
 		return err
 	}
-	defer store.Close()                     //nolint:errcheck // each commit was durable by itself
+	defer store.Close()                        //nolint:errcheck // each commit was durable by itself
 	hold, err := lockAccount(ctx, store, name) // before the server is contacted
 	if err != nil {
 		return err

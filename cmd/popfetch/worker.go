@@ -10,6 +10,7 @@ import (
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/resident"
 	"github.com/popfetch/popfetch/internal/worker"
 	"github.com/popfetch/popfetch/seen"
 	"github.com/popfetch/popfetch/seen/postgres"
@@ -32,7 +33,7 @@ func (p *program) mayShare(s *setting) error {
 	if p.command != workerCommand || s.State != "" {
 		return nil
 	}
-	return s.Mistake(nil, &s.State, errors.New(`is missing: workers share the accounts of a database; `+
+	return s.Mistake(nil, &s.State, errors.New(`is missing; workers share the accounts of a database; `+
 		`write state = "postgres://…", or run popfetch without the word worker, which polls alone`))
 }
 
@@ -47,15 +48,22 @@ func (p *program) openForPasses(ctx context.Context, s *setting) (seen.Store, er
 	return store, err
 }
 
-// untilThere calls do. A popfetch that polls calls it again until the database can be reached.
+// untilThere calls do. A popfetch that polls calls it again until the database can be reached. Its
+// service manager goes on waiting meanwhile.
 func (p *program) untilThere(ctx context.Context, do func() error) error {
+	var manager *resident.Notifier
+	if p.polls() {
+		manager = p.serviceManager() // before a program is started, which must not know it
+	}
 	err := do()
 	if !p.polls() || !errors.Is(err, postgres.ErrAway) {
 		return err
 	}
 	p.term.errorf("%v; popfetch tries again until it can", err)
+	manager.Status("waiting for the database")
 	var retry worker.Retry
 	for errors.Is(err, postgres.ErrAway) {
+		manager.Starting(longestTry)
 		select {
 		case <-time.After(retry.Next()):
 		case <-ctx.Done():
@@ -65,6 +73,9 @@ func (p *program) untilThere(ctx context.Context, do func() error) error {
 	}
 	return err
 }
+
+// longestTry is longer than a try to reach the database takes, with the pause before.
+const longestTry = 2 * longestConnect
 
 // team is a popfetch that shares the accounts of a database with others.
 type team struct {
@@ -106,6 +117,7 @@ func (p *poller) share(ctx context.Context, heard wishes, store *sharedStore, ac
 		alive()
 		p.notifier.Status(t.text())
 	}
+	t.hasStrangers.Store(len(p.words) > 0)
 	t.register(p.setting)
 	stop := t.keepRoll(ctx)
 	defer stop()

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -65,7 +64,7 @@ func (s Stopping) Run() int {
 	return status
 }
 
-// Shared returns the server of the test binary. It skips the test where PostgreSQL is not installed.
+// Shared returns the server of the test binary.
 func Shared(t testing.TB) *Server {
 	t.Helper()
 	s, err := sharedServer()
@@ -165,12 +164,9 @@ func (s *Server) make() (err error) {
 	if err := s.run("initdb", "-D", s.data(), "-U", "postgres", "-A", "scram-sha-256", "--pwfile", secret, "--no-sync", "-E", "UTF8", "--locale", "C"); err != nil {
 		return err
 	}
-	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
+	if s.Port, err = freePort(); err != nil {
 		return err
 	}
-	s.Port = l.Addr().(*net.TCPAddr).Port
-	_ = l.Close() // the server is to have the port
 	if err := s.Start(); err != nil {
 		return err
 	}
@@ -180,7 +176,12 @@ func (s *Server) make() (err error) {
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 func (s *Server) command(name string, args ...string) *exec.Cmd {
-	c := exec.CommandContext(context.Background(), filepath.Join(s.bin, name), args...)
+	return s.commandAt(filepath.Join(s.bin, name), args...)
+}
+
+// commandAt is a program that runs as the server's user, and ends with this process.
+func (s *Server) commandAt(path string, args ...string) *exec.Cmd {
+	c := exec.CommandContext(context.Background(), path, args...)
 	c.Dir = s.dir
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: s.user, Pdeathsig: syscall.SIGQUIT}
 	return c
@@ -203,18 +204,7 @@ func (s *Server) Start() error {
 	}
 	defer log.Close()
 	c.Stdout, c.Stderr = log, log
-	// Pdeathsig ends the server with the thread that has started it, so the thread must stay.
-	started := make(chan error)
-	go func() {
-		// Never unlocked: the goroutine waits until the server ends.
-		runtime.LockOSThread()
-		err := c.Start()
-		started <- err
-		if err == nil {
-			_ = c.Wait()
-		}
-	}()
-	if err := <-started; err != nil {
+	if _, err := started(c); err != nil {
 		return err
 	}
 	s.process = c
@@ -227,6 +217,23 @@ func (s *Server) Start() error {
 			return fmt.Errorf("PostgreSQL does not answer: %w\n%s", err, text)
 		}
 	}
+}
+
+// started starts a command, and closes ended when it has ended.
+func started(c *exec.Cmd) (ended <-chan struct{}, err error) {
+	// Pdeathsig ends the command with the thread that has started it, so the thread must stay.
+	result, end := make(chan error), make(chan struct{})
+	go func() {
+		// Never unlocked: the goroutine waits until the command ends.
+		runtime.LockOSThread()
+		err := c.Start()
+		result <- err
+		if err == nil {
+			_ = c.Wait()
+		}
+		close(end)
+	}()
+	return end, <-result
 }
 
 // Stop ends the server by a signal and waits until it has ended: SIGTERM waits for clients, SIGINT is

@@ -8,8 +8,8 @@ import (
 	"github.com/popfetch/popfetch/internal/pgtest"
 )
 
-// BenchmarkTurn measures a claim and an end, for each account: without a bound of hosts and with one, and
-// with many accounts that are due, but whose host is at its bound.
+// BenchmarkTurn measures a claim and an end, for each account: without a bound of hosts and with
+// one, and with many accounts that are due, but whose host is at its bound.
 func BenchmarkTurn(b *testing.B) {
 	const accounts, hosts, free = 50_000, 200, 50
 	url := pgtest.Database(b)
@@ -27,20 +27,13 @@ func BenchmarkTurn(b *testing.B) {
 		}
 	}
 	turns := func(b *testing.B, bound int) {
-		var before, after, hot, all, hot0, all0 int64
+		var before, after int64
 		exec("VACUUM ANALYZE popfetch.turn")
 		wal := func(n *int64) {
 			if err := s.pool.QueryRow(b.Context(), "SELECT pg_current_wal_insert_lsn() - '0/0'").Scan(n); err != nil {
 				b.Fatal(err)
 			}
 		}
-		stat := func(hot, all *int64) {
-			time.Sleep(1500 * time.Millisecond) // the statistics come late
-			if err := s.pool.QueryRow(b.Context(), "SELECT n_tup_hot_upd, n_tup_upd FROM pg_stat_user_tables WHERE relid = 'popfetch.turn'::regclass").Scan(hot, all); err != nil {
-				b.Fatal(err)
-			}
-		}
-		stat(&hot0, &all0)
 		wal(&before)
 		var claiming time.Duration
 		claims, n := 0, 0
@@ -60,13 +53,10 @@ func BenchmarkTurn(b *testing.B) {
 			}
 		}
 		wal(&after)
-		stat(&hot, &all)
 		b.ReportMetric(float64(after-before)/float64(n), "WAL-B/turn")
 		b.ReportMetric(float64(claiming.Microseconds())/float64(claims), "µs/claim")
-		b.ReportMetric(float64(hot-hot0)/float64(all-all0)*100, "%HOT")
 		b.ReportMetric(float64(n)/float64(claims), "turns/claim")
 	}
-	pgtest.Shared(b)
 	exec("UPDATE popfetch.turn SET due = now() + interval '1 h' WHERE account > 5000")
 	b.Run("few due", func(b *testing.B) { turns(b, 0) })
 	exec("UPDATE popfetch.turn SET due = now() - interval '1 h' WHERE account < 5000")

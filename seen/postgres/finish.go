@@ -11,7 +11,18 @@ import (
 // Finish reads the rows of the account, and makes the changes of seen.Conclude in one step. Nobody else
 // changes these rows meanwhile: otherwise the lease is lost, and the step is nothing.
 func (l *ledger) Finish(ctx context.Context, diff seen.Diff, left []seen.Entry, deleted []seen.Deleted, at time.Time) error {
-	err := l.step(ctx, func(ctx context.Context, st *step) error {
+	if l.hold == nil {
+		return errNotEntered
+	}
+	err := l.store.repeated(ctx, l.hold, func() error { return l.finish(ctx, diff, left, deleted, at) })
+	if err != nil {
+		return fmt.Errorf("finishing a run in the seen-table: %w", err)
+	}
+	return nil
+}
+
+func (l *ledger) finish(ctx context.Context, diff seen.Diff, left []seen.Entry, deleted []seen.Deleted, at time.Time) error {
+	return l.step(ctx, func(ctx context.Context, st *step) error {
 		f := finishing{ledger: l, step: st, at: at}
 		run := seen.Conclusion{Diff: diff, Left: left, Deleted: deleted, At: at}
 		end, err := seen.Conclude(ctx, l.store.reader(l.id), run, l.store.tuning, func(c seen.RowChange) error { return f.add(ctx, c) })
@@ -26,10 +37,6 @@ func (l *ledger) Finish(ctx context.Context, diff seen.Diff, left []seen.Entry, 
 			UPDATE popfetch.account SET listed = $2, digest = $3, oldest = $4, unfinished = false, finished_at = $5 WHERE id = $1`,
 			l.id, end.Listed, end.Digest, end.Oldest, seen.Millis(at))
 	})
-	if err != nil {
-		return fmt.Errorf("finishing a run in the seen-table: %w", err)
-	}
-	return nil
 }
 
 // finishing collects the changes of one Finish. Changes of one kind, to one table, that follow each

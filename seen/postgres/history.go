@@ -26,9 +26,13 @@ func (s *Store) noteRun(ctx context.Context, name string, run seen.RunNote) erro
 	if err != nil {
 		return err
 	}
+	return s.repeated(ctx, hold, func() error { return s.noteRunOnce(ctx, hold, run) })
+}
+
+func (s *Store) noteRunOnce(ctx context.Context, hold *hold, run seen.RunNote) error {
 	number := dayOf(run.At)
 	var h seen.History
-	err = s.quick(ctx, func(ctx context.Context) (err error) {
+	err := s.quick(ctx, func(ctx context.Context) (err error) {
 		h, err = readHistory(ctx, s.pool, "h.account = $1", hold.id, number, number)
 		return err
 	})

@@ -12,7 +12,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// politeTenths of the lease is how long a hold is believed in, counted from before the renewal was sent.
+// politeTenths of the lease is how long a hold is believed in, counted from before the renewal was
+// sent.
 const politeTenths = 7
 
 // hold is a lease on an account.
@@ -114,11 +115,11 @@ func (h *hold) overtaken() {
 // released is what a release sets in the row of a lease.
 const released = "holder = '', until = '-infinity', abandoned = 0"
 
-// release ends the lease by a statement that sets its row. The hold is over for its run at once, but
-// is renewed until the statement is answered.
+// release ends the lease by a statement that sets its row. The hold is over for its run at once,
+// but is renewed until the statement is answered.
 //
-// The database decides whether the lease was lost. If this process gave it up too early, but nobody has
-// taken the account meanwhile, the row is still its own.
+// The database decides whether the lease was lost. If this process gave it up too early, but nobody
+// has taken the account meanwhile, the row is still its own.
 func (h *hold) release(ctx context.Context, set string, args ...any) error {
 	h.mu.Lock()
 	h.look()
@@ -193,8 +194,8 @@ func (h *hold) lend() (seen.Hold, error) {
 	return &loan{hold: h}, nil
 }
 
-// Lock takes a lease on the account. If this process has claimed it (see Claim), that is the hold. It
-// makes the row of an account that is not known.
+// Lock takes a lease on the account. If this process has claimed it (see Claim), that is the hold.
+// It makes the row of an account that is not known.
 func (s *Store) Lock(ctx context.Context, name string) (seen.Hold, error) {
 	s.mu.Lock()
 	h := s.holds[name]
@@ -217,8 +218,8 @@ func (s *Store) take(ctx context.Context, name string) (*hold, error) {
 	}
 	const know = `INSERT INTO popfetch.account (name) SELECT $1
 		WHERE NOT EXISTS (SELECT FROM popfetch.account WHERE name = $1) ON CONFLICT DO NOTHING`
-	const row = `INSERT INTO popfetch.turn (account) SELECT id FROM popfetch.account AS a WHERE name = $1
-		AND NOT EXISTS (SELECT FROM popfetch.turn WHERE account = a.id) ON CONFLICT DO NOTHING`
+	const row = `INSERT INTO popfetch.turn (account) SELECT id FROM popfetch.account AS a
+		WHERE name = $1 AND NOT EXISTS (SELECT FROM popfetch.turn WHERE account = a.id) ON CONFLICT DO NOTHING`
 	err = s.tx(ctx, func(tx pgx.Tx) error {
 		for _, statement := range []string{know, row} {
 			if _, err := tx.Exec(ctx, statement, name); err != nil {
@@ -242,8 +243,9 @@ func (s *Store) take(ctx context.Context, name string) (*hold, error) {
 	return nil, locked
 }
 
-// tryTake takes a lease by one statement, which locks the row first: a run's transaction that is under
-// way ends before the epoch changes. pgx.ErrNoRows: another process has the account, or it has no row.
+// tryTake takes a lease by one statement, which locks the row first: a run's transaction that is
+// under way ends before the epoch changes. pgx.ErrNoRows: another process has the account, or it
+// has no row.
 func (s *Store) tryTake(ctx context.Context, name string) (*hold, error) {
 	const take = `
 		WITH free AS (
@@ -251,7 +253,7 @@ func (s *Store) tryTake(ctx context.Context, name string) (*hold, error) {
 			WHERE a.name = $1 AND t.until < now() FOR UPDATE OF t
 		)
 		UPDATE popfetch.turn AS t SET holder = $2, process = $3, since = now(),
-			until = now() + $4 * interval '1 ms', epoch = t.epoch + 1, abandoned = ` + abandonedNow + `
+			until = now() + $4 * interval '1 ms', epoch = ` + nextEpoch + `, abandoned = ` + abandonedNow + `
 		FROM free WHERE t.account = free.account RETURNING t.account, t.epoch`
 	began := time.Now()
 	var id, epoch int64
@@ -262,8 +264,9 @@ func (s *Store) tryTake(ctx context.Context, name string) (*hold, error) {
 	return s.newHold(name, id, epoch, began), nil
 }
 
-// beginning is how transactions begin. A transaction that locks the row of a lease keeps other workers
-// from taking the account over. If this process stands still in it, the server ends it with the lease.
+// beginning is how transactions begin. A transaction that locks the row of a lease keeps other
+// workers from taking the account over. If this process stands still in it, the server ends it with
+// the lease.
 func (s *Store) beginning() pgx.TxOptions {
 	return pgx.TxOptions{BeginQuery: fmt.Sprintf(
 		"begin; set local idle_in_transaction_session_timeout = %d", s.lease.Milliseconds())}

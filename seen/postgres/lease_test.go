@@ -37,12 +37,13 @@ func openUnclosed(t testing.TB, url, worker string, lease time.Duration) *Store 
 	return s
 }
 
-// One worker at a time has an account. A new lease has a larger epoch, and a release frees it at once.
+// One worker at a time has an account. A new lease has a larger epoch, and a release frees it at
+// once.
 func TestLock(t *testing.T) {
 	url := pgtest.Database(t)
 	first, second := openAs(t, url, "first", time.Minute), openAs(t, url, "second", time.Minute)
 	hold, err := first.Lock(t.Context(), "work")
-	if err != nil || hold.Err() != nil || hold.Epoch() != 1 {
+	if err != nil || hold.Err() != nil {
 		t.Fatalf("Lock() = %v, %v", hold, err)
 	}
 	for _, s := range []*Store{first, second} {
@@ -53,8 +54,9 @@ func TestLock(t *testing.T) {
 	if err := errors.Join(hold.Release(), hold.Release()); err != nil {
 		t.Fatal(err)
 	}
-	if hold, err = second.Lock(t.Context(), "work"); err != nil || hold.Epoch() != 2 {
-		t.Errorf("Lock() after the release = %v, %v, want epoch 2", hold, err)
+	next, err := second.Lock(t.Context(), "work")
+	if err != nil || next.Epoch() <= hold.Epoch() {
+		t.Errorf("Lock() after the release = %v, %v, want an epoch above %d", next, err, hold.Epoch())
 	}
 }
 
@@ -90,7 +92,8 @@ func TestClaim(t *testing.T) {
 	}
 }
 
-// A worker that stood still for longer than its lease loses its accounts, and knows it when it looks.
+// A worker that stood still for longer than its lease loses its accounts, and knows it when it
+// looks.
 func TestLease_ends(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
@@ -120,7 +123,7 @@ func TestLease_ends(t *testing.T) {
 			break
 		}
 	}
-	if err != nil || taken.Epoch() != 2 {
+	if err != nil || taken.Epoch() <= hold.Epoch() {
 		t.Fatalf("Lock() by the second = %v, %v", taken, err)
 	}
 	if err := hold.Release(); !errors.Is(err, seen.ErrLost) {

@@ -1,11 +1,12 @@
 package postgres
 
-// migrations bring the schema from version i (table version) to version i+1. A released migration is
-// never edited. Each only adds, so that a program of the version before goes on beside a new one.
+// migrations bring the schema from version i (table version) to version i+1. A released migration
+// is never edited. Each only adds, so that a program of the version before goes on beside a new
+// one.
 //
-// Of the tables of a seen-table, those times that are bigint are milliseconds since 1970, 0 for none, as
-// package sqlite has them. What leases are judged by is timestamptz, and is only ever compared with
-// the clock of the database.
+// Of the tables of a seen-table, those times that are bigint are milliseconds since 1970, 0 for
+// none, as package sqlite has them. What leases are judged by is timestamptz, and is only ever
+// compared with the clock of the database.
 //
 // # account, seen, detail, place, aside, standing, deletion
 //
@@ -14,15 +15,16 @@ package postgres
 //
 // # turn
 //
-// There is one row for each account: who works on it, and when it is due. It is narrow. Renewing changes
-// no column that has an index, and half empty pages let such an update stay in its page. Releasing
-// changes due. Claiming changes holder, which turn_held needs: a claim counts the accounts of each host
-// that are at work, among however many are due. That costs 200 octets of WAL a turn, and saves a read of
-// the whole table for each claim.
+// There is one row for each account: who works on it, and when it is due. It is narrow. Renewing
+// changes no column that has an index, and half empty pages let such an update stay in its page.
+// Releasing changes due. Claiming changes holder, which turn_held needs: a claim counts the
+// accounts of each host that are at work, among however many are due. That costs 200 octets of WAL
+// a turn, and saves a read of the whole table for each claim.
 //
-// due is infinity for an account that no worker polls. epoch counts the leases. holder is the worker
-// that has the lease until then; "" is none. abandoned counts the leases in a row, before this one,
-// that ended without a release: an account that kills its worker again and again is left alone.
+// due is infinity for an account that no worker polls. epoch counts the leases. holder is the
+// worker that has the lease until then; "" is none. abandoned counts the leases in a row, before
+// this one, that ended without a release: an account that kills its worker again and again is left
+// alone.
 //
 // # worker
 //

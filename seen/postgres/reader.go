@@ -27,7 +27,9 @@ type reader struct {
 	head    bool // only Finished may be read, and that there is nothing else; see Diff
 }
 
-func (s *Store) reader(account int64) *reader { return &reader{store: s, account: account, from: s.pool} }
+func (s *Store) reader(account int64) *reader {
+	return &reader{store: s, account: account, from: s.pool}
+}
 
 // errMore says that Diff needs more than the head.
 var errMore = errors.New("more rows are needed")

@@ -10,8 +10,8 @@ import (
 const (
 	// renewals is how often holds are renewed within a lease.
 	renewals = 4
-	// attempts is the part of a lease that one attempt to renew may take: so there is time for a second
-	// one, over a new connection, before the holds end.
+	// attempts is the part of a lease that one attempt to renew may take: so there is time for a
+	// second one, over a new connection, before the holds end.
 	attempts = 6
 	// retries is the part of a lease that passes between an attempt that has failed and the next one,
 	// but longestRetry at most.
@@ -21,9 +21,9 @@ const (
 	closing = 3 * time.Second
 )
 
-// heart renews the holds of a store, and notes it in the register of workers. It has a connection of its
-// own: runs may use up the pool, and waiting for a connection of the pool may take as long as a peer that
-// answers nothing.
+// heart renews the holds of a store, and notes it in the register of workers. It has a connection
+// of its own: runs may use up the pool, and waiting for a connection of the pool may take as long
+// as a peer that answers nothing.
 type heart struct {
 	store   *Store
 	ctx     context.Context
@@ -64,7 +64,7 @@ func (s *Store) renew() {
 		case <-s.ending:
 			h.end()
 			return
-		case <-s.register.changed:
+		case <-s.register.changes():
 			h.noteAt = time.Time{}
 		case <-timer.C:
 		}
@@ -135,8 +135,8 @@ func (h *heart) disconnect() {
 
 // renewAll renews all holds by one statement, and reports whether all are renewed or lost for ever.
 //
-// A row that a transaction has locked at this moment is passed over, so that one run cannot hold up the
-// renewal of all accounts. A lease that the database counts as ended is not renewed.
+// A row that a transaction has locked at this moment is passed over, so that one run cannot hold up
+// the renewal of all accounts. A lease that the database counts as ended is not renewed.
 func (h *heart) renewAll() bool {
 	const statement = `
 		WITH ours AS (
@@ -144,13 +144,15 @@ func (h *heart) renewAll() bool {
 			JOIN popfetch.turn AS t ON t.account = h.account AND t.epoch = h.epoch
 			WHERE t.holder <> '' AND t.until >= now()
 		), free AS (
-			SELECT t.account FROM popfetch.turn AS t JOIN ours AS o ON o.account = t.account AND o.epoch = t.epoch
+			SELECT t.account FROM popfetch.turn AS t
+			JOIN ours AS o ON o.account = t.account AND o.epoch = t.epoch
 			WHERE t.holder <> '' AND t.until >= now() FOR NO KEY UPDATE OF t SKIP LOCKED
 		), done AS (
 			UPDATE popfetch.turn AS t SET until = now() + $3 * interval '1 ms'
 			FROM free WHERE t.account = free.account RETURNING t.account
 		)
-		SELECT o.account, d.account IS NOT NULL FROM ours AS o LEFT JOIN done AS d ON d.account = o.account`
+		SELECT o.account, d.account IS NOT NULL
+		FROM ours AS o LEFT JOIN done AS d ON d.account = o.account`
 	s := h.store
 	s.mu.Lock()
 	byID := make(map[int64]*hold, len(s.holds))
@@ -204,7 +206,8 @@ func (h *heart) renewAll() bool {
 	return all && err == nil
 }
 
-// note writes what the process tells about itself, if it is a worker. It ends before the next renewal.
+// note writes what the process tells about itself, if it is a worker. It ends before the next
+// renewal.
 func (h *heart) note(now time.Time) {
 	h.noteAt = now.Add(noteEvery)
 	if !h.store.registered() || h.doUntil(h.renewAt, h.store.note) != nil {
@@ -241,7 +244,11 @@ func (h *heart) end() {
 			_, err := conn.Exec(ctx, statement, ids, epochs)
 			return err
 		}
-		if h.do(release) != nil && h.do(release) != nil { // over a new connection
+		err := h.do(release)
+		if err != nil {
+			err = h.do(release) // over a new connection
+		}
+		if err != nil {
 			return // the leases run out
 		}
 	}

@@ -85,8 +85,9 @@ func TestRenew_poolUsedUp(t *testing.T) {
 	lasts(t, hold, 2*s.lease, "while runs use up the pool")
 }
 
-// A run whose transaction has locked its account keeps only this account from being renewed. A process
-// that stands still in such a transaction does not keep others from taking the account over.
+// A run whose transaction has locked its account keeps only this account from being renewed. A
+// process that stands still in such a transaction does not keep others from taking the account
+// over.
 func TestRenew_rowLocked(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
@@ -107,7 +108,8 @@ func TestRenew_rowLocked(t *testing.T) {
 	lasts(t, free, first.lease/2, "although another account's row is locked")
 }
 
-// A connection that is cut, or swallows what is sent, does not end a hold while new ones can be made.
+// A connection that is cut, or swallows what is sent, does not end a hold while new ones can be
+// made.
 func TestRenew_connectionLost(t *testing.T) {
 	t.Parallel()
 	w, url := newWire(t, pgtest.Database(t))
@@ -129,8 +131,8 @@ func (s *Store) renewals() int64 {
 	return s.register.counts.Renewals - s.register.counts.Unrenewed
 }
 
-// A worker that cannot reach the database loses its holds before the database gives them away, and works
-// again as soon as it can.
+// A worker that cannot reach the database loses its holds before the database gives them away, and
+// works again as soon as it can.
 func TestRenew_swallowed(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
@@ -148,7 +150,7 @@ func TestRenew_swallowed(t *testing.T) {
 		t.Errorf("the database gives the account away %v after the hold is lost, %v; want before", -left, err)
 	}
 	taken := takes(t, second, "a", first.lease+takenOver-time.Since(began))
-	if taken.Epoch() != hold.Epoch()+1 {
+	if taken.Epoch() <= hold.Epoch() {
 		t.Errorf("epoch %d after %d", taken.Epoch(), hold.Epoch())
 	}
 	w.restore()
@@ -184,8 +186,8 @@ func TestRenew_late(t *testing.T) {
 	}
 }
 
-// A renewal that the database gets after the end of the lease does not bring it back either, and a lease
-// that another worker has is lost at once.
+// A renewal that the database gets after the end of the lease does not bring it back either, and a
+// lease that another worker has is lost at once.
 func TestRenew_ended(t *testing.T) {
 	s := openAs(t, pgtest.Database(t), "first", time.Minute)
 	for change, hold := range map[string]seen.Hold{
@@ -204,7 +206,8 @@ func TestRenew_ended(t *testing.T) {
 	}
 }
 
-// Holds outlive a short absence of the database. After a longer one they are lost, and the work goes on.
+// Holds outlive a short absence of the database. After a longer one they are lost, and the work
+// goes on.
 func TestRenew_serverStops(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t)
@@ -273,12 +276,12 @@ func TestClose_swallowed(t *testing.T) {
 	s := openUnclosed(t, url, "first", time.Minute)
 	lock(t, s, "a")
 	w.swallowAll()
-	done := make(chan error)
+	done := make(chan struct{})
 	began := time.Now()
 	go func() {
 		<-s.ending
 		s.closed.Wait()
-		done <- nil
+		close(done)
 	}()
 	go func() { _ = s.Close() }()
 	select {
@@ -297,7 +300,7 @@ func TestWorkers(t *testing.T) {
 	schedule(t, first, Scheduled{Account: "a", Spread: -time.Hour}, Scheduled{Account: "b"}, Scheduled{Account: "c"},
 		Scheduled{Account: "d"}, Scheduled{Account: "e", Spread: time.Hour})
 	sql(t, first, `INSERT INTO popfetch.worker SELECT 'old', 'old', 1, 'h', 'v', '{}', 1, now() - interval '2 days',
-		now() - interval '25 hours', 0, 0, 0, 0, 0, 0, 0, '0', '0'`)
+		now() - interval '25 hours', 0, 0, 0, 0, 0, 0, 0, '0', '0', '0'`)
 	sql(t, first, `UPDATE popfetch.turn SET holder = 'old', until = now() - interval '1 s'
 		WHERE account = (SELECT id FROM popfetch.account WHERE name = 'a')`)
 	turns, _ := claim(t, first, Claiming{Free: 3})
@@ -313,7 +316,7 @@ func TestWorkers(t *testing.T) {
 		if workers, err = first.Workers(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		return len(workers) == 2 && workers[0].Name == "first"
+		return len(workers) == 2 && workers[0].Name == "first" && workers[1].Name == "second"
 	})
 	w := workers[0]
 	if w.Name != "first" || w.Process != 1 || fmt.Sprint(w.Registration) != fmt.Sprint(registration) || !w.Alive() ||
@@ -376,7 +379,6 @@ func startChild(t *testing.T, url string) (c *exec.Cmd, in io.Writer, out *bufio
 	c = exec.Command(os.Args[0])
 	c.Env = append(os.Environ(), childURL+"="+url)
 	c.Stderr = os.Stderr
-	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := c.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -412,8 +414,8 @@ func claims(t *testing.T, s *Store, limit time.Duration) *Turn {
 	return turn
 }
 
-// A process that was stopped for longer than its lease knows it when it looks, before any timer. What
-// it writes is refused.
+// A process that was stopped for longer than its lease knows it when it looks, before any timer.
+// What it writes is refused.
 func TestStopped(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)

@@ -216,6 +216,23 @@ const (
 	longestPause = 2 * time.Second
 )
 
+// repeated calls do until the database is not away, or the hold is lost. do has changed nothing if it
+// returns ErrAway under a hold that lasts.
+func (s *Store) repeated(ctx context.Context, h *hold, do func() error) error {
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		err := do()
+		if !errors.Is(err, ErrAway) || h.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-h.lost:
+		case <-time.After(pause):
+		}
+	}
+}
+
 // again repeats the step after the error err, until the database answers or ctx ends. judge says what
 // the answer means.
 func (st *step) again(ctx context.Context, err error, judge func(error) error) error {

@@ -2,13 +2,10 @@ package postgres
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/popfetch/popfetch/seen"
@@ -30,8 +27,9 @@ type Options struct {
 
 const (
 	defaultLease = time.Minute
-	// mostConnections is all that a process takes, however many accounts it has at work.
-	mostConnections = 10
+	// mostConnections is the size of the pool, however many accounts a process has at work. With the one
+	// that renews holds (see heart) it takes 10 at most.
+	mostConnections = 9
 	// patience is how long a statement waits that no run depends on.
 	patience = 30 * time.Second
 )
@@ -85,42 +83,22 @@ func OpenExisting(ctx context.Context, o Options) (*Store, error) {
 }
 
 func connect(ctx context.Context, o Options) (*Store, error) {
-	config, err := pgxpool.ParseConfig(o.URL)
+	config, err := configuration(o)
 	if err != nil {
-		return nil, maskedURL(err)
-	}
-	config.MaxConns = mostConnections - 1 // see heart
-	// PgBouncer in transaction mode keeps no prepared statement for us.
-	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
-	config.ConnConfig.StatementCacheCapacity, config.ConnConfig.DescriptionCacheCapacity = 0, 0
-	if o.Password != nil {
-		config.BeforeConnect = func(ctx context.Context, c *pgx.ConnConfig) (err error) {
-			c.Password, err = o.Password(ctx)
-			return err
-		}
+		return nil, err
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
-		return nil, maskedURL(err)
+		return nil, err
 	}
 	s := &Store{
 		pool: pool, lease: o.Lease, worker: o.Worker, number: o.Process, now: time.Now, tuning: seen.DefaultTuning,
 		holds: make(map[string]*hold), steps: make(map[int64]*stepper), rowsAtOnce: 5000, ending: make(chan struct{}),
-		register: register{changed: make(chan struct{}, 1)},
 	}
 	if s.lease <= 0 {
 		s.lease = defaultLease
 	}
 	return s, nil
-}
-
-// maskedURL returns an error about a URL that does not show its password.
-func maskedURL(err error) error {
-	var parse *pgconn.ParseConfigError
-	if errors.As(err, &parse) {
-		return fmt.Errorf("the URL of the database cannot be used: %w", err) // pgconn masks the password
-	}
-	return err
 }
 
 // Close releases all holds and closes the connections.

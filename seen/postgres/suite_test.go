@@ -22,7 +22,7 @@ func TestStore_suite(t *testing.T) {
 // runSuite runs the suite with so many rows in a round trip. A folder of the suite is a database.
 func runSuite(t *testing.T, rows int, database func(testing.TB) string) {
 	var mu sync.Mutex
-	urls := make(map[string]string)
+	urls, inspectors := make(map[string]string), make(map[string]*Store)
 	urlOf := func(t testing.TB, folder string) string {
 		mu.Lock()
 		defer mu.Unlock()
@@ -39,7 +39,16 @@ func runSuite(t *testing.T, rows int, database func(testing.TB) string) {
 			return s
 		},
 		Inspect: func(t testing.TB, folder, account string) (string, int64) {
-			return inspect(t, openStore(t, urlOf(t, folder)), account)
+			mu.Lock()
+			s := inspectors[folder]
+			mu.Unlock()
+			if s == nil {
+				s = openStore(t, urlOf(t, folder))
+				mu.Lock()
+				inspectors[folder] = s
+				mu.Unlock()
+			}
+			return inspect(t, s, account)
 		},
 	})
 }
@@ -74,4 +83,10 @@ func inspect(t testing.TB, s *Store, account string) (text string, oldest int64)
 		t.Fatal(fmt.Errorf("%d records are counted, and there are %d: %w", records, rows, err))
 	}
 	return text, oldest
+}
+
+// PgBouncer in transaction mode gives each transaction another connection to the server.
+func TestStore_bouncer(t *testing.T) {
+	bouncer := pgtest.StartBouncer(t, pgtest.Shared(t))
+	runSuite(t, 100, bouncer.Database)
 }

@@ -16,23 +16,26 @@ type Scheduled struct {
 	Account string
 	Host    string // of its server: see Claiming.Hosts
 	Label   string // only workers with this label poll it; "": all do
-	// Spread is by how much its first poll is put off, so that new accounts are not all polled at once.
+	// Spread is by how much its first poll is put off, so that new accounts are not all polled at
+	// once.
 	Spread time.Duration
 }
 
-// Schedule puts accounts into the schedule, or changes their host and label. An account that is in it
-// already keeps its time. Rows that stay as they are are not written, and all are written in one order,
-// so that workers may do this at the same time.
+// Schedule puts accounts into the schedule, or changes their host and label. An account that is in
+// it already keeps its time. Rows that stay as they are are not written, and all are written in one
+// order, so that workers may do this at the same time.
 func (s *Store) Schedule(ctx context.Context, accounts []Scheduled) error {
 	n := len(accounts)
-	names, hosts, labels, spreads := make([]string, n), make([]string, n), make([]string, n), make([]int64, n)
+	names, hosts, labels := make([]string, n), make([]string, n), make([]string, n)
+	spreads := make([]int64, n)
 	for i, a := range accounts {
 		names[i], hosts[i], labels[i], spreads[i] = a.Account, a.Host, a.Label, a.Spread.Milliseconds()
 	}
 	err := s.tx(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 			INSERT INTO popfetch.account (name) SELECT n FROM unnest($1::text[]) AS n
-			WHERE NOT EXISTS (SELECT FROM popfetch.account WHERE name = n) ORDER BY n ON CONFLICT DO NOTHING`, names)
+			WHERE NOT EXISTS (SELECT FROM popfetch.account WHERE name = n)
+			ORDER BY n ON CONFLICT DO NOTHING`, names)
 		if err != nil {
 			return err
 		}
@@ -43,7 +46,8 @@ func (s *Store) Schedule(ctx context.Context, accounts []Scheduled) error {
 			JOIN popfetch.account AS a ON a.name = s.name LEFT JOIN popfetch.turn AS o ON o.account = a.id
 			WHERE o.account IS NULL OR o.host <> s.host OR o.label <> s.label OR o.due = 'infinity'
 			ORDER BY a.id
-			ON CONFLICT (account) DO UPDATE SET host = excluded.host, label = excluded.label, due = least(t.due, excluded.due)
+			ON CONFLICT (account) DO UPDATE
+			SET host = excluded.host, label = excluded.label, due = least(t.due, excluded.due)
 			WHERE t.host <> excluded.host OR t.label <> excluded.label OR t.due = 'infinity'`,
 			names, hosts, labels, spreads)
 		return err
@@ -85,8 +89,8 @@ const (
 	abandonedRest = time.Hour
 )
 
-// Turn is an account that this process has claimed. Store.Lock gives its hold to a run, whose release
-// gives the account back to the turn. End ends the turn.
+// Turn is an account that this process has claimed. Store.Lock gives its hold to a run, whose
+// release gives the account back to the turn. End ends the turn.
 type Turn struct {
 	Account   string
 	Due       time.Time // when it was due, by the clock of the database
@@ -100,19 +104,23 @@ type Turn struct {
 
 // claimFunction claims accounts in the order of their due times.
 //
-// With a bound, it counts the accounts at work for each host. An advisory lock lets no other claim do
-// so at the same time. It must be taken in a function: a single statement would count by a snapshot
-// from before it had the lock. In several statements the lock would stay for as long as a worker stands
-// still between them. Rows of hosts at their bound are read, but not locked.
+// With a bound, it counts the accounts at work for each host. An advisory lock lets no other claim
+// do so at the same time. It must be taken in a function: a single statement would count by a
+// snapshot from before it had the lock. In several statements the lock would stay for as long as a
+// worker stands still between them. Rows of hosts at their bound are read, but not locked.
 //
-// The answer is small (mostClaimed): a worker that stands still while it gets it must not hold up the
-// database before the claim is committed.
+// Older programs call it beside newer ones. So a function that differs in what it takes or returns
+// gets another name.
+//
+// The answer is small (mostClaimed): a worker that stands still while it gets it must not hold up
+// the database before the claim is committed.
 const claimFunction = `
 CREATE FUNCTION claim(
-	a_worker text, a_process integer, a_lease interval, a_free integer, a_labels text[], a_names text[],
-	a_mine bigint[], a_bound integer, a_most integer, a_rest interval
+	a_worker text, a_process integer, a_lease interval, a_free integer, a_labels text[],
+	a_names text[], a_mine bigint[], a_bound integer, a_most integer, a_rest interval
 ) RETURNS TABLE (
-	name text, account bigint, epoch bigint, due timestamptz, late interval, fruitless integer, abandoned integer
+	name text, account bigint, epoch bigint, due timestamptz, late interval, fruitless integer,
+	abandoned integer
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -131,20 +139,22 @@ BEGIN
 			WHERE t.holder <> '' AND t.until >= now() AND t.host <> '' GROUP BY t.host) AS h), '{}');
 		FOR r IN SELECT t.account, t.host FROM popfetch.turn AS t
 			WHERE ` + claimable + `
-				AND t.host <> ALL (ARRAY(SELECT b.key FROM jsonb_each_text(busy) AS b WHERE b.value::integer >= a_bound))
-			ORDER BY t.due
+				AND t.host <> ALL (ARRAY(
+					SELECT b.key FROM jsonb_each_text(busy) AS b WHERE b.value::integer >= a_bound))
+			ORDER BY t.due LIMIT ` + claimWindow + `
 		LOOP
 			EXIT WHEN cardinality(ids) >= a_free;
 			n := coalesce((busy ->> r.host)::integer, 0);
 			CONTINUE WHEN r.host <> '' AND n >= a_bound;
-			PERFORM FROM popfetch.turn AS t WHERE t.account = r.account AND ` + claimable + ` FOR UPDATE SKIP LOCKED;
+			PERFORM FROM popfetch.turn AS t
+			WHERE t.account = r.account AND ` + claimable + ` FOR UPDATE SKIP LOCKED;
 			CONTINUE WHEN NOT FOUND;
 			ids := ids || r.account;
 			busy := busy || jsonb_build_object(r.host, n + 1);
 		END LOOP;
 	END IF;
 	RETURN QUERY UPDATE popfetch.turn AS t SET holder = a_worker, process = a_process, since = now(),
-			until = now() + a_lease, epoch = t.epoch + 1, abandoned = ` + abandonedNow + `
+			until = now() + a_lease, epoch = ` + nextEpoch + `, abandoned = ` + abandonedNow + `
 		FROM popfetch.account AS a WHERE t.account = ANY (ids) AND a.id = t.account
 		RETURNING a.name, t.account, t.epoch, t.due, now() - t.due, t.fruitless, t.abandoned;
 END $$;
@@ -155,19 +165,22 @@ const (
 	claimable = `t.due <= now() AND t.until < now()
 		AND (t.holder = '' OR t.abandoned + 1 < a_most OR t.until < now() - a_rest)
 		AND (t.label = '' OR t.label = ANY (a_labels)) AND t.account <> ALL (a_mine)
-		AND (a_names IS NULL OR (SELECT a.name FROM popfetch.account AS a WHERE a.id = t.account) IN (SELECT unnest(a_names)))`
+		AND (a_names IS NULL OR (SELECT a.name FROM popfetch.account AS a WHERE a.id = t.account)
+			IN (SELECT unnest(a_names)))`
 	// abandonedNow is what a new lease sets.
 	abandonedNow = "CASE WHEN t.holder = '' THEN 0 ELSE t.abandoned + 1 END"
 	// claimLock is the advisory lock of claims with a bound ("popc").
 	claimLock = "1886351459"
+	// claimWindow is how many accounts a claim with a bound looks at.
+	claimWindow = "1000"
 	// mostClaimed is how many accounts one claim takes at most.
 	mostClaimed = 100
 )
 
-// Claim takes accounts that are due, those first that have waited longest: Free, but 100 at most. It does
-// not take what this process already has, even if the lease was lost: the run may still be ending. If
-// the answer does not come, the claim is void, and what it took stays unused until the lease has run
-// out.
+// Claim takes accounts that are due, those first that have waited longest: Free, but 100 at most.
+// It does not take what this process already has, even if the lease was lost: the run may still be
+// ending. If the answer does not come, the claim is void, and what it took stays unused until the
+// lease has run out.
 func (s *Store) Claim(ctx context.Context, c Claiming) ([]*Turn, error) {
 	if c.Free <= 0 {
 		return nil, nil
@@ -194,8 +207,8 @@ func (s *Store) Claim(ctx context.Context, c Claiming) ([]*Turn, error) {
 			t.hold.claimed = true
 			return t, nil
 		},
-		s.worker, s.number, s.lease.Milliseconds(), min(c.Free, mostClaimed), labels, c.Accounts, s.mine(),
-		c.Hosts, mostAbandoned, abandonedRest.Milliseconds())
+		s.worker, s.number, s.lease.Milliseconds(), min(c.Free, mostClaimed), labels, c.Accounts,
+		s.mine(), c.Hosts, mostAbandoned, abandonedRest.Milliseconds())
 	if err != nil || len(turns) == 0 {
 		return nil, err
 	}
@@ -234,8 +247,8 @@ type Next struct {
 	Delivered int           // messages in this turn; it is only counted (Counts.Delivered)
 }
 
-// Abandonment is an account that workers leave alone, because each of them that held it ended without
-// a release.
+// Abandonment is an account that workers leave alone, because each of them that held it ended
+// without a release.
 type Abandonment struct {
 	Account string
 	Times   int           // leases in a row
@@ -248,11 +261,12 @@ type Abandonment struct {
 var resting = fmt.Sprintf(`(t.holder <> '' AND t.until < now() AND t.abandoned + 1 >= %d
 	AND t.until >= now() - %d * interval '1 ms')`, mostAbandoned, abandonedRest.Milliseconds())
 
-// Abandoned lists the accounts whose last leases ended without a release, mostAbandoned of them or more,
-// by name. The next release takes an account from the list.
+// Abandoned lists the accounts whose last leases ended without a release, mostAbandoned of them or
+// more, by name. The next release takes an account from the list.
 func (s *Store) Abandoned(ctx context.Context) ([]Abandonment, error) {
 	return list(ctx, s, "listing abandoned accounts", `
-		SELECT a.name, t.abandoned + 1, t.holder, t.until, greatest(interval '0', t.until + $2 * interval '1 ms' - now())
+		SELECT a.name, t.abandoned + 1, t.holder, t.until,
+			greatest(interval '0', t.until + $2 * interval '1 ms' - now())
 		FROM popfetch.turn AS t JOIN popfetch.account AS a ON a.id = t.account
 		WHERE t.holder <> '' AND t.until < now() AND t.abandoned + 1 >= $1 ORDER BY a.name`,
 		func(row pgx.CollectableRow) (a Abandonment, err error) {
@@ -260,9 +274,11 @@ func (s *Store) Abandoned(ctx context.Context) ([]Abandonment, error) {
 		}, mostAbandoned, abandonedRest.Milliseconds())
 }
 
-// End releases the account and says when it is due again. If another process has it by now, the time is
-// that one's to say: ErrLost, and nothing is changed. If the database does not answer, End may be called
-// again; otherwise the lease runs out. It does not end when ctx is cancelled, but at its deadline.
+// End releases the account and says when it is due again. If another process has it by now, the
+// time is that one's to say: ErrLost, and nothing is changed. The database decides that: a hold may
+// be lost by the clock of this process while nobody has taken the account. If the database does not
+// answer, End may be called again; otherwise the lease runs out. It does not end when ctx is
+// cancelled, but at its deadline.
 func (t *Turn) End(ctx context.Context, next Next) error {
 	err := t.hold.release(ctx, released+`, fruitless = $3,
 		due = CASE WHEN due = 'infinity' THEN due ELSE now() + $4 * interval '1 ms' END`,
@@ -276,8 +292,8 @@ func (t *Turn) End(ctx context.Context, next Next) error {
 	return err
 }
 
-// GiveUp releases the account at once, so that another worker may take it. It stays due. Otherwise it is
-// like End.
+// GiveUp releases the account at once, so that another worker may take it. It stays due. Otherwise
+// it is like End.
 func (t *Turn) GiveUp(ctx context.Context) error { return t.hold.release(ctx, released) }
 
 // Hurry makes accounts due now, all scheduled ones if none is named.
@@ -287,8 +303,9 @@ func (s *Store) Hurry(ctx context.Context, accounts ...string) error {
 	}
 	_, err := s.pool.Exec(ctx, `
 		UPDATE popfetch.turn AS t SET due = now() FROM (
-			SELECT account FROM popfetch.turn WHERE due > now() AND due < 'infinity' AND
-				(cardinality($1::text[]) = 0 OR account IN (SELECT id FROM popfetch.account WHERE name = ANY ($1)))
+			SELECT account FROM popfetch.turn
+			WHERE due > now() AND due < 'infinity' AND (cardinality($1::text[]) = 0
+				OR account IN (SELECT id FROM popfetch.account WHERE name = ANY ($1)))
 			ORDER BY account FOR NO KEY UPDATE
 		) AS o WHERE t.account = o.account`, accounts)
 	if err != nil {

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"io"
 	"net"
 	"net/url"
 	"sync"
@@ -95,7 +94,7 @@ func (s *span) forward(from, to net.Conn) {
 				return
 			}
 		}
-		if err != nil && err != io.ErrShortBuffer {
+		if err != nil {
 			return
 		}
 	}

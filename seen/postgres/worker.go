@@ -31,6 +31,8 @@ type Counts struct {
 	// Late is how long after their time the claimed accounts were claimed, all added up, and Latest is
 	// the longest.
 	Late, Latest time.Duration
+	// PoolWait is how long statements have waited for a free connection, all added up.
+	PoolWait time.Duration
 }
 
 // claimed counts accounts that were claimed.
@@ -90,7 +92,8 @@ CREATE TABLE worker (
 	renewals  bigint NOT NULL,
 	unrenewed bigint NOT NULL,
 	late      interval NOT NULL,
-	latest    interval NOT NULL
+	latest    interval NOT NULL,
+	pool_wait interval NOT NULL
 ) WITH (fillfactor = 50);
 `
 
@@ -101,7 +104,17 @@ type register struct {
 	told   *Registration // what it says
 	counts Counts
 
-	changed chan struct{} // something new is told
+	changed chan struct{} // gets a value when something new is told; see changes
+}
+
+// changes returns the channel changed.
+func (r *register) changes() chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.changed == nil {
+		r.changed = make(chan struct{}, 1)
+	}
+	return r.changed
 }
 
 // registered reports whether this process is a worker.
@@ -131,31 +144,35 @@ func (s *Store) Register(r Registration) {
 	s.register.mu.Unlock()
 	s.keep()
 	select {
-	case s.register.changed <- struct{}{}:
+	case s.register.changes() <- struct{}{}:
 	default:
 	}
 }
 
-// Workers lists the register of workers by name. A worker that has ended properly is not in it, and one
-// that has not been seen for a day is removed.
+// Workers lists the register of workers by name. A worker that has ended properly is not in it, and
+// one that has not been seen for a day is removed.
 func (s *Store) Workers(ctx context.Context) ([]Worker, error) {
 	var workers []Worker
 	err := s.tx(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
-			SELECT w.name, w.process, w.host, w.version, w.labels, w.jobs, w.started, w.seen_at, now() - w.seen_at,
-				CASE WHEN row_number() OVER (PARTITION BY w.name ORDER BY w.seen_at DESC) = 1 THEN coalesce(h.held, 0) ELSE 0 END,
-				w.claims, w.polls, w.delivered, w.takeovers, w.lost, w.renewals, w.unrenewed, w.late, w.latest
+			SELECT w.name, w.process, w.host, w.version, w.labels, w.jobs, w.started, w.seen_at,
+				now() - w.seen_at,
+				CASE row_number() OVER (PARTITION BY w.name ORDER BY w.seen_at DESC)
+					WHEN 1 THEN coalesce(h.held, 0) ELSE 0 END,
+				w.claims, w.polls, w.delivered, w.takeovers, w.lost, w.renewals, w.unrenewed,
+				w.late, w.latest, w.pool_wait
 			FROM popfetch.worker AS w LEFT JOIN (
-				SELECT holder, count(*)::integer AS held FROM popfetch.turn WHERE holder <> '' AND until >= now() GROUP BY holder
+				SELECT holder, count(*)::integer AS held FROM popfetch.turn
+				WHERE holder <> '' AND until >= now() GROUP BY holder
 			) AS h ON h.holder = w.name
 			ORDER BY w.name, w.seen_at DESC`)
 		if err != nil {
 			return err
 		}
 		workers, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (w Worker, err error) {
-			return w, row.Scan(&w.Name, &w.Process, &w.Host, &w.Version, &w.Labels, &w.Jobs, &w.Started, &w.SeenAt,
-				&w.Silent, &w.Held, &w.Claims, &w.Polls, &w.Delivered, &w.TakeOvers, &w.Lost, &w.Renewals,
-				&w.Unrenewed, &w.Late, &w.Latest)
+			return w, row.Scan(&w.Name, &w.Process, &w.Host, &w.Version, &w.Labels, &w.Jobs,
+				&w.Started, &w.SeenAt, &w.Silent, &w.Held, &w.Claims, &w.Polls, &w.Delivered, &w.TakeOvers, &w.Lost, &w.Renewals,
+				&w.Unrenewed, &w.Late, &w.Latest, &w.PoolWait)
 		})
 		return err
 	})
@@ -169,8 +186,8 @@ func (s *Store) Workers(ctx context.Context) ([]Worker, error) {
 type Work struct {
 	Scheduled int // accounts that workers poll
 	Due       int // those that wait for a worker
-	// Overdue is for how long the one has waited that has waited longest, and Longest is its name. Those
-	// that are left alone do not count: see Abandoned.
+	// Overdue is for how long the one has waited that has waited longest, and Longest is its name.
+	// Those that are left alone do not count: see Abandoned.
 	Overdue time.Duration
 	Longest string
 	Held    int // accounts at work, those of runs that are no worker's among them
@@ -183,12 +200,15 @@ func (s *Store) Work(ctx context.Context) (Work, error) {
 	err := s.tx(ctx, func(tx pgx.Tx) error {
 		return tx.QueryRow(ctx, `
 			WITH state AS (
-				SELECT account, due, holder <> '' AND until >= now() AS held, `+resting+` AS resting FROM popfetch.turn AS t
+				SELECT account, due, holder <> '' AND until >= now() AS held, `+resting+` AS resting
+				FROM popfetch.turn AS t
 			), oldest AS (
-				SELECT a.name, now() - s.due AS late FROM state AS s JOIN popfetch.account AS a ON a.id = s.account
+				SELECT a.name, now() - s.due AS late
+				FROM state AS s JOIN popfetch.account AS a ON a.id = s.account
 				WHERE s.due <= now() AND NOT s.held AND NOT s.resting ORDER BY s.due LIMIT 1
 			)
-			SELECT count(*) FILTER (WHERE due < 'infinity'), count(*) FILTER (WHERE due <= now() AND NOT held AND NOT resting),
+			SELECT count(*) FILTER (WHERE due < 'infinity'),
+				count(*) FILTER (WHERE due <= now() AND NOT held AND NOT resting),
 				coalesce((SELECT late FROM oldest), '0'), coalesce((SELECT name FROM oldest), ''),
 				count(*) FILTER (WHERE held), count(*) FILTER (WHERE resting)
 			FROM state`).Scan(&w.Scheduled, &w.Due, &w.Overdue, &w.Longest, &w.Held, &w.Resting)
@@ -267,22 +287,25 @@ func (s *Store) note(ctx context.Context, conn *pgx.Conn) error {
 	}
 	_, err := conn.Exec(ctx, `
 		INSERT INTO popfetch.worker (id, name, process, host, version, labels, jobs, started, seen_at,
-			claims, polls, delivered, takeovers, lost, renewals, unrenewed, late, latest)
+			claims, polls, delivered, takeovers, lost, renewals, unrenewed, late, latest, pool_wait)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, now(), now(), $8, $9, $10, $11, $12, $13, $14,
-			$15 * interval '1 ms', $16 * interval '1 ms')
+			$15 * interval '1 ms', $16 * interval '1 ms', $17 * interval '1 ms')
 		ON CONFLICT (id) DO UPDATE SET labels = excluded.labels, jobs = excluded.jobs, seen_at = now(),
 			claims = excluded.claims, polls = excluded.polls, delivered = excluded.delivered,
 			takeovers = excluded.takeovers, lost = excluded.lost, renewals = excluded.renewals,
-			unrenewed = excluded.unrenewed, late = excluded.late, latest = excluded.latest`,
+			unrenewed = excluded.unrenewed, late = excluded.late, latest = excluded.latest,
+			pool_wait = excluded.pool_wait`,
 		id, s.worker, s.number, told.Host, told.Version, labels, told.Jobs,
 		c.Claims, c.Polls, c.Delivered, c.TakeOvers, c.Lost, c.Renewals, c.Unrenewed,
-		c.Late.Milliseconds(), c.Latest.Milliseconds())
+		c.Late.Milliseconds(), c.Latest.Milliseconds(),
+		s.pool.Stat().EmptyAcquireWaitTime().Milliseconds())
 	return err
 }
 
 // tidy removes workers that have been silent for long.
 func (s *Store) tidy(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, "DELETE FROM popfetch.worker WHERE seen_at < now() - interval '"+forgetWorkers+"'")
+	const statement = "DELETE FROM popfetch.worker WHERE seen_at < now() - interval '" + forgetWorkers + "'"
+	_, err := conn.Exec(ctx, statement)
 	return err
 }
 

@@ -53,8 +53,24 @@ var now = time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
 // account is the account that the suite uses.
 const account = "work"
 
+// lock takes an account until the test ends.
+func lock(t testing.TB, s seen.Store, name string) {
+	t.Helper()
+	hold, err := s.Lock(t.Context(), name)
+	if err != nil {
+		t.Fatalf("Lock() = %v", err)
+	}
+	t.Cleanup(func() {
+		if err := hold.Release(); err != nil {
+			t.Errorf("Release() = %v", err)
+		}
+	})
+}
+
+// enter locks and enters the account.
 func enter(t testing.TB, s seen.Store) seen.Ledger {
 	t.Helper()
+	lock(t, s, account)
 	l, err := s.Enter(t.Context(), account, "pop.example.org:995", "alice")
 	if err != nil {
 		t.Fatalf("Enter() = %v", err)

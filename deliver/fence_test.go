@@ -1,0 +1,362 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/popfetch/popfetch/internal/systrace"
+)
+
+// fencedMessages is how many messages a run of the tests here delivers.
+const fencedMessages = 3
+
+// fencedRun is what a run of an epoch does at a target: it finds out what is there, and then delivers
+// what is not.
+type fencedRun struct {
+	target Target
+	epoch  int64
+	found  map[Token][]string
+}
+
+func (r *fencedRun) find() (err error) {
+	ctx := context.Background()
+	if err := r.target.Prepare(ctx, false); err != nil {
+		return err
+	}
+	if err := r.target.(Fenced).Fence(ctx, "work", r.epoch); err != nil {
+		return err
+	}
+	tokens := make([]Token, fencedMessages)
+	for i := range tokens {
+		tokens[i] = token(i)
+	}
+	r.found, err = r.target.(Finder).Find(ctx, slices.Values(tokens), time.Time{})
+	return err
+}
+
+func (r *fencedRun) deliver() error {
+	ctx := context.Background()
+	batch, err := r.target.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range fencedMessages {
+		if len(r.found[token(i)]) > 0 {
+			continue
+		}
+		d, err := batch.Create(ctx, Envelope{Token: token(i)})
+		if err != nil {
+			return err
+		}
+		_, err = d.Write(childMessage(i))
+		if err := errors.Join(err, d.Close()); err != nil {
+			return errors.Join(err, batch.Discard())
+		}
+	}
+	return batch.Commit(ctx)
+}
+
+// fencedChild is the task of a child: "maildir:PATH" or "mbox:PATH".
+func fencedChild(task string) error {
+	kind, path, _ := strings.Cut(task, ":")
+	r := fencedRun{target: fencedTarget(kind, path), epoch: 5}
+	err := r.find()
+	if err == nil {
+		err = r.deliver()
+	}
+	if errors.Is(err, ErrOvertaken) {
+		return nil
+	}
+	return err
+}
+
+func fencedTarget(kind, path string) Target {
+	if kind == "mbox" {
+		return NewMbox(path, NewFileBook(path+".notes"))
+	}
+	return NewMaildir(path)
+}
+
+// overtake runs a child that is overtaken at its nth system call below the folder of path, before the
+// kernel does it. The run that overtakes it delivers at once, or when the child has ended. overtake
+// reports whether there is such a call.
+func overtake(t *testing.T, kind, path string, nth int, atOnce bool) (reached bool) {
+	t.Helper()
+	n, at := 0, ""
+	second := fencedRun{target: fencedTarget(kind, path), epoch: 6}
+	ended := make(chan error, 1)
+	status := trace(t, "fenced:"+kind+":"+path, filepath.Dir(path), func(c *systrace.Call, done bool) systrace.Verdict {
+		if done {
+			return systrace.Verdict{}
+		}
+		if n++; n != nth {
+			return systrace.Verdict{}
+		}
+		at = c.Name + " " + c.Path
+		successor := func() {
+			err := second.find()
+			if err == nil && atOnce {
+				err = second.deliver()
+			}
+			ended <- err
+		}
+		if isLocked(t, kind, path) { // then it has to wait for the one that stands still
+			go successor()
+		} else {
+			successor()
+		}
+		return systrace.Verdict{}
+	})
+	if at == "" {
+		return false
+	}
+	err := <-ended
+	if err == nil && !atOnce {
+		err = second.deliver()
+	}
+	if err != nil {
+		t.Errorf("the run that overtakes at %s = %v, want no error", at, err)
+	}
+	if status != 0 {
+		t.Errorf("the run that was overtaken at %s ended with %d", at, status)
+	}
+	wantOnce(t, kind, path, at)
+	return true
+}
+
+// isLocked reports whether somebody has locked an mbox.
+func isLocked(t *testing.T, kind, path string) bool {
+	if kind != "mbox" {
+		return false
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	lock := &unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(file.Fd(), unix.F_OFD_GETLK, lock); err != nil {
+		t.Fatal(err)
+	}
+	_, err = os.Lstat(path + ".lock")
+	return lock.Type != unix.F_UNLCK || err == nil
+}
+
+// wantOnce checks that a target has each message once, and no other.
+func wantOnce(t *testing.T, kind, path, label string) {
+	t.Helper()
+	var want, got []string
+	for i := range fencedMessages {
+		want = append(want, string(toLF(childMessage(i))))
+	}
+	if kind == "mbox" {
+		for place, err := range fencedTarget(kind, path).(*Mbox).Scan(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, fmt.Sprint(place.Sum))
+		}
+		for i := range want {
+			want[i] = fmt.Sprint(sumOf(want[i]))
+		}
+	} else {
+		got = readAll(t, files(t, filepath.Join(path, "new")))
+		for _, stage := range files(t, filepath.Join(path, "tmp")) {
+			if filepath.Base(stage) != newStage("work", 6).name() {
+				t.Errorf("%s: %s is left behind", label, stage)
+			}
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: the target has %d messages, want each of %d once", label, len(got), len(want))
+	}
+}
+
+// A run that stands still at any system call, and goes on when another one has delivered its messages,
+// delivers nothing twice, and nothing is lost.
+func TestFence_overtaken(t *testing.T) {
+	for _, kind := range []string{"maildir", "mbox"} {
+		t.Run(kind, func(t *testing.T) {
+			for nth := 1; ; nth++ {
+				reached := false
+				for _, atOnce := range []bool{true, false} {
+					path := filepath.Join(t.TempDir(), "mail", "box")
+					if err := fencedTarget(kind, path).Prepare(t.Context(), true); err != nil {
+						t.Fatal(err)
+					}
+					reached = overtake(t, kind, path, nth, atOnce)
+				}
+				if !reached {
+					t.Logf("overtaken at %d calls", nth-1)
+					if nth < 20 {
+						t.Errorf("only %d calls were seen", nth-1)
+					}
+					return
+				}
+				if t.Failed() {
+					return
+				}
+			}
+		})
+	}
+}
+
+// A fence empties what a killed run has left, and the sweep removes what nobody fences any more.
+func TestFence_leftovers(t *testing.T) {
+	m := newMaildir(t)
+	lay := func(name string) string {
+		file := filepath.Join(m.inTmp(name), "message")
+		if err := errors.Join(os.Mkdir(m.inTmp(name), 0o700), os.WriteFile(file, nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		return m.inTmp(name)
+	}
+	killed, clearing, other := newStage("work", 3).name(), newStage("work", 2).name()+asideSuffix, lay(newStage("gone", 9).name())
+	lay(killed)
+	lay(killed + asideSuffix)
+	lay(clearing)
+	for range 2 { // the second time finds nothing to do
+		if err := m.Fence(t.Context(), "work", 5); err != nil {
+			t.Fatalf("Fence() = %v, want no error", err)
+		}
+	}
+	names, err := namesIn(m.inTmp(""))
+	slices.Sort(names)
+	want := []string{newStage("work", 5).name(), filepath.Base(other)}
+	slices.Sort(want)
+	if err != nil || !slices.Equal(names, want) {
+		t.Errorf("tmp has %v, %v, want %v", names, err, want)
+	}
+	old := time.Now().Add(-48 * time.Hour)
+	if err := os.Chtimes(other, old, old); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Prepare(t.Context(), false); err != nil {
+		t.Fatalf("Prepare() = %v, want no error", err)
+	}
+	if _, err := os.Stat(other); err == nil {
+		t.Errorf("%s stays", other)
+	}
+	deliverOne(t, m, token(1), []byte("text\r\n"))
+}
+
+// Accounts that deliver into the same Maildir fence only their own earlier runs.
+func TestFence_otherAccounts(t *testing.T) {
+	first := newMaildir(t)
+	second := NewMaildir(first.path)
+	if err := errors.Join(first.Fence(t.Context(), "a", 1), second.Fence(t.Context(), "b", 7)); err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range []*Maildir{first, second} {
+		deliverOne(t, m, token(i), []byte("text\r\n"))
+	}
+}
+
+// A batch of an overtaken run says so at each step, and leaves nothing.
+func TestFence_batch(t *testing.T) {
+	for _, kind := range []string{"maildir", "mbox"} {
+		for _, step := range []string{"begin", "write", "commit"} {
+			t.Run(kind+"/"+step, func(t *testing.T) {
+				path := filepath.Join(t.TempDir(), "box")
+				first, second := fencedTarget(kind, path), fencedTarget(kind, path)
+				if err := errors.Join(first.Prepare(t.Context(), true), first.(Fenced).Fence(t.Context(), "work", 1)); err != nil {
+					t.Fatal(err)
+				}
+				overtaken := func(at string) {
+					if at != step {
+						return
+					}
+					if err := second.(Fenced).Fence(t.Context(), "work", 2); err != nil {
+						t.Fatal(err)
+					}
+				}
+				overtaken("begin")
+				err := func() error {
+					batch, err := first.Begin(t.Context())
+					if err != nil {
+						return err
+					}
+					overtaken("write")
+					d, err := batch.Create(t.Context(), Envelope{Token: token(1)})
+					if err != nil {
+						return err
+					}
+					if _, err := d.Write(make([]byte, 4*memoryOctets)); err != nil {
+						return errors.Join(err, d.Abort(), batch.Discard())
+					}
+					if err := d.Close(); err != nil {
+						return errors.Join(err, batch.Discard())
+					}
+					overtaken("commit")
+					err = batch.Commit(t.Context())
+					if v := d.Verdict(); v.Outcome != Unknown || !errors.Is(v.Err, ErrOvertaken) {
+						t.Errorf("Verdict() = %v, want unknown and ErrOvertaken", v)
+					}
+					return err
+				}()
+				if !errors.Is(err, ErrOvertaken) || errors.Is(err, ErrMissing) {
+					t.Errorf("the run that was overtaken ends with %v, want ErrOvertaken", err)
+				}
+				if err := first.(Fenced).Fence(t.Context(), "work", 1); !errors.Is(err, ErrOvertaken) {
+					t.Errorf("Fence() of an earlier epoch = %v, want ErrOvertaken", err)
+				}
+				deliverOne(t, second, token(1), []byte("text\r\n"))
+				if kind == "mbox" {
+					return
+				}
+				if left := files(t, filepath.Join(path, "tmp")); len(left) > 0 {
+					t.Errorf("tmp has %v, want no file", left)
+				}
+			})
+		}
+	}
+}
+
+// Targets over others pass the fence on, and a dated one fences each path that a run may have used.
+func TestFence_composites(t *testing.T) {
+	dir := t.TempDir()
+	month := NewDated(filepath.Join(dir, "{year}-{month}"), func(path string) Target { return NewMaildir(path) })
+	d := madeOf(month).(*dated)
+	d.now = func() time.Time { return time.Date(2026, 11, 30, 23, 59, 0, 0, time.UTC) }
+	inner := NewRoute(Routing{Otherwise: NewHeaders(nil, NewFan([]Member{{"a", month}, {"b", NewMaildir(filepath.Join(dir, "b"))}}, NewFileBook(below(t, "notes"))))})
+	target := NewFilter(Filter{Command: "cat", Notes: NewFileBook(below(t, "filter"))}, inner)
+	if err := errors.Join(target.Prepare(t.Context(), true), target.(Fenced).Fence(t.Context(), "work", 4)); err != nil {
+		t.Fatal(err)
+	}
+	stage := filepath.Join("tmp", newStage("work", 4).name())
+	wantStage := func(folder string) {
+		t.Helper()
+		if _, err := os.Stat(filepath.Join(dir, folder, stage)); err != nil {
+			t.Errorf("%s is not fenced: %v", folder, err)
+		}
+	}
+	wantStage("2026-11")
+	wantStage("b")
+	// The month changes in the middle of the run.
+	d.now = func() time.Time { return time.Date(2026, 12, 1, 0, 1, 0, 0, time.UTC) }
+	deliverOne(t, target, token(1), []byte("A: b\r\n\r\ntext\r\n"))
+	wantStage("2026-12")
+	// The next run finds what an overtaken one delivers nowhere any more.
+	next := NewDated(filepath.Join(dir, "{year}-{month}"), func(path string) Target { return NewMaildir(path) })
+	madeOf(next).(*dated).now = d.now
+	if err := next.(Fenced).Fence(t.Context(), "work", 5); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := next.(Finder).Find(t.Context(), slices.Values([]Token{token(1)}), time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	stage = filepath.Join("tmp", newStage("work", 5).name())
+	wantStage("2026-11")
+	wantStage("2026-12")
+}

@@ -1,0 +1,303 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/popfetch/popfetch/internal/pgtest"
+	"github.com/popfetch/popfetch/seen"
+)
+
+func listingOf(prefix string, n int) []seen.Entry {
+	listing := make([]seen.Entry, n)
+	for i := range listing {
+		listing[i] = seen.Entry{Number: i + 1, Octets: 1000, Key: seen.Key{UniqueID: fmt.Sprintf("%s-%04d", prefix, i)}}
+	}
+	return listing
+}
+
+// recordsOf are those of delivered messages, with a place that says more.
+func recordsOf(listing []seen.Entry, place string) []seen.Record {
+	records := make([]seen.Record, len(listing))
+	for i, e := range listing {
+		came := seen.Sum{Octets: 990, SHA256: [32]byte{1, byte(i)}}
+		records[i] = seen.Record{Key: e.Key, Kind: seen.Delivered, Listed: e.Octets, Digest: seen.Digest{2, byte(i)}, Came: came,
+			Places: []seen.Place{{Name: place, Sum: came}}, DeliveredAt: now}
+	}
+	return records
+}
+
+// lockIn takes an account until the test ends.
+func lockIn(t testing.TB, s *Store, name string) seen.Hold {
+	t.Helper()
+	hold, err := s.Lock(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hold
+}
+
+// enterIn locks and enters an account.
+func enterIn(t testing.TB, s *Store, name string) seen.Ledger {
+	t.Helper()
+	lockIn(t, s, name)
+	l, err := s.Enter(t.Context(), name, "pop.example.org:995", "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// writes are all methods that write for an account which prepare has made. None of them has an effect
+// of its own that another one could hide.
+var writes = []struct {
+	name string
+	do   func(ctx context.Context, s *Store, l seen.Ledger, account string) error
+}{
+	{"records", func(ctx context.Context, _ *Store, l seen.Ledger, _ string) error {
+		return l.Apply(ctx, seen.Changes{Records: slices.Values(recordsOf(listingOf("new", 5), "new/1"))})
+	}},
+	{"records in parts", func(ctx context.Context, s *Store, l seen.Ledger, _ string) error {
+		return l.Apply(ctx, seen.Changes{Records: slices.Values(recordsOf(listingOf("new", 5*s.rowsAtOnce), "new/1"))})
+	}},
+	{"all kinds of changes", func(ctx context.Context, _ *Store, l seen.Ledger, _ string) error {
+		moves := []seen.Move{{From: seen.Key{UniqueID: "old-0002"}, To: seen.Entry{Key: seen.Key{UniqueID: "moved"}}}}
+		asides := []seen.Aside{{Key: seen.Key{UniqueID: "refused"}, Reason: seen.Refused, Count: 1}, {Key: seen.Key{UniqueID: "large"}, Reason: seen.Old, Count: 1}}
+		return l.Apply(ctx, seen.Changes{Replace: []string{"old-0001"}, Moves: slices.Values(moves),
+			Records: slices.Values(recordsOf(listingOf("new", 2), "new/1")), Asides: asides})
+	}},
+	{"ready", func(ctx context.Context, _ *Store, l seen.Ledger, _ string) error { return l.Ready(ctx, 9) }},
+	{"finish", func(ctx context.Context, _ *Store, l seen.Ledger, _ string) error {
+		deleted := []seen.Deleted{{Key: seen.Key{UniqueID: "old-0003"}, Rule: "rule"}, {Key: seen.Key{UniqueID: "old-0001"}, Rule: "rule"}}
+		return l.Finish(ctx, seen.Diff{}, listingOf("old", 1), deleted, now)
+	}},
+	{"forget some", func(ctx context.Context, _ *Store, l seen.Ledger, _ string) error {
+		_, err := l.Forget(ctx, "old-0001", "refused")
+		return err
+	}},
+	{"forget all", func(ctx context.Context, _ *Store, l seen.Ledger, _ string) error {
+		_, err := l.Forget(ctx)
+		return err
+	}},
+	{"try again", func(ctx context.Context, _ *Store, l seen.Ledger, _ string) error {
+		_, err := l.TryAgain(ctx, seen.Refused)
+		return err
+	}},
+	{"standing", func(ctx context.Context, _ *Store, l seen.Ledger, _ string) error {
+		return l.ChangeStanding(ctx, func(st *seen.Standing) { st.Refusals++ })
+	}},
+	{"enter", func(ctx context.Context, s *Store, _ seen.Ledger, account string) error {
+		_, err := s.Enter(ctx, account, "other.example.org:995", "alice")
+		return err
+	}},
+	{"run", func(ctx context.Context, s *Store, _ seen.Ledger, account string) error {
+		return s.NoteRun(ctx, account, seen.RunNote{At: now, Verdict: seen.Succeeded})
+	}},
+	{"rename", func(ctx context.Context, s *Store, _ seen.Ledger, account string) error {
+		return s.Rename(ctx, account, "to "+account)
+	}},
+}
+
+// prepare makes an account for writes.
+func prepare(t testing.TB, s *Store, account string) seen.Ledger {
+	t.Helper()
+	lockIn(t, s, "to "+account)
+	l := enterIn(t, s, account)
+	listing := listingOf("old", 5)
+	err := l.Apply(t.Context(), seen.Changes{Records: slices.Values(recordsOf(listing, "new/0")),
+		Asides: []seen.Aside{{Key: seen.Key{UniqueID: "refused"}, Reason: seen.Refused, Count: 1}}})
+	if err == nil {
+		err = l.Finish(t.Context(), seen.Diff{}, listing, nil, now)
+	}
+	if err == nil {
+		err = l.ChangeStanding(t.Context(), func(st *seen.Standing) { st.Refusals = 1 })
+	}
+	if err == nil {
+		err = s.NoteRun(t.Context(), account, seen.RunNote{At: now, Verdict: seen.Succeeded})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// contents returns all that the database holds of an account and of its other name, as text.
+func contents(t testing.TB, s *Store, account string) string {
+	t.Helper()
+	var all []string
+	for _, name := range []string{account, "to " + account} {
+		for _, table := range []string{"account", "seen", "aside", "deletion", "standing", "history", "history_day"} {
+			key := "account"
+			if table == "account" {
+				key = "id"
+			}
+			rows, err := s.pool.Query(t.Context(), `
+				SELECT (to_jsonb(t) - 'id' - 'account' - 'name' - 'step' - 'step_epoch')::text FROM popfetch.`+table+` AS t
+				WHERE `+key+` = (SELECT id FROM popfetch.account WHERE name = $1) ORDER BY 1`, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for rows.Next() {
+				var text string
+				if err := rows.Scan(&text); err != nil {
+					t.Fatal(err)
+				}
+				all = append(all, table+" "+text)
+			}
+			if err := rows.Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
+// Whoever has lost the account writes nothing, whatever the method. The successor's writes are not
+// hindered.
+func TestFence(t *testing.T) {
+	url := pgtest.Database(t)
+	for _, write := range writes {
+		t.Run(write.name, func(t *testing.T) {
+			first, second := openStore(t, url), openStore(t, url)
+			first.rowsAtOnce, second.rowsAtOnce = 50, 50
+			l := prepare(t, first, write.name)
+			before := contents(t, first, write.name)
+			const end = "UPDATE popfetch.turn SET until = '-infinity' WHERE account IN (SELECT id FROM popfetch.account WHERE name IN ($1, $2))"
+			if _, err := first.pool.Exec(t.Context(), end, write.name, "to "+write.name); err != nil {
+				t.Fatal(err)
+			}
+			lockIn(t, second, write.name)
+			if err := write.do(t.Context(), first, l, write.name); !errors.Is(err, seen.ErrLost) {
+				t.Errorf("%v, want ErrLost", err)
+			}
+			if got := contents(t, first, write.name); got != before {
+				t.Errorf("the database holds\n%s\nwant what it held before:\n%s", got, before)
+			}
+			lockIn(t, second, "to "+write.name)
+			theirs, err := second.Enter(t.Context(), write.name, "pop.example.org:995", "alice")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := write.do(t.Context(), second, theirs, write.name); err != nil {
+				t.Errorf("by the successor: %v", err)
+			}
+			if got := contents(t, first, write.name); got == before {
+				t.Error("the successor has written nothing")
+			}
+		})
+	}
+}
+
+// The account may go to another process in the middle of a step.
+func TestFence_between(t *testing.T) {
+	url := pgtest.Database(t)
+	first, second := openStore(t, url), openStore(t, url)
+	first.rowsAtOnce = 10
+	l := enterIn(t, first, "work")
+	taken := func(yield func(seen.Record) bool) {
+		for i, r := range recordsOf(listingOf("a", 30), "new/1") {
+			if i == 25 { // others are sent already
+				if _, err := second.pool.Exec(t.Context(), "UPDATE popfetch.turn SET until = '-infinity'"); err != nil {
+					t.Error(err)
+				}
+				lockIn(t, second, "work")
+			}
+			if !yield(r) {
+				return
+			}
+		}
+	}
+	if err := l.Apply(t.Context(), seen.Changes{Records: taken}); !errors.Is(err, seen.ErrLost) {
+		t.Errorf("Apply() = %v, want ErrLost", err)
+	}
+	if n := len(allOf(t, second, "work")); n != 0 {
+		t.Errorf("%d records are there", n)
+	}
+}
+
+// A lease that was released, or has ended by this process's own clock, is lost, too.
+func TestFence_own(t *testing.T) {
+	url := pgtest.Database(t)
+	for _, write := range writes {
+		s := openStore(t, url)
+		s.rowsAtOnce = 50
+		l := prepare(t, s, write.name)
+		before := contents(t, s, write.name)
+		for _, name := range []string{write.name, "to " + write.name} {
+			s.mu.Lock()
+			h := s.holds[name]
+			s.mu.Unlock()
+			h.mu.Lock()
+			h.until = time.Now().Add(-time.Second)
+			h.mu.Unlock()
+		}
+		if err := write.do(t.Context(), s, l, write.name); !errors.Is(err, seen.ErrLost) {
+			t.Errorf("%s: %v, want ErrLost", write.name, err)
+		}
+		if got := contents(t, s, write.name); got != before {
+			t.Errorf("%s: the database holds\n%s\nwant\n%s", write.name, got, before)
+		}
+	}
+}
+
+// The fence is shut until the commit: nobody takes the account while a step of the last epoch may still
+// become visible.
+func TestFence_lasts(t *testing.T) {
+	url := pgtest.Database(t)
+	first, second := openStore(t, url), openStore(t, url)
+	enterIn(t, first, "work")
+	h, err := first.held("work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := first.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.Background()) //nolint:errcheck // it may be over
+	if _, err := tx.Exec(t.Context(), "SELECT popfetch.fence($1, $2)", h.id, h.epoch); err != nil {
+		t.Fatal(err)
+	}
+	const take = "SELECT FROM popfetch.turn WHERE account = $1 FOR NO KEY UPDATE NOWAIT"
+	if _, err := second.pool.Exec(t.Context(), take, h.id); !isCode(err, "55P03") {
+		t.Errorf("the row of the lease can be locked before the commit: %v", err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.pool.Exec(t.Context(), take, h.id); err != nil {
+		t.Error(err)
+	}
+}
+
+// Without a hold nothing is written, except for the standing.
+func TestNotHeld(t *testing.T) {
+	s := openStore(t, pgtest.Database(t))
+	enterIn(t, s, "to known")
+	hold := lockIn(t, s, "known")
+	if _, err := s.Enter(t.Context(), "known", "pop.example.org:995", "alice"); err != nil {
+		t.Fatal(err)
+	}
+	if err := hold.Release(); err != nil {
+		t.Fatal(err)
+	}
+	before := contents(t, s, "known")
+	for _, write := range writes {
+		l, err := s.Look(t.Context(), "known", "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := write.do(t.Context(), s, l, "known"); (err == nil) != (write.name == "standing") {
+			t.Errorf("%s: %v", write.name, err)
+		}
+		if got := contents(t, s, "known"); (got == before) == (write.name == "standing") {
+			t.Errorf("%s: the database holds\n%s\nafter\n%s", write.name, got, before)
+		}
+		before = contents(t, s, "known")
+	}
+}
