@@ -8,6 +8,7 @@ go 1.24.0
 toolchain go1.26.8
 
 require (
+	filippo.io/age v1.2.1
 	github.com/Azure/go-ntlmssp v0.1.0
 	github.com/BurntSushi/toml v1.6.0
 	github.com/cenkalti/backoff/v5 v5.0.3
@@ -36,7 +37,6 @@ require (
 )
 
 require (
-	filippo.io/age v1.2.1 // indirect
 	github.com/cpuguy83/go-md2man/v2 v2.0.7 // indirect
 	github.com/emersion/go-message v0.18.2 // indirect
 	github.com/hashicorp/go-uuid v1.0.3 // indirect

@@ -16,7 +16,7 @@ func (p *program) config(ctx context.Context) error {
 	if len(p.words) == 0 {
 		choose = p.read
 	}
-	s, err := choose()
+	s, err := choose(ctx)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,11 @@ func (p *program) fetch(ctx context.Context) error {
 		ctx, heard = hearWishes(ctx)
 		defer heard.end(nil)
 	}
-	s, err := p.load()
+	var s *setting
+	err := p.untilThere(ctx, func() (err error) {
+		s, err = p.load(ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -85,6 +89,9 @@ func (p *program) fetch(ctx context.Context) error {
 		outcome = p.newPoller(ctx, s, runner, report, metrics).poll(ctx, heard, accounts)
 	}
 	metrics.end()
+	if p.once && len(s.unread()) > 0 && len(p.words) == 0 {
+		outcome = withStatus(outcome, exitConfig)
+	}
 	if unwritten.Load() {
 		outcome = withStatus(outcome, exitIO)
 	}

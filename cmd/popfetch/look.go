@@ -30,7 +30,7 @@ func (p *program) look(ctx context.Context, at lookFunc, l looker) error {
 
 // toLookAt returns the chosen accounts.
 func (p *program) toLookAt(ctx context.Context) (*setting, []fetch.Account, error) {
-	s, err := p.load()
+	s, err := p.load(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

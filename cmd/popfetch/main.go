@@ -63,4 +63,5 @@ type program struct {
 
 	// database is the open database that has the state, if it has.
 	database *database
+	shelf    *shelf // its accounts
 }

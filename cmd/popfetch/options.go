@@ -43,6 +43,8 @@ type options struct {
 
 	labels []string // worker --label
 
+	replace bool // accounts put
+
 	repair bool   // verify
 	apply  bool   // import
 	format string // export; "" means the usual one
@@ -88,6 +90,7 @@ func optionsOf(c *cli.Context) options {
 		device:    c.Bool("device"),
 		browser:   c.Bool("browser"),
 		status:    c.Bool("status"),
+		replace:   c.Bool("replace"),
 		repair:    c.Bool("repair"),
 		apply:     c.Bool("apply"),
 		format:    c.String("format"),

@@ -23,8 +23,10 @@ type poller struct {
 	metrics  *metricsWriter
 	notifier *resident.Notifier
 	memory   idleCollector
-	setting  *setting      // in force; only the goroutine of signals changes it
+	setting  *setting      // in force; guarded by reloading
 	status   func() string // how the program is, in one line
+
+	reloading sync.Mutex // held while another setting is put into force
 }
 
 // polling is what a poller does until it ends.
@@ -71,8 +73,10 @@ func (p *poller) until(ctx context.Context, heard wishes, one polling, plan stri
 	n := len(p.setting.toPoll())
 	p.report.program(programEvent{Event: programStarted, Accounts: &n})
 	p.say("%s", plan)
+	watched := p.watchAccounts(ctx, one)
 	one.Run(ctx)
 	obeyed()
+	watched()
 	stopping()
 	p.report.program(programEvent{Event: programStopped})
 	return errEnded
@@ -104,7 +108,7 @@ func (p *poller) pass(ctx context.Context, s *setting, account *fetch.Account) f
 
 // mayPoll returns an error if no chosen account is to be polled.
 func mayPoll(s *setting) error {
-	if len(s.toPoll()) == 0 {
+	if len(s.toPoll()) == 0 && s.AccountsFrom != config.FromDatabase { // there, some may be put at any time
 		return usagef("no account has an interval; for a single pass add --once")
 	}
 	return nil
@@ -126,22 +130,29 @@ func (p *poller) say(format string, args ...any) {
 func (p *poller) reload(ctx context.Context, one polling) {
 	p.notifier.Reloading()
 	defer p.notifier.Ready()
+	p.reloading.Lock()
+	defer p.reloading.Unlock()
 	s, accounts, err := p.reread(ctx)
 	if err != nil {
 		p.term.errorf("%v\nthe configuration was not read again; what was in force before stays so", err)
 		return
 	}
+	p.apply(ctx, one, s, accounts)
+	p.say("the configuration was read again; polling %s", plan(s))
+}
+
+// apply puts a setting into force. The caller holds p.reloading.
+func (p *poller) apply(ctx context.Context, one polling, s *setting, accounts []fetch.Account) {
 	p.setting = s
 	p.metrics.use(s)
 	one.use(ctx, s, accounts)
 	n := len(s.toPoll())
 	p.report.program(programEvent{Event: programReloaded, Accounts: &n})
-	p.say("the configuration was read again; polling %s", plan(s))
 }
 
 // reread is what fetch does before it polls.
 func (p *poller) reread(ctx context.Context) (*setting, []fetch.Account, error) {
-	s, err := p.load()
+	s, err := p.load(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

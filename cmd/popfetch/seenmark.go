@@ -105,7 +105,7 @@ func (p *program) lookLocked(ctx context.Context, name string, how func(*fetch.A
 	if err := p.refuseServer(); err != nil {
 		return err
 	}
-	s, err := p.load()
+	s, err := p.load(ctx)
 	if err != nil {
 		return err
 	}

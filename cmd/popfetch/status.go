@@ -86,8 +86,8 @@ type shownAccount struct {
 }
 
 // toShow reads the configuration if there is one, and chooses the accounts of --server.
-func (p *program) toShow() (*shownSetting, []shownAccount, error) {
-	s, err := p.read()
+func (p *program) toShow(ctx context.Context) (*shownSetting, []shownAccount, error) {
+	s, err := p.read(ctx)
 	if p.source.file == nil && errors.Is(err, fs.ErrNotExist) {
 		cfg := &config.Config{StateDir: config.DefaultStateDir()}
 		if err := p.useStateDir(cfg); err != nil {
@@ -109,7 +109,7 @@ func (p *program) toShow() (*shownSetting, []shownAccount, error) {
 // openShown opens the state for a command that shows it, and chooses the accounts. The caller closes
 // the store.
 func (p *program) openShown(ctx context.Context) (*shownSetting, seen.Store, []shownAccount, error) {
-	s, shown, err := p.toShow()
+	s, shown, err := p.toShow(ctx)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -47,6 +47,8 @@ type Config struct {
 	homes   map[string]*source // the files that the accounts are in, by their names
 
 	targetHomes map[string]targetHome // the same for targets
+
+	stored map[string]*Config // the accounts of Add, each with its own targets
 }
 
 // targetHome says where a target is.
@@ -59,6 +61,9 @@ type targetHome struct {
 // a field of c. Otherwise it is a field of a, which may be a copy of an account of c. The mistake
 // names the place where the key is written: the account, [defaults], or an option.
 func (c *Config) Mistake(a *Account, address any, err error) *Error {
+	if a != nil {
+		c = c.home(a.Name)
+	}
 	top := place{source: c.main}
 	if c.main == nil {
 		top.source = &source{}
@@ -90,6 +95,7 @@ func (c *Config) FileOf(name string) string { return c.account(name).source.file
 
 // account returns the place of the table of the account called name.
 func (c *Config) account(name string) place {
+	c = c.home(name)
 	home := c.homes[name]
 	if home == nil {
 		home = &source{file: c.File}

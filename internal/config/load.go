@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -55,6 +54,11 @@ const mendFile = "name the configuration file with --config"
 
 // readFile returns the content and the FileInfo of one open file. An error says to do what mend says.
 func readFile(path, mend string) (string, fs.FileInfo, error) {
+	return readFileUpTo(path, maxFile, mend)
+}
+
+// readFileUpTo is readFile for a file of at most limit octets.
+func readFileUpTo(path string, limit int64, mend string) (string, fs.FileInfo, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		var pathError *fs.PathError
@@ -74,14 +78,8 @@ func readFile(path, mend string) (string, fs.FileInfo, error) {
 	if info.IsDir() {
 		return "", nil, fmt.Errorf("is a folder; %s", mend)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return "", nil, fmt.Errorf("reading the file: %w", err)
-	}
-	if len(text) > maxFile {
-		return "", nil, fmt.Errorf("is larger than 1 MiB; %s", mend)
-	}
-	return string(text), info, nil
+	text, err := readText(f, limit, mend)
+	return text, info, err
 }
 
 // reader turns one decoded document into a part of a Config, and collects the mistakes.

@@ -29,7 +29,7 @@ package postgres
 // # worker
 //
 // There is one row for each worker, which the worker itself updates every few seconds.
-var migrations = []string{ledgerTables, turnTables + claimFunction, workerTables, noteTables}
+var migrations = []string{ledgerTables, turnTables + claimFunction, workerTables, noteTables, accountTables}
 
 const turnTables = `
 CREATE TABLE turn (
