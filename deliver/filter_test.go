@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // filterOf makes a filter before a Maildir.
@@ -259,6 +261,32 @@ func TestFilter_fan(t *testing.T) {
 	bring(t, f, 1, "another\r\n")
 	if got := inMaildir(t, m); len(got) != 2 {
 		t.Errorf("the Maildir has %q, want both messages", got)
+	}
+}
+
+// A member that breaks while it closes a message leaves a note of what the others have got, though the
+// filter makes something else of the message the next time.
+func TestFilter_brokenInClose(t *testing.T) {
+	m, broken, notes, fanNotes := newMaildir(t), newScripted(), below(t, "notes"), below(t, "fan")
+	open := func() Target {
+		members := []Member{{"mail", m}, {"broken", broken}}
+		return NewFilter(Filter{Command: "cat; mktemp -u XXXXXXXXXX", Notes: notes}, NewFan(members, fanNotes))
+	}
+	broken.close = unix.ENOSPC
+	if _, v := bring(t, open(), 1, "text\r\n"); v.Outcome != Unknown || !errors.Is(v.Err, unix.ENOSPC) {
+		t.Errorf("the verdict = %+v, want Unknown and why", v)
+	}
+	if got := inMaildir(t, m); len(got) != 1 {
+		t.Fatalf("the Maildir has %q, want the message", got)
+	}
+	broken.close = nil
+	f := open()
+	foundIn(t, f, 1)
+	if _, v := bring(t, f, 1, "text\r\n"); v.Outcome != Safe {
+		t.Errorf("again: %+v, want Safe", v)
+	}
+	if got := inMaildir(t, m); len(got) != 1 || len(broken.got(1)) != 1 {
+		t.Errorf("the Maildir has %q and the other %q, want it once each", got, broken.got(1))
 	}
 }
 

@@ -31,6 +31,7 @@ type filterDelivery struct {
 	writer  *lineWriter // nil once closed or aborted
 	came    Sum
 	part    *part   // what the filter has printed, at inner; nil: nothing is
+	left    Sum     // what inner may have although it did not take it whole; zero: nothing
 	verdict Verdict // if part is nil
 }
 
@@ -176,6 +177,9 @@ func (b *filterBatch) runAll(ctx context.Context, notes map[Token]filterNote) er
 		case err == nil:
 			d.verdict.Outcome = Safe // it is dropped
 		default:
+			if d.left != (Sum{}) {
+				notes[d.env.Token] = filterNoteOf(d.came, d.left, earlier)
+			}
 			var ofMessage bool
 			d.verdict, ofMessage = refused(err)
 			if !ofMessage {
@@ -218,6 +222,7 @@ func (d *filterDelivery) filter(ctx context.Context) error {
 		return errors.Join(err, p.Abort())
 	}
 	if err := p.Close(); err != nil {
+		d.left = p.Receipt().Came // one member of a fan may have it by now
 		return err
 	}
 	d.part = p
