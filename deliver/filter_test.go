@@ -267,7 +267,7 @@ func TestFilter_fan(t *testing.T) {
 // A member that breaks while it closes a message leaves a note of what the others have got, though the
 // filter makes something else of the message the next time.
 func TestFilter_brokenInClose(t *testing.T) {
-	m, broken, notes, fanNotes := newMaildir(t), newScripted(), below(t, "notes"), below(t, "fan")
+	m, broken, notes, fanNotes := newMaildir(t), newScripted(), NewFileBook(below(t, "notes")), NewFileBook(below(t, "fan"))
 	open := func() Target {
 		members := []Member{{"mail", m}, {"broken", broken}}
 		return NewFilter(Filter{Command: "cat; mktemp -u XXXXXXXXXX", Notes: notes}, NewFan(members, fanNotes))
