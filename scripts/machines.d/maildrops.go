@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"strconv"
@@ -137,6 +138,9 @@ type session struct {
 	deleted  map[*mail]bool
 }
 
+// longestDelay is how long a reply takes at most. So disturbances find sessions in all their states.
+const longestDelay = 50 * time.Millisecond
+
 // longestSilence ends the sessions of clients that are gone.
 const longestSilence = 2 * time.Minute
 
@@ -146,7 +150,7 @@ func (p *provider) session(conn net.Conn) {
 	s := &session{deleted: make(map[*mail]bool)}
 	_, _ = out.WriteString("+OK ready\r\n")
 	for {
-		if in.Buffered() == 0 && out.Flush() != nil {
+		if out.Flush() != nil {
 			return
 		}
 		_ = conn.SetReadDeadline(time.Now().Add(longestSilence))
@@ -155,6 +159,7 @@ func (p *provider) session(conn net.Conn) {
 			return
 		}
 		keyword, argument, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
+		time.Sleep(rand.N(longestDelay)) //nolint:gosec // nothing secret depends on it
 		reply, goesOn := s.answer(p, strings.ToUpper(keyword), argument)
 		_, _ = out.WriteString(reply)
 		if !goesOn {
