@@ -84,9 +84,32 @@ func killOne(ctx context.Context, s *sim) error {
 	})
 }
 
+// atWork has a worker deliver mail to several accounts when it is disturbed, if that comes about soon.
+func (s *sim) atWork(ctx context.Context, n *process) error {
+	for range min(len(s.drops)/2, 8*s.plan.mails) {
+		s.arrive()
+	}
+	for end := time.Now().Add(s.lease / 2); time.Now().Before(end); {
+		held, err := s.count(ctx, `SELECT count(*)::integer FROM popfetch.turn WHERE process = $1 AND holder <> ''`, n.pid)
+		if err != nil {
+			return err
+		}
+		if held >= 5 {
+			break
+		}
+		if err := s.pause(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return s.pause(ctx, s.between(0, 4*longestDelay))
+}
+
 // stopOne stops a worker for longer than its lease.
 func stopOne(ctx context.Context, s *sim) error {
 	return s.withPlace(ctx, func(p *place) error {
+		if err := s.atWork(ctx, p.process); err != nil {
+			return err
+		}
 		if !s.mayDie(ctx, p.process) {
 			return s.pause(ctx, 200*time.Millisecond)
 		}
@@ -138,6 +161,9 @@ func cutOne(ctx context.Context, s *sim) error {
 // swallowOne lets nothing pass between a worker and the database for longer than a lease.
 func swallowOne(ctx context.Context, s *sim) error {
 	return s.withPlace(ctx, func(p *place) error {
+		if err := s.atWork(ctx, p.process); err != nil {
+			return err
+		}
 		if !s.mayDie(ctx, p.process) {
 			return s.pause(ctx, 200*time.Millisecond)
 		}
@@ -214,8 +240,8 @@ func members(ctx context.Context, s *sim) error {
 	return nil
 }
 
-// inForce is after how long workers know of a change of accounts. A pass at work goes on.
-const inForce = 5*time.Second + serverTimeout
+// inForce is after how long workers know of a change of accounts, and have ended the passes at work.
+const inForce = 5*time.Second + 3*time.Second
 
 // changeAccounts disables and enables accounts, and changes others.
 func changeAccounts(ctx context.Context, s *sim) error {

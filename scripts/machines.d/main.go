@@ -81,7 +81,8 @@ func casesOf(names []string, p plan) ([]*period, error) {
 		before := len(chosen)
 		for _, c := range all {
 			if c.name == name {
-				chosen = append(chosen, c)
+				again := *c
+				chosen = append(chosen, &again)
 			}
 		}
 		if len(chosen) == before {

@@ -32,8 +32,8 @@ var (
 		each: 2 * time.Minute, kills: 15 * time.Minute, mixed: 20 * time.Minute, awayFor: time.Minute, killPause: 2 * time.Second,
 	}
 	smallForm = plan{
-		accounts: 200, workers: 3, hosts: 4, jobs: 20, interval: 4 * time.Second, lease: 5 * time.Second, mails: 20,
-		each: 3 * time.Second, kills: 6 * time.Second, mixed: 12 * time.Second, awayFor: 6 * time.Second, killPause: 500 * time.Millisecond,
+		accounts: 200, workers: 3, hosts: 4, jobs: 20, interval: 4 * time.Second, lease: 5 * time.Second, mails: 40,
+		each: time.Second, kills: 5 * time.Second, mixed: 5 * time.Second, awayFor: 6 * time.Second, killPause: 500 * time.Millisecond,
 	}
 )
 
