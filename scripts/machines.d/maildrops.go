@@ -99,6 +99,7 @@ func (d *maildrop) wholeSince() time.Time {
 // provider is a POP3 server with maildrops in memory, for many accounts: it keeps nothing of a session.
 type provider struct {
 	drops     map[string]*maildrop
+	delay     time.Duration // how long a reply takes at most; at least a nanosecond
 	listeners []net.Listener
 }
 
@@ -138,7 +139,7 @@ type session struct {
 	deleted  map[*mail]bool
 }
 
-// longestDelay is how long a reply takes at most. So disturbances find sessions in all their states.
+// longestDelay is such that disturbances find sessions in all their states.
 const longestDelay = 50 * time.Millisecond
 
 // longestSilence ends the sessions of clients that are gone.
@@ -159,7 +160,7 @@ func (p *provider) session(conn net.Conn) {
 			return
 		}
 		keyword, argument, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
-		time.Sleep(rand.N(longestDelay)) //nolint:gosec // nothing secret depends on it
+		time.Sleep(rand.N(p.delay)) //nolint:gosec // nothing secret depends on it
 		reply, goesOn := s.answer(p, strings.ToUpper(keyword), argument)
 		_, _ = out.WriteString(reply)
 		if !goesOn {

@@ -15,6 +15,7 @@ func main() {
 	p := full
 	small := flag.Bool("small", false, "the form for scripts/check")
 	accounts := flag.Int("accounts", 0, "so many `accounts`")
+	interval := flag.Duration("interval", 0, "the `time` between two polls of an account")
 	flag.Uint64Var(&p.seed, "seed", uint64(time.Now().UnixNano()), "the `number` that all chance comes from")
 	popfetch := flag.String("popfetch", "", "the `program`")
 	wrongClock := flag.String("wrong-clock", "", "the `program` with a clock that may be wrong")
@@ -26,6 +27,9 @@ func main() {
 	}
 	if *accounts > 0 {
 		p.accounts = *accounts
+	}
+	if *interval > 0 {
+		p.interval = *interval
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	good, err := run(ctx, p, *popfetch, *wrongClock, flag.Args())
@@ -44,15 +48,20 @@ func run(ctx context.Context, p plan, popfetch, wrongClock string, names []strin
 	if err != nil {
 		return false, err
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(dir) //nolint:errcheck // it is in the folder for temporary files
 	s := newSim(p, dir, popfetch, wrongClock)
+	defer s.remove()
+	if len(names) == 1 && names[0] == "figures" {
+		return true, s.figures(ctx)
+	}
 	cases, err := casesOf(names, p)
 	if err != nil {
 		return false, err
 	}
-	defer s.remove()
-	if err := s.setUp(ctx); err != nil {
-		return false, err
+	for _, step := range []func() error{s.setUp, s.watch, s.startWorkers} {
+		if err := step(); err != nil {
+			return false, err
+		}
 	}
 	fmt.Printf("%d accounts, polled every %v, %d workers, lease %v, seed %d\n",
 		p.accounts, p.interval, p.workers, p.lease, p.seed)
@@ -62,7 +71,7 @@ func run(ctx context.Context, p plan, popfetch, wrongClock string, names []strin
 	if err := s.judge(ctx); err != nil {
 		return false, err
 	}
-	return s.tell(os.Stdout), nil
+	return s.tell(), nil
 }
 
 // casesOf returns the named cases, or all, and how long each takes.

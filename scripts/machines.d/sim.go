@@ -29,7 +29,7 @@ type plan struct {
 var (
 	full = plan{
 		accounts: 10000, workers: 4, hosts: 20, jobs: 50, interval: 2 * time.Minute, lease: 15 * time.Second, mails: 30,
-		each: 2 * time.Minute, kills: 15 * time.Minute, mixed: 20 * time.Minute, awayFor: time.Minute, killPause: 2 * time.Second,
+		each: 90 * time.Second, kills: 15 * time.Minute, mixed: 15 * time.Minute, awayFor: time.Minute, killPause: 4 * time.Second,
 	}
 	smallForm = plan{
 		accounts: 200, workers: 3, hosts: 4, jobs: 20, interval: 4 * time.Second, lease: 5 * time.Second, mails: 40,
@@ -105,9 +105,9 @@ func newSim(p plan, dir, popfetch, wrongClock string) *sim {
 	return s
 }
 
-// setUp starts the servers, makes the accounts and starts the workers.
-func (s *sim) setUp(ctx context.Context) (err error) {
-	s.provider = &provider{drops: make(map[string]*maildrop)}
+// setUp starts the servers and makes the accounts.
+func (s *sim) setUp() (err error) {
+	s.provider = &provider{drops: make(map[string]*maildrop), delay: longestDelay}
 	for i := range s.plan.accounts {
 		d := &maildrop{user: fmt.Sprintf("a%05d", i)}
 		s.drops = append(s.drops, d)
@@ -137,9 +137,14 @@ func (s *sim) setUp(ctx context.Context) (err error) {
 	if err == nil {
 		err = s.accounts("put", file) // it makes the tables
 	}
-	if err == nil {
-		err = s.pg.Exec(s.database, auditing)
-	}
+	return err
+}
+
+// watch has the database note what workers do.
+func (s *sim) watch() error { return s.pg.Exec(s.database, auditing) }
+
+// startWorkers starts the first workers.
+func (s *sim) startWorkers() (err error) {
 	s.began = time.Now()
 	for range s.workers {
 		if err == nil {

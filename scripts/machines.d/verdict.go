@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -165,47 +164,46 @@ func overlap(excused []disturbance, from, to time.Time) (sum time.Duration) {
 var kinds = []string{"lost", "twice", "stale", "late", "starved", "wrong"}
 
 // tell prints the table, and up to twenty faults. It reports whether there is none.
-func (s *sim) tell(w io.Writer) bool {
-	fmt.Fprintf(w, "\n%-10s %6s %6s %6s", "case", "times", "kills", "mails")
+func (s *sim) tell() bool {
+	fmt.Printf("\n%-10s %6s %6s %6s", "case", "times", "kills", "mails")
 	for _, k := range kinds {
-		fmt.Fprintf(w, " %7s", k)
+		fmt.Printf(" %7s", k)
 	}
-	fmt.Fprintln(w)
+	fmt.Println()
 	begin := &period{happening: happening{name: "before"}}
-	rows := append([]*period{begin}, s.periods...)
-	sum := make(map[string]int)
-	for _, c := range rows {
-		of := func(t time.Time) bool { return cmp.Or(s.at(t), begin) == c }
-		mails := 0
-		for _, at := range s.mails {
-			if of(at) {
-				mails++
-			}
-		}
-		fmt.Fprintf(w, "%-10s %6d %6d %6d", c.name, c.times, c.kills, mails)
-		sum["times"] += c.times
-		sum["kills"] += c.kills
-		for _, k := range kinds {
-			n := 0
-			for _, f := range s.faults {
-				if f.kind == k && of(f.at) {
-					n++
-				}
-			}
-			sum[k] += n
-			fmt.Fprintf(w, " %7d", n)
-		}
-		fmt.Fprintln(w)
+	all := &period{happening: happening{name: "all"}}
+	for _, c := range append([]*period{begin}, s.periods...) {
+		s.tellRow(c, func(t time.Time) bool { return cmp.Or(s.at(t), begin) == c })
+		all.times += c.times
+		all.kills += c.kills
 	}
-	fmt.Fprintf(w, "%-10s %6d %6d %6d", "all", sum["times"], sum["kills"], len(s.mails))
-	for _, k := range kinds {
-		fmt.Fprintf(w, " %7d", sum[k])
-	}
-	fmt.Fprintf(w, "\n\n%d polls, %d records, %d take-overs; the latest poll was %v late beyond its disturbance; %d accounts rest after three dead workers\n",
-		s.verdict.polls, s.verdict.records, s.verdict.takeOvers, max(0, s.verdict.latest).Round(time.Millisecond), len(s.verdict.rested))
+	s.tellRow(all, func(time.Time) bool { return true })
+	fmt.Printf("\n%d polls, %d records, %d take-overs; the latest poll was %v late beyond its disturbance; "+
+		"%d accounts rest after three dead workers\n", s.verdict.polls, s.verdict.records, s.verdict.takeOvers,
+		max(0, s.verdict.latest).Round(time.Millisecond), len(s.verdict.rested))
 	slices.SortFunc(s.faults, func(a, b fault) int { return a.at.Compare(b.at) })
 	for _, f := range s.faults[:min(20, len(s.faults))] {
-		fmt.Fprintf(w, "%s at %.1f s: %s\n", f.kind, f.at.Sub(s.began).Seconds(), f.text)
+		fmt.Printf("%s at %.1f s: %s\n", f.kind, f.at.Sub(s.began).Seconds(), f.text)
 	}
 	return len(s.faults) == 0
+}
+
+// tellRow prints what was in a case.
+func (s *sim) tellRow(c *period, of func(time.Time) bool) {
+	mails, count := 0, make(map[string]int)
+	for _, at := range s.mails {
+		if of(at) {
+			mails++
+		}
+	}
+	for _, f := range s.faults {
+		if of(f.at) {
+			count[f.kind]++
+		}
+	}
+	fmt.Printf("%-10s %6d %6d %6d", c.name, c.times, c.kills, mails)
+	for _, k := range kinds {
+		fmt.Printf(" %7d", count[k])
+	}
+	fmt.Println()
 }

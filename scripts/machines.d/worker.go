@@ -15,9 +15,8 @@ import (
 
 // place is where one worker runs after the other, each with the same way to the database.
 type place struct {
-	sim    *sim
-	number int
-	wire   *wire
+	sim  *sim
+	wire *wire
 
 	taken sync.Mutex // by a disturbance
 	*process
@@ -25,13 +24,12 @@ type place struct {
 
 // process is a popfetch worker.
 type process struct {
-	name    string // how it calls itself to the database
-	pid     int
-	log     string
-	ended   chan struct{} // closed when it has ended
-	mu      sync.Mutex
-	wanted  bool // its end is wanted
-	problem string
+	name   string // how it calls itself to the database
+	pid    int
+	log    string
+	ended  chan struct{} // closed when it has ended
+	mu     sync.Mutex
+	wanted bool // its end is wanted
 }
 
 // wrong is by how much the clock of a worker is wrong.
