@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	busyAccounts = 2000 // more than are polled in a second
+	busyAccounts = 1000 // more than are polled in a second
 	warmUp       = 15 * time.Second
 	measured     = 20 * time.Second
 	records      = 1000 // of each account
@@ -37,6 +37,9 @@ func (s *sim) figures(ctx context.Context) error {
 	if err := s.pg.Exec(s.database, "CREATE EXTENSION pg_stat_statements"); err != nil {
 		return err
 	}
+	if err := s.firstPolls(ctx); err != nil {
+		return err
+	}
 	fmt.Printf("%-8s %8s %11s %13s %11s %9s\n", "workers", "polls/s", "statements", "WAL octets", "connections", "memory")
 	for _, n := range []int{1, 2, 4} {
 		if err := s.rate(ctx, n); err != nil {
@@ -46,9 +49,36 @@ func (s *sim) figures(ctx context.Context) error {
 	return s.size(ctx, filled)
 }
 
+// firstPolls has each account polled. The first poll costs more than the others.
+func (s *sim) firstPolls(ctx context.Context) error {
+	s.workers = 2
+	if err := s.startWorkers(); err != nil {
+		return err
+	}
+	if err := s.settle(ctx, "at the beginning"); err != nil {
+		return err
+	}
+	for _, f := range s.faults {
+		return fmt.Errorf("%s", f.text)
+	}
+	return s.endWorkers()
+}
+
+// endWorkers ends the workers, and their ways to the database.
+func (s *sim) endWorkers() error {
+	for _, p := range s.places {
+		if err := p.end(); err != nil {
+			return fmt.Errorf("%s: %w: %s", p.describe(), err, p.said())
+		}
+		p.wire.close()
+	}
+	s.places = nil
+	return nil
+}
+
 // rate prints how many polls a second so many workers make that bring nothing, and what one costs.
 func (s *sim) rate(ctx context.Context, n int) error {
-	s.workers, s.places = n, nil
+	s.workers = n
 	if err := s.startWorkers(); err != nil {
 		return err
 	}
@@ -73,10 +103,9 @@ func (s *sim) rate(ctx context.Context, n int) error {
 	var memory []string
 	for _, p := range s.places {
 		memory = append(memory, p.memory())
-		if err := p.end(); err != nil {
-			return fmt.Errorf("%s: %w: %s", p.describe(), err, p.said())
-		}
-		p.wire.close()
+	}
+	if err := s.endWorkers(); err != nil {
+		return err
 	}
 	fmt.Printf("%-8d %8.0f %11.1f %13.0f %11d  %s\n", n, polls/after.at.Sub(before.at).Seconds(),
 		float64(after.statements-before.statements)/polls, float64(after.wal-before.wal)/polls,
@@ -124,7 +153,7 @@ func (n *process) memory() string {
 func (s *sim) size(ctx context.Context, accounts int) error {
 	sample := s.drops[0]
 	sample.arrive(20)
-	s.workers, s.places, s.limit = 1, nil, time.Now().Add(3*time.Hour)
+	s.workers, s.limit = 1, time.Now().Add(3*time.Hour)
 	if err := s.startWorkers(); err != nil {
 		return err
 	}
@@ -138,7 +167,7 @@ func (s *sim) size(ctx context.Context, accounts int) error {
 			return err
 		}
 	}
-	if err := s.places[0].end(); err != nil {
+	if err := s.endWorkers(); err != nil {
 		return err
 	}
 	fmt.Printf("\n%-10s %14s %14s %18s %18s\n", "accounts", "records", "octets", "octets a record", "without records")

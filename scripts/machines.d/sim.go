@@ -168,15 +168,15 @@ func (s *sim) newPlace() (*place, error) {
 // writeConfig writes the configuration of a process that reaches the database at an address.
 func (s *sim) writeConfig(file, address, name string) error {
 	return os.WriteFile(file, fmt.Appendf(nil,
-		"state = \"postgres://popfetch:%s@%s/%s?sslmode=disable&application_name=%s\"\naccounts = \"database\"\nlease = \"%v\"\njobs = %d\n",
-		pgtest.Password, address, s.database, name, s.lease, s.jobs), 0o600)
+		"state = \"postgres://popfetch:%s@%s/%s?sslmode=disable&application_name=%s\"\naccounts = \"database\"\nlease = \"%ds\"\njobs = %d\n",
+		pgtest.Password, address, s.database, name, s.lease/time.Second, s.jobs), 0o600)
 }
 
 // accountsText is a file with accounts. Every second one deletes what it has delivered.
 func (s *sim) accountsText(drops []*maildrop, timeout time.Duration) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "[defaults]\ntls = \"none\"\nauth = \"user\"\npassword_file = %q\nmaildir = %q\ninterval = \"%v\"\ntimeout = \"%v\"\n",
-		filepath.Join(s.dir, "password"), filepath.Join(s.dir, "mail", "{account}"), s.interval, timeout)
+	fmt.Fprintf(&b, "[defaults]\ntls = \"none\"\nauth = \"user\"\npassword_file = %q\nmaildir = %q\ninterval = \"%ds\"\ntimeout = \"%ds\"\n",
+		filepath.Join(s.dir, "password"), filepath.Join(s.dir, "mail", "{account}"), s.interval/time.Second, timeout/time.Second)
 	for _, d := range drops {
 		var n int
 		_, _ = fmt.Sscanf(d.user, "a%d", &n) // setUp has made the name
