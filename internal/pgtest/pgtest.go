@@ -123,6 +123,12 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
+// New starts a server for what is no test of package testing. Its caller ends it by Remove.
+func New() (*Server, error) { return start() }
+
+// Remove ends the server and removes its files.
+func (s *Server) Remove() { s.remove() }
+
 // start makes a cluster and starts it.
 func start() (*Server, error) {
 	programs, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres") // the pattern is right
