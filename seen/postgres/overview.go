@@ -79,7 +79,7 @@ func (s *Store) readPlaces(ctx context.Context, names []string, all map[string]*
 			FROM popfetch.aside WHERE account = a.id AND reason <> $2
 		) AS q
 		WHERE a.name = ANY ($1)`, resting)
-	args := []any{names, int(seen.Old), int(seen.Quarantined), abandonedRest.Milliseconds()}
+	args := []any{names, int(seen.Old), int(seen.Quarantined), AbandonedRest.Milliseconds()}
 	return s.each(ctx, query, args, func(rows pgx.Rows) error {
 		var o Overview
 		var name, holder string
