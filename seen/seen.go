@@ -95,6 +95,18 @@ func (e *LockedError) Holder() string {
 	return who
 }
 
+// Name names the process in a few words.
+func (e *LockedError) Name() string {
+	name := "another process"
+	if e.Process > 0 {
+		name = fmt.Sprintf("process %d", e.Process)
+	}
+	if e.Host != "" {
+		name += " on " + e.Host
+	}
+	return name
+}
+
 // Is reports that the error is ErrLocked.
 func (e *LockedError) Is(target error) bool { return target == ErrLocked }
 

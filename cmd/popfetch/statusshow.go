@@ -143,11 +143,7 @@ func (a *accountState) notes(now time.Time) (notes []string) {
 	if a.holder != nil {
 		text := "a run is at work"
 		if a.holder.Process > 0 && !a.holder.Since.IsZero() {
-			who := fmt.Sprintf("process %d", a.holder.Process)
-			if a.holder.Host != "" {
-				who += " on " + printable(a.holder.Host)
-			}
-			text = who + " is at work since " + clockTime(a.holder.Since, now)
+			text = printable(a.holder.Name()) + " is at work since " + clockTime(a.holder.Since, now)
 		}
 		notes = append(notes, text)
 	}

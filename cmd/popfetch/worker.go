@@ -119,8 +119,8 @@ func (p *poller) share(ctx context.Context, heard wishes, store *sharedStore, ac
 	}
 	t.hasStrangers.Store(len(p.words) > 0)
 	t.register(p.setting)
-	stop := t.keepRoll(ctx)
-	defer stop()
+	defer t.keepRoll(ctx)()
+	defer t.meter(ctx)()
 	return p.until(ctx, heard, t, "sharing "+plan(p.setting))
 }
 
