@@ -7,6 +7,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/popfetch/popfetch/internal/worker"
+	"github.com/popfetch/popfetch/seen/postgres"
 )
 
 // figure is one number of the metrics file that is not about an account. The names are part of the
@@ -46,18 +49,22 @@ func sharingFigures(s *sharing) []figure {
 
 // figures are what the metrics file of a worker has.
 func (t *team) figures() []figure {
-	c, here := t.store.Counts(), t.Counts()
 	up := 1.0
 	if t.away.Load() != nil {
 		up = 0
 	}
+	return append(workerFigures(t.store.Counts(), t.Counts()),
+		figure{"popfetch_worker_database_up", "gauge", "Whether the worker can reach the database (1) or not (0).", up},
+		figure{"popfetch_worker_jobs", "gauge", "Accounts that the worker has at work at once, at most.", float64(t.atOnce(t.roll.Load().setting))},
+		figure{"popfetch_worker_failed_polls_total", "counter", "Polls that have failed.", float64(t.troubled.Load())})
+}
+
+// workerFigures are those that the store and the loop of a worker have counted.
+func workerFigures(c postgres.Counts, here worker.Counts) []figure {
 	return []figure{
-		{"popfetch_worker_database_up", "gauge", "Whether the worker can reach the database (1) or not (0).", up},
-		{"popfetch_worker_jobs", "gauge", "Accounts that the worker has at work at once, at most.", float64(t.atOnce(t.roll.Load().setting))},
 		{"popfetch_worker_at_work", "gauge", "Accounts that the worker has at work.", float64(here.Working)},
 		{"popfetch_worker_claims_total", "counter", "Accounts that the worker has claimed.", float64(c.Claims)},
 		{"popfetch_worker_polls_total", "counter", "Accounts that the worker has polled and given back.", float64(c.Polls)},
-		{"popfetch_worker_failed_polls_total", "counter", "Polls that have failed.", float64(t.troubled.Load())},
 		{"popfetch_worker_delivered_total", "counter", "Messages that the worker has delivered.", float64(c.Delivered)},
 		{"popfetch_worker_late_seconds_total", "counter", "How long after their time accounts were claimed, all added up.", roundSeconds(c.Late)},
 		{"popfetch_worker_latest_seconds", "gauge", "The longest of these times since the worker started.", roundSeconds(c.Latest)},

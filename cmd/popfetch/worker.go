@@ -224,6 +224,7 @@ func (t *team) tellAway(err error) {
 		t.away.Store(&now)
 		t.term.errorf("%v; popfetch tries again until it can", err)
 	}
+	t.metrics.changed()
 	t.notifier.Status(t.text())
 }
 
