@@ -31,7 +31,7 @@ func (s *shownSetting) judgePage(a *report.Account, from *accountState, now time
 		a.Problem = "no worker has taken it for " + inWords(-from.shared.In)
 		a.Advice = "Do workers run, and are there enough? This fetches the account now:"
 		if from.shared.Label != "" {
-			a.Advice = fmt.Sprintf("Does a worker with the label %s run? This fetches the account now:", from.shared.Label)
+			a.Advice = fmt.Sprintf("Does a worker with %s run? This fetches the account now:", labelWords(from.shared.Label))
 		}
 		a.Command = s.aboutAccount(from, "--once", from.name)
 	case h.RanAt.IsZero():

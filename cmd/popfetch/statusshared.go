@@ -319,11 +319,19 @@ func (a *accountState) sharedNotes(now time.Time) (notes []string) {
 			text += fmt.Sprintf(" (%.1f intervals of %s)", (-o.In).Seconds()/a.config.Interval.Seconds(), config.TimeText(a.config.Interval))
 		}
 		if o.Label != "" {
-			text += fmt.Sprintf("; only workers with the label %s poll it", o.Label)
+			text += "; only workers with " + labelWords(o.Label) + " poll it"
 		}
 		notes = append(notes, text)
 	}
 	return notes
+}
+
+// labelWords names the labels of an account in the schedule.
+func labelWords(label string) string {
+	if strings.Contains(label, " ") {
+		return "one of the labels " + label
+	}
+	return "the label " + label
 }
 
 // sharedNextPoll tells when a worker polls the account, by the clock of the database.
