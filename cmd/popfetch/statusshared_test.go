@@ -54,7 +54,7 @@ func BenchmarkReadAll_shared(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer store.Close() //nolint:errcheck // nothing was written
+	defer store.Close()
 	var accounts []shownAccount
 	for i := range 10_000 {
 		name := fmt.Sprintf("a%05d", i+1)
