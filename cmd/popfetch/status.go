@@ -27,10 +27,22 @@ func (p *program) status(ctx context.Context) error {
 		return err
 	}
 	outcome := p.showStatus(all, states.now)
+	if outcome == nil && p.maxAge == nil && len(p.words) == 0 && !s.oneShot {
+		outcome = p.showAllOf(ctx, store, accounts)
+	}
 	if p.metricsFile != "" {
 		outcome = p.withMetrics(ctx, s, store, outcome)
 	}
 	return outcome
+}
+
+// showAllOf shows the workers of a database, and how much there is to do.
+func (p *program) showAllOf(ctx context.Context, store seen.Store, accounts []shownAccount) error {
+	shared, err := readSharing(ctx, store, accounts)
+	if err != nil || shared == nil {
+		return err
+	}
+	return p.showSharing(shared)
 }
 
 // showStatus shows the accounts, and judges them by --max-age.
@@ -42,7 +54,11 @@ func (p *program) showStatus(all []accountState, now time.Time) error {
 	switch {
 	case p.view.json:
 		for i := range all {
-			if err := p.term.printJSON(newStatusLine(&all[i])); err != nil {
+			var line any = newStatusLine(&all[i])
+			if all[i].shared != nil {
+				line = newSharedStatusLine(&all[i])
+			}
+			if err := p.term.printJSON(line); err != nil {
 				return err
 			}
 		}

@@ -22,8 +22,8 @@ const (
 	toWrite access = true
 )
 
-// openStore opens the state of a configuration. Only this file and database.go know what kind of store
-// it is.
+// openStore opens the state of a configuration. Whoever wants to know what kind of store it is asks
+// whether it is a *sharedStore.
 func (p *program) openStore(ctx context.Context, cfg *config.Config, how access) (seen.Store, error) {
 	switch {
 	case cfg.State != "":

@@ -119,8 +119,8 @@ func (p *poller) share(ctx context.Context, heard wishes, store *sharedStore, ac
 	}
 	t.hasStrangers.Store(len(p.words) > 0)
 	t.register(p.setting)
-	stop := t.keepRoll(ctx)
-	defer stop()
+	defer t.keepRoll(ctx)()
+	defer t.meter(ctx)()
 	return p.until(ctx, heard, t, "sharing "+plan(p.setting))
 }
 
@@ -224,6 +224,7 @@ func (t *team) tellAway(err error) {
 		t.away.Store(&now)
 		t.term.errorf("%v; popfetch tries again until it can", err)
 	}
+	t.metrics.changed()
 	t.notifier.Status(t.text())
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -189,11 +190,13 @@ func (s *Store) readAccount(ctx context.Context, name, server, user string) (id 
 
 // Holder reads the row of the lease.
 func (s *Store) Holder(ctx context.Context, name string) (*seen.LockedError, error) {
-	holder := &seen.LockedError{}
+	var holder string
+	var process int
+	var since time.Time
 	err := s.quick(ctx, func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, `
-			SELECT t.process, t.since FROM popfetch.turn AS t JOIN popfetch.account AS a ON a.id = t.account
-			WHERE a.name = $1 AND t.holder <> '' AND t.until >= now()`, name).Scan(&holder.Process, &holder.Since)
+			SELECT t.holder, t.process, t.since FROM popfetch.turn AS t JOIN popfetch.account AS a ON a.id = t.account
+			WHERE a.name = $1 AND t.holder <> '' AND t.until >= now()`, name).Scan(&holder, &process, &since)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
@@ -201,7 +204,7 @@ func (s *Store) Holder(ctx context.Context, name string) (*seen.LockedError, err
 	if err != nil {
 		return nil, fmt.Errorf("asking who has account %q: %w", name, err)
 	}
-	return holder, nil
+	return s.lockedBy(holder, process, &since), nil
 }
 
 // quick bounds the time of a few statements, and explains their error.

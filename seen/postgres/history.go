@@ -138,39 +138,44 @@ func (s *Store) History(ctx context.Context, name string, days int) (h seen.Hist
 // dayOf returns the number of a day since 1970.
 func dayOf(at time.Time) int64 { return seen.DateOf(at).Unix() / int64(24*time.Hour/time.Second) }
 
+// selectHistory reads a history, with the days from $2 to $3. A row has the history itself, which each
+// row of an account repeats, and one of its days.
+const selectHistory = `
+	SELECT h.account, h.ran_at, h.succeeded_at, h.error_at, h.error_since, h.error_status, h.error_code, h.error_text, h.next_at,
+		h.maildrop_at, h.listed, h.backlog, h.quarantined,
+		h.runs, h.failed, h.delivered, h.octets, h.deleted, h.refused, h.took, h.durations,
+		d.day, coalesce(d.runs, 0), coalesce(d.failed, 0), coalesce(d.delivered, 0), coalesce(d.octets, 0), coalesce(d.deleted, 0),
+		coalesce(d.quarantined, 0), coalesce(d.largest, 0), coalesce(d.took, 0), coalesce(d.longest, 0),
+		coalesce(d.sizes, 'null'), coalesce(d.durations, '[]'), coalesce(d.errors, 'null')
+	FROM popfetch.history AS h LEFT JOIN popfetch.history_day AS d ON d.account = h.account AND d.day BETWEEN $2 AND $3
+	WHERE `
+
 // readHistory reads the history that which selects by $1, with the days from first to last.
 func readHistory(ctx context.Context, from querier, which string, account any, first, last int64) (h seen.History, err error) {
-	rows, err := from.Query(ctx, `
-		SELECT h.ran_at, h.succeeded_at, h.error_at, h.error_since, h.error_status, h.error_code, h.error_text, h.next_at,
-			h.maildrop_at, h.listed, h.backlog, h.quarantined,
-			h.runs, h.failed, h.delivered, h.octets, h.deleted, h.refused, h.took, h.durations,
-			d.day, coalesce(d.runs, 0), coalesce(d.failed, 0), coalesce(d.delivered, 0), coalesce(d.octets, 0), coalesce(d.deleted, 0),
-			coalesce(d.quarantined, 0), coalesce(d.largest, 0), coalesce(d.took, 0), coalesce(d.longest, 0),
-			coalesce(d.sizes, 'null'), coalesce(d.durations, '[]'), coalesce(d.errors, 'null')
-		FROM popfetch.history AS h LEFT JOIN popfetch.history_day AS d ON d.account = h.account AND d.day BETWEEN $2 AND $3
-		WHERE `+which+" ORDER BY d.day", account, first, last)
+	rows, err := from.Query(ctx, selectHistory+which+" ORDER BY d.day", account, first, last)
 	if err != nil {
 		return h, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		if err := scanHistory(rows, &h); err != nil {
+		if err := scanHistory(rows, func(int64) *seen.History { return &h }); err != nil {
 			return seen.History{}, err
 		}
 	}
 	return h, rows.Err()
 }
 
-// scanHistory reads a row of readHistory: the history itself, which each row repeats, and one of its
-// days.
-func scanHistory(rows pgx.Rows, h *seen.History) error {
+// scanHistory reads a row of selectHistory into the history that of returns for its account.
+func scanHistory(rows pgx.Rows, of func(account int64) *seen.History) error {
+	var account int64
+	var h seen.History
 	var ranAt, succeededAt, errorAt, errorSince, nextAt, maildropAt, took int64
 	var durations string
 	var number *int64 // nil: none of these days
 	var dayTook, longest int64
 	var d seen.Day
 	var texts [3]string
-	err := rows.Scan(&ranAt, &succeededAt, &errorAt, &errorSince, &h.Error.Status, &h.Error.Code, &h.Error.Text, &nextAt,
+	err := rows.Scan(&account, &ranAt, &succeededAt, &errorAt, &errorSince, &h.Error.Status, &h.Error.Code, &h.Error.Text, &nextAt,
 		&maildropAt, &h.Maildrop.Listed, &h.Maildrop.Backlog, &h.Maildrop.Quarantined,
 		&h.Total.Runs, &h.Total.Failed, &h.Total.Delivered, &h.Total.Octets, &h.Total.Deleted, &h.Total.RefusedLogins, &took, &durations,
 		&number, &d.Runs, &d.Failed, &d.Delivered, &d.Octets, &d.Deleted, &d.Quarantined, &d.Largest, &dayTook, &longest,
@@ -183,6 +188,9 @@ func scanHistory(rows pgx.Rows, h *seen.History) error {
 	h.Error.At, h.Error.Since = seen.FromMillis(errorAt), seen.FromMillis(errorSince)
 	h.Total.Took = time.Duration(took) * time.Millisecond
 	errs := json.Unmarshal([]byte(durations), &h.Durations)
+	into := of(account)
+	h.Days = into.Days
+	*into = h
 	if number == nil {
 		return errs
 	}
@@ -191,6 +199,6 @@ func scanHistory(rows pgx.Rows, h *seen.History) error {
 	}
 	d.Date = time.Unix(*number*int64(24*time.Hour/time.Second), 0).UTC()
 	d.Took, d.Longest = time.Duration(dayTook)*time.Millisecond, time.Duration(longest)*time.Millisecond
-	h.Days = append(h.Days, d)
+	into.Days = append(into.Days, d)
 	return errs
 }

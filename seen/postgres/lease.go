@@ -234,13 +234,15 @@ func (s *Store) take(ctx context.Context, name string) (*hold, error) {
 	if h, err = s.tryTake(ctx, name); !errors.Is(err, pgx.ErrNoRows) {
 		return h, s.explain(err)
 	}
-	const who = `SELECT process, since FROM popfetch.turn
+	const who = `SELECT holder, process, since FROM popfetch.turn
 		WHERE account = (SELECT id FROM popfetch.account WHERE name = $1)`
-	locked := &seen.LockedError{}
-	if err := s.pool.QueryRow(ctx, who, name).Scan(&locked.Process, &locked.Since); err != nil {
+	var holder string
+	var process int
+	var since time.Time
+	if err := s.pool.QueryRow(ctx, who, name).Scan(&holder, &process, &since); err != nil {
 		return nil, s.explain(err)
 	}
-	return nil, locked
+	return nil, s.lockedBy(holder, process, &since)
 }
 
 // tryTake takes a lease by one statement, which locks the row first: a run's transaction that is

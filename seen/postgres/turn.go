@@ -83,11 +83,11 @@ type Claiming struct {
 }
 
 // mostAbandoned is after how many leases in a row that ended without a release an account is left
-// alone: it seems to kill whoever works on it. It then waits for abandonedRest.
-const (
-	mostAbandoned = 3
-	abandonedRest = time.Hour
-)
+// alone: it seems to kill whoever works on it. It then waits for AbandonedRest.
+const mostAbandoned = 3
+
+// AbandonedRest is how long workers leave an account alone that seems to kill them.
+const AbandonedRest = time.Hour
 
 // Turn is an account that this process has claimed. Store.Lock gives its hold to a run, whose
 // release gives the account back to the turn. End ends the turn.
@@ -208,7 +208,7 @@ func (s *Store) Claim(ctx context.Context, c Claiming) ([]*Turn, error) {
 			return t, nil
 		},
 		s.worker, s.number, s.lease.Milliseconds(), min(c.Free, mostClaimed), labels, c.Accounts,
-		s.mine(), c.Hosts, mostAbandoned, abandonedRest.Milliseconds())
+		s.mine(), c.Hosts, mostAbandoned, AbandonedRest.Milliseconds())
 	if err != nil || len(turns) == 0 {
 		return nil, err
 	}
@@ -259,7 +259,7 @@ type Abandonment struct {
 
 // resting is the condition, for a row of turn AS t, that the account is left alone.
 var resting = fmt.Sprintf(`(t.holder <> '' AND t.until < now() AND t.abandoned + 1 >= %d
-	AND t.until >= now() - %d * interval '1 ms')`, mostAbandoned, abandonedRest.Milliseconds())
+	AND t.until >= now() - %d * interval '1 ms')`, mostAbandoned, AbandonedRest.Milliseconds())
 
 // Abandoned lists the accounts whose last leases ended without a release, mostAbandoned of them or
 // more, by name. The next release takes an account from the list.
@@ -271,7 +271,7 @@ func (s *Store) Abandoned(ctx context.Context) ([]Abandonment, error) {
 		WHERE t.holder <> '' AND t.until < now() AND t.abandoned + 1 >= $1 ORDER BY a.name`,
 		func(row pgx.CollectableRow) (a Abandonment, err error) {
 			return a, row.Scan(&a.Account, &a.Times, &a.Holder, &a.Ended, &a.Again)
-		}, mostAbandoned, abandonedRest.Milliseconds())
+		}, mostAbandoned, AbandonedRest.Milliseconds())
 }
 
 // End releases the account and says when it is due again. If another process has it by now, the

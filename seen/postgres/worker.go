@@ -131,6 +131,15 @@ func (r *register) count(change func(*Counts)) {
 	change(&r.counts)
 }
 
+// Counts returns what this process has counted.
+func (s *Store) Counts() Counts {
+	s.register.mu.Lock()
+	defer s.register.mu.Unlock()
+	c := s.register.counts
+	c.PoolWait = s.pool.Stat().EmptyAcquireWaitTime()
+	return c
+}
+
 // Register has this process noted in the register of workers every few seconds, until the store is
 // closed. It needs no connection. A second call changes what is told.
 func (s *Store) Register(r Registration) {
@@ -192,7 +201,12 @@ type Work struct {
 	Longest string
 	Held    int // accounts at work, those of runs that are no worker's among them
 	Resting int // accounts that are left alone: see Abandoned
+	// Late is how many of those that wait have waited for longer than LateAfter.
+	Late int
 }
+
+// LateAfter is after how long an account that waits counts as overdue.
+const LateAfter = time.Minute
 
 // Work counts what there is to do. It reads the row of each account.
 func (s *Store) Work(ctx context.Context) (Work, error) {
@@ -210,8 +224,10 @@ func (s *Store) Work(ctx context.Context) (Work, error) {
 			SELECT count(*) FILTER (WHERE due < 'infinity'),
 				count(*) FILTER (WHERE due <= now() AND NOT held AND NOT resting),
 				coalesce((SELECT late FROM oldest), '0'), coalesce((SELECT name FROM oldest), ''),
-				count(*) FILTER (WHERE held), count(*) FILTER (WHERE resting)
-			FROM state`).Scan(&w.Scheduled, &w.Due, &w.Overdue, &w.Longest, &w.Held, &w.Resting)
+				count(*) FILTER (WHERE held), count(*) FILTER (WHERE resting),
+				count(*) FILTER (WHERE due < now() - $1 * interval '1 ms' AND NOT held AND NOT resting)
+			FROM state`, LateAfter.Milliseconds()).
+			Scan(&w.Scheduled, &w.Due, &w.Overdue, &w.Longest, &w.Held, &w.Resting, &w.Late)
 	})
 	if err != nil {
 		return Work{}, fmt.Errorf("counting the accounts that are due: %w", err)
