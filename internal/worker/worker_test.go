@@ -314,6 +314,9 @@ func TestRun_loginDelay(t *testing.T) {
 						t.Errorf("%v from one poll to the next, want an hour", gap)
 					}
 				}
+				if end := r.entries[0].ends[0]; !about(end.Refused, outcome.Refused) {
+					t.Errorf("Refused = %v, want %v", end.Refused, outcome.Refused)
+				}
 			})
 		})
 	}

@@ -10,9 +10,14 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// Apply carries out one step.
+// Apply carries out one step. What is recorded is delivered already. So only the database says
+// whether the lease was lost, and not the clock of this process, which is earlier: without records,
+// the next run would deliver again.
 func (l *ledger) Apply(ctx context.Context, changes seen.Changes) error {
-	err := l.step(ctx, func(ctx context.Context, st *step) error { return l.apply(ctx, st, changes) })
+	if l.hold == nil {
+		return errNotEntered
+	}
+	err := l.store.stepLate(ctx, l.hold, func(ctx context.Context, st *step) error { return l.apply(ctx, st, changes) })
 	if err != nil {
 		return fmt.Errorf("recording messages: %w", err)
 	}

@@ -88,12 +88,24 @@ func (s *Store) fencedOnce(ctx context.Context, h *hold, statements ...statement
 
 // step runs do, which adds statements to a step, and then carries the step out.
 func (s *Store) step(ctx context.Context, h *hold, do func(context.Context, *step) error) error {
+	return s.stepUntil(ctx, h, 0, do)
+}
+
+// stepLate is step, but goes on for a lease after the hold is lost by the clock of this process.
+func (s *Store) stepLate(ctx context.Context, h *hold, do func(context.Context, *step) error) error {
+	return s.stepUntil(ctx, h, s.lease, do)
+}
+
+// stepUntil carries out a step for as long as the hold lasts, and for a time after that.
+func (s *Store) stepUntil(
+	ctx context.Context, h *hold, after time.Duration, do func(context.Context, *step) error,
+) error {
 	p := s.stepper(h)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	ctx, cancel := h.while(ctx)
+	ctx, cancel := h.while(ctx, after)
 	defer cancel()
-	if err := h.Err(); err != nil {
+	if err := h.Err(); err != nil && after == 0 {
 		return err
 	}
 	p.last++
@@ -115,12 +127,17 @@ func (s *Store) step(ctx context.Context, h *hold, do func(context.Context, *ste
 	return err
 }
 
-// while returns a context that ends with the hold, too.
-func (h *hold) while(ctx context.Context) (context.Context, context.CancelFunc) {
+// while returns a context that ends with the hold, too, or so long after it.
+func (h *hold) while(ctx context.Context, after time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		select {
 		case <-h.lost:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-time.After(after):
 			cancel()
 		case <-ctx.Done():
 		}

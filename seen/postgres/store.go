@@ -101,9 +101,15 @@ func connect(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close releases all holds and closes the connections.
+// Close releases all holds and closes the connections. A second call does nothing.
 func (s *Store) Close() error {
-	close(s.ending)
+	s.mu.Lock()
+	select {
+	case <-s.ending:
+	default:
+		close(s.ending)
+	}
+	s.mu.Unlock()
 	s.closed.Wait()
 	s.pool.Close()
 	return nil
