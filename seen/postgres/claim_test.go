@@ -224,7 +224,7 @@ func TestClaim_shared(t *testing.T) {
 		}
 		enter(hold, n)
 		if rand.IntN(20) == 0 { // it stands still for longer than its lease
-			s.drop(turn.hold)
+			s.stopRenewing(turn.Account)
 			<-hold.Lost()
 			lost.Add(1)
 		}

@@ -31,6 +31,25 @@ var (
 	ErrNoTables = fmt.Errorf("seen: no popfetch has made its tables in the database: %w; run a pass, which makes them", seen.ErrCreate)
 )
 
+// sqlError is an error that SQL mends. Its text ends with that.
+type sqlError struct {
+	error
+	sql string
+}
+
+func (e *sqlError) Error() string { return e.error.Error() + ":\n" + e.sql }
+func (e *sqlError) Unwrap() error { return e.error }
+
+// SQLOf returns the SQL that another role has to run, so that an error is mended; "": there is none.
+// The error's text ends with it.
+func SQLOf(err error) string {
+	var mendable *sqlError
+	if !errors.As(err, &mendable) {
+		return ""
+	}
+	return mendable.sql
+}
+
 // explain adds to an error of the database what it means.
 func (s *Store) explain(err error) error {
 	var refused *pgconn.PgError

@@ -49,7 +49,8 @@ func (f found) fits() error {
 	case f.version > len(migrations):
 		return fmt.Errorf("version %d, known up to %d: %w", f.version, len(migrations), seen.ErrNewerSchema)
 	case f.schema && (f.version > 0 && f.missing > 0 || f.version == 0 && f.missing > 0 && !f.readable):
-		return fmt.Errorf("%w: role %q may not use all tables of popfetch; have their owner run this:\n%s", ErrRefused, f.role, grants(f.role))
+		err := fmt.Errorf("%w: role %q may not use all tables of popfetch; have their owner run this", ErrRefused, f.role)
+		return &sqlError{err, grants(f.role)}
 	}
 	return nil
 }
@@ -107,8 +108,9 @@ func (s *Store) migrate(ctx context.Context) error {
 	})
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == insufficientPrivilege {
-		return fmt.Errorf("the tables of popfetch %w in the database by role %q: %s; have another role run this once:\nBEGIN;\n%s%sCOMMIT;",
-			seen.ErrCreate, f.role, refused.Message, migration(f), grants(f.role))
+		err := fmt.Errorf("the tables of popfetch %w in the database by role %q: %s; have another role run this once",
+			seen.ErrCreate, f.role, refused.Message)
+		return &sqlError{err, "BEGIN;\n" + migration(f) + grants(f.role) + "COMMIT;\n"}
 	}
 	return err
 }
