@@ -24,8 +24,7 @@ package postgres
 // due is infinity for an account that no worker polls. epoch counts the leases. holder is the
 // worker that has the lease until then; "" is none. abandoned counts the leases in a row, before
 // this one, that ended without a release: an account that kills its worker again and again is left
-// alone. hold_until is until when the server refuses log-ins; before, nobody can have the account
-// polled. Due times are never before it, so claims do not look at it.
+// alone. hold_until is until when the server refuses log-ins: Hurry makes no account due before.
 //
 // # worker
 //
