@@ -267,6 +267,30 @@ func TestWorker_wake(t *testing.T) {
 	second.ends()
 }
 
+// SIGUSR1 leaves an account alone whose server has refused a log-in as too early.
+func TestWorker_wakeRefused(t *testing.T) {
+	t.Parallel()
+	c := newCrew(t, 2)
+	refused, other := c.names[0], c.names[1]
+	hook(c.servers[refused], on("AUTH", poptest.Refuse("[LOGIN-DELAY] not so soon")))
+	s := c.stay("worker")
+	s.says("not so soon")
+	c.polled(other, 1)
+	const waiting = "SELECT count(*)::integer FROM popfetch.turn WHERE due > now() AND due < 'infinity'"
+	eventually(t, "all turns have ended", func() bool { return one[int](c, waiting) == 2 })
+	s.tell(syscall.SIGUSR1)
+	c.polled(other, 2)
+	s.ends("[LOGIN-DELAY] not so soon")
+	if n := len(c.servers[refused].Sessions()); n != 1 {
+		t.Errorf("%d sessions, want that the server is left alone", n)
+	}
+	const waits = `SELECT due > now() + interval '1 minute' FROM popfetch.turn
+		WHERE account = (SELECT id FROM popfetch.account WHERE name = $1)`
+	if !one[bool](c, waits, refused) {
+		t.Error("the account is due at once, though nothing could be sent")
+	}
+}
+
 // Workers may have different files. None polls, or takes out, what only another one has.
 func TestWorker_files(t *testing.T) {
 	t.Parallel()
