@@ -278,8 +278,9 @@ func isDeadlock(err error) bool {
 }
 
 // SweepAccounts removes the records of accounts that were removed longer than RecordsStay ago, and
-// returns their names. A worker does so from time to time. An account that a worker has is left for the
-// next time.
+// returns their names. A worker does so from time to time. An account that is in use all the same
+// keeps its records: one that is at work, or in the schedule, or has run when it was removed for a
+// day. A file has it then.
 func (s *Store) SweepAccounts(ctx context.Context) ([]string, error) {
 	var names []string
 	err := s.tx(ctx, func(tx pgx.Tx) error {
@@ -287,7 +288,12 @@ func (s *Store) SweepAccounts(ctx context.Context) ([]string, error) {
 			SELECT s.name FROM popfetch.spec AS s
 			WHERE s.removed < now() - $1 * interval '1 ms' AND NOT EXISTS (
 				SELECT FROM popfetch.account AS a JOIN popfetch.turn AS t ON t.account = a.id
-				WHERE a.name = s.name AND t.holder <> '' AND t.until >= now())
+				WHERE a.name = s.name
+					AND (t.holder <> '' AND t.until >= now() OR t.due < 'infinity')
+			) AND NOT EXISTS (
+				SELECT FROM popfetch.account AS a JOIN popfetch.history AS h ON h.account = a.id
+				WHERE a.name = s.name AND h.ran_at > extract(epoch FROM s.removed) * 1000
+					+ extract(epoch FROM interval '1 day') * 1000)
 			ORDER BY s.name FOR UPDATE OF s SKIP LOCKED LIMIT 100`, RecordsStay.Milliseconds())
 		if err != nil {
 			return err
