@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// watchEvery is how often a worker asks whether accounts have changed. That reads one row. A change is
-	// promised to be in force within 5 seconds.
+	// watchEvery is how often a worker asks whether accounts have changed. That reads one row. A
+	// change is promised to be in force within 5 seconds.
 	watchEvery = 2 * time.Second
 	// sweepEvery is how often a worker removes the records of accounts that were removed long ago.
 	sweepEvery = time.Hour
@@ -73,7 +73,8 @@ func lacking(a *config.Account, mistake error) fetch.Account {
 	return fetch.Account{Name: a.Name, Server: a.Server, User: a.User, Target: deliver.Drop{}, Lacks: mistake}
 }
 
-// watchAccounts puts changed accounts of the database into force until ctx ends. stop waits for its end.
+// watchAccounts puts changed accounts of the database into force until ctx ends. stop waits for its
+// end.
 func (p *poller) watchAccounts(ctx context.Context, one polling) (stop func()) {
 	ended, version := make(chan struct{}), p.shelf.at()
 	if p.setting.AccountsFrom != config.FromDatabase {

@@ -58,8 +58,8 @@ func (c *crew) mail(id string) {
 	}
 }
 
-// delivered waits until each account has delivered so many messages, and checks that it has no more. It
-// returns how long that took.
+// delivered waits until each account has delivered so many messages, and checks that it has no
+// more. It returns how long that took.
 func (c *crew) delivered(want int) time.Duration {
 	c.t.Helper()
 	began := time.Now()
@@ -110,8 +110,8 @@ func (s *stayer) kill() {
 	_ = s.Wait()
 }
 
-// Two workers share accounts. One is killed while it has all of them at work. The other one takes them
-// over as soon as the lease has run out, and no message comes twice.
+// Two workers share accounts. One is killed while it has all of them at work. The other one takes
+// them over as soon as the lease has run out, and no message comes twice.
 func TestWorker_killed(t *testing.T) {
 	t.Parallel()
 	c := newCrew(t, 20, `interval = "2s"`)
@@ -155,8 +155,9 @@ func TestWorker_killed(t *testing.T) {
 	}
 }
 
-// A worker stands still for longer than its lease, in the midst of messages, and then goes on. Another one
-// has delivered them meanwhile. None comes twice, and the worker goes on with what it claims then.
+// A worker stands still for longer than its lease, in the midst of messages, and then goes on.
+// Another one has delivered them meanwhile. None comes twice, and the worker goes on with what it
+// claims then.
 func TestWorker_stoodStill(t *testing.T) {
 	t.Parallel()
 	c := newCrew(t, 5, `interval = "2s"`)

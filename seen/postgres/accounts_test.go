@@ -44,7 +44,8 @@ func names(specs []Spec) string {
 	return strings.Join(all, " ")
 }
 
-// due returns when accounts are due, relative to the clock of the database: "now" if within the next two seconds.
+// due returns when accounts are due, relative to the clock of the database: "now" if within the
+// next two seconds.
 func due(t *testing.T, s *Store) map[string]string {
 	t.Helper()
 	rows, err := s.pool.Query(t.Context(), `
@@ -111,7 +112,8 @@ func TestPutAccounts(t *testing.T) {
 	}
 }
 
-// A change of the host or label reaches the schedule, and an account that waits for long is due again.
+// A change of the host or label reaches the schedule, and an account that waits for long is due
+// again.
 func TestPutAccounts_schedule(t *testing.T) {
 	s := openAs(t, pgtest.Database(t), "w", time.Minute)
 	put(t, s, false, specOf("a"), specOf("b"))

@@ -48,8 +48,8 @@ func (l *ledger) apply(ctx context.Context, st *step, c seen.Changes) error {
 	})
 }
 
-// grouped calls do for groups of at most so many rows. No key is twice in a group, because a statement
-// changes a row only once.
+// grouped calls do for groups of at most so many rows. No key is twice in a group, because a
+// statement changes a row only once.
 func grouped[R any](rows func(func(R) bool), most int, key func(*R) seen.Key, do func([]R) error) (err error) {
 	var group []R
 	keys := make(map[seen.Key]bool)
@@ -69,8 +69,8 @@ func grouped[R any](rows func(func(R) bool), most int, key func(*R) seen.Key, do
 	return do(group)
 }
 
-// moveRows gives records other keys. It fails unless all of them exist. If one of the new keys has a
-// record already, the primary key fails.
+// moveRows gives records other keys. It fails unless all of them exist. If one of the new keys has
+// a record already, the primary key fails.
 const moveRows = `
 	WITH moved AS (
 		UPDATE popfetch.seen AS s SET unique_id = m.to_id, copy = m.to_copy, listed = m.listed, absent_at = 0, deleted_at = 0

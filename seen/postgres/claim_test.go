@@ -367,8 +367,8 @@ func TestTurn_End(t *testing.T) {
 	}
 }
 
-// A turn may end before its run. This process then leaves the account alone, so that the run finds no
-// later hold to write under.
+// A turn may end before its run. This process then leaves the account alone, so that the run finds
+// no later hold to write under.
 func TestTurn_endsFirst(t *testing.T) {
 	s := openAs(t, pgtest.Database(t), "first", time.Minute)
 	schedule(t, s, Scheduled{Account: "a"})

@@ -53,8 +53,8 @@ func enterIn(t testing.TB, s *Store, name string) seen.Ledger {
 	return l
 }
 
-// writes are all methods that write for an account which prepare has made. None of them has an effect
-// of its own that another one could hide.
+// writes are all methods that write for an account which prepare has made. None of them has an
+// effect of its own that another one could hide.
 var writes = []struct {
 	name string
 	do   func(ctx context.Context, s *Store, l seen.Ledger, account string) error
@@ -262,8 +262,8 @@ func outrun(t testing.TB, s *Store, account string) {
 	}
 }
 
-// A process stops believing in its lease before the lease ends, and perhaps nobody takes the account
-// even then. Delivered messages get their records until somebody has taken it.
+// A process stops believing in its lease before the lease ends, and perhaps nobody takes the
+// account even then. Delivered messages get their records until somebody has taken it.
 func TestApply_late(t *testing.T) {
 	url := pgtest.Database(t)
 	for _, write := range writes {
@@ -320,8 +320,8 @@ func TestChangeStanding_again(t *testing.T) {
 	}
 }
 
-// The fence is shut until the commit: nobody takes the account while a step of the last epoch may still
-// become visible.
+// The fence is shut until the commit: nobody takes the account while a step of the last epoch may
+// still become visible.
 func TestFence_lasts(t *testing.T) {
 	url := pgtest.Database(t)
 	first, second := openStore(t, url), openStore(t, url)

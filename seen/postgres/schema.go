@@ -84,8 +84,8 @@ func (s *Store) checkSchema(ctx context.Context) error {
 // longestMigration bounds the time of a change to the schema.
 const longestMigration = time.Hour
 
-// migrate makes or updates the tables, all in one transaction. Two processes that start at once do so one
-// after the other.
+// migrate makes or updates the tables, all in one transaction. Two processes that start at once do
+// so one after the other.
 func (s *Store) migrate(ctx context.Context) error {
 	f, err := s.look(ctx)
 	if err != nil || f.version == len(migrations) {

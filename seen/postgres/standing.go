@@ -90,8 +90,8 @@ func (l *ledger) standing(ctx context.Context) (st seen.Standing, version int64,
 	return st, version, err
 }
 
-// putStanding writes a standing over one with that version, and gives it the next one. It changes no
-// row if it has another version by now.
+// putStanding writes a standing over one with that version, and gives it the next one. It changes
+// no row if it has another version by now.
 func putStanding(account, version, next int64, st *seen.Standing) statement {
 	return statement{
 		args: []any{account, version, st.Refusals, st.Credential, seen.Millis(st.NotBefore), storable(st.Reason),

@@ -21,9 +21,9 @@ type statement struct {
 	affected *int // gets the number of rows, unless it is nil
 }
 
-// step is all that is written at once for an account under a lease. Its statements are sent together,
-// so nobody waits for this process while the transaction lasts. Only a step of very many rows is a
-// transaction with several round trips.
+// step is all that is written at once for an account under a lease. Its statements are sent
+// together, so nobody waits for this process while the transaction lasts. Only a step of very many
+// rows is a transaction with several round trips.
 type step struct {
 	store  *Store
 	hold   *hold
@@ -197,7 +197,8 @@ func (st *step) commit(ctx context.Context) error {
 	if err = st.store.explain(st.tx.Commit(ctx)); err == nil || !errors.Is(err, ErrAway) {
 		return err
 	}
-	// The answer is lost. The step itself shows whether it was carried out: it cannot be begun again.
+	// The answer is lost. The step itself shows whether it was carried out: it cannot be begun
+	// again.
 	st.queue = nil
 	return st.again(ctx, err, func(err error) error {
 		if isCode(err, codeDone) {
@@ -233,8 +234,8 @@ const (
 	longestPause = 2 * time.Second
 )
 
-// repeated calls do until the database is not away, or the hold is lost. do has changed nothing if it
-// returns ErrAway under a hold that lasts.
+// repeated calls do until the database is not away, or the hold is lost. do has changed nothing if
+// it returns ErrAway under a hold that lasts.
 func (s *Store) repeated(ctx context.Context, h *hold, do func() error) error {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		err := do()
@@ -250,8 +251,8 @@ func (s *Store) repeated(ctx context.Context, h *hold, do func() error) error {
 	}
 }
 
-// again repeats the step after the error err, until the database answers or ctx ends. judge says what
-// the answer means.
+// again repeats the step after the error err, until the database answers or ctx ends. judge says
+// what the answer means.
 func (st *step) again(ctx context.Context, err error, judge func(error) error) error {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		select {
@@ -270,7 +271,8 @@ func (st *step) again(ctx context.Context, err error, judge func(error) error) e
 	}
 }
 
-// attempt sends the step once. It takes no longer than the limit, because a silent peer never answers.
+// attempt sends the step once. It takes no longer than the limit, because a silent peer never
+// answers.
 func (st *step) attempt(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, st.limit)
 	defer cancel()
