@@ -18,11 +18,11 @@ var ErrLost = errors.New("seen: another popfetch may have this account by now")
 type Hold interface {
 	// Err returns nil as long as no other process can have the account, and then ErrLost.
 	Err() error
-	// Lost is closed when Err returns an error, but later if the process stands still. nil: the hold
-	// is never lost.
+	// Lost is closed when Err returns an error, but later if the process stands still. nil: the
+	// hold is never lost.
 	Lost() <-chan struct{}
-	// Epoch is larger than that of each earlier hold of the account; 0: holds are not counted, since
-	// no process can outlast its own.
+	// Epoch is larger than that of each earlier hold of the account; 0: holds are not counted,
+	// since no process can outlast its own.
 	Epoch() int64
 	// Release gives the account back. A second call does nothing.
 	Release() error

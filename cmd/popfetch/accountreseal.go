@@ -9,8 +9,8 @@ import (
 	"github.com/popfetch/popfetch/seen/postgres"
 )
 
-// accountsReseal seals all secrets and tokens of the database for the first key of accounts_key_file.
-// After that, the other keys are needed no more.
+// accountsReseal seals all secrets and tokens of the database for the first key of
+// accounts_key_file. After that, the other keys are needed no more.
 func (p *program) accountsReseal(ctx context.Context) error {
 	if len(p.words) > 0 {
 		return usagef("accounts reseal: takes no names; it seals the secrets of all accounts")
@@ -40,8 +40,8 @@ func (p *program) accountsReseal(ctx context.Context) error {
 	})
 }
 
-// resealAccounts seals the secrets of accounts. An account that is changed meanwhile is sealed by whoever
-// changes it.
+// resealAccounts seals the secrets of accounts. An account that is changed meanwhile is sealed by
+// whoever changes it.
 func resealAccounts(ctx context.Context, store *sharedStore, keys *sealed.Keys) (postgres.Outcome, error) {
 	specs, err := store.AccountSpecs(ctx)
 	if err != nil {

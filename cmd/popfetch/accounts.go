@@ -110,8 +110,8 @@ func changedKeys(old, changed *postgres.Spec) []string {
 	return keys
 }
 
-// accountsChange is the line of accounts put, remove, enable and disable --json. Its field names are part of the
-// contract.
+// accountsChange is the line of accounts put, remove, enable and disable --json. Its field names
+// are part of the contract.
 type accountsChange struct {
 	Added     []string `json:"added"`
 	Changed   []string `json:"changed"`
@@ -197,7 +197,8 @@ func (p *program) specs(ctx context.Context, store *sharedStore) ([]postgres.Spe
 	return nil, p.unknownAccounts(unknown)
 }
 
-// unknownAccounts returns the error of a command that names accounts which the database does not have.
+// unknownAccounts returns the error of a command that names accounts which the database does not
+// have.
 func (p *program) unknownAccounts(err error) error {
 	var unknown *postgres.UnknownAccountsError
 	if !errors.As(err, &unknown) {
@@ -224,7 +225,8 @@ type listedAccount struct {
 	IntervalSecond float64    `json:"interval_seconds"` // 0: manual
 }
 
-// accountsList lists the accounts of the database, also those that were removed and have records yet.
+// accountsList lists the accounts of the database, also those that were removed and have records
+// yet.
 func (p *program) accountsList(ctx context.Context) error {
 	if len(p.words) > 0 {
 		return usagef("accounts list: takes no names; accounts get shows an account")

@@ -15,8 +15,8 @@ import (
 	"github.com/popfetch/popfetch/seen/postgres"
 )
 
-// shelf has the accounts of the database as this process has read them. Each is read again only when it
-// has changed.
+// shelf has the accounts of the database as this process has read them. Each is read again only
+// when it has changed.
 type shelf struct {
 	mu      sync.Mutex
 	version int64 // of all accounts
@@ -31,8 +31,8 @@ type shelved struct {
 	told  bool                // that
 }
 
-// takeAccounts puts the accounts of the database into a setting. What is wrong with one account does not
-// affect the others.
+// takeAccounts puts the accounts of the database into a setting. What is wrong with one account
+// does not affect the others.
 func (p *program) takeAccounts(ctx context.Context, s *setting) error {
 	keys, err := sealingKeys(s.Config)
 	if err != nil {
@@ -91,8 +91,8 @@ func (f *shelf) update(ctx context.Context, p *program, cfg *config.Config) erro
 	return nil
 }
 
-// open opens the secrets of an account, and reads it. If the secrets cannot be opened, the account is
-// read with masks in their place, because looking at it needs no secret.
+// open opens the secrets of an account, and reads it. If the secrets cannot be opened, the account
+// is read with masks in their place, because looking at it needs no secret.
 func (one *shelved) open(cfg *config.Config, keys *sealed.Keys) {
 	stored := config.Stored{Name: one.spec.Name, TOML: one.spec.TOML, Enabled: one.spec.Enabled}
 	var locked error
@@ -140,7 +140,8 @@ func (p *program) tellUnread(s *setting) bool {
 	return len(unread) > 0
 }
 
-// sealingKeys reads the keys of accounts_key_file; nil: it is not written. An error is a *config.Error.
+// sealingKeys reads the keys of accounts_key_file; nil: it is not written. An error is a
+// *config.Error.
 func sealingKeys(cfg *config.Config) (*sealed.Keys, error) {
 	path := cfg.AccountsKeyFile
 	if path == "" {

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// watchEvery is how often a worker asks whether accounts have changed. That reads one row. A change is
-	// promised to be in force within 5 seconds.
+	// watchEvery is how often a worker asks whether accounts have changed. That reads one row. A
+	// change is promised to be in force within 5 seconds.
 	watchEvery = 2 * time.Second
 	// sweepEvery is how often a worker removes the records of accounts that were removed long ago.
 	sweepEvery = time.Hour
@@ -73,9 +73,10 @@ func lacking(a *config.Account, mistake error) fetch.Account {
 	return fetch.Account{Name: a.Name, Server: a.Server, User: a.User, Target: deliver.Drop{}, Lacks: mistake}
 }
 
-// watchAccounts puts changed accounts of the database into force until ctx ends. stop waits for its end.
+// watchAccounts puts changed accounts of the database into force until ctx ends. stop waits for its
+// end.
 func (p *poller) watchAccounts(ctx context.Context, one polling) (stop func()) {
-	ended := make(chan struct{})
+	ended, version := make(chan struct{}), p.shelf.at()
 	if p.setting.AccountsFrom != config.FromDatabase {
 		close(ended)
 		return func() {}
@@ -83,7 +84,7 @@ func (p *poller) watchAccounts(ctx context.Context, one polling) (stop func()) {
 	go func() {
 		defer close(ended)
 		defer p.guard()
-		w := watcher{poller: p, polling: one}
+		w := watcher{poller: p, polling: one, version: version}
 		for tick := time.NewTicker(watchEvery); ; {
 			select {
 			case <-tick.C:
@@ -101,6 +102,7 @@ func (p *poller) watchAccounts(ctx context.Context, one polling) (stop func()) {
 type watcher struct {
 	*poller
 	polling polling
+	version int64  // of the accounts in force
 	told    string // the last error
 	swept   time.Time
 }
@@ -128,7 +130,7 @@ func (w *watcher) look(ctx context.Context) {
 func (w *watcher) refresh(ctx context.Context) error {
 	store := w.runner.Store.(*sharedStore) // accounts can be in the database only where the state is
 	version, err := store.AccountsVersion(ctx)
-	if err != nil || version == w.shelf.at() {
+	if err != nil || version == w.version {
 		return err
 	}
 	w.reloading.Lock()
@@ -146,6 +148,7 @@ func (w *watcher) refresh(ctx context.Context) error {
 		return err
 	}
 	w.apply(ctx, w.polling, &s, accounts)
+	w.version = w.shelf.at()
 	return nil
 }
 

@@ -17,8 +17,8 @@ import (
 )
 
 // database is the database of this process that has the state: one set of connections for all parts
-// of a command. Targets are made before it is open, since mistakes in a configuration are told before
-// anything is contacted.
+// of a command. Targets are made before it is open, since mistakes in a configuration are told
+// before anything is contacted.
 type database struct {
 	mu    sync.Mutex
 	store *postgres.Store // nil: it is not open

@@ -12,8 +12,8 @@ import (
 	"github.com/popfetch/popfetch/seen/postgres"
 )
 
-// TestOpenDatabase opens a database several times. All parts of a command share its connections, and the
-// last Close closes them.
+// TestOpenDatabase opens a database several times. All parts of a command share its connections,
+// and the last Close closes them.
 func TestOpenDatabase(t *testing.T) {
 	p := &program{database: new(database)}
 	cfg := &config.Config{State: config.StateURL(pgtest.Database(t)), Lease: time.Minute}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/popfetch/popfetch/deliver"
 	"github.com/popfetch/popfetch/internal/resident"
+	"github.com/popfetch/popfetch/seen/postgres"
 )
 
 func main() {
@@ -43,7 +44,7 @@ func run(ctx context.Context, args []string, term *terminal) int {
 		err = errors.Join(err, caught)
 	}
 	if text := describe(err); text != "" {
-		term.errorf("%s", text)
+		term.errorWithSQL(text, postgres.SQLOf(err))
 	}
 	_ = term.flush() // only data can fail, and that was flushed before
 	return exitStatus(err)

@@ -142,6 +142,12 @@ func (o *options) polls() bool {
 	return o.command == workerCommand || o.command == "" && !o.once && !o.dryRun
 }
 
+// isGiven reports whether an option that describes an account was given.
+func (o *options) isGiven(key string) bool {
+	_, given := o.source.oneShot[key]
+	return given
+}
+
 // mistake returns what is wrong with the options, whatever the command needs them for.
 func (o *options) mistake() error {
 	switch {
@@ -153,6 +159,9 @@ func (o *options) mistake() error {
 		return usagef("--progress %s: use %s, %s or %s", o.progress, progressAuto, progressAlways, progressNever)
 	case o.command == workerCommand && (o.once || o.dryRun):
 		return usagef("popfetch worker polls until a signal comes; for a single pass or a look leave out the word worker")
+	case o.command == workerCommand && o.isGiven("server"):
+		return usagef("popfetch worker takes no --server: it shares the accounts of a configuration with others; " +
+			"to poll one account alone leave out the word worker")
 	case o.metricsFile != "" && (o.command != "" && o.command != "status" && o.command != workerCommand || o.dryRun):
 		return usagef("--metrics-file works only with fetching and status")
 	case o.all && o.polls():

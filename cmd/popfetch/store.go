@@ -152,7 +152,7 @@ func lockAccount(ctx context.Context, store seen.Store, name string) (hold seen.
 // refuseServer returns an error if --server is given to a command that works with the records of
 // named accounts.
 func (p *program) refuseServer() error {
-	if _, given := p.source.oneShot["server"]; given {
+	if p.isGiven("server") {
 		return usagef("%s takes no --server: an account is named as its records are, and popfetch seen list shows how; --state-dir says where they are", p.command)
 	}
 	return nil

@@ -12,8 +12,8 @@ import (
 	"github.com/popfetch/popfetch/seen/postgres"
 )
 
-// tokenStore returns where the tokens of an account are kept, or those of the user of a mailbox: in a
-// file of the state folder, or sealed in the database.
+// tokenStore returns where the tokens of an account are kept, or those of the user of a mailbox: in
+// a file of the state folder, or sealed in the database.
 func (p *program) tokenStore(cfg *config.Config) func(name string) oauth.Store {
 	if cfg.State == "" {
 		return func(name string) oauth.Store { return oauth.NewFile(cfg.StateDir, name) }
@@ -21,8 +21,8 @@ func (p *program) tokenStore(cfg *config.Config) func(name string) oauth.Store {
 	return func(name string) oauth.Store { return &sharedTokens{p, cfg, name} }
 }
 
-// sharedTokens is an oauth.Store in the database. See postgres.Token for how processes keep out of each
-// other's way.
+// sharedTokens is an oauth.Store in the database. See postgres.Token for how processes keep out of
+// each other's way.
 type sharedTokens struct {
 	program *program
 	cfg     *config.Config
@@ -34,8 +34,8 @@ const (
 	claimLimit = oauth.LongestRenewal + 20*time.Second
 	// claimPause is how often a process looks whether another has refreshed.
 	claimPause = 250 * time.Millisecond
-	// settleTokens is how long what a provider has given may take to get into the database, though the
-	// run was told to end: a refresh token may be good only once.
+	// settleTokens is how long what a provider has given may take to get into the database, though
+	// the run was told to end: a refresh token may be good only once.
 	settleTokens = 10 * time.Second
 )
 
@@ -119,8 +119,8 @@ func (t *sharedTokens) Write(ctx context.Context, g *oauth.Grant) error {
 	})
 }
 
-// claim waits for the claim, while proceed returns true for what there is. A nil claim means that it
-// does not.
+// claim waits for the claim, while proceed returns true for what there is. A nil claim means that
+// it does not.
 func (t *sharedTokens) claim(ctx context.Context, row *postgres.Token, proceed func(box []byte) bool) (*postgres.TokenClaim, error) {
 	end := time.NewTimer(claimLimit)
 	defer end.Stop()
@@ -143,8 +143,8 @@ func (t *sharedTokens) claim(ctx context.Context, row *postgres.Token, proceed f
 	}
 }
 
-// Update refreshes under a claim, which no transaction lasts for. If somebody signs in meanwhile, that is
-// what counts.
+// Update refreshes under a claim, which no transaction lasts for. If somebody signs in meanwhile,
+// that is what counts.
 func (t *sharedTokens) Update(
 	ctx context.Context, isStale func(*oauth.Grant) bool, renew func(*oauth.Grant) (*oauth.Grant, error),
 ) (g *oauth.Grant, err error) {

@@ -169,7 +169,7 @@ func (t *team) claim(ctx context.Context, free int) ([]*worker.Turn, error) {
 		turns = append(turns, &worker.Turn{
 			Account: c.Account, Fruitless: c.Fruitless, Lost: c.Hold().Lost(),
 			End: func(ctx context.Context, n worker.Next) error {
-				return asLost(c.End(ctx, postgres.Next{In: n.In, Fruitless: n.Fruitless, Delivered: n.Delivered}))
+				return asLost(c.End(ctx, postgres.Next(n)))
 			},
 			GiveUp: func(ctx context.Context) error { return asLost(c.GiveUp(ctx)) },
 		})

@@ -58,8 +58,8 @@ func (c *crew) mail(id string) {
 	}
 }
 
-// delivered waits until each account has delivered so many messages, and checks that it has no more. It
-// returns how long that took.
+// delivered waits until each account has delivered so many messages, and checks that it has no
+// more. It returns how long that took.
 func (c *crew) delivered(want int) time.Duration {
 	c.t.Helper()
 	began := time.Now()
@@ -110,8 +110,8 @@ func (s *stayer) kill() {
 	_ = s.Wait()
 }
 
-// Two workers share accounts. One is killed while it has all of them at work. The other one takes them
-// over as soon as the lease has run out, and no message comes twice.
+// Two workers share accounts. One is killed while it has all of them at work. The other one takes
+// them over as soon as the lease has run out, and no message comes twice.
 func TestWorker_killed(t *testing.T) {
 	t.Parallel()
 	c := newCrew(t, 20, `interval = "2s"`)
@@ -155,8 +155,9 @@ func TestWorker_killed(t *testing.T) {
 	}
 }
 
-// A worker stands still for longer than its lease, in the midst of messages, and then goes on. Another one
-// has delivered them meanwhile. None comes twice, and the worker goes on with what it claims then.
+// A worker stands still for longer than its lease, in the midst of messages, and then goes on.
+// Another one has delivered them meanwhile. None comes twice, and the worker goes on with what it
+// claims then.
 func TestWorker_stoodStill(t *testing.T) {
 	t.Parallel()
 	c := newCrew(t, 5, `interval = "2s"`)
@@ -265,6 +266,30 @@ func TestWorker_wake(t *testing.T) {
 	c.count("byhand", 0)
 	first.ends()
 	second.ends()
+}
+
+// SIGUSR1 leaves an account alone whose server has refused a log-in as too early.
+func TestWorker_wakeRefused(t *testing.T) {
+	t.Parallel()
+	c := newCrew(t, 2)
+	refused, other := c.names[0], c.names[1]
+	hook(c.servers[refused], on("AUTH", poptest.Refuse("[LOGIN-DELAY] not so soon")))
+	s := c.stay("worker")
+	s.says("not so soon")
+	c.polled(other, 1)
+	const waiting = "SELECT count(*)::integer FROM popfetch.turn WHERE due > now() AND due < 'infinity'"
+	eventually(t, "all turns have ended", func() bool { return one[int](c, waiting) == 2 })
+	s.tell(syscall.SIGUSR1)
+	c.polled(other, 2)
+	s.ends("[LOGIN-DELAY] not so soon")
+	if n := len(c.servers[refused].Sessions()); n != 1 {
+		t.Errorf("%d sessions, want that the server is left alone", n)
+	}
+	const waits = `SELECT due > now() + interval '1 minute' FROM popfetch.turn
+		WHERE account = (SELECT id FROM popfetch.account WHERE name = $1)`
+	if !one[bool](c, waits, refused) {
+		t.Error("the account is due at once, though nothing could be sent")
+	}
 }
 
 // Workers may have different files. None polls, or takes out, what only another one has.

@@ -194,8 +194,8 @@ func (c *Config) checkShared() (errs Errors) {
 	return errs
 }
 
-// StatePassword returns what gives the password of the database for each new connection; nil: the URL
-// or the environment does. Its errors are those of Secret.Resolve.
+// StatePassword returns what gives the password of the database for each new connection; nil: the
+// URL or the environment does. Its errors are those of Secret.Resolve.
 func (c *Config) StatePassword() func(ctx context.Context) (string, error) {
 	if c.StatePasswordCommand == "" {
 		return nil

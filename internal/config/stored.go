@@ -11,12 +11,12 @@ import (
 	"strings"
 )
 
-// Stored is an account as a database keeps it. It is complete in itself: [defaults] is applied, paths
-// are absolute, and the targets that it uses are in it.
+// Stored is an account as a database keeps it. It is complete in itself: [defaults] is applied,
+// paths are absolute, and the targets that it uses are in it.
 type Stored struct {
 	Name string
-	// TOML has the targets, and then the account, without the key enabled. Keys that have their default
-	// are left out. Secrets are masked.
+	// TOML has the targets, and then the account, without the key enabled. Keys that have their
+	// default are left out. Secrets are masked.
 	TOML    string
 	Secrets map[string]string // by their keys, such as "password" or "target.lists.imap_password"
 	Enabled bool
@@ -39,9 +39,9 @@ const (
 	storedIn = "database"
 )
 
-// LoadAccounts reads and checks a file of accounts for a database, as Load does a configuration file.
-// The path "-" means input. The file has accounts, targets and [defaults] alone. Its error is an Errors
-// with all mistakes.
+// LoadAccounts reads and checks a file of accounts for a database, as Load does a configuration
+// file. The path "-" means input. The file has accounts, targets and [defaults] alone. Its error is
+// an Errors with all mistakes.
 func LoadAccounts(path string, input io.Reader) (*Config, error) {
 	const mend = "name a file with accounts, or - for standard input"
 	file, text, info := path, "", fs.FileInfo(nil)
@@ -67,7 +67,8 @@ func LoadAccounts(path string, input io.Reader) (*Config, error) {
 	return l.cfg, nil
 }
 
-// mistakesInAccounts returns the mistakes that only a file of accounts can have, and those of targets.
+// mistakesInAccounts returns the mistakes that only a file of accounts can have, and those of
+// targets.
 func (c *Config) mistakesInAccounts() Errors {
 	if len(c.Accounts) == 0 {
 		top := place{source: c.main}
@@ -159,8 +160,8 @@ func (c *Config) secretsOf(a *Account) []storedSecret {
 	return secrets
 }
 
-// SecretMistakes returns err as a mistake of each secret that is written for an account, and not only
-// where it can be found.
+// SecretMistakes returns err as a mistake of each secret that is written for an account, and not
+// only where it can be found.
 func (c *Config) SecretMistakes(err error) error {
 	var errs Errors
 	for i := range c.Accounts {
@@ -215,15 +216,15 @@ func writeStored[T any](b *strings.Builder, keys table[T], t, usual *T, path ...
 	}
 }
 
-// ReadAccount is an account of a database that is read and checked. It never changes, and several Configs
-// may have it.
+// ReadAccount is an account of a database that is read and checked. It never changes, and several
+// Configs may have it.
 type ReadAccount struct{ own *Config }
 
 // Account returns the account.
 func (r *ReadAccount) Account() *Account { return &r.own.Accounts[0] }
 
-// Read reads and checks an account that Store has made. If it is broken, or lacks a secret, the error is
-// an Errors.
+// Read reads and checks an account that Store has made. If it is broken, or lacks a secret, the
+// error is an Errors.
 func (s Stored) Read() (*ReadAccount, error) { return s.read(false) }
 
 // ReadMasked is Read where nobody can open the secrets. Each is a mask then.
@@ -283,7 +284,8 @@ func AccountMistake(name string, err error) *Error {
 	return &Error{File: storedIn, Key: dotted(accountTable, name), Err: err}
 }
 
-// home returns the configuration that has an account: its own one, if it is a stored one, and else c.
+// home returns the configuration that has an account: its own one, if it is a stored one, and else
+// c.
 func (c *Config) home(name string) *Config {
 	if own := c.stored[name]; own != nil {
 		return own
@@ -343,8 +345,8 @@ func readText(input io.Reader, limit int64, mend string) (string, error) {
 	return string(text), nil
 }
 
-// ReadKeyFile returns the text of the file of the key accounts_key_file. A file with an identity must
-// be readable by nobody else. isSecret reports whether the text has one.
+// ReadKeyFile returns the text of the file of the key accounts_key_file. A file with an identity
+// must be readable by nobody else. isSecret reports whether the text has one.
 func ReadKeyFile(path string, isSecret func(text string) bool) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {

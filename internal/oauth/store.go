@@ -33,8 +33,8 @@ func (g *Grant) HasEnded(now time.Time) bool {
 	return g.AccessToken == "" || g.RefreshToken == "" && !g.Expires.IsZero() && now.After(g.Expires)
 }
 
-// Store keeps the grant of one account. Several processes may use it at the same time. Where a method
-// fails, the error is a *Error, or what a given function returned.
+// Store keeps the grant of one account. Several processes may use it at the same time. Where a
+// method fails, the error is a *Error, or what a given function returned.
 type Store interface {
 	// Read returns the grant. Without one, the error is SignedOut.
 	Read(ctx context.Context) (*Grant, error)
@@ -45,9 +45,9 @@ type Store interface {
 	// Remove removes the grant, after revoke has returned no error for it. A damaged one is only
 	// removed. Without one, the error is SignedOut.
 	Remove(ctx context.Context, revoke func(*Grant) error) error
-	// Update replaces the grant by what renew makes of it, if isStale reports true. It returns the grant
-	// in force, and the error of renew. One process at a time updates. The grant that isStale and renew
-	// get is nil if there is none.
+	// Update replaces the grant by what renew makes of it, if isStale reports true. It returns the
+	// grant in force, and the error of renew. One process at a time updates. The grant that isStale
+	// and renew get is nil if there is none.
 	Update(ctx context.Context, isStale func(*Grant) bool, renew func(*Grant) (*Grant, error)) (*Grant, error)
 }
 
@@ -57,6 +57,6 @@ var errSignedOut = errors.New("nobody is signed in")
 // SignedOut returns the error of a Store without a grant.
 func SignedOut() error { return &Error{Fault: Refused, Err: errSignedOut} }
 
-// LongestRenewal is how long a refresh takes at most: a command that gives the client's secret may take
-// a minute, and then the provider is asked.
+// LongestRenewal is how long a refresh takes at most: a command that gives the client's secret may
+// take a minute, and then the provider is asked.
 const LongestRenewal = time.Minute + answerTimeout

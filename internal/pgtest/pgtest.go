@@ -1,5 +1,5 @@
-// Package pgtest starts a private PostgreSQL of Debian's packages for tests. The whole test binary shares
-// one, and each test has a database of its own:
+// Package pgtest starts a private PostgreSQL of Debian's packages for tests. The whole test binary
+// shares one, and each test has a database of its own:
 //
 //	func TestMain(m *testing.M) { pgtest.Main(m) }
 //
@@ -27,8 +27,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Server is a PostgreSQL server on loopback. Only its role "popfetch", which owns its databases, may log
-// in by the password Password. The superuser is "postgres".
+// Server is a PostgreSQL server on loopback. Only its role "popfetch", which owns its databases,
+// may log in by the password Password. The superuser is "postgres".
 type Server struct {
 	Port int
 
@@ -50,7 +50,8 @@ var (
 // Main runs the tests, and then stops the server if one was started.
 func Main(m *testing.M) { os.Exit(Stopping{m}.Run()) }
 
-// Stopping is a testing.M that stops the server after the tests, for a main function that is not Main.
+// Stopping is a testing.M that stops the server after the tests, for a main function that is not
+// Main.
 type Stopping struct{ *testing.M }
 
 // Run runs the tests.
@@ -99,7 +100,8 @@ func NewDatabase() (url string, err error) {
 	return s.NewDatabase()
 }
 
-// ExecIn runs statements in a database of the shared server, as the superuser, one transaction each.
+// ExecIn runs statements in a database of the shared server, as the superuser, one transaction
+// each.
 func ExecIn(databaseURL string, statements ...string) error {
 	parsed, err := url.Parse(databaseURL)
 	if err != nil {
@@ -242,8 +244,8 @@ func started(c *exec.Cmd) (ended <-chan struct{}, err error) {
 	return end, <-result
 }
 
-// Stop ends the server by a signal and waits until it has ended: SIGTERM waits for clients, SIGINT is
-// "fast", SIGQUIT is "immediate" and leaves a recovery to the next start.
+// Stop ends the server by a signal and waits until it has ended: SIGTERM waits for clients, SIGINT
+// is "fast", SIGQUIT is "immediate" and leaves a recovery to the next start.
 func (s *Server) Stop(signal syscall.Signal) {
 	if s.process == nil {
 		return

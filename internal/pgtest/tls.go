@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// TLS gives the server a certificate for the address 127.0.0.1, and returns the file of its authority.
-// It is not for the name localhost.
+// TLS gives the server a certificate for the address 127.0.0.1, and returns the file of its
+// authority. It is not for the name localhost.
 func (s *Server) TLS(t testing.TB) (authority string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -1,12 +1,12 @@
 // Package sealed keeps secrets in places that others can read. Only who has a key can open them.
 //
-// A key is an age identity (X25519), as age-keygen makes it. A key file holds identities, one a line.
-// On a machine that only seals, it may hold recipients instead: they open nothing. What is sealed is
-// sealed for the first key of the file, and opened by any. So keys can be exchanged one machine after
-// the other.
+// A key is an age identity (X25519), as age-keygen makes it. A key file holds identities, one a
+// line. On a machine that only seals, it may hold recipients instead: they open nothing. What is
+// sealed is sealed for the first key of the file, and opened by any. So keys can be exchanged one
+// machine after the other.
 //
-// Each secret is bound to a label, such as the name of an account. Opened under another label, it is an
-// error: whoever can write to the place cannot exchange the secrets of two accounts.
+// Each secret is bound to a label, such as the name of an account. Opened under another label, it
+// is an error: whoever can write to the place cannot exchange the secrets of two accounts.
 package sealed
 
 import (
@@ -65,8 +65,8 @@ func (k *Keys) Seal(label string, value any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Open reads what was sealed under the label into value. The error is ErrNoIdentity or ErrOther, or it
-// says that the label is another one. It never shows what is sealed.
+// Open reads what was sealed under the label into value. The error is ErrNoIdentity or ErrOther, or
+// it says that the label is another one. It never shows what is sealed.
 func (k *Keys) Open(label string, sealed []byte, value any) error {
 	if len(k.identities) == 0 {
 		return fmt.Errorf("%w: %s has recipients alone; a worker needs the identity", ErrNoIdentity, k.file)

@@ -48,7 +48,7 @@ func (t *Turn) lost() bool {
 // nobody else has taken the account, it gets its next time.
 func (w *Worker) settle(ctx context.Context, t *Turn, o Outcome, began time.Time) error {
 	in, fruitless := o.wait(t.Fruitless, time.Since(began)), due.Count(t.Fruitless, o.Fruitless)
-	at := time.Now().Add(in)
+	at, refused := time.Now().Add(in), time.Now().Add(o.Refused)
 	for again := new(Retry); ; {
 		last := ctx.Err() != nil
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
@@ -56,7 +56,10 @@ func (w *Worker) settle(ctx context.Context, t *Turn, o Outcome, began time.Time
 		if o.Undone {
 			err = t.GiveUp(limited)
 		} else {
-			err = t.End(limited, Next{In: max(0, time.Until(at)), Fruitless: fruitless, Delivered: o.Delivered})
+			err = t.End(limited, Next{
+				In: max(0, time.Until(at)), Fruitless: fruitless, Refused: max(0, time.Until(refused)),
+				Delivered: o.Delivered,
+			})
 		}
 		cancel()
 		if err == nil || errors.Is(err, ErrLost) || last {

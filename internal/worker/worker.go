@@ -36,6 +36,7 @@ type Turn struct {
 type Next struct {
 	In        time.Duration // from now on
 	Fruitless int           // polls in a row
+	Refused   time.Duration // from now on: for so long the server would refuse a log-in
 	Delivered int           // messages
 }
 

@@ -197,7 +197,8 @@ func (r *rig) gaps(name string) (gaps []time.Duration) {
 	return gaps
 }
 
-// about reports whether a gap is what is wanted, with the jitter of due times and the wait of the loop.
+// about reports whether a gap is what is wanted, with the jitter of due times and the wait of the
+// loop.
 func about(got, want time.Duration) bool {
 	return got >= want*9/10 && got <= want*11/10+idle*3/2
 }
@@ -314,12 +315,16 @@ func TestRun_loginDelay(t *testing.T) {
 						t.Errorf("%v from one poll to the next, want an hour", gap)
 					}
 				}
+				if end := r.entries[0].ends[0]; !about(end.Refused, outcome.Refused) {
+					t.Errorf("Refused = %v, want %v", end.Refused, outcome.Refused)
+				}
 			})
 		})
 	}
 }
 
-// A poll starts within two seconds of its time. A worker with nothing to do asks about once a second.
+// A poll starts within two seconds of its time. A worker with nothing to do asks about once a
+// second.
 func TestRun_idle(t *testing.T) {
 	inBubble(t, 100, 50, 7*time.Second, nil, func(r *rig) {
 		r.after(10 * time.Hour)
@@ -342,8 +347,8 @@ func TestRun_idle(t *testing.T) {
 	})
 }
 
-// An account that comes back as it was, for example because this worker does not know it, does not make
-// the worker busy.
+// An account that comes back as it was, for example because this worker does not know it, does not
+// make the worker busy.
 func TestRun_undone(t *testing.T) {
 	undone := func(r *rig) { r.outcome = func(string) Outcome { return Outcome{Undone: true} } }
 	for _, jobs := range []int{1, 4} {
@@ -375,8 +380,8 @@ func TestWake(t *testing.T) {
 	})
 }
 
-// At the end, polls are told, and nothing is claimed any more. What was cut short is given up, and what
-// was done gets its next time.
+// At the end, polls are told, and nothing is claimed any more. What was cut short is given up, and
+// what was done gets its next time.
 func TestRun_end(t *testing.T) {
 	for _, ignores := range []bool{false, true} {
 		t.Run(fmt.Sprint(ignores), func(t *testing.T) {
@@ -439,8 +444,8 @@ func TestRun_endClaiming(t *testing.T) {
 	}
 }
 
-// While the store is away the worker tries again and again, and says so once. A poll at work goes on, and
-// its account gets its next time as soon as the store is back.
+// While the store is away the worker tries again and again, and says so once. A poll at work goes
+// on, and its account gets its next time as soon as the store is back.
 func TestRun_away(t *testing.T) {
 	inBubble(t, 4, 2, 2*minute, func(r *rig) { r.takes = minute }, func(r *rig) {
 		r.after(30 * time.Second) // the first is at work
@@ -490,7 +495,8 @@ func TestRun_awayAtEnd(t *testing.T) {
 	})
 }
 
-// A lost account is counted, and not given back. When it is free again, it is polled like any other.
+// A lost account is counted, and not given back. When it is free again, it is polled like any
+// other.
 func TestRun_lost(t *testing.T) {
 	inBubble(t, 4, 2, 0, func(r *rig) { r.takes = minute }, func(r *rig) {
 		r.after(30 * time.Second)

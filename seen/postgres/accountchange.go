@@ -18,7 +18,8 @@ type change struct {
 	changed int   // how many rows are changed
 }
 
-// mostAttempts is how often a change is tried that PostgreSQL ends because of a deadlock with workers.
+// mostAttempts is how often a change is tried that PostgreSQL ends because of a deadlock with
+// workers.
 const mostAttempts = 3
 
 // change runs do in a transaction. Then it puts what is changed into the schedule, and counts the
@@ -226,12 +227,13 @@ func (c *change) reseal(ctx context.Context, specs []Spec, o *Outcome) error {
 	return c.audit(ctx, "reseal", o.Changed, nil)
 }
 
-// spreadEach is how far the first polls of accounts that are put together lie apart, unless that would
-// be more than their interval.
+// spreadEach is how far the first polls of accounts that are put together lie apart, unless that
+// would be more than their interval.
 const spreadEach = "interval '100 ms'"
 
-// schedule has workers poll what the change has made, and no more what it has ended. An account keeps its
-// time, unless it was to wait for longer than its interval, for example after refused log-ins.
+// schedule has workers poll what the change has made, and no more what it has ended. An account
+// keeps its time, unless it was to wait for longer than its interval, for example after refused
+// log-ins.
 func (c *change) schedule(ctx context.Context) error {
 	const (
 		polled = "s.version = $1 AND s.removed IS NULL AND s.enabled AND s.period > 0"

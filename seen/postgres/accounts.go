@@ -16,10 +16,10 @@ import (
 //
 // # specs, spec
 //
-// A row of spec is an account as it was put: TOML without any secret, and the secrets, sealed. It is
-// complete in itself. version is that of the whole (specs) when the row changed last. Whoever changes
-// rows locks the only row of specs first. So versions are committed in their order, and a reader who
-// has seen one misses nothing before it.
+// A row of spec is an account as it was put: TOML without any secret, and the secrets, sealed. It
+// is complete in itself. version is that of the whole (specs) when the row changed last. Whoever
+// changes rows locks the only row of specs first. So versions are committed in their order, and a
+// reader who has seen one misses nothing before it.
 //
 // A removed account stays, without secrets, until its records are removed.
 //
@@ -29,8 +29,8 @@ import (
 //
 // # token
 //
-// A row has what a provider has given an account, sealed. revision counts its writes. Who refreshes it
-// has the claim until then.
+// A row has what a provider has given an account, sealed. revision counts its writes. Who refreshes
+// it has the claim until then.
 const accountTables = `
 CREATE TABLE specs (version bigint NOT NULL);
 INSERT INTO specs VALUES (0);
@@ -97,8 +97,8 @@ func (b By) String() string { return b.User + "@" + b.Machine }
 type Put struct {
 	Specs   []Spec
 	Replace bool // remove all other accounts
-	// Keys returns the names of the keys in which two specifications differ, for the audit. The first
-	// is nil for a new account.
+	// Keys returns the names of the keys in which two specifications differ, for the audit. The
+	// first is nil for a new account.
 	Keys func(old, changed *Spec) []string
 }
 
@@ -127,9 +127,9 @@ type Entry struct {
 	Keys    []string // in which a put account differs from before
 }
 
-// PutAccounts adds and replaces accounts, all or none. It schedules those that workers poll. An account
-// that is as it was before is not changed. One that has secrets counts as changed, since secrets cannot
-// be compared.
+// PutAccounts adds and replaces accounts, all or none. It schedules those that workers poll. An
+// account that is as it was before is not changed. One that has secrets counts as changed, since
+// secrets cannot be compared.
 func (s *Store) PutAccounts(ctx context.Context, by By, p Put) (Outcome, error) {
 	var o Outcome
 	err := s.change(ctx, by, func(c *change) error {
@@ -168,8 +168,8 @@ func (s *Store) EnableAccounts(ctx context.Context, by By, names []string, enabl
 	return o, wrap("changing accounts", err)
 }
 
-// ResealAccounts replaces the sealed secrets of accounts. An account whose version has changed since keeps
-// its own.
+// ResealAccounts replaces the sealed secrets of accounts. An account whose version has changed
+// since keeps its own.
 func (s *Store) ResealAccounts(ctx context.Context, by By, specs []Spec) (Outcome, error) {
 	var o Outcome
 	err := s.change(ctx, by, func(c *change) error {
@@ -179,8 +179,8 @@ func (s *Store) ResealAccounts(ctx context.Context, by By, specs []Spec) (Outcom
 	return o, wrap("sealing accounts", err)
 }
 
-// AccountSpecs returns accounts that are not removed, sorted by name: all, if none is named. Names that
-// are unknown are left out.
+// AccountSpecs returns accounts that are not removed, sorted by name: all, if none is named. Names
+// that are unknown are left out.
 func (s *Store) AccountSpecs(ctx context.Context, names ...string) ([]Spec, error) {
 	specs, err := s.specs(ctx, "removed IS NULL AND (cardinality($1::text[]) = 0 OR name = ANY ($1)) ORDER BY name COLLATE \"C\"", nonNil(names))
 	return specs, wrap("reading accounts", err)
@@ -204,8 +204,8 @@ func (s *Store) AccountsVersion(ctx context.Context) (version int64, err error) 
 	return version, wrap("reading accounts", s.explain(err))
 }
 
-// Audit returns who changed accounts, the newest first, at most limit rows: all accounts, if none is
-// named.
+// Audit returns who changed accounts, the newest first, at most limit rows: all accounts, if none
+// is named.
 func (s *Store) Audit(ctx context.Context, limit int, names ...string) ([]Entry, error) {
 	rows, err := s.pool.Query(ctx, `
 		SELECT at, who, machine, action, account, keys FROM popfetch.audit
@@ -278,8 +278,9 @@ func isDeadlock(err error) bool {
 }
 
 // SweepAccounts removes the records of accounts that were removed longer than RecordsStay ago, and
-// returns their names. A worker does so from time to time. An account that a worker has is left for the
-// next time.
+// returns their names. A worker does so from time to time. An account that is in use all the same
+// keeps its records: one that is at work, or in the schedule, or has run when it was removed for a
+// day. A file has it then.
 func (s *Store) SweepAccounts(ctx context.Context) ([]string, error) {
 	var names []string
 	err := s.tx(ctx, func(tx pgx.Tx) error {
@@ -287,7 +288,12 @@ func (s *Store) SweepAccounts(ctx context.Context) ([]string, error) {
 			SELECT s.name FROM popfetch.spec AS s
 			WHERE s.removed < now() - $1 * interval '1 ms' AND NOT EXISTS (
 				SELECT FROM popfetch.account AS a JOIN popfetch.turn AS t ON t.account = a.id
-				WHERE a.name = s.name AND t.holder <> '' AND t.until >= now())
+				WHERE a.name = s.name
+					AND (t.holder <> '' AND t.until >= now() OR t.due < 'infinity')
+			) AND NOT EXISTS (
+				SELECT FROM popfetch.account AS a JOIN popfetch.history AS h ON h.account = a.id
+				WHERE a.name = s.name AND h.ran_at > extract(epoch FROM s.removed) * 1000
+					+ extract(epoch FROM interval '1 day') * 1000)
 			ORDER BY s.name FOR UPDATE OF s SKIP LOCKED LIMIT 100`, RecordsStay.Milliseconds())
 		if err != nil {
 			return err

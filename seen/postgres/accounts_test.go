@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/internal/pgtest"
+	"github.com/popfetch/popfetch/seen"
 )
 
 var admin = By{"alice", "console"}
@@ -43,7 +44,8 @@ func names(specs []Spec) string {
 	return strings.Join(all, " ")
 }
 
-// due returns when accounts are due, relative to the clock of the database: "now" if within the next two seconds.
+// due returns when accounts are due, relative to the clock of the database: "now" if within the
+// next two seconds.
 func due(t *testing.T, s *Store) map[string]string {
 	t.Helper()
 	rows, err := s.pool.Query(t.Context(), `
@@ -110,7 +112,8 @@ func TestPutAccounts(t *testing.T) {
 	}
 }
 
-// A change of the host or label reaches the schedule, and an account that waits for long is due again.
+// A change of the host or label reaches the schedule, and an account that waits for long is due
+// again.
 func TestPutAccounts_schedule(t *testing.T) {
 	s := openAs(t, pgtest.Database(t), "w", time.Minute)
 	put(t, s, false, specOf("a"), specOf("b"))
@@ -302,6 +305,27 @@ func TestSweepAccounts(t *testing.T) {
 	entries, err := s.Audit(t.Context(), 1)
 	if err != nil || len(entries) != 1 || entries[0].Action != "expire" || entries[0].Account != "busy" {
 		t.Errorf("the audit says %v, %v", entries, err)
+	}
+}
+
+// The records of an account that was removed stay if a file has it since.
+func TestSweepAccounts_file(t *testing.T) {
+	s := openAs(t, pgtest.Database(t), "w", time.Minute)
+	put(t, s, false, specOf("scheduled"), specOf("runs"), specOf("ran"))
+	if _, err := s.RemoveAccounts(t.Context(), admin, []string{"scheduled", "runs", "ran"}); err != nil {
+		t.Fatal(err)
+	}
+	sql(t, s, "UPDATE popfetch.spec SET removed = now() - interval '91 days'")
+	schedule(t, s, Scheduled{Account: "scheduled"})
+	for name, at := range map[string]time.Time{"runs": time.Now(), "ran": time.Now().Add(-92 * 24 * time.Hour)} {
+		hold := lock(t, s, name)
+		err := s.NoteRun(t.Context(), name, seen.RunNote{At: at, Verdict: seen.Succeeded})
+		if err := errors.Join(err, hold.Release()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if swept, err := s.SweepAccounts(t.Context()); err != nil || strings.Join(swept, " ") != "ran" {
+		t.Errorf("SweepAccounts() = %v, %v; want the one that nobody uses", swept, err)
 	}
 }
 

@@ -10,9 +10,14 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// Apply carries out one step.
+// Apply carries out one step. What is recorded is delivered already. So only the database says
+// whether the lease was lost, and not the clock of this process, which is earlier: without records,
+// the next run would deliver again.
 func (l *ledger) Apply(ctx context.Context, changes seen.Changes) error {
-	err := l.step(ctx, func(ctx context.Context, st *step) error { return l.apply(ctx, st, changes) })
+	if l.hold == nil {
+		return errNotEntered
+	}
+	err := l.store.stepLate(ctx, l.hold, func(ctx context.Context, st *step) error { return l.apply(ctx, st, changes) })
 	if err != nil {
 		return fmt.Errorf("recording messages: %w", err)
 	}
@@ -43,8 +48,8 @@ func (l *ledger) apply(ctx context.Context, st *step, c seen.Changes) error {
 	})
 }
 
-// grouped calls do for groups of at most so many rows. No key is twice in a group, because a statement
-// changes a row only once.
+// grouped calls do for groups of at most so many rows. No key is twice in a group, because a
+// statement changes a row only once.
 func grouped[R any](rows func(func(R) bool), most int, key func(*R) seen.Key, do func([]R) error) (err error) {
 	var group []R
 	keys := make(map[seen.Key]bool)
@@ -64,8 +69,8 @@ func grouped[R any](rows func(func(R) bool), most int, key func(*R) seen.Key, do
 	return do(group)
 }
 
-// moveRows gives records other keys. It fails unless all of them exist. If one of the new keys has a
-// record already, the primary key fails.
+// moveRows gives records other keys. It fails unless all of them exist. If one of the new keys has
+// a record already, the primary key fails.
 const moveRows = `
 	WITH moved AS (
 		UPDATE popfetch.seen AS s SET unique_id = m.to_id, copy = m.to_copy, listed = m.listed, absent_at = 0, deleted_at = 0

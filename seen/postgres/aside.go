@@ -90,8 +90,8 @@ func scanAside(row pgx.CollectableRow) (a seen.Aside, err error) {
 // refused are the reasons for which server or target did not take a message.
 var refused = []seen.Reason{seen.Refused, seen.Quarantined, seen.Breaking}
 
-// tryAfresh resets messages that were set aside for one of the reasons, so that they are retried as if
-// they were new. Without ids, it resets all of them.
+// tryAfresh resets messages that were set aside for one of the reasons, so that they are retried as
+// if they were new. Without ids, it resets all of them.
 func tryAfresh(affected *int, account int64, ids [][]byte, reasons ...seen.Reason) statement {
 	numbers := make([]int64, len(reasons))
 	for i, reason := range reasons {
@@ -102,7 +102,9 @@ func tryAfresh(affected *int, account int64, ids [][]byte, reasons ...seen.Reaso
 		WHERE account = $1 AND reason = ANY ($3::bigint[]) AND ($4::bytea[] IS NULL OR unique_id = ANY ($4::bytea[]))`}
 }
 
-// TryAgain resets asides, and leaves the table of records alone.
+// TryAgain resets asides, and leaves the table of records alone. If the database's answer is lost, it
+// may be called again: that changes nothing more, and only the number is that of the second call. So
+// may Forget.
 func (l *ledger) TryAgain(ctx context.Context, reasons ...seen.Reason) (n int, err error) {
 	err = l.step(ctx, func(_ context.Context, st *step) error {
 		st.queue, st.once = append(st.queue, tryAfresh(&n, l.id, nil, reasons...)), true

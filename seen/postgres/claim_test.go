@@ -98,6 +98,41 @@ func TestClaim_which(t *testing.T) {
 	}
 }
 
+// Nobody can have an account polled whose server refuses log-ins. An announced time is no refusal.
+func TestHurry_refused(t *testing.T) {
+	s := openAs(t, pgtest.Database(t), "first", time.Minute)
+	schedule(t, s, Scheduled{Account: "refused"}, Scheduled{Account: "delayed"})
+	turns, _ := claim(t, s, Claiming{Free: 2})
+	for _, turn := range turns {
+		next := Next{In: 2 * time.Hour}
+		if turn.Account == "refused" {
+			next.Refused = time.Hour
+		}
+		if err := turn.End(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Hurry(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	turns, names := claim(t, s, Claiming{Free: 9})
+	if !slices.Equal(names, []string{"delayed"}) {
+		t.Errorf("Claim() after Hurry takes %q", names)
+	}
+	var when time.Duration
+	err := s.pool.QueryRow(t.Context(), "SELECT min(due) - now() FROM popfetch.turn WHERE holder = ''").Scan(&when)
+	if err != nil || when < 59*time.Minute || when > time.Hour {
+		t.Errorf("the other one is due after %v, %v; want an hour", when, err)
+	}
+	sql(t, s, "UPDATE popfetch.turn SET hold_until = now(), due = now() + interval '1 hour'")
+	if err := errors.Join(s.Hurry(t.Context()), turns[0].End(t.Context(), Next{In: time.Hour})); err != nil {
+		t.Fatal(err)
+	}
+	if _, names = claim(t, s, Claiming{Free: 9}); !slices.Equal(names, []string{"refused"}) {
+		t.Errorf("Claim() when the refusal is over takes %q", names)
+	}
+}
+
 // However many workers claim at the same moment, a host gets no more than its bound, and no less.
 func TestClaim_hostsTogether(t *testing.T) {
 	const workers, bound, rounds = 6, 5, 15
@@ -189,7 +224,7 @@ func TestClaim_shared(t *testing.T) {
 		}
 		enter(hold, n)
 		if rand.IntN(20) == 0 { // it stands still for longer than its lease
-			s.drop(turn.hold)
+			s.stopRenewing(turn.Account)
 			<-hold.Lost()
 			lost.Add(1)
 		}
@@ -329,6 +364,40 @@ func TestTurn_End(t *testing.T) {
 	}
 	if turns, _ = claim(t, first, Claiming{Free: 1}); len(turns) != 1 || turns[0].TakenOver {
 		t.Errorf("Claim() after GiveUp = %+v", turns)
+	}
+}
+
+// A turn may end before its run. This process then leaves the account alone, so that the run finds
+// no later hold to write under.
+func TestTurn_endsFirst(t *testing.T) {
+	s := openAs(t, pgtest.Database(t), "first", time.Minute)
+	schedule(t, s, Scheduled{Account: "a"})
+	turns, _ := claim(t, s, Claiming{Free: 1})
+	run, err := s.Lock(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := turns[0].End(t.Context(), Next{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, names := claim(t, s, Claiming{Free: 1}); names != nil {
+		t.Errorf("Claim() takes %q, whose run has not ended", names)
+	}
+	if _, err := s.Lock(t.Context(), "a"); !errors.Is(err, seen.ErrLocked) {
+		t.Errorf("Lock() before the run has ended = %v, want ErrLocked", err)
+	}
+	put := map[string][]byte{"token": []byte("value")}
+	if err := s.Book("a", "maildir").Put(put); !errors.Is(err, seen.ErrLost) {
+		t.Errorf("Put() by the run = %v, want ErrLost", err)
+	}
+	if err := run.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if _, names := claim(t, s, Claiming{Free: 1}); len(names) != 1 {
+		t.Error("Claim() takes nothing after the run has ended")
+	}
+	if err := s.Book("a", "maildir").Put(put); err != nil {
+		t.Errorf("Put() under the next hold = %v", err)
 	}
 }
 

@@ -7,7 +7,8 @@ import (
 	"github.com/popfetch/popfetch/internal/pgtest"
 )
 
-// TestNextEpoch takes leases in a database, in one that is restored from before them, and in a new one.
+// TestNextEpoch takes leases in a database, in one that is restored from before them, and in a new
+// one.
 func TestNextEpoch(t *testing.T) {
 	url := pgtest.Database(t)
 	s, latest := openAs(t, url, "first", time.Minute), int64(0)

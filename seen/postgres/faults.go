@@ -17,11 +17,11 @@ import (
 )
 
 var (
-	// ErrAway says that the database cannot be reached, or has ended the connection. The same may succeed
-	// later.
+	// ErrAway says that the database cannot be reached, or has ended the connection. The same may
+	// succeed later.
 	ErrAway = errors.New("seen: the database cannot be reached now")
-	// ErrRefused says that the database does not let this program in, or not do what it must. The URL, the
-	// password, or the rights of the role are wrong.
+	// ErrRefused says that the database does not let this program in, or not do what it must. The
+	// URL, the password, or the rights of the role are wrong.
 	ErrRefused = errors.New("seen: the database refuses")
 	// ErrInsecure says that the URL leads to another machine without TLS that proves who it is.
 	ErrInsecure = errors.New("seen: the connection to the database would not be safe")
@@ -30,6 +30,25 @@ var (
 	// ErrNoTables says that no popfetch has made its tables yet, so there is nothing to read.
 	ErrNoTables = fmt.Errorf("seen: no popfetch has made its tables in the database: %w; run a pass, which makes them", seen.ErrCreate)
 )
+
+// sqlError is an error that SQL mends. Its text ends with that.
+type sqlError struct {
+	error
+	sql string
+}
+
+func (e *sqlError) Error() string { return e.error.Error() + ":\n" + e.sql }
+func (e *sqlError) Unwrap() error { return e.error }
+
+// SQLOf returns the SQL that another role has to run, so that an error is mended; "": there is
+// none. The error's text ends with it.
+func SQLOf(err error) string {
+	var mendable *sqlError
+	if !errors.As(err, &mendable) {
+		return ""
+	}
+	return mendable.sql
+}
 
 // explain adds to an error of the database what it means.
 func (s *Store) explain(err error) error {
@@ -69,8 +88,8 @@ func explainRefusal(refused *pgconn.PgError, err error) error {
 	return err
 }
 
-// isBouncersNo reports whether a message of PgBouncer says that name, password or database are wrong.
-// It gives all that goes wrong one code.
+// isBouncersNo reports whether a message of PgBouncer says that name, password or database are
+// wrong. It gives all that goes wrong one code.
 func isBouncersNo(message string) bool {
 	for _, no := range []string{"authentication failed", "no such user", "no such database", "does not exist"} {
 		if strings.Contains(message, no) {

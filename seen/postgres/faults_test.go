@@ -117,8 +117,8 @@ func (s *shears) set(way, left int) {
 	s.way, s.left, s.passed = way, left, [2]int{}
 }
 
-// The connection is cut at all places of every write. Then all of it is there, or nothing. A step whose
-// answer was lost is not carried out twice, though it is sent again.
+// The connection is cut at all places of every write. Then all of it is there, or nothing. A step
+// whose answer was lost is not carried out twice, though it is sent again.
 func TestCut(t *testing.T) {
 	database := pgtest.Database(t)
 	direct := openStore(t, database)

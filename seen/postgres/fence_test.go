@@ -53,8 +53,8 @@ func enterIn(t testing.TB, s *Store, name string) seen.Ledger {
 	return l
 }
 
-// writes are all methods that write for an account which prepare has made. None of them has an effect
-// of its own that another one could hide.
+// writes are all methods that write for an account which prepare has made. None of them has an
+// effect of its own that another one could hide.
 var writes = []struct {
 	name string
 	do   func(ctx context.Context, s *Store, l seen.Ledger, account string) error
@@ -137,7 +137,7 @@ func contents(t testing.TB, s *Store, account string) string {
 				key = "id"
 			}
 			rows, err := s.pool.Query(t.Context(), `
-				SELECT (to_jsonb(t) - 'id' - 'account' - 'name' - 'step' - 'step_epoch')::text FROM popfetch.`+table+` AS t
+				SELECT (to_jsonb(t) - 'id' - 'account' - 'name' - 'step' - 'step_epoch' - 'version')::text FROM popfetch.`+table+` AS t
 				WHERE `+key+` = (SELECT id FROM popfetch.account WHERE name = $1) ORDER BY 1`, name)
 			if err != nil {
 				t.Fatal(err)
@@ -220,21 +220,20 @@ func TestFence_between(t *testing.T) {
 	}
 }
 
-// A lease that was released, or has ended by this process's own clock, is lost, too.
+// A lease that has ended by this process's own clock is lost, too. Only what is delivered may still
+// get its records: see TestApply_late.
 func TestFence_own(t *testing.T) {
 	url := pgtest.Database(t)
 	for _, write := range writes {
+		if slices.Contains(lateWrites, write.name) {
+			continue
+		}
 		s := openStore(t, url)
 		s.rowsAtOnce = 50
 		l := prepare(t, s, write.name)
 		before := contents(t, s, write.name)
 		for _, name := range []string{write.name, "to " + write.name} {
-			s.mu.Lock()
-			h := s.holds[name]
-			s.mu.Unlock()
-			h.mu.Lock()
-			h.until = time.Now().Add(-time.Second)
-			h.mu.Unlock()
+			outrun(t, s, name)
 		}
 		if err := write.do(t.Context(), s, l, write.name); !errors.Is(err, seen.ErrLost) {
 			t.Errorf("%s: %v, want ErrLost", write.name, err)
@@ -245,8 +244,84 @@ func TestFence_own(t *testing.T) {
 	}
 }
 
-// The fence is shut until the commit: nobody takes the account while a step of the last epoch may still
-// become visible.
+// lateWrites are those of writes that record what is delivered already.
+var lateWrites = []string{"records", "records in parts", "all kinds of changes"}
+
+// outrun ends a hold by the clock of its process, as if no renewal had succeeded in time.
+func outrun(t testing.TB, s *Store, account string) {
+	t.Helper()
+	h, err := s.held(account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.mu.Lock()
+	h.until = time.Now().Add(-time.Second)
+	h.mu.Unlock()
+	if err := h.Err(); !errors.Is(err, seen.ErrLost) {
+		t.Fatalf("Err() = %v, want ErrLost", err)
+	}
+}
+
+// A process stops believing in its lease before the lease ends, and perhaps nobody takes the
+// account even then. Delivered messages get their records until somebody has taken it.
+func TestApply_late(t *testing.T) {
+	url := pgtest.Database(t)
+	for _, write := range writes {
+		if !slices.Contains(lateWrites, write.name) {
+			continue
+		}
+		first, second := openStore(t, url), openStore(t, url)
+		first.rowsAtOnce = 50
+		l := prepare(t, first, write.name)
+		outrun(t, first, write.name)
+		before := contents(t, first, write.name)
+		if err := write.do(t.Context(), first, l, write.name); err != nil {
+			t.Errorf("%s: %v, though nobody has taken the account", write.name, err)
+		}
+		if got := contents(t, first, write.name); got == before {
+			t.Errorf("%s: nothing was written", write.name)
+		}
+		if _, err := first.pool.Exec(t.Context(), "UPDATE popfetch.turn SET until = '-infinity'"); err != nil {
+			t.Fatal(err)
+		}
+		records := slices.Values(recordsOf(listingOf("later", 1), "new/1"))
+		if err := l.Apply(t.Context(), seen.Changes{Records: records}); err != nil {
+			t.Errorf("%s: %v after the end of a lease that nobody else has", write.name, err)
+		}
+		lockIn(t, second, write.name)
+		before = contents(t, first, write.name)
+		if err := write.do(t.Context(), first, l, write.name); !errors.Is(err, seen.ErrLost) {
+			t.Errorf("%s: %v, want ErrLost", write.name, err)
+		}
+		if got := contents(t, first, write.name); got != before {
+			t.Errorf("%s: the database holds\n%s\nwant\n%s", write.name, got, before)
+		}
+	}
+}
+
+// A standing whose write was answered by nothing is not changed twice.
+func TestChangeStanding_again(t *testing.T) {
+	s := openStore(t, pgtest.Database(t))
+	l := enterIn(t, s, "work").(*ledger)
+	count := func(st *seen.Standing) { st.Refusals++ }
+	for _, version := range []int64{7, 7, 8, 8} {
+		if err := l.attemptStanding(t.Context(), version, count); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if st, err := l.Standing(t.Context()); err != nil || st.Refusals != 2 {
+		t.Errorf("%d refusals are counted, %v; want 2", st.Refusals, err)
+	}
+	if err := l.ChangeStanding(t.Context(), count); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := l.Standing(t.Context()); err != nil || st.Refusals != 3 {
+		t.Errorf("%d refusals are counted, %v; want 3", st.Refusals, err)
+	}
+}
+
+// The fence is shut until the commit: nobody takes the account while a step of the last epoch may
+// still become visible.
 func TestFence_lasts(t *testing.T) {
 	url := pgtest.Database(t)
 	first, second := openStore(t, url), openStore(t, url)

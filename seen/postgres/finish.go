@@ -8,8 +8,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// Finish reads the rows of the account, and makes the changes of seen.Conclude in one step. Nobody else
-// changes these rows meanwhile: otherwise the lease is lost, and the step is nothing.
+// Finish reads the rows of the account, and makes the changes of seen.Conclude in one step. Nobody
+// else changes these rows meanwhile: otherwise the lease is lost, and the step is nothing.
 func (l *ledger) Finish(ctx context.Context, diff seen.Diff, left []seen.Entry, deleted []seen.Deleted, at time.Time) error {
 	if l.hold == nil {
 		return errNotEntered

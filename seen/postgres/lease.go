@@ -32,6 +32,7 @@ type hold struct {
 	ended     bool        // it was released, or its row is another's
 	expiry    *time.Timer // closes lost
 	lent      bool        // a run has it
+	given     bool        // the turn has ended, or tried to
 }
 
 func (s *Store) newHold(account string, id, epoch int64, began time.Time) *hold {
@@ -136,11 +137,12 @@ func (h *hold) release(ctx context.Context, set string, args ...any) error {
 	tag, err := s.pool.Exec(ctx,
 		"UPDATE popfetch.turn SET "+set+" WHERE account = $1 AND epoch = $2 AND holder <> ''",
 		append([]any{h.id, h.epoch}, args...)...)
-	s.drop(h)
 	h.mu.Lock()
 	h.releasing = false
 	h.ended = err == nil
+	h.given = true
 	h.mu.Unlock()
+	s.drop(h)
 	switch {
 	case err != nil:
 		return fmt.Errorf("giving account %q back: %w", h.account, s.explain(err))
@@ -178,7 +180,11 @@ func (l *loan) Release() (err error) {
 		}
 		l.mu.Lock()
 		l.lent = false
+		given := l.given
 		l.mu.Unlock()
+		if given {
+			l.store.drop(l.hold)
+		}
 	})
 	return err
 }
@@ -198,15 +204,16 @@ func (h *hold) lend() (seen.Hold, error) {
 // It makes the row of an account that is not known.
 func (s *Store) Lock(ctx context.Context, name string) (seen.Hold, error) {
 	s.mu.Lock()
-	h := s.holds[name]
-	s.mu.Unlock()
-	if h == nil {
-		var err error
-		if h, err = s.take(ctx, name); err != nil {
-			return nil, err
-		}
-		s.keep(h)
+	if h := s.holds[name]; h != nil {
+		defer s.mu.Unlock()
+		return h.lend()
 	}
+	s.mu.Unlock()
+	h, err := s.take(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	s.keep(h)
 	return h.lend()
 }
 
@@ -275,10 +282,15 @@ func (s *Store) beginning() pgx.TxOptions {
 }
 
 // drop forgets a hold. It is renewed no more.
+//
+// If a turn has ended before its run, the run's release does that. Until then this process takes no
+// other hold of the account, because the run must not write under it.
 func (s *Store) drop(h *hold) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.holds[h.account] == h {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s.holds[h.account] == h && !(h.claimed && h.lent) {
 		delete(s.holds, h.account)
 	}
 }

@@ -108,7 +108,7 @@ func TestLease_ends(t *testing.T) {
 		t.Fatal("the hold is lost in spite of renewals")
 	case <-end:
 	}
-	first.stopRenewing()
+	first.stopRenewing("work")
 	select {
 	case <-hold.Lost():
 	case <-time.After(10 * time.Second):
@@ -156,8 +156,8 @@ func TestClaim_hosts(t *testing.T) {
 }
 
 // stopRenewing is what happens to a process that stands still.
-func (s *Store) stopRenewing() {
+func (s *Store) stopRenewing(account string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.holds = make(map[string]*hold)
+	delete(s.holds, account)
 }

@@ -2,21 +2,21 @@ package postgres
 
 // ledgerTables are those of accounts, their records and their history.
 //
-// A row of seen is one record, with all that is known of it. place is the name that the account's own
-// target gave the message, if it went there as it came, and nowhere else. Otherwise places has the
-// places as JSON; "" is none. digest and sha256 are empty if they are unknown.
+// A row of seen is one record, with all that is known of it. place is the name that the account's
+// own target gave the message, if it went there as it came, and nowhere else. Otherwise places has
+// the places as JSON; "" is none. digest and sha256 are empty if they are unknown.
 //
-// account.digest, listed and oldest are seen.Finished. Triggers count account.records, and remove the
-// digest with every change of a record except of absent_at, and when a record or an aside goes. They run
-// once for each statement, however many rows it changes.
+// account.digest, listed and oldest are seen.Finished. Triggers count account.records, and remove
+// the digest with every change of a record except of absent_at, and when a record or an aside goes.
+// They run once for each statement, however many rows it changes.
 //
-// step is called first, and fence last, in every transaction that writes under a lease. A step has a
-// number, which is counted in its epoch: so one that is sent again, because its answer was lost, is
-// carried out once. fence locks the row of the lease until the transaction has ended. It does so at
-// the end, because a renewal has to wait for that lock.
+// step is called first, and fence last, in every transaction that writes under a lease. A step has
+// a number, which is counted in its epoch: so one that is sent again, because its answer was lost,
+// is carried out once. fence locks the row of the lease until the transaction has ended. It does so
+// at the end, because a renewal has to wait for that lock.
 //
-// seen has no foreign key, because a check of each row would cost as much as adding it. Its rows go with
-// the account's by a trigger. Nobody can add some then: step locks the row of the account.
+// seen has no foreign key, because a check of each row would cost as much as adding it. Its rows go
+// with the account's by a trigger. Nobody can add some then: step locks the row of the account.
 const ledgerTables = `
 CREATE TABLE account (
 	id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -209,8 +209,8 @@ BEGIN
 END $$;
 ` + historyTables
 
-// historyTables hold seen.History. A day is the number of days since 1970, in UTC, and durations are
-// milliseconds. durations, sizes and errors are JSON.
+// historyTables hold seen.History. A day is the number of days since 1970, in UTC, and durations
+// are milliseconds. durations, sizes and errors are JSON.
 const historyTables = `
 CREATE TABLE history (
 	account      bigint PRIMARY KEY REFERENCES account (id) ON DELETE CASCADE,

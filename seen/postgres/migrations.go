@@ -24,7 +24,7 @@ package postgres
 // due is infinity for an account that no worker polls. epoch counts the leases. holder is the
 // worker that has the lease until then; "" is none. abandoned counts the leases in a row, before
 // this one, that ended without a release: an account that kills its worker again and again is left
-// alone.
+// alone. hold_until is until when the server refuses log-ins: Hurry makes no account due before.
 //
 // # worker
 //
@@ -41,6 +41,7 @@ CREATE TABLE turn (
 	since      timestamptz NOT NULL DEFAULT '-infinity',
 	until      timestamptz NOT NULL DEFAULT '-infinity',
 	fruitless  integer NOT NULL DEFAULT 0,
+	hold_until timestamptz NOT NULL DEFAULT '-infinity',
 	abandoned  integer NOT NULL DEFAULT 0,
 	host       text NOT NULL DEFAULT '',
 	label      text NOT NULL DEFAULT ''

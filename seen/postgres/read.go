@@ -14,8 +14,8 @@ import (
 	"github.com/popfetch/popfetch/seen"
 )
 
-// each calls do for each row of a query, which sees one state of the tables. A server that sends nothing
-// for too long is away.
+// each calls do for each row of a query, which sees one state of the tables. A server that sends
+// nothing for too long is away.
 func (s *Store) each(ctx context.Context, query string, args []any, do func(pgx.Rows) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -92,8 +92,8 @@ func (l *ledger) Imported(ctx context.Context, until time.Time) iter.Seq2[seen.R
 		[]int64{int64(seen.Imported), int64(seen.Sanitized)}, seen.Millis(until))
 }
 
-// records yields the records of the account that the rest of a condition selects. args are behind the
-// account.
+// records yields the records of the account that the rest of a condition selects. args are behind
+// the account.
 func (l *ledger) records(ctx context.Context, where string, args ...any) iter.Seq2[seen.Record, error] {
 	return func(yield func(seen.Record, error) bool) {
 		err := l.store.each(ctx, selectRecord+where+" ORDER BY unique_id, copy", append([]any{l.id}, args...), func(row pgx.Rows) error {

@@ -18,8 +18,8 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// reader reads the rows of one account for seen.Compare and seen.Conclude. No query lasts longer than
-// its rows need to arrive.
+// reader reads the rows of one account for seen.Compare and seen.Conclude. No query lasts longer
+// than its rows need to arrive.
 type reader struct {
 	store   *Store
 	account int64
@@ -34,8 +34,8 @@ func (s *Store) reader(account int64) *reader {
 // errMore says that Diff needs more than the head.
 var errMore = errors.New("more rows are needed")
 
-// Diff asks for the account's row and for doubtful unique-ids in one statement. Nearly always that is
-// all. Otherwise it compares in a transaction that sees one state of the tables.
+// Diff asks for the account's row and for doubtful unique-ids in one statement. Nearly always that
+// is all. Otherwise it compares in a transaction that sees one state of the tables.
 func (l *ledger) Diff(ctx context.Context, listing []seen.Entry, due time.Time) (d seen.Diff, err error) {
 	r := l.store.reader(l.id)
 	r.head = true

@@ -48,8 +48,8 @@ func (s *Store) rename(ctx context.Context, from, to string) error {
 	return err
 }
 
-// ofRecords are the columns of account that belong to its records. The digest is lost, so the next Diff
-// compares everything.
+// ofRecords are the columns of account that belong to its records. The digest is lost, so the next
+// Diff compares everything.
 const ofRecords = "server, username, since, delivered, listed, oldest, unfinished, finished_at, left_since, left_at"
 
 // moveAll moves the rows of one account to another, which has no records.

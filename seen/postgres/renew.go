@@ -13,8 +13,8 @@ const (
 	// attempts is the part of a lease that one attempt to renew may take: so there is time for a
 	// second one, over a new connection, before the holds end.
 	attempts = 6
-	// retries is the part of a lease that passes between an attempt that has failed and the next one,
-	// but longestRetry at most.
+	// retries is the part of a lease that passes between an attempt that has failed and the next
+	// one, but longestRetry at most.
 	retries      = 40
 	longestRetry = time.Second
 	// closing is how long a store that is closed tries to give back what it holds.

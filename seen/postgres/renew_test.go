@@ -249,7 +249,7 @@ func TestClose(t *testing.T) {
 		workers, err := second.Workers(t.Context())
 		return err == nil && len(workers) == 1
 	})
-	if err := first.Close(); err != nil {
+	if err := errors.Join(first.Close(), first.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if err := hold.Err(); !errors.Is(err, seen.ErrLost) {

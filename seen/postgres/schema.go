@@ -49,7 +49,8 @@ func (f found) fits() error {
 	case f.version > len(migrations):
 		return fmt.Errorf("version %d, known up to %d: %w", f.version, len(migrations), seen.ErrNewerSchema)
 	case f.schema && (f.version > 0 && f.missing > 0 || f.version == 0 && f.missing > 0 && !f.readable):
-		return fmt.Errorf("%w: role %q may not use all tables of popfetch; have their owner run this:\n%s", ErrRefused, f.role, grants(f.role))
+		err := fmt.Errorf("%w: role %q may not use all tables of popfetch; have their owner run this", ErrRefused, f.role)
+		return &sqlError{err, grants(f.role)}
 	}
 	return nil
 }
@@ -83,8 +84,8 @@ func (s *Store) checkSchema(ctx context.Context) error {
 // longestMigration bounds the time of a change to the schema.
 const longestMigration = time.Hour
 
-// migrate makes or updates the tables, all in one transaction. Two processes that start at once do so one
-// after the other.
+// migrate makes or updates the tables, all in one transaction. Two processes that start at once do
+// so one after the other.
 func (s *Store) migrate(ctx context.Context) error {
 	f, err := s.look(ctx)
 	if err != nil || f.version == len(migrations) {
@@ -107,8 +108,9 @@ func (s *Store) migrate(ctx context.Context) error {
 	})
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == insufficientPrivilege {
-		return fmt.Errorf("the tables of popfetch %w in the database by role %q: %s; have another role run this once:\nBEGIN;\n%s%sCOMMIT;",
-			seen.ErrCreate, f.role, refused.Message, migration(f), grants(f.role))
+		err := fmt.Errorf("the tables of popfetch %w in the database by role %q: %s; have another role run this once",
+			seen.ErrCreate, f.role, refused.Message)
+		return &sqlError{err, "BEGIN;\n" + migration(f) + grants(f.role) + "COMMIT;\n"}
 	}
 	return err
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 
 	"github.com/jackc/pgx/v5"
 
@@ -19,8 +21,10 @@ func (l *ledger) Standing(ctx context.Context) (seen.Standing, error) {
 	return st, nil
 }
 
-// ChangeStanding writes only if something has changed. It writes only over the version that it has read,
-// and otherwise begins again.
+// ChangeStanding writes only if something has changed. It writes only over the version that it has
+// read, and otherwise begins again. Each version is another random number. So if the answer of the
+// database is lost, the next version that is read tells whether this one was written, and a refusal
+// is not counted twice.
 func (l *ledger) ChangeStanding(ctx context.Context, change func(*seen.Standing)) error {
 	if err := l.changeStanding(ctx, change); err != nil {
 		return fmt.Errorf("noting the account's standing: %w", err)
@@ -29,9 +33,20 @@ func (l *ledger) ChangeStanding(ctx context.Context, change func(*seen.Standing)
 }
 
 func (l *ledger) changeStanding(ctx context.Context, change func(*seen.Standing)) error {
+	next := rand.Int64N(math.MaxInt64) + 1 //nolint:gosec // only another one than before
+	attempt := func() error { return l.attemptStanding(ctx, next, change) }
+	if l.hold == nil {
+		return attempt()
+	}
+	return l.store.repeated(ctx, l.hold, attempt)
+}
+
+// attemptStanding makes next the version of the changed standing. It is not called again with
+// another change.
+func (l *ledger) attemptStanding(ctx context.Context, next int64, change func(*seen.Standing)) error {
 	for {
 		st, version, err := l.standing(ctx)
-		if err != nil {
+		if err != nil || version == next { // an attempt before has written it
 			return err
 		}
 		before := st
@@ -42,7 +57,7 @@ func (l *ledger) changeStanding(ctx context.Context, change func(*seen.Standing)
 			return seen.ErrUnknown
 		}
 		var written int
-		put := putStanding(l.id, version, &st)
+		put := putStanding(l.id, version, next, &st)
 		put.affected = &written
 		if l.hold != nil {
 			err = l.store.fencedOnce(ctx, l.hold, put)
@@ -75,23 +90,23 @@ func (l *ledger) standing(ctx context.Context) (st seen.Standing, version int64,
 	return st, version, err
 }
 
-// putStanding writes a standing over one with that version. It changes no row if that is another one
-// by now.
-func putStanding(account, version int64, st *seen.Standing) statement {
+// putStanding writes a standing over one with that version, and gives it the next one. It changes
+// no row if it has another version by now.
+func putStanding(account, version, next int64, st *seen.Standing) statement {
 	return statement{
 		args: []any{account, version, st.Refusals, st.Credential, seen.Millis(st.NotBefore), storable(st.Reason),
 			seen.Millis(st.LockstepSince), st.Shortfall, storable(st.Announced), storable(st.Told), seen.Millis(st.ToldAt),
 			seen.Millis(st.CameAt), seen.Millis(st.ThroughAt), st.HostSessions, seen.Millis(st.HostAt), st.Proven, seen.Millis(st.ProvenAt),
-			seen.Millis(st.RanAt), seen.Millis(st.HeldAt), storable(st.Origin), storable(st.Kept)},
+			seen.Millis(st.RanAt), seen.Millis(st.HeldAt), storable(st.Origin), storable(st.Kept), next},
 		sql: `
 		INSERT INTO popfetch.standing AS s (account, version, refusals, credential, not_before, reason, lockstep_since, shortfall, announced,
 			told, told_at, came_at, through_at, host_sessions, host_at, proven, proven_at, ran_at, held_at, origin, kept)
-		VALUES ($1, $2 + 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+		VALUES ($1, $22, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
 		ON CONFLICT (account) DO UPDATE SET version = excluded.version, refusals = excluded.refusals, credential = excluded.credential,
 			not_before = excluded.not_before, reason = excluded.reason, lockstep_since = excluded.lockstep_since,
 			shortfall = excluded.shortfall, announced = excluded.announced, told = excluded.told, told_at = excluded.told_at,
 			came_at = excluded.came_at, through_at = excluded.through_at, host_sessions = excluded.host_sessions, host_at = excluded.host_at,
 			proven = excluded.proven, proven_at = excluded.proven_at, ran_at = excluded.ran_at, held_at = excluded.held_at,
 			origin = excluded.origin, kept = excluded.kept
-		WHERE s.version = excluded.version - 1`}
+		WHERE s.version = $2`}
 }

@@ -21,9 +21,9 @@ type statement struct {
 	affected *int // gets the number of rows, unless it is nil
 }
 
-// step is all that is written at once for an account under a lease. Its statements are sent together,
-// so nobody waits for this process while the transaction lasts. Only a step of very many rows is a
-// transaction with several round trips.
+// step is all that is written at once for an account under a lease. Its statements are sent
+// together, so nobody waits for this process while the transaction lasts. Only a step of very many
+// rows is a transaction with several round trips.
 type step struct {
 	store  *Store
 	hold   *hold
@@ -88,12 +88,24 @@ func (s *Store) fencedOnce(ctx context.Context, h *hold, statements ...statement
 
 // step runs do, which adds statements to a step, and then carries the step out.
 func (s *Store) step(ctx context.Context, h *hold, do func(context.Context, *step) error) error {
+	return s.stepUntil(ctx, h, 0, do)
+}
+
+// stepLate is step, but goes on for a lease after the hold is lost by the clock of this process.
+func (s *Store) stepLate(ctx context.Context, h *hold, do func(context.Context, *step) error) error {
+	return s.stepUntil(ctx, h, s.lease, do)
+}
+
+// stepUntil carries out a step for as long as the hold lasts, and for a time after that.
+func (s *Store) stepUntil(
+	ctx context.Context, h *hold, after time.Duration, do func(context.Context, *step) error,
+) error {
 	p := s.stepper(h)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	ctx, cancel := h.while(ctx)
+	ctx, cancel := h.while(ctx, after)
 	defer cancel()
-	if err := h.Err(); err != nil {
+	if err := h.Err(); err != nil && after == 0 {
 		return err
 	}
 	p.last++
@@ -115,12 +127,17 @@ func (s *Store) step(ctx context.Context, h *hold, do func(context.Context, *ste
 	return err
 }
 
-// while returns a context that ends with the hold, too.
-func (h *hold) while(ctx context.Context) (context.Context, context.CancelFunc) {
+// while returns a context that ends with the hold, too, or so long after it.
+func (h *hold) while(ctx context.Context, after time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		select {
 		case <-h.lost:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-time.After(after):
 			cancel()
 		case <-ctx.Done():
 		}
@@ -180,7 +197,8 @@ func (st *step) commit(ctx context.Context) error {
 	if err = st.store.explain(st.tx.Commit(ctx)); err == nil || !errors.Is(err, ErrAway) {
 		return err
 	}
-	// The answer is lost. The step itself shows whether it was carried out: it cannot be begun again.
+	// The answer is lost. The step itself shows whether it was carried out: it cannot be begun
+	// again.
 	st.queue = nil
 	return st.again(ctx, err, func(err error) error {
 		if isCode(err, codeDone) {
@@ -216,8 +234,8 @@ const (
 	longestPause = 2 * time.Second
 )
 
-// repeated calls do until the database is not away, or the hold is lost. do has changed nothing if it
-// returns ErrAway under a hold that lasts.
+// repeated calls do until the database is not away, or the hold is lost. do has changed nothing if
+// it returns ErrAway under a hold that lasts.
 func (s *Store) repeated(ctx context.Context, h *hold, do func() error) error {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		err := do()
@@ -233,8 +251,8 @@ func (s *Store) repeated(ctx context.Context, h *hold, do func() error) error {
 	}
 }
 
-// again repeats the step after the error err, until the database answers or ctx ends. judge says what
-// the answer means.
+// again repeats the step after the error err, until the database answers or ctx ends. judge says
+// what the answer means.
 func (st *step) again(ctx context.Context, err error, judge func(error) error) error {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		select {
@@ -253,7 +271,8 @@ func (st *step) again(ctx context.Context, err error, judge func(error) error) e
 	}
 }
 
-// attempt sends the step once. It takes no longer than the limit, because a silent peer never answers.
+// attempt sends the step once. It takes no longer than the limit, because a silent peer never
+// answers.
 func (st *step) attempt(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, st.limit)
 	defer cancel()

@@ -15,7 +15,8 @@ import (
 type Options struct {
 	// URL names the database as libpq does, without the password or with it.
 	URL string
-	// Password returns the password for each new connection. nil: that of the URL, or of PGPASSFILE.
+	// Password returns the password for each new connection. nil: that of the URL, or of
+	// PGPASSFILE.
 	Password func(ctx context.Context) (string, error)
 	// Lease is how long an account is held without a renewal; zero means a minute.
 	Lease time.Duration
@@ -27,8 +28,8 @@ type Options struct {
 
 const (
 	defaultLease = time.Minute
-	// mostConnections is the size of the pool, however many accounts a process has at work. With the one
-	// that renews holds (see heart) it takes 10 at most.
+	// mostConnections is the size of the pool, however many accounts a process has at work. With
+	// the one that renews holds (see heart) it takes 10 at most.
 	mostConnections = 9
 	// patience is how long a statement waits that no run depends on.
 	patience = 30 * time.Second
@@ -55,8 +56,8 @@ type Store struct {
 	register register
 }
 
-// Open connects, and makes or updates the tables. Where the role may not, it ends with ErrCreate and
-// says what a role that may has to run.
+// Open connects, and makes or updates the tables. Where the role may not, it ends with ErrCreate
+// and says what a role that may has to run.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s, err := connect(ctx, o)
 	if err != nil {
@@ -101,9 +102,15 @@ func connect(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close releases all holds and closes the connections.
+// Close releases all holds and closes the connections. A second call does nothing.
 func (s *Store) Close() error {
-	close(s.ending)
+	s.mu.Lock()
+	select {
+	case <-s.ending:
+	default:
+		close(s.ending)
+	}
+	s.mu.Unlock()
 	s.closed.Wait()
 	s.pool.Close()
 	return nil

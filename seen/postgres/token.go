@@ -9,13 +9,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Token is where the access tokens of an account, or of the user of a mailbox, are kept. The store does
-// not know what is in them: they are sealed.
+// Token is where the access tokens of an account, or of the user of a mailbox, are kept. The store
+// does not know what is in them: they are sealed.
 //
 // A provider may accept a refresh token only once, so one process at a time may refresh. That takes
-// seconds, and no transaction waits for it: who refreshes has a claim on the row, with an end. If the
-// claim has ended meanwhile, because the process stood still, the revision still tells whether another
-// has written.
+// seconds, and no transaction waits for it: who refreshes has a claim on the row, with an end. If
+// the claim has ended meanwhile, because the process stood still, the revision still tells whether
+// another has written.
 type Token struct {
 	store   *Store
 	account string
@@ -68,8 +68,8 @@ func (t *Token) Claim(ctx context.Context, limit time.Duration) (*TokenClaim, er
 	return c, nil
 }
 
-// Replace writes tokens and ends the claim. It writes nothing, and returns false, if another process has
-// written since.
+// Replace writes tokens and ends the claim. It writes nothing, and returns false, if another
+// process has written since.
 func (c *TokenClaim) Replace(ctx context.Context, sealed []byte) (written bool, err error) {
 	tag, err := c.token.store.pool.Exec(ctx, `
 		UPDATE popfetch.token SET sealed = $3, revision = revision + 1, claim = '', until = '-infinity'
@@ -77,7 +77,8 @@ func (c *TokenClaim) Replace(ctx context.Context, sealed []byte) (written bool, 
 	return tag.RowsAffected() > 0, wrap("keeping tokens", c.token.store.explain(err))
 }
 
-// Remove removes the tokens and ends the claim. It returns false if another process has written since.
+// Remove removes the tokens and ends the claim. It returns false if another process has written
+// since.
 func (c *TokenClaim) Remove(ctx context.Context) (removed bool, err error) {
 	tag, err := c.token.store.pool.Exec(ctx, "DELETE FROM popfetch.token WHERE account = $1 AND revision = $2", c.token.account, c.revision)
 	return tag.RowsAffected() > 0, wrap("removing tokens", c.token.store.explain(err))

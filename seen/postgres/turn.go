@@ -244,7 +244,10 @@ func (turnHold) Release() error { return nil }
 type Next struct {
 	In        time.Duration // from now on, by the clock of the database
 	Fruitless int           // polls in a row
-	Delivered int           // messages in this turn; it is only counted (Counts.Delivered)
+	// Refused is for how long from now on its server refuses a log-in. Until then, Hurry does not make
+	// the account due. Zero or less: it does not refuse one.
+	Refused   time.Duration
+	Delivered int // messages in this turn; it is only counted (Counts.Delivered)
 }
 
 // Abandonment is an account that workers leave alone, because each of them that held it ended
@@ -281,8 +284,9 @@ func (s *Store) Abandoned(ctx context.Context) ([]Abandonment, error) {
 // cancelled, but at its deadline.
 func (t *Turn) End(ctx context.Context, next Next) error {
 	err := t.hold.release(ctx, released+`, fruitless = $3,
-		due = CASE WHEN due = 'infinity' THEN due ELSE now() + $4 * interval '1 ms' END`,
-		next.Fruitless, next.In.Milliseconds())
+		due = CASE WHEN due = 'infinity' THEN due ELSE now() + $4 * interval '1 ms' END,
+		hold_until = CASE WHEN $5::bigint <= 0 THEN '-infinity' ELSE now() + $5 * interval '1 ms' END`,
+		next.Fruitless, next.In.Milliseconds(), next.Refused.Milliseconds())
 	if err == nil {
 		t.hold.store.register.count(func(c *Counts) {
 			c.Polls++
@@ -296,15 +300,16 @@ func (t *Turn) End(ctx context.Context, next Next) error {
 // it is like End.
 func (t *Turn) GiveUp(ctx context.Context) error { return t.hold.release(ctx, released) }
 
-// Hurry makes accounts due now, all scheduled ones if none is named.
+// Hurry makes accounts due now, all scheduled ones if none is named. An account whose server refuses
+// log-ins (Next.Refused) becomes due when that is over, unless it is due earlier.
 func (s *Store) Hurry(ctx context.Context, accounts ...string) error {
 	if accounts == nil {
 		accounts = []string{}
 	}
 	_, err := s.pool.Exec(ctx, `
-		UPDATE popfetch.turn AS t SET due = now() FROM (
+		UPDATE popfetch.turn AS t SET due = greatest(now(), t.hold_until) FROM (
 			SELECT account FROM popfetch.turn
-			WHERE due > now() AND due < 'infinity' AND (cardinality($1::text[]) = 0
+			WHERE due > greatest(now(), hold_until) AND due < 'infinity' AND (cardinality($1::text[]) = 0
 				OR account IN (SELECT id FROM popfetch.account WHERE name = ANY ($1)))
 			ORDER BY account FOR NO KEY UPDATE
 		) AS o WHERE t.account = o.account`, accounts)

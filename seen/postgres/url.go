@@ -75,8 +75,8 @@ func reasonOf(err error, u *url.URL) string {
 	return text
 }
 
-// checkSafe refuses a connection to another machine that does not prove who it is. Otherwise whoever
-// stands between could read the records, and change them.
+// checkSafe refuses a connection to another machine that does not prove who it is. Otherwise
+// whoever stands between could read the records, and change them.
 func checkSafe(c *pgx.ConnConfig) error {
 	check := func(host string, proven bool) error {
 		if proven || isLocal(host) {

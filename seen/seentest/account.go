@@ -114,8 +114,8 @@ func runAccount(t *testing.T, harness Harness) {
 	runOtherServer(t, s)
 }
 
-// runOtherServer gives the account another server: its records count as those of deleted messages, and
-// what was refused is tried again.
+// runOtherServer gives the account another server: its records count as those of deleted messages,
+// and what was refused is tried again.
 func runOtherServer(t *testing.T, s seen.Store) {
 	t.Helper()
 	const server, user = "pop.example.net:995", "bob"
