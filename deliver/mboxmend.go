@@ -119,12 +119,17 @@ func (n *mboxNote) tornUntil(mbox io.ReaderAt) (end int64, err error) {
 		there := text[:min(int64(read), octets)]
 		full := int64(len(there)) == octets
 		switch {
-		case full && (isPart(there) || part >= 0 && isDamaged(there)):
+		case full && isPart(there):
 			end += octets
 		case part < 0:
 			return end + commonPrefix(text, n.From), nil
 		default:
+			// Other mail may have NULs of its own, so its From_ line counts first.
 			until, err := n.cutIn(mbox, end, octets, full)
+			if err == nil && until == n.At && full && isDamaged(there) {
+				end += octets
+				continue
+			}
 			if err != nil || part == 0 && isMessage(there[:max(0, min(until-end, int64(len(there))))]) {
 				return n.At, err
 			}

@@ -151,6 +151,7 @@ func TestMbox_torn(t *testing.T) {
 		"mail glued":         otherMail,
 		"mail behind a line": "\n" + otherMail,
 		"much mail behind":   "\n\n" + strings.Repeat(otherMail, 40),
+		"NULs behind":        "\n\n" + strings.Replace(otherMail, "Subject: other\n\n", "\n"+strings.Repeat("\x00text", 60), 1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newTornRig(t, earlierMail, tornMessages()...)
