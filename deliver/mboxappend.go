@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"path/filepath"
 	"sync"
@@ -58,7 +59,11 @@ func (m *Mbox) append(l *lockedMbox, messages []*mboxDelivery) (safe int, err er
 	if err != nil {
 		return 0, fmt.Errorf("appending to the mbox: %w", err)
 	}
-	a := &appended{size: size, lead: lead, messages: messages, lines: make([]string, len(messages))}
+	before, err := sumBefore(l, size)
+	if err != nil {
+		return 0, fmt.Errorf("appending to the mbox: %w", err)
+	}
+	a := &appended{size: size, before: before, lead: lead, messages: messages, lines: make([]string, len(messages))}
 	now := time.Now()
 	for i, d := range messages {
 		a.lines[i] = fromLine(d.sender, now)
@@ -99,6 +104,7 @@ func tokensOf(messages []*mboxDelivery) []Token {
 // appended is what is being appended to an mbox.
 type appended struct {
 	size     int64  // of the mbox before
+	before   []byte // see sumBefore
 	lead     string // line ends that must come first
 	messages []*mboxDelivery
 	lines    []string // the From_ lines
@@ -121,6 +127,19 @@ func missingLines(mbox io.ReaderAt, size int64) (string, error) {
 	}
 }
 
+// mostBefore is how many octets before an append its note has the checksum of.
+const mostBefore = 512
+
+// sumBefore returns the checksum of the last octets before an offset. If they are the same later,
+// nothing that stood before the offset was removed.
+func sumBefore(mbox io.ReaderAt, at int64) ([]byte, error) {
+	last := make([]byte, min(at, mostBefore))
+	if _, err := readWhole(mbox, last, at-int64(len(last))); err != nil {
+		return nil, err
+	}
+	return appendSum(nil, crc32.Checksum(last, castagnoli)), nil
+}
+
 // note makes notes of the messages durable.
 func (m *Mbox) note(a *appended) error {
 	if m.notes == nil {
@@ -132,6 +151,7 @@ func (m *Mbox) note(a *appended) error {
 		notes[d.token] = mboxNote{
 			At: at, From: a.lines[i], Octets: d.octets,
 			As: d.place[0].Octets, SHA256: d.place[0].SHA256[:], Parts: d.parts.sums,
+			Size: a.size, Before: a.before,
 		}
 		at += d.entryOctets(a.lines[i])
 	}

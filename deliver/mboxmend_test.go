@@ -312,3 +312,22 @@ func TestMbox_findMovedWithoutLineEnd(t *testing.T) {
 		r.wantFound("behind "+before, m, []int{0})
 	}
 }
+
+// The same message that another account has got in the same second, where both deliver into one
+// mbox, is not the one whose append never happened.
+func TestMbox_findOfAnother(t *testing.T) {
+	message := "Subject: s\n\ntext\n"
+	for {
+		r := newTornRig(t, earlierMail, message)
+		others := r.read()
+		r = newTornRig(t, others, message)
+		if !strings.HasSuffix(others, r.batch[0]) {
+			continue // another second has begun
+		}
+		r.mended("not appended", others, others)
+		r.mended("appended", others+r.batch[0], others+r.batch[0], 0)
+		r.mended("and the first mail removed", strings.TrimPrefix(others, earlierMail)+r.batch[0],
+			strings.TrimPrefix(others, earlierMail)+r.batch[0], 0)
+		return
+	}
+}
