@@ -5,8 +5,8 @@ package fetch_test
 import "testing"
 
 // TestTortureFaultsComposed makes each system call of a run fail whose target is a fan of Maildirs,
-// and every fourth one where programs take part, which take ten times as long. A run after it must
-// bring each target every message once.
+// and every fourth one where programs take part, so that it ends in a quarter of an hour. A run after
+// it must bring each target every message once.
 func TestTortureFaultsComposed(t *testing.T) {
 	needTorture(t)
 	for _, c := range composedCases {
