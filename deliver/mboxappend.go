@@ -59,12 +59,12 @@ func (m *Mbox) append(l *lockedMbox, messages []*mboxDelivery) (safe int, err er
 	if err != nil {
 		return 0, fmt.Errorf("appending to the mbox: %w", err)
 	}
-	before, err := sumBefore(l, size)
+	now := time.Now()
+	before, err := l.sumIfJustWritten(size, now)
 	if err != nil {
 		return 0, fmt.Errorf("appending to the mbox: %w", err)
 	}
 	a := &appended{size: size, before: before, lead: lead, messages: messages, lines: make([]string, len(messages))}
-	now := time.Now()
 	for i, d := range messages {
 		a.lines[i] = fromLine(d.sender, now)
 	}
@@ -104,7 +104,7 @@ func tokensOf(messages []*mboxDelivery) []Token {
 // appended is what is being appended to an mbox.
 type appended struct {
 	size     int64  // of the mbox before
-	before   []byte // see sumBefore
+	before   []byte // see sumIfJustWritten
 	lead     string // line ends that must come first
 	messages []*mboxDelivery
 	lines    []string // the From_ lines
@@ -130,11 +130,22 @@ func missingLines(mbox io.ReaderAt, size int64) (string, error) {
 // mostBefore is how many octets before an append its note has the checksum of.
 const mostBefore = 512
 
-// sumBefore returns the checksum of the last octets before an offset. If they are the same later,
-// nothing that stood before the offset was removed.
+// sumIfJustWritten returns the checksum of the last octets of the mbox, if somebody has written to it
+// in this second; otherwise nil. Only then the same message with the same From_ line may stand before.
+func (l *lockedMbox) sumIfJustWritten(size int64, now time.Time) ([]byte, error) {
+	const coarse = 10 * time.Millisecond // the system's time of a file may be behind by less
+	info, err := l.Stat()
+	if err != nil || info.ModTime().Before(now.Truncate(time.Second).Add(-coarse)) {
+		return nil, err
+	}
+	return sumBefore(l, size)
+}
+
+// sumBefore returns the checksum of the last octets before an offset; nil: there are not so many.
 func sumBefore(mbox io.ReaderAt, at int64) ([]byte, error) {
 	last := make([]byte, min(at, mostBefore))
-	if _, err := readWhole(mbox, last, at-int64(len(last))); err != nil {
+	there, err := readWhole(mbox, last, at-int64(len(last)))
+	if err != nil || !there {
 		return nil, err
 	}
 	return appendSum(nil, crc32.Checksum(last, castagnoli)), nil

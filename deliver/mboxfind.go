@@ -76,8 +76,9 @@ func (m *Mbox) noted(tokens iter.Seq[Token]) (map[Token]mboxNote, error) {
 	return wanted, nil
 }
 
-// findMoved looks for messages in the whole mbox, by their octets and From_ lines. If nothing that
-// stood before their batch was removed, they stand behind that.
+// findMoved looks for messages in the whole mbox, by their octets and From_ lines. If what stood before
+// their batch still stands there, they are behind it. The same message that another account gets behind
+// it, in the same second, is taken for the one that was not appended.
 func findMoved(
 	ctx context.Context, mbox io.ReaderAt, wanted map[Token]mboxNote,
 	taken map[int64]bool, places map[Token][]string,
@@ -86,11 +87,14 @@ func findMoved(
 	first := make(map[Token]int64) // where each may stand at the earliest
 	for token, note := range wanted {
 		bySum[note.sum()] = append(bySum[note.sum()], token)
+		if note.Before == nil {
+			continue
+		}
 		before, err := sumBefore(mbox, note.Size)
 		if err != nil {
 			return err
 		}
-		// Otherwise the same message of another account, delivered in the same second, would count.
+		// Otherwise the same message that another account got before, in this second, would count.
 		if bytes.Equal(before, note.Before) {
 			first[token] = note.Size
 		}

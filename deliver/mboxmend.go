@@ -66,19 +66,16 @@ func (m *Mbox) mendLocked(l *lockedMbox, all map[Token]mboxNote) error {
 		return err
 	}
 	var torn []span
-	for _, note := range all {
-		whole, err := note.isWhole(l)
+	notes := slices.SortedFunc(maps.Values(all), func(a, b mboxNote) int { return int(a.At - b.At) })
+	reached := make(map[int64]int64) // by Size of the batch: up to where it stands, whole or torn
+	for _, note := range notes {
+		before, follows := reached[note.Size]
+		whole, end, err := note.stands(l, follows && before < note.At)
 		if err != nil {
 			return err
 		}
-		if whole {
-			continue
-		}
-		end, err := note.tornUntil(l)
-		if err != nil {
-			return err
-		}
-		if end > note.At {
+		reached[note.Size] = end
+		if !whole && end > note.At {
 			torn = append(torn, span{note.At, end})
 		}
 	}
@@ -94,6 +91,27 @@ func (m *Mbox) mendLocked(l *lockedMbox, all map[Token]mboxNote) error {
 		}
 	}
 	return nil
+}
+
+// stands returns up to where the message stands, and whether it is whole. With gap, the message before
+// it does not reach so far. Then NULs in its place are not its own: other mail may have them.
+func (n *mboxNote) stands(mbox io.ReaderAt, gap bool) (whole bool, end int64, err error) {
+	if whole, err = n.isWhole(mbox); err != nil {
+		return false, 0, err
+	}
+	text := make([]byte, max(int64(len(n.From)), 1))
+	if whole {
+		end := n.end()
+		if there, err := readWhole(mbox, text[:1], end-1); err != nil || !there || text[0] != '\n' && text[0] != 0 {
+			end-- // the empty line is missing, and not lost by a power cut
+		}
+		return true, end, err
+	}
+	if there, err := readWhole(mbox, text, n.At); err != nil || gap && (!there || string(text) != n.From) {
+		return false, n.At, err
+	}
+	end, err = n.tornUntil(mbox)
+	return false, end, err
 }
 
 // span is a part of a file.
@@ -126,7 +144,8 @@ func (n *mboxNote) tornUntil(mbox io.ReaderAt) (end int64, err error) {
 		default:
 			// Other mail may have NULs of its own, so its From_ line counts first.
 			until, err := n.cutIn(mbox, end, octets, full)
-			if err == nil && until == n.At && full && isDamaged(there) {
+			others := until > n.At && until < end+octets
+			if err == nil && !others && full && isDamaged(there) {
 				end += octets
 				continue
 			}

@@ -30,8 +30,17 @@ const otherMail = "From other@example.org  Mon Nov 30 10:00:00 2026\nSubject: ot
 
 func newTornRig(t *testing.T, before string, messages ...string) *tornRig {
 	t.Helper()
+	return newTornRigSince(t, before, time.Now(), messages...)
+}
+
+// newTornRigSince is newTornRig with an mbox that was last written at the given time.
+func newTornRigSince(t *testing.T, before string, written time.Time, messages ...string) *tornRig {
+	t.Helper()
 	r := &tornRig{t: t, dir: quickDir(t), before: before}
 	if err := os.WriteFile(r.mbox(), []byte(before), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(r.mbox(), written, written); err != nil {
 		t.Fatal(err)
 	}
 	m := r.open()
@@ -151,6 +160,7 @@ func TestMbox_torn(t *testing.T) {
 		"mail glued":         otherMail,
 		"mail behind a line": "\n" + otherMail,
 		"much mail behind":   "\n\n" + strings.Repeat(otherMail, 40),
+		"many NULs behind":   "\n\n" + strings.Replace(otherMail, "\n\nother", "\n\n"+strings.Repeat("\x00", 2000), 1),
 		"NULs behind":        "\n\n" + strings.Replace(otherMail, "Subject: other\n\n", "\n"+strings.Repeat("\x00text", 60), 1),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -325,9 +335,19 @@ func TestMbox_findOfAnother(t *testing.T) {
 			continue // another second has begun
 		}
 		r.mended("not appended", others, others)
+		r.mended("shorter", earlierMail[:len(earlierMail)-1]+"\n", earlierMail)
 		r.mended("appended", others+r.batch[0], others+r.batch[0], 0)
 		r.mended("and the first mail removed", strings.TrimPrefix(others, earlierMail)+r.batch[0],
 			strings.TrimPrefix(others, earlierMail)+r.batch[0], 0)
 		return
 	}
+}
+
+// A message is found when mail of the same length and end was removed before it.
+func TestMbox_findBehindAlike(t *testing.T) {
+	message := "Subject: s\n\n" + strings.Repeat("the same text\n", 60)
+	r := newTornRig(t, earlierMail, message)
+	alike := strings.Replace(r.batch[0], " 20", " 19", 1) // of another year
+	r = newTornRigSince(t, alike, time.Now().Add(-2*time.Second), message)
+	r.mended("the first mail removed", r.batch[0], r.batch[0], 0)
 }

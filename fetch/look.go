@@ -272,7 +272,7 @@ func (s *session) dropped(retrieve Entries) (Entries, error) {
 // exported makes a Plan for the caller of the look.
 func (s *session) exported(p *plan) Plan {
 	all := Plan{
-		Retrieve:  s.entries(append(slices.Clip(p.retrieve), slices.Concat(p.later, p.next)...)), // copies nothing, mostly
+		Retrieve:  s.entries(append(slices.Clip(p.retrieve), slices.Concat(p.later, p.next)...)), // mostly no copy: the plan stays as it is
 		Recognise: s.entries(p.recognised),
 		Skip:      s.entries(p.skip),
 		Mark:      s.entries(p.mark),
