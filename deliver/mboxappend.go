@@ -64,7 +64,10 @@ func (m *Mbox) append(l *lockedMbox, messages []*mboxDelivery) (safe int, err er
 	if err != nil {
 		return 0, fmt.Errorf("appending to the mbox: %w", err)
 	}
-	a := &appended{size: size, before: before, lead: lead, messages: messages, lines: make([]string, len(messages))}
+	a := &appended{
+		size: size, before: before, lead: lead, messages: messages,
+		lines: make([]string, len(messages)),
+	}
 	for i, d := range messages {
 		a.lines[i] = fromLine(d.sender, now)
 	}
@@ -130,8 +133,9 @@ func missingLines(mbox io.ReaderAt, size int64) (string, error) {
 // mostBefore is how many octets before an append its note has the checksum of.
 const mostBefore = 512
 
-// sumIfJustWritten returns the checksum of the last octets of the mbox, if somebody has written to it
-// in this second; otherwise nil. Only then the same message with the same From_ line may stand before.
+// sumIfJustWritten returns sumBefore of the whole mbox, if somebody has written to it in this second;
+// otherwise nil. A From_ line tells the second. So only then may there be the same message with the
+// same From_ line already.
 func (l *lockedMbox) sumIfJustWritten(size int64, now time.Time) ([]byte, error) {
 	const coarse = 10 * time.Millisecond // the system's time of a file may be behind by less
 	info, err := l.Stat()

@@ -76,9 +76,11 @@ func (m *Mbox) noted(tokens iter.Seq[Token]) (map[Token]mboxNote, error) {
 	return wanted, nil
 }
 
-// findMoved looks for messages in the whole mbox, by their octets and From_ lines. If what stood before
-// their batch still stands there, they are behind it. The same message that another account gets behind
-// it, in the same second, is taken for the one that was not appended.
+// findMoved looks for messages in the whole mbox, by their octets and From_ lines. If what stood
+// before their batch still stands there, they are behind it.
+//
+// Another account may get the same message there in the same second. That one is taken for the one
+// that was not appended.
 func findMoved(
 	ctx context.Context, mbox io.ReaderAt, wanted map[Token]mboxNote,
 	taken map[int64]bool, places map[Token][]string,

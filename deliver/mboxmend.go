@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,7 +67,8 @@ func (m *Mbox) mendLocked(l *lockedMbox, all map[Token]mboxNote) error {
 		return err
 	}
 	var torn []span
-	notes := slices.SortedFunc(maps.Values(all), func(a, b mboxNote) int { return int(a.At - b.At) })
+	byPlace := func(a, b mboxNote) int { return cmp.Compare(a.At, b.At) }
+	notes := slices.SortedFunc(maps.Values(all), byPlace)
 	reached := make(map[int64]int64) // by Size of the batch: up to where it stands, whole or torn
 	for _, note := range notes {
 		before, follows := reached[note.Size]
@@ -93,22 +95,27 @@ func (m *Mbox) mendLocked(l *lockedMbox, all map[Token]mboxNote) error {
 	return nil
 }
 
-// stands returns up to where the message stands, and whether it is whole. With gap, the message before
-// it does not reach so far. Then NULs in its place are not its own: other mail may have them.
+// stands returns up to where the message stands, and whether it is whole. With gap, the message
+// before it does not reach so far. Then NULs in its place are not its own: other mail may have them.
 func (n *mboxNote) stands(mbox io.ReaderAt, gap bool) (whole bool, end int64, err error) {
 	if whole, err = n.isWhole(mbox); err != nil {
 		return false, 0, err
 	}
-	text := make([]byte, max(int64(len(n.From)), 1))
 	if whole {
-		end := n.end()
-		if there, err := readWhole(mbox, text[:1], end-1); err != nil || !there || text[0] != '\n' && text[0] != 0 {
-			end-- // the empty line is missing, and not lost by a power cut
+		last := []byte{'?'}
+		if _, err := readWhole(mbox, last, n.end()-1); err != nil {
+			return false, 0, err
 		}
-		return true, end, err
+		if last[0] == '\n' || last[0] == 0 { // a power cut may have left a NUL
+			return true, n.end(), nil
+		}
+		return true, n.end() - 1, nil // the empty line is missing
 	}
-	if there, err := readWhole(mbox, text, n.At); err != nil || gap && (!there || string(text) != n.From) {
-		return false, n.At, err
+	if gap {
+		line := make([]byte, len(n.From))
+		if _, err := readWhole(mbox, line, n.At); err != nil || string(line) != n.From {
+			return false, n.At, err
+		}
 	}
 	end, err = n.tornUntil(mbox)
 	return false, end, err
@@ -213,7 +220,8 @@ func fromPrefix(text []byte, line string) int {
 
 // anyFromLine matches a From_ line of any program.
 var anyFromLine = sync.OnceValue(func() *regexp.Regexp { // hardly ever needed
-	return regexp.MustCompile(`^From .*\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun),? .*[0-9]:[0-9][0-9].* [0-9]{4}`)
+	return regexp.MustCompile(
+		`^From .*\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun),? .*[0-9]:[0-9][0-9].* [0-9]{4}`)
 })
 
 // cutIn returns where the message ends within a part of it, if other mail or the end of the file
