@@ -133,9 +133,9 @@ func missingLines(mbox io.ReaderAt, size int64) (string, error) {
 // mostBefore is how many octets before an append its note has the checksum of.
 const mostBefore = 512
 
-// sumIfJustWritten returns sumBefore of the whole mbox, if somebody has written to it in this second;
-// otherwise nil. A From_ line tells the second. So only then may there be the same message with the
-// same From_ line already.
+// sumIfJustWritten returns sumBefore of the whole mbox, if somebody has written to it in this
+// second; otherwise nil. A From_ line tells the second. So only then may there be the same message
+// with the same From_ line already.
 func (l *lockedMbox) sumIfJustWritten(size int64, now time.Time) ([]byte, error) {
 	const coarse = 10 * time.Millisecond // the system's time of a file may be behind by less
 	info, err := l.Stat()

@@ -96,7 +96,7 @@ func (m *Mbox) mendLocked(l *lockedMbox, all map[Token]mboxNote) error {
 }
 
 // stands returns up to where the message stands, and whether it is whole. With gap, the message
-// before it does not reach so far. Then NULs in its place are not its own: other mail may have them.
+// before it does not reach so far. Then NULs in its place may be those of other mail.
 func (n *mboxNote) stands(mbox io.ReaderAt, gap bool) (whole bool, end int64, err error) {
 	if whole, err = n.isWhole(mbox); err != nil {
 		return false, 0, err
