@@ -264,16 +264,18 @@ func TestFilter_fan(t *testing.T) {
 	}
 }
 
-// A member that breaks while it closes a message leaves a note of what the others have got, though the
-// filter makes something else of the message the next time.
+// A member breaks while it closes a message. The others do not get the message again, though the
+// filter makes something else of it the next time.
 func TestFilter_brokenInClose(t *testing.T) {
 	m, broken, notes, fanNotes := newMaildir(t), newScripted(), NewFileBook(below(t, "notes")), NewFileBook(below(t, "fan"))
 	open := func() Target {
 		members := []Member{{"mail", m}, {"broken", broken}}
-		return NewFilter(Filter{Command: "cat; mktemp -u XXXXXXXXXX", Notes: notes}, NewFan(members, fanNotes))
+		by := Filter{Command: "cat; mktemp -u XXXXXXXXXX", Notes: notes}
+		return NewFilter(by, NewFan(members, fanNotes))
 	}
 	broken.close = unix.ENOSPC
-	if _, v := bring(t, open(), 1, "text\r\n"); v.Outcome != Unknown || !errors.Is(v.Err, unix.ENOSPC) {
+	_, v := bring(t, open(), 1, "text\r\n")
+	if v.Outcome != Unknown || !errors.Is(v.Err, unix.ENOSPC) {
 		t.Errorf("the verdict = %+v, want Unknown and why", v)
 	}
 	if got := inMaildir(t, m); len(got) != 1 {

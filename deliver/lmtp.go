@@ -278,16 +278,13 @@ func (d *lmtpDelivery) Verdict() Verdict { return d.verdict.orUnsettled() }
 // Commit sends the message. An error means that the server takes no message now.
 func (b *lmtpBatch) Commit(ctx context.Context) error {
 	d := b.delivery
-	switch {
-	case b.finished:
-		return errFinished
-	case d == nil:
-		b.finished = true
-		return nil
-	case d.lines != nil:
-		return errors.New("deliver: a delivery is still open")
+	if err := mayCommit(b.finished, d != nil && d.lines != nil); err != nil {
+		return err
 	}
 	b.finished = true
+	if d == nil {
+		return nil
+	}
 	defer d.spool.Close() //nolint:errcheck // the server has had it
 	err := b.lmtp.deliver(ctx, d)
 	if d.verdict = verdictOf(err); d.verdict.Outcome == Unknown {

@@ -121,7 +121,7 @@ func (m *Maildir) checkAbove(name string) error {
 	return nil
 }
 
-// makeable returns an error if a missing file or folder could not be made, with the folders above it.
+// makeable returns an error if a missing file or folder could not be made, with the folders above.
 func makeable(path string) error {
 	dir := above(path)
 	info, err := os.Stat(dir)

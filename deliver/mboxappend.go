@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"path/filepath"
 	"sync"
@@ -61,8 +62,15 @@ func (m *Mbox) append(l *lockedMbox, messages []*mboxDelivery) (safe int, err er
 	if err != nil {
 		return 0, fmt.Errorf("appending to the mbox: %w", err)
 	}
-	a := &appended{size: size, lead: lead, messages: messages, lines: make([]string, len(messages))}
 	now := time.Now()
+	before, err := l.sumIfJustWritten(size, now)
+	if err != nil {
+		return 0, fmt.Errorf("appending to the mbox: %w", err)
+	}
+	a := &appended{
+		size: size, before: before, lead: lead, messages: messages,
+		lines: make([]string, len(messages)),
+	}
 	for i, d := range messages {
 		a.lines[i] = fromLine(d.sender, now)
 	}
@@ -102,6 +110,7 @@ func tokensOf(messages []*mboxDelivery) []Token {
 // appended is what is being appended to an mbox.
 type appended struct {
 	size     int64  // of the mbox before
+	before   []byte // see sumIfJustWritten
 	lead     string // line ends that must come first
 	messages []*mboxDelivery
 	lines    []string // the From_ lines
@@ -124,6 +133,31 @@ func missingLines(mbox io.ReaderAt, size int64) (string, error) {
 	}
 }
 
+// mostBefore is how many octets before an append its note has the checksum of.
+const mostBefore = 512
+
+// sumIfJustWritten returns sumBefore of the whole mbox, if somebody has written to it in this
+// second; otherwise nil. A From_ line tells the second. So only then may there be the same message
+// with the same From_ line already.
+func (l *lockedMbox) sumIfJustWritten(size int64, now time.Time) ([]byte, error) {
+	const coarse = 10 * time.Millisecond // the system's time of a file may be behind by less
+	info, err := l.Stat()
+	if err != nil || info.ModTime().Before(now.Truncate(time.Second).Add(-coarse)) {
+		return nil, err
+	}
+	return sumBefore(l, size)
+}
+
+// sumBefore returns the checksum of the last octets before an offset; nil: there are not so many.
+func sumBefore(mbox io.ReaderAt, at int64) ([]byte, error) {
+	last := make([]byte, min(at, mostBefore))
+	there, err := readWhole(mbox, last, at-int64(len(last)))
+	if err != nil || !there {
+		return nil, err
+	}
+	return appendSum(nil, crc32.Checksum(last, castagnoli)), nil
+}
+
 // note makes notes of the messages durable.
 func (m *Mbox) note(a *appended) error {
 	if m.notes == nil {
@@ -135,6 +169,7 @@ func (m *Mbox) note(a *appended) error {
 		notes[d.token] = mboxNote{
 			At: at, From: a.lines[i], Octets: d.octets,
 			As: d.place[0].Octets, SHA256: d.place[0].SHA256[:], Parts: d.parts.sums,
+			Size: a.size, Before: a.before,
 		}
 		at += d.entryOctets(a.lines[i])
 	}

@@ -265,6 +265,10 @@ type mboxNote struct {
 	SHA256 []byte `json:"sha256"`
 	Parts  []byte `json:"parts"`            // the checksums of parts of the octets as they stand
 	Mended bool   `json:"mended,omitempty"` // since a crash; nothing of it is torn any more
+	// Size is that of the mbox before its batch. Before is the checksum of the last octets then, if
+	// the mbox had just been written.
+	Size   int64  `json:"size"`
+	Before []byte `json:"before,omitempty"`
 }
 
 func (n *mboxNote) begin() int64 { return n.At + int64(len(n.From)) }

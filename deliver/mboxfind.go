@@ -76,18 +76,36 @@ func (m *Mbox) noted(tokens iter.Seq[Token]) (map[Token]mboxNote, error) {
 	return wanted, nil
 }
 
-// findMoved looks for messages in the whole mbox, by their octets and From_ lines.
+// findMoved looks for messages in the whole mbox, by their octets and From_ lines. If what stood
+// before their batch still stands there, they are behind it.
+//
+// Another account may get the same message there in the same second. That one is taken for the one
+// that was not appended.
 func findMoved(
 	ctx context.Context, mbox io.ReaderAt, wanted map[Token]mboxNote,
 	taken map[int64]bool, places map[Token][]string,
 ) error {
 	bySum := make(map[Sum][]Token)
+	first := make(map[Token]int64) // where each may stand at the earliest
 	for token, note := range wanted {
 		bySum[note.sum()] = append(bySum[note.sum()], token)
+		if note.Before == nil {
+			continue
+		}
+		before, err := sumBefore(mbox, note.Size)
+		if err != nil {
+			return err
+		}
+		// Otherwise the same message that another account got before, in this second, would count.
+		if bytes.Equal(before, note.Before) {
+			first[token] = note.Size
+		}
 	}
 	return eachIn(ctx, mbox, true, func(e *mboxEntry) bool {
 		tokens := bySum[e.Sum]
-		i := slices.IndexFunc(tokens, func(token Token) bool { return wanted[token].From == e.from })
+		i := slices.IndexFunc(tokens, func(token Token) bool {
+			return wanted[token].From == e.from && e.at >= first[token]
+		})
 		if i >= 0 && !taken[e.at] {
 			places[tokens[i]] = []string{e.place()}
 			bySum[e.Sum] = slices.Delete(tokens, i, i+1)

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -79,19 +80,17 @@ func (m *Mbox) mendLocked(l *lockedMbox, all map[Token]mboxNote) error {
 		return err
 	}
 	var torn []span
-	for _, note := range all {
-		whole, err := note.isWhole(l)
+	byPlace := func(a, b mboxNote) int { return cmp.Compare(a.At, b.At) }
+	notes := slices.SortedFunc(maps.Values(all), byPlace)
+	reached := make(map[int64]int64) // by Size of the batch: up to where it stands, whole or torn
+	for _, note := range notes {
+		before, follows := reached[note.Size]
+		whole, end, err := note.stands(l, follows && before < note.At)
 		if err != nil {
 			return err
 		}
-		if whole {
-			continue
-		}
-		end, err := note.tornUntil(l)
-		if err != nil {
-			return err
-		}
-		if end > note.At {
+		reached[note.Size] = end
+		if !whole && end > note.At {
 			torn = append(torn, span{note.At, end})
 		}
 	}
@@ -107,6 +106,32 @@ func (m *Mbox) mendLocked(l *lockedMbox, all map[Token]mboxNote) error {
 		}
 	}
 	return nil
+}
+
+// stands returns up to where the message stands, and whether it is whole. With gap, the message
+// before it does not reach so far. Then NULs in its place may be those of other mail.
+func (n *mboxNote) stands(mbox io.ReaderAt, gap bool) (whole bool, end int64, err error) {
+	if whole, err = n.isWhole(mbox); err != nil {
+		return false, 0, err
+	}
+	if whole {
+		last := []byte{'?'}
+		if _, err := readWhole(mbox, last, n.end()-1); err != nil {
+			return false, 0, err
+		}
+		if last[0] == '\n' || last[0] == 0 { // a power cut may have left a NUL
+			return true, n.end(), nil
+		}
+		return true, n.end() - 1, nil // the empty line is missing
+	}
+	if gap {
+		line := make([]byte, len(n.From))
+		if _, err := readWhole(mbox, line, n.At); err != nil || string(line) != n.From {
+			return false, n.At, err
+		}
+	}
+	end, err = n.tornUntil(mbox)
+	return false, end, err
 }
 
 // span is a part of a file.
@@ -132,12 +157,18 @@ func (n *mboxNote) tornUntil(mbox io.ReaderAt) (end int64, err error) {
 		there := text[:min(int64(read), octets)]
 		full := int64(len(there)) == octets
 		switch {
-		case full && (isPart(there) || part >= 0 && isDamaged(there)):
+		case full && isPart(there):
 			end += octets
 		case part < 0:
 			return end + commonPrefix(text, n.From), nil
 		default:
+			// Other mail may have NULs of its own, so its From_ line counts first.
 			until, err := n.cutIn(mbox, end, octets, full)
+			others := until > n.At && until < end+octets
+			if err == nil && !others && full && isDamaged(there) {
+				end += octets
+				continue
+			}
 			if err != nil || part == 0 && isMessage(there[:max(0, min(until-end, int64(len(there))))]) {
 				return n.At, err
 			}
@@ -202,7 +233,8 @@ func fromPrefix(text []byte, line string) int {
 
 // anyFromLine matches a From_ line of any program.
 var anyFromLine = sync.OnceValue(func() *regexp.Regexp { // hardly ever needed
-	return regexp.MustCompile(`^From .*\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun),? .*[0-9]:[0-9][0-9].* [0-9]{4}`)
+	return regexp.MustCompile(
+		`^From .*\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun),? .*[0-9]:[0-9][0-9].* [0-9]{4}`)
 })
 
 // cutIn returns where the message ends within a part of it, if other mail or the end of the file

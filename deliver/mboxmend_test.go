@@ -26,12 +26,24 @@ type tornRig struct {
 const earlierMail = "From earlier@example.org Mon Nov  2 10:00:00 2026\nSubject: earlier\n\nFrom here on\n\n"
 
 // otherMail is what another program appends.
-const otherMail = "From other@example.org  Mon Nov 30 10:00:00 2026\nSubject: other\n\nother\n\n"
+const (
+	otherFrom = "From other@example.org  Mon Nov 30 10:00:00 2026\n"
+	otherMail = otherFrom + "Subject: other\n\nother\n\n"
+)
 
 func newTornRig(t *testing.T, before string, messages ...string) *tornRig {
 	t.Helper()
+	return newTornRigSince(t, before, time.Now(), messages...)
+}
+
+// newTornRigSince is newTornRig with an mbox that was last written at the given time.
+func newTornRigSince(t *testing.T, before string, written time.Time, messages ...string) *tornRig {
+	t.Helper()
 	r := &tornRig{t: t, dir: quickDir(t), before: before}
 	if err := os.WriteFile(r.mbox(), []byte(before), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(r.mbox(), written, written); err != nil {
 		t.Fatal(err)
 	}
 	m := r.open()
@@ -151,6 +163,8 @@ func TestMbox_torn(t *testing.T) {
 		"mail glued":         otherMail,
 		"mail behind a line": "\n" + otherMail,
 		"much mail behind":   "\n\n" + strings.Repeat(otherMail, 40),
+		"NULs behind":        "\n\n" + otherFrom + "\n" + strings.Repeat("\x00text", 60) + "\n\n",
+		"many NULs behind":   "\n\n" + otherFrom + "\n" + strings.Repeat("\x00", 2000) + "\n\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newTornRig(t, earlierMail, tornMessages()...)
@@ -308,5 +322,45 @@ func TestMbox_findMovedWithoutLineEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.wantFound("behind "+before, m, []int{0})
+	}
+}
+
+// The same message that another account has got in the same second, where both deliver into one
+// mbox, is not the one whose append never happened.
+func TestMbox_findOfAnother(t *testing.T) {
+	message := "Subject: s\n\ntext\n"
+	for {
+		r := newTornRig(t, earlierMail, message)
+		others := r.read()
+		r = newTornRig(t, others, message)
+		if !strings.HasSuffix(others, r.batch[0]) {
+			continue // another second has begun
+		}
+		r.mended("not appended", others, others)
+		r.mended("appended", others+r.batch[0], others+r.batch[0], 0)
+		rest := strings.TrimPrefix(others, earlierMail) + r.batch[0]
+		r.mended("and the first mail removed", rest, rest, 0)
+		return
+	}
+}
+
+// A message is found when mail of the same length and end was removed before it.
+func TestMbox_findBehindAlike(t *testing.T) {
+	message := "Subject: s\n\n" + strings.Repeat("the same text\n", 60)
+	r := newTornRig(t, earlierMail, message)
+	alike := strings.Replace(r.batch[0], " 20", " 19", 1) // of another year
+	r = newTornRigSince(t, alike, time.Now().Add(-2*time.Second), message)
+	r.mended("the first mail removed", r.batch[0], r.batch[0], 0)
+}
+
+// An mbox that is shorter by now does not seem to hold NULs where it ends.
+func TestSumBefore(t *testing.T) {
+	nuls, err := sumBefore(strings.NewReader(strings.Repeat("\x00", 2*mostBefore)), 2*mostBefore)
+	if err != nil || nuls == nil {
+		t.Fatalf("sumBefore() = %x, %v, want a checksum", nuls, err)
+	}
+	short, err := sumBefore(strings.NewReader("short"), 2*mostBefore)
+	if err != nil || short != nil {
+		t.Errorf("sumBefore() behind the end = %x, %v, want none", short, err)
 	}
 }

@@ -173,16 +173,13 @@ func (d *mdaDelivery) Verdict() Verdict { return d.verdict.orUnsettled() }
 // Commit runs the program. An error means that the program could not be run.
 func (b *mdaBatch) Commit(ctx context.Context) error {
 	d := b.delivery
-	switch {
-	case b.finished:
-		return errFinished
-	case d == nil:
-		b.finished = true
-		return nil
-	case d.writer != nil:
-		return errors.New("deliver: a delivery is still open")
+	if err := mayCommit(b.finished, d != nil && d.writer != nil); err != nil {
+		return err
 	}
 	b.finished = true
+	if d == nil {
+		return nil
+	}
 	defer d.spool.Close() //nolint:errcheck // the program has had it
 	err := b.runInTurn(ctx, d)
 	d.verdict = verdictOf(err)

@@ -161,7 +161,7 @@ func (f *faults) newRig(t *testing.T, i int) *killRig {
 
 // arguments are the command line of a run. Its server sees what the test has set until now.
 func (r *killRig) arguments() []string {
-	r.setHook(nil) // takes the mutex, as the server does at each DELE
+	r.publish()
 	if r.composed != nil {
 		return r.command()
 	}

@@ -4,9 +4,9 @@ package fetch_test
 
 import "testing"
 
-// TestTortureFaultsComposed makes each system call of a run fail whose target is a fan of Maildirs,
-// and every fourth one where programs take part, which take ten times as long. A run after it must
-// bring each target every message once.
+// TestTortureFaultsComposed makes system calls of a run fail: each one if the target is a fan of
+// Maildirs. Where programs take part it is every fourth one, so that the test ends in half an hour.
+// A run after it must bring each target every message once.
 func TestTortureFaultsComposed(t *testing.T) {
 	needTorture(t)
 	for _, c := range composedCases {

@@ -185,7 +185,7 @@ func (s *killSnapshot) restore() {
 	if s.r.imap != nil {
 		s.r.imap.memory.Reset(s.r.imap.mailbox, s.held...)
 	}
-	clear(s.r.safe)
+	s.r.forgetSafe()
 	s.r.mayTwice = 0
 }
 

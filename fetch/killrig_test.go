@@ -137,6 +137,20 @@ func (r *killRig) answer(s *poptest.Session, cmd string) poptest.Action {
 	return hook(s, cmd)
 }
 
+// publish makes what the test has set until now known to the server, which takes the mutex at each
+// command.
+func (r *killRig) publish() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+}
+
+// forgetSafe has each DELE checked anew.
+func (r *killRig) forgetSafe() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.safe)
+}
+
 // refuse makes the server refuse RETR of a message, of none if it is empty.
 func (r *killRig) refuse(asDelivered string) {
 	r.mu.Lock()

@@ -168,7 +168,7 @@ func (r *killRig) removeState() {
 	if err := os.RemoveAll(r.state); err != nil {
 		r.t.Fatal(err)
 	}
-	clear(r.safe)
+	r.forgetSafe()
 }
 
 // addSecondAccount gives alice other messages under the same unique-ids, and one that mrose has
@@ -209,7 +209,7 @@ func (r *killRig) reuseIDs(old []poptest.Message) {
 	for i, m := range old {
 		r.add("mrose", killMessage(m.UniqueID, uint64(9000+i), len(m.Content)+i%2*40))
 	}
-	clear(r.safe)
+	r.forgetSafe()
 }
 
 // copyMaildir makes an unfinished copy of the Maildir, in which some files are cut short and some
@@ -236,7 +236,7 @@ func (r *killRig) copyMaildir() {
 		}
 	}
 	r.maildir = to
-	clear(r.safe)
+	r.forgetSafe()
 }
 
 // unmounted takes the Maildir away for a run. If something was recorded, that run retrieves nothing
@@ -247,7 +247,7 @@ func unmounted(_ *kills, r *killRig) {
 	if err := os.Rename(r.maildir, away); err != nil {
 		r.t.Fatal(err)
 	}
-	clear(r.safe)
+	r.forgetSafe()
 	if len(r.recordedAside()) > 0 {
 		before := r.server.Count("RETR")
 		r.runs(73)

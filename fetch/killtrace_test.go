@@ -25,6 +25,7 @@ func canTrace(t *testing.T) (hindrance string) {
 // sockets. It returns the exit status, -1 after a kill, and the output of the run.
 func (r *killRig) runTraced(watch systrace.Watch) (status int, printed string) {
 	r.t.Helper()
+	r.publish()
 	output, err := os.OpenFile(filepath.Join(r.dir, "output"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		r.t.Fatal(err)

@@ -271,8 +271,10 @@ func (s *session) dropped(retrieve Entries) (Entries, error) {
 
 // exported makes a Plan for the caller of the look.
 func (s *session) exported(p *plan) Plan {
+	// Mostly no copy, which a listing of millions would notice.
+	retrieve := append(slices.Clip(p.retrieve), slices.Concat(p.later, p.next)...)
 	all := Plan{
-		Retrieve:  s.entries(append(slices.Clip(p.retrieve), slices.Concat(p.later, p.next)...)), // copies nothing, mostly
+		Retrieve:  s.entries(retrieve),
 		Recognise: s.entries(p.recognised),
 		Skip:      s.entries(p.skip),
 		Mark:      s.entries(p.mark),

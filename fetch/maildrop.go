@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/fetch/policy"
 	"github.com/popfetch/popfetch/seen"
 )
 
@@ -65,7 +66,8 @@ type maildrop struct {
 
 	discarded map[string]bool // unique-ids that a filter of headers has discarded
 	staying   int             // from this index on, messages stay, whatever the rules say
-	rules     []uint8         // by index: of what is deleted, the rule's index in allRules
+	applied   []policy.Rule   // the rules by which messages are deleted
+	rules     []uint8         // by index: of what is deleted, the rule's index in applied
 
 	asides  map[seen.Key]*seen.Aside  // set aside by earlier runs, listed or not
 	again   map[int32][]deliver.Place // recorded, and to be retrieved again; see Envelope.Has

@@ -328,17 +328,17 @@ func likeIt(copies []item) func(seen.Digest) int {
 	}
 }
 
-// allRules are the rules by which messages are deleted. A maildrop keeps their indexes, because all of
-// its messages may be deleted.
-var allRules = []policy.Rule{policy.None, policy.Discarded, policy.Asked, policy.Imported, policy.Delivered, policy.Larger, policy.After, policy.Removed}
-
 // noteRule notes by which rule a message is deleted.
 func (d *maildrop) noteRule(index int32, rule policy.Rule) {
 	if d.rules == nil {
 		d.rules = make([]uint8, len(d.listing))
 	}
-	d.rules[index] = uint8(slices.Index(allRules, rule))
+	at := slices.Index(d.applied, rule)
+	if at < 0 {
+		at, d.applied = len(d.applied), append(d.applied, rule)
+	}
+	d.rules[index] = uint8(at)
 }
 
 // ruleAt returns the rule by which a message was deleted.
-func (d *maildrop) ruleAt(index int32) policy.Rule { return allRules[d.rules[index]] }
+func (d *maildrop) ruleAt(index int32) policy.Rule { return d.applied[d.rules[index]] }

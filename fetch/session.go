@@ -226,7 +226,8 @@ func (s *session) quit(deleted int) error {
 	clear(s.history.silent) // the next session has other numbers
 	for it := range s.drop.all() {
 		if it.is(isDeleted) {
-			s.job.event(Event{Kind: Deleted, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets, Rule: string(s.drop.ruleAt(it.index))})
+			s.job.event(Event{Kind: Deleted, Number: it.Number, UniqueID: it.UniqueID, Octets: it.Octets,
+				Rule: string(s.drop.ruleAt(it.index))})
 		}
 	}
 	return nil

@@ -27,7 +27,9 @@ type Conclusion struct {
 // A store may make the changes at once or later, but in this order. Before the first change it
 // removes the Digest that it holds.
 func Conclude(ctx context.Context, reader Reader, run Conclusion, tuning Tuning, change func(RowChange) error) (Finished, error) {
-	f := finish{reader: reader, left: run.Left, at: Millis(run.At), deleted: run.Deleted, change: change}
+	f := finish{
+		reader: reader, left: run.Left, at: Millis(run.At), deleted: run.Deleted, change: change,
+	}
 	slices.SortFunc(f.deleted, func(a, b Deleted) int { return a.compare(b.Key) })
 	if err := f.run(ctx, run.Diff.rest); err != nil {
 		return Finished{}, err

@@ -167,7 +167,7 @@ func TestTerminal_writtenServer(t *testing.T) {
 }
 
 // TestTerminal_password types the password, which is not shown. Then it reads the one line at the
-// end.
+// end. A slow machine would show the progress between them.
 func TestTerminal_password(t *testing.T) {
 	t.Parallel()
 	server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf", Messages: poptest.Numbered(3, 500)})
@@ -183,7 +183,8 @@ func TestTerminal_password(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			p := newTerminalPair(t)
-			c := p.start("--once", "--server", poptest.InClear(server.Addr(), true), "--tls", "none", "--user", "mrose", "--maildir", "m")
+			c := p.start("--once", "--progress", "never", "--server", poptest.InClear(server.Addr(), true),
+				"--tls", "none", "--user", "mrose", "--maildir", "m")
 			prompt := "Password for mrose at " + server.Addr() + ": "
 			p.waitFor(prompt)
 			p.waitForSilence()
@@ -330,7 +331,7 @@ func TestTerminal_interrupt(t *testing.T) {
 }
 
 // TestTerminal_polling watches a popfetch that stays. Each pass with news ends with one line, and no
-// other pass has any.
+// other pass has any. A slow machine would show the progress too.
 func TestTerminal_polling(t *testing.T) {
 	t.Parallel()
 	server := poptest.NewServer(t, poptest.Maildrop{User: "mrose", Password: "tanstaaf", Messages: poptest.Numbered(3, 500)})
@@ -340,7 +341,7 @@ func TestTerminal_polling(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := newTerminalPair(t)
-	c := p.start("--config", file)
+	c := p.start("--config", file, "--progress", "never")
 	p.waitFor("popfetch: work: 3 listed, 3 delivered\r\n")
 	quits := server.Count("QUIT")
 	eventually(t, "two passes without news", func() bool { return server.Count("QUIT") >= quits+2 })

@@ -68,11 +68,10 @@ func (b *Box) enter(ctx context.Context, secret string) error {
 	if err := b.client.WaitGreeting(); err != nil {
 		return broken(ctx, replyOf(err, ""))
 	}
-	// Most greetings tell the capabilities; otherwise the library asks for them.
-	if b.caps = b.client.Caps(); b.caps == nil {
-		return broken(ctx, errors.New("it did not tell its capabilities"))
-	}
 	var err error
+	if b.caps, err = b.client.Capability().Wait(); err != nil {
+		return broken(ctx, replyOf(err, ""))
+	}
 	if b.client.State() == imap.ConnStateAuthenticated { // PREAUTH
 		return nil
 	}

@@ -187,7 +187,7 @@ func TestNoteRun_cancelled(t *testing.T) {
 func noteForEver(s *Store) error {
 	for n := 1; ; n++ {
 		err := s.NoteRun(context.Background(), "work", aRun)
-		if errors.Is(err, seen.ErrBusy) { // the other process was faster for two seconds; nothing is noted
+		if errors.Is(err, seen.ErrBusy) { // the other was faster for two seconds; nothing is noted
 			n--
 			continue
 		}
