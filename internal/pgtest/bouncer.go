@@ -15,8 +15,12 @@ import (
 // Bouncer is a PgBouncer in transaction mode in front of a server. It has few connections to it, so
 // that transactions of one client change from one to another.
 type Bouncer struct {
-	server *Server
-	port   int
+	server   *Server
+	port     int
+	program  string
+	settings string // a file
+	process  *exec.Cmd
+	ended    <-chan struct{}
 }
 
 // bouncerSettings leave out all that would make PgBouncer kinder to clients, as it is installed.
@@ -45,42 +49,52 @@ func StartBouncer(t testing.TB, s *Server) *Bouncer {
 			t.Fatal("PgBouncer is missing: apt-get install pgbouncer")
 		}
 	}
-	b := &Bouncer{server: s}
-	if b.port, err = freePort(); err != nil {
-		t.Fatal(err)
-	}
 	dir, err := os.MkdirTemp(s.dir, "pgbouncer-")
 	if err != nil {
 		t.Fatal(err)
 	}
+	b := &Bouncer{server: s, program: program, settings: filepath.Join(dir, "settings")}
+	if b.port, err = freePort(); err != nil {
+		t.Fatal(err)
+	}
 	users := filepath.Join(dir, "users")
-	settings := filepath.Join(dir, "settings")
 	err = errors.Join(os.Chmod(dir, 0o755),
 		os.WriteFile(users, fmt.Appendf(nil, "\"popfetch\" \"%s\"\n", Password), 0o644),
-		os.WriteFile(settings, fmt.Appendf(nil, bouncerSettings, s.Port, b.port, users, bouncerPool), 0o644))
+		os.WriteFile(b.settings, fmt.Appendf(nil, bouncerSettings, s.Port, b.port, users, bouncerPool), 0o644))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := s.commandAt(program, settings)
+	b.Start(t)
+	t.Cleanup(b.Stop)
+	return b
+}
+
+// Stop kills PgBouncer. All connections of its clients end.
+func (b *Bouncer) Stop() {
+	_ = b.process.Process.Kill()
+	<-b.ended
+}
+
+// Start starts PgBouncer again after Stop.
+func (b *Bouncer) Start(t testing.TB) {
+	t.Helper()
+	c := b.server.commandAt(b.program, b.settings)
 	var said strings.Builder
 	c.Stdout, c.Stderr = &said, &said
-	ended, err := started(c)
-	if err != nil {
+	var err error
+	if b.ended, err = started(c); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = c.Process.Kill()
-		<-ended
-	})
+	b.process = c
 	address := fmt.Sprintf("127.0.0.1:%d", b.port)
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
 		if err == nil {
 			_ = conn.Close()
-			return b
+			return
 		}
 		select {
-		case <-ended:
+		case <-b.ended:
 			t.Fatalf("PgBouncer has ended: %s", &said)
 		default:
 		}

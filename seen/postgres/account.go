@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,6 +20,9 @@ type ledger struct {
 	id      int64 // of the account; 0: the store does not know it
 	account seen.Account
 	hold    *hold // that Enter found; nil: only ChangeStanding may write
+	// noneDiscarded is hold.moments when Diff found no row for Discarded. Under the hold, nobody
+	// else makes one. Zero: unknown.
+	noneDiscarded atomic.Int64
 }
 
 // Account returns the account as Look or Enter has read it.
@@ -207,9 +211,17 @@ func (s *Store) Holder(ctx context.Context, name string) (*seen.LockedError, err
 	return s.lockedBy(holder, process, &since), nil
 }
 
+// exec runs a statement that no run depends on.
+func (s *Store) exec(ctx context.Context, statement string, args ...any) error {
+	return s.quick(ctx, func(ctx context.Context) error {
+		_, err := s.pool.Exec(ctx, statement, args...)
+		return err
+	})
+}
+
 // quick bounds the time of a few statements, and explains their error.
 func (s *Store) quick(ctx context.Context, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	return s.explain(do(ctx))
 }

@@ -141,8 +141,11 @@ func (l *ledger) Forget(ctx context.Context, uniqueIDs ...string) (int, error) {
 	return again + removed, nil
 }
 
-// Discarded reads an index that holds only these records.
+// Discarded reads an index that holds only these records, unless Diff has found it empty.
 func (l *ledger) Discarded(ctx context.Context) (ids []string, err error) {
+	if l.hold != nil && l.noneDiscarded.Load() == l.hold.moments() {
+		return nil, nil
+	}
 	const query = "SELECT unique_id FROM popfetch.seen WHERE account = $1 AND kind = 6 AND deleted_at = 0 ORDER BY unique_id"
 	err = l.store.each(ctx, query, []any{l.id}, func(row pgx.Rows) error {
 		var id []byte

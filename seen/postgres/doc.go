@@ -26,9 +26,9 @@
 // is carried out once even if its answer was lost. Forget, TryAgain and ChangeStanding are not
 // tried again, because their callers need to know what was there before.
 //
-// A poll without news costs one statement each for Enter, Standing and Diff, and five in two round
-// trips for NoteRun. Diff is one statement unless something is set aside or has copies.
-// TestStatements counts them.
+// A poll without news costs one statement each for Claim, Enter, Standing, Diff and Turn.End, and
+// five in two round trips for NoteRun. Diff is one statement unless something is set aside or has
+// copies. TestStatements and TestTurn_statements count them.
 //
 // # Errors
 //

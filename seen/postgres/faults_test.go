@@ -292,7 +292,7 @@ func TestKill(t *testing.T) {
 		kills = 4
 	}
 	places := make(map[string]bool)
-	for range kills {
+	for n := 0; n < kills || len(places) < 2 && n < 10*kills; n++ { // a busy machine is slow
 		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKill_child$")
 		child.Env = append(os.Environ(), killURL+"="+database)
 		out, err := child.StdoutPipe()

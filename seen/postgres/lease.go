@@ -23,6 +23,7 @@ type hold struct {
 	id      int64 // of the account
 	epoch   int64
 	claimed bool // it belongs to a Turn; otherwise Lock has made it
+	stepper stepper
 
 	mu        sync.Mutex
 	until     time.Time // by the monotonic clock
@@ -120,7 +121,8 @@ const released = "holder = '', until = '-infinity', abandoned = 0"
 // but is renewed until the statement is answered.
 //
 // The database decides whether the lease was lost. If this process gave it up too early, but nobody
-// has taken the account meanwhile, the row is still its own.
+// has taken the account meanwhile, the row is still its own. So it is if the lease was released
+// before, and only the answer was lost: each new lease has another epoch.
 func (h *hold) release(ctx context.Context, set string, args ...any) error {
 	h.mu.Lock()
 	h.look()
@@ -135,7 +137,7 @@ func (h *hold) release(ctx context.Context, set string, args ...any) error {
 	defer cancel()
 	s := h.store
 	tag, err := s.pool.Exec(ctx,
-		"UPDATE popfetch.turn SET "+set+" WHERE account = $1 AND epoch = $2 AND holder <> ''",
+		"UPDATE popfetch.turn SET "+set+" WHERE account = $1 AND epoch = $2",
 		append([]any{h.id, h.epoch}, args...)...)
 	h.mu.Lock()
 	h.releasing = false
@@ -221,33 +223,32 @@ func (s *Store) Lock(ctx context.Context, name string) (seen.Hold, error) {
 func (s *Store) take(ctx context.Context, name string) (*hold, error) {
 	h, err := s.tryTake(ctx, name)
 	if !errors.Is(err, pgx.ErrNoRows) {
-		return h, s.explain(err)
+		return h, err
 	}
 	const know = `INSERT INTO popfetch.account (name) SELECT $1
 		WHERE NOT EXISTS (SELECT FROM popfetch.account WHERE name = $1) ON CONFLICT DO NOTHING`
 	const row = `INSERT INTO popfetch.turn (account) SELECT id FROM popfetch.account AS a
 		WHERE name = $1 AND NOT EXISTS (SELECT FROM popfetch.turn WHERE account = a.id) ON CONFLICT DO NOTHING`
-	err = s.tx(ctx, func(tx pgx.Tx) error {
-		for _, statement := range []string{know, row} {
-			if _, err := tx.Exec(ctx, statement, name); err != nil {
-				return err
-			}
-		}
-		return nil
+	err = s.quick(ctx, func(ctx context.Context) error {
+		args := []any{name}
+		return run(ctx, s.pool, []statement{{sql: know, args: args}, {sql: row, args: args}})
 	})
 	if err != nil {
 		return nil, err
 	}
 	if h, err = s.tryTake(ctx, name); !errors.Is(err, pgx.ErrNoRows) {
-		return h, s.explain(err)
+		return h, err
 	}
 	const who = `SELECT holder, process, since FROM popfetch.turn
 		WHERE account = (SELECT id FROM popfetch.account WHERE name = $1)`
 	var holder string
 	var process int
 	var since time.Time
-	if err := s.pool.QueryRow(ctx, who, name).Scan(&holder, &process, &since); err != nil {
-		return nil, s.explain(err)
+	err = s.quick(ctx, func(ctx context.Context) error {
+		return s.pool.QueryRow(ctx, who, name).Scan(&holder, &process, &since)
+	})
+	if err != nil {
+		return nil, err
 	}
 	return nil, s.lockedBy(holder, process, &since)
 }
@@ -262,12 +263,16 @@ func (s *Store) tryTake(ctx context.Context, name string) (*hold, error) {
 			WHERE a.name = $1 AND t.until < now() FOR UPDATE OF t
 		)
 		UPDATE popfetch.turn AS t SET holder = $2, process = $3, since = now(),
-			until = now() + $4 * interval '1 ms', epoch = ` + nextEpoch + `, abandoned = ` + abandonedNow + `
+			until = now() + $4 * interval '1 ms', claim = 0,
+			epoch = ` + nextEpoch + `, abandoned = ` + abandonedNow + `
 		FROM free WHERE t.account = free.account RETURNING t.account, t.epoch`
 	began := time.Now()
 	var id, epoch int64
-	row := s.pool.QueryRow(ctx, take, name, s.worker, s.number, s.lease.Milliseconds())
-	if err := row.Scan(&id, &epoch); err != nil {
+	err := s.quick(ctx, func(ctx context.Context) error {
+		row := s.pool.QueryRow(ctx, take, name, s.worker, s.number, s.lease.Milliseconds())
+		return row.Scan(&id, &epoch)
+	})
+	if err != nil {
 		return nil, err
 	}
 	return s.newHold(name, id, epoch, began), nil

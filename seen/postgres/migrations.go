@@ -25,6 +25,7 @@ package postgres
 // worker that has the lease until then; "" is none. abandoned counts the leases in a row, before
 // this one, that ended without a release: an account that kills its worker again and again is left
 // alone. hold_until is until when the server refuses log-ins: Hurry makes no account due before.
+// claim is the number of the claim that has the lease; 0: it was not claimed.
 //
 // # worker
 //
@@ -44,7 +45,8 @@ CREATE TABLE turn (
 	hold_until timestamptz NOT NULL DEFAULT '-infinity',
 	abandoned  integer NOT NULL DEFAULT 0,
 	host       text NOT NULL DEFAULT '',
-	label      text NOT NULL DEFAULT ''
+	label      text NOT NULL DEFAULT '',
+	claim      bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 70);
 CREATE INDEX turn_due ON turn (due);
 CREATE INDEX turn_held ON turn (host) WHERE holder <> '';

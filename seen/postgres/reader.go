@@ -25,6 +25,8 @@ type reader struct {
 	account int64
 	from    querier
 	head    bool // only Finished may be read, and that there is nothing else; see Diff
+	// noneDiscarded says that Finished has found no row for Discarded, while head is set.
+	noneDiscarded bool
 }
 
 func (s *Store) reader(account int64) *reader {
@@ -39,10 +41,17 @@ var errMore = errors.New("more rows are needed")
 func (l *ledger) Diff(ctx context.Context, listing []seen.Entry, due time.Time) (d seen.Diff, err error) {
 	r := l.store.reader(l.id)
 	r.head = true
+	moments := int64(0)
+	if l.hold != nil {
+		moments = l.hold.moments()
+	}
 	d, err = seen.Compare(ctx, r, listing, due, l.store.tuning)
+	if r.noneDiscarded {
+		l.noneDiscarded.Store(moments)
+	}
 	if errors.Is(err, errMore) {
 		options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-		err = pgx.BeginTxFunc(ctx, l.store.pool, options, func(tx pgx.Tx) (err error) {
+		err = l.store.txAs(ctx, options, func(tx pgx.Tx) (err error) {
 			r := &reader{store: l.store, account: l.id, from: tx}
 			d, err = seen.Compare(ctx, r, listing, due, l.store.tuning)
 			return err
@@ -64,9 +73,10 @@ func (r *reader) Finished(ctx context.Context) (f seen.Finished, err error) {
 	more := false
 	scan, query := []any{&f.Records, &f.Listed, &f.Digest, &f.Oldest}, selectFinished
 	if r.head {
-		scan = append(scan, &more)
+		scan = append(scan, &more, &r.noneDiscarded)
 		query += `, EXISTS (SELECT FROM popfetch.aside WHERE account = a.id AND reason <> 7)
-			OR EXISTS (SELECT FROM popfetch.seen WHERE account = a.id AND copy > 0)`
+			OR EXISTS (SELECT FROM popfetch.seen WHERE account = a.id AND copy > 0),
+			NOT EXISTS (SELECT FROM popfetch.seen WHERE account = a.id AND kind = 6 AND deleted_at = 0)`
 	}
 	err = r.store.quick(ctx, func(ctx context.Context) error {
 		return r.from.QueryRow(ctx, query+" FROM popfetch.account AS a WHERE id = $1", r.account).Scan(scan...)

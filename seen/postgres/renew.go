@@ -222,8 +222,11 @@ func (h *heart) note(now time.Time) {
 func (h *heart) end() {
 	defer h.disconnect()
 	const statement = "UPDATE popfetch.turn AS t SET " + released + `
-		FROM unnest($1::bigint[], $2::bigint[]) AS h (account, epoch)
-		WHERE t.account = h.account AND t.epoch = h.epoch AND t.holder <> ''`
+		FROM (
+			SELECT o.account FROM unnest($1::bigint[], $2::bigint[]) AS h (account, epoch)
+			JOIN popfetch.turn AS o ON o.account = h.account AND o.epoch = h.epoch
+			WHERE o.holder <> '' ORDER BY o.account FOR NO KEY UPDATE OF o
+		) AS ours WHERE t.account = ours.account`
 	s := h.store
 	var ids, epochs []int64
 	s.mu.Lock()
@@ -235,13 +238,17 @@ func (h *heart) end() {
 		ids, epochs = append(ids, held.id), append(epochs, held.epoch)
 		delete(s.holds, name)
 	}
+	some := len(ids)+len(s.void) > 0
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), closing)
 	defer cancel()
 	h.ctx = ctx
-	if len(ids) > 0 {
+	if some {
 		release := func(ctx context.Context, conn *pgx.Conn) error {
 			_, err := conn.Exec(ctx, statement, ids, epochs)
+			if err == nil {
+				err = s.giveBackVoid(ctx, conn)
+			}
 			return err
 		}
 		err := h.do(release)

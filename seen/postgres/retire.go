@@ -14,7 +14,7 @@ func (s *Store) Retire(ctx context.Context, known []string) error {
 	if known == nil {
 		known = []string{}
 	}
-	_, err := s.pool.Exec(ctx, `
+	err := s.exec(ctx, `
 		UPDATE popfetch.turn AS t SET due = 'infinity' FROM (
 			SELECT o.account FROM popfetch.turn AS o JOIN popfetch.account AS a ON a.id = o.account
 			WHERE o.due < now() - interval '`+retireAfter+`' AND o.until < now() - interval '`+retireAfter+`'
@@ -22,7 +22,7 @@ func (s *Store) Retire(ctx context.Context, known []string) error {
 			ORDER BY o.account FOR NO KEY UPDATE OF o
 		) AS o WHERE t.account = o.account`, known)
 	if err != nil {
-		return fmt.Errorf("taking accounts out of the schedule that nobody polls: %w", s.explain(err))
+		return fmt.Errorf("taking accounts out of the schedule that nobody polls: %w", err)
 	}
 	return nil
 }

@@ -74,6 +74,7 @@ func TestStatements(t *testing.T) {
 		{"Enter", func() (err error) { l, err = s.Enter(t.Context(), "work", "pop.example.org:995", "alice"); return err }, 1, 1},
 		{"Standing", func() error { _, err := l.Standing(t.Context()); return err }, 1, 1},
 		{"Diff unchanged", func() (err error) { d, err = l.Diff(t.Context(), listing, time.Time{}); return err }, 1, 1},
+		{"Discarded", func() error { _, err := l.Discarded(t.Context()); return err }, 0, 0},
 		{"ChangeStanding without a change", func() error { return l.ChangeStanding(t.Context(), func(*seen.Standing) {}) }, 1, 1},
 		{"NoteRun, first of a day", func() error {
 			return s.NoteRun(t.Context(), "work", seen.RunNote{At: now, Maildrop: &seen.MaildropNote{}})
@@ -84,6 +85,7 @@ func TestStatements(t *testing.T) {
 		{"ChangeStanding", func() error { return l.ChangeStanding(t.Context(), func(st *seen.Standing) { st.Refusals++ }) }, 2, 4},
 		{"Ready", func() error { return l.Ready(t.Context(), 1) }, 1, 3},
 		{"Apply", func() error { return apply(recordsOf(listingOf("b", 1), "new/1")) }, 1, 4},
+		{"Discarded after a step", func() error { _, err := l.Discarded(t.Context()); return err }, 1, 1},
 		{"Finish", func() error { return l.Finish(t.Context(), d, append(listing, listingOf("b", 1)...), nil, now) }, 6, 8},
 	} {
 		c.trips.Store(0)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -36,24 +37,17 @@ type step struct {
 	limit time.Duration
 }
 
-// stepper numbers the steps of one epoch, and lets them pass one after the other.
+// stepper numbers the steps of one hold, and lets them pass one after the other.
 type stepper struct {
-	mu    sync.Mutex
-	epoch int64
-	last  int64
+	mu   sync.Mutex
+	last int64
+	// moments counts the beginnings and the ends of steps. If it stays the same, no step has changed
+	// anything meanwhile.
+	moments atomic.Int64
 }
 
-// stepper returns that of the account, for the epoch of the hold.
-func (s *Store) stepper(h *hold) *stepper {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := s.steps[h.id]
-	if p == nil || p.epoch < h.epoch {
-		p = &stepper{epoch: h.epoch}
-		s.steps[h.id] = p
-	}
-	return p
-}
+// moments is that of the stepper, and one more: it is never zero.
+func (h *hold) moments() int64 { return h.stepper.moments.Load() + 1 }
 
 // held returns the hold that this process has on the account.
 func (s *Store) held(name string) (*hold, error) {
@@ -100,7 +94,7 @@ func (s *Store) stepLate(ctx context.Context, h *hold, do func(context.Context, 
 func (s *Store) stepUntil(
 	ctx context.Context, h *hold, after time.Duration, do func(context.Context, *step) error,
 ) error {
-	p := s.stepper(h)
+	p := &h.stepper
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ctx, cancel := h.while(ctx, after)
@@ -109,6 +103,8 @@ func (s *Store) stepUntil(
 		return err
 	}
 	p.last++
+	p.moments.Add(1)
+	defer p.moments.Add(1)
 	st := &step{store: s, hold: h, number: p.last, limit: patience}
 	err := do(ctx, st)
 	switch {

@@ -45,10 +45,11 @@ type Store struct {
 	tuning seen.Tuning
 	// rowsAtOnce is how many rows are sent, or read, in one round trip.
 	rowsAtOnce int
+	patience   time.Duration // how long quick waits
 
 	mu       sync.Mutex
-	holds    map[string]*hold // by account
-	steps    map[int64]*stepper
+	holds    map[string]*hold    // by account
+	void     map[int64]time.Time // claims without an answer, and until when; see voided
 	renewing bool
 	ending   chan struct{} // closed by Close
 	closed   sync.WaitGroup
@@ -94,7 +95,7 @@ func connect(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{
 		pool: pool, lease: o.Lease, worker: o.Worker, number: o.Process, now: time.Now, tuning: seen.DefaultTuning,
-		holds: make(map[string]*hold), steps: make(map[int64]*stepper), rowsAtOnce: 5000, ending: make(chan struct{}),
+		holds: make(map[string]*hold), rowsAtOnce: 5000, patience: patience, ending: make(chan struct{}),
 	}
 	if s.lease <= 0 {
 		s.lease = defaultLease
@@ -116,7 +117,25 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// tx runs do in a transaction.
+// tx runs do in a transaction that may lock rows of leases.
 func (s *Store) tx(ctx context.Context, do func(pgx.Tx) error) error {
-	return s.explain(pgx.BeginTxFunc(ctx, s.pool, s.beginning(), do))
+	return s.txAs(ctx, s.beginning(), do)
+}
+
+// txAs runs do in a transaction. It waits for its beginning and its end no longer than patience.
+func (s *Store) txAs(ctx context.Context, options pgx.TxOptions, do func(pgx.Tx) error) error {
+	var tx pgx.Tx
+	err := s.quick(ctx, func(ctx context.Context) (err error) {
+		tx, err = s.pool.BeginTx(ctx, options)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	// After a commit, it does nothing.
+	defer func() { _ = s.quick(context.WithoutCancel(ctx), tx.Rollback) }()
+	if err := do(tx); err != nil {
+		return s.explain(err)
+	}
+	return s.quick(ctx, tx.Commit)
 }

@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -106,5 +108,48 @@ func TestBouncer(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// PgBouncer may be restarted while stores write through it. Holds last, and what is written waits.
+func TestBouncer_restart(t *testing.T) {
+	bouncer := pgtest.StartBouncer(t, pgtest.Shared(t))
+	s := openAs(t, bouncer.Database(t), "worker", 10*time.Second)
+	l := enterIn(t, s, "work")
+	hold, err := s.held("work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	schedule(t, s, Scheduled{Account: "due"})
+	for i := range 3 {
+		bouncer.Stop()
+		written := make(chan error, 1)
+		go func() {
+			records := recordsOf(listingOf(fmt.Sprint("a", i), 1), "new/1")
+			written <- l.Apply(t.Context(), seen.Changes{Records: slices.Values(records)})
+		}()
+		if _, err := s.Claim(t.Context(), Claiming{Free: 1}); !errors.Is(err, ErrAway) {
+			t.Errorf("Claim() without PgBouncer = %v, want ErrAway", err)
+		}
+		bouncer.Start(t)
+		if err := <-written; err != nil {
+			t.Errorf("Apply() across a restart = %v", err)
+		}
+		if n := len(allOf(t, s, "work")); n != i+1 {
+			t.Errorf("%d records are there, want %d", n, i+1)
+		}
+	}
+	renewed := s.renewals()
+	within(t, 10*time.Second, "two more renewals", func() bool { return s.renewals() >= renewed+2 })
+	if err := hold.Err(); err != nil {
+		t.Errorf("the hold, after the restarts: %v", err)
+	}
+	var turns []*Turn
+	within(t, 10*time.Second, "the account can be claimed", func() bool {
+		turns, err = s.Claim(t.Context(), Claiming{Free: 1})
+		return err == nil && len(turns) == 1 && !turns[0].TakenOver
+	})
+	if err := turns[0].End(t.Context(), Next{In: time.Hour}); err != nil {
+		t.Error(err)
 	}
 }

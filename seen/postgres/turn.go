@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -22,24 +24,33 @@ type Scheduled struct {
 }
 
 // Schedule puts accounts into the schedule, or changes their host and label. An account that is in
-// it already keeps its time. Rows that stay as they are are not written, and all are written in one
-// order, so that workers may do this at the same time.
+// it already keeps its time. Rows that stay as they are are not written. Each transaction writes
+// some, in one order, so that workers may do this at the same time.
 func (s *Store) Schedule(ctx context.Context, accounts []Scheduled) error {
+	for some := range slices.Chunk(accounts, s.rowsAtOnce) {
+		err := s.quick(ctx, func(ctx context.Context) error {
+			return run(ctx, s.pool, scheduling(some))
+		})
+		if err != nil {
+			return fmt.Errorf("scheduling accounts: %w", err)
+		}
+	}
+	return nil
+}
+
+func scheduling(accounts []Scheduled) []statement {
 	n := len(accounts)
 	names, hosts, labels := make([]string, n), make([]string, n), make([]string, n)
 	spreads := make([]int64, n)
 	for i, a := range accounts {
 		names[i], hosts[i], labels[i], spreads[i] = a.Account, a.Host, a.Label, a.Spread.Milliseconds()
 	}
-	err := s.tx(ctx, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `
+	return []statement{
+		{args: []any{names}, sql: `
 			INSERT INTO popfetch.account (name) SELECT n FROM unnest($1::text[]) AS n
 			WHERE NOT EXISTS (SELECT FROM popfetch.account WHERE name = n)
-			ORDER BY n ON CONFLICT DO NOTHING`, names)
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `
+			ORDER BY n ON CONFLICT DO NOTHING`},
+		{args: []any{names, hosts, labels, spreads}, sql: `
 			INSERT INTO popfetch.turn AS t (account, due, host, label)
 			SELECT a.id, now() + s.spread * interval '1 ms', s.host, s.label
 			FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS s (name, host, label, spread)
@@ -48,26 +59,20 @@ func (s *Store) Schedule(ctx context.Context, accounts []Scheduled) error {
 			ORDER BY a.id
 			ON CONFLICT (account) DO UPDATE
 			SET host = excluded.host, label = excluded.label, due = least(t.due, excluded.due)
-			WHERE t.host <> excluded.host OR t.label <> excluded.label OR t.due = 'infinity'`,
-			names, hosts, labels, spreads)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("scheduling accounts: %w", err)
+			WHERE t.host <> excluded.host OR t.label <> excluded.label OR t.due = 'infinity'`},
 	}
-	return nil
 }
 
 // Unschedule has workers poll accounts no more. A poll at work goes on.
 func (s *Store) Unschedule(ctx context.Context, accounts []string) error {
-	_, err := s.pool.Exec(ctx, `
+	err := s.exec(ctx, `
 		UPDATE popfetch.turn AS t SET due = 'infinity' FROM (
 			SELECT account FROM popfetch.turn WHERE due < 'infinity'
 				AND account IN (SELECT id FROM popfetch.account WHERE name = ANY ($1))
 			ORDER BY account FOR NO KEY UPDATE
 		) AS o WHERE t.account = o.account`, accounts)
 	if err != nil {
-		return fmt.Errorf("taking accounts out of the schedule: %w", s.explain(err))
+		return fmt.Errorf("taking accounts out of the schedule: %w", err)
 	}
 	return nil
 }
@@ -117,7 +122,8 @@ type Turn struct {
 const claimFunction = `
 CREATE FUNCTION claim(
 	a_worker text, a_process integer, a_lease interval, a_free integer, a_labels text[],
-	a_names text[], a_mine bigint[], a_bound integer, a_most integer, a_rest interval
+	a_names text[], a_mine bigint[], a_bound integer, a_most integer, a_rest interval,
+	a_claim bigint
 ) RETURNS TABLE (
 	name text, account bigint, epoch bigint, due timestamptz, late interval, fruitless integer,
 	abandoned integer
@@ -154,7 +160,8 @@ BEGIN
 		END LOOP;
 	END IF;
 	RETURN QUERY UPDATE popfetch.turn AS t SET holder = a_worker, process = a_process, since = now(),
-			until = now() + a_lease, epoch = ` + nextEpoch + `, abandoned = ` + abandonedNow + `
+			until = now() + a_lease, claim = a_claim,
+			epoch = ` + nextEpoch + `, abandoned = ` + abandonedNow + `
 		FROM popfetch.account AS a WHERE t.account = ANY (ids) AND a.id = t.account
 		RETURNING a.name, t.account, t.epoch, t.due, now() - t.due, t.fruitless, t.abandoned;
 END $$;
@@ -179,8 +186,7 @@ const (
 
 // Claim takes accounts that are due, those first that have waited longest: Free, but 100 at most.
 // It does not take what this process already has, even if the lease was lost: the run may still be
-// ending. If the answer does not come, the claim is void, and what it took stays unused until the
-// lease has run out.
+// ending. If the answer does not come, the claim is void. The next one gives back what it took.
 func (s *Store) Claim(ctx context.Context, c Claiming) ([]*Turn, error) {
 	if c.Free <= 0 {
 		return nil, nil
@@ -191,10 +197,15 @@ func (s *Store) Claim(ctx context.Context, c Claiming) ([]*Turn, error) {
 	if labels == nil {
 		labels = []string{}
 	}
+	if err := s.giveBackVoid(ctx, s.pool); err != nil {
+		return nil, err
+	}
+	number := rand.Int64N(math.MaxInt64) + 1 //nolint:gosec // only another one than all others
 	began := time.Now()
 	turns, err := list(ctx, s, "claiming accounts", `
 		SELECT name, account, epoch, due, late, fruitless, abandoned
-		FROM popfetch.claim($1, $2, $3 * interval '1 ms', $4, $5, $6, $7, $8, $9, $10 * interval '1 ms')`,
+		FROM popfetch.claim($1, $2, $3 * interval '1 ms', $4, $5, $6, $7, $8, $9,
+			$10 * interval '1 ms', $11)`,
 		func(row pgx.CollectableRow) (*Turn, error) {
 			t := new(Turn)
 			var id, epoch int64
@@ -208,9 +219,13 @@ func (s *Store) Claim(ctx context.Context, c Claiming) ([]*Turn, error) {
 			return t, nil
 		},
 		s.worker, s.number, s.lease.Milliseconds(), min(c.Free, mostClaimed), labels, c.Accounts,
-		s.mine(), c.Hosts, mostAbandoned, AbandonedRest.Milliseconds())
-	if err != nil || len(turns) == 0 {
+		s.mine(), c.Hosts, mostAbandoned, AbandonedRest.Milliseconds(), number)
+	if err != nil {
+		s.voided(number)
 		return nil, err
+	}
+	if len(turns) == 0 {
+		return nil, nil
 	}
 	slices.SortFunc(turns, func(a, b *Turn) int { return a.Due.Compare(b.Due) })
 	holds := make([]*hold, len(turns))
@@ -306,7 +321,7 @@ func (s *Store) Hurry(ctx context.Context, accounts ...string) error {
 	if accounts == nil {
 		accounts = []string{}
 	}
-	_, err := s.pool.Exec(ctx, `
+	err := s.exec(ctx, `
 		UPDATE popfetch.turn AS t SET due = greatest(now(), t.hold_until) FROM (
 			SELECT account FROM popfetch.turn
 			WHERE due > greatest(now(), hold_until) AND due < 'infinity' AND (cardinality($1::text[]) = 0
@@ -314,7 +329,7 @@ func (s *Store) Hurry(ctx context.Context, accounts ...string) error {
 			ORDER BY account FOR NO KEY UPDATE
 		) AS o WHERE t.account = o.account`, accounts)
 	if err != nil {
-		return fmt.Errorf("making accounts due: %w", s.explain(err))
+		return fmt.Errorf("making accounts due: %w", err)
 	}
 	return nil
 }

@@ -161,34 +161,23 @@ func (s *Store) Register(r Registration) {
 // Workers lists the register of workers by name. A worker that has ended properly is not in it, and
 // one that has not been seen for a day is removed.
 func (s *Store) Workers(ctx context.Context) ([]Worker, error) {
-	var workers []Worker
-	err := s.tx(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `
-			SELECT w.name, w.process, w.host, w.version, w.labels, w.jobs, w.started, w.seen_at,
-				now() - w.seen_at,
-				CASE row_number() OVER (PARTITION BY w.name ORDER BY w.seen_at DESC)
-					WHEN 1 THEN coalesce(h.held, 0) ELSE 0 END,
-				w.claims, w.polls, w.delivered, w.takeovers, w.lost, w.renewals, w.unrenewed,
-				w.late, w.latest, w.pool_wait
-			FROM popfetch.worker AS w LEFT JOIN (
-				SELECT holder, count(*)::integer AS held FROM popfetch.turn
-				WHERE holder <> '' AND until >= now() GROUP BY holder
-			) AS h ON h.holder = w.name
-			ORDER BY w.name, w.seen_at DESC`)
-		if err != nil {
-			return err
-		}
-		workers, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (w Worker, err error) {
+	return list(ctx, s, "reading the register of workers", `
+		SELECT w.name, w.process, w.host, w.version, w.labels, w.jobs, w.started, w.seen_at,
+			now() - w.seen_at,
+			CASE row_number() OVER (PARTITION BY w.name ORDER BY w.seen_at DESC)
+				WHEN 1 THEN coalesce(h.held, 0) ELSE 0 END,
+			w.claims, w.polls, w.delivered, w.takeovers, w.lost, w.renewals, w.unrenewed,
+			w.late, w.latest, w.pool_wait
+		FROM popfetch.worker AS w LEFT JOIN (
+			SELECT holder, count(*)::integer AS held FROM popfetch.turn
+			WHERE holder <> '' AND until >= now() GROUP BY holder
+		) AS h ON h.holder = w.name
+		ORDER BY w.name, w.seen_at DESC`,
+		func(row pgx.CollectableRow) (w Worker, err error) {
 			return w, row.Scan(&w.Name, &w.Process, &w.Host, &w.Version, &w.Labels, &w.Jobs,
 				&w.Started, &w.SeenAt, &w.Silent, &w.Held, &w.Claims, &w.Polls, &w.Delivered, &w.TakeOvers, &w.Lost, &w.Renewals,
 				&w.Unrenewed, &w.Late, &w.Latest, &w.PoolWait)
 		})
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading the register of workers: %w", err)
-	}
-	return workers, nil
 }
 
 // Work is how much there is to do.
@@ -211,8 +200,8 @@ const LateAfter = time.Minute
 // Work counts what there is to do. It reads the row of each account.
 func (s *Store) Work(ctx context.Context) (Work, error) {
 	var w Work
-	err := s.tx(ctx, func(tx pgx.Tx) error {
-		return tx.QueryRow(ctx, `
+	err := s.quick(ctx, func(ctx context.Context) error {
+		return s.pool.QueryRow(ctx, `
 			WITH state AS (
 				SELECT account, due, holder <> '' AND until >= now() AS held, `+resting+` AS resting
 				FROM popfetch.turn AS t
@@ -279,14 +268,18 @@ func (s *Store) Waiting(ctx context.Context, longer time.Duration, limit int) ([
 func list[T any](
 	ctx context.Context, s *Store, what, query string, scan pgx.RowToFunc[T], args ...any,
 ) ([]T, error) {
-	rows, err := s.pool.Query(ctx, query, args...)
-	if err == nil {
-		var found []T
-		if found, err = pgx.CollectRows(rows, scan); err == nil {
-			return found, nil
+	var found []T
+	err := s.quick(ctx, func(ctx context.Context) error {
+		rows, err := s.pool.Query(ctx, query, args...)
+		if err == nil {
+			found, err = pgx.CollectRows(rows, scan)
 		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	return nil, fmt.Errorf("%s: %w", what, s.explain(err))
+	return found, nil
 }
 
 // note writes the row of this process, if it is a worker.
