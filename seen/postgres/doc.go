@@ -23,8 +23,9 @@
 // All that a method of a ledger writes is one step (step.go): a batch that is sent at once, and is
 // one transaction. A step of more rows than are sent in one round trip is a transaction of several.
 // If the database goes away, the step is tried again while the hold lasts. It has a number, so it
-// is carried out once even if its answer was lost. Forget, TryAgain and ChangeStanding are not
-// tried again, because their callers need to know what was there before.
+// is carried out once even if its answer was lost. An Apply of several round trips, which only an
+// import makes, is not tried again. Nor are Forget, TryAgain and ChangeStanding: their callers need
+// to know what was there before.
 //
 // A poll without news costs one statement each for Claim, Enter, Standing, Diff and Turn.End, and
 // five in two round trips for NoteRun. Diff is one statement unless something is set aside or has

@@ -23,8 +23,8 @@ type statement struct {
 }
 
 // step is all that is written at once for an account under a lease. Its statements are sent
-// together, so nobody waits for this process while the transaction lasts. Only a step of very many
-// rows is a transaction with several round trips.
+// together, so the transaction waits for this process only while they are sent. A step of very many
+// rows is a transaction with several round trips; it is not repeated if the database goes away.
 type step struct {
 	store  *Store
 	hold   *hold
