@@ -29,7 +29,9 @@ package postgres
 // # worker
 //
 // There is one row for each worker, which the worker itself updates every few seconds.
-var migrations = []string{ledgerTables, turnTables + claimFunction, workerTables, noteTables, accountTables}
+var migrations = []string{
+	ledgerTables, turnTables + claimFunction, workerTables, noteTables, accountTables,
+}
 
 const turnTables = `
 CREATE TABLE turn (
