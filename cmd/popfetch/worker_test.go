@@ -134,7 +134,7 @@ func TestWorker_handOver(t *testing.T) {
 	c := newCrew(t, 20, `interval = "1h"`)
 	c.top = strings.Replace(c.top, `lease = "5s"`, `lease = "5m"`, 1) // longer than the test waits
 	c.write()
-	for _, name := range c.names {                                    // the first session of each account never gets its listing
+	for _, name := range c.names { // the first session of each account never gets its listing
 		hook(c.servers[name], func(_ *poptest.Session, cmd string) poptest.Action {
 			if cmd == "UIDL" && len(c.servers[name].Sessions()) == 1 {
 				<-t.Context().Done()
