@@ -18,7 +18,8 @@ func (p *program) accountsReseal(ctx context.Context) error {
 	return p.withAccounts(ctx, toWrite, func(cfg *config.Config, store *sharedStore) error {
 		keys, err := sealingKeys(cfg)
 		if err == nil && keys == nil {
-			err = cfg.Mistake(nil, &cfg.AccountsKeyFile, errors.New("is missing, and has the keys; write it"))
+			err = cfg.Mistake(nil, &cfg.AccountsKeyFile,
+				errors.New("is missing, and has the keys; write it"))
 		}
 		if err != nil {
 			return err
@@ -42,7 +43,9 @@ func (p *program) accountsReseal(ctx context.Context) error {
 
 // resealAccounts seals the secrets of accounts. An account that is changed meanwhile is sealed by
 // whoever changes it.
-func resealAccounts(ctx context.Context, store *sharedStore, keys *sealed.Keys) (postgres.Outcome, error) {
+func resealAccounts(
+	ctx context.Context, store *sharedStore, keys *sealed.Keys,
+) (postgres.Outcome, error) {
 	specs, err := store.AccountSpecs(ctx)
 	if err != nil {
 		return postgres.Outcome{}, err

@@ -39,7 +39,9 @@ func (s *sharedStore) Close() error { return s.close() }
 
 // openShared opens the database of a configuration. To read where nobody has made the tables, it
 // returns an empty store.
-func (p *program) openShared(ctx context.Context, cfg *config.Config, how access) (seen.Store, error) {
+func (p *program) openShared(
+	ctx context.Context, cfg *config.Config, how access,
+) (seen.Store, error) {
 	store, err := p.openDatabase(ctx, cfg, how)
 	if how == toRead && errors.Is(err, postgres.ErrNoTables) {
 		return sqlite.OpenNothing(ctx)
@@ -52,7 +54,9 @@ func (p *program) openShared(ctx context.Context, cfg *config.Config, how access
 
 // openDatabase opens the database of a configuration, or shares the open one. ErrNoTables: there is
 // nothing to read.
-func (p *program) openDatabase(ctx context.Context, cfg *config.Config, how access) (*sharedStore, error) {
+func (p *program) openDatabase(
+	ctx context.Context, cfg *config.Config, how access,
+) (*sharedStore, error) {
 	d := p.database
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -104,7 +108,8 @@ func connect(ctx context.Context, cfg *config.Config, how access) (*postgres.Sto
 	case errors.As(err, &secret):
 		return nil, fmt.Errorf("the state in %s: %w", cfg.State, secret)
 	case errors.Is(err, seen.ErrCreate):
-	case errors.Is(err, postgres.ErrURL), errors.Is(err, postgres.ErrInsecure), errors.Is(err, postgres.ErrRefused):
+	case errors.Is(err, postgres.ErrURL), errors.Is(err, postgres.ErrInsecure),
+		errors.Is(err, postgres.ErrRefused):
 		return nil, cfg.Mistake(nil, &cfg.State, err)
 	}
 	return nil, fmt.Errorf("the state in %s: %w", cfg.State, err)
@@ -217,16 +222,20 @@ func (b *sharedBook) Kept(name string) ([]byte, error) {
 
 // sameState returns an error if a configuration that is read again has the state elsewhere.
 func sameState(old, cfg *config.Config) error {
-	const cannot = "cannot change from %s to %s while popfetch polls; end popfetch and start it again"
+	const polls = "while popfetch polls; end popfetch and start it again"
+	const cannot = "cannot change from %s to %s " + polls
 	switch {
 	case cfg.State != old.State:
 		return cfg.Mistake(nil, &cfg.State, fmt.Errorf(cannot, old.State, cfg.State))
 	case cfg.StateDir != old.StateDir:
-		return cfg.Mistake(nil, &cfg.StateDir, fmt.Errorf("cannot change from %s to %q while popfetch polls; end popfetch and start it again", old.StateDir, cfg.StateDir))
+		return cfg.Mistake(nil, &cfg.StateDir,
+			fmt.Errorf("cannot change from %s to %q "+polls, old.StateDir, cfg.StateDir))
 	case cfg.Lease != old.Lease:
-		return cfg.Mistake(nil, &cfg.Lease, fmt.Errorf(cannot, config.TimeText(old.Lease), config.TimeText(cfg.Lease)))
+		return cfg.Mistake(nil, &cfg.Lease,
+			fmt.Errorf(cannot, config.TimeText(old.Lease), config.TimeText(cfg.Lease)))
 	case cfg.StatePasswordCommand != old.StatePasswordCommand:
-		return cfg.Mistake(nil, &cfg.StatePasswordCommand, errors.New("cannot change while popfetch polls; end popfetch and start it again"))
+		return cfg.Mistake(nil, &cfg.StatePasswordCommand,
+			errors.New("cannot change "+polls))
 	}
 	return nil
 }

@@ -91,8 +91,9 @@ func hostOf(server string) string {
 
 // leave takes out of the schedule what an earlier roll has and this one has not.
 func (r *roll) leave(earlier *roll) {
+	unread := r.setting.unread() // others may be able to read them: those of a later version
 	for _, name := range earlier.names {
-		if r.accounts[name] == nil { // it may be named twice, which does no harm
+		if r.accounts[name] == nil && unread[name] == nil { // it may be named twice, which does no harm
 			r.unwanted = append(r.unwanted, name)
 		}
 	}

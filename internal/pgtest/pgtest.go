@@ -169,7 +169,8 @@ func (s *Server) make() (err error) {
 	if err := os.WriteFile(secret, []byte(Password+"\n"), 0o644); err != nil {
 		return err
 	}
-	if err := s.run("initdb", "-D", s.data(), "-U", "postgres", "-A", "scram-sha-256", "--pwfile", secret, "--no-sync", "-E", "UTF8", "--locale", "C"); err != nil {
+	if err := s.run("initdb", "-D", s.data(), "-U", "postgres", "-A", "scram-sha-256", "--pwfile",
+		secret, "--no-sync", "-E", "UTF8", "--locale", "C"); err != nil {
 		return err
 	}
 	if s.Port, err = freePort(); err != nil {
@@ -204,8 +205,8 @@ func (s *Server) run(name string, args ...string) error {
 
 // Start starts the server again after Stop.
 func (s *Server) Start() error {
-	c := s.command("postgres", "-D", s.data(), "-p", strconv.Itoa(s.Port), "-k", s.dir, "-h", "127.0.0.1",
-		"-c", "max_connections=200", "-c", "fsync=off", "-c", "timezone=UTC")
+	c := s.command("postgres", "-D", s.data(), "-p", strconv.Itoa(s.Port), "-k", s.dir, "-h",
+		"127.0.0.1", "-c", "max_connections=200", "-c", "fsync=off", "-c", "timezone=UTC")
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
@@ -265,7 +266,8 @@ func (s *Server) remove() {
 
 // URL names a database for a role.
 func (s *Server) URL(role, database string) string {
-	return fmt.Sprintf("postgres://%s:%s@127.0.0.1:%d/%s?sslmode=disable", role, Password, s.Port, database)
+	return fmt.Sprintf("postgres://%s:%s@127.0.0.1:%d/%s?sslmode=disable", role, Password, s.Port,
+		database)
 }
 
 // Database makes an empty database that the role popfetch owns, and returns its URL for it.

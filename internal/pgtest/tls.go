@@ -39,14 +39,16 @@ func (s *Server) TLS(t testing.TB) (authority string) {
 	authority = filepath.Join(s.dir, "tls.crt")
 	keyFile := filepath.Join(s.dir, "tls.key")
 	err = errors.Join(
-		os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}), 0o644),
+		os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}),
+			0o644),
 		os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600))
 	if err == nil && s.user != nil {
 		err = os.Chown(keyFile, int(s.user.Uid), int(s.user.Gid))
 	}
 	if err == nil {
-		err = s.Exec("postgres", "ALTER SYSTEM SET ssl_cert_file = '"+authority+"'", "ALTER SYSTEM SET ssl_key_file = '"+keyFile+"'",
-			"ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()")
+		err = s.Exec("postgres", "ALTER SYSTEM SET ssl_cert_file = '"+authority+"'",
+			"ALTER SYSTEM SET ssl_key_file = '"+keyFile+"'", "ALTER SYSTEM SET ssl = on",
+			"SELECT pg_reload_conf()")
 	}
 	if err != nil {
 		t.Fatal(err)

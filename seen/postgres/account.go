@@ -81,12 +81,14 @@ func (s *Store) enter(ctx context.Context, l *ledger, name, server, user string)
 	}
 	if known && changed {
 		todo = append(todo,
-			statement{sql: "UPDATE popfetch.seen SET deleted_at = $2 WHERE account = $1 AND deleted_at = 0", args: []any{id, now}},
+			statement{sql: "UPDATE popfetch.seen SET deleted_at = $2 WHERE account = $1 AND deleted_at = 0",
+				args: []any{id, now}},
 			tryAfresh(nil, id, nil, refused...),
 			statement{sql: "DELETE FROM popfetch.standing WHERE account = $1", args: []any{id}})
 	}
 	if changed {
-		todo = append(todo, statement{sql: "UPDATE popfetch.account SET server = $2, username = $3, since = $4, digest = NULL WHERE id = $1",
+		todo = append(todo, statement{sql: `UPDATE popfetch.account
+			SET server = $2, username = $3, since = $4, digest = NULL WHERE id = $1`,
 			args: []any{id, server, user, now}})
 	}
 	err = s.step(ctx, l.hold, func(_ context.Context, st *step) error {
@@ -124,11 +126,12 @@ func (l *ledger) Ready(ctx context.Context, _ int) error {
 // Accounts reads all rows of the table account.
 func (s *Store) Accounts(ctx context.Context) ([]seen.Account, error) {
 	var all []seen.Account
-	err := s.each(ctx, selectAccount+` WHERE a.since > 0 ORDER BY a.name COLLATE "C"`, nil, func(row pgx.Rows) error {
-		_, a, err := scanAccount(row)
-		all = append(all, a)
-		return err
-	})
+	err := s.each(ctx, selectAccount+` WHERE a.since > 0 ORDER BY a.name COLLATE "C"`, nil,
+		func(row pgx.Rows) error {
+			_, a, err := scanAccount(row)
+			all = append(all, a)
+			return err
+		})
 	if err != nil {
 		return nil, fmt.Errorf("listing the accounts: %w", err)
 	}
@@ -137,7 +140,8 @@ func (s *Store) Accounts(ctx context.Context) ([]seen.Account, error) {
 
 // Servers reads an index.
 func (l *ledger) Servers(ctx context.Context, user string) (servers []string, err error) {
-	const query = `SELECT server FROM popfetch.account WHERE username = $1 AND since > 0 GROUP BY server ORDER BY server COLLATE "C"`
+	const query = `SELECT server FROM popfetch.account WHERE username = $1 AND since > 0
+		GROUP BY server ORDER BY server COLLATE "C"`
 	err = l.store.each(ctx, query, []any{user}, func(row pgx.Rows) error {
 		var server string
 		err := row.Scan(&server)
@@ -150,28 +154,33 @@ func (l *ledger) Servers(ctx context.Context, user string) (servers []string, er
 	return servers, nil
 }
 
-// selectTwin finds another account with the same server and user, which has records. This account may
-// be that one, renamed in the configuration.
+// selectTwin finds another account with the same server and user, which has records. This account
+// may be that one, renamed in the configuration.
 const selectTwin = `SELECT t.name FROM popfetch.account AS t
-	WHERE t.username = %s AND t.server = %s AND t.name <> %s AND t.records > 0 ORDER BY t.name COLLATE "C" LIMIT 1`
+	WHERE t.username = %s AND t.server = %s AND t.name <> %s AND t.records > 0
+		ORDER BY t.name COLLATE "C" LIMIT 1`
 
 var selectAccount = `
 	SELECT a.id, a.name, a.server, a.username, a.since, a.delivered, a.records,
-		a.listed > 0 OR a.digest IS NOT NULL OR a.finished_at > 0, a.finished_at, a.unfinished, a.left_since, a.left_at,
-		CASE WHEN a.records > 0 THEN '' ELSE coalesce((` + fmt.Sprintf(selectTwin, "a.username", "a.server", "a.name") + `), '') END
+		a.listed > 0 OR a.digest IS NOT NULL OR a.finished_at > 0, a.finished_at, 
+		a.unfinished, a.left_since, a.left_at,
+		CASE WHEN a.records > 0 THEN '' ELSE coalesce((
+			` + fmt.Sprintf(selectTwin, "a.username", "a.server", "a.name") + `), '') END
 	FROM popfetch.account AS a`
 
 func scanAccount(row pgx.Row) (id int64, a seen.Account, err error) {
 	var since, finishedAt, leftSince, leftAt int64
-	err = row.Scan(&id, &a.Name, &a.Server, &a.User, &since, &a.Delivered, &a.Records, &a.Finished, &finishedAt, &a.Unfinished,
-		&leftSince, &leftAt, &a.Twin)
+	err = row.Scan(&id, &a.Name, &a.Server, &a.User, &since, &a.Delivered, &a.Records, &a.Finished,
+		&finishedAt, &a.Unfinished, &leftSince, &leftAt, &a.Twin)
 	a.Since, a.FinishedAt = seen.FromMillis(since), seen.FromMillis(finishedAt)
 	a.LeftSince, a.LeftAt = seen.FromMillis(leftSince), seen.FromMillis(leftAt)
 	return id, a, err
 }
 
 // lookup returns the id 0 for an unknown account, and for one that was never entered.
-func (s *Store) lookup(ctx context.Context, name, server, user string) (id int64, a seen.Account, err error) {
+func (s *Store) lookup(
+	ctx context.Context, name, server, user string,
+) (id int64, a seen.Account, err error) {
 	err = s.quick(ctx, func(ctx context.Context) (err error) {
 		id, a, err = s.readAccount(ctx, name, server, user)
 		return err
@@ -179,13 +188,17 @@ func (s *Store) lookup(ctx context.Context, name, server, user string) (id int64
 	return id, a, err
 }
 
-func (s *Store) readAccount(ctx context.Context, name, server, user string) (id int64, a seen.Account, err error) {
-	id, a, err = scanAccount(s.pool.QueryRow(ctx, selectAccount+" WHERE a.name = $1 AND a.since > 0", name))
+func (s *Store) readAccount(
+	ctx context.Context, name, server, user string,
+) (id int64, a seen.Account, err error) {
+	row := s.pool.QueryRow(ctx, selectAccount+" WHERE a.name = $1 AND a.since > 0", name)
+	id, a, err = scanAccount(row)
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return id, a, err
 	}
 	a = seen.Account{Name: name, Server: server, User: user}
-	err = s.pool.QueryRow(ctx, fmt.Sprintf(selectTwin, "$1", "$2", "$3"), user, server, name).Scan(&a.Twin)
+	twin := fmt.Sprintf(selectTwin, "$1", "$2", "$3")
+	err = s.pool.QueryRow(ctx, twin, user, server, name).Scan(&a.Twin)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = nil
 	}
@@ -199,7 +212,8 @@ func (s *Store) Holder(ctx context.Context, name string) (*seen.LockedError, err
 	var since time.Time
 	err := s.quick(ctx, func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, `
-			SELECT t.holder, t.process, t.since FROM popfetch.turn AS t JOIN popfetch.account AS a ON a.id = t.account
+			SELECT t.holder, t.process, t.since FROM popfetch.turn AS t
+				JOIN popfetch.account AS a ON a.id = t.account
 			WHERE a.name = $1 AND t.holder <> '' AND t.until >= now()`, name).Scan(&holder, &process, &since)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {

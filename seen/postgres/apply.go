@@ -17,7 +17,8 @@ func (l *ledger) Apply(ctx context.Context, changes seen.Changes) error {
 	if l.hold == nil {
 		return errNotEntered
 	}
-	err := l.store.stepLate(ctx, l.hold, func(ctx context.Context, st *step) error { return l.apply(ctx, st, changes) })
+	err := l.store.stepLate(ctx, l.hold,
+		func(ctx context.Context, st *step) error { return l.apply(ctx, st, changes) })
 	if err != nil {
 		return fmt.Errorf("recording messages: %w", err)
 	}
@@ -26,7 +27,8 @@ func (l *ledger) Apply(ctx context.Context, changes seen.Changes) error {
 
 func (l *ledger) apply(ctx context.Context, st *step, c seen.Changes) error {
 	for ids := range slices.Chunk(octetsOf(c.Replace), l.store.rowsAtOnce) {
-		if err := st.add(ctx, len(ids), "DELETE FROM popfetch.seen WHERE account = $1 AND unique_id = ANY ($2::bytea[])", l.id, ids); err != nil {
+		const remove = "DELETE FROM popfetch.seen WHERE account = $1 AND unique_id = ANY ($2::bytea[])"
+		if err := st.add(ctx, len(ids), remove, l.id, ids); err != nil {
 			return err
 		}
 	}
@@ -36,21 +38,22 @@ func (l *ledger) apply(ctx context.Context, st *step, c seen.Changes) error {
 		}
 	}
 	if c.Records != nil {
-		err := grouped(c.Records, l.store.rowsAtOnce, func(r *seen.Record) seen.Key { return r.Key }, func(records []seen.Record) error {
-			return l.record(ctx, st, records)
-		})
+		err := grouped(c.Records, l.store.rowsAtOnce, func(r *seen.Record) seen.Key { return r.Key },
+			func(records []seen.Record) error { return l.record(ctx, st, records) })
 		if err != nil {
 			return err
 		}
 	}
-	return grouped(slices.Values(c.Asides), l.store.rowsAtOnce, func(a *seen.Aside) seen.Key { return a.Key }, func(asides []seen.Aside) error {
-		return l.setAside(ctx, st, asides)
-	})
+	return grouped(slices.Values(c.Asides), l.store.rowsAtOnce,
+		func(a *seen.Aside) seen.Key { return a.Key },
+		func(asides []seen.Aside) error { return l.setAside(ctx, st, asides) })
 }
 
 // grouped calls do for groups of at most so many rows. No key is twice in a group, because a
 // statement changes a row only once.
-func grouped[R any](rows func(func(R) bool), most int, key func(*R) seen.Key, do func([]R) error) (err error) {
+func grouped[R any](
+	rows func(func(R) bool), most int, key func(*R) seen.Key, do func([]R) error,
+) (err error) {
 	var group []R
 	keys := make(map[seen.Key]bool)
 	rows(func(r R) bool {
@@ -73,8 +76,10 @@ func grouped[R any](rows func(func(R) bool), most int, key func(*R) seen.Key, do
 // a record already, the primary key fails.
 const moveRows = `
 	WITH moved AS (
-		UPDATE popfetch.seen AS s SET unique_id = m.to_id, copy = m.to_copy, listed = m.listed, absent_at = 0, deleted_at = 0
-		FROM unnest($2::bytea[], $3::bigint[], $4::bytea[], $5::bigint[], $6::bigint[]) AS m (from_id, from_copy, to_id, to_copy, listed)
+		UPDATE popfetch.seen AS s SET unique_id = m.to_id, copy = m.to_copy, listed = m.listed,
+			absent_at = 0, deleted_at = 0
+		FROM unnest($2::bytea[], $3::bigint[], $4::bytea[], $5::bigint[], $6::bigint[]) 
+			AS m (from_id, from_copy, to_id, to_copy, listed)
 		WHERE s.account = $1 AND s.unique_id = m.from_id AND s.copy = m.from_copy
 		RETURNING 1
 	)
@@ -85,7 +90,8 @@ func (l *ledger) move(ctx context.Context, st *step, moves []seen.Move) error {
 	from, to := make(map[seen.Key]bool, len(moves)), make(map[seen.Key]bool, len(moves))
 	for _, m := range moves {
 		if from[m.From] || to[m.To.Key] {
-			return fmt.Errorf("the move of %q to %q: one of them is named twice", m.From.UniqueID, m.To.UniqueID)
+			return fmt.Errorf("the move of %q to %q: one of them is named twice",
+				m.From.UniqueID, m.To.UniqueID)
 		}
 		from[m.From], to[m.To.Key] = true, true
 	}
@@ -102,7 +108,8 @@ func (l *ledger) move(ctx context.Context, st *step, moves []seen.Move) error {
 			fromIDs[i], fromCopies[i] = []byte(m.From.UniqueID), int64(m.From.Copy)
 			toIDs[i], toCopies[i], listed[i] = []byte(m.To.UniqueID), int64(m.To.Copy), m.To.Octets
 		}
-		if err := st.add(ctx, n, moveRows, l.id, fromIDs, fromCopies, toIDs, toCopies, listed, n); err != nil {
+		err := st.add(ctx, n, moveRows, l.id, fromIDs, fromCopies, toIDs, toCopies, listed, n)
+		if err != nil {
 			return err
 		}
 	}
@@ -111,11 +118,13 @@ func (l *ledger) move(ctx context.Context, st *step, moves []seen.Move) error {
 
 // recordRows adds records, or replaces those with the same keys.
 const recordRows = `
-	INSERT INTO popfetch.seen (account, unique_id, copy, kind, listed, delivered_at, deleted_at, octets, digest, sha256, place, places)
-	SELECT $1, r.* FROM unnest($2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-		$9::bytea[], $10::bytea[], $11::bytea[], $12::text[]) AS r
-	ON CONFLICT (account, unique_id, copy) DO UPDATE SET kind = excluded.kind, listed = excluded.listed, delivered_at = excluded.delivered_at,
-		deleted_at = excluded.deleted_at, absent_at = 0, octets = excluded.octets, digest = excluded.digest, sha256 = excluded.sha256,
+	INSERT INTO popfetch.seen (account, unique_id, copy, kind, listed, delivered_at, deleted_at,
+		octets, digest, sha256, place, places)
+	SELECT $1, r.* FROM unnest($2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+		$7::bigint[], $8::bigint[], $9::bytea[], $10::bytea[], $11::bytea[], $12::text[]) AS r
+	ON CONFLICT (account, unique_id, copy) DO UPDATE SET kind = excluded.kind,
+		listed = excluded.listed, delivered_at = excluded.delivered_at, deleted_at = excluded.deleted_at,
+		absent_at = 0, octets = excluded.octets, digest = excluded.digest, sha256 = excluded.sha256,
 		place = excluded.place, places = excluded.places`
 
 const removeAsides = `
@@ -125,23 +134,28 @@ const removeAsides = `
 // record adds records, all of which have different keys.
 func (l *ledger) record(ctx context.Context, st *step, records []seen.Record) error {
 	n := len(records)
-	ids, copies, kinds, listed := make([][]byte, n), make([]int64, n), make([]int64, n), make([]int64, n)
+	ids, copies := make([][]byte, n), make([]int64, n)
+	kinds, listed := make([]int64, n), make([]int64, n)
 	deliveredAt, deletedAt, octets := make([]int64, n), make([]int64, n), make([]int64, n)
-	digests, sums, place, places := make([][]byte, n), make([][]byte, n), make([][]byte, n), make([]string, n)
+	digests, sums := make([][]byte, n), make([][]byte, n)
+	place, places := make([][]byte, n), make([]string, n)
 	for i := range records {
 		r := &records[i]
 		if r.Kind == 0 {
 			return fmt.Errorf("the record of unique-id %q has no kind", r.UniqueID)
 		}
-		ids[i], copies[i], kinds[i], listed[i] = []byte(r.UniqueID), int64(r.Copy), int64(r.Kind), r.Listed
-		deliveredAt[i], deletedAt[i], octets[i] = seen.Millis(r.DeliveredAt), seen.Millis(r.DeletedAt), r.Came.Octets
+		ids[i], copies[i] = []byte(r.UniqueID), int64(r.Copy)
+		kinds[i], listed[i] = int64(r.Kind), r.Listed
+		deliveredAt[i], deletedAt[i] = seen.Millis(r.DeliveredAt), seen.Millis(r.DeletedAt)
+		octets[i] = r.Came.Octets
 		digests[i], sums[i] = known(r.Digest[:]), known(r.Came.SHA256[:])
 		var err error
 		if place[i], places[i], err = packPlaces(r); err != nil {
 			return err
 		}
 	}
-	err := st.add(ctx, n, recordRows, l.id, ids, copies, kinds, listed, deliveredAt, deletedAt, octets, digests, sums, place, places)
+	err := st.add(ctx, n, recordRows, l.id, ids, copies, kinds, listed, deliveredAt, deletedAt, octets,
+		digests, sums, place, places)
 	return cmp.Or(err, st.add(ctx, 0, removeAsides, l.id, ids, copies))
 }
 

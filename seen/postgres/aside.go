@@ -11,25 +11,33 @@ import (
 
 // putAsides notes asides. An existing one with the same key is changed as seen.Changes says.
 var putAsides = fmt.Sprintf(`
-	INSERT INTO popfetch.aside AS a (account, unique_id, copy, reason, listed, count, since, last, text, told_at, max_size, dated, asked)
-	SELECT $1, n.* FROM unnest($2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-		$9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[]) AS n
-	ON CONFLICT (account, unique_id, copy) DO UPDATE SET count = a.count + excluded.count, listed = excluded.listed, last = excluded.last,
-		text = excluded.text, absent_at = 0, max_size = excluded.max_size,
+	INSERT INTO popfetch.aside AS a (account, unique_id, copy, reason, listed, count, since, last,
+		text, told_at, max_size, dated, asked)
+	SELECT $1, n.* FROM unnest($2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+		$7::bigint[], $8::bigint[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[],
+		$13::bigint[]) AS n
+	ON CONFLICT (account, unique_id, copy) DO UPDATE SET count = a.count + excluded.count,
+		listed = excluded.listed, last = excluded.last, text = excluded.text, absent_at = 0,
+		max_size = excluded.max_size,
 		told_at = CASE WHEN excluded.told_at = 0 THEN a.told_at ELSE excluded.told_at END,
-		dated = CASE WHEN excluded.dated = 0 AND a.listed = excluded.listed THEN a.dated ELSE excluded.dated END,
-		asked = CASE WHEN excluded.asked = 0 AND a.listed = excluded.listed THEN a.asked ELSE excluded.asked END,
+		dated = CASE WHEN excluded.dated = 0 AND a.listed = excluded.listed
+			THEN a.dated ELSE excluded.dated END,
+		asked = CASE WHEN excluded.asked = 0 AND a.listed = excluded.listed
+			THEN a.asked ELSE excluded.asked END,
 		since = CASE WHEN a.since = 0 OR a.reason NOT IN (%[1]d, excluded.reason)
 				AND (a.reason NOT IN (%[2]d, %[3]d, %[4]d) OR excluded.reason NOT IN (%[2]d, %[3]d, %[4]d))
 			THEN excluded.since ELSE a.since END,
-		reason = CASE WHEN a.reason = %[1]d AND excluded.reason IN (%[2]d, %[4]d, %[5]d, %[6]d) THEN a.reason ELSE excluded.reason END`,
+		reason = CASE WHEN a.reason = %[1]d AND excluded.reason IN (%[2]d, %[4]d, %[5]d, %[6]d)
+			THEN a.reason ELSE excluded.reason END`,
 	seen.Wanted, seen.Refused, seen.Quarantined, seen.Suspect, seen.Breaking, seen.Chosen)
 
 // setAside notes messages that were not delivered. All of them have different keys.
 func (l *ledger) setAside(ctx context.Context, st *step, asides []seen.Aside) error {
 	now, old, n := l.store.now(), false, len(asides)
-	ids, copies, reasons, listed, counts := make([][]byte, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
-	since, last, texts, toldAt := make([]int64, n), make([]int64, n), make([]string, n), make([]int64, n)
+	ids, copies, reasons := make([][]byte, n), make([]int64, n), make([]int64, n)
+	listed, counts := make([]int64, n), make([]int64, n)
+	since, last := make([]int64, n), make([]int64, n)
+	texts, toldAt := make([]string, n), make([]int64, n)
 	maxSizes, dated, asked := make([]int64, n), make([]int64, n), make([]int64, n)
 	for i, a := range asides {
 		if a.Reason == 0 {
@@ -42,16 +50,20 @@ func (l *ledger) setAside(ctx context.Context, st *step, asides []seen.Aside) er
 			a.Since = a.Last
 		}
 		old = old || a.Reason == seen.Old
-		ids[i], copies[i], reasons[i], listed[i], counts[i] = []byte(a.UniqueID), int64(a.Copy), int64(a.Reason), a.Listed, int64(a.Count)
-		since[i], last[i], texts[i], toldAt[i] = seen.Millis(a.Since), seen.Millis(a.Last), storable(a.Text), seen.Millis(a.ToldAt)
+		ids[i], copies[i], reasons[i] = []byte(a.UniqueID), int64(a.Copy), int64(a.Reason)
+		listed[i], counts[i] = a.Listed, int64(a.Count)
+		since[i], last[i] = seen.Millis(a.Since), seen.Millis(a.Last)
+		texts[i], toldAt[i] = storable(a.Text), seen.Millis(a.ToldAt)
 		maxSizes[i], dated[i], asked[i] = a.MaxSize, seen.Millis(a.Dated), seen.Millis(a.Asked)
 	}
-	err := st.add(ctx, n, putAsides, l.id, ids, copies, reasons, listed, counts, since, last, texts, toldAt, maxSizes, dated, asked)
+	err := st.add(ctx, n, putAsides, l.id, ids, copies, reasons, listed, counts, since, last, texts,
+		toldAt, maxSizes, dated, asked)
 	if err != nil || !old {
 		return err
 	}
 	// What the digest covers is seen or set aside for another reason.
-	return st.add(ctx, 0, "UPDATE popfetch.account SET digest = NULL WHERE id = $1 AND listed > 0", l.id)
+	const noDigest = "UPDATE popfetch.account SET digest = NULL WHERE id = $1 AND listed > 0"
+	return st.add(ctx, 0, noDigest, l.id)
 }
 
 // Asides reads all asides of the account, except for Old messages.
@@ -73,16 +85,19 @@ func (l *ledger) Old(ctx context.Context, behind seen.Key, limit int) ([]seen.As
 }
 
 const selectAside = `
-	SELECT unique_id, copy, reason, listed, count, since, last, text, told_at, absent_at, max_size, dated, asked
+	SELECT unique_id, copy, reason, listed, count, since, last, text, told_at, absent_at, max_size,
+		dated, asked
 	FROM popfetch.aside WHERE account = $1 AND `
 
 func scanAside(row pgx.CollectableRow) (a seen.Aside, err error) {
 	var id []byte
 	var since, last, toldAt, absentAt, dated, asked int64
-	err = row.Scan(&id, &a.Copy, &a.Reason, &a.Listed, &a.Count, &since, &last, &a.Text, &toldAt, &absentAt, &a.MaxSize, &dated, &asked)
+	err = row.Scan(&id, &a.Copy, &a.Reason, &a.Listed, &a.Count, &since, &last, &a.Text, &toldAt,
+		&absentAt, &a.MaxSize, &dated, &asked)
 	a.UniqueID = string(id)
 	a.Since, a.Last = seen.FromMillis(since), seen.FromMillis(last)
-	a.ToldAt, a.AbsentAt, a.Dated = seen.FromMillis(toldAt), seen.FromMillis(absentAt), seen.FromMillis(dated)
+	a.ToldAt, a.AbsentAt = seen.FromMillis(toldAt), seen.FromMillis(absentAt)
+	a.Dated = seen.FromMillis(dated)
 	a.Asked = seen.FromMillis(asked)
 	return a, err
 }
@@ -97,14 +112,16 @@ func tryAfresh(affected *int, account int64, ids [][]byte, reasons ...seen.Reaso
 	for i, reason := range reasons {
 		numbers[i] = int64(reason)
 	}
-	return statement{affected: affected, args: []any{account, int64(seen.Refused), numbers, ids}, sql: `
+	args := []any{account, int64(seen.Refused), numbers, ids}
+	return statement{affected: affected, args: args, sql: `
 		UPDATE popfetch.aside SET reason = $2, count = 0, since = 0, text = '', told_at = 0, max_size = 0
-		WHERE account = $1 AND reason = ANY ($3::bigint[]) AND ($4::bytea[] IS NULL OR unique_id = ANY ($4::bytea[]))`}
+		WHERE account = $1 AND reason = ANY ($3::bigint[])
+			AND ($4::bytea[] IS NULL OR unique_id = ANY ($4::bytea[]))`}
 }
 
-// TryAgain resets asides, and leaves the table of records alone. If the database's answer is lost, it
-// may be called again: that changes nothing more, and only the number is that of the second call. So
-// may Forget.
+// TryAgain resets asides, and leaves the table of records alone. If the database's answer is lost,
+// it may be called again: that changes nothing more, and only the number is that of the second
+// call. So may Forget.
 func (l *ledger) TryAgain(ctx context.Context, reasons ...seen.Reason) (n int, err error) {
 	err = l.step(ctx, func(_ context.Context, st *step) error {
 		st.queue, st.once = append(st.queue, tryAfresh(&n, l.id, nil, reasons...)), true
@@ -126,9 +143,11 @@ func (l *ledger) Forget(ctx context.Context, uniqueIDs ...string) (int, error) {
 	err := l.step(ctx, func(_ context.Context, st *step) error {
 		const these = " WHERE account = $1 AND ($2::bytea[] IS NULL OR unique_id = ANY ($2::bytea[]))"
 		put := fmt.Sprintf(`
-			INSERT INTO popfetch.aside (account, unique_id, copy, reason, listed, count, since, last, text, absent_at)
+			INSERT INTO popfetch.aside (account, unique_id, copy, reason, listed, count, since, last, text,
+				absent_at)
 			SELECT account, unique_id, copy, %d, listed, 0, 0, $3, '', absent_at FROM popfetch.seen%s
-			ON CONFLICT (account, unique_id, copy) DO UPDATE SET reason = excluded.reason, since = 0, text = '', asked = 0`, seen.Wanted, these)
+			ON CONFLICT (account, unique_id, copy) DO UPDATE SET reason = excluded.reason, since = 0,
+				text = '', asked = 0`, seen.Wanted, these)
 		st.once, st.limit = true, unlimited
 		st.queue = append(st.queue, tryAfresh(&again, l.id, ids, refused...),
 			statement{sql: put, args: []any{l.id, ids, seen.Millis(l.store.now())}},
@@ -146,7 +165,8 @@ func (l *ledger) Discarded(ctx context.Context) (ids []string, err error) {
 	if l.hold != nil && l.noneDiscarded.Load() == l.hold.moments() {
 		return nil, nil
 	}
-	const query = "SELECT unique_id FROM popfetch.seen WHERE account = $1 AND kind = 6 AND deleted_at = 0 ORDER BY unique_id"
+	const query = `SELECT unique_id FROM popfetch.seen
+		WHERE account = $1 AND kind = 6 AND deleted_at = 0 ORDER BY unique_id`
 	err = l.store.each(ctx, query, []any{l.id}, func(row pgx.Rows) error {
 		var id []byte
 		err := row.Scan(&id)

@@ -10,10 +10,10 @@
 // is counted with each new one. The store renews all leases of its process by one statement,
 // whatever the runs do meanwhile. A run that stood still for too long does no harm:
 //
-//   - It looks at Hold.Err before each step that must not be made twice. By its own clock, a hold ends
-//     at seven tenths of the lease, counted from before the renewal was sent.
-//   - Every statement that writes for an account names the epoch, and locks the row of the lease. If
-//     the epoch is another one, nothing is written (seen.ErrLost).
+//   - It looks at Hold.Err before each step that must not be made twice. By its own clock, a hold
+//     ends at seven tenths of the lease, counted from before the renewal was sent.
+//   - Every statement that writes for an account names the epoch, and locks the row of the lease.
+//     If the epoch is another one, nothing is written (seen.ErrLost).
 //   - A target that is deliver.Fenced takes nothing of an earlier epoch.
 //
 // No transaction lasts while a run waits for a POP3 server or a target.

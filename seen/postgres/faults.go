@@ -28,7 +28,8 @@ var (
 	// ErrURL says that the URL of the database cannot be used.
 	ErrURL = errors.New("seen: the URL of the database cannot be used")
 	// ErrNoTables says that no popfetch has made its tables yet, so there is nothing to read.
-	ErrNoTables = fmt.Errorf("seen: no popfetch has made its tables in the database: %w; run a pass, which makes them", seen.ErrCreate)
+	ErrNoTables = fmt.Errorf("seen: no popfetch has made its tables in the database: %w; "+
+		"run a pass, which makes them", seen.ErrCreate)
 )
 
 // sqlError is an error that SQL mends. Its text ends with that.
@@ -54,7 +55,8 @@ func SQLOf(err error) string {
 func (s *Store) explain(err error) error {
 	var refused *pgconn.PgError
 	switch {
-	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, ErrAway), errors.Is(err, ErrRefused), errors.Is(err, seen.ErrLost):
+	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, ErrAway),
+		errors.Is(err, ErrRefused), errors.Is(err, seen.ErrLost):
 		return err
 	case errors.As(err, &refused):
 		return explainRefusal(refused, err)
@@ -91,7 +93,9 @@ func explainRefusal(refused *pgconn.PgError, err error) error {
 // isBouncersNo reports whether a message of PgBouncer says that name, password or database are
 // wrong. It gives all that goes wrong one code.
 func isBouncersNo(message string) bool {
-	for _, no := range []string{"authentication failed", "no such user", "no such database", "does not exist"} {
+	for _, no := range []string{
+		"authentication failed", "no such user", "no such database", "does not exist",
+	} {
 		if strings.Contains(message, no) {
 			return true
 		}
@@ -103,7 +107,8 @@ func isBouncersNo(message string) bool {
 func isBroken(err error) bool {
 	var network net.Error
 	var connect *pgconn.ConnectError
-	return errors.As(err, &network) || errors.As(err, &connect) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	return errors.As(err, &network) || errors.As(err, &connect) || errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 

@@ -114,8 +114,11 @@ CREATE TABLE standing (
 
 CREATE FUNCTION seen_added() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-	UPDATE popfetch.account AS a SET records = a.records + n.records, delivered = a.delivered OR n.delivered
-	FROM (SELECT account, count(*) AS records, bool_or(kind = 1) AS delivered FROM added GROUP BY account) AS n
+	UPDATE popfetch.account AS a SET records = a.records + n.records,
+		delivered = a.delivered OR n.delivered
+	FROM (
+		SELECT account, count(*) AS records, bool_or(kind = 1) AS delivered FROM added GROUP BY account
+	) AS n
 	WHERE a.id = n.account;
 	RETURN NULL;
 END $$;
@@ -134,7 +137,8 @@ CREATE TRIGGER seen_removed AFTER DELETE ON seen
 
 CREATE FUNCTION seen_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-	UPDATE popfetch.account AS a SET records = a.records + n.records, delivered = a.delivered OR n.delivered, digest = NULL
+	UPDATE popfetch.account AS a SET records = a.records + n.records,
+		delivered = a.delivered OR n.delivered, digest = NULL
 	FROM (
 		SELECT account, sum(rows) AS records, bool_or(delivered) AS delivered FROM (
 			SELECT account, 1 AS rows, kind = 1 AS delivered FROM new_rows
@@ -143,20 +147,26 @@ BEGIN
 	) AS n
 	WHERE a.id = n.account AND a.id IN (
 		SELECT account FROM (
-			(SELECT account, unique_id, copy, kind, listed, delivered_at, deleted_at, octets, digest, sha256, place, places FROM new_rows
-				EXCEPT SELECT account, unique_id, copy, kind, listed, delivered_at, deleted_at, octets, digest, sha256, place, places FROM old_rows)
+			(SELECT account, unique_id, copy, kind, listed, delivered_at, deleted_at,
+				octets, digest, sha256, place, places FROM new_rows
+			EXCEPT SELECT account, unique_id, copy, kind, listed, delivered_at, deleted_at,
+				octets, digest, sha256, place, places FROM old_rows)
 			UNION ALL
-			(SELECT account, unique_id, copy, kind, listed, delivered_at, deleted_at, octets, digest, sha256, place, places FROM old_rows
-				EXCEPT SELECT account, unique_id, copy, kind, listed, delivered_at, deleted_at, octets, digest, sha256, place, places FROM new_rows)
+			(SELECT account, unique_id, copy, kind, listed, delivered_at, deleted_at,
+				octets, digest, sha256, place, places FROM old_rows
+			EXCEPT SELECT account, unique_id, copy, kind, listed, delivered_at, deleted_at,
+				octets, digest, sha256, place, places FROM new_rows)
 		) AS changed);
 	RETURN NULL;
 END $$;
 CREATE TRIGGER seen_changed AFTER UPDATE ON seen
-	REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION seen_changed();
+	REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+	FOR EACH STATEMENT EXECUTE FUNCTION seen_changed();
 
 CREATE FUNCTION aside_removed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-	UPDATE popfetch.account SET digest = NULL WHERE digest IS NOT NULL AND id IN (SELECT account FROM removed);
+	UPDATE popfetch.account SET digest = NULL WHERE digest IS NOT NULL
+		AND id IN (SELECT account FROM removed);
 	RETURN NULL;
 END $$;
 CREATE TRIGGER aside_removed AFTER DELETE ON aside
@@ -165,22 +175,31 @@ CREATE TRIGGER aside_removed AFTER DELETE ON aside
 CREATE FUNCTION aside_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	UPDATE popfetch.account SET digest = NULL WHERE digest IS NOT NULL AND id IN (
-		SELECT account FROM (SELECT account, unique_id, copy FROM new_rows EXCEPT SELECT account, unique_id, copy FROM old_rows) AS n
+		SELECT account FROM (
+			SELECT account, unique_id, copy FROM new_rows
+			EXCEPT SELECT account, unique_id, copy FROM old_rows
+		) AS n
 		UNION
-		SELECT account FROM (SELECT account, unique_id, copy FROM old_rows EXCEPT SELECT account, unique_id, copy FROM new_rows) AS o);
+		SELECT account FROM (
+			SELECT account, unique_id, copy FROM old_rows
+			EXCEPT SELECT account, unique_id, copy FROM new_rows
+		) AS o);
 	RETURN NULL;
 END $$;
 CREATE TRIGGER aside_changed AFTER UPDATE ON aside
-	REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION aside_changed();
+	REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+	FOR EACH STATEMENT EXECUTE FUNCTION aside_changed();
 
 CREATE FUNCTION account_removed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	DELETE FROM popfetch.seen WHERE account = OLD.id;
 	RETURN NULL;
 END $$;
-CREATE TRIGGER account_removed AFTER DELETE ON account FOR EACH ROW EXECUTE FUNCTION account_removed();
+CREATE TRIGGER account_removed AFTER DELETE ON account
+	FOR EACH ROW EXECUTE FUNCTION account_removed();
 
-CREATE FUNCTION step(of_account bigint, its_epoch bigint, number bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION step(of_account bigint, its_epoch bigint, number bigint)
+	RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM FROM popfetch.turn WHERE account = of_account AND epoch = its_epoch AND holder <> '';
 	IF NOT FOUND THEN
@@ -195,7 +214,8 @@ END $$;
 
 CREATE FUNCTION fence(of_account bigint, its_epoch bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-	PERFORM FROM popfetch.turn WHERE account = of_account AND epoch = its_epoch AND holder <> '' FOR SHARE;
+	PERFORM FROM popfetch.turn
+	WHERE account = of_account AND epoch = its_epoch AND holder <> '' FOR SHARE;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'the lease was lost' USING ERRCODE = 'PF001';
 	END IF;

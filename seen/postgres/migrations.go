@@ -8,10 +8,10 @@ package postgres
 // none, as package sqlite has them. What leases are judged by is timestamptz, and is only ever
 // compared with the clock of the database.
 //
-// # account, seen, detail, place, aside, standing, deletion
+// # account, seen, aside, standing, deletion, history, history_day
 //
-// They are those of package sqlite. A row of account whose since is 0 was never entered: it is only
-// scheduled.
+// They have what the tables of package sqlite have; see ledgerTables. A row of account whose since
+// is 0 was never entered: it is only scheduled.
 //
 // # turn
 //
@@ -30,7 +30,9 @@ package postgres
 // # worker
 //
 // There is one row for each worker, which the worker itself updates every few seconds.
-var migrations = []string{ledgerTables, turnTables + claimFunction, workerTables, noteTables, accountTables}
+var migrations = []string{
+	ledgerTables, turnTables + claimFunction, workerTables, noteTables, accountTables,
+}
 
 const turnTables = `
 CREATE TABLE turn (

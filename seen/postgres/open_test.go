@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -95,6 +96,45 @@ func TestOpen_newer(t *testing.T) {
 	}
 	if err := pgtest.Shared(t).Exec(databaseOf(t, database), "SELECT FROM popfetch.deletion"); err == nil {
 		t.Error("Open() has made a table")
+	}
+}
+
+// A store that is open goes on when a later version has added to the tables.
+func TestOpen_newerBeside(t *testing.T) {
+	database := pgtest.Database(t)
+	s := openAs(t, database, "old", time.Minute)
+	schedule(t, s, Scheduled{Account: "work"})
+	for _, change := range []string{
+		"UPDATE popfetch.version SET version = version + 1",
+		"ALTER TABLE popfetch.account ADD COLUMN later text NOT NULL DEFAULT ''",
+		"ALTER TABLE popfetch.seen ADD COLUMN later text NOT NULL DEFAULT ''",
+		"ALTER TABLE popfetch.turn ADD COLUMN later text NOT NULL DEFAULT ''",
+		"CREATE TABLE popfetch.later (account bigint)",
+	} {
+		sql(t, s, change)
+	}
+	if err := open(t, Options{URL: database}); !errors.Is(err, seen.ErrNewerSchema) {
+		t.Fatalf("Open() = %v, want ErrNewerSchema", err)
+	}
+	turns, _ := claim(t, s, Claiming{Free: 1})
+	if len(turns) != 1 {
+		t.Fatalf("Claim() = %v, want the account", turns)
+	}
+	l := enterIn(t, s, "work")
+	records := slices.Values(recordsOf(listingOf("a", 3), "new/1"))
+	if err := l.Apply(t.Context(), seen.Changes{Records: records}); err != nil {
+		t.Error(err)
+	}
+	if h := (&heart{store: s, ctx: t.Context()}); !h.renewAll() {
+		t.Error("leases are not renewed")
+	} else {
+		h.disconnect()
+	}
+	if err := turns[0].End(t.Context(), Next{In: time.Hour}); err != nil {
+		t.Error(err)
+	}
+	if n := len(allOf(t, s, "work")); n != 3 {
+		t.Errorf("%d records are there, want 3", n)
 	}
 }
 

@@ -46,7 +46,9 @@ const overviewsAtOnce = 1000
 
 // Overviews reads what is known of many accounts, with the last so many days up to now, by two
 // statements for each thousand. What is not known is not in the answer.
-func (s *Store) Overviews(ctx context.Context, names []string, days int) (map[string]*Overview, error) {
+func (s *Store) Overviews(
+	ctx context.Context, names []string, days int,
+) (map[string]*Overview, error) {
 	all := make(map[string]*Overview, len(names))
 	for some := range slices.Chunk(names, overviewsAtOnce) {
 		err := s.readPlaces(ctx, some, all)
@@ -88,8 +90,8 @@ func (s *Store) readPlaces(ctx context.Context, names []string, all map[string]*
 		var process, times int
 		var due, since, until *time.Time
 		var again time.Duration
-		err := rows.Scan(&name, &o.id, &o.Refusals, &notBefore, &o.Asides, &o.Quarantined, &due, &o.In, &o.Label,
-			&isHeld, &isResting, &holder, &process, &since, &times, &until, &again)
+		err := rows.Scan(&name, &o.id, &o.Refusals, &notBefore, &o.Asides, &o.Quarantined, &due, &o.In,
+			&o.Label, &isHeld, &isResting, &holder, &process, &since, &times, &until, &again)
 		if err != nil {
 			return err
 		}
@@ -101,7 +103,9 @@ func (s *Store) readPlaces(ctx context.Context, names []string, all map[string]*
 		case isHeld:
 			o.Holder = s.lockedBy(holder, process, since)
 		case isResting:
-			o.Abandoned = &Abandonment{Account: name, Times: times, Holder: holder, Ended: *until, Again: again}
+			o.Abandoned = &Abandonment{
+				Account: name, Times: times, Holder: holder, Ended: *until, Again: again,
+			}
 		}
 		all[name] = &o
 		return nil
@@ -109,7 +113,9 @@ func (s *Store) readPlaces(ctx context.Context, names []string, all map[string]*
 }
 
 // readHistories adds the histories to what readPlaces has read.
-func (s *Store) readHistories(ctx context.Context, names []string, days int, all map[string]*Overview) error {
+func (s *Store) readHistories(
+	ctx context.Context, names []string, days int, all map[string]*Overview,
+) error {
 	today := dayOf(s.now())
 	byID := make(map[int64]*Overview, len(names))
 	for _, name := range names {
@@ -118,7 +124,8 @@ func (s *Store) readHistories(ctx context.Context, names []string, days int, all
 		}
 	}
 	args := []any{slices.Collect(maps.Keys(byID)), today - int64(days) + 1, today}
-	return s.each(ctx, selectHistory+"h.account = ANY ($1::bigint[]) ORDER BY h.account, d.day", args, func(rows pgx.Rows) error {
+	query := selectHistory + "h.account = ANY ($1::bigint[]) ORDER BY h.account, d.day"
+	return s.each(ctx, query, args, func(rows pgx.Rows) error {
 		return scanHistory(rows, func(account int64) *seen.History { return &byID[account].History })
 	})
 }
@@ -150,7 +157,8 @@ type Counting struct {
 func (s *Store) CountsDue(ctx context.Context, countings []Counting) (map[string]int, error) {
 	due := make(map[string]int, len(countings))
 	for some := range slices.Chunk(countings, overviewsAtOnce) {
-		names, firsts, lasts := make([]string, len(some)), make([]int64, len(some)), make([]int64, len(some))
+		names := make([]string, len(some))
+		firsts, lasts := make([]int64, len(some)), make([]int64, len(some))
 		for i, c := range some {
 			names[i], lasts[i] = c.Account, seen.Millis(c.Until)
 			if !c.Until.Equal(seen.AnyTime) {
@@ -158,7 +166,8 @@ func (s *Store) CountsDue(ctx context.Context, countings []Counting) (map[string
 			}
 		}
 		const query = `
-			SELECT c.name, count(*) FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS c (name, first, last)
+			SELECT c.name, count(*) FROM unnest($1::text[], $2::bigint[], $3::bigint[]) 
+				AS c (name, first, last)
 			JOIN popfetch.account AS a ON a.name = c.name JOIN popfetch.seen AS s ON s.account = a.id
 			WHERE s.kind = ANY ($4::bigint[]) AND s.absent_at = 0 AND s.deleted_at = 0
 				AND s.delivered_at BETWEEN c.first AND c.last GROUP BY c.name`

@@ -48,21 +48,24 @@ func cause(ctx context.Context, err error) error {
 }
 
 const selectRecord = `
-	SELECT unique_id, copy, kind, listed, delivered_at, deleted_at, absent_at, octets, digest, sha256, place, places
+	SELECT unique_id, copy, kind, listed, delivered_at, deleted_at, absent_at, octets, digest, sha256,
+		place, places
 	FROM popfetch.seen WHERE account = $1`
 
 func scanRecord(row pgx.Row) (r seen.Record, err error) {
 	var id, digest, sum, place []byte
 	var delivered, deleted, absent int64
 	var places string
-	err = row.Scan(&id, &r.Copy, &r.Kind, &r.Listed, &delivered, &deleted, &absent, &r.Came.Octets, &digest, &sum, &place, &places)
+	err = row.Scan(&id, &r.Copy, &r.Kind, &r.Listed, &delivered, &deleted, &absent, &r.Came.Octets,
+		&digest, &sum, &place, &places)
 	if err != nil {
 		return r, err
 	}
 	r.UniqueID = string(id)
 	copy(r.Digest[:], digest)
 	copy(r.Came.SHA256[:], sum)
-	r.DeliveredAt, r.DeletedAt, r.AbsentAt = seen.FromMillis(delivered), seen.FromMillis(deleted), seen.FromMillis(absent)
+	r.DeliveredAt, r.DeletedAt = seen.FromMillis(delivered), seen.FromMillis(deleted)
+	r.AbsentAt = seen.FromMillis(absent)
 	return r, unpackPlaces(&r, place, places)
 }
 
@@ -79,7 +82,9 @@ func (l *ledger) Records(ctx context.Context, uniqueIDs []string) (found []seen.
 }
 
 // All reads all rows of the account.
-func (l *ledger) All(ctx context.Context) iter.Seq2[seen.Record, error] { return l.records(ctx, "") }
+func (l *ledger) All(ctx context.Context) iter.Seq2[seen.Record, error] {
+	return l.records(ctx, "")
+}
 
 // Remaining reads all rows of the account.
 func (l *ledger) Remaining(ctx context.Context) iter.Seq2[seen.Record, error] {
@@ -88,21 +93,26 @@ func (l *ledger) Remaining(ctx context.Context) iter.Seq2[seen.Record, error] {
 
 // Imported reads all rows of the account.
 func (l *ledger) Imported(ctx context.Context, until time.Time) iter.Seq2[seen.Record, error] {
-	return l.records(ctx, " AND kind = ANY ($2::bigint[]) AND absent_at = 0 AND deleted_at = 0 AND delivered_at <= $3",
-		[]int64{int64(seen.Imported), int64(seen.Sanitized)}, seen.Millis(until))
+	const where = " AND kind = ANY ($2::bigint[]) AND absent_at = 0 AND deleted_at = 0 " +
+		"AND delivered_at <= $3"
+	kinds := []int64{int64(seen.Imported), int64(seen.Sanitized)}
+	return l.records(ctx, where, kinds, seen.Millis(until))
 }
 
 // records yields the records of the account that the rest of a condition selects. args are behind
 // the account.
-func (l *ledger) records(ctx context.Context, where string, args ...any) iter.Seq2[seen.Record, error] {
+func (l *ledger) records(
+	ctx context.Context, where string, args ...any,
+) iter.Seq2[seen.Record, error] {
 	return func(yield func(seen.Record, error) bool) {
-		err := l.store.each(ctx, selectRecord+where+" ORDER BY unique_id, copy", append([]any{l.id}, args...), func(row pgx.Rows) error {
-			r, err := scanRecord(row)
-			if err == nil && !yield(r, nil) {
-				err = errEnough
-			}
-			return err
-		})
+		err := l.store.each(ctx, selectRecord+where+" ORDER BY unique_id, copy",
+			append([]any{l.id}, args...), func(row pgx.Rows) error {
+				r, err := scanRecord(row)
+				if err == nil && !yield(r, nil) {
+					err = errEnough
+				}
+				return err
+			})
 		if err != nil && !errors.Is(err, errEnough) {
 			yield(seen.Record{}, fmt.Errorf("reading records: %w", err))
 		}
@@ -116,7 +126,8 @@ var errEnough = errors.New("enough")
 func (l *ledger) Newest(ctx context.Context) (time.Time, error) {
 	var at int64
 	err := l.store.quick(ctx, func(ctx context.Context) error {
-		return l.store.pool.QueryRow(ctx, "SELECT coalesce(max(delivered_at), 0) FROM popfetch.seen WHERE account = $1", l.id).Scan(&at)
+		const query = "SELECT coalesce(max(delivered_at), 0) FROM popfetch.seen WHERE account = $1"
+		return l.store.pool.QueryRow(ctx, query, l.id).Scan(&at)
 	})
 	if err != nil {
 		return time.Time{}, fmt.Errorf("reading the latest delivery: %w", err)
@@ -133,7 +144,8 @@ func (l *ledger) CountDue(ctx context.Context, due time.Time) (n int, err error)
 	err = l.store.quick(ctx, func(ctx context.Context) error {
 		return l.store.pool.QueryRow(ctx, `
 			SELECT count(*) FROM popfetch.seen
-			WHERE account = $1 AND kind = ANY ($2::bigint[]) AND absent_at = 0 AND deleted_at = 0 AND delivered_at BETWEEN $3 AND $4`,
+			WHERE account = $1 AND kind = ANY ($2::bigint[]) AND absent_at = 0 AND deleted_at = 0
+				AND delivered_at BETWEEN $3 AND $4`,
 			l.id, []int64{int64(seen.Delivered), int64(seen.Dropped)}, first, seen.Millis(due)).Scan(&n)
 	})
 	if err != nil {
@@ -155,7 +167,8 @@ func (l *ledger) Deletions(ctx context.Context, since time.Time) iter.Seq2[seen.
 			if err := row.Scan(&id, &d.Octets, &sum, &d.Rule, &delivered, &deleted); err != nil {
 				return err
 			}
-			d.UniqueID, d.DeliveredAt, d.DeletedAt = string(id), seen.FromMillis(delivered), seen.FromMillis(deleted)
+			d.UniqueID, d.DeliveredAt = string(id), seen.FromMillis(delivered)
+			d.DeletedAt = seen.FromMillis(deleted)
 			copy(d.SHA256[:], sum)
 			if !yield(d, nil) {
 				return errEnough

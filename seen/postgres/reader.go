@@ -38,7 +38,9 @@ var errMore = errors.New("more rows are needed")
 
 // Diff asks for the account's row and for doubtful unique-ids in one statement. Nearly always that
 // is all. Otherwise it compares in a transaction that sees one state of the tables.
-func (l *ledger) Diff(ctx context.Context, listing []seen.Entry, due time.Time) (d seen.Diff, err error) {
+func (l *ledger) Diff(
+	ctx context.Context, listing []seen.Entry, due time.Time,
+) (d seen.Diff, err error) {
 	r := l.store.reader(l.id)
 	r.head = true
 	moments := int64(0)
@@ -58,7 +60,8 @@ func (l *ledger) Diff(ctx context.Context, listing []seen.Entry, due time.Time) 
 		})
 	}
 	if err != nil {
-		return seen.Diff{}, fmt.Errorf("comparing the listing with the seen-table: %w", l.store.explain(err))
+		return seen.Diff{}, fmt.Errorf("comparing the listing with the seen-table: %w",
+			l.store.explain(err))
 	}
 	return d, nil
 }
@@ -79,7 +82,8 @@ func (r *reader) Finished(ctx context.Context) (f seen.Finished, err error) {
 			NOT EXISTS (SELECT FROM popfetch.seen WHERE account = a.id AND kind = 6 AND deleted_at = 0)`
 	}
 	err = r.store.quick(ctx, func(ctx context.Context) error {
-		return r.from.QueryRow(ctx, query+" FROM popfetch.account AS a WHERE id = $1", r.account).Scan(scan...)
+		query += " FROM popfetch.account AS a WHERE id = $1"
+		return r.from.QueryRow(ctx, query, r.account).Scan(scan...)
 	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -100,7 +104,8 @@ func (r *reader) Asides(ctx context.Context) ([]seen.Aside, error) {
 
 // Old reads a range of the asides.
 func (r *reader) Old(ctx context.Context, behind seen.Key, limit int) ([]seen.Aside, error) {
-	return collect(ctx, r, scanAside, selectAside+"reason = 7 AND (unique_id, copy) > ($2, $3) ORDER BY unique_id, copy LIMIT $4",
+	return collect(ctx, r, scanAside,
+		selectAside+"reason = 7 AND (unique_id, copy) > ($2, $3) ORDER BY unique_id, copy LIMIT $4",
 		r.account, []byte(behind.UniqueID), behind.Copy, limit)
 }
 
@@ -109,19 +114,23 @@ func (r *reader) Copies(ctx context.Context, limit int) (map[string]bool, error)
 	if r.head {
 		return map[string]bool{}, nil
 	}
-	return r.ids(ctx, "SELECT DISTINCT unique_id FROM popfetch.seen WHERE account = $1 AND copy > 0 LIMIT $2", r.account, limit)
+	const query = `SELECT DISTINCT unique_id FROM popfetch.seen
+		WHERE account = $1 AND copy > 0 LIMIT $2`
+	return r.ids(ctx, query, r.account, limit)
 }
 
 // Expired reads an index that holds only the absent records.
 func (r *reader) Expired(ctx context.Context, before int64, limit int) (map[string]bool, error) {
-	return r.ids(ctx, "SELECT DISTINCT unique_id FROM popfetch.seen WHERE account = $1 AND absent_at > 0 AND absent_at < $2 LIMIT $3",
-		r.account, before, limit)
+	const query = `SELECT DISTINCT unique_id FROM popfetch.seen
+		WHERE account = $1 AND absent_at > 0 AND absent_at < $2 LIMIT $3`
+	return r.ids(ctx, query, r.account, before, limit)
 }
 
 // Absent counts in the same index.
 func (r *reader) Absent(ctx context.Context) (absent int, err error) {
 	err = r.store.quick(ctx, func(ctx context.Context) error {
-		return r.from.QueryRow(ctx, "SELECT count(*) FROM popfetch.seen WHERE account = $1 AND absent_at > 0", r.account).Scan(&absent)
+		const query = "SELECT count(*) FROM popfetch.seen WHERE account = $1 AND absent_at > 0"
+		return r.from.QueryRow(ctx, query, r.account).Scan(&absent)
 	})
 	return absent, err
 }
@@ -130,7 +139,8 @@ func (r *reader) Absent(ctx context.Context) (absent int, err error) {
 func (r *reader) Oldest(ctx context.Context) (at int64, err error) {
 	err = r.store.quick(ctx, func(ctx context.Context) error {
 		return r.from.QueryRow(ctx, `
-			SELECT coalesce(min(greatest(delivered_at, 1)), 0) FROM popfetch.seen WHERE account = $1 AND kind = ANY ($2::bigint[])`,
+			SELECT coalesce(min(greatest(delivered_at, 1)), 0) FROM popfetch.seen WHERE account = $1
+				AND kind = ANY ($2::bigint[])`,
 			r.account, []int64{int64(seen.Delivered), int64(seen.Dropped)}).Scan(&at)
 	})
 	return at, err
@@ -147,7 +157,9 @@ func (r *reader) ids(ctx context.Context, query string, args ...any) (map[string
 }
 
 // collect reads all rows of a query.
-func collect[T any](ctx context.Context, r *reader, scan pgx.RowToFunc[T], query string, args ...any) (all []T, err error) {
+func collect[T any](
+	ctx context.Context, r *reader, scan pgx.RowToFunc[T], query string, args ...any,
+) (all []T, err error) {
 	err = r.store.quick(ctx, func(ctx context.Context) error {
 		rows, err := r.from.Query(ctx, query, args...)
 		if err != nil {
@@ -177,7 +189,8 @@ func (t *rows) Next(row *seen.Row) (bool, error) {
 	return true, nil
 }
 
-const selectRow = "SELECT unique_id, copy, kind, listed, delivered_at, absent_at, deleted_at FROM popfetch.seen WHERE account = $1 AND "
+const selectRow = "SELECT unique_id, copy, kind, listed, delivered_at, absent_at, deleted_at " +
+	"FROM popfetch.seen WHERE account = $1 AND "
 
 func scanRow(row pgx.CollectableRow) (r seen.Row, err error) {
 	var id []byte
@@ -195,7 +208,8 @@ func (r *reader) Of(ctx context.Context, ids []string) seen.Rows {
 			}
 			some := octetsOf(ids[:min(len(ids), r.store.rowsAtOnce)])
 			ids = ids[len(some):]
-			chunk, err = collect(ctx, r, scanRow, selectRow+"unique_id = ANY ($2::bytea[]) ORDER BY unique_id, copy", r.account, some)
+			chunk, err = collect(ctx, r, scanRow,
+				selectRow+"unique_id = ANY ($2::bytea[]) ORDER BY unique_id, copy", r.account, some)
 		}
 		return chunk, err
 	}}
@@ -207,7 +221,8 @@ func (r *reader) Between(ctx context.Context, ids seen.Range) seen.Rows {
 	if ids.After != nil {
 		id, copies = ids.After, math.MaxInt32
 	}
-	query, args := selectRow+"(unique_id, copy) > ($2, $3)", []any{r.account, nil, nil, r.store.rowsAtOnce}
+	query := selectRow + "(unique_id, copy) > ($2, $3)"
+	args := []any{r.account, nil, nil, r.store.rowsAtOnce}
 	if ids.To != nil {
 		query, args = query+" AND unique_id <= $5", append(args, ids.To)
 	}

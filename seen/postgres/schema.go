@@ -31,11 +31,13 @@ func find(ctx context.Context, tx pgx.Tx) (f found, err error) {
 	err = tx.QueryRow(ctx, `
 		SELECT current_user, n.oid IS NOT NULL, c.oid IS NOT NULL,
 			coalesce(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), false),
-			(SELECT count(*) FROM pg_class AS t WHERE t.relnamespace = n.oid AND t.relkind = 'r' AND t.oid <> c.oid AND NOT (
+			(SELECT count(*) FROM pg_class AS t WHERE t.relnamespace = n.oid AND t.relkind = 'r'
+				AND t.oid <> c.oid AND NOT (
 				has_table_privilege(t.oid, 'SELECT') AND has_table_privilege(t.oid, 'INSERT')
 				AND has_table_privilege(t.oid, 'UPDATE') AND has_table_privilege(t.oid, 'DELETE')))
 		FROM (SELECT 1) AS one LEFT JOIN pg_namespace AS n ON n.nspname = 'popfetch'
-			LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = 'version' AND c.relkind = 'r'`).
+			LEFT JOIN pg_class AS c 
+				ON c.relnamespace = n.oid AND c.relname = 'version' AND c.relkind = 'r'`).
 		Scan(&f.role, &f.schema, &tables, &f.readable, &f.missing)
 	if err != nil || !tables || !f.readable {
 		return f, err
@@ -47,9 +49,11 @@ func find(ctx context.Context, tx pgx.Tx) (f found, err error) {
 func (f found) fits() error {
 	switch {
 	case f.version > len(migrations):
-		return fmt.Errorf("version %d, known up to %d: %w", f.version, len(migrations), seen.ErrNewerSchema)
-	case f.schema && (f.version > 0 && f.missing > 0 || f.version == 0 && f.missing > 0 && !f.readable):
-		err := fmt.Errorf("%w: role %q may not use all tables of popfetch; have their owner run this", ErrRefused, f.role)
+		return fmt.Errorf("version %d, known up to %d: %w",
+			f.version, len(migrations), seen.ErrNewerSchema)
+	case f.schema && f.missing > 0 && (f.version > 0 || !f.readable):
+		err := fmt.Errorf("%w: role %q may not use all tables of popfetch; have their owner run this",
+			ErrRefused, f.role)
 		return &sqlError{err, grants(f.role)}
 	}
 	return nil
@@ -76,7 +80,8 @@ func (s *Store) checkSchema(ctx context.Context) error {
 	case err == nil && f.version == 0:
 		return ErrNoTables
 	case err == nil && f.version < len(migrations):
-		return fmt.Errorf("the tables of popfetch in the database: %w; run a pass, which makes them", seen.ErrCreate)
+		return fmt.Errorf("the tables of popfetch in the database: %w; run a pass, which makes them",
+			seen.ErrCreate)
 	}
 	return err
 }
@@ -108,7 +113,8 @@ func (s *Store) migrate(ctx context.Context) error {
 	})
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == insufficientPrivilege {
-		err := fmt.Errorf("the tables of popfetch %w in the database by role %q: %s; have another role run this once",
+		err := fmt.Errorf("the tables of popfetch %w in the database by role %q: %s; "+
+			"have another role run this once",
 			seen.ErrCreate, f.role, refused.Message)
 		return &sqlError{err, "BEGIN;\n" + migration(f) + grants(f.role) + "COMMIT;\n"}
 	}
@@ -125,7 +131,8 @@ func migration(f found) string {
 	}
 	b.WriteString("SET LOCAL search_path = popfetch;\n")
 	if f.version == 0 {
-		b.WriteString("CREATE TABLE version (version integer NOT NULL);\nINSERT INTO version VALUES (0);\n")
+		b.WriteString("CREATE TABLE version (version integer NOT NULL);\n" +
+			"INSERT INTO version VALUES (0);\n")
 	}
 	for _, m := range migrations[f.version:] {
 		b.WriteString(m)

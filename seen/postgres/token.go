@@ -27,7 +27,8 @@ func (s *Store) Token(account string) *Token { return &Token{s, account} }
 // Read returns what is sealed, or nil if there is none.
 func (t *Token) Read(ctx context.Context) ([]byte, error) {
 	var sealed []byte
-	err := t.store.pool.QueryRow(ctx, "SELECT sealed FROM popfetch.token WHERE account = $1", t.account).Scan(&sealed)
+	const query = "SELECT sealed FROM popfetch.token WHERE account = $1"
+	err := t.store.pool.QueryRow(ctx, query, t.account).Scan(&sealed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
@@ -38,7 +39,8 @@ func (t *Token) Read(ctx context.Context) ([]byte, error) {
 func (t *Token) Write(ctx context.Context, sealed []byte) error {
 	_, err := t.store.pool.Exec(ctx, `
 		INSERT INTO popfetch.token AS t (account, sealed, revision) VALUES ($1, $2, 1)
-		ON CONFLICT (account) DO UPDATE SET sealed = excluded.sealed, revision = t.revision + 1`, t.account, sealed)
+		ON CONFLICT (account) DO UPDATE SET sealed = excluded.sealed, revision = t.revision + 1`,
+		t.account, sealed)
 	return wrap("keeping tokens", t.store.explain(err))
 }
 
@@ -55,7 +57,8 @@ type TokenClaim struct {
 func (t *Token) Claim(ctx context.Context, limit time.Duration) (*TokenClaim, error) {
 	c := &TokenClaim{token: t, id: rand.Text()}
 	err := t.store.pool.QueryRow(ctx, `
-		INSERT INTO popfetch.token AS t (account, claim, until) VALUES ($1, $2, now() + $3 * interval '1 ms')
+		INSERT INTO popfetch.token AS t (account, claim, until)
+			VALUES ($1, $2, now() + $3 * interval '1 ms')
 		ON CONFLICT (account) DO UPDATE SET claim = excluded.claim, until = excluded.until
 		WHERE t.claim = '' OR t.until < now()
 		RETURNING sealed, revision`, t.account, c.id, limit.Milliseconds()).Scan(&c.Sealed, &c.revision)
@@ -80,7 +83,8 @@ func (c *TokenClaim) Replace(ctx context.Context, sealed []byte) (written bool, 
 // Remove removes the tokens and ends the claim. It returns false if another process has written
 // since.
 func (c *TokenClaim) Remove(ctx context.Context) (removed bool, err error) {
-	tag, err := c.token.store.pool.Exec(ctx, "DELETE FROM popfetch.token WHERE account = $1 AND revision = $2", c.token.account, c.revision)
+	tag, err := c.token.store.pool.Exec(ctx,
+		"DELETE FROM popfetch.token WHERE account = $1 AND revision = $2", c.token.account, c.revision)
 	return tag.RowsAffected() > 0, wrap("removing tokens", c.token.store.explain(err))
 }
 
@@ -88,14 +92,16 @@ func (c *TokenClaim) Remove(ctx context.Context) (removed bool, err error) {
 func (c *TokenClaim) Release(ctx context.Context) error {
 	_, err := c.token.store.pool.Exec(ctx, `
 		WITH gone AS (DELETE FROM popfetch.token WHERE account = $1 AND claim = $2 AND sealed IS NULL)
-		UPDATE popfetch.token SET claim = '', until = '-infinity' WHERE account = $1 AND claim = $2 AND sealed IS NOT NULL`,
+		UPDATE popfetch.token SET claim = '', until = '-infinity' WHERE account = $1 AND claim = $2
+			AND sealed IS NOT NULL`,
 		c.token.account, c.id)
 	return wrap("releasing tokens", c.token.store.explain(err))
 }
 
 // TokenNames returns the names of all accounts and users of mailboxes that have tokens.
 func (s *Store) TokenNames(ctx context.Context) ([]string, error) {
-	rows, err := s.pool.Query(ctx, "SELECT account FROM popfetch.token WHERE sealed IS NOT NULL ORDER BY account")
+	rows, err := s.pool.Query(ctx,
+		"SELECT account FROM popfetch.token WHERE sealed IS NOT NULL ORDER BY account")
 	if err != nil {
 		return nil, wrap("reading tokens", s.explain(err))
 	}

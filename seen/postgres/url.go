@@ -19,7 +19,8 @@ func configuration(o Options) (*pgxpool.Config, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
 		// What url.Parse says may hold a part of the password.
-		return nil, fmt.Errorf("%w: it is not one such as postgres://user@host/database; write special characters in it as %%XX", ErrURL)
+		return nil, fmt.Errorf("%w: it is not one such as postgres://user@host/database; "+
+			"write special characters in it as %%XX", ErrURL)
 	}
 	config, err := pgxpool.ParseConfig(o.URL)
 	if err != nil {
@@ -56,7 +57,9 @@ func Check(o Options) error {
 const connectTimeout = 10 * time.Second
 
 // keepAlive finds a peer that is silent because it is gone, while a statement waits for its rows.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 4}
+var keepAlive = net.KeepAliveConfig{
+	Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 4,
+}
 
 // reasonOf returns why pgx refuses a URL, without the URL and its password.
 func reasonOf(err error, u *url.URL) string {
@@ -67,7 +70,8 @@ func reasonOf(err error, u *url.URL) string {
 		}
 	}
 	password, _ := u.User.Password()
-	for _, secret := range []string{password, u.Query().Get("password"), u.Query().Get("sslpassword")} {
+	query := u.Query()
+	for _, secret := range []string{password, query.Get("password"), query.Get("sslpassword")} {
 		if secret != "" {
 			text = strings.ReplaceAll(text, secret, "xxxxx")
 		}
@@ -82,8 +86,10 @@ func checkSafe(c *pgx.ConnConfig) error {
 		if proven || isLocal(host) {
 			return nil
 		}
-		return fmt.Errorf("%w: host %q is another machine; add sslmode=verify-full to the URL, and sslrootcert=FILE with the "+
-			"certificate of its authority (sslrootcert=system: one that the system trusts)", ErrInsecure, host)
+		return fmt.Errorf("%w: host %q is another machine; add sslmode=verify-full to the URL, "+
+			"and sslrootcert=FILE with the "+
+			"certificate of its authority (sslrootcert=system: one that the system trusts)",
+			ErrInsecure, host)
 	}
 	isProven := func(c *pgconn.FallbackConfig) bool {
 		return c.TLSConfig != nil && !c.TLSConfig.InsecureSkipVerify && c.TLSConfig.ServerName != ""
