@@ -251,6 +251,42 @@ func TestFence_leftovers(t *testing.T) {
 	deliverOne(t, m, token(1), []byte("text\r\n"))
 }
 
+// A stage may hold a file that a process has open on NFS: then it stays, and the sweep and the fence
+// go on. A later fence removes it.
+func TestFence_busy(t *testing.T) {
+	for _, suffix := range []string{"", asideSuffix} {
+		path := filepath.Join(t.TempDir(), "mail", "box")
+		m := NewMaildir(path)
+		if err := m.Prepare(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		stage := m.inTmp(newStage("work", 3).name() + suffix)
+		file := filepath.Join(stage, ".nfs0001")
+		old := time.Now().Add(-48 * time.Hour)
+		err := errors.Join(os.Mkdir(stage, 0o700), os.WriteFile(file, nil, 0o600), os.Chtimes(stage, old, old))
+		if err != nil {
+			t.Fatal(err)
+		}
+		busy := 0
+		status := trace(t, "fenced:maildir:"+path, path, func(c *systrace.Call, done bool) systrace.Verdict {
+			if done || !strings.HasPrefix(c.Name, "unlink") || filepath.Base(c.Path) != filepath.Base(file) {
+				return systrace.Verdict{}
+			}
+			if busy++; busy > 10 {
+				return systrace.Verdict{Kill: true}
+			}
+			return systrace.Verdict{Fail: unix.EBUSY}
+		})
+		if status != 0 || busy == 0 {
+			t.Errorf("the run ends with %d after %d tries to remove the file, want 0", status, busy)
+		}
+		if err := m.Fence(t.Context(), "work", 6); err != nil { // nobody has it open any more
+			t.Errorf("Fence() = %v, want no error", err)
+		}
+		wantOnce(t, "maildir", path, "a busy file")
+	}
+}
+
 // Accounts that deliver into the same Maildir fence only their own earlier runs.
 func TestFence_otherAccounts(t *testing.T) {
 	first := newMaildir(t)
