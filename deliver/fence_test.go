@@ -359,6 +359,57 @@ func TestFence_batch(t *testing.T) {
 	}
 }
 
+// Mail of an earlier month is found although nothing can be delivered there any more. Another error
+// of its fence counts.
+func TestFence_archived(t *testing.T) {
+	for name, c := range map[string]struct {
+		archive func(m *Maildir) error
+		want    error
+	}{
+		"no tmp":    {func(m *Maildir) error { return os.RemoveAll(m.inTmp("")) }, nil},
+		"read-only": {func(m *Maildir) error { return &os.PathError{Op: "mkdir", Path: m.path, Err: unix.EROFS} }, nil},
+		"denied":    {func(m *Maildir) error { return &os.PathError{Op: "mkdir", Path: m.path, Err: unix.EACCES} }, nil},
+		"broken":    {func(m *Maildir) error { return &os.PathError{Op: "mkdir", Path: m.path, Err: unix.EIO} }, unix.EIO},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			target := NewDated(filepath.Join(dir, "{year}"), func(path string) Target {
+				m := NewMaildir(path)
+				if filepath.Base(path) == "2025" {
+					return archived{m, c.archive(m)}
+				}
+				return m
+			})
+			madeOf(target).(*dated).now = func() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
+			old := NewMaildir(filepath.Join(dir, "2025"))
+			if err := errors.Join(old.Prepare(t.Context(), true), target.Prepare(t.Context(), true)); err != nil {
+				t.Fatal(err)
+			}
+			deliverOne(t, old, token(1), []byte("text\r\n"))
+			if err := target.(Fenced).Fence(t.Context(), "work", 5); err != nil {
+				t.Fatal(err)
+			}
+			found, err := target.(Finder).Find(t.Context(), slices.Values([]Token{token(1)}), time.Time{})
+			if !errors.Is(err, c.want) || (len(found) == 1) != (c.want == nil) {
+				t.Errorf("Find() = %v, %v, want the message, or %v", found, err, c.want)
+			}
+		})
+	}
+}
+
+// archived is a Maildir that cannot be fenced, if err is set.
+type archived struct {
+	*Maildir
+	err error
+}
+
+func (a archived) Fence(ctx context.Context, account string, epoch int64) error {
+	if a.err != nil {
+		return a.err
+	}
+	return a.Maildir.Fence(ctx, account, epoch)
+}
+
 // Targets over others pass the fence on, and a dated one fences each path that a run may have used.
 func TestFence_composites(t *testing.T) {
 	dir := t.TempDir()
