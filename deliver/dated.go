@@ -221,11 +221,10 @@ func (d *dated) Find(ctx context.Context, tokens iter.Seq[Token], since time.Tim
 	}
 	found := make(map[Token][]string)
 	for _, path := range paths {
-		err := d.fenceAt(ctx, path)
-		var places map[Token][]string
-		if err == nil {
-			places, err = finders[path].Find(ctx, tokens, since)
+		if err := d.fenceAt(ctx, path); err != nil && !takesNothing(err) {
+			return nil, err
 		}
+		places, err := finders[path].Find(ctx, tokens, since)
 		if errors.Is(err, ErrMissing) {
 			continue
 		}
@@ -239,6 +238,12 @@ func (d *dated) Find(ctx context.Context, tokens iter.Seq[Token], since time.Tim
 		}
 	}
 	return found, nil
+}
+
+// takesNothing reports whether err, of a fence, says that nobody can deliver there: for example, the
+// mail of an earlier year was made read-only, or has no tmp any more. There is nobody to keep out.
+func takesNothing(err error) bool {
+	return errors.Is(err, ErrMissing) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS)
 }
 
 // datedPlace is a place of a dated target: the octets of the path, a colon, the path, a colon, and

@@ -227,6 +227,49 @@ func TestFan_notedAtOnce(t *testing.T) {
 	}
 }
 
+// A program gets no further message if what it has cannot be noted: another process has the account
+// by now, or the next one could not know.
+func TestFan_notNoted(t *testing.T) {
+	program := newScripted()
+	program.limit.Messages, program.limit.Batches = 1, 1
+	book := &lostBook{Book: NewFileBook(below(t, "notes"))}
+	f := NewFan([]Member{{"mail", newMaildir(t)}, {"program", program}}, book)
+	batch := begin(t, f)
+	var closed []Delivery
+	for n := range 4 {
+		d := create(t, batch, token(n))
+		write(t, d, []byte("text\r\n"))
+		closeDelivery(t, d)
+		closed = append(closed, d)
+	}
+	program.observed = func() { book.lost = program.commits == 1 } // when the second is on its way
+	if err := batch.Commit(t.Context()); !errors.Is(err, errLostBook) {
+		t.Errorf("Commit() = %v, want %v", err, errLostBook)
+	}
+	var got []Outcome
+	for _, d := range closed {
+		got = append(got, d.Verdict().Outcome)
+	}
+	if want := []Outcome{Safe, Safe, Unknown, Unknown}; !slices.Equal(got, want) || program.commits != 2 {
+		t.Errorf("the program got %d messages, the verdicts are %v, want 2 and %v", program.commits, got, want)
+	}
+}
+
+// lostBook takes nothing once it is lost.
+type lostBook struct {
+	Book
+	lost bool
+}
+
+var errLostBook = errors.New("another process has the account")
+
+func (b *lostBook) Put(entries map[string][]byte) error {
+	if b.lost {
+		return errLostBook
+	}
+	return b.Book.Put(entries)
+}
+
 // If nobody knows whether a Finder has a message, no program gets it.
 func TestFan_withheld(t *testing.T) {
 	notes := below(t, "notes")

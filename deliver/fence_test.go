@@ -77,6 +77,42 @@ func TestFence_leftovers(t *testing.T) {
 	deliverOne(t, m, token(1), []byte("text\r\n"))
 }
 
+// A stage may hold a file that a process has open on NFS: then it stays, and the sweep and the fence
+// go on. A later fence removes it.
+func TestFence_busy(t *testing.T) {
+	for _, suffix := range []string{"", asideSuffix} {
+		path := filepath.Join(t.TempDir(), "mail", "box")
+		m := NewMaildir(path)
+		if err := m.Prepare(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		stage := m.inTmp(newStage("work", 3).name() + suffix)
+		file := filepath.Join(stage, ".nfs0001")
+		old := time.Now().Add(-48 * time.Hour)
+		err := errors.Join(os.Mkdir(stage, 0o700), os.WriteFile(file, nil, 0o600), os.Chtimes(stage, old, old))
+		if err != nil {
+			t.Fatal(err)
+		}
+		busy := 0
+		status := trace(t, "fenced:maildir:"+path, path, func(c *systrace.Call, done bool) systrace.Verdict {
+			if done || !strings.HasPrefix(c.Name, "unlink") || filepath.Base(c.Path) != filepath.Base(file) {
+				return systrace.Verdict{}
+			}
+			if busy++; busy > 10 {
+				return systrace.Verdict{Kill: true}
+			}
+			return systrace.Verdict{Fail: unix.EBUSY}
+		})
+		if status != 0 || busy == 0 {
+			t.Errorf("the run ends with %d after %d tries to remove the file, want 0", status, busy)
+		}
+		if err := m.Fence(t.Context(), "work", 6); err != nil { // nobody has it open any more
+			t.Errorf("Fence() = %v, want no error", err)
+		}
+		wantOnce(t, "maildir", path, "a busy file")
+	}
+}
+
 // Accounts that deliver into the same Maildir fence only their own earlier runs.
 func TestFence_otherAccounts(t *testing.T) {
 	first := newMaildir(t)
@@ -147,6 +183,57 @@ func TestFence_batch(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Mail of an earlier month is found although nothing can be delivered there any more. Another error
+// of its fence counts.
+func TestFence_archived(t *testing.T) {
+	for name, c := range map[string]struct {
+		archive func(m *Maildir) error
+		want    error
+	}{
+		"no tmp":    {func(m *Maildir) error { return os.RemoveAll(m.inTmp("")) }, nil},
+		"read-only": {func(m *Maildir) error { return &os.PathError{Op: "mkdir", Path: m.path, Err: unix.EROFS} }, nil},
+		"denied":    {func(m *Maildir) error { return &os.PathError{Op: "mkdir", Path: m.path, Err: unix.EACCES} }, nil},
+		"broken":    {func(m *Maildir) error { return &os.PathError{Op: "mkdir", Path: m.path, Err: unix.EIO} }, unix.EIO},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			target := NewDated(filepath.Join(dir, "{year}"), func(path string) Target {
+				m := NewMaildir(path)
+				if filepath.Base(path) == "2025" {
+					return archived{m, c.archive(m)}
+				}
+				return m
+			})
+			madeOf(target).(*dated).now = func() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
+			old := NewMaildir(filepath.Join(dir, "2025"))
+			if err := errors.Join(old.Prepare(t.Context(), true), target.Prepare(t.Context(), true)); err != nil {
+				t.Fatal(err)
+			}
+			deliverOne(t, old, token(1), []byte("text\r\n"))
+			if err := target.(Fenced).Fence(t.Context(), "work", 5); err != nil {
+				t.Fatal(err)
+			}
+			found, err := target.(Finder).Find(t.Context(), slices.Values([]Token{token(1)}), time.Time{})
+			if !errors.Is(err, c.want) || (len(found) == 1) != (c.want == nil) {
+				t.Errorf("Find() = %v, %v, want the message, or %v", found, err, c.want)
+			}
+		})
+	}
+}
+
+// archived is a Maildir that cannot be fenced, if err is set.
+type archived struct {
+	*Maildir
+	err error
+}
+
+func (a archived) Fence(ctx context.Context, account string, epoch int64) error {
+	if a.err != nil {
+		return a.err
+	}
+	return a.Maildir.Fence(ctx, account, epoch)
 }
 
 // Targets over others pass the fence on, and a dated one fences each path that a run may have used.

@@ -167,8 +167,8 @@ func (m *Maildir) sweep() error {
 	// A file that cannot be removed does no harm in tmp. It may be a folder that somebody put
 	// there, or another process may have removed it first.
 	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) && pathErr.Op == "remove" {
-		if _, ok := parseStage(filepath.Base(pathErr.Path)); ok && removeStage(pathErr.Path) == nil {
-			return m.sweep() // a crash has left files in it
+		if _, ok := parseStage(filepath.Base(pathErr.Path)); ok {
+			_ = removeStage(pathErr.Path) // a crash has left files in it; the next sweep goes on
 		}
 		return nil
 	}

@@ -119,8 +119,9 @@ func namesIn(path string) ([]string, error) {
 // a run that has it open, and does not know yet that it was overtaken.
 const mostRounds = 100
 
-// removeStage takes a stage away, removes its files, and then the folder itself. A file that
-// another process has open on NFS leaves one with another name there.
+// removeStage takes a stage away, removes its files, and then the folder itself. A file that a
+// process of this machine has open on NFS gets another name, and stays as long as it is open. Then
+// the folder stays, too.
 func removeStage(path string) error {
 	if removeFolder(path) == nil {
 		return nil
@@ -152,19 +153,19 @@ func removeStage(path string) error {
 	return fmt.Errorf("%s cannot be emptied: another process fills it", aside)
 }
 
-// clearFolder removes the files in a folder. It reports whether some could not be, since another
-// process has them open on NFS.
+// clearFolder removes the files in a folder. It reports whether some could not be, since a process
+// of this machine has them open on NFS.
 func clearFolder(path string) (busy bool, err error) {
 	names, err := namesIn(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
 	for _, name := range names {
-		if strings.HasPrefix(name, ".nfs") {
+		switch err := os.Remove(filepath.Join(path, name)); {
+		case err == nil, errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, unix.EBUSY):
 			busy = true
-			continue
-		}
-		if err := os.Remove(filepath.Join(path, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		default:
 			return false, err
 		}
 	}

@@ -1,6 +1,7 @@
 package fetch_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ type leased struct {
 	mu    sync.Mutex
 	epoch int64
 	looks int    // of the next hold; see lease
+	away  error  // what Release of the next holds returns; nil: what became of them
 	now   *lease // the latest
 }
 
@@ -33,6 +35,7 @@ type lease struct {
 	seen.Hold
 	epoch int64
 	lost  chan struct{}
+	away  error
 
 	mu    sync.Mutex
 	gone  bool
@@ -47,7 +50,7 @@ func (s *leased) Lock(ctx context.Context, name string) (seen.Hold, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.epoch++
-	s.now = &lease{Hold: hold, epoch: s.epoch, lost: make(chan struct{}), looks: s.looks}
+	s.now = &lease{Hold: hold, epoch: s.epoch, lost: make(chan struct{}), looks: s.looks, away: s.away}
 	s.looks = 0
 	return s.now, nil
 }
@@ -87,7 +90,16 @@ func (l *lease) Lost() <-chan struct{} { return l.lost }
 func (l *lease) Epoch() int64          { return l.epoch }
 
 // Release gives the lock of the store below back in any case, and tells what became of the hold.
-func (l *lease) Release() error { return errors.Join(l.Hold.Release(), l.Err()) }
+func (l *lease) Release() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := l.away
+	if l.gone {
+		err = cmp.Or(err, seen.ErrLost)
+	}
+	l.gone = true // as that of a database
+	return errors.Join(l.Hold.Release(), err)
+}
 
 // leasedLedger writes nothing when the hold is lost.
 type leasedLedger struct {
@@ -218,9 +230,9 @@ func TestLost_anyLook(t *testing.T) {
 		r, store, server := newLeased(t, messages)
 		store.looks = looks
 		result := r.run()
-		gone := store.latest().Err() != nil
-		if result.Err != nil && !errors.Is(result.Err, seen.ErrLost) {
-			t.Errorf("look %d: the run ends with %v, want ErrLost", looks, result.Err)
+		gone := store.latest().looks == 0
+		if gone != errors.Is(result.Err, seen.ErrLost) {
+			t.Errorf("look %d: the run ends with %v, lost: %v", looks, result.Err, gone)
 		}
 		server.Wait()
 		if deleted := server.DeletedIDs(); len(deleted) > len(filesIn(t, filepath.Join(r.maildir, "new"))) {
@@ -235,12 +247,23 @@ func TestLost_anyLook(t *testing.T) {
 		}
 		if t.Failed() || !gone {
 			t.Logf("the hold was lost at each of %d looks", looks-1)
-			if looks < 15 {
+			if looks < 14 {
 				t.Error("want more looks")
 			}
 			return
 		}
 	}
+}
+
+// An account that cannot be given back was not lost.
+func TestLost_release(t *testing.T) {
+	r, store, _ := newLeased(t, 1)
+	store.away = errors.New("the database is away")
+	result := r.run()
+	if !errors.Is(result.Err, store.away) || errors.Is(result.Err, seen.ErrLost) {
+		t.Errorf("the run ends with %v, want %q", result.Err, store.away)
+	}
+	wantAllOnce(t, r.maildir, 1)
 }
 
 // When a hold is lost, the connection is cut at once, also while the server is silent.

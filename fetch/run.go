@@ -42,7 +42,7 @@ func (r *run) do() Result {
 	r.job.keepTo(hold)
 	result := r.finished(r.locked())
 	if err := hold.Release(); err != nil && !errors.Is(err, seen.ErrLost) { // then all that the run has written counts
-		err = r.job.fail(PhaseLock, err)
+		err = &Error{Account: result.Account, Phase: PhaseLock, Err: err} // fail would call the hold lost
 		r.job.event(Event{Kind: Warning, Code: CodeUnlock, Err: err})
 		result.Err = cmp.Or(result.Err, err)
 	}
