@@ -89,10 +89,11 @@ func hostOf(server string) string {
 	return strings.ToLower(host)
 }
 
-// leave takes out of the schedule what an earlier roll has and this one has not.
+// leave takes out of the schedule what an earlier roll has and this one has not. What only this
+// worker cannot read or open stays there for others.
 func (r *roll) leave(earlier *roll) {
 	for _, name := range earlier.names {
-		if r.accounts[name] == nil { // it may be named twice, which does no harm
+		if r.accounts[name] == nil && r.setting.faults[name] == nil { // it may be named twice, which does no harm
 			r.unwanted = append(r.unwanted, name)
 		}
 	}
