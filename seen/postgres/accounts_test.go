@@ -423,3 +423,17 @@ func TestToken_again(t *testing.T) {
 		t.Errorf("Read() = %q, %v; want the new tokens", sealed, err)
 	}
 }
+
+// A target's name may have a blank, and so may a key of it.
+func TestAudit_blank(t *testing.T) {
+	s := openAs(t, pgtest.Database(t), "w", time.Minute)
+	want := []string{`target."a b".mbox`, "user"}
+	keys := func(_, _ *Spec) []string { return want }
+	if _, err := s.PutAccounts(t.Context(), admin, Put{Specs: []Spec{specOf("a")}, Keys: keys}); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := s.Audit(t.Context(), 1)
+	if err != nil || len(entries) != 1 || !slices.Equal(entries[0].Keys, want) {
+		t.Errorf("Audit() = %q, %v; want the keys %q", entries, err, want)
+	}
+}
