@@ -93,7 +93,8 @@ func hostOf(server string) string {
 // worker cannot read or open stays there for others.
 func (r *roll) leave(earlier *roll) {
 	for _, name := range earlier.names {
-		if r.accounts[name] == nil && r.setting.faults[name] == nil { // it may be named twice, which does no harm
+		if r.accounts[name] == nil && r.setting.faults[name] == nil {
+			// It may be named twice, which does no harm.
 			r.unwanted = append(r.unwanted, name)
 		}
 	}

@@ -21,7 +21,7 @@ type Token struct {
 	account string
 }
 
-// firstRevision is the revision of a row that is made. It is that of no row before, or a process that
+// firstRevision is the revision of a row that is made. No row before had it. Otherwise a process that
 // stood still would take new tokens for those that it knows.
 const firstRevision = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
