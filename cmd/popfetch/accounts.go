@@ -51,7 +51,8 @@ func (p *program) accountsPut(ctx context.Context) error {
 	return p.withAccounts(ctx, toWrite, func(cfg *config.Config, store *sharedStore) error {
 		if cfg.AccountsFrom != config.FromDatabase {
 			return cfg.Mistake(nil, &cfg.AccountsFrom, errors.New(
-				`says that workers have their accounts from files, so none would poll these; write accounts = "database"`))
+				`says that workers have their accounts from files, so none would poll these; `+
+					`write accounts = "database"`))
 		}
 		keys, err := sealingKeys(cfg)
 		if err != nil {

@@ -126,9 +126,9 @@ func (s *setting) unread() map[string]error {
 	return unread
 }
 
-// leftOut returns the accounts of the database that all accounts do not include, and why. Nobody can
-// read them. A worker also leaves out those whose secrets it cannot open: other workers may have the
-// key.
+// leftOut returns which accounts of the database a pass over all leaves out, and why: those that
+// cannot be read. A worker also leaves out those whose secrets it cannot open, because other
+// workers may have the key.
 func (p *program) leftOut(s *setting) map[string]error {
 	if p.polls() {
 		return s.faults
