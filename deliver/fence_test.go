@@ -1,12 +1,18 @@
 package deliver
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/popfetch/popfetch/internal/systrace"
 )
 
 // A run that stands still at any system call, and goes on when another one has delivered its

@@ -49,6 +49,11 @@ func (p *program) accountsPut(ctx context.Context) error {
 		return err
 	}
 	return p.withAccounts(ctx, toWrite, func(cfg *config.Config, store *sharedStore) error {
+		if cfg.AccountsFrom != config.FromDatabase {
+			return cfg.Mistake(nil, &cfg.AccountsFrom, errors.New(
+				`says that workers have their accounts from files, so none would poll these; `+
+					`write accounts = "database"`))
+		}
 		keys, err := sealingKeys(cfg)
 		if err != nil {
 			return err
@@ -133,6 +138,9 @@ func (p *program) tellChange(o postgres.Outcome) error {
 		if len(part.names) > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", len(part.names), part.what))
 		}
+	}
+	if len(parts) == 0 {
+		parts = []string{"0 changed"} // only tokens were sealed
 	}
 	if p.term.talks && !p.view.quiet {
 		p.term.sayf(news, "accounts: %s", strings.Join(parts, ", "))

@@ -126,18 +126,26 @@ func (s *setting) unread() map[string]error {
 	return unread
 }
 
-// tellUnread tells of accounts that cannot be read, each once, and returns whether there are any.
-func (p *program) tellUnread(s *setting) bool {
-	unread := s.unread()
+// leftOut returns which accounts of the database a pass over all leaves out, and why: those that
+// cannot be read. A worker also leaves out those whose secrets it cannot open, because other
+// workers may have the key.
+func (p *program) leftOut(s *setting) map[string]error {
+	if p.polls() {
+		return s.faults
+	}
+	return s.unread()
+}
+
+// tellLeftOut tells of accounts that are left out, each once.
+func (p *program) tellLeftOut(leftOut map[string]error) {
 	p.shelf.mu.Lock()
 	defer p.shelf.mu.Unlock()
-	for _, name := range slices.Sorted(maps.Keys(unread)) {
+	for _, name := range slices.Sorted(maps.Keys(leftOut)) {
 		if one := p.shelf.all[name]; one != nil && !one.told {
 			one.told = true
-			p.term.errorf("%v; the account is left out", unread[name])
+			p.term.errorf("%v; the account is left out", leftOut[name])
 		}
 	}
-	return len(unread) > 0
 }
 
 // sealingKeys reads the keys of accounts_key_file; nil: it is not written. An error is a

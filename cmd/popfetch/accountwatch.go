@@ -49,9 +49,10 @@ func (p *program) chooseStored(s *setting) (err error) {
 		s.accounts, err = s.Select(p.words)
 		return err
 	}
-	broken := p.tellUnread(s)
+	leftOut := p.leftOut(s)
+	p.tellLeftOut(leftOut)
 	for i := range s.Accounts {
-		if s.Accounts[i].Enabled {
+		if s.Accounts[i].Enabled && leftOut[s.Accounts[i].Name] == nil {
 			s.accounts = append(s.accounts, s.Accounts[i])
 		}
 	}
@@ -60,7 +61,7 @@ func (p *program) chooseStored(s *setting) (err error) {
 	}
 	why := `has no account yet; "popfetch accounts put FILE" adds some`
 	switch {
-	case broken:
+	case len(leftOut) > 0:
 		why = "has no account that can be read; put them again"
 	case len(s.Accounts) > 0:
 		why = `has only disabled accounts; "popfetch accounts enable NAME" enables one`

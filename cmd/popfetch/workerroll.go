@@ -89,11 +89,12 @@ func hostOf(server string) string {
 	return strings.ToLower(host)
 }
 
-// leave takes out of the schedule what an earlier roll has and this one has not.
+// leave takes out of the schedule what an earlier roll has and this one has not. What only this
+// worker cannot read or open stays there for others.
 func (r *roll) leave(earlier *roll) {
-	unread := r.setting.unread() // others may be able to read them: those of a later version
 	for _, name := range earlier.names {
-		if r.accounts[name] == nil && unread[name] == nil { // it may be named twice, which does no harm
+		if r.accounts[name] == nil && r.setting.faults[name] == nil {
+			// It may be named twice, which does no harm.
 			r.unwanted = append(r.unwanted, name)
 		}
 	}

@@ -92,6 +92,7 @@ func TestLoad_sharedMistakes(t *testing.T) {
 		{"state = 'postgres://h/d?password=%zz'", twoAccounts, `:1: state: has a part behind "?" that is written wrongly; ` + usage},
 		{"state = 5", twoAccounts, `:1: state: is a number; write text in "quotes"`},
 		{state + "lease = '4s'", twoAccounts, ":2: lease: 4s is too short; write at least 5s"},
+		{state + "lease = '1m0s'", twoAccounts, `:2: lease: "1m0s" is not one number with one unit; write "1m"`},
 		{state + "accounts = 'both'", twoAccounts, `:2: accounts: "both" is not known; write "file" or "database"`},
 		{"[accounts.work]\nserver = 'h'", twoAccounts, ":1: accounts: is a table; an account is written as [account.NAME]"},
 		{"state = 'postgres://u:hunter2@h/d'\nstate_password_command = 'x'", twoAccounts, ":2: state_password_command: the URL of state has a password already; keep one of them"},

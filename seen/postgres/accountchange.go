@@ -136,7 +136,7 @@ func (c *change) write(ctx context.Context, specs []*Spec, keys [][]string) erro
 func (c *change) audit(ctx context.Context, action string, names []string, keys [][]string) error {
 	listed := make([]string, len(names))
 	for i := range keys {
-		listed[i] = strings.Join(keys[i], " ")
+		listed[i] = strings.Join(keys[i], "\n")
 	}
 	_, err := c.Exec(ctx, `
 		INSERT INTO popfetch.audit (who, machine, action, account, keys)

@@ -25,7 +25,8 @@ import (
 //
 // # audit
 //
-// There is one row for each account that a change concerns. It names keys, and never their values.
+// There is one row for each account that a change concerns. It names keys, one a line, and never their
+// values.
 //
 // # token
 //
@@ -216,7 +217,7 @@ func (s *Store) Audit(ctx context.Context, limit int, names ...string) ([]Entry,
 	entries, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e Entry, err error) {
 		var keys string
 		err = row.Scan(&e.At, &e.By.User, &e.By.Machine, &e.Action, &e.Account, &keys)
-		e.Keys = strings.Fields(keys)
+		e.Keys = strings.FieldsFunc(keys, func(r rune) bool { return r == '\n' })
 		return e, err
 	})
 	return entries, wrap("reading the audit", s.explain(err))

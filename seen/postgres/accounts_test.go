@@ -335,3 +335,48 @@ func TestToken(t *testing.T) {
 		t.Fatalf("Remove() = %v, %v", removed, err)
 	}
 }
+
+// Who wakes up after somebody has signed out, and another has signed in, changes nothing.
+func TestToken_again(t *testing.T) {
+	s := openAs(t, pgtest.Database(t), "w", time.Minute)
+	tokens, ctx := s.Token("a"), t.Context()
+	write := func(sealed string) {
+		t.Helper()
+		if err := tokens.Write(ctx, []byte(sealed)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, s, false, specOf("a"))
+	write("alice's")
+	late, err := tokens.Claim(ctx, time.Minute)
+	if err != nil || late == nil {
+		t.Fatal(late, err)
+	}
+	if _, err := s.RemoveAccounts(ctx, admin, []string{"a"}); err != nil {
+		t.Fatal(err)
+	}
+	write("bob's")
+	if written, err := late.Replace(ctx, []byte("alice's new")); written || err != nil {
+		t.Errorf("Replace() = %v, %v", written, err)
+	}
+	if removed, err := late.Remove(ctx); removed || err != nil {
+		t.Errorf("Remove() = %v, %v", removed, err)
+	}
+	if sealed, err := tokens.Read(ctx); string(sealed) != "bob's" || err != nil {
+		t.Errorf("Read() = %q, %v; want the new tokens", sealed, err)
+	}
+}
+
+// A target's name may have a blank, and so may a key of it.
+func TestAudit_blank(t *testing.T) {
+	s := openAs(t, pgtest.Database(t), "w", time.Minute)
+	want := []string{`target."a b".mbox`, "user"}
+	keys := func(_, _ *Spec) []string { return want }
+	if _, err := s.PutAccounts(t.Context(), admin, Put{Specs: []Spec{specOf("a")}, Keys: keys}); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := s.Audit(t.Context(), 1)
+	if err != nil || len(entries) != 1 || !slices.Equal(entries[0].Keys, want) {
+		t.Errorf("Audit() = %q, %v; want the keys %q", entries, err, want)
+	}
+}

@@ -21,6 +21,10 @@ type Token struct {
 	account string
 }
 
+// firstRevision is the revision of a row that is made. No row before had it. Otherwise a process that
+// stood still would take new tokens for those that it knows.
+const firstRevision = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
 // Token returns where the tokens of an account are kept.
 func (s *Store) Token(account string) *Token { return &Token{s, account} }
 
@@ -38,7 +42,7 @@ func (t *Token) Read(ctx context.Context) ([]byte, error) {
 // Write replaces what is sealed, whoever has a claim.
 func (t *Token) Write(ctx context.Context, sealed []byte) error {
 	_, err := t.store.pool.Exec(ctx, `
-		INSERT INTO popfetch.token AS t (account, sealed, revision) VALUES ($1, $2, 1)
+		INSERT INTO popfetch.token AS t (account, sealed, revision) VALUES ($1, $2, `+firstRevision+`)
 		ON CONFLICT (account) DO UPDATE SET sealed = excluded.sealed, revision = t.revision + 1`,
 		t.account, sealed)
 	return wrap("keeping tokens", t.store.explain(err))
@@ -57,8 +61,8 @@ type TokenClaim struct {
 func (t *Token) Claim(ctx context.Context, limit time.Duration) (*TokenClaim, error) {
 	c := &TokenClaim{token: t, id: rand.Text()}
 	err := t.store.pool.QueryRow(ctx, `
-		INSERT INTO popfetch.token AS t (account, claim, until)
-			VALUES ($1, $2, now() + $3 * interval '1 ms')
+		INSERT INTO popfetch.token AS t (account, claim, until, revision)
+		VALUES ($1, $2, now() + $3 * interval '1 ms', `+firstRevision+`)
 		ON CONFLICT (account) DO UPDATE SET claim = excluded.claim, until = excluded.until
 		WHERE t.claim = '' OR t.until < now()
 		RETURNING sealed, revision`, t.account, c.id, limit.Milliseconds()).Scan(&c.Sealed, &c.revision)
