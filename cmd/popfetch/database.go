@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -215,18 +216,24 @@ func (b *sharedBook) Kept(name string) ([]byte, error) {
 	return nil, nil
 }
 
-// sameState returns an error if a configuration that is read again has the state elsewhere.
+// sameState returns an error if a configuration that is read again has the state elsewhere, or the
+// accounts.
 func sameState(old, cfg *config.Config) error {
-	const cannot = "cannot change from %s to %s while popfetch polls; end popfetch and start it again"
+	const (
+		cannot  = "cannot change while popfetch polls; end popfetch and start it again"
+		changed = "cannot change from %s to %s while popfetch polls; end popfetch and start it again"
+	)
 	switch {
 	case cfg.State != old.State:
-		return cfg.Mistake(nil, &cfg.State, fmt.Errorf(cannot, old.State, cfg.State))
+		return cfg.Mistake(nil, &cfg.State, fmt.Errorf(changed, old.State, cfg.State))
 	case cfg.StateDir != old.StateDir:
-		return cfg.Mistake(nil, &cfg.StateDir, fmt.Errorf("cannot change from %s to %q while popfetch polls; end popfetch and start it again", old.StateDir, cfg.StateDir))
+		return cfg.Mistake(nil, &cfg.StateDir, fmt.Errorf(changed, old.StateDir, strconv.Quote(cfg.StateDir)))
 	case cfg.Lease != old.Lease:
-		return cfg.Mistake(nil, &cfg.Lease, fmt.Errorf(cannot, config.TimeText(old.Lease), config.TimeText(cfg.Lease)))
+		return cfg.Mistake(nil, &cfg.Lease, fmt.Errorf(changed, config.TimeText(old.Lease), config.TimeText(cfg.Lease)))
 	case cfg.StatePasswordCommand != old.StatePasswordCommand:
-		return cfg.Mistake(nil, &cfg.StatePasswordCommand, errors.New("cannot change while popfetch polls; end popfetch and start it again"))
+		return cfg.Mistake(nil, &cfg.StatePasswordCommand, errors.New(cannot))
+	case cfg.AccountsFrom != old.AccountsFrom:
+		return cfg.Mistake(nil, &cfg.AccountsFrom, errors.New(cannot))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/popfetch/popfetch/fetch"
@@ -35,16 +36,23 @@ type roll struct {
 	accounts  map[string]*known // that are polled
 	names     []string          // of these
 	scheduled []postgres.Scheduled
-	unwanted  []string // to be taken out once
-	labels    []string // what the worker claims by
+	unwanted  []string                 // to be taken out once
+	shortened map[string]time.Duration // intervals that have become shorter
+	labels    []string                 // what the worker claims by
+	// hasStrangers says that the schedule has accounts that this worker does not know. Then it
+	// names in each claim those that it knows, which is a longer statement. An account that was
+	// just put into the database is a stranger until the next roll has it.
+	hasStrangers atomic.Bool
 }
 
-// keepEvery is how often a worker makes sure that the schedule has its accounts.
+// keepEvery is how often a worker makes sure that the schedule has its accounts, and how long that
+// may take.
 const keepEvery = time.Minute
 
 // newRoll returns the accounts of a setting.
 func (t *team) newRoll(s *setting, accounts []fetch.Account) *roll {
 	r := &roll{setting: s, accounts: make(map[string]*known, len(accounts)), labels: slices.Clone(t.labels)}
+	r.hasStrangers.Store(len(t.words) > 0)
 	polled := s.toPoll()
 	for i := range polled {
 		a := &polled[i]
@@ -89,11 +97,16 @@ func hostOf(server string) string {
 	return strings.ToLower(host)
 }
 
-// leave takes out of the schedule what an earlier roll has and this one has not.
-func (r *roll) leave(earlier *roll) {
+// follow notes what is different from an earlier roll. What only that one has is to be taken out of
+// the schedule.
+func (r *roll) follow(earlier *roll) {
+	r.shortened = make(map[string]time.Duration)
 	for _, name := range earlier.names {
-		if r.accounts[name] == nil { // it may be named twice, which does no harm
+		switch now := r.accounts[name]; {
+		case now == nil: // it may be named twice, which does no harm
 			r.unwanted = append(r.unwanted, name)
+		case now.interval < earlier.accounts[name].interval:
+			r.shortened[name] = now.interval
 		}
 	}
 }
@@ -130,12 +143,17 @@ type rollKeeper struct {
 // so again.
 func (k *rollKeeper) keep(ctx context.Context) time.Duration {
 	r := k.roll.Load()
-	err := k.store.Schedule(ctx, r.scheduled)
+	limited, cancel := context.WithTimeout(ctx, keepEvery)
+	defer cancel()
+	err := k.store.Schedule(limited, r.scheduled)
 	if err == nil && r != k.kept && len(r.unwanted) > 0 {
-		err = k.store.Unschedule(ctx, r.unwanted)
+		err = k.store.Unschedule(limited, r.unwanted)
+	}
+	if err == nil && r != k.kept && len(r.shortened) > 0 {
+		err = k.store.Shorten(limited, r.shortened)
 	}
 	if err == nil && len(k.words) == 0 { // otherwise the roll is only a part of the file
-		err = k.store.Retire(ctx, r.names)
+		err = k.store.Retire(limited, r.names)
 	}
 	switch {
 	case err == nil:
