@@ -38,6 +38,7 @@ type roll struct {
 	scheduled []postgres.Scheduled
 	unwanted  []string                 // to be taken out once
 	shortened map[string]time.Duration // intervals that have become shorter
+	kept      atomic.Bool              // the schedule has its accounts, and no unwanted ones
 	labels    []string                 // what the worker claims by
 	// hasStrangers says that the schedule has accounts that this worker does not know. Then it
 	// names in each claim those that it knows, which is a longer statement. An account that was
@@ -98,9 +99,21 @@ func hostOf(server string) string {
 }
 
 // follow notes what is different from an earlier roll. What only that one has is to be taken out of
-// the schedule.
+// the schedule. If the database was away, so is what that one was to take out.
 func (r *roll) follow(earlier *roll) {
 	r.shortened = make(map[string]time.Duration)
+	if !earlier.kept.Load() {
+		for _, name := range earlier.unwanted {
+			if r.accounts[name] == nil {
+				r.unwanted = append(r.unwanted, name)
+			}
+		}
+		for name := range earlier.shortened {
+			if now := r.accounts[name]; now != nil {
+				r.shortened[name] = now.interval
+			}
+		}
+	}
 	for _, name := range earlier.names {
 		switch now := r.accounts[name]; {
 		case now == nil: // it may be named twice, which does no harm
@@ -135,7 +148,6 @@ func (t *team) keepRoll(ctx context.Context) (stop func()) {
 // rollKeeper is what the goroutine of keepRoll knows.
 type rollKeeper struct {
 	*team
-	kept *roll  // the last one whose accounts are in the schedule
 	told string // the last error
 }
 
@@ -146,10 +158,10 @@ func (k *rollKeeper) keep(ctx context.Context) time.Duration {
 	limited, cancel := context.WithTimeout(ctx, keepEvery)
 	defer cancel()
 	err := k.store.Schedule(limited, r.scheduled)
-	if err == nil && r != k.kept && len(r.unwanted) > 0 {
+	if err == nil && !r.kept.Load() && len(r.unwanted) > 0 {
 		err = k.store.Unschedule(limited, r.unwanted)
 	}
-	if err == nil && r != k.kept && len(r.shortened) > 0 {
+	if err == nil && !r.kept.Load() && len(r.shortened) > 0 {
 		err = k.store.Shorten(limited, r.shortened)
 	}
 	if err == nil && len(k.words) == 0 { // otherwise the roll is only a part of the file
@@ -157,8 +169,7 @@ func (k *rollKeeper) keep(ctx context.Context) time.Duration {
 	}
 	switch {
 	case err == nil:
-		if k.told = ""; r != k.kept {
-			k.kept = r
+		if k.told = ""; !r.kept.Swap(true) {
 			k.Worker.Wake()
 		}
 		return keepEvery

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"maps"
+	"slices"
 	"testing"
+	"time"
 
+	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
 )
 
@@ -26,5 +30,46 @@ func TestRoll_strangers(t *testing.T) {
 	team.words = []string{"work"}
 	if team.roll.Store(team.newRoll(s, nil)); !hasStrangers() {
 		t.Error("a worker of named accounts claims others")
+	}
+}
+
+// What a roll was to take out of the schedule is not forgotten if the next roll comes before that
+// was done.
+func TestRoll_follow(t *testing.T) {
+	team := &team{poller: &poller{program: new(program)}}
+	next := func(earlier *roll, intervals map[string]time.Duration) *roll {
+		s := &setting{Config: new(config.Config)}
+		var accounts []fetch.Account
+		for _, name := range slices.Sorted(maps.Keys(intervals)) {
+			s.accounts = append(s.accounts, config.Account{Name: name, Interval: intervals[name], Enabled: true})
+			accounts = append(accounts, fetch.Account{Name: name})
+		}
+		r := team.newRoll(s, accounts)
+		if earlier != nil {
+			r.follow(earlier)
+		}
+		return r
+	}
+	const hour = time.Hour
+	first := next(nil, map[string]time.Duration{"back": hour, "gone": hour, "long": hour, "short": hour, "still": hour})
+	first.kept.Store(true)
+	second := next(first, map[string]time.Duration{"long": 2 * hour, "short": time.Minute, "still": hour})
+	third := next(second, map[string]time.Duration{"back": hour, "long": 2 * hour, "short": time.Minute})
+	for _, test := range []struct {
+		name     string
+		roll     *roll
+		unwanted []string
+	}{{"second", second, []string{"back", "gone"}}, {"third", third, []string{"gone", "still"}}} {
+		if got := slices.Sorted(slices.Values(test.roll.unwanted)); !slices.Equal(got, test.unwanted) {
+			t.Errorf("the %s roll takes out %v, want %v", test.name, got, test.unwanted)
+		}
+		if want := map[string]time.Duration{"short": time.Minute}; !maps.Equal(test.roll.shortened, want) {
+			t.Errorf("the %s roll shortens %v, want %v", test.name, test.roll.shortened, want)
+		}
+	}
+	third.kept.Store(true)
+	fourth := next(third, map[string]time.Duration{"back": hour, "long": 2 * hour, "short": time.Minute})
+	if len(fourth.unwanted)+len(fourth.shortened) > 0 {
+		t.Errorf("the fourth roll takes out %v and shortens %v, want nothing", fourth.unwanted, fourth.shortened)
 	}
 }
