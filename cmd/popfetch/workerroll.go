@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/internal/due"
 	"github.com/popfetch/popfetch/internal/hosts"
 	"github.com/popfetch/popfetch/seen/postgres"
@@ -22,7 +23,7 @@ import (
 // in all. These are the rules for the schedule:
 //
 //   - A worker puts the accounts of its file into the schedule when it starts, at SIGHUP, and again
-//     every minute.
+//     every minute (accounts of the database: when it starts, and every hour).
 //   - It takes out accounts that its file has no longer since SIGHUP, and those that its file has
 //     but does not want polled. If another worker polls such an account, that one puts it back
 //     within a minute.
@@ -46,9 +47,16 @@ type roll struct {
 	hasStrangers atomic.Bool
 }
 
-// keepEvery is how often a worker makes sure that the schedule has its accounts, and how long that
-// may take.
-const keepEvery = time.Minute
+const (
+	// keepEvery is how often a worker makes sure that the schedule has the accounts of its file.
+	keepEvery = time.Minute
+	// keepStoredEvery is the same for accounts of the database. A change of them also changes the
+	// schedule. So this only mends what a person or a backup has broken, and may be seldom: it
+	// takes seconds for 100,000 accounts.
+	keepStoredEvery = time.Hour
+	// keepLimit is how long that may take.
+	keepLimit = 5 * time.Minute
+)
 
 // newRoll returns the accounts of a setting.
 func (t *team) newRoll(s *setting, accounts []fetch.Account) *roll {
@@ -148,27 +156,35 @@ func (t *team) keepRoll(ctx context.Context) (stop func()) {
 // rollKeeper is what the goroutine of keepRoll knows.
 type rollKeeper struct {
 	*team
-	told string // the last error
+	told string    // the last error
+	full time.Time // when it has last gone through all accounts
 }
 
 // keep puts the accounts of the roll into the schedule, and takes others out. It returns when to do
 // so again.
 func (k *rollKeeper) keep(ctx context.Context) time.Duration {
 	r := k.roll.Load()
-	limited, cancel := context.WithTimeout(ctx, keepEvery)
+	limited, cancel := context.WithTimeout(ctx, keepLimit)
 	defer cancel()
-	err := k.store.Schedule(limited, r.scheduled)
+	var err error
+	all := r.setting.AccountsFrom != config.FromDatabase || time.Since(k.full) >= keepStoredEvery
+	if all {
+		err = k.store.Schedule(limited, r.scheduled)
+	}
 	if err == nil && !r.kept.Load() && len(r.unwanted) > 0 {
 		err = k.store.Unschedule(limited, r.unwanted)
 	}
 	if err == nil && !r.kept.Load() && len(r.shortened) > 0 {
 		err = k.store.Shorten(limited, r.shortened)
 	}
-	if err == nil && len(k.words) == 0 { // otherwise the roll is only a part of the file
+	if err == nil && all && len(k.words) == 0 { // otherwise the roll is only a part of the file
 		err = k.store.Retire(limited, r.names)
 	}
 	switch {
 	case err == nil:
+		if all {
+			k.full = time.Now()
+		}
 		if k.told = ""; !r.kept.Swap(true) {
 			k.Worker.Wake()
 		}

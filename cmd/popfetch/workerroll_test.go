@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"testing"
@@ -8,6 +9,8 @@ import (
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/pgtest"
+	"github.com/popfetch/popfetch/internal/worker"
 )
 
 // A worker names its accounts in each claim only as long as it knows of strangers. The accounts of
@@ -71,5 +74,49 @@ func TestRoll_follow(t *testing.T) {
 	fourth := next(third, map[string]time.Duration{"back": hour, "long": 2 * hour, "short": time.Minute})
 	if len(fourth.unwanted)+len(fourth.shortened) > 0 {
 		t.Errorf("the fourth roll takes out %v and shortens %v, want nothing", fourth.unwanted, fourth.shortened)
+	}
+}
+
+// Accounts of a file are put back into the schedule again and again. Those of the database are not:
+// that would cost seconds for each worker and minute where very many are.
+func TestRollKeeper(t *testing.T) {
+	t.Parallel()
+	for from, want := range map[string]bool{config.FromFile: true, config.FromDatabase: false} {
+		url := pgtest.Database(t)
+		p := &program{database: new(database)}
+		store := openedBy(t, p, &config.Config{State: config.StateURL(url), Lease: time.Minute}, toWrite)
+		defer store.Close()
+		s := &setting{Config: &config.Config{AccountsFrom: from}}
+		s.accounts = []config.Account{{Name: "work", Interval: time.Minute, Enabled: true}}
+		team := &team{poller: &poller{program: p}, store: store, Worker: worker.New(nil, nil, 1)}
+		ended, end := context.WithCancel(t.Context())
+		end()
+		team.Run(ended) // so that nobody waits for it
+		team.roll.Store(team.newRoll(s, []fetch.Account{{Name: "work"}}))
+		keeper := rollKeeper{team: team}
+		isScheduled := func() (scheduled bool) {
+			t.Helper()
+			if wait := keeper.keep(t.Context()); wait != keepEvery {
+				t.Fatalf("keep() = %v", wait)
+			}
+			place, err := store.Overviews(t.Context(), []string{"work"}, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return !place["work"].Due.IsZero()
+		}
+		if !isScheduled() {
+			t.Errorf("%v: the first time, the account is not put into the schedule", from)
+		}
+		if err := store.Unschedule(t.Context(), []string{"work"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := isScheduled(); got != want {
+			t.Errorf("%v: the account is put back: %v, want %v", from, got, want)
+		}
+		keeper.full = time.Now().Add(-keepStoredEvery)
+		if !isScheduled() {
+			t.Errorf("%v: the account is not put back after an hour", from)
+		}
 	}
 }
