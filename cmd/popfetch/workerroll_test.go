@@ -81,6 +81,7 @@ func TestRoll_follow(t *testing.T) {
 // that would cost seconds for each worker and minute where very many are.
 func TestRollKeeper(t *testing.T) {
 	t.Parallel()
+	none := func(context.Context, int) ([]*worker.Turn, error) { return nil, nil }
 	for from, want := range map[string]bool{config.FromFile: true, config.FromDatabase: false} {
 		url := pgtest.Database(t)
 		p := &program{database: new(database)}
@@ -88,7 +89,7 @@ func TestRollKeeper(t *testing.T) {
 		defer store.Close()
 		s := &setting{Config: &config.Config{AccountsFrom: from}}
 		s.accounts = []config.Account{{Name: "work", Interval: time.Minute, Enabled: true}}
-		team := &team{poller: &poller{program: p}, store: store, Worker: worker.New(nil, nil, 1)}
+		team := &team{poller: &poller{program: p}, store: store, Worker: worker.New(none, nil, 1)}
 		ended, end := context.WithCancel(t.Context())
 		end()
 		team.Run(ended) // so that nobody waits for it
