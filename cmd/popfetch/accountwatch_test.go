@@ -27,8 +27,8 @@ func (n *taken) use(_ context.Context, _ *setting, accounts []fetch.Account) {
 	}
 }
 
-// Changed accounts get into force even if an attempt before has read them and then failed, such as a
-// reload whose configuration had a mistake.
+// Changed accounts get into force even if an attempt before has read them and then failed, such as
+// a reload whose configuration had a mistake.
 func TestWatcher_secondAttempt(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "config.toml")
