@@ -17,6 +17,8 @@ const (
 	// watchEvery is how often a worker asks whether accounts have changed. That reads one row. A
 	// change is promised to be in force within 5 seconds.
 	watchEvery = 2 * time.Second
+	// lookLimit is how long the database may take for that, and for the accounts that have changed.
+	lookLimit = 30 * time.Second
 	// sweepEvery is how often a worker removes the records of accounts that were removed long ago.
 	sweepEvery = time.Hour
 )
@@ -110,11 +112,11 @@ type watcher struct {
 
 // look puts accounts into force if one has changed.
 func (w *watcher) look(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, wakeLimit)
+	limited, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
-	err := w.refresh(ctx)
+	err := w.refresh(limited)
 	if err == nil && time.Since(w.swept) >= sweepEvery {
-		if err = w.sweep(ctx); err == nil {
+		if err = w.sweep(limited); err == nil {
 			w.swept = time.Now()
 		}
 	}

@@ -220,7 +220,8 @@ func (b *sharedBook) Kept(name string) ([]byte, error) {
 	return nil, nil
 }
 
-// sameState returns an error if a configuration that is read again has the state elsewhere.
+// sameState returns an error if a configuration that is read again has the state elsewhere, or the
+// accounts.
 func sameState(old, cfg *config.Config) error {
 	const polls = "while popfetch polls; end popfetch and start it again"
 	const cannot = "cannot change from %s to %s " + polls
@@ -236,6 +237,8 @@ func sameState(old, cfg *config.Config) error {
 	case cfg.StatePasswordCommand != old.StatePasswordCommand:
 		return cfg.Mistake(nil, &cfg.StatePasswordCommand,
 			errors.New("cannot change "+polls))
+	case cfg.AccountsFrom != old.AccountsFrom:
+		return cfg.Mistake(nil, &cfg.AccountsFrom, errors.New("cannot change "+polls))
 	}
 	return nil
 }

@@ -94,6 +94,7 @@ func TestSameState(t *testing.T) {
 		"state: cannot change from postgres://u:***@h/d to ":                       func(c *config.Config) { c.State, c.StateDir = "", "/s" },
 		"lease: cannot change from 1m to 5s ":                                      func(c *config.Config) { c.Lease = 5 * time.Second },
 		"state-password-command: cannot change while popfetch polls; end popfetch": func(c *config.Config) { c.StatePasswordCommand = "x" },
+		"accounts: cannot change while popfetch polls; end popfetch and start it ": func(c *config.Config) { c.AccountsFrom = config.FromDatabase },
 	} {
 		cfg := old
 		change(&cfg)

@@ -69,11 +69,10 @@ func (p *program) notifier() *resident.Notifier {
 func (p *poller) until(ctx context.Context, heard wishes, one polling, plan string) error {
 	stopping := sync.OnceFunc(p.notifier.Stopping)
 	context.AfterFunc(ctx, stopping) // a poll at work may take seconds to end
+	n, watched := len(p.setting.toPoll()), p.watchAccounts(ctx, one)
 	obeyed := p.onWishes(ctx, heard, one.Wake, func() { p.reload(ctx, one) })
-	n := len(p.setting.toPoll())
 	p.report.program(programEvent{Event: programStarted, Accounts: &n})
 	p.say("%s", plan)
-	watched := p.watchAccounts(ctx, one)
 	one.Run(ctx)
 	obeyed()
 	watched()

@@ -81,17 +81,11 @@ const longestTry = 2 * longestConnect
 type team struct {
 	*poller
 	*worker.Worker
-	store *sharedStore
-	// find returns an account as it is known now, and the setting that it is part of. nil: this
-	// worker does not know it.
-	find        func(ctx context.Context, name string) (*setting, *known)
+	store       *sharedStore
 	roll        atomic.Pointer[roll]
 	rollChanged chan struct{}
-	// hasStrangers says that the schedule has accounts that this worker does not know. Then it
-	// names in each claim those that it knows. That is a longer statement, and hardly ever needed.
-	hasStrangers atomic.Bool
-	troubled     atomic.Int64 // polls that have failed
-	away         atomic.Pointer[time.Time]
+	troubled    atomic.Int64 // polls that have failed
+	away        atomic.Pointer[time.Time]
 }
 
 // known is an account that this worker polls.
@@ -103,10 +97,6 @@ type known struct {
 // share polls as a worker until a signal comes.
 func (p *poller) share(ctx context.Context, heard wishes, store *sharedStore, accounts []fetch.Account) error {
 	t := &team{poller: p, store: store, rollChanged: make(chan struct{}, 1)}
-	t.find = func(_ context.Context, name string) (*setting, *known) {
-		r := t.roll.Load()
-		return r.setting, r.accounts[name]
-	}
 	p.status = t.text
 	t.roll.Store(t.newRoll(p.setting, accounts))
 	t.Worker = worker.New(t.claim, t.poll, p.atOnce(p.setting))
@@ -117,7 +107,6 @@ func (p *poller) share(ctx context.Context, heard wishes, store *sharedStore, ac
 		alive()
 		p.notifier.Status(t.text())
 	}
-	t.hasStrangers.Store(len(p.words) > 0)
 	t.register(p.setting)
 	defer t.keepRoll(ctx)()
 	defer t.meter(ctx)()
@@ -133,7 +122,7 @@ func (t *team) register(s *setting) {
 // use polls the accounts of another setting from now on.
 func (t *team) use(_ context.Context, s *setting, accounts []fetch.Account) {
 	next := t.newRoll(s, accounts)
-	next.leave(t.roll.Load())
+	next.follow(t.roll.Load())
 	t.roll.Store(next)
 	t.register(s)
 	t.SetJobs(t.atOnce(s))
@@ -160,7 +149,7 @@ const wakeLimit = 10 * time.Second
 func (t *team) claim(ctx context.Context, free int) ([]*worker.Turn, error) {
 	r := t.roll.Load()
 	claiming := postgres.Claiming{Free: free, Labels: r.labels, Hosts: mostAtHost}
-	if t.hasStrangers.Load() {
+	if r.hasStrangers.Load() {
 		claiming.Accounts = r.names
 	}
 	claimed, err := t.store.Claim(ctx, claiming)
@@ -169,33 +158,41 @@ func (t *team) claim(ctx context.Context, free int) ([]*worker.Turn, error) {
 		turns = append(turns, &worker.Turn{
 			Account: c.Account, Fruitless: c.Fruitless, Lost: c.Hold().Lost(),
 			End: func(ctx context.Context, n worker.Next) error {
-				return asLost(c.End(ctx, postgres.Next(n)))
+				return settled(c.End(ctx, postgres.Next(n)))
 			},
-			GiveUp: func(ctx context.Context) error { return asLost(c.GiveUp(ctx)) },
+			GiveUp: func(ctx context.Context) error { return settled(c.GiveUp(ctx)) },
 		})
 	}
 	return turns, err
 }
 
-// asLost tells the worker in its words that an account was lost.
-func asLost(err error) error {
-	if errors.Is(err, seen.ErrLost) {
+// settled tells the worker in its words why an account could not be given back.
+func settled(err error) error {
+	var secret *config.SecretError
+	switch {
+	case err == nil, errors.Is(err, postgres.ErrAway), errors.As(err, &secret) && secret.Temporary:
+		return err
+	case errors.Is(err, seen.ErrLost):
 		return fmt.Errorf("%w: %w", worker.ErrLost, err)
 	}
-	return err
+	return fmt.Errorf("%w: %w", worker.ErrRefused, err)
 }
 
 // poll makes one pass over an account. The run gets the hold of the turn, because this process has
 // it.
 func (t *team) poll(ctx context.Context, name string) worker.Outcome {
-	s, account := t.find(ctx, name)
+	r := t.roll.Load()
+	account := r.accounts[name]
 	if account == nil {
-		t.hasStrangers.Store(true)
+		r.hasStrangers.Store(true)
 		return worker.Outcome{Undone: true}
 	}
-	result := t.pass(ctx, s, account.Account)
+	result := t.pass(ctx, r.setting, account.Account)
 	if ctx.Err() == nil && troubleOf(&result) != "" {
 		t.troubled.Add(1)
+	}
+	if changed := t.roll.Load().accounts[name]; changed != nil {
+		account = changed
 	}
 	return worker.Outcome{
 		Interval: account.interval, Fruitless: result.Fruitless(), Delivered: result.Delivered,

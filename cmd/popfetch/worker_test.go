@@ -263,6 +263,37 @@ func TestWorker_files(t *testing.T) {
 	second.ends()
 }
 
+// A shorter interval counts from the last poll, also for an account that is at work at SIGHUP.
+func TestWorker_shorter(t *testing.T) {
+	t.Parallel()
+	c := newCrew(t, 2, `interval = "1h"`)
+	busy, hang := c.names[1], make(chan struct{})
+	hook(c.servers[busy], func(_ *poptest.Session, cmd string) poptest.Action {
+		if cmd == "QUIT" && len(c.servers[busy].Sessions()) == 1 {
+			select {
+			case <-hang:
+			case <-t.Context().Done():
+			}
+		}
+		return poptest.Action{}
+	})
+	s := c.stay("worker", "--json")
+	eventually(t, "one account was polled", func() bool { return s.polls() == 1 })
+	c.polled(busy, 1)
+	for _, name := range c.names {
+		c.lines[name] = []string{`interval = "2s"`}
+	}
+	c.write()
+	s.tell(syscall.SIGHUP)
+	for _, name := range c.names {
+		eventually(t, name+" is polled again", func() bool { return c.polls(name) > 1 })
+		if name == c.names[0] {
+			close(hang)
+		}
+	}
+	s.ends()
+}
+
 // Accounts with labels are polled by workers that have one of these.
 func TestWorker_labels(t *testing.T) {
 	t.Parallel()

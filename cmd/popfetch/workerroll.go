@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/internal/due"
 	"github.com/popfetch/popfetch/internal/hosts"
 	"github.com/popfetch/popfetch/seen/postgres"
@@ -21,7 +23,7 @@ import (
 // in all. These are the rules for the schedule:
 //
 //   - A worker puts the accounts of its file into the schedule when it starts, at SIGHUP, and again
-//     every minute.
+//     every minute (accounts of the database: when it starts, and every hour).
 //   - It takes out accounts that its file has no longer since SIGHUP, and those that its file has
 //     but does not want polled. If another worker polls such an account, that one puts it back
 //     within a minute.
@@ -35,16 +37,31 @@ type roll struct {
 	accounts  map[string]*known // that are polled
 	names     []string          // of these
 	scheduled []postgres.Scheduled
-	unwanted  []string // to be taken out once
-	labels    []string // what the worker claims by
+	unwanted  []string                 // to be taken out once
+	shortened map[string]time.Duration // intervals that have become shorter
+	kept      atomic.Bool              // the schedule has its accounts, and no unwanted ones
+	labels    []string                 // what the worker claims by
+	// hasStrangers says that the schedule has accounts that this worker does not know. Then it
+	// names in each claim those that it knows, which is a longer statement. An account that was
+	// just put into the database is a stranger until the next roll has it.
+	hasStrangers atomic.Bool
 }
 
-// keepEvery is how often a worker makes sure that the schedule has its accounts.
-const keepEvery = time.Minute
+const (
+	// keepEvery is how often a worker makes sure that the schedule has the accounts of its file.
+	keepEvery = time.Minute
+	// keepStoredEvery is the same for accounts of the database. A change of them also changes the
+	// schedule. So this only mends what a person or a backup has broken, and may be seldom: it
+	// takes seconds for 100,000 accounts.
+	keepStoredEvery = time.Hour
+	// keepLimit is how long that may take.
+	keepLimit = 5 * time.Minute
+)
 
 // newRoll returns the accounts of a setting.
 func (t *team) newRoll(s *setting, accounts []fetch.Account) *roll {
 	r := &roll{setting: s, accounts: make(map[string]*known, len(accounts)), labels: slices.Clone(t.labels)}
+	r.hasStrangers.Store(len(t.words) > 0)
 	polled := s.toPoll()
 	for i := range polled {
 		a := &polled[i]
@@ -89,15 +106,36 @@ func hostOf(server string) string {
 	return strings.ToLower(host)
 }
 
-// leave takes out of the schedule what an earlier roll has and this one has not. What only this
-// worker cannot read or open stays there for others.
-func (r *roll) leave(earlier *roll) {
-	for _, name := range earlier.names {
-		if r.accounts[name] == nil && r.setting.faults[name] == nil {
-			// It may be named twice, which does no harm.
-			r.unwanted = append(r.unwanted, name)
+// follow notes what is different from an earlier roll. What only that one has is to be taken out of
+// the schedule, but not what only this worker cannot read or open: it stays there for others. If the
+// database was away, what that roll was to take out is to be taken out still.
+func (r *roll) follow(earlier *roll) {
+	r.shortened = make(map[string]time.Duration)
+	if !earlier.kept.Load() {
+		for _, name := range earlier.unwanted {
+			if r.isGone(name) {
+				r.unwanted = append(r.unwanted, name)
+			}
+		}
+		for name := range earlier.shortened {
+			if now := r.accounts[name]; now != nil {
+				r.shortened[name] = now.interval
+			}
 		}
 	}
+	for _, name := range earlier.names {
+		switch now := r.accounts[name]; {
+		case r.isGone(name): // it may be named twice, which does no harm
+			r.unwanted = append(r.unwanted, name)
+		case now != nil && now.interval < earlier.accounts[name].interval:
+			r.shortened[name] = now.interval
+		}
+	}
+}
+
+// isGone reports whether the roll has no account of that name, not even one that it cannot read.
+func (r *roll) isGone(name string) bool {
+	return r.accounts[name] == nil && r.setting.faults[name] == nil
 }
 
 // keepRoll keeps the accounts of the roll in the schedule until ctx ends; stop waits for its end.
@@ -124,25 +162,36 @@ func (t *team) keepRoll(ctx context.Context) (stop func()) {
 // rollKeeper is what the goroutine of keepRoll knows.
 type rollKeeper struct {
 	*team
-	kept *roll  // the last one whose accounts are in the schedule
-	told string // the last error
+	told string    // the last error
+	full time.Time // when it has last gone through all accounts
 }
 
 // keep puts the accounts of the roll into the schedule, and takes others out. It returns when to do
 // so again.
 func (k *rollKeeper) keep(ctx context.Context) time.Duration {
 	r := k.roll.Load()
-	err := k.store.Schedule(ctx, r.scheduled)
-	if err == nil && r != k.kept && len(r.unwanted) > 0 {
-		err = k.store.Unschedule(ctx, r.unwanted)
+	limited, cancel := context.WithTimeout(ctx, keepLimit)
+	defer cancel()
+	var err error
+	all := r.setting.AccountsFrom != config.FromDatabase || time.Since(k.full) >= keepStoredEvery
+	if all {
+		err = k.store.Schedule(limited, r.scheduled)
 	}
-	if err == nil && len(k.words) == 0 { // otherwise the roll is only a part of the file
-		err = k.store.Retire(ctx, r.names)
+	if err == nil && !r.kept.Load() && len(r.unwanted) > 0 {
+		err = k.store.Unschedule(limited, r.unwanted)
+	}
+	if err == nil && !r.kept.Load() && len(r.shortened) > 0 {
+		err = k.store.Shorten(limited, r.shortened)
+	}
+	if err == nil && all && len(k.words) == 0 { // otherwise the roll is only a part of the file
+		err = k.store.Retire(limited, r.names)
 	}
 	switch {
 	case err == nil:
-		if k.told = ""; r != k.kept {
-			k.kept = r
+		if all {
+			k.full = time.Now()
+		}
+		if k.told = ""; !r.kept.Swap(true) {
 			k.Worker.Wake()
 		}
 		return keepEvery

@@ -4,8 +4,6 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
-
-	"github.com/cenkalti/backoff/v5"
 )
 
 const (
@@ -21,10 +19,6 @@ const (
 	// mostClaimed bounds a claim, so that workers that ask at the same moment get some of what is
 	// due.
 	mostClaimed = 50
-	// After a claim that failed, the next ones come after firstRetry, and later and later up to
-	// longestRetry. That is about how long a worker takes to notice that the database is back.
-	firstRetry   = 500 * time.Millisecond
-	longestRetry = 5 * time.Second
 	// claimGrace is for how long a claim may go on when the worker ends. If it were cut at once,
 	// nobody would know what was claimed, and these accounts would wait until they count as lost.
 	claimGrace = 2 * time.Second
@@ -92,9 +86,7 @@ func (w *Worker) begin(ctx, claimCtx context.Context) {
 	go func() {
 		defer w.guard()
 		turns, err := w.claim(claimCtx, free)
-		if w.loop.retry.note(err) && ctx.Err() == nil && w.Away != nil {
-			w.Away(err)
-		}
+		w.noteReach(ctx, err)
 		w.claims <- claimed{turns, free, err}
 	}()
 }
@@ -109,6 +101,9 @@ func (w *Worker) take(ctx context.Context, c claimed) (wait time.Duration) {
 			defer w.guard()
 			w.ended <- w.turn(ctx, t)
 		}()
+	}
+	if c.err == nil {
+		w.loop.retry = Retry{}
 	}
 	switch {
 	case c.err != nil:
@@ -143,31 +138,4 @@ func (w *Worker) guard() {
 	if panicked := recover(); panicked != nil {
 		w.Crash(panicked)
 	}
-}
-
-// Retry says when something that failed is tried again: later and later. The zero value is ready.
-type Retry struct {
-	failing bool
-	pauses  *backoff.ExponentialBackOff
-}
-
-// note notes an outcome, and reports whether it is the first failure, or the first success after
-// one.
-func (r *Retry) note(err error) bool {
-	before := r.failing
-	r.failing = err != nil
-	if !r.failing {
-		r.pauses = nil
-	}
-	return before != r.failing
-}
-
-// Next returns how long to wait after one more failure: from about half a second up to about five.
-func (r *Retry) Next() time.Duration {
-	if r.pauses == nil {
-		r.pauses = &backoff.ExponentialBackOff{
-			InitialInterval: firstRetry, Multiplier: 2, RandomizationFactor: 0.5, MaxInterval: longestRetry,
-		}
-	}
-	return r.pauses.NextBackOff()
 }

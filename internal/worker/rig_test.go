@@ -3,6 +3,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,9 @@ type rig struct {
 	answers   time.Duration // of a claim
 	outcome   func(name string) Outcome
 	ignores   bool // polls do not end with their context
+	// stuck, if set, is why no account can be given back, though claims succeed.
+	stuck    error
+	attempts int // to give an account back
 }
 
 // inBubble runs a test with a fake time. Account i is due after i times spread.
@@ -77,7 +81,7 @@ func inBubble(t *testing.T, jobs, accounts int, spread time.Duration, set func(*
 			t.Errorf("%d polls are at work after the end", r.working)
 		}
 		for _, e := range r.entries {
-			if e.held && r.away == nil {
+			if e.held && r.away == nil && r.stuck == nil {
 				t.Errorf("%s is held after the end", e.name)
 			}
 		}
@@ -142,8 +146,9 @@ func (r *rig) release(e *entry, change func()) error {
 		return fmt.Errorf("as a test wants it: %w", ErrLost)
 	default:
 	}
-	if r.away != nil {
-		return r.away
+	r.attempts++
+	if err := cmp.Or(r.away, r.stuck); err != nil {
+		return err
 	}
 	e.held = false
 	change()

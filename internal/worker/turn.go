@@ -8,8 +8,12 @@ import (
 	"github.com/popfetch/popfetch/internal/due"
 )
 
-// settleLimit is how long one attempt to give an account back may take.
-const settleLimit = 5 * time.Second
+const (
+	// settleLimit is how long one attempt to give an account back may take.
+	settleLimit = 5 * time.Second
+	// stuckLimit is for how long that is tried while the store answers others.
+	stuckLimit = time.Minute
+)
 
 // turn polls an account and gives it back. It reports whether the account is still due.
 func (w *Worker) turn(ctx context.Context, t *Turn) (undone bool) {
@@ -47,28 +51,46 @@ func (t *Turn) lost() bool {
 // ctx has ended it tries once more. Even long after the hold has run out it is worth trying: if
 // nobody else has taken the account, it gets its next time.
 func (w *Worker) settle(ctx context.Context, t *Turn, o Outcome, began time.Time) error {
-	in, fruitless := o.wait(t.Fruitless, time.Since(began)), due.Count(t.Fruitless, o.Fruitless)
-	at, refused := time.Now().Add(in), time.Now().Add(o.Refused)
+	give := t.giveBack(o, began)
+	var firstFailure time.Time
 	for again := new(Retry); ; {
 		last := ctx.Err() != nil
-		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
-		var err error
-		if o.Undone {
-			err = t.GiveUp(limited)
-		} else {
-			err = t.End(limited, Next{
-				In: max(0, time.Until(at)), Fruitless: fruitless, Refused: max(0, time.Until(refused)),
-				Delivered: o.Delivered,
-			})
+		err := give(ctx)
+		if err == nil {
+			w.noteReach(ctx, nil)
 		}
-		cancel()
-		if err == nil || errors.Is(err, ErrLost) || last {
+		if err == nil || errors.Is(err, ErrLost) || errors.Is(err, ErrRefused) || last {
 			return err
+		}
+		switch answers := w.answeredSince(firstFailure); {
+		case firstFailure.IsZero():
+			firstFailure = time.Now()
+		case answers && time.Since(firstFailure) > stuckLimit:
+			return err
+		case !answers && time.Since(firstFailure) > 3*idle:
+			w.noteReach(ctx, err) // no claim tells that if no job is free
 		}
 		select {
 		case <-time.After(again.Next()):
 		case <-ctx.Done():
 		}
+	}
+}
+
+// giveBack returns a function that tries once to give the account back.
+func (t *Turn) giveBack(o Outcome, began time.Time) func(context.Context) error {
+	in, fruitless := o.wait(t.Fruitless, time.Since(began)), due.Count(t.Fruitless, o.Fruitless)
+	at, refused := time.Now().Add(in), time.Now().Add(o.Refused)
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
+		defer cancel()
+		if o.Undone {
+			return t.GiveUp(ctx)
+		}
+		return t.End(ctx, Next{
+			In: max(0, time.Until(at)), Fruitless: fruitless, Refused: max(0, time.Until(refused)),
+			Delivered: o.Delivered,
+		})
 	}
 }
 

@@ -19,8 +19,12 @@ import (
 // ErrLost says that a claimed account may be another worker's by now.
 var ErrLost = errors.New("worker: the account was lost")
 
+// ErrRefused says that an account cannot be given back, and that time does not mend that.
+var ErrRefused = errors.New("worker: the account cannot be given back")
+
 // Turn is an account that was claimed. Exactly one of End and GiveUp is called until it succeeds or
-// returns ErrLost. Neither ends when its context is cancelled, but at its deadline.
+// returns ErrLost or ErrRefused, or for about a minute while the store answers others. Neither ends
+// when its context is cancelled, but at its deadline.
 type Turn struct {
 	Account   string
 	Fruitless int // polls in a row, before this one
@@ -57,7 +61,8 @@ type Outcome struct {
 // Worker polls accounts. Its fields may be set before Run is called. Its methods may be called at
 // the same time.
 type Worker struct {
-	// Away, if set, is told the error when claims begin to fail, and nil when they succeed again.
+	// Away, if set, is told the error when the store begins not to answer, and nil when it answers
+	// again.
 	Away func(error)
 	// Unsettled, if set, is told that an account could not be given back. errors.Is(err, ErrLost):
 	// it was lost.
@@ -78,6 +83,7 @@ type Worker struct {
 	claims chan claimed
 	over   chan struct{} // closed when the loop has ended
 	loop   loop
+	reach  reach
 
 	mu     sync.Mutex
 	counts Counts

@@ -284,6 +284,60 @@ func TestRun_away(t *testing.T) {
 	})
 }
 
+// If all jobs wait for a store that is away, nothing is claimed. The worker says all the same that
+// it is away, and that it is back.
+func TestRun_awayAllBusy(t *testing.T) {
+	inBubble(t, 1, 2, 0, func(r *rig) { r.takes = minute }, func(r *rig) {
+		r.after(30 * time.Second)
+		r.set(func() { r.away = errAway })
+		before := len(r.claims)
+		r.after(10 * minute)
+		if n := len(look(r, func() []time.Duration { return r.claims })) - before; n > 0 {
+			t.Errorf("%d claims, want none: no job is free", n)
+		}
+		if told := look(r, func() []error { return r.told }); len(told) != 1 || !errors.Is(told[0], errAway) {
+			t.Errorf("told %v, want once that the store is away", told)
+		}
+		r.set(func() { r.away = nil })
+		r.after(longestRetry * 3 / 2)
+		if told := look(r, func() []error { return r.told }); len(told) != 2 || told[1] != nil {
+			t.Errorf("told %v, want then that it is back", told)
+		}
+	})
+}
+
+// An account that cannot be given back does not keep a job for ever while the store answers. What
+// no further attempt would mend is told at once.
+func TestRun_stuck(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		stuck error
+		after time.Duration
+		most  int // attempts
+	}{
+		{"refused", fmt.Errorf("no right to do that: %w", ErrRefused), time.Second, 1},
+		{"silent", errAway, 2 * stuckLimit, int(stuckLimit / time.Second)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, 2, 1, 0, func(r *rig) { r.stuck = test.stuck }, func(r *rig) {
+				r.after(test.after)
+				if len(r.unsettled) != 1 || !errors.Is(r.unsettled[0], test.stuck) {
+					t.Errorf("unsettled: %v, want one", r.unsettled)
+				}
+				if n := look(r, func() int { return r.attempts }); n < 1 || n > test.most {
+					t.Errorf("%d attempts, want %d at most", n, test.most)
+				}
+				if got := r.Counts(); got.Working != 0 {
+					t.Errorf("%d are at work, want none", got.Working)
+				}
+				if len(r.told) > 0 {
+					t.Errorf("told %v, though the store answers", r.told)
+				}
+			})
+		})
+	}
+}
+
 // A store that is away does not hold up the end.
 func TestRun_awayAtEnd(t *testing.T) {
 	inBubble(t, 4, 1, 0, func(r *rig) { r.takes = minute }, func(r *rig) {
