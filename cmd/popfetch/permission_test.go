@@ -43,7 +43,7 @@ func TestPermissions(t *testing.T) {
 	}
 	run := func(t *testing.T, home, command string, want int, words ...string) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		c := exec.CommandContext(ctx, program, command, "--config", filepath.Join(home, "config.toml"))
 		c.Dir = home
