@@ -34,8 +34,10 @@ const (
 	claimLimit = oauth.LongestRenewal + 20*time.Second
 	// claimPause is how often a process looks whether another has refreshed.
 	claimPause = 250 * time.Millisecond
-	// settleTokens is how long what a provider has given may take to get into the database, though
-	// the run was told to end: a refresh token may be good only once.
+	// keepTokens is how long what a provider has given may take to get into the database: a refresh
+	// token may be good only once, and a database that restarts is back by then.
+	keepTokens = 5 * time.Minute
+	// settleTokens is how long it may take from when the run was told to end.
 	settleTokens = 10 * time.Second
 )
 
@@ -171,7 +173,8 @@ func (t *sharedTokens) update(
 	if err != nil || claim == nil {
 		return fresh, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimLimit) // renew has the run's own end
+	run := ctx // renew has its end, too
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimLimit+keepTokens)
 	defer cancel()
 	old, err := t.open(keys, claim.Sealed)
 	if err != nil || !isStale(old) {
@@ -184,7 +187,7 @@ func (t *sharedTokens) update(
 	box, unkept := t.seal(keys, renewed)
 	kept := false
 	if unkept == nil {
-		kept, unkept = t.replace(ctx, claim, box)
+		kept, unkept = settle(run, func(ctx context.Context) (bool, error) { return claim.Replace(ctx, box) })
 	}
 	switch {
 	case unkept != nil:
@@ -202,15 +205,26 @@ func (t *sharedTokens) update(
 	return theirs, err
 }
 
-// replace writes what a provider has given. It tries again for a while where the database is away.
-func (t *sharedTokens) replace(ctx context.Context, claim *postgres.TokenClaim, box []byte) (kept bool, err error) {
-	end := time.Now().Add(settleTokens)
+// settle calls write, which writes what a provider has given, until the database is not away. It
+// gives up after keepTokens, or when the run has ended for settleTokens.
+func settle(run context.Context, write func(context.Context) (bool, error)) (kept bool, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(run), keepTokens)
+	defer cancel()
+	stop := context.AfterFunc(run, func() { time.AfterFunc(settleTokens, cancel) })
+	defer stop()
 	for {
-		kept, err = claim.Replace(ctx, box)
-		if !errors.Is(err, postgres.ErrAway) || time.Now().After(end) {
+		kept, err = write(ctx)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return false, fmt.Errorf("%w: %w", postgres.ErrAway, err)
+		case !errors.Is(err, postgres.ErrAway):
 			return kept, err
 		}
-		time.Sleep(claimPause)
+		select {
+		case <-ctx.Done():
+			return false, err
+		case <-time.After(claimPause):
+		}
 	}
 }
 
