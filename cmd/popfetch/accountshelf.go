@@ -43,6 +43,7 @@ func (p *program) takeAccounts(ctx context.Context, s *setting) error {
 	if err := p.shelf.update(ctx, p, s.Config); err != nil {
 		return err
 	}
+	collectFor(len(p.shelf.all))
 	s.faults = make(map[string]error)
 	for _, name := range slices.Sorted(maps.Keys(p.shelf.all)) {
 		one := p.shelf.all[name]

@@ -168,10 +168,10 @@ func (s *setting) intervals() map[string]time.Duration {
 }
 
 // toPoll returns the chosen accounts that a resident popfetch polls.
-func (s *setting) toPoll() (polled []config.Account) {
+func (s *setting) toPoll() (polled []*config.Account) {
 	for i := range s.accounts {
 		if s.accounts[i].Interval > 0 {
-			polled = append(polled, s.accounts[i])
+			polled = append(polled, &s.accounts[i])
 		}
 	}
 	return polled

@@ -63,8 +63,7 @@ func (t *team) newRoll(s *setting, accounts []fetch.Account) *roll {
 	r := &roll{setting: s, accounts: make(map[string]*known, len(accounts)), labels: slices.Clone(t.labels)}
 	r.hasStrangers.Store(len(t.words) > 0)
 	polled := s.toPoll()
-	for i := range polled {
-		a := &polled[i]
+	for i, a := range polled {
 		r.names = append(r.names, a.Name)
 		label := labelsText(a.Workers)
 		r.scheduled = append(r.scheduled, postgres.Scheduled{

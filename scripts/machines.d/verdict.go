@@ -163,7 +163,10 @@ func overlap(excused []disturbance, from, to time.Time) (sum time.Duration) {
 
 var kinds = []string{"lost", "twice", "stale", "late", "starved", "wrong"}
 
-// tell prints the table, and up to twenty faults. It reports whether there is none.
+// mostTold is how many faults of a kind are told.
+const mostTold = 10
+
+// tell prints the table, and the first faults of each kind. It reports whether there is none.
 func (s *sim) tell() bool {
 	fmt.Printf("\n%-10s %6s %6s %6s", "case", "times", "kills", "mails")
 	for _, k := range kinds {
@@ -182,8 +185,11 @@ func (s *sim) tell() bool {
 		"%d accounts rest after three dead workers\n", s.verdict.polls, s.verdict.records, s.verdict.takeOvers,
 		max(0, s.verdict.latest).Round(time.Millisecond), len(s.verdict.rested))
 	slices.SortFunc(s.faults, func(a, b fault) int { return a.at.Compare(b.at) })
-	for _, f := range s.faults[:min(20, len(s.faults))] {
-		fmt.Printf("%s at %.1f s: %s\n", f.kind, f.at.Sub(s.began).Seconds(), f.text)
+	told := make(map[string]int)
+	for _, f := range s.faults {
+		if told[f.kind]++; told[f.kind] <= mostTold {
+			fmt.Printf("%s at %.1f s: %s\n", f.kind, f.at.Sub(s.began).Seconds(), f.text)
+		}
 	}
 	return len(s.faults) == 0
 }
