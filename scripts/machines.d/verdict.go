@@ -132,14 +132,29 @@ func (s *sim) checkTimes(d *maildrop, leases []*lease) {
 		late := at.Sub(last) - may
 		s.verdict.latest = max(s.verdict.latest, late)
 		if late > 2*s.interval && !slices.Contains(s.verdict.rested, d.user) {
-			s.fault("late", last.Add(may), "%s was polled %v after the poll before, %v of that excused",
-				d.user, at.Sub(last).Round(time.Millisecond), (may - s.interval).Round(time.Millisecond))
+			s.fault("late", last.Add(may), "%s was polled %v after the poll before, %v of that excused; leases:%s",
+				d.user, at.Sub(last).Round(time.Millisecond), (may - s.interval).Round(time.Millisecond),
+				s.leasesText(leases, last, at))
 		}
 		last = at
 	}
 	if len(polls) < int(s.ended.Sub(s.began)/s.interval)/4 && !slices.Contains(s.verdict.rested, d.user) {
 		s.fault("starved", s.ended, "%s was polled %d times in %v", d.user, len(polls), s.ended.Sub(s.began).Round(time.Second))
 	}
+}
+
+// leasesText tells which workers had an account in a time, in seconds since the start.
+func (s *sim) leasesText(leases []*lease, from, to time.Time) (text string) {
+	for _, l := range leases {
+		if l.to.Before(from) || l.from.After(to) {
+			continue
+		}
+		text += fmt.Sprintf(" %d %.1f–%.1f", l.process, l.from.Sub(s.began).Seconds(), l.to.Sub(s.began).Seconds())
+		if l.overtaken {
+			text += " overtaken"
+		}
+	}
+	return text
 }
 
 // overlap returns how much of a time is excused.
