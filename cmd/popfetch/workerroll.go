@@ -172,11 +172,17 @@ func (k *rollKeeper) keep(ctx context.Context) time.Duration {
 	limited, cancel := context.WithTimeout(ctx, keepLimit)
 	defer cancel()
 	var err error
-	all := r.setting.AccountsFrom != config.FromDatabase || time.Since(k.full) >= keepStoredEvery
-	if all {
+	stored := r.setting.AccountsFrom == config.FromDatabase
+	all := !stored || time.Since(k.full) >= keepStoredEvery
+	switch {
+	case all && stored:
+		err = k.store.ScheduleStored(limited)
+	case all:
 		err = k.store.Schedule(limited, r.scheduled)
 	}
-	if err == nil && !r.kept.Load() && len(r.unwanted) > 0 {
+	// What leaves the database has left the schedule with it. A late worker must not take out what
+	// somebody has enabled again meanwhile.
+	if err == nil && !stored && !r.kept.Load() && len(r.unwanted) > 0 {
 		err = k.store.Unschedule(limited, r.unwanted)
 	}
 	if err == nil && !r.kept.Load() && len(r.shortened) > 0 {

@@ -12,6 +12,7 @@ import (
 	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/internal/pgtest"
 	"github.com/popfetch/popfetch/internal/worker"
+	"github.com/popfetch/popfetch/seen/postgres"
 )
 
 // A worker names its accounts in each claim only as long as it knows of strangers. The accounts of
@@ -90,6 +91,13 @@ func TestRollKeeper(t *testing.T) {
 		defer store.Close()
 		s := &setting{Config: &config.Config{AccountsFrom: from}}
 		s.accounts = []config.Account{{Name: "work", Interval: time.Minute, Enabled: true}}
+		if from == config.FromDatabase {
+			spec := postgres.Spec{Name: "work", TOML: "x", Interval: time.Minute, Enabled: true}
+			put := postgres.Put{Specs: []postgres.Spec{spec}, Keys: func(_, _ *postgres.Spec) []string { return nil }}
+			if _, err := store.PutAccounts(t.Context(), postgres.By{}, put); err != nil {
+				t.Fatal(err)
+			}
+		}
 		team := &team{poller: &poller{program: p}, store: store, Worker: worker.New(none, nil, 1)}
 		ended, end := context.WithCancel(t.Context())
 		end()
@@ -119,6 +127,14 @@ func TestRollKeeper(t *testing.T) {
 		keeper.full = time.Now().Add(-keepStoredEvery)
 		if !isScheduled() {
 			t.Errorf("%v: the account is not put back after an hour", from)
+		}
+
+		// A worker that is late learns that the account was disabled when it is enabled again.
+		late := team.newRoll(&setting{Config: &config.Config{AccountsFrom: from}}, nil)
+		late.follow(team.roll.Load())
+		team.roll.Store(late)
+		if got := isScheduled(); got == want {
+			t.Errorf("%v: after a roll without the account, it is in the schedule: %v", from, got)
 		}
 	}
 }

@@ -18,6 +18,24 @@ type change struct {
 	changed int   // how many rows are changed
 }
 
+// ScheduleStored makes the schedule agree with the accounts of the database. Each change of them does
+// that already, so this only mends what a person or a backup has broken.
+func (s *Store) ScheduleStored(ctx context.Context) error {
+	err := s.tx(ctx, func(tx pgx.Tx) error {
+		// No change is under way meanwhile.
+		if _, err := tx.Exec(ctx, "SELECT FROM popfetch.specs FOR UPDATE"); err != nil {
+			return err
+		}
+		c := &change{Tx: tx}
+		const count = "SELECT count(*) FROM popfetch.spec"
+		if err := tx.QueryRow(ctx, count).Scan(&c.changed); err != nil {
+			return err
+		}
+		return c.schedule(ctx)
+	})
+	return wrap("scheduling the accounts of the database", err)
+}
+
 // mostAttempts is how often a change is tried that PostgreSQL ends because of a deadlock with
 // workers.
 const mostAttempts = 3
@@ -234,9 +252,12 @@ const spreadEach = "interval '100 ms'"
 // schedule has workers poll what the change has made, and no more what it has ended. An account
 // keeps its time, unless it was to wait for longer than its interval, for example after refused
 // log-ins.
+//
+// If c.version is zero, it does so for all accounts.
 func (c *change) schedule(ctx context.Context) error {
 	const (
-		polled = "s.version = $1 AND s.removed IS NULL AND s.enabled AND s.period > 0"
+		of     = "($1 = 0 OR s.version = $1)"
+		polled = of + " AND s.removed IS NULL AND s.enabled AND s.period > 0"
 		know   = `
 			INSERT INTO popfetch.account (name) SELECT s.name FROM popfetch.spec AS s WHERE ` + polled + `
 				AND NOT EXISTS (SELECT FROM popfetch.account AS a WHERE a.name = s.name)
@@ -246,7 +267,7 @@ func (c *change) schedule(ctx context.Context) error {
 			UPDATE popfetch.turn AS t SET due = 'infinity' FROM (
 				SELECT t.account FROM popfetch.turn AS t JOIN popfetch.account AS a ON a.id = t.account
 				JOIN popfetch.spec AS s ON s.name = a.name
-				WHERE s.version = $1 AND NOT (` + polled + `) AND t.due < 'infinity'
+				WHERE ` + of + ` AND NOT (` + polled + `) AND t.due < 'infinity'
 				ORDER BY t.account FOR NO KEY UPDATE OF t
 			) AS o WHERE t.account = o.account`
 		begin = `
