@@ -19,6 +19,7 @@ type MailServer struct {
 	t      TB
 	lmtp   bool
 	socket string
+	asking sync.Mutex // held while answer is called
 	answer func(connection int, command string) string
 
 	mu          sync.Mutex
@@ -33,8 +34,9 @@ type MailServer struct {
 // NewMailServer starts a server at a Unix socket, which ends with the test. For each command, and for
 // the greeting (""), answer returns the reply. After the data it is asked for "DATA OF " and each
 // recipient, by SMTP for "DATA OF all". If it returns "", the server does what is usual; if "close",
-// it closes the connection; if "silence", it says nothing ever. Connections are numbered from 1. A
-// nil answer always returns "".
+// it closes the connection; if "silence", it says nothing ever. Connections are numbered from 1.
+// Calls of answer follow each other, whichever connections they are for. A nil answer always returns
+// "".
 func NewMailServer(t TB, lmtp bool, answer func(connection int, command string) string) *MailServer {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "lmtp-") // a short path
@@ -82,7 +84,9 @@ func NewMailServer(t TB, lmtp bool, answer func(connection int, command string) 
 // reply answers a command, and reports whether the connection goes on and whether the answer is 2yz
 // or 3yz. Before a good answer it calls done, if that is not nil.
 func (m *MailServer) reply(conn net.Conn, number int, command, usual string, done ...func()) (goesOn, good bool) {
+	m.asking.Lock()
 	answer := m.answer(number, command)
+	m.asking.Unlock()
 	switch answer {
 	case "close":
 		return false, false

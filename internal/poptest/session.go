@@ -160,7 +160,9 @@ func (s *Session) serve(secure bool) {
 func (s *Session) ask(cmd string) (Action, error) {
 	var action Action
 	if s.config.Hook != nil {
+		s.server.order()
 		action = s.config.Hook(s, cmd)
+		s.server.order()
 	}
 	if action.Delay > 0 {
 		if err := s.w.w.Flush(); err != nil { // The delay must not hold back earlier replies.
