@@ -230,8 +230,9 @@ func (p *part) Verdict() Verdict {
 }
 
 // commit commits the batches in their order, as many at once as the target allows, and calls
-// settled after each. If the target is broken, it discards the batches that it has not begun with.
-func (s *section) commit(ctx context.Context, settled func(*subBatch)) error {
+// settled after each. If the target is broken, or settled returns an error, it discards the batches
+// that it has not begun with.
+func (s *section) commit(ctx context.Context, settled func(*subBatch) error) error {
 	s.port.once.Do(func() { s.port.slots = make(chan struct{}, max(1, s.port.Limit().Batches)) })
 	var (
 		running sync.WaitGroup
@@ -241,10 +242,10 @@ func (s *section) commit(ctx context.Context, settled func(*subBatch)) error {
 	commit := func(b *subBatch) {
 		defer func() { <-s.port.slots }()
 		b.err = b.Commit(ctx)
+		err := errors.Join(b.err, settled(b))
 		mu.Lock()
-		failure = errors.Join(failure, b.err)
+		failure = errors.Join(failure, err)
 		mu.Unlock()
-		settled(b)
 	}
 	for i, b := range s.batches {
 		if b.err != nil { // it was discarded
@@ -284,12 +285,14 @@ func (s *section) discard() error {
 }
 
 // commitAll commits sections at the same time, and calls settled after each of their batches.
-func commitAll(ctx context.Context, sections []*section, settled func(*section, *subBatch)) error {
+func commitAll(
+	ctx context.Context, sections []*section, settled func(*section, *subBatch) error,
+) error {
 	var running sync.WaitGroup
 	sections = slices.DeleteFunc(slices.Clone(sections), func(s *section) bool { return len(s.batches) == 0 })
 	errs := make([]error, len(sections))
 	commit := func(i int, s *section) {
-		errs[i] = s.commit(ctx, func(b *subBatch) { settled(s, b) })
+		errs[i] = s.commit(ctx, func(b *subBatch) error { return settled(s, b) })
 	}
 	for i, s := range sections {
 		if i == len(sections)-1 {

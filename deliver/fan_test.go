@@ -227,6 +227,44 @@ func TestFan_notedAtOnce(t *testing.T) {
 	}
 }
 
+// A program gets no further message if what it has cannot be noted: the next run could not know
+// that.
+func TestFan_notNoted(t *testing.T) {
+	program := newScripted()
+	program.limit.Messages, program.limit.Batches = 1, 1
+	dir := filepath.Join(t.TempDir(), "state")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f := NewFan([]Member{{"mail", newMaildir(t)}, {"program", program}}, filepath.Join(dir, "notes"))
+	batch := begin(t, f)
+	var closed []Delivery
+	for n := range 4 {
+		d := create(t, batch, token(n))
+		write(t, d, []byte("text\r\n"))
+		closeDelivery(t, d)
+		closed = append(closed, d)
+	}
+	program.observed = func() {
+		if program.commits != 1 { // the second is on its way then
+			return
+		}
+		if err := errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := batch.Commit(t.Context()); !errors.Is(err, unix.ENOTDIR) {
+		t.Errorf("Commit() = %v, want %v", err, unix.ENOTDIR)
+	}
+	var got []Outcome
+	for _, d := range closed {
+		got = append(got, d.Verdict().Outcome)
+	}
+	if want := []Outcome{Safe, Safe, Unknown, Unknown}; !slices.Equal(got, want) || program.commits != 2 {
+		t.Errorf("the program got %d messages, the verdicts are %v, want 2 and %v", program.commits, got, want)
+	}
+}
+
 // If nobody knows whether a Finder has a message, no program gets it.
 func TestFan_withheld(t *testing.T) {
 	notes := below(t, "notes")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync"
 )
 
 // fanBatch is a batch of a fan. The messages of one member lie in a section.
@@ -290,7 +289,7 @@ func (b *fanBatch) Commit(ctx context.Context) error {
 	if finders < 0 {
 		finders = len(b.sections)
 	}
-	err := commitAll(ctx, b.sections[:finders], func(*section, *subBatch) {})
+	err := commitAll(ctx, b.sections[:finders], func(*section, *subBatch) error { return nil })
 	err = errors.Join(err, b.withhold(finders))
 	err = errors.Join(err, b.runPrograms(ctx, finders))
 	return errors.Join(err, b.fan.note(b.closed, all, func(d *fanDelivery) bool { return d.Verdict().Outcome != Safe }))
@@ -326,7 +325,8 @@ func (b *fanBatch) withhold(finders int) error {
 	return errors.Join(errs...)
 }
 
-// runPrograms commits the members that are no Finders, and notes at once what each of them has.
+// runPrograms commits the members that are no Finders, and notes at once what each of them has. If
+// that cannot be noted, a member gets nothing more: it would get that again after a crash.
 func (b *fanBatch) runPrograms(ctx context.Context, finders int) error {
 	in := make(map[*subBatch][]*fanDelivery)
 	for _, d := range b.closed {
@@ -336,15 +336,9 @@ func (b *fanBatch) runPrograms(ctx context.Context, finders int) error {
 			}
 		}
 	}
-	var mu sync.Mutex
-	var noteErr error
-	err := commitAll(ctx, b.sections[finders:], func(s *section, settled *subBatch) {
+	return commitAll(ctx, b.sections[finders:], func(s *section, settled *subBatch) error {
 		i := slices.Index(b.sections, s)
 		// Other programs still run, so only this member may be asked.
-		err := b.fan.note(in[settled], i, func(d *fanDelivery) bool { return d.verdictOf(i).Outcome == Safe })
-		mu.Lock()
-		defer mu.Unlock()
-		noteErr = errors.Join(noteErr, err)
+		return b.fan.note(in[settled], i, func(d *fanDelivery) bool { return d.verdictOf(i).Outcome == Safe })
 	})
-	return errors.Join(err, noteErr)
 }

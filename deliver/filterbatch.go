@@ -155,7 +155,7 @@ func (b *filterBatch) Commit(ctx context.Context) error {
 			return errors.Join(failure, err, b.section.discard())
 		}
 	}
-	return errors.Join(failure, b.section.commit(ctx, func(*subBatch) {}))
+	return errors.Join(failure, b.section.commit(ctx, func(*subBatch) error { return nil }))
 }
 
 // runAll runs the filter for each message until the filter or inner turns out to be broken.

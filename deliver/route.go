@@ -327,7 +327,7 @@ func (b *routeBatch) Commit(ctx context.Context) error {
 			programs = append(programs, s)
 		}
 	}
-	nothing := func(*section, *subBatch) {}
+	nothing := func(*section, *subBatch) error { return nil }
 	err := commitAll(ctx, finders, nothing)
 	return errors.Join(err, commitAll(ctx, programs, nothing))
 }
