@@ -286,7 +286,9 @@ func (s *section) discard() error {
 }
 
 // commitAll commits sections at the same time, and calls settled after each of their batches.
-func commitAll(ctx context.Context, sections []*section, settled func(*section, *subBatch) error) error {
+func commitAll(
+	ctx context.Context, sections []*section, settled func(*section, *subBatch) error,
+) error {
 	var running sync.WaitGroup
 	sections = slices.DeleteFunc(slices.Clone(sections), func(s *section) bool { return len(s.batches) == 0 })
 	errs := make([]error, len(sections))

@@ -70,9 +70,8 @@ type Ledger interface {
 	// Finish ends a run; it is called after the positive reply to QUIT. It stamps the records of
 	// deleted messages and logs their deletion, and notes which messages the listing lacks. It
 	// forgets messages that were absent for longer than GraceTime, and keeps digests of left for the
-	// next Diff.
-	// It sorts deleted. It also ends Account.Unfinished. So a run that called Ready calls Finish even
-	// if Diff.Unchanged says that there is nothing else to do.
+	// next Diff. It sorts deleted. It also ends Account.Unfinished. So a run that called Ready calls
+	// Finish even if Diff.Unchanged says that there is nothing else to do.
 	//
 	// left is the listing that was given to Diff, in its order, without the deleted messages; at is
 	// the time of the run. Of the records that diff was made from, the run may have changed only

@@ -15,6 +15,21 @@ import (
 // openScript opens a session with a server that answers FETCH in this way and hangs up then.
 func openScript(t *testing.T, fetch string) *Box {
 	t.Helper()
+	b, err := Open(t.Context(), &Account{
+		Address: serveScript(t, "hello", "", fetch), StartTLS: true, User: "alice", Mailbox: "INBOX",
+		Timeout: 5 * time.Second, Password: func(context.Context) (string, error) { return "secret", nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return b
+}
+
+// serveScript serves one session and returns where. The server has more capabilities than it must
+// have, and tells them when it is asked.
+func serveScript(t *testing.T, greeting, more, fetch string) (address string) {
+	t.Helper()
 	listen, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -26,12 +41,12 @@ func openScript(t *testing.T, fetch string) *Box {
 			return
 		}
 		defer conn.Close()
-		fmt.Fprint(conn, "* OK hello\r\n")
+		fmt.Fprintf(conn, "* OK %s\r\n", greeting)
 		for r := bufio.NewScanner(conn); r.Scan(); {
 			tag, command, _ := strings.Cut(r.Text(), " ")
 			switch {
 			case command == "CAPABILITY":
-				fmt.Fprint(conn, "* CAPABILITY IMAP4rev1\r\n")
+				fmt.Fprintf(conn, "* CAPABILITY IMAP4rev1%s\r\n", more)
 			case strings.Contains(command, "FETCH"):
 				fmt.Fprint(conn, fetch)
 				return
@@ -39,15 +54,20 @@ func openScript(t *testing.T, fetch string) *Box {
 			fmt.Fprintf(conn, "%s OK done\r\n", tag)
 		}
 	}()
+	return listen.Addr().String()
+}
+
+// A greeting may tell only some of the capabilities. So the server is asked for them all the same.
+func TestOpen_greeting(t *testing.T) {
+	address := serveScript(t, "[CAPABILITY IMAP4rev1] hello", " SASL-IR AUTH=XOAUTH2", "")
 	b, err := Open(t.Context(), &Account{
-		Address: listen.Addr().String(), StartTLS: true, User: "alice", Mailbox: "INBOX", Timeout: 5 * time.Second,
-		Password: func(context.Context) (string, error) { return "secret", nil },
+		Address: address, StartTLS: true, User: "alice", Mailbox: "INBOX", Timeout: 5 * time.Second,
+		Token: func(context.Context) (string, error) { return "secret", nil },
 	})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("Open() = %v, want a log-in by the mechanism that CAPABILITY tells", err)
 	}
-	t.Cleanup(b.Close)
-	return b
+	b.Close()
 }
 
 // A message counts only when it came whole. An error of the reader ends the session.

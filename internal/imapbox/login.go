@@ -68,6 +68,7 @@ func (b *Box) enter(ctx context.Context, secret string) error {
 	if err := b.client.WaitGreeting(); err != nil {
 		return broken(ctx, replyOf(err, ""))
 	}
+	// The greeting may tell only some of the capabilities.
 	var err error
 	if b.caps, err = b.client.Capability().Wait(); err != nil {
 		return broken(ctx, replyOf(err, ""))

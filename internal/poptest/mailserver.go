@@ -35,8 +35,8 @@ type MailServer struct {
 // the greeting (""), answer returns the reply. After the data it is asked for "DATA OF " and each
 // recipient, by SMTP for "DATA OF all". If it returns "", the server does what is usual; if "close",
 // it closes the connection; if "silence", it says nothing ever. Connections are numbered from 1.
-// Calls of answer follow each other, whichever connections they are for. A nil answer always returns
-// "".
+// Calls of answer follow each other, whichever connections they are for. A nil answer always
+// returns "".
 func NewMailServer(t TB, lmtp bool, answer func(connection int, command string) string) *MailServer {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "lmtp-") // a short path

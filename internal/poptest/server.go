@@ -98,8 +98,8 @@ func (s *Server) TLSAddr() string { return s.secure.Addr().String() }
 // of this authority, for EXTERNAL.
 func (s *Server) CA() *CA { return s.ca }
 
-// order makes a call of the hook see what earlier ones have written. A client that comes again after
-// a cut has put them in order, but the race detector cannot know that: nothing was sent.
+// order makes a call of the hook see what earlier ones have written. A client that comes again
+// after a cut has put them in order. But the race detector cannot know that: nothing was sent.
 func (s *Server) order() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
