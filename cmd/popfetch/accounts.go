@@ -188,21 +188,26 @@ func (p *program) specs(ctx context.Context, store *sharedStore) ([]postgres.Spe
 	if err != nil || len(p.words) == 0 {
 		return specs, err
 	}
-	missing := slices.DeleteFunc(slices.Clone(p.words), func(name string) bool {
+	return specs, p.requireNamed(ctx, store, func(name string) bool {
 		return slices.ContainsFunc(specs, func(s postgres.Spec) bool { return s.Name == name })
 	})
+}
+
+// requireNamed returns an error for the names on the command line that were not found.
+func (p *program) requireNamed(ctx context.Context, store *sharedStore, found func(name string) bool) error {
+	missing := slices.DeleteFunc(slices.Clone(p.words), found)
 	if len(missing) == 0 {
-		return specs, nil
+		return nil
 	}
 	all, err := store.AccountSpecs(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	unknown := &postgres.UnknownAccountsError{Names: missing}
 	for i := range all {
 		unknown.Known = append(unknown.Known, all[i].Name)
 	}
-	return nil, p.unknownAccounts(unknown)
+	return p.unknownAccounts(unknown)
 }
 
 // unknownAccounts returns the error of a command that names accounts which the database does not
@@ -311,47 +316,5 @@ func (p *program) changeAccounts(
 			return p.unknownAccounts(err)
 		}
 		return p.tellChange(o)
-	})
-}
-
-// auditEntry is a line of accounts log --json. Its field names are part of the contract.
-type auditEntry struct {
-	At      time.Time `json:"at"`
-	User    string    `json:"user,omitempty"`
-	Machine string    `json:"machine,omitempty"`
-	Action  string    `json:"action"`
-	Account string    `json:"account"`
-	Keys    []string  `json:"keys,omitempty"`
-}
-
-// mostAudited is how many changes accounts log shows at most.
-const mostAudited = 10_000
-
-// accountsLog shows who changed accounts of the database, the newest change first.
-func (p *program) accountsLog(ctx context.Context) error {
-	return p.withAccounts(ctx, toRead, func(_ *config.Config, store *sharedStore) error {
-		entries, err := store.Audit(ctx, mostAudited, p.words...)
-		if err != nil {
-			return err
-		}
-		rows := p.term.table("TIME", "BY", "ACTION", "ACCOUNT", "KEYS")
-		for _, e := range entries {
-			if p.view.json {
-				err = p.term.printJSON(auditEntry{e.At.UTC(), e.By.User, e.By.Machine, e.Action, e.Account, e.Keys})
-			} else {
-				by := "popfetch"
-				if e.By != (postgres.By{}) {
-					by = e.By.String()
-				}
-				err = rows.row(e.At.UTC().Format(time.RFC3339), printable(by), e.Action, printable(e.Account), printable(strings.Join(e.Keys, " ")))
-			}
-			if err != nil {
-				break
-			}
-		}
-		if printed := rows.flush(); err == nil {
-			err = printed
-		}
-		return err
 	})
 }
