@@ -61,6 +61,11 @@ func (p *program) chooseStored(s *setting) (err error) {
 	if len(s.accounts) > 0 || p.polls() && len(p.words) == 0 {
 		return nil
 	}
+	return s.noneStored(leftOut)
+}
+
+// noneStored returns why no account of the database can be chosen.
+func (s *setting) noneStored(leftOut map[string]error) error {
 	why := `has no account yet; "popfetch accounts put FILE" adds some`
 	switch {
 	case len(leftOut) > 0:

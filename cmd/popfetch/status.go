@@ -114,6 +114,7 @@ func (p *program) toShow(ctx context.Context) (*shownSetting, []shownAccount, er
 	if err != nil {
 		return nil, nil, err
 	}
+	p.tellLeftOut(s.unread())
 	shown := &shownSetting{setting: s, configured: true, words: p.words}
 	if s.oneShot {
 		s.accounts = s.Accounts
@@ -168,7 +169,10 @@ func (s *shownSetting) choose(chosen []shownAccount) ([]shownAccount, error) {
 
 func (s *shownSetting) chooseEnabled() (chosen []shownAccount, err error) {
 	enabled, err := s.Select(nil)
-	if err != nil {
+	switch {
+	case err != nil && s.AccountsFrom == config.FromDatabase:
+		return nil, s.noneStored(s.unread())
+	case err != nil:
 		return nil, usageError{err}
 	}
 	for i := range enabled {
