@@ -253,12 +253,14 @@ const spreadEach = "interval '100 ms'"
 // keeps its time, unless it was to wait for longer than its interval, for example after refused
 // log-ins.
 //
-// If c.version is zero, it does so for all accounts.
+// If c.version is zero, it does so for all accounts. What is in the schedule then keeps its time.
 func (c *change) schedule(ctx context.Context) error {
 	const (
 		of     = "($1 = 0 OR s.version = $1)"
 		polled = of + " AND s.removed IS NULL AND s.enabled AND s.period > 0"
-		know   = `
+		// What was not changed may wait for longer than its interval: its server is to be left alone.
+		late = "(o.due = 'infinity' OR $1 > 0 AND o.due > now() + s.period * interval '1 ms')"
+		know = `
 			INSERT INTO popfetch.account (name) SELECT s.name FROM popfetch.spec AS s WHERE ` + polled + `
 				AND NOT EXISTS (SELECT FROM popfetch.account AS a WHERE a.name = s.name)
 			ORDER BY s.name ON CONFLICT DO NOTHING`
@@ -272,12 +274,12 @@ func (c *change) schedule(ctx context.Context) error {
 			) AS o WHERE t.account = o.account`
 		begin = `
 			INSERT INTO popfetch.turn AS t (account, due, host, label)
-			SELECT a.id, CASE WHEN o.due <= now() + s.period * interval '1 ms' THEN o.due
+			SELECT a.id, CASE WHEN NOT (` + late + `) THEN o.due
 				ELSE now() + random() * least(s.period * interval '1 ms', $2 * ` + spreadEach + `) END, s.host, s.label
 			FROM popfetch.spec AS s JOIN popfetch.account AS a ON a.name = s.name
 			LEFT JOIN popfetch.turn AS o ON o.account = a.id
 			WHERE ` + polled + ` AND (o.account IS NULL OR o.host <> s.host OR o.label <> s.label
-				OR o.due > now() + s.period * interval '1 ms')
+				OR ` + late + `)
 			ORDER BY a.id
 			ON CONFLICT (account) DO UPDATE SET host = excluded.host, label = excluded.label, due = least(t.due, excluded.due)`
 	)

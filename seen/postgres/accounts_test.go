@@ -144,6 +144,41 @@ func TestPutAccounts_schedule(t *testing.T) {
 	}
 }
 
+// What a worker does when it starts, and every hour, mends the schedule. It does not make anything
+// due that waits, for example after refused log-ins: that would ask a server which wants its peace.
+func TestScheduleStored(t *testing.T) {
+	s := openAs(t, pgtest.Database(t), "w", time.Minute)
+	put(t, s, false, specOf("gone"), specOf("off"), specOf("waits"))
+	change := func(sql string) {
+		t.Helper()
+		if _, err := s.pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	of := "account = (SELECT id FROM popfetch.account WHERE name = "
+	change("UPDATE popfetch.turn SET due = now() + interval '1 hour' WHERE " + of + "'waits')")
+	change("DELETE FROM popfetch.turn WHERE " + of + "'gone')")
+	change("UPDATE popfetch.spec SET enabled = false WHERE name = 'off'")
+	if err := s.ScheduleStored(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"gone": "now at h:995 for ", "off": "never at h:995 for ", "waits": "later at h:995 for ",
+	}
+	if got := due(t, s); !reflect.DeepEqual(got, want) {
+		t.Errorf("the schedule is %v, want %v", got, want)
+	}
+	change("UPDATE popfetch.turn SET due = 'infinity' WHERE " + of + "'waits')")
+	change("UPDATE popfetch.spec SET host = 'g:995' WHERE name = 'gone'")
+	if err := s.ScheduleStored(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want["waits"], want["gone"] = "now at h:995 for ", "now at g:995 for "
+	if got := due(t, s); !reflect.DeepEqual(got, want) {
+		t.Errorf("then the schedule is %v, want %v", got, want)
+	}
+}
+
 func TestRemoveAndEnable(t *testing.T) {
 	s := openAs(t, pgtest.Database(t), "w", time.Minute)
 	a, b := specOf("a"), specOf("b")
