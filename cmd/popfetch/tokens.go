@@ -9,6 +9,7 @@ import (
 	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/internal/oauth"
 	"github.com/popfetch/popfetch/internal/sealed"
+	"github.com/popfetch/popfetch/seen"
 	"github.com/popfetch/popfetch/seen/postgres"
 )
 
@@ -37,8 +38,8 @@ const (
 	// keepTokens is how long what a provider has given may take to get into the database: a refresh
 	// token may be good only once, and a database that restarts is back by then.
 	keepTokens = 5 * time.Minute
-	// settleTokens is how long it may take from when the run was told to end.
-	settleTokens = 10 * time.Second
+	// settleTokens is how long it may take from when the run was told to end: less than longestEnd.
+	settleTokens = 8 * time.Second
 )
 
 // errNoKey means that nothing can be sealed.
@@ -206,11 +207,17 @@ func (t *sharedTokens) update(
 }
 
 // settle calls write, which writes what a provider has given, until the database is not away. It
-// gives up after keepTokens, or when the run has ended for settleTokens.
+// gives up after keepTokens, or when the run has ended for settleTokens. A run that has lost its
+// account goes on with this: it mostly did so because the database is away, and the revision keeps
+// newer tokens safe.
 func settle(run context.Context, write func(context.Context) (bool, error)) (kept bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(run), keepTokens)
 	defer cancel()
-	stop := context.AfterFunc(run, func() { time.AfterFunc(settleTokens, cancel) })
+	stop := context.AfterFunc(run, func() {
+		if !errors.Is(context.Cause(run), seen.ErrLost) {
+			time.AfterFunc(settleTokens, cancel)
+		}
+	})
 	defer stop()
 	for {
 		kept, err = write(ctx)

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/popfetch/popfetch/seen"
 	"github.com/popfetch/popfetch/seen/postgres"
 )
 
@@ -21,6 +22,7 @@ func TestSettle(t *testing.T) {
 		name  string
 		back  time.Duration // when the database is back; 0: never
 		ends  time.Duration // when the run is told to end; 0: never
+		cause error         // why it ends
 		other error         // another error of the database
 		hangs bool          // an attempt lasts until it is given up
 		kept  bool
@@ -34,15 +36,16 @@ func TestSettle(t *testing.T) {
 		{name: "the run ends", ends: time.Minute, is: postgres.ErrAway, after: time.Minute + settleTokens},
 		{name: "silent, the run ends", hangs: true, ends: time.Minute, is: postgres.ErrAway, after: time.Minute + settleTokens},
 		{name: "back after the end", ends: time.Minute, back: time.Minute + 5*time.Second, kept: true, after: time.Minute + 5*time.Second},
+		{name: "the account is lost", ends: time.Minute, cause: seen.ErrLost, back: 2 * time.Minute, kept: true, after: 2 * time.Minute},
 		{name: "refused", other: postgres.ErrRefused, is: postgres.ErrRefused},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				start := time.Now()
-				run, end := context.WithCancel(t.Context())
-				defer end()
+				run, end := context.WithCancelCause(t.Context())
+				defer end(nil)
 				if test.ends > 0 {
-					time.AfterFunc(test.ends, end)
+					time.AfterFunc(test.ends, func() { end(test.cause) })
 				}
 				kept, err := settle(run, func(ctx context.Context) (bool, error) {
 					switch {
