@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -132,6 +133,12 @@ func (r *roll) follow(earlier *roll) {
 	}
 }
 
+// known returns the names of all accounts of the roll, also of those that only this worker cannot read
+// or open.
+func (r *roll) known() []string {
+	return slices.AppendSeq(slices.Clone(r.names), maps.Keys(r.setting.faults))
+}
+
 // isGone reports whether the roll has no account of that name, not even one that it cannot read.
 func (r *roll) isGone(name string) bool {
 	return r.accounts[name] == nil && r.setting.faults[name] == nil
@@ -189,7 +196,7 @@ func (k *rollKeeper) keep(ctx context.Context) time.Duration {
 		err = k.store.Shorten(limited, r.shortened)
 	}
 	if err == nil && all && len(k.words) == 0 { // otherwise the roll is only a part of the file
-		err = k.store.Retire(limited, r.names)
+		err = k.store.Retire(limited, r.known())
 	}
 	switch {
 	case err == nil:

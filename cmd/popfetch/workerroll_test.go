@@ -139,6 +139,39 @@ func TestRollKeeper(t *testing.T) {
 	}
 }
 
+// An account that a worker cannot open stays in the schedule, however long nobody polls it: the key
+// may come at any time.
+func TestRollKeeper_unreadable(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t)
+	p := &program{database: new(database)}
+	store := openedBy(t, p, &config.Config{State: config.StateURL(url), Lease: time.Minute}, toWrite)
+	defer store.Close()
+	put := postgres.Put{Keys: func(_, _ *postgres.Spec) []string { return nil }}
+	put.Specs = []postgres.Spec{{Name: "locked", TOML: "x", Interval: time.Minute, Enabled: true}}
+	if _, err := store.PutAccounts(t.Context(), postgres.By{}, put); err != nil {
+		t.Fatal(err)
+	}
+	if err := pgtest.ExecIn(url, "UPDATE popfetch.turn SET due = now() - interval '2 days'"); err != nil {
+		t.Fatal(err)
+	}
+	cfg := &config.Config{AccountsFrom: config.FromDatabase}
+	s := &setting{Config: cfg, faults: map[string]error{"locked": errors.New("no key opens it")}}
+	none := func(context.Context, int) ([]*worker.Turn, error) { return nil, nil }
+	team := &team{poller: &poller{program: p}, store: store, Worker: worker.New(none, nil, 1)}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	team.Run(ended) // so that nobody waits for it
+	team.roll.Store(team.newRoll(s, nil))
+	if wait := (&rollKeeper{team: team}).keep(t.Context()); wait != keepEvery {
+		t.Fatalf("keep() = %v", wait)
+	}
+	place, err := store.Overviews(t.Context(), []string{"locked"}, 1)
+	if err != nil || place["locked"].Due.IsZero() {
+		t.Errorf("the account is not in the schedule any more: %v, %v", place, err)
+	}
+}
+
 // A worker takes out of the schedule what has left its accounts, but not what only it cannot read:
 // an account may have a key that a later version knows.
 func TestRoll_unreadable(t *testing.T) {
