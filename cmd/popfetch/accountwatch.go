@@ -19,7 +19,8 @@ const (
 	watchEvery = 2 * time.Second
 	// lookLimit is how long the database may take for that, and for the accounts that have changed.
 	lookLimit = 30 * time.Second
-	// sweepEvery is how often a worker removes the records of accounts that were removed long ago.
+	// sweepEvery is how often a worker removes the records of accounts that were removed long ago. Where
+	// there are many of them, it goes on at its next looks.
 	sweepEvery = time.Hour
 )
 
@@ -121,9 +122,7 @@ func (w *watcher) look(ctx context.Context) {
 	defer cancel()
 	err := w.refresh(limited)
 	if err == nil && time.Since(w.swept) >= sweepEvery {
-		if err = w.sweep(limited); err == nil {
-			w.swept = time.Now()
-		}
+		err = w.sweep(limited)
 	}
 	switch {
 	case err == nil:
@@ -160,11 +159,14 @@ func (w *watcher) refresh(ctx context.Context) error {
 	return nil
 }
 
-// sweep removes the records of accounts that were removed long ago.
+// sweep removes the records of accounts that were removed long ago. Each call removes those of some.
 func (w *watcher) sweep(ctx context.Context) error {
 	names, err := w.runner.Store.(*sharedStore).SweepAccounts(ctx)
 	for _, name := range names {
 		w.say("%s: the account was removed 90 days ago; its records are removed now", printable(name))
+	}
+	if err == nil && len(names) == 0 {
+		w.swept = time.Now()
 	}
 	return err
 }

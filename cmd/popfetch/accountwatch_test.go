@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/popfetch/popfetch/fetch"
+	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/internal/pgtest"
 	"github.com/popfetch/popfetch/seen/postgres"
 )
@@ -77,4 +78,39 @@ func TestWatcher_secondAttempt(t *testing.T) {
 		t.Fatal(err)
 	}
 	inForce("one", "two")
+}
+
+// The records of all accounts that were removed 90 days ago go soon, however many there are.
+func TestWatcher_sweep(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t)
+	p := &program{term: newTerminal(), database: new(database), shelf: new(shelf)}
+	store := openedBy(t, p, &config.Config{State: config.StateURL(url), Lease: time.Minute}, toWrite)
+	defer store.Close()
+	for _, statement := range []string{
+		`INSERT INTO popfetch.spec (name, version, toml, host, label, period, enabled, removed)
+			SELECT 'a' || i, 1, '', '', '', 0, true, now() - interval '91 days' FROM generate_series(1, 150) AS i`,
+		"UPDATE popfetch.specs SET version = 1",
+	} {
+		if err := pgtest.ExecIn(url, statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runner := &fetch.Runner{Store: store}
+	w := watcher{poller: &poller{program: p, runner: runner, report: &reporter{}}, version: 1}
+	left := func() int {
+		t.Helper()
+		w.look(t.Context())
+		specs, _, err := store.AccountChanges(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(specs)
+	}
+	for range 3 {
+		if left() == 0 && !w.swept.IsZero() {
+			return
+		}
+	}
+	t.Errorf("the records of %d accounts are left; next sweep: %v", left(), w.swept)
 }
