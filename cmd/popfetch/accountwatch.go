@@ -19,8 +19,8 @@ const (
 	watchEvery = 2 * time.Second
 	// lookLimit is how long the database may take for that, and for the accounts that have changed.
 	lookLimit = 30 * time.Second
-	// sweepEvery is how often a worker removes the records of accounts that were removed long ago. Where
-	// there are many of them, it goes on at its next looks.
+	// sweepEvery is how often a worker removes the records of accounts that were removed long ago.
+	// Where there are many of them, it goes on at its next looks.
 	sweepEvery = time.Hour
 )
 

@@ -133,8 +133,8 @@ func (r *roll) follow(earlier *roll) {
 	}
 }
 
-// known returns the names of all accounts of the roll, also of those that only this worker cannot read
-// or open.
+// known returns the names of all accounts of the roll, also of those that only this worker cannot
+// read or open.
 func (r *roll) known() []string {
 	return slices.AppendSeq(slices.Clone(r.names), maps.Keys(r.setting.faults))
 }
