@@ -81,12 +81,14 @@ func (h *heart) beat() time.Duration {
 		}
 		h.renewAt = began.Add(pause)
 	}
-	if now := time.Now(); !now.Before(h.noteAt) && h.renewAt.Sub(now) > h.store.lease/attempts/2 {
-		h.note(now)
-	}
-	next := h.renewAt
-	if h.noteAt.Before(next) {
-		next = h.noteAt
+	now, next := time.Now(), h.renewAt
+	if h.renewAt.Sub(now) > h.store.lease/attempts/2 { // there is time for a note
+		if !now.Before(h.noteAt) {
+			h.note(now)
+		}
+		if h.noteAt.Before(next) {
+			next = h.noteAt
+		}
 	}
 	return time.Until(next)
 }

@@ -162,6 +162,15 @@ func TestRenew_swallowed(t *testing.T) {
 	}
 }
 
+// A note that is due waits for a renewal that is near, as each is while the database is away. The
+// goroutine sleeps meanwhile.
+func TestRenew_noteWaits(t *testing.T) {
+	h := &heart{store: &Store{lease: time.Minute}, renewAt: time.Now().Add(time.Second)}
+	if pause := h.beat(); pause <= 0 || pause > time.Second {
+		t.Errorf("beat() = %v, want the time until the renewal", pause)
+	}
+}
+
 // A renewal whose answer comes too late does not bring back what a run has seen as lost.
 func TestRenew_late(t *testing.T) {
 	s := openAs(t, pgtest.Database(t), "first", time.Minute)
