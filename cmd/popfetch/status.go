@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"slices"
 	"time"
 
@@ -114,7 +115,11 @@ func (p *program) toShow(ctx context.Context) (*shownSetting, []shownAccount, er
 	if err != nil {
 		return nil, nil, err
 	}
-	p.tellLeftOut(s.unread())
+	leftOut := s.unread()
+	maps.DeleteFunc(leftOut, func(name string, _ error) bool {
+		return len(p.words) > 0 && !slices.Contains(p.words, name)
+	})
+	p.tellLeftOut(leftOut)
 	shown := &shownSetting{setting: s, configured: true, words: p.words}
 	if s.oneShot {
 		s.accounts = s.Accounts
