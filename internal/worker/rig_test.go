@@ -95,8 +95,9 @@ func (r *rig) set(change func()) {
 	change()
 }
 
-// after lets time pass.
+// after lets time pass. What the test has read without the mutex comes before what is set meanwhile.
 func (r *rig) after(d time.Duration) {
+	r.set(func() {})
 	time.Sleep(d)
 	synctest.Wait()
 }
