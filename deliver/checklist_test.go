@@ -40,7 +40,7 @@ func TestMbox_Inspect_alike(t *testing.T) {
 	if err := os.WriteFile(path, []byte(from+text+"\n"+from+text+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	checkWhole(t, deliver.NewMbox(path, ""), text, 2)
+	checkWhole(t, deliver.NewMbox(path, nil), text, 2)
 }
 
 // checkWhole checks that of three messages with equal octets so many are whole.

@@ -20,6 +20,7 @@ type composite interface {
 	Prober
 	Recorder
 	Connected
+	Fenced
 	Maildir() (m *Maildir, found bool) // see MaildirOf
 }
 

@@ -26,7 +26,7 @@ func TestFan(t *testing.T) {
 		maildir, mda := openMaildir(t, dir), openMDA(t, dir)
 		members := []Member{{"mda", mda.Target}, {"mail", maildir.Target}}
 		return fixture{
-			Target: NewFan(members, below(t, "fan")),
+			Target: NewFan(members, NewFileBook(below(t, "fan"))),
 			delivered: func(t *testing.T) []string {
 				got, same := maildir.delivered(t), mda.delivered(t)
 				if !slices.Equal(got, same) {
@@ -58,7 +58,7 @@ func TestFilter(t *testing.T) {
 		inner := f.leftovers
 		f.leftovers = func(t *testing.T) []string { return append(inner(t), mda.leftovers(t)...) }
 		f.spares = true
-		f.Target = NewFilter(Filter{Command: "[ -s /dev/stdin ] && exec cat; exit 99", Notes: below(t, "filter")}, f.Target)
+		f.Target = NewFilter(Filter{Command: "[ -s /dev/stdin ] && exec cat; exit 99", Notes: NewFileBook(below(t, "filter"))}, f.Target)
 		f.drops = true
 		return f
 	})
@@ -101,9 +101,9 @@ func TestHonest(t *testing.T) {
 		target             Target
 		finder, isAltering bool
 	}{
-		"fan of programs":          {NewFan([]Member{{"a", mda}, {"b", mda}}, ""), false, false},
-		"fan with a Maildir":       {NewFan([]Member{{"a", mda}, {"b", maildir}}, ""), true, false},
-		"fan with a filter":        {NewFan([]Member{{"a", altering}, {"b", maildir}}, ""), true, true},
+		"fan of programs":          {NewFan([]Member{{"a", mda}, {"b", mda}}, nil), false, false},
+		"fan with a Maildir":       {NewFan([]Member{{"a", mda}, {"b", maildir}}, nil), true, false},
+		"fan with a filter":        {NewFan([]Member{{"a", altering}, {"b", maildir}}, nil), true, true},
 		"route to a program":       {NewRoute(Routing{Otherwise: mda}), false, false},
 		"route to nowhere":         {NewRoute(Routing{Rules: []Rule{{Recipient: "*", Target: Drop{}}}, Otherwise: mda}), false, false},
 		"route to a Maildir":       {NewRoute(Routing{Rules: []Rule{{Recipient: "*", Target: maildir}}, Otherwise: mda}), true, false},
@@ -112,8 +112,8 @@ func TestHonest(t *testing.T) {
 		"filter before a Maildir":  {altering, true, true},
 		"headers for a program":    {NewHeaders(nil, mda), false, false},
 		"headers for a Maildir":    {NewHeaders(nil, maildir), true, true},
-		"headers for a fan":        {NewHeaders(nil, NewFan([]Member{{"a", mda}, {"b", maildir}}, "")), true, true},
-		"headers for programs":     {NewHeaders(nil, NewRoute(Routing{Otherwise: NewFan([]Member{{"a", mda}}, "")})), false, false},
+		"headers for a fan":        {NewHeaders(nil, NewFan([]Member{{"a", mda}, {"b", maildir}}, nil)), true, true},
+		"headers for programs":     {NewHeaders(nil, NewRoute(Routing{Otherwise: NewFan([]Member{{"a", mda}}, nil)})), false, false},
 		"dated Maildir":            {NewDated("/{year}", open(maildir)), true, false},
 		"dated program":            {NewDated("/{year}", open(mda)), false, false},
 		"dated Maildir and filter": {NewDated("/{year}", open(altering)), true, true},
@@ -132,7 +132,7 @@ func TestHonest(t *testing.T) {
 			t.Errorf("%s: MaildirOf() = %v, want the one below", name, m)
 		}
 	}
-	for _, target := range []Target{maildir, altering, NewFan([]Member{{"a", mda}, {"b", altering}}, ""), NewRoute(Routing{Otherwise: maildir})} {
+	for _, target := range []Target{maildir, altering, NewFan([]Member{{"a", mda}, {"b", altering}}, nil), NewRoute(Routing{Otherwise: maildir})} {
 		if m, _ := MaildirOf(target); m != maildir {
 			t.Errorf("MaildirOf(%T) = %v, want the Maildir", target, m)
 		}

@@ -29,6 +29,14 @@ type dated struct {
 
 	mu     sync.Mutex
 	opened map[string]Target // by path
+	fence  datedFence
+}
+
+// datedFence is what Fence was told, and which targets know it.
+type datedFence struct {
+	account string
+	epoch   int64           // 0: nothing
+	told    map[string]bool // by path
 }
 
 const (
@@ -91,15 +99,48 @@ func (d *dated) Room(ctx context.Context) (octets int64, err error) {
 
 // Begin opens an empty batch of the target for now. If the month has just changed, it makes that.
 func (d *dated) Begin(ctx context.Context) (Batch, error) {
-	target := d.current()
-	b, err := target.Begin(ctx)
-	if errors.Is(err, ErrMissing) {
-		if err := target.Prepare(ctx, true); err != nil {
+	path := d.path()
+	target := d.at(path)
+	begin := func() (Batch, error) {
+		if err := d.fenceAt(ctx, path); err != nil {
 			return nil, err
 		}
 		return target.Begin(ctx)
 	}
+	b, err := begin()
+	if errors.Is(err, ErrMissing) {
+		if err := target.Prepare(ctx, true); err != nil {
+			return nil, err
+		}
+		return begin()
+	}
 	return b, err
+}
+
+// Fence fences the target for now. An overtaken run may have begun at another path. So Find fences all.
+func (d *dated) Fence(ctx context.Context, account string, epoch int64) error {
+	d.mu.Lock()
+	d.fence = datedFence{account, epoch, make(map[string]bool)}
+	d.mu.Unlock()
+	return d.fenceAt(ctx, d.path())
+}
+
+// fenceAt fences the target at a path, once.
+func (d *dated) fenceAt(ctx context.Context, path string) error {
+	d.mu.Lock()
+	f := d.fence
+	done := f.epoch == 0 || f.told[path]
+	d.mu.Unlock()
+	if done {
+		return nil
+	}
+	if err := fence(ctx, f.account, f.epoch, d.at(path)); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f.told[path] = true
+	return nil
 }
 
 // Recorded tells the targets at all paths so far.
@@ -180,6 +221,9 @@ func (d *dated) Find(ctx context.Context, tokens iter.Seq[Token], since time.Tim
 	}
 	found := make(map[Token][]string)
 	for _, path := range paths {
+		if err := d.fenceAt(ctx, path); err != nil && !takesNothing(err) {
+			return nil, err
+		}
 		places, err := finders[path].Find(ctx, tokens, since)
 		if errors.Is(err, ErrMissing) {
 			continue
@@ -194,6 +238,12 @@ func (d *dated) Find(ctx context.Context, tokens iter.Seq[Token], since time.Tim
 		}
 	}
 	return found, nil
+}
+
+// takesNothing reports whether err, of a fence, says that nobody can deliver there: for example, the
+// mail of an earlier year was made read-only, or has no tmp any more. There is nobody to keep out.
+func takesNothing(err error) bool {
+	return errors.Is(err, ErrMissing) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS)
 }
 
 // datedPlace is a place of a dated target: the octets of the path, a colon, the path, a colon, and

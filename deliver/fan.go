@@ -42,10 +42,9 @@ type Fans struct {
 	prepared *nameList  // the members that were prepared once
 }
 
-// NewFans returns fans that have no members yet. The file at notes belongs to them alone, and another
-// beside it, whose name ends in ".members".
-func NewFans(notes string) *Fans {
-	return &Fans{notes: NewNotes[fanNote](notes), prepared: &nameList{path: notes + ".members"}}
+// NewFans returns fans that have no members yet. The book belongs to them alone.
+func NewFans(book Book) *Fans {
+	return &Fans{notes: NewNotes[fanNote](book), prepared: &nameList{book: book, name: "members"}}
 }
 
 // member is a target of a fan.
@@ -67,8 +66,8 @@ type notePlace struct {
 	Sum  sumText `json:"sum"`
 }
 
-// NewFan returns a fan that is the only one with these notes; see NewFans.
-func NewFan(members []Member, notes string) Target { return NewFans(notes).Of(members) }
+// NewFan returns a fan that is the only one with this book; see NewFans.
+func NewFan(members []Member, book Book) Target { return NewFans(book).Of(members) }
 
 // Of returns a target that delivers each message to all its members. The names of the members differ.
 // A name that several fans have is that of one target.

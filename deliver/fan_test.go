@@ -20,7 +20,7 @@ func fanOf(t *testing.T, notes string) (f Target, m *Maildir, program *scripted)
 	t.Helper()
 	m, program = newMaildir(t), newScripted()
 	program.limit.Messages = 1
-	return NewFan([]Member{{"program", program}, {"mail", m}}, notes), m, program
+	return NewFan([]Member{{"program", program}, {"mail", m}}, NewFileBook(notes)), m, program
 }
 
 // The verdict of the fan is the worst of its members.
@@ -36,7 +36,7 @@ func TestFan_verdict(t *testing.T) {
 	} {
 		a, b := newScripted(), newScripted()
 		a.verdict, b.verdict = c.a, c.b
-		_, got := bring(t, NewFan([]Member{{"a", a}, {"b", b}}, below(t, "notes")), 1, "text\r\n")
+		_, got := bring(t, NewFan([]Member{{"a", a}, {"b", b}}, NewFileBook(below(t, "notes"))), 1, "text\r\n")
 		if got != c.want {
 			t.Errorf("the verdict of %v and %v = %v, want %v", c.a, c.b, got, c.want)
 		}
@@ -57,7 +57,7 @@ func TestFan_refusal(t *testing.T) {
 			m, program, broken := newMaildir(t), newScripted(), newScripted()
 			refuse(broken)
 			members := []Member{{"broken", broken}, {"program", program}, {"mail", m}}
-			f := NewFan(members, notes)
+			f := NewFan(members, NewFileBook(notes))
 			if _, v := bring(t, f, 1, "text\r\n"); v.Outcome == Safe || v.Err == nil {
 				t.Errorf("the verdict = %+v, want why it is not safe", v)
 			}
@@ -74,7 +74,7 @@ func TestFan_refusal(t *testing.T) {
 				}
 			}
 			*broken = *newScripted()
-			f = NewFan(members, notes)
+			f = NewFan(members, NewFileBook(notes))
 			foundIn(t, f, 1)
 			receipt, v := bring(t, f, 1, "text\r\n")
 			if v.Outcome != Safe || len(broken.got(1)) != 1 || len(program.got(1)) != 1 || len(inMaildir(t, m)) != 0 {
@@ -118,7 +118,7 @@ func TestFan_crash(t *testing.T) {
 	members := []Member{{"first", first}, {"second", second}, {"program", program}}
 	notes := below(t, "notes")
 	deliverOne(t, first, token(1), []byte("text\r\n")) // the crash came then
-	f := NewFan(members, notes)
+	f := NewFan(members, NewFileBook(notes))
 	if places := foundIn(t, f, 1); len(places) > 0 {
 		t.Errorf("Find() = %q, want nothing, since not all have it", places)
 	}
@@ -129,7 +129,7 @@ func TestFan_crash(t *testing.T) {
 		t.Errorf("first has %q, second %q, the program %q, want it once each", inMaildir(t, first), inMaildir(t, second), program.got(1))
 	}
 	// The crash came before the record. All have it: the program by its note.
-	f = NewFan(members, notes)
+	f = NewFan(members, NewFileBook(notes))
 	places := foundIn(t, f, 1)
 	if len(places) != 1 {
 		t.Fatalf("Find() = %q, want the message, since all have it", places)
@@ -155,7 +155,7 @@ func TestFan_crash(t *testing.T) {
 		t.Errorf("Places() = %q, want those of both Maildirs", all)
 	}
 	f.(Recorder).Recorded(token(1))
-	if places := foundIn(t, NewFan(members, notes), 1); len(places) > 0 {
+	if places := foundIn(t, NewFan(members, NewFileBook(notes)), 1); len(places) > 0 {
 		t.Errorf("Find() = %q after the record, want that the note of the program is forgotten", places)
 	}
 	if !slices.Equal(program.recorded, []Token{token(1)}) {
@@ -167,7 +167,7 @@ func TestFan_crash(t *testing.T) {
 // the server has used again.
 func TestFan_foundDifferent(t *testing.T) {
 	first, second := newMaildir(t), newMaildir(t)
-	f := NewFan([]Member{{"first", first}, {"second", second}}, below(t, "notes"))
+	f := NewFan([]Member{{"first", first}, {"second", second}}, NewFileBook(below(t, "notes")))
 	deliverOne(t, first, token(1), []byte("old\r\n"))
 	deliverOne(t, first, token(1), []byte("new\r\n"))
 	deliverOne(t, second, token(1), []byte("old\r\n"))
@@ -212,7 +212,7 @@ func TestFan_notedAtOnce(t *testing.T) {
 	program.limit.Batches = 1
 	ran := 0
 	program.observed = func() {
-		noted, err := NewNotes[fanNote](notes).All()
+		noted, err := NewNotes[fanNote](NewFileBook(notes)).All()
 		if err != nil || len(noted) != ran {
 			t.Errorf("%d notes (%v) when the program runs for the %d. time, want what it has", len(noted), err, ran+1)
 		}
@@ -227,16 +227,13 @@ func TestFan_notedAtOnce(t *testing.T) {
 	}
 }
 
-// A program gets no further message if what it has cannot be noted: the next run could not know
-// that.
+// A program gets no further message if what it has cannot be noted: another process has the account
+// by now, or the next one could not know.
 func TestFan_notNoted(t *testing.T) {
 	program := newScripted()
 	program.limit.Messages, program.limit.Batches = 1, 1
-	dir := filepath.Join(t.TempDir(), "state")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	f := NewFan([]Member{{"mail", newMaildir(t)}, {"program", program}}, filepath.Join(dir, "notes"))
+	book := &lostBook{Book: NewFileBook(below(t, "notes"))}
+	f := NewFan([]Member{{"mail", newMaildir(t)}, {"program", program}}, book)
 	batch := begin(t, f)
 	var closed []Delivery
 	for n := range 4 {
@@ -245,16 +242,9 @@ func TestFan_notNoted(t *testing.T) {
 		closeDelivery(t, d)
 		closed = append(closed, d)
 	}
-	program.observed = func() {
-		if program.commits != 1 { // the second is on its way then
-			return
-		}
-		if err := errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)); err != nil {
-			t.Error(err)
-		}
-	}
-	if err := batch.Commit(t.Context()); !errors.Is(err, unix.ENOTDIR) {
-		t.Errorf("Commit() = %v, want %v", err, unix.ENOTDIR)
+	program.observed = func() { book.lost = program.commits == 1 } // when the second is on its way
+	if err := batch.Commit(t.Context()); !errors.Is(err, errLostBook) {
+		t.Errorf("Commit() = %v, want %v", err, errLostBook)
 	}
 	var got []Outcome
 	for _, d := range closed {
@@ -263,6 +253,21 @@ func TestFan_notNoted(t *testing.T) {
 	if want := []Outcome{Safe, Safe, Unknown, Unknown}; !slices.Equal(got, want) || program.commits != 2 {
 		t.Errorf("the program got %d messages, the verdicts are %v, want 2 and %v", program.commits, got, want)
 	}
+}
+
+// lostBook takes nothing once it is lost.
+type lostBook struct {
+	Book
+	lost bool
+}
+
+var errLostBook = errors.New("another process has the account")
+
+func (b *lostBook) Put(entries map[string][]byte) error {
+	if b.lost {
+		return errLostBook
+	}
+	return b.Book.Put(entries)
 }
 
 // If nobody knows whether a Finder has a message, no program gets it.
@@ -289,7 +294,7 @@ func TestFan_brokenInClose(t *testing.T) {
 	a, b := newScripted(), newScripted()
 	b.close = unix.EIO
 	notes := below(t, "notes")
-	f := NewFan([]Member{{"a", a}, {"b", b}}, notes)
+	f := NewFan([]Member{{"a", a}, {"b", b}}, NewFileBook(notes))
 	batch := begin(t, f)
 	d := create(t, batch, token(1))
 	write(t, d, []byte("text\r\n"))
@@ -300,7 +305,7 @@ func TestFan_brokenInClose(t *testing.T) {
 		t.Errorf("Commit() = %v, want no error", err)
 	}
 	b.close = nil
-	if _, v := bring(t, NewFan([]Member{{"a", a}, {"b", b}}, notes), 1, "text\r\n"); v.Outcome != Safe {
+	if _, v := bring(t, NewFan([]Member{{"a", a}, {"b", b}}, NewFileBook(notes)), 1, "text\r\n"); v.Outcome != Safe {
 		t.Errorf("again: %+v, want Safe", v)
 	}
 	if len(a.got(1)) != 1 || len(b.got(1)) != 1 {
@@ -312,7 +317,7 @@ func TestFan_brokenInClose(t *testing.T) {
 func TestFan_allRefuse(t *testing.T) {
 	a, b := newScripted(), newScripted()
 	a.write, b.write = refusal(false), refusal(true)
-	f := NewFan([]Member{{"a", a}, {"b", b}}, below(t, "notes"))
+	f := NewFan([]Member{{"a", a}, {"b", b}}, NewFileBook(below(t, "notes")))
 	d := create(t, begin(t, f), token(1))
 	if _, err := d.Write([]byte("text")); !errors.Is(err, b.write) {
 		t.Errorf("Write() = %v, want the refusal that is only for now", err)
@@ -325,10 +330,10 @@ func TestFan_Prepare(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) *Maildir { return NewMaildir(filepath.Join(dir, name)) }
 	old := []Member{{"a", at("a")}}
-	if err := NewFan(old, notes).Prepare(t.Context(), true); err != nil {
+	if err := NewFan(old, NewFileBook(notes)).Prepare(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
-	f := NewFan(append(old, Member{"b", at("b")}), notes)
+	f := NewFan(append(old, Member{"b", at("b")}), NewFileBook(notes))
 	if err := f.(Prober).Probe(t.Context(), false); err != nil {
 		t.Errorf("Probe() = %v, want no error, since Prepare would make b", err)
 	}
@@ -340,7 +345,7 @@ func TestFan_Prepare(t *testing.T) {
 		if err := os.Rename(at(name).path, filepath.Join(dir, "gone")); err != nil {
 			t.Fatal(err)
 		}
-		f := NewFan(append(old, Member{"b", at("b")}), notes)
+		f := NewFan(append(old, Member{"b", at("b")}), NewFileBook(notes))
 		err := f.Prepare(t.Context(), false)
 		if !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), "target "+name) {
 			t.Errorf("Prepare() without %s = %v, want ErrMissing and its name", name, err)
@@ -363,13 +368,13 @@ func TestFans(t *testing.T) {
 	notes := below(t, "notes")
 	mail, program, broken := newMaildir(t), newScripted(), newScripted()
 	broken.verdict = Verdict{Deferred, refusal(true)}
-	fans := NewFans(notes)
+	fans := NewFans(NewFileBook(notes))
 	first := fans.Of([]Member{{"mail", mail}, {"program", program}, {"broken", broken}})
 	if err := first.Prepare(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
 	bring(t, first, 1, "text\r\n")
-	for name, fans := range map[string]*Fans{"another fan": fans, "another process": NewFans(notes)} {
+	for name, fans := range map[string]*Fans{"another fan": fans, "another process": NewFans(NewFileBook(notes))} {
 		second := fans.Of([]Member{{"mail", mail}, {"program", program}, {"else", newScripted()}})
 		if _, v := bring(t, second, 1, "text\r\n"); v.Outcome != Safe {
 			t.Errorf("%s: the verdict = %+v, want Safe", name, v)
@@ -403,7 +408,7 @@ func TestFan_Limit(t *testing.T) {
 		for i, target := range c.targets {
 			members = append(members, Member{string(rune('a' + i)), target})
 		}
-		f := NewFan(members, below(t, "notes"))
+		f := NewFan(members, NewFileBook(below(t, "notes")))
 		if got := f.Limit(); got != c.want {
 			t.Errorf("Limit() of %d members = %+v, want %+v", len(c.targets), got, c.want)
 		}
@@ -429,7 +434,7 @@ func TestFan_atOnce(t *testing.T) {
 		<-full
 		running.Add(-1)
 	}
-	f := NewFan([]Member{{"program", program}, {"mail", newMaildir(t)}}, below(t, "notes"))
+	f := NewFan([]Member{{"program", program}, {"mail", newMaildir(t)}}, NewFileBook(below(t, "notes")))
 	batch := begin(t, f)
 	var closed []Delivery
 	for n := range 3 {
@@ -449,10 +454,10 @@ func TestFanNote(t *testing.T) {
 	came := sumText{Octets: 5}
 	came.SHA256[0], came.SHA256[31] = 0xab, 1
 	want := fanNote{Came: came, Has: map[string][]notePlace{"a": {{"name", came}}, "b": {}}}
-	if err := NewNotes[fanNote](path).Put(map[Token]fanNote{token(1): want}); err != nil {
+	if err := NewNotes[fanNote](NewFileBook(path)).Put(map[Token]fanNote{token(1): want}); err != nil {
 		t.Fatal(err)
 	}
-	got, found, err := NewNotes[fanNote](path).Get(token(1))
+	got, found, err := NewNotes[fanNote](NewFileBook(path)).Get(token(1))
 	if err != nil || !found || got.Came != came || !maps.EqualFunc(got.Has, want.Has, slices.Equal[[]notePlace]) {
 		t.Errorf("Get() = %+v, %t, %v, want %+v", got, found, err, want)
 	}

@@ -326,7 +326,8 @@ func (b *fanBatch) withhold(finders int) error {
 }
 
 // runPrograms commits the members that are no Finders, and notes at once what each of them has. If
-// that cannot be noted, a member gets nothing more: it would get that again after a crash.
+// that cannot be noted, a member gets nothing more, because it would get that again after a crash,
+// or another process may have the account by now.
 func (b *fanBatch) runPrograms(ctx context.Context, finders int) error {
 	in := make(map[*subBatch][]*fanDelivery)
 	for _, d := range b.closed {

@@ -22,7 +22,7 @@ import (
 type Filter struct {
 	Command string        // as the shell reads it
 	Timeout time.Duration // for one message; zero means five minutes
-	Notes   string        // the file of its notes, which belongs to this filter alone
+	Notes   Book          // for its notes; it belongs to this filter alone
 }
 
 const (

@@ -16,7 +16,7 @@ import (
 func filterOf(t *testing.T, command string) (f Target, m *Maildir, notes string) {
 	t.Helper()
 	m, notes = newMaildir(t), below(t, "notes")
-	return NewFilter(Filter{Command: command, Notes: notes}, m), m, notes
+	return NewFilter(Filter{Command: command, Notes: NewFileBook(notes)}, m), m, notes
 }
 
 // What the filter prints is delivered. Its lines may end in LF or CRLF.
@@ -116,7 +116,7 @@ func TestFilter_cannotRun(t *testing.T) {
 func TestFilter_time(t *testing.T) {
 	m := newMaildir(t)
 	began := time.Now()
-	f := NewFilter(Filter{Command: "cat; sleep 600", Timeout: 200 * time.Millisecond, Notes: below(t, "notes")}, m)
+	f := NewFilter(Filter{Command: "cat; sleep 600", Timeout: 200 * time.Millisecond, Notes: NewFileBook(below(t, "notes"))}, m)
 	_, v := bring(t, f, 1, "text\r\n")
 	if v.Outcome != Deferred || !strings.Contains(v.Err.Error(), "200ms") {
 		t.Errorf("the verdict = %+v, want Deferred and the limit", v)
@@ -176,7 +176,7 @@ func TestFilter_CameAs(t *testing.T) {
 	f, m, notes := filterOf(t, "sed s/one/two/; echo $$")
 	receipt, _ := bring(t, f, 1, "one\r\n")
 	again := func() (Sum, bool) {
-		f := NewFilter(Filter{Command: "cat", Notes: notes}, m)
+		f := NewFilter(Filter{Command: "cat", Notes: NewFileBook(notes)}, m)
 		places := foundIn(t, f, 1)
 		if len(places) != 1 {
 			t.Fatalf("Find() = %q, want the message", places)
@@ -213,11 +213,11 @@ func TestFilter_CameAs(t *testing.T) {
 func TestFilter_notedBefore(t *testing.T) {
 	inner, notes := newScripted(), below(t, "notes")
 	inner.observed = func() {
-		if noted, err := NewNotes[filterNote](notes).All(); len(noted) != 2 || err != nil {
+		if noted, err := NewNotes[filterNote](NewFileBook(notes)).All(); len(noted) != 2 || err != nil {
 			t.Errorf("%d notes (%v) when inner is committed, want 2", len(noted), err)
 		}
 	}
-	f := NewFilter(Filter{Command: "cat", Notes: notes}, inner)
+	f := NewFilter(Filter{Command: "cat", Notes: NewFileBook(notes)}, inner)
 	batch := begin(t, f)
 	var closed []Delivery
 	for n := range 2 {
@@ -238,7 +238,7 @@ func TestFilter_fan(t *testing.T) {
 	third := newScripted()
 	open := func() Target {
 		members := []Member{{"mail", m}, {"program", program}, {"third", third}}
-		return NewFilter(Filter{Command: "cat; mktemp -u XXXXXXXXXX", Notes: notes}, NewFan(members, fanNotes))
+		return NewFilter(Filter{Command: "cat; mktemp -u XXXXXXXXXX", Notes: NewFileBook(notes)}, NewFan(members, NewFileBook(fanNotes)))
 	}
 	third.verdict = Verdict{Deferred, refusal(true)}
 	for range 3 {
@@ -267,7 +267,7 @@ func TestFilter_fan(t *testing.T) {
 // A member breaks while it closes a message. The others do not get the message again, though the
 // filter makes something else of it the next time.
 func TestFilter_brokenInClose(t *testing.T) {
-	m, broken, notes, fanNotes := newMaildir(t), newScripted(), below(t, "notes"), below(t, "fan")
+	m, broken, notes, fanNotes := newMaildir(t), newScripted(), NewFileBook(below(t, "notes")), NewFileBook(below(t, "fan"))
 	open := func() Target {
 		members := []Member{{"mail", m}, {"broken", broken}}
 		by := Filter{Command: "cat; mktemp -u XXXXXXXXXX", Notes: notes}
@@ -301,14 +301,14 @@ func TestFilter_inner(t *testing.T) {
 	} {
 		inner := newScripted()
 		change(inner)
-		f := NewFilter(Filter{Command: "cat", Notes: below(t, "notes")}, inner)
+		f := NewFilter(Filter{Command: "cat", Notes: NewFileBook(below(t, "notes"))}, inner)
 		if _, v := bring(t, f, 1, "text\r\n"); v.Outcome != Deferred {
 			t.Errorf("refused in %s: the verdict = %+v, want Deferred", name, v)
 		}
 	}
 	broken := newScripted()
 	broken.write = errors.New("broken")
-	f := NewFilter(Filter{Command: "cat", Notes: below(t, "notes")}, broken)
+	f := NewFilter(Filter{Command: "cat", Notes: NewFileBook(below(t, "notes"))}, broken)
 	if _, v := bring(t, f, 1, "text\r\n"); v.Outcome != Unknown || !errors.Is(v.Err, broken.write) {
 		t.Errorf("broken: the verdict = %+v, want Unknown and why", v)
 	}
@@ -325,8 +325,8 @@ func TestFilter_mboxInFan(t *testing.T) {
 	box, program := below(t, "box"), newScripted()
 	notes, fanNotes, boxNotes := below(t, "notes"), below(t, "fan"), below(t, "box-notes")
 	open := func() Target {
-		members := []Member{{"box", NewMbox(box, boxNotes)}, {"program", program}}
-		return NewFilter(Filter{Command: "cat; printf end", Notes: notes}, NewFan(members, fanNotes))
+		members := []Member{{"box", NewMbox(box, NewFileBook(boxNotes))}, {"program", program}}
+		return NewFilter(Filter{Command: "cat; printf end", Notes: NewFileBook(notes)}, NewFan(members, NewFileBook(fanNotes)))
 	}
 	f := open()
 	if err := f.Prepare(t.Context(), true); err != nil {

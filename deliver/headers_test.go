@@ -149,7 +149,7 @@ func TestHeaders_before(t *testing.T) {
 func TestHeaders_fan(t *testing.T) {
 	first, second, notes := newMaildir(t), newMaildir(t), below(t, "notes")
 	open := func() Target {
-		fan := NewFan([]Member{{"first", first}, {"second", second}}, notes)
+		fan := NewFan([]Member{{"first", first}, {"second", second}}, NewFileBook(notes))
 		return NewHeaders([]string{"received", "delivered-to"}, NewRoute(Routing{Envelope: []string{"X-To"}, Otherwise: fan, Rules: []Rule{{Recipient: "nobody", Target: Drop{}}}}))
 	}
 	bring(t, open(), 1, "X-To: sales@example.org\r\n\r\ntext\r\n")

@@ -54,8 +54,8 @@ type IMAP struct {
 	// Timeout bounds how long a message may take to be sent, and how long the server may be silent.
 	// Zero means five minutes.
 	Timeout    time.Duration
-	Deliveries int    // how many batches may be on their way at once; zero means one
-	Notes      string // the file of notes about messages that have no record yet
+	Deliveries int  // how many batches may be on their way at once; zero means one
+	Notes      Book // for notes about messages that have no record yet
 
 	once    sync.Once
 	account imapbox.Account

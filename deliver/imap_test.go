@@ -25,7 +25,7 @@ func imapAt(t *testing.T, s *poptest.IMAP, dir, mailbox string) *IMAP {
 	m := &IMAP{
 		Address: s.Addr(), StartTLS: true, User: s.User, Mailbox: mailbox,
 		Password: func(context.Context) (string, error) { return s.Password, nil },
-		Timeout:  10 * time.Second, Deliveries: 2, Notes: filepath.Join(dir, "notes"),
+		Timeout:  10 * time.Second, Deliveries: 2, Notes: NewFileBook(filepath.Join(dir, "notes")),
 	}
 	m.begin()
 	t.Cleanup(func() {

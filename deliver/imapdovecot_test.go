@@ -20,7 +20,7 @@ func dovecotIMAP(t *testing.T, d *poptest.DovecotIMAP, mailbox string) *IMAP {
 	t.Helper()
 	m := &IMAP{
 		Address: d.IMAPSAddr(), TLSConfig: &tls.Config{RootCAs: d.CA().Pool(), ServerName: "localhost"},
-		User: d.User, Mailbox: mailbox, Timeout: 10 * time.Second, Notes: filepath.Join(t.TempDir(), "notes"),
+		User: d.User, Mailbox: mailbox, Timeout: 10 * time.Second, Notes: NewFileBook(filepath.Join(t.TempDir(), "notes")),
 		Password: func(context.Context) (string, error) { return d.Password, nil },
 	}
 	t.Cleanup(m.endSessions)

@@ -149,7 +149,7 @@ func (s *imapScript) target() *IMAP {
 	m := &IMAP{
 		Address: s.listen.Addr().String(), StartTLS: true, User: "alice", Mailbox: "INBOX", Timeout: 10 * time.Second,
 		Password: func(context.Context) (string, error) { return "s3cret", nil },
-		Notes:    filepath.Join(s.t.TempDir(), "notes"),
+		Notes:    NewFileBook(filepath.Join(s.t.TempDir(), "notes")),
 	}
 	m.begin()
 	s.t.Cleanup(func() {
@@ -464,7 +464,7 @@ func TestIMAP_notes(t *testing.T) {
 		if !strings.HasPrefix(command, "APPEND") {
 			return ""
 		}
-		text, _ := os.ReadFile(m.Notes)
+		text, _ := os.ReadFile(m.Notes.(*FileBook).Path())
 		for i := range literals {
 			noted += strings.Count(string(text), token(i).String())
 		}

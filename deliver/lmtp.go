@@ -68,7 +68,7 @@ type LMTP struct {
 	MailFrom   *string       // nil: the address in Return-Path; "": the empty path <>
 	Timeout    time.Duration // for one message, connecting included; zero means five minutes
 	Deliveries int           // how many connections may be open at once; zero means one
-	Notes      string        // the file of notes on who has which message; "" keeps none
+	Notes      Book          // for notes on who has which message; nil keeps none
 	Note       func(string)  // is told once of each thing that a person may want to know; nil: nobody
 
 	once  sync.Once
@@ -86,7 +86,7 @@ type lmtpNote struct {
 func (l *LMTP) init() {
 	l.once.Do(func() {
 		l.slots = make(chan struct{}, max(l.Deliveries, 1))
-		if l.Notes != "" {
+		if l.Notes != nil {
 			l.notes = NewNotes[lmtpNote](l.Notes)
 		}
 	})

@@ -37,7 +37,7 @@ func TestLMTP_dovecot(t *testing.T) {
 		t.Run(network, func(t *testing.T) {
 			server := poptest.StartDovecotLMTP(t, &poptest.DovecotOptions{Users: map[string]string{"a": "x", "b": "x"}})
 			target := &deliver.LMTP{Network: network, Address: server.LMTPAddr(), Recipients: []string{"a", "b"}, Deliveries: 2,
-				Notes: filepath.Join(t.TempDir(), "notes")}
+				Notes: deliver.NewFileBook(filepath.Join(t.TempDir(), "notes"))}
 			if network == "unix" {
 				target.Address = server.LMTPSocket()
 			}
@@ -69,7 +69,7 @@ plugin {
 lmtp_rcpt_check_quota = yes
 `})
 	target := &deliver.LMTP{Network: "tcp", Address: server.LMTPAddr(), Recipients: []string{"a", "nobody"},
-		Notes: filepath.Join(t.TempDir(), "notes")}
+		Notes: deliver.NewFileBook(filepath.Join(t.TempDir(), "notes"))}
 	v := deliverBy(t, target, 1, "Subject: s\r\n\r\n")
 	if v.Outcome != deliver.Refused || !strings.Contains(v.Err.Error(), "nobody: 550 5.1.1 at RCPT") {
 		t.Errorf("a message to nobody: %+v, want it refused by 550 5.1.1", v)
@@ -153,7 +153,7 @@ func TestLMTP_smtpSink(t *testing.T) {
 	}
 	address, maildir := startSink(t, python)
 	target := &deliver.LMTP{Protocol: deliver.SMTPProtocol, Network: "tcp", Address: address, Recipients: []string{"a@example.org"},
-		Notes: filepath.Join(t.TempDir(), "notes")}
+		Notes: deliver.NewFileBook(filepath.Join(t.TempDir(), "notes"))}
 	texts := []string{oddTexts[0], oddTexts[1], oddTexts[2], oddTexts[4]}
 	for i, text := range texts {
 		if v := deliverBy(t, target, i, text); v.Outcome != deliver.Safe {

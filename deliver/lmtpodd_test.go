@@ -416,7 +416,7 @@ func TestLMTP_disconnect(t *testing.T) {
 	if want := []string{"MAIL FROM:<> BODY=8BITMIME SIZE=2", "RCPT TO:<a>", "DATA", "QUIT", "QUIT"}; !slices.Equal(got, want) {
 		t.Errorf("sent %q, want %q", got, want)
 	}
-	if names := files(t, filepath.Dir(target.Notes)); len(names) > 0 {
+	if names := files(t, filepath.Dir(target.Notes.(*FileBook).Path())); len(names) > 0 {
 		t.Errorf("files %q, want no notes where all went well", names)
 	}
 }
@@ -425,7 +425,7 @@ func TestLMTP_disconnect(t *testing.T) {
 func TestConnected(t *testing.T) {
 	for name, over := range map[string]func(l *LMTP) Target{
 		"fan": func(l *LMTP) Target {
-			return NewFan([]Member{{"a", l}, {"b", Drop{}}}, filepath.Join(t.TempDir(), "fan"))
+			return NewFan([]Member{{"a", l}, {"b", Drop{}}}, NewFileBook(filepath.Join(t.TempDir(), "fan")))
 		},
 		"route":   func(l *LMTP) Target { return NewRoute(Routing{Otherwise: l}) },
 		"headers": func(l *LMTP) Target { return NewHeaders([]string{"received"}, l) },

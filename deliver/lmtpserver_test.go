@@ -24,7 +24,7 @@ type oddMail struct {
 func (m *oddMail) target(t *testing.T, recipients ...string) *LMTP {
 	t.Helper()
 	return &LMTP{Protocol: m.protocol, Network: "unix", Address: m.Socket(), Recipients: recipients,
-		Notes: filepath.Join(t.TempDir(), "state", "notes")}
+		Notes: NewFileBook(filepath.Join(t.TempDir(), "state", "notes"))}
 }
 
 // openLMTP returns the fixture of the suite for a protocol.

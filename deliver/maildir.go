@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	gomaildir "github.com/emersion/go-maildir"
 	"golang.org/x/sys/unix"
@@ -19,7 +20,8 @@ import (
 // synced. The methods may be called at the same time. Several Maildir values and several processes
 // may share the folder.
 type Maildir struct {
-	path string
+	path  string
+	stage atomic.Pointer[string] // the folder in tmp for batches; nil: tmp itself
 }
 
 // NewMaildir returns the Maildir at path, which is absolute. It does no I/O.
@@ -165,6 +167,9 @@ func (m *Maildir) sweep() error {
 	// A file that cannot be removed does no harm in tmp. It may be a folder that somebody put
 	// there, or another process may have removed it first.
 	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) && pathErr.Op == "remove" {
+		if _, ok := parseStage(filepath.Base(pathErr.Path)); ok {
+			_ = removeStage(pathErr.Path) // a crash has left files in it; the next sweep goes on
+		}
 		return nil
 	}
 	if err != nil {
@@ -180,11 +185,16 @@ func (m *Maildir) Begin(ctx context.Context) (Batch, error) {
 	}
 	// syncfs reports only errors that happen after its descriptor was opened. So tmp is opened
 	// before the first write.
-	tmp, err := openFolder(filepath.Join(m.path, "tmp"))
-	if err != nil {
-		return nil, fmt.Errorf("opening the Maildir: %w", m.missing(err))
+	b := &maildirBatch{maildir: m}
+	if stage := m.stage.Load(); stage != nil {
+		b.stage = *stage
 	}
-	return &maildirBatch{maildir: m, tmp: tmp, whole: durable.WaysOf(tmp).Whole}, nil
+	tmp, err := openFolder(b.folder())
+	if err != nil {
+		return nil, fmt.Errorf("opening the Maildir: %w", b.gone(err))
+	}
+	b.tmp, b.whole = tmp, durable.WaysOf(tmp).Whole
+	return b, nil
 }
 
 // missing adds ErrMissing if err says that a folder does not exist. Then the Maildir disappeared in

@@ -53,6 +53,7 @@ func takeMemory() *[memoryOctets]byte {
 // a file is synced and closed at once when all batches together hold more than mostOpen allows.
 type maildirBatch struct {
 	maildir  *Maildir
+	stage    string // the folder in tmp that tmp is; "": tmp itself
 	tmp      *os.File
 	whole    bool                // SyncWhole can be relied on
 	early    bool                // some files are closed but not synced, so SyncWhole must be used
@@ -166,7 +167,7 @@ func (b *maildirBatch) writeHeld() error {
 // the batch.
 func (b *maildirBatch) moveInto(into *os.File) error {
 	for i, d := range b.closed {
-		if err := rename(b.tmp, d.file.name, into, d.place[0].Name); err != nil {
+		if err := b.move(d.file.name, into, d.place[0].Name); err != nil {
 			err = fmt.Errorf("moving message %d of %d into new: %w", i+1, len(b.closed), err)
 			return errors.Join(err, b.drop(i))
 		}

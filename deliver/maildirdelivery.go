@@ -39,7 +39,7 @@ func (d *toFile) Write(p []byte) (int, error) {
 			continue
 		}
 		if err != nil {
-			return 0, d.batch.maildir.missing(durable.ExplainFull(d.batch.tmp.Name(), err))
+			return 0, d.batch.gone(durable.ExplainFull(d.batch.tmp.Name(), err))
 		}
 		d.file = file
 	}
@@ -164,7 +164,11 @@ func (d *maildirDelivery) remove() error {
 	if errors.Is(err, fs.ErrClosed) {
 		err = nil
 	}
-	if err := errors.Join(err, d.file.remove()); err != nil {
+	removeErr := d.file.remove()
+	if d.batch.stage != "" && isAway(removeErr) { // a later run has removed it
+		removeErr = nil
+	}
+	if err := errors.Join(err, removeErr); err != nil {
 		return fmt.Errorf("removing an unfinished message: %w", err)
 	}
 	d.file = nil

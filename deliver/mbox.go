@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -29,18 +30,19 @@ type Mbox struct {
 	Note func(string)
 
 	path    string
-	notes   *Notes[mboxNote] // nil: none
-	aside   string           // where octets are kept while others are moved over them
+	book    Book             // nil: none
+	notes   *Notes[mboxNote] // in book; nil: none
+	epoch   atomic.Int64     // see Fence; 0: not fenced
 	noDot   sync.Once
 	tooLong sync.Once
 }
 
-// NewMbox returns the mbox at path, which is absolute. The notes are kept in a file of that name,
-// which belongs to one account and one mbox. It does no I/O.
-func NewMbox(path, notes string) *Mbox {
-	m := &Mbox{path: filepath.Clean(path)}
-	if notes != "" {
-		m.notes, m.aside = NewNotes[mboxNote](notes), notes+".moved"
+// NewMbox returns the mbox at path, which is absolute. The book for its notes belongs to one account
+// and one mbox; nil: an mbox that is only read has none. It does no I/O.
+func NewMbox(path string, book Book) *Mbox {
+	m := &Mbox{path: filepath.Clean(path), book: book}
+	if book != nil {
+		m.notes = NewNotes[mboxNote](book)
 	}
 	return m
 }
@@ -157,7 +159,7 @@ func (m *Mbox) missing(err error) error {
 }
 
 // Begin opens an empty batch.
-func (m *Mbox) Begin(ctx context.Context) (Batch, error) { return beginMbox(ctx, m) }
+func (m *Mbox) Begin(ctx context.Context) (Batch, error) { return beginMbox(ctx, m, m.epoch.Load()) }
 
 // Recorded forgets the notes of messages that have their records.
 func (m *Mbox) Recorded(tokens ...Token) {

@@ -30,7 +30,7 @@ func openMbox(t *testing.T, dir string) fixture {
 	t.Setenv("TMPDIR", spools)
 	path := filepath.Join(dir, "mail", "mbox")
 	return fixture{
-		Target:    NewMbox(path, filepath.Join(t.TempDir(), "notes")), // its file stays open
+		Target:    NewMbox(path, NewFileBook(filepath.Join(t.TempDir(), "notes"))), // its file stays open
 		delivered: func(t *testing.T) []string { return readMbox(t, path) },
 		leftovers: func(t *testing.T) []string {
 			return slices.DeleteFunc(files(t, dir), func(f string) bool {
@@ -303,7 +303,7 @@ func TestMboxPrepare(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
-			m := NewMbox(filepath.Join(dir, "mail", "mbox"), filepath.Join(dir, "notes"))
+			m := NewMbox(filepath.Join(dir, "mail", "mbox"), NewFileBook(filepath.Join(dir, "notes")))
 			if err := m.Prepare(t.Context(), true); err != nil {
 				t.Fatal(err)
 			}
@@ -360,7 +360,7 @@ func TestMbox_root(t *testing.T) {
 	if err := os.Lchown(other, 65534, 65534); err != nil {
 		t.Fatal(err)
 	}
-	if err := NewMbox(other, "").Prepare(t.Context(), true); !errors.Is(err, ErrForeign) {
+	if err := NewMbox(other, nil).Prepare(t.Context(), true); !errors.Is(err, ErrForeign) {
 		t.Errorf("Prepare() of another user's mbox = %v, want ErrForeign", err)
 	}
 }
@@ -369,7 +369,7 @@ func TestMbox_root(t *testing.T) {
 func TestMbox_fullDisk(t *testing.T) {
 	dir := t.TempDir()
 	mountSmall(t, dir)
-	m := NewMbox(filepath.Join(dir, "mbox"), filepath.Join(t.TempDir(), "notes"))
+	m := NewMbox(filepath.Join(dir, "mbox"), NewFileBook(filepath.Join(t.TempDir(), "notes")))
 	if err := m.Prepare(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
@@ -396,7 +396,7 @@ func TestMbox_fullDisk(t *testing.T) {
 func TestMbox_tooLarge(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "mbox")
-	if err := NewMbox(path, path+".notes").Prepare(t.Context(), true); err != nil {
+	if err := NewMbox(path, NewFileBook(path+".notes")).Prepare(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
 	self, err := os.Executable()
@@ -448,7 +448,7 @@ func deliverTooLarge(m *Mbox) error {
 // behaviour 28: the notes are durable before the mbox changes, and the mbox is synced at the end.
 func TestMboxCommit_order(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mbox")
-	if err := NewMbox(path, path+".notes").Prepare(t.Context(), true); err != nil {
+	if err := NewMbox(path, NewFileBook(path+".notes")).Prepare(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
 	var events callEvents
@@ -507,7 +507,7 @@ func TestMbox_faults(t *testing.T) {
 	for _, errno := range []syscall.Errno{unix.EIO, unix.ENOSPC} {
 		for n := 1; ; n++ {
 			path := filepath.Join(quickDir(t), "mbox")
-			if err := NewMbox(path, path+".notes").Prepare(t.Context(), true); err != nil {
+			if err := NewMbox(path, NewFileBook(path+".notes")).Prepare(t.Context(), true); err != nil {
 				t.Fatal(err)
 			}
 			seen, failed := 0, ""
@@ -529,7 +529,7 @@ func TestMbox_faults(t *testing.T) {
 			if safe := status - childFailed; status != 0 && safe != 0 {
 				t.Errorf("%s: the child ended with %d", label, status)
 			}
-			m := NewMbox(path, path+".notes")
+			m := NewMbox(path, NewFileBook(path+".notes"))
 			if err := m.Prepare(t.Context(), false); err != nil {
 				t.Fatalf("%s: Prepare() = %v", label, err)
 			}

@@ -28,6 +28,9 @@ func (m *Mbox) deliver(ctx context.Context, b *mboxBatch) error {
 		return err
 	}
 	defer l.unlock()
+	if err := m.checkEpoch(b.epoch); err != nil {
+		return err
+	}
 	rest := b.closed
 	for tries := 0; len(rest) > 0; tries++ {
 		safe, err := m.append(l, rest)

@@ -21,6 +21,7 @@ type mboxTarget interface {
 // a name.
 type mboxBatch struct {
 	target    mboxTarget
+	epoch     int64 // of the run; 0: it is not fenced
 	spool     spool
 	octets    int64               // in the spool
 	memory    *[memoryOctets]byte // nil: all memories are in use
@@ -45,11 +46,11 @@ type mboxDelivery struct {
 	verdict Verdict
 }
 
-func beginMbox(ctx context.Context, target mboxTarget) (Batch, error) {
+func beginMbox(ctx context.Context, target mboxTarget, epoch int64) (Batch, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("beginning a batch: %w", err)
 	}
-	b := &mboxBatch{target: target, memory: takeMemory()}
+	b := &mboxBatch{target: target, epoch: epoch, memory: takeMemory()}
 	if b.memory != nil {
 		b.spool.memory = *bytes.NewBuffer(b.memory[:0])
 		b.spool.most = len(b.memory)

@@ -20,7 +20,7 @@ import (
 func newMbox(t *testing.T) *Mbox {
 	t.Helper()
 	dir := t.TempDir()
-	m := NewMbox(filepath.Join(dir, "mbox"), filepath.Join(dir, "notes"))
+	m := NewMbox(filepath.Join(dir, "mbox"), NewFileBook(filepath.Join(dir, "notes")))
 	if err := m.Prepare(t.Context(), true); err != nil {
 		t.Fatalf("Prepare(create) = %v, want no error", err)
 	}
@@ -265,7 +265,7 @@ func TestMbox_shared(t *testing.T) {
 	const accounts, messages = 4, 50
 	done := make(chan error, accounts)
 	for account := range accounts {
-		m := NewMbox(path, filepath.Join(dir, fmt.Sprint("notes", account)))
+		m := NewMbox(path, NewFileBook(filepath.Join(dir, fmt.Sprint("notes", account))))
 		if err := m.Prepare(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}

@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"io/fs"
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 	"sync"
@@ -22,25 +20,36 @@ func (m *Mbox) mend(ctx context.Context) error {
 	if m.notes == nil {
 		return nil
 	}
-	all, err := m.notes.All()
+	all, err := m.unmended()
 	if err != nil {
 		return err
 	}
-	maps.DeleteFunc(all, func(_ Token, note mboxNote) bool { return note.Mended })
-	_, err = os.Lstat(m.aside)
-	if len(all) == 0 && errors.Is(err, fs.ErrNotExist) {
-		return nil
+	aside, err := m.book.Kept(movedName)
+	if err != nil || len(all) == 0 && aside == nil {
+		return err
 	}
 	l, err := m.lock(ctx, true)
 	if err != nil {
 		return err
 	}
 	defer l.unlock()
+	return m.mendNoted(l, all)
+}
+
+// mendNoted mends the locked mbox where the notes say, and notes that.
+func (m *Mbox) mendNoted(l *lockedMbox, all map[Token]mboxNote) error {
 	if err := m.mendLocked(l, all); err != nil {
 		return fmt.Errorf("removing what an interrupted delivery has left in the mbox %s: %w",
 			m.path, err)
 	}
 	return m.noteMended(all)
+}
+
+// unmended returns the notes of messages of which something may be torn.
+func (m *Mbox) unmended() (map[Token]mboxNote, error) {
+	all, err := m.notes.All()
+	maps.DeleteFunc(all, func(_ Token, note mboxNote) bool { return note.Mended })
+	return all, err
 }
 
 // noteMended notes that nothing of these messages is torn any more. What stands at their places

@@ -85,7 +85,7 @@ func quickDir(t *testing.T) string {
 
 func (r *tornRig) path(name string) string { return filepath.Join(r.dir, name) }
 func (r *tornRig) mbox() string            { return r.path("mbox") }
-func (r *tornRig) open() *Mbox             { return NewMbox(r.mbox(), r.path("notes")) }
+func (r *tornRig) open() *Mbox             { return NewMbox(r.mbox(), NewFileBook(r.path("notes"))) }
 
 func (r *tornRig) read() string {
 	content, err := os.ReadFile(r.mbox())
@@ -117,7 +117,7 @@ func (r *tornRig) mended(label, crashed, want string, whole ...int) {
 		}
 	}
 	r.wantFound(label, m, whole)
-	if _, err := os.Stat(m.aside); err == nil {
+	if _, err := os.Stat(r.path("notes.moved")); err == nil {
 		r.t.Errorf("%s: the octets that were kept aside stay", label)
 	}
 }
@@ -273,9 +273,8 @@ func TestMbox_moveInterrupted(t *testing.T) {
 			if written > len(otherMail) { // and cut
 				now = otherMail
 			}
-			m := r.open()
 			move := fmt.Sprintf(`{"begin":%d,"end":%d,"old":%q}`, len(r.before), len(r.before)+len(torn), encode(old))
-			if err := os.WriteFile(m.aside, []byte(move), 0o600); err != nil {
+			if err := os.WriteFile(r.path("notes.moved"), []byte(move), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			r.mended(fmt.Sprintf("%d octets moved, %d since", written, len(since)), r.before+now+since, want+since)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 
 	"github.com/popfetch/popfetch/internal/durable"
@@ -12,6 +11,9 @@ import (
 
 // mostMoved bounds how much mail is moved over a torn message.
 const mostMoved = 64 << 20
+
+// movedName is the name under which the octets are kept while others are moved over them.
+const movedName = "moved"
 
 // moved says what was to be removed from an mbox, while the octets behind it move over it.
 type moved struct {
@@ -44,7 +46,7 @@ func (m *Mbox) remove(l *lockedMbox, s span) error {
 	if err != nil {
 		return err
 	}
-	if err := durable.Replace(m.aside, text); err != nil {
+	if err := m.book.Keep(movedName, text); err != nil {
 		return err
 	}
 	return m.finishMove(l, move)
@@ -67,20 +69,12 @@ func (m *Mbox) finishMove(l *lockedMbox, move *moved) error {
 // kept is the mail behind the removed part.
 func (v *moved) kept() []byte { return v.Old[v.End-v.Begin:] }
 
-func (m *Mbox) forgetMove() error {
-	if err := os.Remove(m.aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
+func (m *Mbox) forgetMove() error { return m.book.Keep(movedName, nil) }
 
 // resumeMove finishes a move that was interrupted. Other programs may have appended mail since.
 func (m *Mbox) resumeMove(l *lockedMbox) error {
-	text, err := os.ReadFile(m.aside)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	text, err := m.book.Kept(movedName)
+	if err != nil || text == nil {
 		return err
 	}
 	var move moved

@@ -2,76 +2,58 @@ package deliver
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
-
-	"github.com/popfetch/popfetch/internal/durable"
 )
 
-// nameList is a list of names in a file, a quoted name a line. It is kept for ever. Its methods may
-// be called at the same time.
+// nameList is a list of names that a book keeps for ever, a quoted name a line. It reads the list each
+// time, because another process may have added a name since. Its methods may be called at the same
+// time.
 type nameList struct {
-	path string
+	book Book
+	name string // of the list
 
-	mu    sync.Mutex
-	names map[string]bool // nil: not read yet
+	mu sync.Mutex // held while a name is added
 }
 
 // has reports whether the list has a name.
 func (l *nameList) has(name string) (bool, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.read(); err != nil {
-		return false, err
-	}
-	return l.names[name], nil
+	names, err := l.read()
+	return names[name], err
 }
 
 // add adds a name. When it returns nil, the name would survive a power cut.
 func (l *nameList) add(name string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.read(); err != nil || l.names[name] {
+	names, err := l.read()
+	if err != nil || names[name] {
 		return err
 	}
+	names[name] = true
 	var text bytes.Buffer
-	for known := range l.names {
+	for _, known := range slices.Sorted(maps.Keys(names)) {
 		fmt.Fprintf(&text, "%q\n", known)
 	}
-	fmt.Fprintf(&text, "%q\n", name)
-	dir := filepath.Dir(l.path)
-	err := os.MkdirAll(dir, 0o700)
-	if err == nil {
-		err = durable.SyncUp(dir)
+	if err := l.book.Keep(l.name, text.Bytes()); err != nil {
+		return fmt.Errorf("noting that target %s was prepared: %w", name, err)
 	}
-	if err == nil {
-		err = durable.Replace(l.path, text.Bytes())
-	}
-	if err != nil {
-		return fmt.Errorf("noting that target %s was prepared: %w", name, durable.ExplainFull(dir, err))
-	}
-	l.names[name] = true
 	return nil
 }
 
-func (l *nameList) read() error {
-	if l.names != nil {
-		return nil
+func (l *nameList) read() (names map[string]bool, err error) {
+	text, err := l.book.Kept(l.name)
+	if err != nil {
+		return nil, fmt.Errorf("reading which targets were prepared: %w", err)
 	}
-	text, err := os.ReadFile(l.path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("reading which targets were prepared: %w", err)
-	}
-	l.names = make(map[string]bool)
+	names = make(map[string]bool)
 	for line := range bytes.Lines(text) {
 		if name, err := strconv.Unquote(string(bytes.TrimSuffix(line, []byte("\n")))); err == nil {
-			l.names[name] = true
+			names[name] = true
 		}
 	}
-	return nil
+	return names, nil
 }

@@ -37,7 +37,7 @@ func putNotes(t *testing.T, n *Notes[sample], notes map[Token]sample) {
 
 func TestNotes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a", "b", "notes")
-	n := NewNotes[sample](path)
+	n := NewNotes[sample](NewFileBook(path))
 	wantNotes(t, n, nil)
 	if _, err := os.Stat(path); err == nil {
 		t.Error("All() has made the file, want none")
@@ -47,7 +47,7 @@ func TestNotes(t *testing.T) {
 	n.Forget(token(1), token(9))
 	left := map[Token]string{token(2): "two again", token(3): "three"}
 	wantNotes(t, n, left)
-	wantNotes(t, NewNotes[sample](path), left) // as the next process reads it
+	wantNotes(t, NewNotes[sample](NewFileBook(path)), left) // as the next process reads it
 	if err := n.Close(); err != nil {
 		t.Errorf("Close() = %v, want no error", err)
 	}
@@ -61,7 +61,7 @@ func TestNotes(t *testing.T) {
 // A crash may cut the last line anywhere. The lines before it count, and the next Put is read too.
 func TestNotes_cut(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notes")
-	n := NewNotes[sample](path)
+	n := NewNotes[sample](NewFileBook(path))
 	putNotes(t, n, map[Token]sample{token(1): {"one"}})
 	first, err := os.ReadFile(path)
 	if err != nil {
@@ -76,16 +76,16 @@ func TestNotes_cut(t *testing.T) {
 		if err := os.WriteFile(path, whole[:size], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cut := NewNotes[sample](path)
+		cut := NewNotes[sample](NewFileBook(path))
 		wantNotes(t, cut, map[Token]string{token(1): "one"})
 		putNotes(t, cut, map[Token]sample{token(3): {"three"}})
-		wantNotes(t, NewNotes[sample](path), map[Token]string{token(1): "one", token(3): "three"})
+		wantNotes(t, NewNotes[sample](NewFileBook(path)), map[Token]string{token(1): "one", token(3): "three"})
 	}
 }
 
 func TestNotes_rewritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notes")
-	n := NewNotes[sample](path)
+	n := NewNotes[sample](NewFileBook(path))
 	putNotes(t, n, map[Token]sample{token(1): {"stays"}})
 	long := string(make([]byte, notesOctets/8))
 	for i := range 32 {
@@ -97,15 +97,15 @@ func TestNotes_rewritten(t *testing.T) {
 	}
 	want := map[Token]string{token(1): "stays", token(3): "x"}
 	wantNotes(t, n, want)
-	wantNotes(t, NewNotes[sample](path), want)
+	wantNotes(t, NewNotes[sample](NewFileBook(path)), want)
 }
 
 // Two processes use the notes in turn, and one of them stays between its runs.
 func TestNotes_inTurn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notes")
-	stays := NewNotes[sample](path)
+	stays := NewNotes[sample](NewFileBook(path))
 	putNotes(t, stays, map[Token]sample{token(1): {"one"}})
-	once := NewNotes[sample](path)
+	once := NewNotes[sample](NewFileBook(path))
 	putNotes(t, once, map[Token]sample{token(2): {"two"}})
 	wantNotes(t, stays, map[Token]string{token(1): "one", token(2): "two"})
 	once.Forget(token(1))
@@ -117,13 +117,13 @@ func TestNotes_inTurn(t *testing.T) {
 	putNotes(t, once, map[Token]sample{token(4): {"four"}})
 	stays.Forget(token(3))
 	wantNotes(t, stays, map[Token]string{token(4): "four"})
-	wantNotes(t, NewNotes[sample](path), map[Token]string{token(4): "four"})
+	wantNotes(t, NewNotes[sample](NewFileBook(path)), map[Token]string{token(4): "four"})
 }
 
 // A line that is damaged does not hide those behind it.
 func TestNotes_damaged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notes")
-	n := NewNotes[sample](path)
+	n := NewNotes[sample](NewFileBook(path))
 	var lines [3][]byte
 	for i := range lines {
 		putNotes(t, n, map[Token]sample{token(i): {"text"}})
@@ -147,7 +147,7 @@ func TestNotes_readOnly(t *testing.T) {
 	if err := os.WriteFile(path, []byte(cut), 0o400); err != nil {
 		t.Fatal(err)
 	}
-	wantNotes(t, NewNotes[sample](path), nil)
+	wantNotes(t, NewNotes[sample](NewFileBook(path)), nil)
 	if text, err := os.ReadFile(path); string(text) != cut {
 		t.Errorf("the file is %q, %v after it was read, want %q", text, err, cut)
 	}

@@ -52,12 +52,14 @@ func child(task string) (safe int, err error) {
 	switch kind, argument, _ := strings.Cut(task, ":"); kind {
 	case "mda":
 		return deliverTo(&MDA{Command: argument}, 1, childMessage)
+	case "fenced":
+		return 0, fencedChild(argument)
 	case "hold":
 		return 0, holdLock(argument)
 	case "large":
-		return 0, deliverTooLarge(NewMbox(argument, argument+".notes"))
+		return 0, deliverTooLarge(NewMbox(argument, NewFileBook(argument+".notes")))
 	case "mbox":
-		return deliverTo(NewMbox(argument, argument+".notes"), mboxMessages, childMessage)
+		return deliverTo(NewMbox(argument, NewFileBook(argument+".notes")), mboxMessages, childMessage)
 	case "many":
 		return deliverMany(NewMaildir(argument))
 	case "sync":

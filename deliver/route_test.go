@@ -131,8 +131,8 @@ func TestRoute_batch(t *testing.T) {
 	m, program := newMaildir(t), newScripted()
 	program.limit.Messages = 1
 	notes := below(t, "notes")
-	byFan := NewFan([]Member{{"program", program}}, notes)
-	r := NewRoute(Routing{Rules: []Rule{{Headers: []string{"X-To"}, Equals: "program", Target: byFan}}, Otherwise: NewFan([]Member{{"mail", m}}, below(t, "other"))})
+	byFan := NewFan([]Member{{"program", program}}, NewFileBook(notes))
+	r := NewRoute(Routing{Rules: []Rule{{Headers: []string{"X-To"}, Equals: "program", Target: byFan}}, Otherwise: NewFan([]Member{{"mail", m}}, NewFileBook(below(t, "other")))})
 	if got := r.Limit().Messages; got != mixedMessages {
 		t.Errorf("Limit().Messages = %d, want %d, since the fan has notes", got, mixedMessages)
 	}
@@ -157,7 +157,7 @@ func TestRoute_batch(t *testing.T) {
 		}
 	}
 	r.(Recorder).Recorded(token(0), token(2))
-	if noted, err := NewNotes[fanNote](notes).All(); len(noted) != 3 || err != nil {
+	if noted, err := NewNotes[fanNote](NewFileBook(notes)).All(); len(noted) != 3 || err != nil {
 		t.Errorf("%d notes (%v) are left, want 3", len(noted), err)
 	}
 }
@@ -167,8 +167,8 @@ func TestRoute_found(t *testing.T) {
 	first, second, program := newMaildir(t), newMaildir(t), newScripted()
 	program.limit.Messages = 1
 	r := NewRoute(Routing{
-		Rules:     []Rule{{Recipient: "x", Target: program}, {Recipient: "y", Target: NewFan([]Member{{"first", first}}, below(t, "1"))}},
-		Otherwise: NewFan([]Member{{"second", second}}, below(t, "2")),
+		Rules:     []Rule{{Recipient: "x", Target: program}, {Recipient: "y", Target: NewFan([]Member{{"first", first}}, NewFileBook(below(t, "1")))}},
+		Otherwise: NewFan([]Member{{"second", second}}, NewFileBook(below(t, "2"))),
 	})
 	deliverOne(t, first, token(1), []byte("one\r\n"))
 	deliverOne(t, second, token(2), []byte("two\r\n"))

@@ -52,7 +52,7 @@ func (s *stdout) Limit() Limit { return Limit{Messages: 64, Octets: memoryOctets
 func (s *stdout) Room(context.Context) (octets int64, err error) { return math.MaxInt64, nil }
 
 // Begin opens an empty batch.
-func (s *stdout) Begin(ctx context.Context) (Batch, error) { return beginMbox(ctx, s) }
+func (s *stdout) Begin(ctx context.Context) (Batch, error) { return beginMbox(ctx, s, 0) }
 
 // deliver writes the messages one after the other. The first error breaks the target for good: half
 // a message may be in the pipe, and another behind it would be lost in it.

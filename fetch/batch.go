@@ -153,6 +153,11 @@ func (c *committers) commit(b *batch) {
 		_ = b.Discard()
 		return
 	}
+	if lost := c.outcomes.job.held(PhaseDeliver); lost != nil {
+		_ = b.Discard()
+		c.outcomes.end(lost)
+		return
+	}
 	err := b.Commit(c.late)
 	safe := make([]item, 0, len(b.items))
 	records, headers := b.records[:0], b.headers[:0]

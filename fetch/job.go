@@ -161,10 +161,7 @@ type job struct {
 	now     func() time.Time
 	clock   clock
 
-	// When soft ends, no further message is retrieved, and no further chunk of messages is deleted.
-	// When hard ends, the session is cut.
-	soft, hard context.Context
-	cancel     []func()
+	bounds
 
 	host      *hosts.Host
 	keepAlive time.Duration // how long a session may lie idle before NOOP is sent
@@ -176,35 +173,18 @@ type job struct {
 	warned map[string]bool
 }
 
+// bounds are what ends a run.
+type bounds struct {
+	// When soft ends, no further message is retrieved, and no further chunk of messages is deleted.
+	// When hard ends, the session is cut.
+	soft, hard context.Context
+	cancel     []func()
+
+	hold seen.Hold   // nil: this is a look, or the account is not locked yet
+	lose func(error) // ends soft and hard; nil: the hold lasts
+}
+
 var errDeadline = faultwords.New("deadline", "the account's deadline has passed")
-
-// newJob makes the contexts of a run. soft ends with ctx, or a grace before the deadline. hard ends
-// a grace after soft, or at the deadline.
-func newJob(ctx context.Context, account *Account, at *hosts.Hosts) *job {
-	j := &job{
-		account: account,
-		host:    at.Of(account.Server),
-		soft:    ctx,
-		result:  Result{Account: account.Name},
-		warned:  make(map[string]bool),
-	}
-	j.finder, _ = deliver.AsFinder(account.Target)
-	d := account.Deadline
-	if d > 0 {
-		j.soft = j.until(context.WithTimeoutCause(j.soft, d-min(stopGrace, d/4), errDeadline))
-	}
-	j.hard = j.until(outlasting(j.soft, stopGrace))
-	if d > 0 {
-		j.hard = j.until(context.WithTimeoutCause(j.hard, d, errDeadline))
-	}
-	return j
-}
-
-// until keeps cancel for end.
-func (j *job) until(ctx context.Context, cancel context.CancelFunc) context.Context {
-	j.cancel = append(j.cancel, cancel)
-	return ctx
-}
 
 // end releases the contexts.
 func (j *job) end() {
@@ -224,6 +204,28 @@ func outlasting(ctx context.Context, grace time.Duration) (context.Context, cont
 		stop()
 		end(nil)
 	}
+}
+
+// held returns an error if another process may have the account by now. It is called before each step
+// that must not be made twice. A process that stood still may come here before the watchdog runs.
+func (j *job) held(phase Phase) error {
+	if j.lose == nil || j.hold.Err() == nil {
+		return nil
+	}
+	j.lose(seen.ErrLost)
+	return j.fail(phase, seen.ErrLost)
+}
+
+// prepareTarget prepares the target. It then keeps out earlier runs that have lost the account without
+// knowing it, if the store counts its holds.
+func (j *job) prepareTarget(create bool) error {
+	if err := j.account.Target.Prepare(j.soft, create); err != nil {
+		return err
+	}
+	if fenced, ok := j.account.Target.(deliver.Fenced); ok && j.hold.Epoch() > 0 {
+		return fenced.Fence(j.soft, j.account.stateName(), j.hold.Epoch())
+	}
+	return nil
 }
 
 // clock is what is known of the machine's clock.
@@ -272,10 +274,15 @@ func (j *job) lacks() error {
 	return j.fail(PhaseLogin, &login.Error{Fault: login.Cannot, Err: j.account.Lacks})
 }
 
-// fail makes the error that ends a run. A store says only that it was stopped, and not why.
+// fail makes the error that ends a run. A store says only that it was stopped, and not why. Once the
+// hold is lost, that is the reason, whatever came of it.
 func (j *job) fail(phase Phase, err error) error {
 	if cause := context.Cause(j.soft); errors.Is(err, context.Canceled) && cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", err, cause)
+	}
+	overtaken := errors.Is(err, deliver.ErrOvertaken) || j.lose != nil && j.hold.Err() != nil
+	if overtaken && !errors.Is(err, seen.ErrLost) {
+		err = fmt.Errorf("%w: %w", seen.ErrLost, err)
 	}
 	return &Error{Account: j.account.Name, Phase: phase, Err: err}
 }
@@ -312,7 +319,7 @@ func (j *job) count(change func(*Result)) {
 }
 
 // record makes changes durable, even while the run is being stopped, because delivered messages
-// must get their records.
+// must get their records. So it is tried even if the hold may be lost: the store knows, and refuses.
 func (j *job) record(changes seen.Changes) error {
 	ctx, cancel := outlasting(j.hard, recordTimeout)
 	defer cancel()

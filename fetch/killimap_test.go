@@ -96,7 +96,7 @@ func TestProgram_imap(t *testing.T) {
 	target := &deliver.IMAP{
 		Address: addr, StartTLS: ca == "", User: user, Mailbox: mailbox, Timeout: patience,
 		Password: func(context.Context) (string, error) { return secret, nil },
-		Notes:    filepath.Join(state, "imap.notes"),
+		Notes:    deliver.NewFileBook(filepath.Join(state, "imap.notes")),
 	}
 	if ca != "" {
 		text, err := os.ReadFile(ca)

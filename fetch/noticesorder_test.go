@@ -44,17 +44,17 @@ func newLoggedStore(store seen.Store, log *callLog) loggedStore {
 	return loggedStore{wrapped{store, func(l seen.Ledger) seen.Ledger { return loggedLedger{l, log} }}, log}
 }
 
-func (s loggedStore) Lock(name string) (func() error, error) {
-	unlock, err := s.Store.Lock(name)
+func (s loggedStore) Lock(ctx context.Context, name string) (seen.Hold, error) {
+	hold, err := s.Store.Lock(ctx, name)
 	if err != nil {
 		s.log.add("locked out")
 		return nil, err
 	}
 	s.log.add("lock")
-	return func() error {
+	return seen.UntilReleased(func() error {
 		s.log.add("unlock")
-		return unlock()
-	}, nil
+		return hold.Release()
+	}), nil
 }
 
 type loggedLedger struct {
@@ -132,14 +132,14 @@ func TestNotices_order(t *testing.T) {
 	r.runs("1 listed")
 	check("nothing new", "started", "lock", `begin "second"`, "finished", "end", "unlock")
 
-	unlock, err := store.Store.Lock("work")
+	hold, err := store.Store.Lock(t.Context(), "work")
 	if err != nil {
 		t.Fatal(err)
 	}
 	notices.word = "third"
 	_ = r.fails(fetch.PhaseLock, "")
 	check("another run has the lock", "started", "locked out", `begin "second"`, "finished", "end", `told "third"`)
-	if err := unlock(); err != nil {
+	if err := hold.Release(); err != nil {
 		t.Error(err)
 	}
 	for _, by := range seeing {

@@ -285,7 +285,7 @@ func (p *powerRig) recover() {
 		case p.mda != "":
 			return &deliver.MDA{Command: p.mda}
 		case p.mbox != "":
-			return deliver.NewMbox(p.mbox, filepath.Join(p.state, name+".mbox"))
+			return deliver.NewMbox(p.mbox, deliver.NewFileBook(filepath.Join(p.state, name+".mbox")))
 		}
 		return deliver.NewMaildir(p.maildir)
 	}

@@ -92,7 +92,7 @@ func TestLookFor_mbox(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	survey, err := r.runner.LookFor(t.Context(), &r.account, deliver.NewMbox(file, ""))
+	survey, err := r.runner.LookFor(t.Context(), &r.account, deliver.NewMbox(file, nil))
 	if err != nil || len(survey.Held) != 2 || survey.Held[0].UniqueID != "a" || survey.Held[1].UniqueID != "b" {
 		t.Errorf("LookFor() = %+v, %v, want a and b", survey, err)
 	}

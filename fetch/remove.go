@@ -309,7 +309,7 @@ type refusedDeletions struct {
 func (s *session) sendDele(items []doomed, refused *refusedDeletions) (accepted int, err error) {
 	numbers := func(yield func(int) bool) {
 		for _, d := range items {
-			if s.job.hard.Err() != nil || !yield(d.item.Number) {
+			if s.job.hard.Err() != nil || s.job.held(PhaseDelete) != nil || !yield(d.item.Number) {
 				return
 			}
 		}

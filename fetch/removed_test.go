@@ -271,7 +271,7 @@ func TestRemoved_twoMaildirs(t *testing.T) {
 	r.account.Target = deliver.NewFan([]deliver.Member{
 		{Name: "a", Target: deliver.NewMaildir(r.maildir)}, {Name: "b", Target: deliver.NewMaildir(other)},
 		{Name: "p", Target: &deliver.MDA{Command: "cat >/dev/null"}},
-	}, filepath.Join(t.TempDir(), "notes"))
+	}, deliver.NewFileBook(filepath.Join(t.TempDir(), "notes")))
 	r.runs("3 listed, 3 new, 3 delivered")
 	first := r.take("1")
 	r.quiet(3)
@@ -413,9 +413,9 @@ func TestRemoved_formerTarget(t *testing.T) {
 	r, server := ruled(t, fetch.DeletePolicy{Removed: true}, letter("0"), letter("1"))
 	paths, members := newShelves(r)
 	notes := filepath.Join(t.TempDir(), "notes")
-	r.account.Target = deliver.NewFan(members[:], notes)
+	r.account.Target = deliver.NewFan(members[:], deliver.NewFileBook(notes))
 	r.runs("2 listed, 2 new, 2 delivered")
-	r.account.Target = deliver.NewFan(members[:1], notes)
+	r.account.Target = deliver.NewFan(members[:1], deliver.NewFileBook(notes))
 	r.maildir = paths[0]
 	r.take("1")
 	r.quiet(2)
@@ -427,7 +427,7 @@ func TestRemoved_toOtherTarget(t *testing.T) {
 	r, server := ruled(t, fetch.DeletePolicy{Removed: true}, letter("0"), letter("1"), letter("2"))
 	paths, members := newShelves(r)
 	only := func(i int) deliver.Target {
-		return deliver.NewFan(members[i:i+1], filepath.Join(t.TempDir(), "notes"))
+		return deliver.NewFan(members[i:i+1], deliver.NewFileBook(filepath.Join(t.TempDir(), "notes")))
 	}
 	r.account.Target = deliver.NewRoute(deliver.Routing{
 		Rules:     []deliver.Rule{{Headers: []string{"Subject"}, Equals: "2", Target: only(1)}},

@@ -34,14 +34,15 @@ type run struct {
 // kept what was told.
 func (r *run) do() Result {
 	r.job.event(Event{Kind: Started, Progress: &r.progress})
-	unlock, err := r.store.Lock(r.job.account.stateName())
+	hold, err := r.store.Lock(r.job.soft, r.job.account.stateName())
 	if err != nil {
 		r.remind()
 		return r.finished(r.job.fail(PhaseLock, err))
 	}
+	r.job.keepTo(hold)
 	result := r.finished(r.locked())
-	if err := unlock(); err != nil {
-		err = r.job.fail(PhaseLock, err)
+	if err := hold.Release(); err != nil && !errors.Is(err, seen.ErrLost) { // then all that the run has written counts
+		err = &Error{Account: result.Account, Phase: PhaseLock, Err: err} // fail would call the hold lost
 		r.job.event(Event{Kind: Warning, Code: CodeUnlock, Err: err})
 		result.Err = cmp.Or(result.Err, err)
 	}
@@ -111,7 +112,7 @@ func (r *run) prepare() error {
 			"and what one deletes the others cannot fetch",
 			strings.Join(a.Shared, ", "))
 	}
-	if err := a.Target.Prepare(r.job.soft, !known.Delivered); err != nil {
+	if err := r.job.prepareTarget(!known.Delivered); err != nil {
 		return r.job.fail(PhaseTarget, err)
 	}
 	if a.FilterHeaders != nil && !a.All {

@@ -83,6 +83,59 @@ func (r *Runner) newJob(ctx context.Context, account *Account) *job {
 	return j
 }
 
+// newJob makes the contexts of a run. soft ends with ctx, or a grace before the deadline. hard ends
+// a grace after soft, or at the deadline.
+func newJob(ctx context.Context, account *Account, at *hosts.Hosts) *job {
+	j := &job{
+		account: account,
+		host:    at.Of(account.Server),
+		bounds:  bounds{soft: ctx},
+		result:  Result{Account: account.Name},
+		warned:  make(map[string]bool),
+	}
+	j.finder, _ = deliver.AsFinder(account.Target)
+	d := account.Deadline
+	if d > 0 {
+		j.soft = j.until(context.WithTimeoutCause(j.soft, d-min(stopGrace, d/4), errDeadline))
+	}
+	j.hard = j.until(outlasting(j.soft, stopGrace))
+	if d > 0 {
+		j.hard = j.until(context.WithTimeoutCause(j.hard, d, errDeadline))
+	}
+	return j
+}
+
+// until keeps cancel for end.
+func (j *job) until(ctx context.Context, cancel context.CancelFunc) context.Context {
+	j.cancel = append(j.cancel, cancel)
+	return ctx
+}
+
+// keepTo ends the run at once when it has lost its hold (see seen.Hold): the connection is cut.
+func (j *job) keepTo(h seen.Hold) {
+	j.hold = h
+	if h.Lost() == nil {
+		return
+	}
+	var soft, hard context.CancelCauseFunc
+	j.soft, soft = context.WithCancelCause(j.soft)
+	j.hard, hard = context.WithCancelCause(j.hard)
+	j.lose = func(cause error) {
+		soft(cause)
+		hard(cause)
+	}
+	ended := j.hard
+	j.cancel = append(j.cancel, func() { j.lose(nil) })
+	go func() {
+		defer j.guard()
+		select {
+		case <-h.Lost():
+			j.lose(seen.ErrLost)
+		case <-ended.Done():
+		}
+	}()
+}
+
 // report hands an event to Observe.
 func (r *Runner) report(e Event) {
 	if r.Observe == nil {
@@ -151,7 +204,7 @@ func (r *Runner) runInTurn(ctx context.Context, account *Account) Result {
 // or refuses the log-in.
 func (r *Result) Fruitless() bool {
 	var run *Error
-	if !errors.As(r.Err, &run) || r.Delivered+r.Filtered.Dropped > 0 {
+	if errors.Is(r.Err, seen.ErrLost) || !errors.As(r.Err, &run) || r.Delivered+r.Filtered.Dropped > 0 {
 		return false
 	}
 	var refused *login.Error
@@ -174,12 +227,12 @@ func (r *run) takeOver() error {
 	if former == "" || err != nil {
 		return err
 	}
-	unlock, err := r.store.Lock(former)
+	hold, err := r.store.Lock(r.job.soft, former)
 	if err != nil {
 		return r.job.fail(PhaseLock, fmt.Errorf("taking over the records of account %s: %w", former, err))
 	}
 	err = r.store.Rename(r.job.soft, former, r.job.account.Name)
-	if err := cmp.Or(err, unlock()); err != nil {
+	if err := cmp.Or(err, hold.Release()); err != nil {
 		return r.job.fail(PhaseState, fmt.Errorf("taking over the records of account %s: %w", former, err))
 	}
 	if err := r.enter(); err != nil {

@@ -115,6 +115,9 @@ func (s *session) logIn() error {
 			}
 		}
 	}
+	if err := s.job.held(PhaseLogin); err != nil {
+		return err
+	}
 	err := s.job.account.Login(s.job.soft, s.client, expected)
 	if errors.Is(err, pop3.ErrUnexpected) {
 		return s.job.fail(PhaseOpen, err)
@@ -245,6 +248,10 @@ func (s *session) sayQuit(deletes bool) (said bool, err error) {
 	if s.quitLoses() {
 		_ = s.client.Close()
 		return false, nil
+	}
+	if err := s.job.held(PhaseQuit); err != nil { // QUIT would carry out the deletions
+		_ = s.client.Close()
+		return false, err
 	}
 	ctx := s.job.hard
 	if !deletes {

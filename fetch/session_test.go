@@ -47,12 +47,12 @@ func TestRunner_independent(t *testing.T) {
 		}, fetch.PhaseRetrieve},
 		{"locked", func(t *testing.T, r *rig, a *fetch.Account) {
 			a.State = "taken"
-			unlock, err := r.runner.Store.Lock("taken")
+			hold, err := r.runner.Store.Lock(t.Context(), "taken")
 			if err != nil && !errors.Is(err, seen.ErrLocked) { // by the other one in the same trouble
 				t.Fatal(err)
 			}
 			if err == nil {
-				t.Cleanup(func() { _ = unlock() })
+				t.Cleanup(func() { _ = hold.Release() })
 			}
 		}, fetch.PhaseLock},
 		{"no target", func(_ *testing.T, _ *rig, a *fetch.Account) {
@@ -192,7 +192,7 @@ func TestRenamed(t *testing.T) {
 	})
 	t.Run("the old name is gone, and a run of it is at work", func(t *testing.T) {
 		r, _ := start(t)
-		unlock, err := r.runner.Store.Lock("work")
+		hold, err := r.runner.Store.Lock(t.Context(), "work")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,7 +200,7 @@ func TestRenamed(t *testing.T) {
 		if err := r.fails(fetch.PhaseLock, ""); !errors.Is(err, seen.ErrLocked) {
 			t.Errorf("Run() = %v, want ErrLocked", err)
 		}
-		if err := unlock(); err != nil {
+		if err := hold.Release(); err != nil {
 			t.Fatal(err)
 		}
 		r.runs("2 listed")

@@ -1,6 +1,7 @@
 package fetch_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -29,10 +30,10 @@ func (n *noter) note(format string, args ...any) {
 func (n *noter) Begin(account string, told fetch.Told) { n.note("begin %s %q", account, told.Lines) }
 
 func (n *noter) End(account string, before fetch.Told) fetch.Told {
-	unlock, err := n.store.Lock(account)
+	hold, err := n.store.Lock(context.Background(), account)
 	if err == nil {
 		n.t.Error("End() was called without the account's lock")
-		_ = unlock()
+		_ = hold.Release()
 	} else if !errors.Is(err, seen.ErrLocked) {
 		n.t.Error(err)
 	}
@@ -67,13 +68,13 @@ func TestNotices(t *testing.T) {
 	r.runs("1 listed")
 	n.checkOrder("started ", `begin work "+"`, "warning shared", "listed ", "finished ", `end work "+"`)
 
-	unlock, err := r.runner.Store.Lock("work")
+	hold, err := r.runner.Store.Lock(t.Context(), "work")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = r.fails(fetch.PhaseLock, "")
 	n.checkOrder("started ", `begin work "++"`, "finished lock/in-use", `end work "++"`)
-	if err := unlock(); err != nil {
+	if err := hold.Release(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.runner.Look(t.Context(), &r.account); err != nil {

@@ -148,7 +148,7 @@ func (t *transfer) next() item { return t.session.drop.item(t.queue[0]) }
 
 // ended reports whether no more is to be asked for.
 func (t *transfer) ended() bool {
-	return t.session.job.soft.Err() != nil || t.outcomes.failure() != nil
+	return t.session.job.soft.Err() != nil || t.session.job.held(PhaseRetrieve) != nil || t.outcomes.failure() != nil
 }
 
 // hasRoom reports whether a message may be asked for now.
@@ -251,7 +251,7 @@ func (t *transfer) receive(m *pop3.Message, err error) error {
 
 // lose takes the error that ended the session while a status line, or nothing, was due.
 func (t *transfer) lose(err error) error {
-	if len(t.asked) > 0 {
+	if len(t.asked) > 0 && t.session.job.held(PhaseRetrieve) == nil {
 		t.brokeAt(t.asked[0], err)
 	}
 	if t.unconfirmed && isOutOfStep(err) {

@@ -12,7 +12,7 @@
 // A run of one account uses a store in this order. Changes that deliver nothing may be applied before
 // Ready; a run that delivers nothing leaves Ready out:
 //
-//	unlock, err := store.Lock(name)                         // one run of an account at a time, among all processes
+//	hold, err := store.Lock(ctx, name)                      // one run of an account at a time, among all processes
 //	ledger, err := store.Enter(ctx, name, server, user)
 //	diff, err := ledger.Diff(ctx, listing, due)             // which messages of the complete listing are new?
 //	err = ledger.Ready(ctx, messages)                       // before the first message is delivered
@@ -72,6 +72,7 @@ var (
 type LockedError struct {
 	Process int       // 0: unknown
 	Since   time.Time // zero: unknown
+	Host    string    // the machine of the process; "": this one, or unknown
 }
 
 func (e *LockedError) Error() string {
@@ -81,6 +82,9 @@ func (e *LockedError) Error() string {
 // Holder names the process. It tells the time in the local zone, and the date unless it is today's.
 func (e *LockedError) Holder() string {
 	who := "another popfetch"
+	if e.Host != "" {
+		who += " on " + e.Host
+	}
 	if e.Process > 0 && !e.Since.IsZero() {
 		layout := "15:04 MST"
 		if since, now := e.Since.Local(), time.Now(); since.YearDay() != now.YearDay() || since.Year() != now.Year() {
@@ -89,6 +93,18 @@ func (e *LockedError) Holder() string {
 		who += fmt.Sprintf(" (process %d, since %s)", e.Process, e.Since.Local().Format(layout))
 	}
 	return who
+}
+
+// Name names the process in a few words.
+func (e *LockedError) Name() string {
+	name := "another process"
+	if e.Process > 0 {
+		name = fmt.Sprintf("process %d", e.Process)
+	}
+	if e.Host != "" {
+		name += " on " + e.Host
+	}
+	return name
 }
 
 // Is reports that the error is ErrLocked.

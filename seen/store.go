@@ -9,10 +9,10 @@ import (
 // Store keeps what is known of all accounts. Several goroutines may call its methods, and those of
 // its ledgers, at the same time. Several processes may have the same store open.
 type Store interface {
-	// Lock takes the account for this process until unlock is called or the process dies.
+	// Lock takes the account for this process until the hold is released, or lost.
 	// A *LockedError (ErrLocked): another process or this one has taken it already. The account need
 	// not be known.
-	Lock(name string) (unlock func() error, err error)
+	Lock(ctx context.Context, name string) (Hold, error)
 	// Enter creates the account, or notes its new server and user, and returns its ledger. The
 	// caller holds the account's lock. If a killed run left a step half written, Enter first
 	// completes that step or undoes it.
@@ -34,7 +34,7 @@ type Store interface {
 	Rename(ctx context.Context, from, to string) error
 	// Holder returns the process that has the account's lock; nil: none has. It takes no lock itself.
 	// If a process has it, but nothing is known of it, the fields are zero.
-	Holder(name string) (*LockedError, error)
+	Holder(ctx context.Context, name string) (*LockedError, error)
 	// NoteRun adds a run to the account's history. The caller holds the account's lock. Records do not
 	// depend on the history: it may be lost in a power cut, and an error means no more than that the
 	// run is missing in it. ErrHistoryLost: the run is noted, but earlier ones are lost.

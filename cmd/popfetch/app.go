@@ -43,6 +43,22 @@ func newApp(term *terminal) *cli.App {
 		command("import", "", "take over the state that seen export has printed, from standard input", (*program).seenImport,
 			own("json", "one JSON object for each account, with the numbers of records")),
 	}
+	accountsCommand := command("accounts", "", "the accounts of a database that machines share", nil)
+	accountsCommand.Action = refuseWithoutSubcommand
+	asJSON := own("json", "one JSON object for each account")
+	changed := own("json", "one JSON object with the names")
+	accountsCommand.Subcommands = []*cli.Command{
+		command("put", "FILE", "add and replace the accounts of a file, or of standard input (-)", (*program).accountsPut,
+			own("replace", "remove all other accounts"), changed),
+		command("get", "[ACCOUNT...]", "print accounts as put takes them, secrets masked", (*program).accountsGet, asJSON),
+		command("list", "", "list the accounts, and those that were removed and have records yet", (*program).accountsList, asJSON),
+		command("remove", "ACCOUNT...", "remove accounts; their records stay for 90 days", (*program).accountsRemove, changed),
+		command("disable", "ACCOUNT...", "have workers poll accounts no more", (*program).accountsDisable, changed),
+		command("enable", "ACCOUNT...", "have workers poll accounts again", (*program).accountsEnable, changed),
+		command("reseal", "", "seal all secrets and tokens anew, for the first key", (*program).accountsReseal, changed),
+		command("log", "[ACCOUNT...]", "who changed accounts, when, and which keys", (*program).accountsLog,
+			own("json", "one JSON object for each change")),
+	}
 	return &cli.App{
 		Name: "popfetch",
 		Usage: "fetch mail from POP3 accounts into Maildirs, mboxes, IMAP mailboxes, " +
@@ -59,6 +75,8 @@ func newApp(term *terminal) *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {}, // main alone prints the error and exits
 		Commands: []*cli.Command{
 			command("init", "[ADDRESS]", "find the servers of a mail address, ask, try the log-in, write a configuration", (*program).init),
+			command(workerCommand, "[ACCOUNT...]", "poll the accounts of a database, which many machines share out among them", (*program).fetch,
+				&cli.StringSliceFlag{Name: "label", Usage: "also poll accounts that are bound to workers with the `LABEL`; the option may be repeated"}),
 			command("check", "[ACCOUNT...]", "look, log in, report; delivers and deletes nothing", (*program).check,
 				own("json", "one JSON object for each account")),
 			command("list", "[ACCOUNT...]", "list what is on the server: number, unique-id, octets, seen or new", (*program).list,
@@ -75,6 +93,7 @@ func newApp(term *terminal) *cli.App {
 			command("report", "[ACCOUNT...]", "the same as a page to look at, with plots", (*program).showReport,
 				&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the page to `FILE`"}),
 			seenCommand,
+			accountsCommand,
 			command("login", "ACCOUNT", "sign in with OAuth 2, and keep what the provider gives", (*program).login,
 				own("device", "by a code that is typed on any device"), own("browser", "by a browser on this machine"),
 				own("status", "only show who is signed in"), own("json", "one JSON object for each step or account")),
@@ -127,8 +146,9 @@ var globalNames = sync.OnceValue(func() []string {
 // action reads the command line into a program, and runs a command with it.
 func action(term *terminal, do func(*program, context.Context) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
-		p := &program{term: term, options: optionsOf(c)}
+		p := &program{term: term, options: optionsOf(c), database: new(database), shelf: new(shelf)}
 		p.stdout = sync.OnceValue(func() deliver.Target { return deliver.NewStdout(term.out) })
+		p.serviceManager = sync.OnceValue(p.notifier)
 		defer p.guard()
 		if err := p.mistake(); err != nil {
 			return err

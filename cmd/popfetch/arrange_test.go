@@ -101,8 +101,7 @@ func TestArrange_mistakes(t *testing.T) {
 // not understand the arguments.
 func TestArrange_names(t *testing.T) {
 	parts := []string{
-		"name", "-vv", "--once", "--once=maybe", "--frob", "--jobs value", "-c value", "-o value", "--format value",
-		"list", "report", "seen", "export", "config",
+		"name", "-vv", "--once=maybe", "--frob", "--jobs value", "-c value", "-o value", "report", "seen", "export",
 	}
 	var names []string
 	app := appWithLayout()

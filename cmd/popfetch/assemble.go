@@ -21,8 +21,8 @@ import (
 )
 
 // fetchAccounts makes the engine's values for all chosen accounts. It contacts no server, so every
-// error is one of the configuration. An account that lacks a password fails alone, by its Lacks; if
-// there is no other account, that is an error too.
+// error is one of the configuration. An account that lacks a password fails alone, by its Lacks, and so
+// does one of the database that has any mistake. If there is no other account, that is an error too.
 func (p *program) fetchAccounts(ctx context.Context, s *setting) ([]fetch.Account, error) {
 	accounts := make([]fetch.Account, 0, len(s.accounts))
 	var mistakes config.Errors
@@ -31,7 +31,11 @@ func (p *program) fetchAccounts(ctx context.Context, s *setting) ([]fetch.Accoun
 		a := &s.accounts[i]
 		account, err := p.fetchAccount(ctx, s, a, trusted)
 		var mistake *config.Error
-		switch {
+		switch fault := s.faults[a.Name]; {
+		case fault != nil:
+			account = lacking(a, fault)
+		case errors.As(err, &mistake) && s.AccountsFrom == config.FromDatabase:
+			account = lacking(a, mistake)
 		case errors.As(err, &mistake):
 			mistakes = append(mistakes, mistake)
 		case err != nil:
@@ -40,7 +44,8 @@ func (p *program) fetchAccounts(ctx context.Context, s *setting) ([]fetch.Accoun
 		account.Shared, account.Origin = shared[a.Name], origin
 		accounts = append(accounts, account)
 	}
-	if len(mistakes) == 0 && !slices.ContainsFunc(accounts, func(a fetch.Account) bool { return a.Lacks == nil }) {
+	waits := p.polls() && s.AccountsFrom == config.FromDatabase // for an account that can be worked on
+	if len(mistakes) == 0 && !waits && !slices.ContainsFunc(accounts, func(a fetch.Account) bool { return a.Lacks == nil }) {
 		for i := range accounts {
 			var mistake *config.Error
 			if errors.As(accounts[i].Lacks, &mistake) {
@@ -122,7 +127,7 @@ func (p *program) fetchAccount(ctx context.Context, s *setting, a *config.Accoun
 // selection returns what an account takes in a pass, with what the options say for this run.
 func (p *program) selection(a *config.Account) fetch.SelectPolicy {
 	switch p.command {
-	case "":
+	case "", workerCommand:
 	case "list", "check": // they show what a pass would leave to a later one as new
 		return fetch.SelectPolicy{Within: a.Since.Within, Since: a.Since.Date}
 	default:

@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,7 +16,14 @@ const (
 	collectPercent = 800
 	memoryLimit    = 38 << 20 // octets
 	spareMemory    = 8 << 20  // octets besides live memory, near the limit; the runtime itself takes some 5 MiB of them
+	// spareForAccount is how many octets more each account of a database adds. Thousands of accounts
+	// are much live memory, and reading them makes much garbage.
+	spareForAccount = 8 << 10
 )
+
+// collected is how many accounts collectFor was told of. The limit of memory is that of the process,
+// and so is this.
+var collected atomic.Int64
 
 // collectSeldom makes the garbage collector run seldom, up to a limit of memory. A listing of a
 // million messages needs more than memoryLimit. Then the collector would run all the time and find
@@ -24,14 +32,25 @@ const (
 func collectSeldom() {
 	debug.SetGCPercent(collectPercent)
 	debug.SetMemoryLimit(memoryLimit)
-	afterEachCollection(func() {
-		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-		metrics.Read(live)
-		debug.SetMemoryLimit(limitFor(live[0].Value.Uint64()))
-	})
+	afterEachCollection(setLimit)
 }
 
-func limitFor(live uint64) int64 { return max(memoryLimit, int64(live)+spareMemory) } //nolint:gosec // no memory is that large
+// collectFor makes the collector run more seldom where there are so many accounts.
+func collectFor(accounts int) {
+	collected.Store(int64(accounts))
+	setLimit()
+}
+
+// setLimit sets the limit of memory by what was live at the last collection.
+func setLimit() {
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	debug.SetMemoryLimit(limitFor(live[0].Value.Uint64(), collected.Load()))
+}
+
+func limitFor(live uint64, accounts int64) int64 {
+	return max(memoryLimit, int64(live)+spareMemory+accounts*spareForAccount) //nolint:gosec // no memory is that large
+}
 
 // collectEvery is the least time between two collections of an idleCollector.
 const collectEvery = 10 * time.Second

@@ -21,9 +21,19 @@ func TestAfterEachCollection(t *testing.T) {
 }
 
 func TestLimitFor(t *testing.T) {
-	for live, want := range map[uint64]int64{0: memoryLimit, memoryLimit - spareMemory: memoryLimit, 100 << 20: 100<<20 + spareMemory} {
-		if got := limitFor(live); got != want {
-			t.Errorf("limitFor(%d) = %d, want %d", live, got, want)
+	for _, test := range []struct {
+		live     uint64
+		accounts int64
+		want     int64
+	}{
+		{0, 0, memoryLimit},
+		{memoryLimit - spareMemory, 0, memoryLimit},
+		{100 << 20, 0, 100<<20 + spareMemory},
+		{0, 1000, memoryLimit},
+		{100 << 20, 10000, 100<<20 + spareMemory + 10000*spareForAccount},
+	} {
+		if got := limitFor(test.live, test.accounts); got != test.want {
+			t.Errorf("limitFor(%d, %d) = %d, want %d", test.live, test.accounts, got, test.want)
 		}
 	}
 }

@@ -16,7 +16,7 @@ func (p *program) config(ctx context.Context) error {
 	if len(p.words) == 0 {
 		choose = p.read
 	}
-	s, err := choose()
+	s, err := choose(ctx)
 	if err != nil {
 		return err
 	}
@@ -35,10 +35,11 @@ func (p *program) config(ctx context.Context) error {
 	return p.term.printf("%s", text.String())
 }
 
-// checkFiles returns the mistakes about files and programs that the accounts name. A disabled account
-// may lack its files until it is enabled, or named on the command line.
+// checkFiles returns the mistakes about the URL of the state, and about files and programs that the
+// accounts name. A disabled account may lack its files until it is enabled, or named on the command
+// line.
 func (p *program) checkFiles(ctx context.Context, s *setting, named bool) error {
-	var mistakes config.Errors
+	mistakes := checkDatabase(s.Config)
 	trusted := make(authorities)
 	for i := range s.accounts {
 		if !named && !s.accounts[i].Enabled {

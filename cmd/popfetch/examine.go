@@ -119,8 +119,12 @@ func (x *examination) addSession(setting *setting, err error, now time.Time) {
 	}
 }
 
-// writtenAt returns when the state was written last, or the zero time.
+// writtenAt returns when the state was written last, or the zero time. What a database has was written
+// by other clocks.
 func writtenAt(stateDir string) time.Time {
+	if stateDir == "" {
+		return time.Time{}
+	}
 	info, err := os.Stat(filepath.Join(stateDir, stateTable))
 	if err != nil {
 		return time.Time{}
@@ -169,6 +173,10 @@ func totals(survey *fetch.Survey) (octets int64, fresh int) {
 // addPlaces adds what becomes of the mail here: the target and the state.
 func (x *examination) addPlaces(ctx context.Context, e *examiner, survey *fetch.Survey, account *fetch.Account) {
 	x.addTargets(ctx, e, survey, account)
+	if e.s.State != "" {
+		x.add(e.p.database.finding(e.s.Config))
+		return
+	}
 	state, create, err := stateFolder(e.s.StateDir, cmp.Or(account.State, account.Name), survey.Plan.Retrieve.Len()).Examine()
 	x.add(state)
 	if err != nil && survey.Unready == nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/popfetch/popfetch/internal/tunnel"
 	"github.com/popfetch/popfetch/pop3"
 	"github.com/popfetch/popfetch/seen"
+	"github.com/popfetch/popfetch/seen/postgres"
 )
 
 // These are the exit statuses. They follow sysexits.h. Go's runtime has one of its own, 2, if the
@@ -155,6 +156,8 @@ func faultStatus(err error) int {
 		secret   *config.SecretError
 	)
 	switch {
+	case errors.Is(err, seen.ErrLost), errors.Is(err, postgres.ErrAway): // whatever came of it
+		return exitTempFail
 	case errors.As(err, &file):
 		return foreignStatus(file)
 	case errors.As(err, new(*stateError)):
@@ -177,6 +180,8 @@ func faultStatus(err error) int {
 		return exitCantCreate
 	case errors.As(err, &secret) && secret.Temporary:
 		return exitTempFail
+	case errors.Is(err, postgres.ErrRefused): // while accounts are at work; see openDatabase
+		return exitConfig
 	case errors.Is(err, deliver.ErrLogin), errors.Is(err, deliver.ErrUntrusted):
 		return exitNoPerm
 	case errors.Is(err, deliver.ErrProtocol):

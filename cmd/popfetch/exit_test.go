@@ -63,6 +63,8 @@ func TestExitStatus(t *testing.T) {
 		{"75/a server that takes no mail has no name", in(fetch.PhaseTarget, fmt.Errorf("%w: %w", deliver.ErrUnreachable, &net.DNSError{IsNotFound: true})), 75},
 		{"78/SMTP off loopback", wrapped(deliver.ErrNotLocal), 78},
 		{"75/another popfetch", in(fetch.PhaseLock, seen.ErrLocked), 75},
+		{"75/the account was lost",
+			in(fetch.PhaseDeliver, fmt.Errorf("%w: %w", seen.ErrLost, deliver.ErrMissing)), 75},
 		{"75/name server is silent", in(fetch.PhaseOpen, wrapped(&net.DNSError{IsTimeout: true})), 75},
 		{"75/timed out", in(fetch.PhaseRetrieve, wrapped(os.ErrDeadlineExceeded)), 75},
 		{"75/a proxy does not reach the server", in(fetch.PhaseOpen, wrapped(tunnel.ErrUnreached)), 75},

@@ -21,8 +21,15 @@ func (p *program) fetch(ctx context.Context) error {
 		ctx, heard = hearWishes(ctx)
 		defer heard.end(nil)
 	}
-	s, err := p.load()
+	var s *setting
+	err := p.untilThere(ctx, func() (err error) {
+		s, err = p.load(ctx)
+		return err
+	})
 	if err != nil {
+		return err
+	}
+	if err := p.mayShare(s); err != nil {
 		return err
 	}
 	accounts, err := p.fetchAccounts(ctx, s)
@@ -47,7 +54,7 @@ func (p *program) fetch(ctx context.Context) error {
 			return err
 		}
 	}
-	store, err := openStore(ctx, s.Config, toWrite)
+	store, err := p.openForPasses(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -79,9 +86,12 @@ func (p *program) fetch(ctx context.Context) error {
 	if p.once {
 		outcome = p.outcome(runner.Run(ctx, accounts))
 	} else {
-		outcome = p.stay(ctx, heard, s, accounts, runner, report, metrics)
+		outcome = p.newPoller(ctx, s, runner, report, metrics).poll(ctx, heard, accounts)
 	}
 	metrics.end()
+	if p.once && len(s.unread()) > 0 && len(p.words) == 0 {
+		outcome = withStatus(outcome, exitConfig)
+	}
 	if unwritten.Load() {
 		outcome = withStatus(outcome, exitIO)
 	}

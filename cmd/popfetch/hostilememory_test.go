@@ -25,27 +25,31 @@ type memoryCase struct {
 	marked   bool // all messages are then marked as seen and listed again
 }
 
-var memoryCases = []memoryCase{
-	{name: "C0002/greeting without end", misdeeds: `greeting (endless x)- +OK `, status: 76, limit: mostMemory},
-	{name: "C0002/status line of 100 MB", misdeeds: `CAPA (endless x)- +OK `, status: 76, limit: mostMemory},
-	{name: "R2449-1/CAPA without end", misdeeds: `CAPA (endless X-MORE a b c|): +OK`, status: 76, limit: mostMemory},
-	{name: "R2449-1/CAPA of a thousand lines of 8 kB", misdeeds: "CAPA: +OK|USER|" + strings.Repeat("X-MORE "+x(8000)+"|", 1000) + ".", status: 0, limit: mostMemory},
-	{name: "R5034-1/challenge without end", misdeeds: `AUTH (endless QUJD)- + `, status: 76, limit: mostMemory},
-	{name: "C0017/most messages of 32 bits", misdeeds: `STAT: +OK 2147483647 9223372036854775807`, status: 0, limit: mostMemory},
-	{name: "C0021/message that is as large as 63 bits hold", misdeeds: `LIST: +OK|1 9223372036854775807|2 9223372036854775807|.`, status: 0, limit: mostMemory},
-	{name: "C0021/LIST line without end", misdeeds: `LIST (endless 1): +OK`, status: 76, limit: mostMemory},
-	{name: "C0038/UIDL line without end", misdeeds: `UIDL (endless x)- +OK|1 `, status: 76, limit: mostMemory},
-	{name: "C0038/UIDL of unreadable lines without end", misdeeds: "UIDL (endless 0 " + x(1000) + "|): +OK", status: 76, limit: mostMemory},
-	{name: "C0038/UIDL of empty lines without end", misdeeds: `UIDL (endless |): +OK`, status: 76, limit: mostMemory},
-	{name: "C0022/message without end", misdeeds: `RETR 1 (endless ` + x(70) + `|): +OK`, status: 75, limit: mostMemory, lines: "max_size = \"100M\"\ndeadline = \"4s\""},
-	{name: "C0022/message of one line without end", misdeeds: `RETR 1 (endless x): +OK`, status: 75, limit: mostMemory, lines: "max_size = \"100M\"\ndeadline = \"4s\""},
-	{name: "C0034/header without end", misdeeds: `RETR 1 (endless X-More: ` + x(70) + `|): +OK`, status: 75, limit: mostMemory, lines: "max_size = \"100M\"\ndeadline = \"4s\""},
-	{name: "C0034/TOP without end", misdeeds: "QUIT (once, cut 0, void)\nTOP (endless " + x(70) + "|): +OK", status: 75, limit: mostMemory, lines: "delete = \"delivered\"\ndeadline = \"4s\""},
-	{name: "behaviour 17/DELE without end", misdeeds: `DELE (endless x)- +OK `, status: 76, limit: mostMemory, lines: `delete = "delivered"`},
-	{name: "behaviour 24/1,000,000 unique-ids of 32 octets", limit: mostMemoryMillions, listing: func() ([]byte, []byte) { return listingOf(1_000_000, 32) }, marked: true},
-	{name: "behaviour 24/64 MiB of unique-ids of 1024 octets", limit: mostMemoryMillions, listing: func() ([]byte, []byte) { return listingOf(64<<10, 1024) }},
-	{name: "behaviour 24/64 MiB of unique-ids of 70 octets", limit: mostMemoryMillions, listing: func() ([]byte, []byte) { return listingOf((64<<20)/70, 70) }},
-	{name: "behaviour 24/more than 64 MiB of unique-ids", status: 76, limit: mostMemoryMillions, listing: func() ([]byte, []byte) { return listingOf(64<<10+1, 1024) }},
+// memoryCases are made when they are needed: this binary is also the program of other tests, which
+// would start slowly otherwise.
+func memoryCases() []memoryCase {
+	return []memoryCase{
+		{name: "C0002/greeting without end", misdeeds: `greeting (endless x)- +OK `, status: 76, limit: mostMemory},
+		{name: "C0002/status line of 100 MB", misdeeds: `CAPA (endless x)- +OK `, status: 76, limit: mostMemory},
+		{name: "R2449-1/CAPA without end", misdeeds: `CAPA (endless X-MORE a b c|): +OK`, status: 76, limit: mostMemory},
+		{name: "R2449-1/CAPA of a thousand lines of 8 kB", misdeeds: "CAPA: +OK|USER|" + strings.Repeat("X-MORE "+x(8000)+"|", 1000) + ".", status: 0, limit: mostMemory},
+		{name: "R5034-1/challenge without end", misdeeds: `AUTH (endless QUJD)- + `, status: 76, limit: mostMemory},
+		{name: "C0017/most messages of 32 bits", misdeeds: `STAT: +OK 2147483647 9223372036854775807`, status: 0, limit: mostMemory},
+		{name: "C0021/message that is as large as 63 bits hold", misdeeds: `LIST: +OK|1 9223372036854775807|2 9223372036854775807|.`, status: 0, limit: mostMemory},
+		{name: "C0021/LIST line without end", misdeeds: `LIST (endless 1): +OK`, status: 76, limit: mostMemory},
+		{name: "C0038/UIDL line without end", misdeeds: `UIDL (endless x)- +OK|1 `, status: 76, limit: mostMemory},
+		{name: "C0038/UIDL of unreadable lines without end", misdeeds: "UIDL (endless 0 " + x(1000) + "|): +OK", status: 76, limit: mostMemory},
+		{name: "C0038/UIDL of empty lines without end", misdeeds: `UIDL (endless |): +OK`, status: 76, limit: mostMemory},
+		{name: "C0022/message without end", misdeeds: `RETR 1 (endless ` + x(70) + `|): +OK`, status: 75, limit: mostMemory, lines: "max_size = \"100M\"\ndeadline = \"4s\""},
+		{name: "C0022/message of one line without end", misdeeds: `RETR 1 (endless x): +OK`, status: 75, limit: mostMemory, lines: "max_size = \"100M\"\ndeadline = \"4s\""},
+		{name: "C0034/header without end", misdeeds: `RETR 1 (endless X-More: ` + x(70) + `|): +OK`, status: 75, limit: mostMemory, lines: "max_size = \"100M\"\ndeadline = \"4s\""},
+		{name: "C0034/TOP without end", misdeeds: "QUIT (once, cut 0, void)\nTOP (endless " + x(70) + "|): +OK", status: 75, limit: mostMemory, lines: "delete = \"delivered\"\ndeadline = \"4s\""},
+		{name: "behaviour 17/DELE without end", misdeeds: `DELE (endless x)- +OK `, status: 76, limit: mostMemory, lines: `delete = "delivered"`},
+		{name: "behaviour 24/1,000,000 unique-ids of 32 octets", limit: mostMemoryMillions, listing: func() ([]byte, []byte) { return listingOf(1_000_000, 32) }, marked: true},
+		{name: "behaviour 24/64 MiB of unique-ids of 1024 octets", limit: mostMemoryMillions, listing: func() ([]byte, []byte) { return listingOf(64<<10, 1024) }},
+		{name: "behaviour 24/64 MiB of unique-ids of 70 octets", limit: mostMemoryMillions, listing: func() ([]byte, []byte) { return listingOf((64<<20)/70, 70) }},
+		{name: "behaviour 24/more than 64 MiB of unique-ids", status: 76, limit: mostMemoryMillions, listing: func() ([]byte, []byte) { return listingOf(64<<10+1, 1024) }},
+	}
 }
 
 // listingOf makes the replies to LIST and UIDL for n messages. Each unique-id has the given octets.
@@ -71,7 +75,7 @@ func TestTortureMemory(t *testing.T) {
 	program := buildProgram(t)
 	over := 0
 	var most, mostOfMillions int64
-	for _, test := range memoryCases {
+	for _, test := range memoryCases() {
 		t.Run(test.name, func(t *testing.T) {
 			peak := test.play(t, program)
 			if peak > test.limit {
@@ -85,7 +89,7 @@ func TestTortureMemory(t *testing.T) {
 		})
 	}
 	t.Logf("torture | memory against hostile servers | %d cases | %d over the limit; %d MiB at the peak, %d MiB with millions of unique-ids",
-		len(memoryCases), over, most>>20, mostOfMillions>>20)
+		len(memoryCases()), over, most>>20, mostOfMillions>>20)
 }
 
 // play runs the program against the server and returns the highest peak of memory.

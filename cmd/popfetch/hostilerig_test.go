@@ -129,8 +129,10 @@ func (r *hostileRig) misbehave() {
 	})
 }
 
-// behave makes the server a good one, and the time a day later.
+// behave makes the server a good one, however slow the machine is, and the time a day later.
 func (r *hostileRig) behave() {
+	r.limit(patience)
+	r.account.Deadline = 0
 	r.server.Configure(func(c *poptest.Config) {
 		c.Hook = func(s *poptest.Session, cmd string) poptest.Action {
 			if n, ok := strings.CutPrefix(cmd, "DELE "); ok {

@@ -16,13 +16,22 @@ import (
 // interrupted, popfetch does not know the account yet, and so fetches nothing again. The accounts
 // stay locked until unlock is called.
 func (imp *importing) writeState(ctx context.Context) (unlock func(), err error) {
+	cfg := *imp.config
+	if err := imp.useStateDir(&cfg); err != nil {
+		return nil, err
+	}
+	store, err := imp.openStore(ctx, &cfg, toWrite)
+	if err != nil {
+		return nil, err
+	}
 	var locks []func() error
 	unlock = func() {
 		for _, end := range locks {
 			_ = end() // otherwise the lock ends with the process
 		}
+		_ = store.Close() // each commit was durable by itself
 	}
-	if err := imp.writeLocked(ctx, &locks); err != nil {
+	if err := imp.writeLocked(ctx, store, &locks); err != nil {
 		unlock()
 		return nil, err
 	}
@@ -30,25 +39,15 @@ func (imp *importing) writeState(ctx context.Context) (unlock func(), err error)
 }
 
 // writeLocked locks the accounts and writes their records. It adds what ends the locks to locks.
-func (imp *importing) writeLocked(ctx context.Context, locks *[]func() error) (err error) {
-	cfg := *imp.config
-	if dir := imp.source.stateDir; dir != "" {
-		if cfg.StateDir, err = pathOf("state-dir", dir); err != nil {
-			return err
-		}
-	}
-	store, err := openStore(ctx, &cfg, toWrite)
-	if err != nil {
-		return err
-	}
-	defer store.Close() //nolint:errcheck // each commit was durable by itself
+func (imp *importing) writeLocked(ctx context.Context, store seen.Store, locks *[]func() error) error {
 	for i := range imp.accounts {
-		end, err := lockAccount(store, imp.accounts[i].Name)
+		hold, err := lockAccount(ctx, store, imp.accounts[i].Name)
 		if err != nil {
 			return err
 		}
-		*locks = append(*locks, end)
+		*locks = append(*locks, hold.Release)
 	}
+	var err error
 	// Another import may just have ended.
 	if imp.config, err = config.Preview(imp.file, imp.accounts...); err != nil {
 		return err

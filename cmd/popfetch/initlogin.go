@@ -80,10 +80,8 @@ func (in *interview) logIn(ctx context.Context) error {
 		accounts[0].Password = config.Secret{Password: in.account.Password}
 	}
 	s := &setting{Config: cfg, accounts: accounts, options: in.p.source.options()}
-	if dir := in.p.source.stateDir; dir != "" {
-		if s.StateDir, err = pathOf("state-dir", dir); err != nil {
-			return err
-		}
+	if err := in.p.useStateDir(cfg); err != nil {
+		return err
 	}
 	account, err := in.p.fetchAccount(ctx, s, &accounts[0], make(authorities))
 	if err != nil {
@@ -92,7 +90,7 @@ func (in *interview) logIn(ctx context.Context) error {
 	if account.Lacks != nil {
 		return account.Lacks
 	}
-	store, err := openStore(ctx, cfg, toRead)
+	store, err := in.p.openStore(ctx, cfg, toRead)
 	if err != nil {
 		return err
 	}

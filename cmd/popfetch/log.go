@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -31,7 +32,14 @@ func (p *program) log(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer store.Close() //nolint:errcheck // nothing was written
+	defer store.Close()                         //nolint:errcheck // nothing was written
+	if shared, is := store.(*sharedStore); is { // so that most accounts cost nothing
+		deleting, err := shared.Deleting(ctx, since)
+		if err != nil {
+			return err
+		}
+		accounts = slices.DeleteFunc(accounts, func(a shownAccount) bool { return !deleting[a.state] })
+	}
 	rows := p.term.table("ACCOUNT", "DELETED", "RULE", "UNIQUE-ID", "OCTETS", "DELIVERED", "SHA-256")
 	for _, a := range accounts {
 		if err := p.logOne(ctx, store, a, since, rows); err != nil {

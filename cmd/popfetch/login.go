@@ -18,9 +18,9 @@ import (
 // login signs a person in with OAuth 2, and keeps what the provider gives.
 func (p *program) login(ctx context.Context) error {
 	if p.options.status {
-		return p.loginStatus()
+		return p.loginStatus(ctx)
 	}
-	s, users, err := p.signInUsers()
+	s, users, err := p.signInUsers(ctx)
 	for _, user := range users {
 		err = errors.Join(err, p.loginUser(ctx, s, user))
 	}
@@ -37,13 +37,13 @@ func (p *program) loginUser(ctx context.Context, s *setting, a *config.Account) 
 	if err != nil {
 		return err
 	}
-	file := oauth.NewFile(s.StateDir, a.Name)
-	if err := file.Ready(ctx); err != nil { // before somebody has signed in
+	tokens := s.tokens(a.Name)
+	if err := tokens.Ready(ctx); err != nil { // before somebody has signed in
 		return err
 	}
 	grant, err := p.signIn(ctx, a, client, flow)
 	if err == nil {
-		err = file.Write(ctx, grant)
+		err = tokens.Write(ctx, grant)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", a.Name, err)
@@ -52,22 +52,24 @@ func (p *program) loginUser(ctx context.Context, s *setting, a *config.Account) 
 }
 
 // signInUsers returns what the account that the command line names signs in for. It must be something.
-func (p *program) signInUsers() (*setting, []*config.Account, error) {
+func (p *program) signInUsers(ctx context.Context) (*setting, []*config.Account, error) {
 	if err := p.refuseServer(); err != nil {
 		return nil, nil, err
 	}
 	if len(p.words) != 1 {
 		return nil, nil, usagef("%s: name one account", p.command)
 	}
-	s, err := p.load()
+	s, err := p.load(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	a := &s.accounts[0]
 	users := s.signIns(a)
 	switch {
-	case s.StateDir == "":
+	case s.StateDir == "" && s.State == "":
 		return nil, nil, noStateDir(s.Config)
+	case s.faults[a.Name] != nil:
+		return nil, nil, s.faults[a.Name]
 	case len(users) > 0:
 		return s, users, nil
 	case a.OAuth.TokenCommand != "":
@@ -200,15 +202,15 @@ type signInStatus struct {
 }
 
 // loginStatus shows which of the chosen accounts are signed in. It contacts nobody.
-func (p *program) loginStatus() error {
+func (p *program) loginStatus(ctx context.Context) error {
 	if err := p.refuseServer(); err != nil {
 		return err
 	}
-	s, err := p.load()
+	s, err := p.load(ctx)
 	if err != nil {
 		return err
 	}
-	if s.StateDir == "" {
+	if s.StateDir == "" && s.State == "" {
 		return noStateDir(s.Config)
 	}
 	var statuses []int
@@ -224,7 +226,7 @@ func (p *program) loginStatus() error {
 				continue
 			}
 			shown[user.Name] = true
-			state, grant, err := s.signInStatusOf(user, a.Name)
+			state, grant, err := s.signInStatusOf(ctx, user, a.Name)
 			if err != nil {
 				statuses = append(statuses, state.Status)
 			}
@@ -241,11 +243,11 @@ func (p *program) loginStatus() error {
 
 // signInStatusOf finds out whether an account is signed in, or the user of a mailbox of the account
 // called owner.
-func (s *setting) signInStatusOf(a *config.Account, owner string) (signInStatus, *oauth.Grant, error) {
+func (s *setting) signInStatusOf(ctx context.Context, a *config.Account, owner string) (signInStatus, *oauth.Grant, error) {
 	signIn := a.OAuth.SignIn()
 	state := signInStatus{Account: a.Name, Provider: signIn.Provider}
 	own := signIn.Flow == clientCredentials
-	grant, err := oauth.NewFile(s.StateDir, a.Name).Read()
+	grant, err := s.tokens(a.Name).Read(ctx)
 	var fault *oauth.Error
 	switch {
 	case signIn.ClientID == "":

@@ -18,12 +18,15 @@ func (p *program) logout(ctx context.Context) error {
 	if len(p.words) != 1 {
 		return usagef("%s: name one account", p.command)
 	}
-	s, err := p.read()
+	s, err := p.read(ctx)
 	if err != nil {
 		return err
 	}
-	if s.StateDir == "" {
+	if s.StateDir == "" && s.State == "" {
 		return noStateDir(s.Config)
+	}
+	if fault := s.faults[p.words[0]]; fault != nil {
+		return fault
 	}
 	users := []*config.Account{{Name: p.words[0]}} // the account may have no client any more
 	for i := range s.Accounts {
@@ -49,7 +52,7 @@ func (p *program) logoutUser(ctx context.Context, s *setting, user *config.Accou
 	}
 	revoked := false
 	var refusal error
-	err = oauth.NewFile(s.StateDir, name).Remove(ctx, func(grant *oauth.Grant) (err error) {
+	err = s.tokens(name).Remove(ctx, func(grant *oauth.Grant) (err error) {
 		if client != nil && client.Owns(grant) {
 			revoked, err = client.Revoke(ctx, grant)
 		}

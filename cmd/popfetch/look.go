@@ -30,7 +30,7 @@ func (p *program) look(ctx context.Context, at lookFunc, l looker) error {
 
 // toLookAt returns the chosen accounts.
 func (p *program) toLookAt(ctx context.Context) (*setting, []fetch.Account, error) {
-	s, err := p.load()
+	s, err := p.load(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -47,7 +47,7 @@ type lookFunc func(*fetch.Runner, context.Context, *fetch.Account) (*fetch.Surve
 // lookAt looks at the accounts, as many at once as a run would. It shows the results in the order
 // of the accounts. A fault of one account does not affect the others.
 func (p *program) lookAt(ctx context.Context, s *setting, at lookFunc, accounts []fetch.Account, l looker) error {
-	store, err := openStore(ctx, s.Config, toRead)
+	store, err := p.openStore(ctx, s.Config, toRead)
 	if err != nil {
 		return err
 	}

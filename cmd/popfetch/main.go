@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/popfetch/popfetch/deliver"
+	"github.com/popfetch/popfetch/internal/resident"
+	"github.com/popfetch/popfetch/seen/postgres"
 )
 
 func main() {
@@ -42,7 +44,7 @@ func run(ctx context.Context, args []string, term *terminal) int {
 		err = errors.Join(err, caught)
 	}
 	if text := describe(err); text != "" {
-		term.errorf("%s", text)
+		term.errorWithSQL(text, postgres.SQLOf(err))
 	}
 	_ = term.flush() // only data can fail, and that was flushed before
 	return exitStatus(err)
@@ -56,4 +58,11 @@ type program struct {
 	// stdout returns the target that is standard output. All accounts share it, so that their
 	// messages follow one another.
 	stdout func() deliver.Target
+	// serviceManager returns the service manager that has started this popfetch; nil: none has. Only a
+	// popfetch that polls tells it anything.
+	serviceManager func() *resident.Notifier
+
+	// database is the open database that has the state, if it has.
+	database *database
+	shelf    *shelf // its accounts
 }

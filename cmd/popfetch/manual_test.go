@@ -197,9 +197,10 @@ func TestManual_JSON(t *testing.T) {
 	}
 	for _, line := range []reflect.Type{reflect.TypeFor[eventLine](), reflect.TypeFor[programEvent](), reflect.TypeFor[checked](), reflect.TypeFor[listed](),
 		reflect.TypeFor[foretold](), reflect.TypeFor[loggedDeletion](), reflect.TypeFor[record](), reflect.TypeFor[place](),
+		reflect.TypeFor[accountsChange](), reflect.TypeFor[storedAccount](), reflect.TypeFor[listedAccount](), reflect.TypeFor[auditEntry](),
 		reflect.TypeFor[done](), reflect.TypeFor[failedCheck](),
 		reflect.TypeFor[stateLine](), reflect.TypeFor[verifiedMessage](), reflect.TypeFor[verifiedAccount](), reflect.TypeFor[standingFields](), reflect.TypeFor[placeField](), reflect.TypeFor[restored](),
-		reflect.TypeFor[statusLine](), reflect.TypeFor[signInStep](), reflect.TypeFor[signInStatus](), reflect.TypeFor[doctor.Finding](), reflect.TypeFor[doctor.Certificate]()} {
+		reflect.TypeFor[statusLine](), reflect.TypeFor[sharedStatusLine](), reflect.TypeFor[workerLine](), reflect.TypeFor[workLine](), reflect.TypeFor[signInStep](), reflect.TypeFor[signInStatus](), reflect.TypeFor[doctor.Finding](), reflect.TypeFor[doctor.Certificate]()} {
 		for _, field := range reflect.VisibleFields(line) {
 			if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" {
 				program = append(program, name)

@@ -150,6 +150,7 @@ type metricsWriter struct {
 	guard  func()      // is deferred by the goroutine of the timer
 
 	mu       sync.Mutex
+	own      func() string // the text of a worker, which tells of itself; nil: the file tells of accounts
 	accounts []shownAccount
 	timer    *time.Timer // of a write that is due; nil: none is
 	next     time.Time   // not before then
@@ -230,7 +231,12 @@ func (m *metricsWriter) write() {
 		m.timer = nil
 	}
 	began := time.Now()
-	err := writeMetrics(m.ctx, m.path, m.store, m.accounts)
+	var err error
+	if m.own != nil {
+		err = writeMetricsText(m.path, m.own())
+	} else {
+		err = writeMetrics(m.ctx, m.path, m.store, m.accounts)
+	}
 	m.next = time.Now().Add(max(metricsPause, metricsShare*time.Since(began)))
 	if err != nil && !m.failing {
 		m.failed(err)
@@ -241,10 +247,22 @@ func (m *metricsWriter) write() {
 func writeMetrics(ctx context.Context, path string, store seen.Store, accounts []shownAccount) error {
 	states := &stateReader{store: store, now: time.Now(), brief: true}
 	all, err := states.readAll(ctx, accounts)
+	var shared *sharing
 	if err == nil {
-		err = replaceFile(path, metricsText(all), metricsMode)
+		shared, err = readSharing(ctx, store, accounts)
 	}
 	if err != nil {
+		return fmt.Errorf("the metrics file cannot be written: %w", err)
+	}
+	text := metricsText(all)
+	if shared != nil {
+		text += figuresText("", sharingFigures(shared))
+	}
+	return writeMetricsText(path, text)
+}
+
+func writeMetricsText(path, text string) error {
+	if err := replaceFile(path, text, metricsMode); err != nil {
 		return fmt.Errorf("the metrics file cannot be written: %w", err)
 	}
 	return nil

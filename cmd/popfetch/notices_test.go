@@ -201,13 +201,13 @@ func TestNotices_before_the_server(t *testing.T) {
 	server := newServer(t)
 	r := newToldRig(t, server)
 	r.tells()
-	unlock, err := r.runner.Store.Lock("work")
+	hold, err := r.runner.Store.Lock(t.Context(), "work")
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.tells("another popfetch")
 	r.tells()
-	if err := unlock(); err != nil {
+	if err := hold.Release(); err != nil {
 		t.Fatal(err)
 	}
 	r.tells()

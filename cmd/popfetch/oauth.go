@@ -26,7 +26,7 @@ func (s *setting) useTokens(c *login.Credentials, a *config.Account, name string
 	}
 	source := &oauth.Source{
 		Client:       client,
-		File:         oauth.NewFile(s.StateDir, a.Name),
+		Store:        s.tokens(a.Name),
 		Own:          a.OAuth.SignIn().Flow == clientCredentials,
 		LoginCommand: s.commandLine("login", name),
 	}

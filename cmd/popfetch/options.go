@@ -41,6 +41,10 @@ type options struct {
 	metricsFile string  // "" means none
 	output      string  // report --output; "" means none
 
+	labels []string // worker --label
+
+	replace bool // accounts put
+
 	repair bool   // verify
 	apply  bool   // import
 	format string // export; "" means the usual one
@@ -86,9 +90,13 @@ func optionsOf(c *cli.Context) options {
 		device:    c.Bool("device"),
 		browser:   c.Bool("browser"),
 		status:    c.Bool("status"),
+		replace:   c.Bool("replace"),
 		repair:    c.Bool("repair"),
 		apply:     c.Bool("apply"),
 		format:    c.String("format"),
+	}
+	if o.command == workerCommand {
+		o.labels = c.StringSlice("label")
 	}
 	o.fromMaildir, o.fromMbox = c.String("from-maildir"), c.String("from-mbox")
 	if c.Bool("quarantined") {
@@ -130,7 +138,15 @@ func optionsOf(c *cli.Context) options {
 }
 
 // polls reports whether popfetch stays, and polls until a signal comes.
-func (o *options) polls() bool { return o.command == "" && !o.once && !o.dryRun }
+func (o *options) polls() bool {
+	return o.command == workerCommand || o.command == "" && !o.once && !o.dryRun
+}
+
+// isGiven reports whether an option that describes an account was given.
+func (o *options) isGiven(key string) bool {
+	_, given := o.source.oneShot[key]
+	return given
+}
 
 // mistake returns what is wrong with the options, whatever the command needs them for.
 func (o *options) mistake() error {
@@ -141,7 +157,12 @@ func (o *options) mistake() error {
 		return usagef("--headers works only with list and --dry-run")
 	case !slices.Contains([]string{progressAuto, progressAlways, progressNever}, o.progress):
 		return usagef("--progress %s: use %s, %s or %s", o.progress, progressAuto, progressAlways, progressNever)
-	case o.metricsFile != "" && (o.command != "" && o.command != "status" || o.dryRun):
+	case o.command == workerCommand && (o.once || o.dryRun):
+		return usagef("popfetch worker polls until a signal comes; for a single pass or a look leave out the word worker")
+	case o.command == workerCommand && o.isGiven("server"):
+		return usagef("popfetch worker takes no --server: it shares the accounts of a configuration with others; " +
+			"to poll one account alone leave out the word worker")
+	case o.metricsFile != "" && (o.command != "" && o.command != "status" && o.command != workerCommand || o.dryRun):
 		return usagef("--metrics-file works only with fetching and status")
 	case o.all && o.polls():
 		return usagef("--all works only with --once and --dry-run; each poll would deliver every message once more")
@@ -149,6 +170,11 @@ func (o *options) mistake() error {
 		return usagef("--fail-empty works only with --once")
 	case o.jobs != nil && (*o.jobs < 1 || *o.jobs > config.MostJobs):
 		return usagef("--jobs %d: give a number from 1 to %d", *o.jobs, config.MostJobs)
+	}
+	for _, label := range o.labels {
+		if err := config.CheckLabel(label); err != nil {
+			return usagef("--label: %w", err)
+		}
 	}
 	return o.mistakenSelection()
 }

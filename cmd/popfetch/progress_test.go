@@ -281,20 +281,21 @@ func TestProgress_many(t *testing.T) {
 	c := p.startOn(a, []string{"TERM=xterm"}, "--once", "--json")
 	bars := regexp.MustCompile(`(?m)^box-\d+ .* \d+/100 .*$`)
 	sum := regexp.MustCompile(`(?m)^0/30 accounts .* \d+/3000  .* 2.9/6.0 MB .*\n\z`)
-	for limit := time.After(30 * time.Second); !sum.MatchString(p.shown(80)); {
+	shown := p.shown(80)
+	for limit := time.After(30 * time.Second); !sum.MatchString(shown); shown = p.shown(80) {
 		select {
 		case <-p.more:
 		case <-limit:
-			t.Fatalf("the terminal shows\n%s", p.shown(80))
+			t.Fatalf("the terminal shows\n%s", shown)
 		}
 	}
-	if got := len(bars.FindAllString(p.shown(80), -1)); got != 11 {
-		t.Errorf("%d bars are shown, want 11:\n%s", got, p.shown(80))
+	if got := len(bars.FindAllString(shown, -1)); got != 11 {
+		t.Errorf("%d bars are shown, want 11:\n%s", got, shown)
 	}
 	release()
 	_ = c.Wait()
 	p.waitFor("box-30: 100 listed, 99 delivered, 1 failed\r\n")
-	shown := p.shown(4000)
+	shown = p.shown(4000)
 	if n := strings.Count(shown, " listed, 99 delivered, 1 failed\n"); n != accounts || strings.Contains(shown, "/100") || strings.Contains(shown, "/30") {
 		t.Errorf("%d accounts are summed up, want %d, and no bars:\n%s", n, accounts, shown)
 	}

@@ -10,6 +10,8 @@ import (
 const (
 	// longTrouble is how long trouble may last that popfetch hopes to see pass.
 	longTrouble = 24 * time.Hour
+	// longWait is how long an account may wait for a worker.
+	longWait = 10 * time.Minute
 	// missedPolls is how many intervals may pass without a poll before a person is told.
 	missedPolls = 3
 )
@@ -18,6 +20,20 @@ const (
 func (s *shownSetting) judgePage(a *report.Account, from *accountState, now time.Time) {
 	h := &from.history
 	switch {
+	case from.shared != nil && from.shared.Abandoned != nil:
+		gone := from.shared.Abandoned
+		a.State, a.Since = report.NeedsPerson, gone.Ended
+		a.Problem = fmt.Sprintf("workers leave it alone: %d times in a row it was not given back, by %s last", gone.Times, gone.Holder)
+		a.Advice = fmt.Sprintf("Whoever fetches it seems to be killed. Look into the journals of the workers. They try it again in %s. This does so now:", inWords(gone.Again))
+		a.Command = s.aboutAccount(from, "--once", from.name)
+	case from.shared != nil && from.lateForLong():
+		a.State, a.Since = report.NeedsPerson, from.shared.Due
+		a.Problem = "no worker has taken it for " + inWords(-from.shared.In)
+		a.Advice = "Do workers run, and are there enough? This fetches the account now:"
+		if from.shared.Label != "" {
+			a.Advice = fmt.Sprintf("Does a worker with %s run? This fetches the account now:", labelWords(from.shared.Label))
+		}
+		a.Command = s.aboutAccount(from, "--once", from.name)
 	case h.RanAt.IsZero():
 		a.State = report.Unknown
 	case from.fails():
@@ -29,6 +45,14 @@ func (s *shownSetting) judgePage(a *report.Account, from *accountState, now time
 	default:
 		a.State = report.Well
 	}
+}
+
+// lateForLong reports whether an account has waited for a worker for several intervals, and long.
+func (a *accountState) lateForLong() bool {
+	if a.config == nil || !a.shared.IsWaiting() {
+		return false
+	}
+	return -a.shared.In > max(longWait, missedPolls*a.config.Interval)
 }
 
 // judgeFault is judgePage for an account whose last run has failed.

@@ -103,14 +103,43 @@ func readPage(ctx context.Context, s *shownSetting, store seen.Store, accounts [
 		return nil, err
 	}
 	data := &report.Data{Made: now, Version: "popfetch " + versionText()}
+	if len(s.words) == 0 && !s.oneShot {
+		if data.Sharing, err = pageSharing(ctx, store, accounts); err != nil {
+			return nil, err
+		}
+	}
 	for i := range all {
 		a := s.pageAccount(&all[i], now)
+		if all[i].shared != nil && all[i].shared.Asides == 0 {
+			data.Accounts = append(data.Accounts, a)
+			continue
+		}
 		if err := addAsides(ctx, store, all[i].state, &a); err != nil {
 			return nil, err
 		}
 		data.Accounts = append(data.Accounts, a)
 	}
 	return data, nil
+}
+
+// pageSharing returns what the page shows of workers; nil: the state is in a folder.
+func pageSharing(ctx context.Context, store seen.Store, accounts []shownAccount) (*report.Sharing, error) {
+	shared, err := readSharing(ctx, store, accounts)
+	if err != nil || shared == nil {
+		return nil, err
+	}
+	page := &report.Sharing{Text: shared.text()}
+	for i := range shared.workers {
+		w := &shared.workers[i]
+		one := report.Worker{Host: w.Host, Process: w.Process, Version: w.Version, Labels: strings.Join(w.Labels, " "),
+			Seen: w.SeenAt, Silent: !w.Alive(), AtWork: w.Held, Jobs: w.Jobs, Polls: int(w.Polls), Lost: int(w.Lost), TakeOvers: int(w.TakeOvers),
+			Latest: w.Latest}
+		if w.Claims > 0 {
+			one.Late = w.Late / time.Duration(w.Claims)
+		}
+		page.Workers = append(page.Workers, one)
+	}
+	return page, nil
 }
 
 // pageAccount returns what the page shows of an account, but for the messages that are set aside.
@@ -125,12 +154,13 @@ func (s *shownSetting) pageAccount(from *accountState, now time.Time) report.Acc
 	if from.due != nil {
 		a.Maildrop.Due = *from.due
 	}
-	at := slices.IndexFunc(s.known, func(known seen.Account) bool { return known.Name == from.state })
-	switch {
-	case from.config != nil:
+	if from.config != nil {
 		a.Server, a.User = from.config.Server, from.config.User
-	case at >= 0:
+	} else if at := slices.IndexFunc(s.known, func(known seen.Account) bool { return known.Name == from.state }); at >= 0 {
 		a.Server, a.User = s.known[at].Server, s.known[at].User
+	}
+	if from.shared != nil && from.holder != nil {
+		a.Holder, a.HeldSince = from.holder.Name(), from.holder.Since
 	}
 	for _, d := range h.Days {
 		a.Days = append(a.Days, report.Day{

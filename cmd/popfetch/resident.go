@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/popfetch/popfetch/fetch"
@@ -13,77 +11,35 @@ import (
 	"github.com/popfetch/popfetch/internal/resident"
 )
 
-// longestEnd is how long a resident popfetch takes to end after a signal, whatever holds it up: a
-// terminal that is stopped, or a disk. A kill is safe at any moment.
-const longestEnd = 9 * time.Second
-
-// residence is a popfetch that polls until a signal ends it.
+// residence is a popfetch that polls alone: no other one polls with its state.
 type residence struct {
-	*program
+	*poller
 	*resident.Resident
-	runner   *fetch.Runner
-	report   *reporter
-	metrics  *metricsWriter
-	notifier *resident.Notifier
-	health   *health
-	memory   idleCollector
-	setting  *setting // in force; only the goroutine of signals changes it
+	health *health
 }
 
 // stay polls until a signal comes, which is its normal end.
-func (p *program) stay(
-	ctx context.Context, heard wishes, s *setting, accounts []fetch.Account, runner *fetch.Runner,
-	report *reporter, metrics *metricsWriter,
-) error {
-	unlock, err := lockResident(s.StateDir)
+func (p *poller) stay(ctx context.Context, heard wishes, accounts []fetch.Account) error {
+	s := p.setting
+	unlock, err := lockResident(s.Config)
 	if err != nil {
 		return err
 	}
 	defer unlock() //nolint:errcheck // the lock ends with the process
-	context.AfterFunc(ctx, func() {
-		time.AfterFunc(longestEnd, func() { os.Exit(exitOK) }) // nothing may be printed any more
-	})
-	r := &residence{program: p, runner: runner, report: report, metrics: metrics, setting: s, health: newHealth()}
-	if r.notifier, err = resident.NotifierFromEnvironment(); err != nil {
-		p.term.sayf(caution, "the service manager is told nothing: %v", err)
-	}
-	r.runner.Jobs = config.MostJobs // the residence itself bounds them
+	r := &residence{poller: p, health: newHealth()}
+	p.status = r.health.text
 	r.Resident = resident.New(r.polled(s, accounts), p.atOnce(s))
-	r.Crash, r.Alive, r.AliveEvery = p.crash, r.alive(), r.notifier.Interval()
+	r.Crash, r.Alive, r.AliveEvery = p.crash, p.alive(), p.notifier.Interval()
 	r.Planned = func(account string, next time.Time) {
-		_ = runner.Store.NoteNext(ctx, s.stateOf(account), next) // status then lacks the time of the next poll
+		_ = p.runner.Store.NoteNext(ctx, s.stateOf(account), next) // status then lacks the time of the next poll
 	}
-	stopping := sync.OnceFunc(r.notifier.Stopping)
-	context.AfterFunc(ctx, stopping) // a poll at work may take seconds to end
-	obeyed := p.onWishes(ctx, heard, r.Wake, func() { r.reload(ctx) })
-	n := len(s.toPoll())
-	report.program(programEvent{Event: programStarted, Accounts: &n})
-	r.say("polling %s", plan(s))
-	r.Run(ctx)
-	obeyed()
-	stopping()
-	report.program(programEvent{Event: programStopped})
-	return errEnded
+	return p.until(ctx, heard, r, "polling "+plan(s))
 }
 
-// mayPoll returns an error if no chosen account is to be polled.
-func mayPoll(s *setting) error {
-	if len(s.toPoll()) == 0 {
-		return usagef("no account has an interval; for a single pass add --once")
-	}
-	return nil
-}
-
-// alive returns what the loop calls as long as it makes progress.
-func (r *residence) alive() func() {
-	ready := sync.OnceFunc(func() {
-		r.notifier.Ready()
-		r.notifier.Status(r.health.text())
-	})
-	return func() {
-		ready()
-		r.notifier.Alive()
-	}
+// use polls the accounts of another setting from now on.
+func (r *residence) use(_ context.Context, s *setting, accounts []fetch.Account) {
+	r.Replace(r.polled(s, accounts), r.atOnce(s))
+	r.notifier.Status(r.health.text())
 }
 
 // polled returns the accounts as the loop knows them. Each is polled as s says, even if another
@@ -104,64 +60,11 @@ func (r *residence) polled(s *setting, accounts []fetch.Account) []resident.Acco
 
 // poll makes one pass over an account.
 func (r *residence) poll(ctx context.Context, s *setting, account *fetch.Account) resident.Outcome {
-	defer r.memory.begin()()
-	defer r.report.use(account.Name, s)()
-	result := r.runner.Run(ctx, []fetch.Account{*account})[0]
-	if hasNews(&result) {
-		r.say("%s", summary(result))
-	}
+	result := r.pass(ctx, s, account)
 	if ctx.Err() == nil && r.health.note(&result, time.Now()) {
 		r.notifier.Status(r.health.text())
 	}
-	r.metrics.changed()
 	return resident.Outcome{Fruitless: result.Fruitless(), Announced: result.NotBefore, Refused: result.RefusedUntil}
-}
-
-// hasNews reports whether a pass has changed anything.
-func hasNews(r *fetch.Result) bool {
-	return r.Delivered+r.Recognised+r.Marked+r.Filtered.Dropped+r.Filtered.Left+r.Filtered.Discarded+r.Deleted > 0
-}
-
-// say tells a person who watches, and the journal.
-func (r *residence) say(format string, args ...any) {
-	if r.report.speaks() && !r.view.quiet {
-		r.term.sayf(news, format, args...)
-	}
-}
-
-// reload reads the configuration again. If that is broken, the old one stays in force.
-func (r *residence) reload(ctx context.Context) {
-	r.notifier.Reloading()
-	defer r.notifier.Ready()
-	s, accounts, err := r.reread(ctx)
-	if err != nil {
-		r.term.errorf("%v\nthe configuration was not read again; what was in force before stays so", err)
-		return
-	}
-	r.setting = s
-	r.metrics.use(s)
-	r.Replace(r.polled(s, accounts), r.atOnce(s))
-	r.notifier.Status(r.health.text())
-	n := len(s.toPoll())
-	r.report.program(programEvent{Event: programReloaded, Accounts: &n})
-	r.say("the configuration was read again; polling %s", plan(s))
-}
-
-// reread is what fetch does before it polls.
-func (r *residence) reread(ctx context.Context) (*setting, []fetch.Account, error) {
-	s, err := r.load()
-	if err != nil {
-		return nil, nil, err
-	}
-	if old := r.setting.StateDir; s.StateDir != old {
-		err := fmt.Errorf("cannot change from %s to %q while popfetch polls; end popfetch and start it again", old, s.StateDir)
-		return nil, nil, s.Mistake(nil, &s.StateDir, err)
-	}
-	if err := mayPoll(s); err != nil {
-		return nil, nil, err
-	}
-	accounts, err := r.fetchAccounts(ctx, s)
-	return s, accounts, err
 }
 
 // mostNamed is how many accounts a line names.

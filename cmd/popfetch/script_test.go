@@ -23,6 +23,7 @@ import (
 
 	"github.com/popfetch/popfetch/internal/keyringtest"
 	"github.com/popfetch/popfetch/internal/oauthtest"
+	"github.com/popfetch/popfetch/internal/pgtest"
 	"github.com/popfetch/popfetch/internal/poptest"
 )
 
@@ -33,7 +34,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	checkJSON = checkEvent
-	testscript.Main(m, map[string]func(){"popfetch": main, "popfetch-crashing": crashing, "popfetch-resolving": resolving, "relay": relay})
+	testscript.Main(pgtest.Stopping{M: m}, map[string]func(){"popfetch": main, "popfetch-crashing": crashing, "popfetch-resolving": resolving, "relay": relay})
 }
 
 // relay connects its standard streams to the address that is its argument. A second argument is how
@@ -96,7 +97,11 @@ func relay() {
 //	popconfig NAME line...      writes ~/.config/popfetch/config.toml with these lines: an account
 //	                            work for the first maildrop, without TLS; the target is ~/Maildir
 //	                            if no line names one, and the state is in ~/state. Lines behind
-//	                            one that begins with [ are those of other tables
+//	                            one that begins with [ are those of other tables; those of state,
+//	                            state_password_command, lease and accounts stand at the top
+//	postgres NAME               makes an empty database; $NAME is its URL, with the password, and
+//	                            $NAME_at the same without it; $NAME_name is the name of the database
+//	postgresql NAME STATEMENT   runs a statement in it, as the superuser
 //	provider NAME option...     starts a provider of OAuth 2; $NAME is its address. The options are
 //	                            rotates, norefresh, denied and life=10s, as in package oauthtest
 //	providerwhen NAME PATH STATUS [CODE TEXT]  what the endpoint answers next
@@ -126,10 +131,12 @@ func TestScript(t *testing.T) {
 		"popproxy":  cmdProxy,
 		"keyring":   cmdKeyring,
 		"popconfig": cmdConfig,
+		"postgres":  cmdPostgres,
 		"expand":    cmdExpand,
 		"maildir":   cmdMaildir,
 
 		"proxyasked": cmdProxyAsked,
+		"postgresql": cmdPostgreSQL,
 	}
 	maps.Copy(commands, oauthCommands)
 	maps.Copy(commands, mailCommands)
@@ -418,10 +425,17 @@ var targetLine = regexp.MustCompile(`\n(maildir|mbox|mda|mda_argv|lmtp|smtp|imap
 
 func cmdConfig(ts *testscript.TestScript, neg bool, args []string) {
 	all := servers(ts, neg, len(args) >= 1, "popconfig NAME line...")
-	lines := []string{
-		`state_dir = "~/state"`, `[account.work]`, `server = "` + poptest.InClear(all.named(ts, args[0]).Addr(), true) + `"`, `tls = "none"`, `user = "mrose"`,
+	keys, lines := args[1:], []string(nil)
+	for len(keys) > 0 && topLine.MatchString(keys[0]) {
+		keys, lines = keys[1:], append(lines, keys[0])
 	}
-	keys, tables := args[1:], []string(nil)
+	if lines == nil {
+		lines = []string{`state_dir = "~/state"`}
+	}
+	lines = append(lines,
+		`[account.work]`, `server = "`+poptest.InClear(all.named(ts, args[0]).Addr(), true)+`"`, `tls = "none"`, `user = "mrose"`,
+	)
+	var tables []string
 	if i := slices.IndexFunc(keys, func(line string) bool { return strings.HasPrefix(line, "[") }); i >= 0 {
 		keys, tables = keys[:i], keys[i:]
 	}
@@ -437,6 +451,23 @@ func cmdConfig(ts *testscript.TestScript, neg bool, args []string) {
 	path := ts.MkAbs(".config/popfetch/config.toml")
 	ts.Check(os.MkdirAll(filepath.Dir(path), 0o700))
 	ts.Check(os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
+}
+
+// topLine matches a line of popconfig that stands at the top of the file.
+var topLine = regexp.MustCompile(`^(state|state_password_command|lease|accounts) = `)
+
+func cmdPostgres(ts *testscript.TestScript, neg bool, args []string) {
+	servers(ts, neg, len(args) == 1, "postgres NAME")
+	url, err := pgtest.NewDatabase()
+	ts.Check(err)
+	ts.Setenv(args[0], url)
+	ts.Setenv(args[0]+"_at", strings.Replace(url, ":"+pgtest.Password+"@", "@", 1))
+	ts.Setenv(args[0]+"_name", regexp.MustCompile(`/(\w+)\?`).FindStringSubmatch(url)[1])
+}
+
+func cmdPostgreSQL(ts *testscript.TestScript, neg bool, args []string) {
+	servers(ts, neg, len(args) == 2, "postgresql NAME STATEMENT")
+	ts.Check(pgtest.ExecIn(ts.Getenv(args[0]), args[1]))
 }
 
 func cmdExpand(ts *testscript.TestScript, neg bool, args []string) {
@@ -477,6 +508,9 @@ func readMaildir(dir string) (map[string][]string, error) {
 		}
 		for _, entry := range entries {
 			if sub == "tmp" {
+				if inside, err := os.ReadDir(filepath.Join(dir, sub, entry.Name())); err == nil && len(inside) == 0 {
+					continue // the mark of the latest lease
+				}
 				return nil, fmt.Errorf("%s was left in %s/tmp", entry.Name(), dir)
 			}
 			content, err := os.ReadFile(filepath.Join(dir, sub, entry.Name()))

@@ -28,11 +28,11 @@ func (p *program) seenForget(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := lockAccount(store, account.Name)
+	hold, err := lockAccount(ctx, store, account.Name)
 	if err != nil {
 		return err
 	}
-	defer unlock() //nolint:errcheck // the lock ends with the process
+	defer hold.Release() //nolint:errcheck // the lock ends with the process
 	ids, err := readIDs(p.words[1:])
 	if err != nil {
 		return err

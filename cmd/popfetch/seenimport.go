@@ -102,11 +102,11 @@ func copyInput(from io.Reader) (*os.File, error) {
 
 // stateImport is one import.
 type stateImport struct {
-	store   seen.Store
-	file    *os.File
-	parts   []*statePart
-	unlocks []func() error
-	counts  stateLine // of the lines so far
+	store  seen.Store
+	file   *os.File
+	parts  []*statePart
+	holds  []seen.Hold
+	counts stateLine // of the lines so far
 }
 
 // statePart is what is to be written of one account.
@@ -128,8 +128,8 @@ type statePart struct {
 
 // unlock gives the locks back.
 func (im *stateImport) unlock() {
-	for _, unlock := range im.unlocks {
-		_ = unlock() // the lock ends with the process
+	for _, hold := range im.holds {
+		_ = hold.Release() // the lock ends with the process
 	}
 }
 
@@ -274,11 +274,11 @@ func (im *stateImport) begin(ctx context.Context, line stateLine, end int64) err
 	if n := len(im.parts); n > 0 {
 		im.parts[n-1].recorded.stop()
 	}
-	unlock, err := lockAccount(im.store, line.Account)
+	hold, err := lockAccount(ctx, im.store, line.Account)
 	if err != nil {
 		return storeError{err}
 	}
-	im.unlocks = append(im.unlocks, unlock)
+	im.holds = append(im.holds, hold)
 	ledger, err := im.store.Look(ctx, line.Account, line.Server, line.User)
 	if err != nil {
 		return storeError{fmt.Errorf("account %s: %w", line.Account, err)}

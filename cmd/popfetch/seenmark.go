@@ -42,11 +42,11 @@ func (p *program) seenMark(ctx context.Context) error {
 	for _, id := range ids {
 		keys = append(keys, seen.Entry{Key: seen.Key{UniqueID: id}})
 	}
-	unlock, err := lockAccount(store, account.Name)
+	hold, err := lockAccount(ctx, store, account.Name)
 	if err != nil {
 		return err
 	}
-	defer unlock() //nolint:errcheck // the lock ends with the process
+	defer hold.Release() //nolint:errcheck // the lock ends with the process
 	ledger, err := store.Enter(ctx, account.Name, account.Server, account.User)
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func (p *program) lookLocked(ctx context.Context, name string, how func(*fetch.A
 	if err := p.refuseServer(); err != nil {
 		return err
 	}
-	s, err := p.load()
+	s, err := p.load(ctx)
 	if err != nil {
 		return err
 	}
@@ -117,16 +117,16 @@ func (p *program) lookLocked(ctx context.Context, name string, how func(*fetch.A
 	if err != nil {
 		return err
 	}
-	store, err := openStore(ctx, s.Config, toWrite)
+	store, err := p.openStore(ctx, s.Config, toWrite)
 	if err != nil {
 		return err
 	}
-	defer store.Close()                     //nolint:errcheck // each commit was durable by itself
-	unlock, err := lockAccount(store, name) // before the server is contacted
+	defer store.Close()                        //nolint:errcheck // each commit was durable by itself
+	hold, err := lockAccount(ctx, store, name) // before the server is contacted
 	if err != nil {
 		return err
 	}
-	defer unlock() //nolint:errcheck // the lock ends with the process
+	defer hold.Release() //nolint:errcheck // the lock ends with the process
 	accounts[0].All = false
 	return p.lookWith(ctx, s, store, at, accounts, looker{show: func(survey *fetch.Survey) error {
 		ledger, err := store.Enter(ctx, name, accounts[0].Server, accounts[0].User)

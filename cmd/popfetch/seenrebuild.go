@@ -43,7 +43,7 @@ func (p *program) lookFor(a *fetch.Account) (lookFunc, error) {
 		if err != nil {
 			return nil, err
 		}
-		from, ok = deliver.NewMbox(file, ""), true // it is only read
+		from, ok = deliver.NewMbox(file, nil), true // it is only read
 	}
 	if !ok {
 		return nil, usagef("seen rebuild: %s delivers to a place that cannot be searched; "+

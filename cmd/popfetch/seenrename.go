@@ -23,11 +23,11 @@ func (p *program) seenRename(ctx context.Context) error {
 	defer store.Close() //nolint:errcheck // the rename was durable by itself
 	from, to := p.words[0], p.words[1]
 	for _, name := range []string{from, to} {
-		unlock, err := lockAccount(store, name)
+		hold, err := lockAccount(ctx, store, name)
 		if err != nil {
 			return err
 		}
-		defer unlock() //nolint:errcheck // the lock ends with the process
+		defer hold.Release() //nolint:errcheck // the lock ends with the process
 	}
 	if _, err := accountNamed(ctx, store, from); err != nil {
 		return err

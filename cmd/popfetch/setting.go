@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/popfetch/popfetch/fetch"
 	"github.com/popfetch/popfetch/internal/config"
+	"github.com/popfetch/popfetch/internal/oauth"
 )
 
 // setting is the configuration that a command works with.
@@ -20,20 +22,27 @@ type setting struct {
 	accounts []config.Account // the chosen accounts
 	oneShot  bool             // made from options, not read from a file
 	options  []string         // those that another command needs to find the same state
+	// tokens returns where the tokens of an account are, or of the user of a mailbox.
+	tokens func(name string) oauth.Store
+	// faults are what is wrong with accounts of the database, by name.
+	faults map[string]error
 }
 
 // load reads the configuration, or makes one from the options, and chooses the named accounts.
-func (p *program) load() (*setting, error) {
+func (p *program) load(ctx context.Context) (*setting, error) {
 	if p.command == "" && len(p.words) > 0 && config.IsReserved(p.words[0]) && !slices.Contains(p.commands, p.words[0]) {
 		return nil, usagef("popfetch has no command %s, and no account can be called so; popfetch --help lists the commands", p.words[0])
 	}
-	s, err := p.read()
+	s, err := p.read(ctx)
 	if err != nil {
 		return nil, err
 	}
 	names := p.words
 	if s.oneShot {
 		names = nil
+	}
+	if s.AccountsFrom == config.FromDatabase {
+		return s, p.chooseStored(s)
 	}
 	if s.accounts, err = s.Select(names); err != nil {
 		return nil, usageError{p.orCommand(err)}
@@ -42,7 +51,7 @@ func (p *program) load() (*setting, error) {
 }
 
 // read is like load, but chooses no accounts.
-func (p *program) read() (*setting, error) {
+func (p *program) read(ctx context.Context) (*setting, error) {
 	_, oneShot := p.source.oneShot["server"]
 	s := &setting{oneShot: oneShot}
 	var err error
@@ -54,13 +63,17 @@ func (p *program) read() (*setting, error) {
 	if err != nil {
 		return nil, err
 	}
-	if dir := p.source.stateDir; dir != "" && !oneShot {
-		if s.StateDir, err = pathOf("state-dir", dir); err != nil {
+	if !oneShot {
+		if err := p.useStateDir(s.Config); err != nil {
 			return nil, err
 		}
 	}
 	if s.options = p.source.options(); oneShot {
 		s.options = []string{"--state-dir", s.StateDir}
+	}
+	s.tokens = p.tokenStore(s.Config)
+	if s.AccountsFrom == config.FromDatabase {
+		return s, p.takeAccounts(ctx, s)
 	}
 	return s, nil
 }
@@ -155,10 +168,10 @@ func (s *setting) intervals() map[string]time.Duration {
 }
 
 // toPoll returns the chosen accounts that a resident popfetch polls.
-func (s *setting) toPoll() (polled []config.Account) {
+func (s *setting) toPoll() (polled []*config.Account) {
 	for i := range s.accounts {
 		if s.accounts[i].Interval > 0 {
-			polled = append(polled, s.accounts[i])
+			polled = append(polled, &s.accounts[i])
 		}
 	}
 	return polled

@@ -7,6 +7,7 @@ import (
 
 	"github.com/popfetch/popfetch/internal/config"
 	"github.com/popfetch/popfetch/seen"
+	"github.com/popfetch/popfetch/seen/postgres"
 )
 
 // accountState is what the state tells of one account.
@@ -18,6 +19,8 @@ type accountState struct {
 	refusals    int               // refused log-ins in a row
 	quarantined int
 	due         *int // deletions that are due; nil: unknown
+
+	shared *postgres.Overview // nil: the state is in a folder
 }
 
 // stateReader reads what the state tells of accounts. It takes no lock of an account.
@@ -29,6 +32,9 @@ type stateReader struct {
 }
 
 func (r *stateReader) readAll(ctx context.Context, accounts []shownAccount) ([]accountState, error) {
+	if shared, is := r.store.(*sharedStore); is {
+		return r.readShared(ctx, shared, accounts)
+	}
 	all := make([]accountState, len(accounts))
 	for i, a := range accounts {
 		if err := ctx.Err(); err != nil {
@@ -48,7 +54,7 @@ func (r *stateReader) read(ctx context.Context, a shownAccount) (state accountSt
 		return state, err
 	}
 	if !r.brief {
-		if state.holder, err = r.store.Holder(a.state); err != nil {
+		if state.holder, err = r.store.Holder(ctx, a.state); err != nil {
 			return state, err
 		}
 	}
@@ -87,11 +93,16 @@ func (r *stateReader) readLedger(ctx context.Context, ledger seen.Ledger, state 
 		return nil
 	}
 	due, err := countDue(ctx, ledger, state.config.Delete, r.now)
-	if newest := state.config.Delete.KeepNewest; newest > 0 && state.history.Maildrop.Listed > 0 {
-		due = min(due, max(0, state.history.Maildrop.Listed-newest))
-	}
-	state.due = &due
+	state.setDue(due)
 	return err
+}
+
+// setDue notes how many deletions are due, but for the newest messages that always stay.
+func (a *accountState) setDue(due int) {
+	if newest := a.config.Delete.KeepNewest; newest > 0 && a.history.Maildrop.Listed > 0 {
+		due = min(due, max(0, a.history.Maildrop.Listed-newest))
+	}
+	a.due = &due
 }
 
 // countDue counts the messages that are due for deletion by the rules about time since delivery. What

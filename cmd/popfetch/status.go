@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"slices"
 	"time"
 
@@ -27,10 +28,22 @@ func (p *program) status(ctx context.Context) error {
 		return err
 	}
 	outcome := p.showStatus(all, states.now)
+	if outcome == nil && p.maxAge == nil && len(p.words) == 0 && !s.oneShot {
+		outcome = p.showAllOf(ctx, store, accounts)
+	}
 	if p.metricsFile != "" {
 		outcome = p.withMetrics(ctx, s, store, outcome)
 	}
 	return outcome
+}
+
+// showAllOf shows the workers of a database, and how much there is to do.
+func (p *program) showAllOf(ctx context.Context, store seen.Store, accounts []shownAccount) error {
+	shared, err := readSharing(ctx, store, accounts)
+	if err != nil || shared == nil {
+		return err
+	}
+	return p.showSharing(shared)
 }
 
 // showStatus shows the accounts, and judges them by --max-age.
@@ -42,7 +55,11 @@ func (p *program) showStatus(all []accountState, now time.Time) error {
 	switch {
 	case p.view.json:
 		for i := range all {
-			if err := p.term.printJSON(newStatusLine(&all[i])); err != nil {
+			var line any = newStatusLine(&all[i])
+			if all[i].shared != nil {
+				line = newSharedStatusLine(&all[i])
+			}
+			if err := p.term.printJSON(line); err != nil {
 				return err
 			}
 		}
@@ -86,20 +103,23 @@ type shownAccount struct {
 }
 
 // toShow reads the configuration if there is one, and chooses the accounts of --server.
-func (p *program) toShow() (*shownSetting, []shownAccount, error) {
-	s, err := p.read()
+func (p *program) toShow(ctx context.Context) (*shownSetting, []shownAccount, error) {
+	s, err := p.read(ctx)
 	if p.source.file == nil && errors.Is(err, fs.ErrNotExist) {
 		cfg := &config.Config{StateDir: config.DefaultStateDir()}
-		if p.source.stateDir != "" {
-			if cfg.StateDir, err = pathOf("state-dir", p.source.stateDir); err != nil {
-				return nil, nil, err
-			}
+		if err := p.useStateDir(cfg); err != nil {
+			return nil, nil, err
 		}
 		return &shownSetting{setting: &setting{Config: cfg}, words: p.words}, nil, nil
 	}
 	if err != nil {
 		return nil, nil, err
 	}
+	leftOut := s.unread()
+	maps.DeleteFunc(leftOut, func(name string, _ error) bool {
+		return len(p.words) > 0 && !slices.Contains(p.words, name)
+	})
+	p.tellLeftOut(leftOut)
 	shown := &shownSetting{setting: s, configured: true, words: p.words}
 	if s.oneShot {
 		s.accounts = s.Accounts
@@ -111,11 +131,11 @@ func (p *program) toShow() (*shownSetting, []shownAccount, error) {
 // openShown opens the state for a command that shows it, and chooses the accounts. The caller closes
 // the store.
 func (p *program) openShown(ctx context.Context) (*shownSetting, seen.Store, []shownAccount, error) {
-	s, shown, err := p.toShow()
+	s, shown, err := p.toShow(ctx)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	store, err := openStore(ctx, s.Config, toRead)
+	store, err := p.openStore(ctx, s.Config, toRead)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -154,7 +174,10 @@ func (s *shownSetting) choose(chosen []shownAccount) ([]shownAccount, error) {
 
 func (s *shownSetting) chooseEnabled() (chosen []shownAccount, err error) {
 	enabled, err := s.Select(nil)
-	if err != nil {
+	switch {
+	case err != nil && s.AccountsFrom == config.FromDatabase:
+		return nil, s.noneStored(s.unread())
+	case err != nil:
 		return nil, usageError{err}
 	}
 	for i := range enabled {

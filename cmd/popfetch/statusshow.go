@@ -116,6 +116,8 @@ func nextPoll(a *accountState, now time.Time) string {
 	switch next := a.history.NextAt; {
 	case a.holder != nil:
 		return "at work"
+	case a.shared != nil:
+		return a.sharedNextPoll()
 	case next.IsZero():
 		return "-"
 	case next.Before(now.Add(-time.Minute)):
@@ -141,10 +143,11 @@ func (a *accountState) notes(now time.Time) (notes []string) {
 	if a.holder != nil {
 		text := "a run is at work"
 		if a.holder.Process > 0 && !a.holder.Since.IsZero() {
-			text = fmt.Sprintf("process %d is at work since %s", a.holder.Process, clockTime(a.holder.Since, now))
+			text = printable(a.holder.Name()) + " is at work since " + clockTime(a.holder.Since, now)
 		}
 		notes = append(notes, text)
 	}
+	notes = append(notes, a.sharedNotes(now)...)
 	if e := &a.history.Error; a.fails() {
 		notes = append(notes, fmt.Sprintf("fails since %s (%s), last %s, status %d: %s",
 			clockTime(e.Since, now), inWords(max(now.Sub(e.Since), 0)), ago(e.At, now), e.Status, e.Text))

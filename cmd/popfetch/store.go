@@ -22,9 +22,13 @@ const (
 	toWrite access = true
 )
 
-// openStore opens the state of a configuration. Only this file knows what kind of store it is.
-func openStore(ctx context.Context, cfg *config.Config, how access) (seen.Store, error) {
-	if cfg.StateDir == "" {
+// openStore opens the state of a configuration. Whoever wants to know what kind of store it is asks
+// whether it is a *sharedStore.
+func (p *program) openStore(ctx context.Context, cfg *config.Config, how access) (seen.Store, error) {
+	switch {
+	case cfg.State != "":
+		return p.openShared(ctx, cfg, how)
+	case cfg.StateDir == "":
 		return nil, noStateDir(cfg)
 	}
 	open := sqlite.OpenExisting
@@ -69,8 +73,9 @@ func (e residentError) Error() string {
 
 func (e residentError) Unwrap() error { return e.LockedError }
 
-// lockResident makes this process the only one that polls with the state in dir.
-func lockResident(dir string) (unlock func() error, err error) {
+// lockResident makes this process the only one that polls with the state in a folder.
+func lockResident(cfg *config.Config) (unlock func() error, err error) {
+	dir := cfg.StateDir
 	unlock, err = sqlite.LockResident(dir)
 	var locked *seen.LockedError
 	switch {
@@ -110,8 +115,8 @@ func (p *program) openState(ctx context.Context, how access) (seen.Store, error)
 	}
 	cfg := new(config.Config)
 	var err error
-	if dir := p.source.stateDir; dir != "" {
-		cfg.StateDir, err = pathOf("state-dir", dir)
+	if p.source.stateDir != "" { // the file is not read, so it may have the state in a database
+		err = p.useStateDir(cfg)
 	} else {
 		cfg, err = p.readFile()
 		if p.source.file == nil && errors.Is(err, fs.ErrNotExist) {
@@ -121,21 +126,33 @@ func (p *program) openState(ctx context.Context, how access) (seen.Store, error)
 	if err != nil {
 		return nil, err
 	}
-	return openStore(ctx, cfg, how)
+	return p.openStore(ctx, cfg, how)
+}
+
+// useStateDir puts the folder of --state-dir into a configuration.
+func (p *program) useStateDir(cfg *config.Config) (err error) {
+	if p.source.stateDir == "" {
+		return nil
+	}
+	if cfg.State != "" {
+		return usagef("--state-dir: the configuration has the state in %s; leave the option out", cfg.State)
+	}
+	cfg.StateDir, err = pathOf("state-dir", p.source.stateDir)
+	return err
 }
 
 // lockAccount locks an account. The error names it.
-func lockAccount(store seen.Store, name string) (unlock func() error, err error) {
-	if unlock, err = store.Lock(name); errors.Is(err, seen.ErrLocked) {
+func lockAccount(ctx context.Context, store seen.Store, name string) (hold seen.Hold, err error) {
+	if hold, err = store.Lock(ctx, name); errors.Is(err, seen.ErrLocked) {
 		err = fmt.Errorf("account %s: %w", name, err)
 	}
-	return unlock, err
+	return hold, err
 }
 
 // refuseServer returns an error if --server is given to a command that works with the records of
 // named accounts.
 func (p *program) refuseServer() error {
-	if _, given := p.source.oneShot["server"]; given {
+	if p.isGiven("server") {
 		return usagef("%s takes no --server: an account is named as its records are, and popfetch seen list shows how; --state-dir says where they are", p.command)
 	}
 	return nil

@@ -65,7 +65,7 @@ func (m *assembly) mayUseStdout() error {
 	used := m.s.Uses(m.account)
 	for i := range used {
 		t := &used[i]
-		if t.Mbox != config.StandardOutput || m.p.command != "" || m.p.dryRun {
+		if t.Mbox != config.StandardOutput || m.p.command != "" && m.p.command != workerCommand || m.p.dryRun {
 			continue
 		}
 		switch {
@@ -244,15 +244,24 @@ func (m *assembly) readable(ctx context.Context, t *config.Target) error {
 	}, err)
 }
 
-// notes returns the file of what a part of the target notes about messages without a record. Another
-// table has another file, even for the same place, and so has another place.
-func (m *assembly) notes(part string, of ...string) string {
+// notes returns the book of what a part of the target notes about messages without a record. Another
+// table has another book, even for the same place, and so has another place.
+func (m *assembly) notes(part string, of ...string) deliver.Book {
 	state := m.account.Name
 	if m.s.oneShot {
 		state = stateName(m.account)
 	}
 	sum := sha256.Sum256([]byte(strings.Join(of, "\x00")))
-	return filepath.Join(notesFolder(m.s.StateDir, state), fmt.Sprintf("%s-%x", part, sum[:8]))
+	return m.book(state, fmt.Sprintf("%s-%x", part, sum[:8]))
+}
+
+// book returns a book of an account, by the name of its state: a file in the state folder, or a part of
+// the database that has the state.
+func (m *assembly) book(state, name string) deliver.Book {
+	if m.s.State != "" {
+		return m.p.database.book(state, name)
+	}
+	return deliver.NewFileBook(filepath.Join(notesFolder(m.s.StateDir, state), name))
 }
 
 // notesFolder returns the folder of the notes of all parts of an account's target.

@@ -99,6 +99,24 @@ var errUnread = errors.New("nobody reads it any more")
 // errorf prints an error on standard error, each line as "popfetch: …".
 func (t *terminal) errorf(format string, args ...any) { t.sayf(failure, format, args...) }
 
+// errorWithSQL prints the text of an error. If it ends with SQL, that can be pasted: its lines have
+// nothing in front of them.
+func (t *terminal) errorWithSQL(text, sql string) {
+	before, found := strings.CutSuffix(text, sql)
+	if sql == "" || !found {
+		t.errorf("%s", text)
+		return
+	}
+	t.errorf("%s", before)
+	var lines strings.Builder
+	for line := range strings.Lines(sql) {
+		lines.WriteString(printable(strings.TrimRight(line, "\n")) + "\n")
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_ = t.write(t.err, t.talks, lines.String(), screen.Trouble) // as in sayf
+}
+
 // sayf is errorf for a line of any level.
 func (t *terminal) sayf(l level, format string, args ...any) {
 	t.mu.Lock()

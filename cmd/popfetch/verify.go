@@ -54,7 +54,7 @@ func (p *program) verify(ctx context.Context) error {
 	if p.dryRun && !p.repair {
 		return usagef("--dry-run works only with fetching and verify --repair; verify itself changes nothing")
 	}
-	s, err := p.load()
+	s, err := p.load(ctx)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (p *program) verify(ctx context.Context) error {
 	if p.repair && !p.dryRun {
 		how = toWrite
 	}
-	store, err := openStore(ctx, s.Config, how)
+	store, err := p.openStore(ctx, s.Config, how)
 	if err != nil {
 		return err
 	}

@@ -181,6 +181,10 @@ func readOld(path string) (*oldFile, error) {
 	if errors.As(err, &mistakes) && len(mistakes) == 1 && errors.Is(err, errNoAccount) {
 		return old, nil
 	}
+	if err == nil && old.cfg.AccountsFrom == FromDatabase {
+		return nil, Errors{old.cfg.Mistake(nil, &old.cfg.AccountsFrom, errors.New("the accounts come from the database, so none is added here; "+
+			"name another file with --config, and give that to \"popfetch accounts put\""))}
+	}
 	return old, err
 }
 

@@ -31,16 +31,24 @@ import (
 // Config is a whole, checked configuration.
 type Config struct {
 	File     string    // the path that Load was given; "" for OneShot
-	StateDir string    // absolute; "" if the file has none and there is no home folder
+	StateDir string    // absolute; "" with State, or if the file has none and there is no home folder
 	Jobs     int       // how many accounts are worked on at once, at least 1
 	Accounts []Account // in the order of the files
 	Targets  []Target  // the tables [target.NAME], in the order of the files
+
+	State                StateURL      // the database that has the state; "": StateDir has it
+	StatePasswordCommand string        // prints the database's password; "" means none
+	Lease                time.Duration // how long an account is held without a renewal, at least 5 s
+	AccountsFrom         string        // FromFile or FromDatabase
+	AccountsKeyFile      string        // absolute path of the key that opens sealed secrets, or ""
 
 	include []string           // patterns of further files, as absolute paths
 	main    *source            // where the keys outside of accounts come from; nil for OneShot
 	homes   map[string]*source // the files that the accounts are in, by their names
 
 	targetHomes map[string]targetHome // the same for targets
+
+	stored map[string]*Config // the accounts of Add, each with its own targets
 }
 
 // targetHome says where a target is.
@@ -53,6 +61,9 @@ type targetHome struct {
 // a field of c. Otherwise it is a field of a, which may be a copy of an account of c. The mistake
 // names the place where the key is written: the account, [defaults], or an option.
 func (c *Config) Mistake(a *Account, address any, err error) *Error {
+	if a != nil {
+		c = c.home(a.Name)
+	}
 	top := place{source: c.main}
 	if c.main == nil {
 		top.source = &source{}
@@ -84,6 +95,7 @@ func (c *Config) FileOf(name string) string { return c.account(name).source.file
 
 // account returns the place of the table of the account called name.
 func (c *Config) account(name string) place {
+	c = c.home(name)
 	home := c.homes[name]
 	if home == nil {
 		home = &source{file: c.File}
@@ -141,6 +153,7 @@ type Account struct {
 	OnError            string
 	OnRecovered        string
 	HookTimeout        time.Duration // above 0
+	Workers            []string      // labels of the workers that poll the account; empty: all do
 	Enabled            bool
 
 	written writtenNames

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 const (
@@ -118,6 +119,28 @@ func TestExample(t *testing.T) {
 // commentedKey matches a commented-out line of the example.
 var commentedKey = regexp.MustCompile(`(?m)^#(\w+ = )`)
 
+// sharedKey matches a line of the example that is for many machines.
+var sharedKey = regexp.MustCompile(`(?m)^##(\w+ = )`)
+
+// TestExample_shared enables the lines of the example that are for many machines.
+func TestExample_shared(t *testing.T) {
+	home(t)
+	text := sharedKey.ReplaceAllString(readDocument(t, exampleFile), "$1")
+	cfg, err := Load(writeConfig(t, text))
+	if err != nil {
+		t.Fatalf("Load() = %v", err)
+	}
+	if cfg.State == "" || cfg.StateDir != "" || cfg.StatePasswordCommand == "" || cfg.AccountsKeyFile == "" {
+		t.Errorf("the example has state %s, state_dir %s", cfg.State, cfg.StateDir)
+	}
+	if cfg.Lease != time.Minute || cfg.AccountsFrom != FromFile {
+		t.Errorf("the example has lease %v and accounts %s, want the defaults", cfg.Lease, cfg.AccountsFrom)
+	}
+	if len(cfg.Accounts[0].Workers) == 0 {
+		t.Error("the example has no workers")
+	}
+}
+
 // TestExample_enabled enables all commented-out lines of the example. Lines that the example calls
 // defaults must change nothing.
 func TestExample_enabled(t *testing.T) {
@@ -192,6 +215,7 @@ func compareExampleTokens(t *testing.T, enabled, plain []Account) {
 // TestExample_keys checks that the example has every key.
 func TestExample_keys(t *testing.T) {
 	text := commentedKey.ReplaceAllString(readDocument(t, exampleFile), "$1")
+	text = sharedKey.ReplaceAllString(text, "$1")
 	got := map[string]bool{}
 	for _, k := range indexLines(text) {
 		path := k.path

@@ -10,16 +10,20 @@ import (
 // or nil. People write such keys from memory.
 func foreignKey(key string) error {
 	word := strings.ToLower(strings.ReplaceAll(key, "-", "_"))
-	mend := needlessKeys[word]
-	for i := range accountKeys {
-		if r := &accountKeys[i]; slices.Contains(r.aliases, word) {
-			mend = accountKeys.mend(r)
+	if mend, needless := needlessKeys[word]; needless {
+		return fmt.Errorf("is not a known key; %s", mend)
+	}
+	return accountKeys.foreign(word)
+}
+
+// foreign is foreignKey for the keys that have word as an alias.
+func (keys table[T]) foreign(word string) error {
+	for i := range keys {
+		if r := &keys[i]; slices.Contains(r.aliases, word) {
+			return fmt.Errorf("is not a known key; %s", keys.mend(r))
 		}
 	}
-	if mend == "" {
-		return nil
-	}
-	return fmt.Errorf("is not a known key; %s", mend)
+	return nil
 }
 
 const (

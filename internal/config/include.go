@@ -48,6 +48,8 @@ type loader struct {
 	known    map[string]bool    // the files so far, by their real paths
 	chain    []string           // the real paths of the files from the first one to the present one
 	errs     Errors
+
+	accountsOnly bool // the file is one of accounts, not the configuration of a machine
 }
 
 func newLoader() *loader { return &loader{known: map[string]bool{}} }
@@ -79,7 +81,11 @@ func (l *loader) read(cfg *Config, path, text string, info fs.FileInfo) {
 	from.lines = index.lines()
 	r := reader{index: index, top: place{source: from}}
 	if isFirst {
-		r.readTop(cfg, document)
+		if l.accountsOnly {
+			r.readMachineless(cfg, document)
+		} else {
+			r.readTop(cfg, document)
+		}
 		l.defaults = r.readDefaults(document)
 	} else {
 		r.readIncluded(cfg, document, l.cfg.File)

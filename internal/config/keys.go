@@ -17,9 +17,38 @@ const MostJobs = 1000
 // topKeys are the keys before the first table.
 var topKeys = table[Config]{
 	{
-		name:  "state_dir", // the default depends on the environment: DefaultStateDir
+		name: "state_dir", group: stateGroup, // the default depends on the environment: DefaultStateDir
 		field: fill(func(c *Config) *string { return &c.StateDir }, text(value.path)),
 		usage: "keep seen.db and locks in `DIR`",
+	},
+	{
+		name: "state", group: stateGroup,
+		field:     fill(func(c *Config) *StateURL { return &c.State }, stateURLs),
+		hasSecret: hasPassword,
+		aliases:   []string{"database", "dsn", "database_url", "postgres"},
+		instead:   `write KEY = "postgres://USER@HOST:PORT/DATABASE?sslmode=verify-full"`,
+	},
+	{
+		name:  "state_password_command",
+		field: fill(func(c *Config) *string { return &c.StatePasswordCommand }, text(value.command)),
+		check: onePassword,
+	},
+	{
+		name: "lease", preset: "60s",
+		field: fill(func(c *Config) *time.Duration { return &c.Lease }, leases),
+		means: (*Config).isShared,
+		check: onlyShared,
+	},
+	{
+		name: "accounts", preset: FromFile,
+		field: fill(func(c *Config) *string { return &c.AccountsFrom }, accountSources),
+		means: (*Config).isShared,
+		check: sharedAccounts,
+	},
+	{
+		name:  "accounts_key_file",
+		field: fill(func(c *Config) *string { return &c.AccountsKeyFile }, text(value.path)),
+		check: onlyShared,
 	},
 	{
 		name: "jobs", preset: "4",
@@ -35,10 +64,11 @@ var topKeys = table[Config]{
 }
 
 // The groups of an account follow. It has at most one password, and at most one way to connect. The
-// group targetGroup has its targets.
+// group targetGroup has its targets. At the top of the file, the state is in one place (stateGroup).
 const (
 	passwordGroup group = iota + 1
 	connectionGroup
+	stateGroup
 )
 
 // accountKeys are the keys of an account and of [defaults].
@@ -341,6 +371,11 @@ var runKeys = table[Account]{
 	{
 		name: "hook_timeout", preset: "60s",
 		field: fill(func(a *Account) *time.Duration { return &a.HookTimeout }, duration),
+	},
+	{
+		name:    "workers",
+		field:   fill(func(a *Account) *[]string { return &a.Workers }, labels),
+		aliases: []string{"worker", "label", "labels"},
 	},
 	{
 		name: "enabled", preset: "true",

@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -31,7 +30,10 @@ func Load(path string) (*Config, error) {
 func parse(path, text string, info fs.FileInfo) (*Config, error) {
 	l := newLoader()
 	l.read(&Config{File: path}, path, text, info)
-	if len(l.errs) == 0 && len(l.cfg.Accounts) == 0 {
+	if len(l.errs) == 0 {
+		l.errs = l.cfg.checkShared()
+	}
+	if len(l.errs) == 0 && len(l.cfg.Accounts) == 0 && l.cfg.AccountsFrom != FromDatabase {
 		top := place{source: l.cfg.main}
 		l.errs = Errors{top.key(accountTable).mistake(fmt.Errorf("%w; write [account.NAME] with %s", errNoAccount, accountKeys.required()))}
 	}
@@ -52,6 +54,11 @@ const mendFile = "name the configuration file with --config"
 
 // readFile returns the content and the FileInfo of one open file. An error says to do what mend says.
 func readFile(path, mend string) (string, fs.FileInfo, error) {
+	return readFileUpTo(path, maxFile, mend)
+}
+
+// readFileUpTo is readFile for a file of at most limit octets.
+func readFileUpTo(path string, limit int64, mend string) (string, fs.FileInfo, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		var pathError *fs.PathError
@@ -71,14 +78,8 @@ func readFile(path, mend string) (string, fs.FileInfo, error) {
 	if info.IsDir() {
 		return "", nil, fmt.Errorf("is a folder; %s", mend)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return "", nil, fmt.Errorf("reading the file: %w", err)
-	}
-	if len(text) > maxFile {
-		return "", nil, fmt.Errorf("is larger than 1 MiB; %s", mend)
-	}
-	return string(text), info, nil
+	text, err := readText(f, limit, mend)
+	return text, info, err
 }
 
 // reader turns one decoded document into a part of a Config, and collects the mistakes.
@@ -128,6 +129,8 @@ func (r *reader) readTop(cfg *Config, document map[string]any) {
 			err = errors.New("belongs to an account; move it below [account.NAME] or [defaults]")
 		} else if foreign := foreignKey(key); foreign != nil {
 			err = fmt.Errorf("%w, below [account.NAME] or [defaults]", foreign)
+		} else if foreign := topKeys.foreign(key); foreign != nil {
+			err = foreign
 		}
 		r.report(r.top.key(key), err)
 	}
@@ -139,7 +142,7 @@ func readTop(cfg *Config, settings map[string]setting, at place) Errors {
 	d := newDraft(topKeys, cfg, at)
 	d.override(settings)
 	d.finish()
-	if !d.has(&cfg.StateDir) {
+	if !d.has(&cfg.StateDir) && !cfg.isShared() {
 		cfg.StateDir = DefaultStateDir()
 	}
 	return d.errs
@@ -232,7 +235,10 @@ func (r *reader) checkAccess(info fs.FileInfo, document map[string]any) {
 	secrets := accountKeys.secrets()
 	for _, k := range r.index {
 		path := k.path
-		switch {
+		switch row, isTop := topKeys.row(path[0]); {
+		case isTop && row.hasSecret != nil && row.hasSecret(valueAt(document, path)):
+			r.report(r.top.key(row.name), err)
+			return
 		case path[0] == defaultsTable:
 			path = path[1:]
 		case (path[0] == accountTable || path[0] == targetTable) && len(path) > 2:

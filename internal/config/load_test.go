@@ -127,6 +127,7 @@ tls_fingerprint = "SHA256:`+strings.Repeat("AB:", 31)+`AB"
 		File:     path,
 		StateDir: filepath.Join(filepath.Dir(path), "state"),
 		Jobs:     7,
+		Lease:    time.Minute, AccountsFrom: FromFile,
 		Accounts: []Account{{
 			Name: "work", Server: "pop.example.org:995", TLS: "implicit",
 			TLSCA: "/etc/ca.pem", TLSServerName: "mail.example.org",

@@ -23,6 +23,7 @@ func TestOneShot(t *testing.T) {
 	want := &Config{
 		StateDir: filepath.Join(folder, ".local/state/popfetch"),
 		Jobs:     2,
+		Lease:    time.Minute, AccountsFrom: FromFile,
 		Accounts: []Account{{
 			Name: "alice@pop.example.org", Server: "pop.example.org:110", TLS: "starttls",
 			User: "alice", Password: Secret{Command: "pass show mail/work"}, Auth: []string{"plain", "apop"}, CredentialsCharset: "iso-8859-1",

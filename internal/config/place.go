@@ -11,6 +11,8 @@ type source struct {
 	file   string         // "" for the command line
 	folder string         // where relative paths start
 	lines  map[string]int // the lines of the file, by place.name
+
+	unlined bool // mistakes do not show lines, since it is no file that a person has
 }
 
 // place is the place of a key or a table.
@@ -61,7 +63,11 @@ func (p place) mistake(err error) *Error {
 	if !p.isFile() {
 		return &Error{Key: option(strings.Join(p.path, ".")), Err: err}
 	}
-	return &Error{File: p.source.file, Line: p.line(), Key: dotted(p.path...), Err: err}
+	line := p.line()
+	if p.source.unlined {
+		line = 0
+	}
+	return &Error{File: p.source.file, Line: line, Key: dotted(p.path...), Err: err}
 }
 
 // named returns the key called name as it is written in the same source.

@@ -220,6 +220,7 @@ func (c *Config) unknownTargets(a *Account, field any, names []string) (errs Err
 // for the account. It names the place where the key is written: the target's table, the account, or
 // [defaults].
 func (c *Config) TargetMistake(a *Account, t *Target, field func(*Target) any, err error) *Error {
+	c = c.home(a.Name)
 	if t.Name != "" {
 		home := place{source: c.targetHomes[t.Name].source}
 		if at, _ := targetKeys.place(t, field(t), home.key(targetTable, t.Name)); at.line() > 0 {

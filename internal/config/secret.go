@@ -29,8 +29,9 @@ const (
 	// commandTimeout leaves a person time to unlock a password store.
 	commandTimeout = time.Minute
 	// outputDelay is how long output is still read after the command has ended. An agent that the
-	// command leaves behind may keep the output open.
-	outputDelay = 100 * time.Millisecond
+	// command leaves behind may keep the output open. The password is in the pipe by then, but a busy
+	// machine may let us read it late.
+	outputDelay = time.Second
 	// maxSecret bounds the first line of a password source, in octets.
 	maxSecret = 64 << 10
 	// maxComplaint bounds how much of a command's messages an error shows.

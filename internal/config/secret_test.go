@@ -202,8 +202,8 @@ func TestRunSecretCommand_background(t *testing.T) {
 	command := fmt.Sprintf("sleep 300 & echo $! >%s; echo hunter2", pidFile)
 	began := time.Now()
 	got, err := runSecretCommand(t.Context(), command, time.Minute)
-	if took := time.Since(began); took > 900*time.Millisecond {
-		t.Errorf("runSecretCommand() took %v, want a tenth of a second", took)
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("runSecretCommand() took %v, want a second: the agent runs for five minutes", took)
 	}
 	if err != nil || got != "hunter2" {
 		t.Errorf("runSecretCommand() = %q, %v, want the password", got, err)

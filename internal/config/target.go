@@ -339,6 +339,7 @@ func (a *Account) namePaths() *Error {
 
 // TargetOf returns the target called name, with what it takes from the account.
 func (c *Config) TargetOf(a *Account, name string) (_ Target, found bool) {
+	c = c.home(a.Name)
 	home, found := c.targetHomes[name]
 	if !found {
 		return Target{}, false

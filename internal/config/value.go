@@ -214,6 +214,9 @@ func (v value) duration(also ...string) (time.Duration, error) {
 	digits := strings.TrimRight(s, "smhdw")
 	unit, known := units[s[len(digits):]]
 	if !known || !isDigits(digits) {
+		if meant, err := time.ParseDuration(s); err == nil && meant > 0 && meant%time.Second == 0 { // as Go prints it
+			return 0, fmt.Errorf("%q is not one number with one unit; write %q", s, timeText(meant, ""))
+		}
 		return 0, fmt.Errorf("%q is no time; %s", s, usage)
 	}
 	n, err := strconv.ParseInt(digits, 10, 64)

@@ -10,21 +10,19 @@ import (
 )
 
 // Write writes the configuration in force as TOML. [defaults] is applied, and every key that has a
-// default is written. A password is shown as "***". Load can read the result.
+// default is written. A password is shown as "***". Load can read the result, unless there are accounts of
+// a database (Add), each of which has its targets in front.
 func (c *Config) Write(w io.Writer) error {
 	var b strings.Builder
 	for _, line := range assignments(topKeys, c) {
 		b.WriteString(line + "\n")
 	}
-	for i := range c.Targets {
-		t := &c.Targets[i]
-		fmt.Fprintf(&b, "\n[%s]\n", dottedTOML(targetTable, t.Name))
-		for _, line := range assignments(targetKeys, t) {
-			b.WriteString(line + "\n")
-		}
-	}
+	writeTargets(&b, c.Targets)
 	for i := range c.Accounts {
 		a := &c.Accounts[i]
+		if own := c.stored[a.Name]; own != nil {
+			writeTargets(&b, own.Targets)
+		}
 		fmt.Fprintf(&b, "\n[%s]\n", dottedTOML(accountTable, a.Name))
 		for _, line := range assignments(accountKeys, a) {
 			b.WriteString(line + "\n")
@@ -32,6 +30,17 @@ func (c *Config) Write(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeTargets writes the tables of targets.
+func writeTargets(b *strings.Builder, targets []Target) {
+	for i := range targets {
+		t := &targets[i]
+		fmt.Fprintf(b, "\n[%s]\n", dottedTOML(targetTable, t.Name))
+		for _, line := range assignments(targetKeys, t) {
+			b.WriteString(line + "\n")
+		}
+	}
 }
 
 // assignments returns the values of t as "key = value", in the order of keys.

@@ -36,6 +36,9 @@ func (e *Error) Error() string { return e.text }
 // Of returns the words for what is known of the cause of err. If it is of no known type, there are
 // none.
 func Of(err error) []string {
+	if errors.Is(err, seen.ErrLost) { // whatever came of it
+		return []string{"lost"}
+	}
 	words, final := loginWord(err)
 	if final {
 		return words

@@ -17,35 +17,7 @@ import (
 	"github.com/popfetch/popfetch/internal/durable"
 )
 
-// Grant is what a provider has given an account.
-type Grant struct {
-	TokenURL string    `json:"token_url"` // a refresh token is good only there,
-	ClientID string    `json:"client_id"` // and only for this client
-	SignedIn time.Time `json:"signed_in"`
-
-	AccessToken  string    `json:"access_token"`
-	Obtained     time.Time `json:"obtained"` // when the access token was given
-	Expires      time.Time `json:"expires"`  // when it ends; zero: the provider does not say
-	RefreshToken string    `json:"refresh_token,omitempty"`
-}
-
-// isFresh reports whether the access token can be used for some time yet. A minute is left for the
-// log-in, or half of the token's life if that is shorter.
-func (g *Grant) isFresh(now time.Time) bool {
-	if g.AccessToken == "" {
-		return false
-	}
-	margin := min(time.Minute, g.Expires.Sub(g.Obtained)/2)
-	return g.Expires.IsZero() || now.Add(margin).Before(g.Expires)
-}
-
-// HasEnded reports whether nobody but a person can get another access token.
-func (g *Grant) HasEnded(now time.Time) bool {
-	return g.AccessToken == "" || g.RefreshToken == "" && !g.Expires.IsZero() && now.After(g.Expires)
-}
-
-// File keeps the grant of one account. Several processes may use it at the same time. It always has
-// a whole grant, also after a power cut.
+// File is a Store in a file of a state folder. It always has a whole grant, also after a power cut.
 type File struct {
 	path     string
 	patience time.Duration // how long another process may hold the lock
@@ -66,15 +38,12 @@ func NewFile(stateDir, account string) *File {
 // Path returns the path of the file.
 func (f *File) Path() string { return f.path }
 
-// errSignedOut means that there is no grant.
-var errSignedOut = errors.New("nobody is signed in")
-
 // Read returns the grant. Without one, the error is a *Error that is Refused.
-func (f *File) Read() (*Grant, error) {
+func (f *File) Read(context.Context) (*Grant, error) {
 	info, err := os.Stat(f.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, &Error{Fault: Refused, Err: errSignedOut}
+		return nil, SignedOut()
 	case err != nil:
 		return nil, stateError(err)
 	case info.Mode().Perm()&0o077 != 0:
@@ -150,7 +119,7 @@ func (f *File) Remove(ctx context.Context, revoke func(*Grant) error) error {
 	defer unlock()
 	g, err := f.parse()
 	if errors.Is(err, fs.ErrNotExist) {
-		return &Error{Fault: Refused, Err: errSignedOut}
+		return SignedOut()
 	}
 	if err == nil {
 		if err := revoke(g); err != nil {
@@ -160,19 +129,15 @@ func (f *File) Remove(ctx context.Context, revoke func(*Grant) error) error {
 	return stateError(errors.Join(os.Remove(f.path), f.sweep(), durable.Sync(filepath.Dir(f.path))))
 }
 
-// update replaces the grant by what renew makes of it, if isStale reports true. It returns the grant
-// in force, and the error of renew. One process at a time updates. The grant that isStale and renew
-// get is nil if there is none.
-//
-// A provider may accept a refresh token only once. So there is room for the answer on the disk before
-// renew asks for it.
-func (f *File) update(ctx context.Context, isStale func(*Grant) bool, renew func(*Grant) (*Grant, error)) (*Grant, error) {
+// Update makes sure that there is room for the answer on the disk before renew asks for it: a provider
+// may accept a refresh token only once.
+func (f *File) Update(ctx context.Context, isStale func(*Grant) bool, renew func(*Grant) (*Grant, error)) (*Grant, error) {
 	unlock, err := f.lock(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	g, err := f.Read()
+	g, err := f.Read(ctx)
 	if fault := (*Error)(nil); errors.As(err, &fault) && fault.Fault != Refused {
 		return nil, err
 	}
@@ -248,9 +213,8 @@ func (f *File) replace(room *os.File, g *Grant) error {
 	return durable.Sync(filepath.Dir(f.path))
 }
 
-// lockTimeout is longer than another process needs for a refresh: a command that gives the client's
-// secret may take a minute.
-const lockTimeout = time.Minute + answerTimeout + 20*time.Second
+// lockTimeout is how long another process may hold the lock.
+const lockTimeout = LongestRenewal + 20*time.Second
 
 // lock locks the grant against other processes, and against other goroutines. The lock is a file
 // that is never removed.

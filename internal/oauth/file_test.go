@@ -19,7 +19,7 @@ func TestFile_Read(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	f := oauth.NewFile(dir, "../we/ird")
-	_, err := f.Read()
+	_, err := f.Read(t.Context())
 	wantFault(t, err, oauth.Refused, "nobody is signed in")
 	write(t, f, &oauth.Grant{AccessToken: "access-1"})
 	if within, err := filepath.Rel(filepath.Join(dir, "oauth"), f.Path()); err != nil || filepath.Dir(within) != "." {
@@ -35,7 +35,7 @@ func TestFile_Read(t *testing.T) {
 	if err := os.Chmod(f.Path(), 0o640); err != nil {
 		t.Fatal(err)
 	}
-	_, err = f.Read()
+	_, err = f.Read(t.Context())
 	wantFault(t, err, oauth.Exposed, "others can read", "chmod 600 "+f.Path())
 	if err := os.WriteFile(f.Path(), []byte(`{"access_token":"access-`), 0o600); err != nil {
 		t.Fatal(err)
@@ -43,7 +43,7 @@ func TestFile_Read(t *testing.T) {
 	if err := os.Chmod(f.Path(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = f.Read()
+	_, err = f.Read(t.Context())
 	wantFault(t, err, oauth.State, "is damaged; sign in again")
 	write(t, f, &oauth.Grant{AccessToken: "access-2"})
 	if got := read(t, f); got.AccessToken != "access-2" {
@@ -56,7 +56,7 @@ func TestFile_locked(t *testing.T) {
 	t.Parallel()
 	p := oauthtest.New(t)
 	s, _ := sourceOf(t, p, -time.Hour)
-	lock, err := os.OpenFile(s.File.Path()+".lock", os.O_RDWR, 0)
+	lock, err := os.OpenFile(fileOf(s).Path()+".lock", os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,11 +68,11 @@ func TestFile_locked(t *testing.T) {
 	defer cancel()
 	_, err = s.Token(ctx)
 	wantFault(t, err, oauth.Later, "another popfetch has", "no time")
-	oauth.SetPatience(s.File, 50*time.Millisecond)
+	oauth.SetPatience(fileOf(s), 50*time.Millisecond)
 	_, err = s.Token(t.Context())
 	wantFault(t, err, oauth.Later, "another popfetch has", "it has not ended within 50ms")
-	wantFault(t, s.File.Ready(t.Context()), oauth.Later, "another popfetch has")
-	oauth.SetPatience(s.File, time.Minute)
+	wantFault(t, fileOf(s).Ready(t.Context()), oauth.Later, "another popfetch has")
+	oauth.SetPatience(fileOf(s), time.Minute)
 	if len(p.Requests(oauthtest.Token)) != 0 {
 		t.Error("the provider was asked without the lock")
 	}
@@ -104,7 +104,7 @@ func TestFile_Remove(t *testing.T) {
 	if _, err := os.Stat(left); err == nil {
 		t.Errorf("%s is still there", left)
 	}
-	_, err := f.Read()
+	_, err := f.Read(t.Context())
 	wantFault(t, err, oauth.Refused, "nobody is signed in")
 }
 

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 func child(url, dir string) int {
-	s := &oauth.Source{Client: clientOf(&oauthtest.Provider{URL: url}), File: oauth.NewFile(dir, "work")}
+	s := &oauth.Source{Client: clientOf(&oauthtest.Provider{URL: url}), Store: oauth.NewFile(dir, "work")}
 	token, err := s.Token(context.Background())
 	if err != nil {
 		fmt.Println(err)
@@ -50,8 +50,8 @@ func newRefreshing(t *testing.T, options ...oauthtest.Option) *refreshing {
 	t.Helper()
 	r := &refreshing{p: oauthtest.New(t, options...), dir: t.TempDir()}
 	r.s, r.old = sourceOf(t, r.p, -time.Hour)
-	r.s.File = oauth.NewFile(r.dir, "work")
-	write(t, r.s.File, r.old)
+	r.s.Store = oauth.NewFile(r.dir, "work")
+	write(t, fileOf(r.s), r.old)
 	return r
 }
 
@@ -124,8 +124,8 @@ func TestKill(t *testing.T) {
 // isWhole checks what a killed process has left. It reports whether the sign-in still holds.
 func (r *refreshing) isWhole(t *testing.T, once bool) bool {
 	t.Helper()
-	onlyFiles(t, r.s.File, true)
-	kept := read(t, r.s.File)
+	onlyFiles(t, fileOf(r.s), true)
+	kept := read(t, fileOf(r.s))
 	if kept.AccessToken != r.old.AccessToken && !r.p.Accepts(kept.AccessToken) {
 		t.Errorf("the file has %+v", kept)
 	}

@@ -31,15 +31,18 @@ func clientOf(p *oauthtest.Provider) *oauth.Client {
 func sourceOf(t *testing.T, p *oauthtest.Provider, rest time.Duration) (*oauth.Source, *oauth.Grant) {
 	t.Helper()
 	access, refresh := p.Grant()
-	s := &oauth.Source{Client: clientOf(p), File: oauth.NewFile(t.TempDir(), "work"), LoginCommand: "popfetch login work"}
+	s := &oauth.Source{Client: clientOf(p), Store: oauth.NewFile(t.TempDir(), "work"), LoginCommand: "popfetch login work"}
 	now := time.Now()
 	g := &oauth.Grant{
 		TokenURL: s.Client.TokenURL, ClientID: s.Client.ID, SignedIn: now.Add(-48 * time.Hour),
 		AccessToken: access, RefreshToken: refresh, Obtained: now.Add(-time.Hour), Expires: now.Add(rest),
 	}
-	write(t, s.File, g)
+	write(t, fileOf(s), g)
 	return s, g
 }
+
+// fileOf returns the file of a source.
+func fileOf(s *oauth.Source) *oauth.File { return s.Store.(*oauth.File) }
 
 func write(t *testing.T, f *oauth.File, g *oauth.Grant) {
 	t.Helper()
@@ -50,7 +53,7 @@ func write(t *testing.T, f *oauth.File, g *oauth.Grant) {
 
 func read(t *testing.T, f *oauth.File) *oauth.Grant {
 	t.Helper()
-	g, err := f.Read()
+	g, err := f.Read(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 // several processes. If they have no token, the error is a *Error, or what Client.Secret returned.
 type Source struct {
 	Client *Client
-	File   *File
+	Store  Store
 	// Own says that the client itself has tokens, and no person signs in (RFC 6749 section 4.4).
 	Own bool
 	// LoginCommand signs a person in; for error texts.
@@ -25,7 +25,7 @@ const justObtained = time.Minute
 
 // Token returns an access token that is good for a while. It is refreshed before it ends.
 func (s *Source) Token(ctx context.Context) (string, error) {
-	g, err := s.File.Read()
+	g, err := s.Store.Read(ctx)
 	if err == nil && s.belongs(g) && g.isFresh(time.Now()) {
 		return g.AccessToken, nil
 	}
@@ -44,7 +44,9 @@ func (s *Source) Renew(ctx context.Context, refused string) (string, error) {
 // SignInID returns a text that stays the same until somebody signs in anew, or "" if nobody is signed
 // in.
 func (s *Source) SignInID() string {
-	g, err := s.File.Read()
+	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
+	defer cancel()
+	g, err := s.Store.Read(ctx)
 	if err != nil {
 		return ""
 	}
@@ -54,7 +56,7 @@ func (s *Source) SignInID() string {
 // obtain returns the access token, after a refresh if isStale reports that it needs one.
 func (s *Source) obtain(ctx context.Context, isStale func(*Grant) bool) (string, error) {
 	isOfNoUse := func(g *Grant) bool { return g == nil || !s.belongs(g) || g.AccessToken == "" || isStale(g) }
-	g, err := s.File.update(ctx, isOfNoUse, func(g *Grant) (*Grant, error) { return s.renew(ctx, g) })
+	g, err := s.Store.Update(ctx, isOfNoUse, func(g *Grant) (*Grant, error) { return s.renew(ctx, g) })
 	if err != nil {
 		return "", err
 	}

@@ -30,11 +30,11 @@ func TestSource_Token(t *testing.T) {
 			if n := len(p.Requests(oauthtest.Token)); n > 1 || n == 1 != refreshed {
 				t.Errorf("the provider got %d requests", n)
 			}
-			kept := read(t, s.File)
+			kept := read(t, fileOf(s))
 			if kept.AccessToken != token || kept.RefreshToken != old.RefreshToken || !kept.SignedIn.Equal(old.SignedIn) {
 				t.Errorf("the file has %+v", kept)
 			}
-			onlyFiles(t, s.File, false)
+			onlyFiles(t, fileOf(s), false)
 		})
 	}
 }
@@ -73,9 +73,9 @@ func TestSource_Renew(t *testing.T) {
 		t.Errorf("the provider got %d requests, want 1", n)
 	}
 	// If the clock was set back, nobody knows when it was given.
-	g := read(t, s.File)
+	g := read(t, fileOf(s))
 	g.Obtained = time.Now().Add(time.Hour)
-	write(t, s.File, g)
+	write(t, fileOf(s), g)
 	if got, err := s.Renew(t.Context(), renewed); got == renewed || err != nil {
 		t.Errorf("Renew() = %v, %v; want another token", got, err)
 	}
@@ -89,7 +89,7 @@ func TestSource_rotation(t *testing.T) {
 	var wg sync.WaitGroup
 	tokens := make([]string, 8)
 	for i := range tokens {
-		run := &oauth.Source{Client: clientOf(p), File: s.File}
+		run := &oauth.Source{Client: clientOf(p), Store: s.Store}
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
@@ -108,10 +108,10 @@ func TestSource_rotation(t *testing.T) {
 	if n := len(p.Requests(oauthtest.Token)); n != 1 {
 		t.Errorf("the provider got %d requests, want 1", n)
 	}
-	if kept := read(t, s.File); kept.RefreshToken == old.RefreshToken {
+	if kept := read(t, fileOf(s)); kept.RefreshToken == old.RefreshToken {
 		t.Error("the file still has the old refresh token")
 	}
-	onlyFiles(t, s.File, false)
+	onlyFiles(t, fileOf(s), false)
 }
 
 // TestSource_lostAnswer plays a crash between the provider's answer and the file. The old refresh
@@ -130,7 +130,7 @@ func TestSource_lostAnswer(t *testing.T) {
 			if _, err := s.Token(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			write(t, s.File, old) // as if it had never been replaced
+			write(t, fileOf(s), old) // as if it had never been replaced
 			token, err := s.Token(t.Context())
 			if rotates {
 				wantFault(t, err, oauth.Refused, "invalid_grant", "popfetch login work")
@@ -149,13 +149,13 @@ func TestSource_noRoom(t *testing.T) {
 	p := oauthtest.New(t)
 	s, _ := sourceOf(t, p, -time.Hour)
 	disk := fullDisk(t)
-	s.File = oauth.NewFile(disk, "work")
+	s.Store = oauth.NewFile(disk, "work")
 	if err := os.MkdirAll(disk+"/oauth", 0o700); err != nil {
 		t.Fatal(err)
 	}
 	_, err := s.Token(t.Context())
 	wantFault(t, err, oauth.State, "no space left")
-	wantFault(t, s.File.Ready(t.Context()), oauth.State, "no space left")
+	wantFault(t, fileOf(s).Ready(t.Context()), oauth.State, "no space left")
 	if n := len(p.Requests(oauthtest.Token)); n != 0 {
 		t.Errorf("the provider got %d requests, want none", n)
 	}
@@ -179,10 +179,10 @@ func TestSource_signedOut(t *testing.T) {
 			p := oauthtest.New(t)
 			s, g := sourceOf(t, p, -time.Hour)
 			if test.change == nil {
-				s.File = oauth.NewFile(t.TempDir(), "work")
+				s.Store = oauth.NewFile(t.TempDir(), "work")
 			} else {
 				test.change(g)
-				write(t, s.File, g)
+				write(t, fileOf(s), g)
 			}
 			_, err := s.Token(t.Context())
 			wantFault(t, err, oauth.Refused, test.text, "sign in: popfetch login work")
@@ -238,10 +238,10 @@ func TestSource_keeps(t *testing.T) {
 				return
 			}
 			wantFault(t, err, test.fault, "test: ", test.text)
-			if got := read(t, s.File); got.RefreshToken != old.RefreshToken || got.AccessToken != old.AccessToken {
+			if got := read(t, fileOf(s)); got.RefreshToken != old.RefreshToken || got.AccessToken != old.AccessToken {
 				t.Errorf("the file has %+v", got)
 			}
-			onlyFiles(t, s.File, false)
+			onlyFiles(t, fileOf(s), false)
 			s.Client.AnswerTimeout = 0
 			if token, err := s.Token(t.Context()); err != nil || !p.Accepts(token) {
 				t.Errorf("afterwards Token() = %v, %v", token, err)
@@ -290,11 +290,11 @@ func TestSource_toldToEnd(t *testing.T) {
 	if token, err := s.Token(ctx); token != "access-new" || err != nil {
 		t.Errorf("Token() = %q, %v", token, err)
 	}
-	if got := read(t, s.File); got.RefreshToken == old.RefreshToken {
+	if got := read(t, fileOf(s)); got.RefreshToken == old.RefreshToken {
 		t.Error("the new refresh token is lost")
 	}
 	// A run that was told to end before asks nobody.
-	write(t, s.File, old)
+	write(t, fileOf(s), old)
 	if _, err := s.Token(ended(t.Context())); err == nil {
 		t.Error("Token() after the end succeeded")
 	}
@@ -306,7 +306,7 @@ func TestSource_toldToEnd(t *testing.T) {
 func TestSource_own(t *testing.T) {
 	t.Parallel()
 	p := oauthtest.New(t)
-	s := &oauth.Source{Client: clientOf(p), File: oauth.NewFile(t.TempDir(), "work"), Own: true}
+	s := &oauth.Source{Client: clientOf(p), Store: oauth.NewFile(t.TempDir(), "work"), Own: true}
 	s.Client.Secret, s.Client.Basic = secret("hush"), true
 	first, err := s.Token(t.Context())
 	if err != nil || !p.Accepts(first) {
@@ -323,9 +323,9 @@ func TestSource_own(t *testing.T) {
 		t.Errorf("the client was sent as %q", got[0].Authorization)
 	}
 	s.Client.Secret, s.Client.Basic = secret("wrong"), false
-	g := read(t, s.File)
+	g := read(t, fileOf(s))
 	g.Expires = time.Now().Add(-time.Minute)
-	write(t, s.File, g)
+	write(t, fileOf(s), g)
 	_, err = s.Token(t.Context())
 	wantFault(t, err, oauth.Refused, "invalid_client")
 }
@@ -339,7 +339,7 @@ func TestSource_revoked(t *testing.T) {
 	p.Script(oauthtest.Token, oauthtest.Error(400, "invalid_grant", ""), oauthtest.Error(400, "interaction_required", ""))
 	_, err := s.Renew(t.Context(), old.AccessToken)
 	wantFault(t, err, oauth.Refused, "has ended or was revoked")
-	if g := read(t, s.File); !g.HasEnded(time.Now()) || old.HasEnded(time.Now()) {
+	if g := read(t, fileOf(s)); !g.HasEnded(time.Now()) || old.HasEnded(time.Now()) {
 		t.Error("the file does not show that the sign-in has ended")
 	}
 	_, err = s.Token(t.Context())

@@ -19,9 +19,10 @@ const (
 	// grace is how long a program may still run after SIGTERM. A run may exceed its limits by two
 	// seconds. This is well below: grace, and one second that a run gives its targets at its end.
 	grace = 500 * time.Millisecond
-	// outputDelay is how long output is read after the program has ended. The program's own output
-	// is there at once. A daemon that it left behind may keep the pipe open for ever.
-	outputDelay = 100 * time.Millisecond
+	// outputDelay is how long output is read after the program has ended. A daemon that it left behind
+	// may keep the pipe open for ever. The program's own output is in the pipe, but a busy machine may
+	// let us read it late. Wait must not wait for longer than grace for it.
+	outputDelay = grace / 2
 )
 
 // NotRunError means that a program could not be started without a shell, because it is not there or

@@ -20,6 +20,14 @@ type page struct {
 	Tiles    []tile
 	Chart    *chart // of all accounts together; nil if there is only one
 	Accounts []*account
+	Sharing  *Sharing
+	Workers  []worker
+}
+
+// worker is a worker as the template shows it.
+type worker struct {
+	*Worker
+	Seen *moment
 }
 
 // tile is a number that tells how things are.
@@ -31,7 +39,7 @@ type account struct {
 	ID    string
 	Class string // of the state
 
-	Since, Success, Ran, Next, Listed *moment
+	Since, Success, Ran, Next, Listed, HeldSince *moment
 
 	Spark   spark
 	Month   Counts // the last 30 days
@@ -72,7 +80,13 @@ type aside struct {
 var classes = map[State]string{NeedsPerson: "bad", Retrying: "warn", Unknown: "idle", Well: "good"}
 
 func newPage(data *Data) *page {
-	p := &page{Made: momentOf(data.Made, data.Made), Version: data.Version}
+	p := &page{Made: momentOf(data.Made, data.Made), Version: data.Version, Sharing: data.Sharing}
+	if data.Sharing != nil {
+		for i := range data.Sharing.Workers {
+			w := &data.Sharing.Workers[i]
+			p.Workers = append(p.Workers, worker{w, momentOf(w.Seen, data.Made)})
+		}
+	}
 	var all []Day
 	for i := range data.Accounts {
 		a := newAccount(&data.Accounts[i], i+1, data.Made)
@@ -157,7 +171,7 @@ func newAccount(from *Account, n int, made time.Time) *account {
 	a := &account{
 		Account: from, ID: fmt.Sprintf("account-%d", n), Class: classes[from.State],
 		Since: momentOf(from.Since, made), Success: momentOf(from.Success, made), Ran: momentOf(from.Ran, made),
-		Next: momentOf(from.Next, made), Listed: momentOf(from.Maildrop.At, made),
+		Next: momentOf(from.Next, made), HeldSince: momentOf(from.HeldSince, made), Listed: momentOf(from.Maildrop.At, made),
 		Spark: newSpark(from.Days, made), Month: gather(from.Days, made, oneDay, sparkSlots).total(),
 		Faults: faultsOf(from.Days),
 	}

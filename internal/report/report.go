@@ -21,6 +21,26 @@ type Data struct {
 	Made     time.Time // when the state was read; the page shows times in UTC
 	Version  string    // of popfetch
 	Accounts []Account // in the order in which they are shown
+	Sharing  *Sharing  // nil: no workers share the accounts
+}
+
+// Sharing is how workers share the accounts of a database.
+type Sharing struct {
+	Text    string // how it goes, in one line
+	Workers []Worker
+}
+
+// Worker is a process that polls accounts together with others. It has counted since it started.
+type Worker struct {
+	Host            string
+	Process         int
+	Version, Labels string
+	Seen            time.Time // when it noted itself last
+	Silent          bool      // that is long ago
+	AtWork, Jobs    int
+	Polls           int
+	Late, Latest    time.Duration // how late polls were: on average, and the longest
+	Lost, TakeOvers int
 }
 
 // State says how an account is.
@@ -47,6 +67,9 @@ type Account struct {
 	Success time.Time // the last pass that went well; zero: there was none
 	Ran     time.Time // the last pass
 	Next    time.Time // the next poll; zero: unknown
+
+	Holder    string    // the process that is at work; "": none is, or it is unknown
+	HeldSince time.Time // since when it is
 
 	Maildrop Maildrop
 	Total    Counts

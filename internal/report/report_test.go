@@ -337,3 +337,25 @@ func TestWrite_late(t *testing.T) {
 		}
 	}
 }
+
+// The page shows the workers of a database, with nothing foreign in force.
+func TestWrite_workers(t *testing.T) {
+	var text strings.Builder
+	data := &Data{Made: made, Version: "popfetch 1.0", Accounts: []Account{{Name: "a", State: Well, Holder: "process 7 on east" + foreignText, HeldSince: made.Add(-time.Minute)}},
+		Sharing: &Sharing{Text: "1 account" + foreignText, Workers: []Worker{
+			{Host: "east" + foreignText, Process: 7, Version: "1.0", Labels: foreignText, Seen: made.Add(-2 * time.Second), AtWork: 3, Jobs: 8, Polls: 1234, Late: 500 * time.Millisecond, Latest: 4 * time.Second},
+			{Host: "west", Process: 8, Seen: made.Add(-10 * time.Minute), Silent: true},
+		}}}
+	if err := Write(&text, data); err != nil {
+		t.Fatal(err)
+	}
+	page := text.String()
+	for _, want := range []string{"process 7 on east", "(process 8)", "3 of 8", "1,234", "0.5 s, at most 4 s", "silent since"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if strings.Contains(page, "<script") || strings.Contains(page, "\x1b") || strings.Count(page, "silent since") != 1 {
+		t.Errorf("the page has what it should not:\n%s", page)
+	}
+}

@@ -51,6 +51,11 @@ func (n *Notifier) Interval() time.Duration {
 	return n.watchdog / 2
 }
 
+// Starting says that the start goes on, and may take so much longer.
+func (n *Notifier) Starting(longer time.Duration) {
+	n.send("EXTEND_TIMEOUT_USEC=" + strconv.FormatInt(longer.Microseconds(), 10))
+}
+
 // Ready says that the program does its work, after its start or after Reloading.
 func (n *Notifier) Ready() { n.send("READY=1") }
 

@@ -47,11 +47,12 @@ func TestNotifier(t *testing.T) {
 			if again, err := NotifierFromEnvironment(); again != nil || err != nil {
 				t.Errorf("a program that is started would get %+v, %v, want nothing", again, err)
 			}
+			n.Starting(time.Minute)
 			n.Ready()
 			n.Status("3 accounts;\nwell")
 			n.Alive()
 			n.Stopping()
-			for _, want := range []string{"READY=1", "STATUS=3 accounts; well", "WATCHDOG=1", "STOPPING=1"} {
+			for _, want := range []string{"EXTEND_TIMEOUT_USEC=60000000", "READY=1", "STATUS=3 accounts; well", "WATCHDOG=1", "STOPPING=1"} {
 				if got := next(t, conn); got != want {
 					t.Errorf("sent %q, want %q", got, want)
 				}

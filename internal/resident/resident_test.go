@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/popfetch/popfetch/internal/due"
 )
 
 // rig is a Resident with a fake time, and what its accounts did.
@@ -196,10 +198,10 @@ func TestRun_spread(t *testing.T) {
 		}
 		inBubble(t, 50, intervals, func(r *rig) {
 			r.count("a00", 1)
-			r.after(min(interval, longestSpread) / 2)
+			r.after(min(interval, due.LongestSpread) / 2)
 			accounts := func() int { return look(r, func() int { return len(r.polls) }) }
 			early := accounts()
-			r.after(min(interval, longestSpread) / 2)
+			r.after(min(interval, due.LongestSpread) / 2)
 			if all := accounts(); early < 20 || early > 30 || all != 50 {
 				t.Errorf("%d accounts were polled in the first half and %d in all, want about 25 and 50", early, all)
 			}
@@ -253,27 +255,6 @@ func TestRun_backOff(t *testing.T) {
 			t.Errorf("%d polls in the hour after a good one, want about 12", n)
 		}
 	})
-}
-
-func TestPause(t *testing.T) {
-	for _, test := range []struct {
-		interval time.Duration
-		want     []time.Duration // after 0, 1, 2, … fruitless polls in a row
-	}{
-		{5 * minute, []time.Duration{5 * minute, 5 * minute, 10 * minute, 20 * minute, 30 * minute, 30 * minute, 30 * minute}},
-		{30 * minute, []time.Duration{30 * minute, 30 * minute, 30 * minute}},
-		{24 * time.Hour, []time.Duration{24 * time.Hour, 24 * time.Hour, 24 * time.Hour}},
-		{time.Second, []time.Duration{time.Second, time.Second, 2 * time.Second, 4 * time.Second}},
-	} {
-		for fruitless, want := range test.want {
-			if got := pause(test.interval, fruitless); !about(got, want) {
-				t.Errorf("pause(%v, %d) = %v, want about %v", test.interval, fruitless, got, want)
-			}
-		}
-		if got, most := pause(test.interval, 1<<40), max(test.interval, longestBackOff); !about(got, most) {
-			t.Errorf("pause(%v, very many) = %v, want about %v", test.interval, got, most)
-		}
-	}
 }
 
 // A resident program waits as long as the server has announced. Wake does not, but it keeps what the
@@ -391,7 +372,7 @@ func TestReplace(t *testing.T) {
 			r.after(7 * time.Second)
 			idle := r.polled("idle")
 			r.Replace(r.accounts(map[string]time.Duration{"fresh": minute}), 4)
-			r.after(longestSpread)
+			r.after(due.LongestSpread)
 			r.count("fresh", 1)
 			r.Replace(r.accounts(map[string]time.Duration{"fresh": 0}), 4) // manual
 			r.after(time.Hour)
@@ -404,7 +385,7 @@ func TestReplace(t *testing.T) {
 				}
 			}
 			r.Replace(r.accounts(map[string]time.Duration{"busy": minute}), 4)
-			r.after(longestSpread)
+			r.after(due.LongestSpread)
 			r.count("busy", 4)
 		})
 	})
@@ -493,7 +474,7 @@ func TestRun_jump(t *testing.T) {
 	}{{"too short a sleep", time.Hour, 1}, {"long enough", 4 * time.Hour, 2}} {
 		t.Run(test.name, func(t *testing.T) {
 			inBubble(t, 2, map[string]time.Duration{"announced": minute, "refused": minute}, func(r *rig) {
-				r.after(longestSpread)
+				r.after(due.LongestSpread)
 				accounts := r.accounts(map[string]time.Duration{"announced": minute, "refused": minute})
 				until := time.Now().Add(3 * time.Hour)
 				for i, outcome := range []Outcome{{Announced: until}, {Refused: until}} {

@@ -4,19 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-)
-
-const (
-	// jitter is the part of a pause by which it varies. Many programs that were started together then
-	// do not poll together for ever.
-	jitter = 0.1
-	// longestBackOff limits the pause between two fruitless polls, unless the interval is longer.
-	longestBackOff = 30 * time.Minute
-	// longestSpread limits the time over which the first polls of accounts are spread.
-	longestSpread = 10 * time.Second
-	// mostDoublings is more than the longest pause needs.
-	mostDoublings = 64
+	"github.com/popfetch/popfetch/internal/due"
 )
 
 // schedule says which account is polled when. It does no input or output, and knows the time only
@@ -58,12 +46,11 @@ func (s *schedule) replace(accounts []Account, jobs int, now time.Time) {
 		e := old[a.Name]
 		switch {
 		case e == nil:
-			spread := min(a.Interval, longestSpread) * time.Duration(i) / time.Duration(len(accounts))
 			e = &entry{account: a}
-			s.plan(e, now.Add(spread))
+			s.plan(e, now.Add(due.Spread(a.Interval, i, len(accounts))))
 		case e.account.Interval != a.Interval && !e.last.IsZero() && !e.working && e.next.After(now):
 			e.account = a
-			s.plan(e, later(e.due(), now))
+			s.plan(e, e.due(now))
 		}
 		e.account, e.gone = a, false
 		entries = append(entries, e)
@@ -85,20 +72,14 @@ func (s *schedule) plan(e *entry, next time.Time) {
 	s.planned(e.account.Name, next)
 }
 
-// due returns when an account is to be polled after its last poll.
-func (e *entry) due() time.Time {
-	return later(e.last.Add(pause(e.account.Interval, e.fruitless)), later(e.announced, e.refused))
-}
-
-// pause returns the time between two polls, after so many fruitless ones in a row.
-func pause(interval time.Duration, fruitless int) time.Duration {
-	b := backoff.ExponentialBackOff{
-		InitialInterval: interval, Multiplier: 2, RandomizationFactor: jitter, MaxInterval: max(interval, longestBackOff),
-	}
-	for range min(fruitless-1, mostDoublings) {
-		b.NextBackOff()
-	}
-	return b.NextBackOff()
+// due returns when an account is to be polled after its last poll. The interval counts from the end of
+// that poll: a server has the same pause however slow its sessions are. Workers count from the start
+// (package worker), because many machines are sized for so many polls a second.
+func (e *entry) due(now time.Time) time.Time {
+	return now.Add(due.Poll{
+		Interval: e.account.Interval, Fruitless: e.fruitless, Passed: now.Sub(e.last),
+		Announced: e.announced.Sub(now), Refused: e.refused.Sub(now),
+	}.Wait())
 }
 
 func later(a, b time.Time) time.Time {
@@ -145,10 +126,7 @@ func (s *schedule) wait(now time.Time) (d time.Duration, ok bool) {
 func (s *schedule) end(e *entry, outcome Outcome, now time.Time) {
 	e.working = false
 	s.working--
-	e.last, e.fruitless = now, e.fruitless+1
-	if !outcome.Fruitless {
-		e.fruitless = 0
-	}
+	e.last, e.fruitless = now, due.Count(e.fruitless, outcome.Fruitless)
 	e.announced, e.refused = onClock(outcome.Announced, now), onClock(outcome.Refused, now)
 	again, pressed := e.again, e.pressed
 	e.again, e.pressed = false, false
@@ -159,7 +137,7 @@ func (s *schedule) end(e *entry, outcome Outcome, now time.Time) {
 	case again:
 		s.plan(e, e.soonest(now, pressed))
 	default:
-		s.plan(e, e.due())
+		s.plan(e, e.due(now))
 	}
 }
 

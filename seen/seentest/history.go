@@ -49,6 +49,7 @@ func runHistory(t *testing.T, harness Harness) {
 	if h := historyOf(t, s, account, seen.HistoryDays); !reflect.DeepEqual(h, seen.History{}) {
 		t.Errorf("History() of an unknown account = %+v, want the zero value", h)
 	}
+	lock(t, s, account)
 	day, minute := 24*time.Hour, time.Minute
 	runs := []seen.RunNote{
 		at(success, now.Add(-2*day)), at(refusal, now.Add(-day)), at(refusal, now.Add(minute-day)),
@@ -109,6 +110,7 @@ func show(h seen.History) string {
 // runHistoryBound notes runs on more days than are kept, forwards and with a clock that jumps.
 func runHistoryBound(t *testing.T, harness Harness) {
 	s := harness.Open(t, t.TempDir(), seen.DefaultTuning)
+	lock(t, s, account)
 	first := now.AddDate(0, 0, -seen.HistoryDays-9)
 	for day := first; !day.After(now); day = day.AddDate(0, 0, 1) {
 		note(t, s, account, at(success, day))
@@ -137,6 +139,7 @@ func runHistoryBound(t *testing.T, harness Harness) {
 // runHistoryClock lets the clock go back while an error lasts: it cannot have begun later than now.
 func runHistoryClock(t *testing.T, harness Harness) {
 	s := harness.Open(t, t.TempDir(), seen.DefaultTuning)
+	lock(t, s, account)
 	note(t, s, account, at(refusal, now.Add(time.Hour)), at(refusal, now))
 	if h := historyOf(t, s, account, 0); !h.Error.Since.Equal(now) || !h.RanAt.Equal(now) {
 		t.Errorf("the error is since %v, and the last run was at %v, want %v", h.Error.Since, h.RanAt, now)
@@ -156,6 +159,7 @@ func runHistoryClock(t *testing.T, harness Harness) {
 func runHistoryRenamed(t *testing.T, harness Harness) {
 	s := harness.Open(t, t.TempDir(), seen.DefaultTuning)
 	enter(t, s)
+	lock(t, s, "home")
 	note(t, s, account, at(success, now), at(success, now))
 	note(t, s, "home", at(refusal, now))
 	if err := s.Rename(t.Context(), account, "home"); err != nil {
@@ -169,6 +173,7 @@ func runHistoryRenamed(t *testing.T, harness Harness) {
 	}
 	other := harness.Open(t, t.TempDir(), seen.DefaultTuning) // its records are older than histories
 	enter(t, other)
+	lock(t, other, "home")
 	note(t, other, "home", at(refusal, now))
 	if err := other.Rename(t.Context(), account, "home"); err != nil {
 		t.Fatal(err)
@@ -185,6 +190,7 @@ func runHistoryTogether(t *testing.T, harness Harness) {
 	stores := []seen.Store{harness.Open(t, place, seen.DefaultTuning), harness.Open(t, place, seen.DefaultTuning)}
 	var wg sync.WaitGroup
 	for i := range accounts {
+		lock(t, stores[i%2], fmt.Sprint(i))
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
@@ -208,17 +214,17 @@ func runHolder(t *testing.T, harness Harness) {
 	place := t.TempDir()
 	s := harness.Open(t, place, seen.DefaultTuning)
 	for range 2 {
-		if holder, err := s.Holder(account); holder != nil || err != nil {
+		if holder, err := s.Holder(t.Context(), account); holder != nil || err != nil {
 			t.Errorf("Holder() = %v, %v, want nobody", holder, err)
 		}
-		unlock, err := s.Lock(account)
+		hold, err := s.Lock(t.Context(), account)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if holder, err := harness.Open(t, place, seen.DefaultTuning).Holder(account); holder == nil || err != nil || holder.Process <= 0 || holder.Since.IsZero() {
+		if holder, err := harness.Open(t, place, seen.DefaultTuning).Holder(t.Context(), account); holder == nil || err != nil || holder.Process <= 0 || holder.Since.IsZero() {
 			t.Errorf("Holder() = %+v, %v, want this process", holder, err)
 		}
-		if err := unlock(); err != nil {
+		if err := hold.Release(); err != nil {
 			t.Error(err)
 		}
 	}

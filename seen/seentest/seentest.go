@@ -34,6 +34,10 @@ func Run(t *testing.T, harness Harness) {
 		t.Run(fmt.Sprint("apply refused/", n), func(t *testing.T) { runApplyRefused(t, harness, n) })
 	}
 	t.Run("apply cancelled", func(t *testing.T) { runApplyCancelled(t, harness) })
+	t.Run("account", func(t *testing.T) { runAccount(t, harness) })
+	t.Run("twin", func(t *testing.T) { runTwin(t, harness) })
+	t.Run("unchanged", func(t *testing.T) { runUnchanged(t, harness) })
+	t.Run("standing", func(t *testing.T) { runStanding(t, harness) })
 	t.Run("try again", func(t *testing.T) { runTryAgain(t, harness) })
 	t.Run("old", func(t *testing.T) { runOld(t, harness) })
 	t.Run("chosen", func(t *testing.T) { runChosen(t, harness) })
@@ -53,8 +57,24 @@ var now = time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
 // account is the account that the suite uses.
 const account = "work"
 
+// lock takes an account until the test ends.
+func lock(t testing.TB, s seen.Store, name string) {
+	t.Helper()
+	hold, err := s.Lock(t.Context(), name)
+	if err != nil {
+		t.Fatalf("Lock() = %v", err)
+	}
+	t.Cleanup(func() {
+		if err := hold.Release(); err != nil {
+			t.Errorf("Release() = %v", err)
+		}
+	})
+}
+
+// enter locks and enters the account.
 func enter(t testing.TB, s seen.Store) seen.Ledger {
 	t.Helper()
+	lock(t, s, account)
 	l, err := s.Enter(t.Context(), account, "pop.example.org:995", "alice")
 	if err != nil {
 		t.Fatalf("Enter() = %v", err)

@@ -37,11 +37,11 @@ func Example() {
 }
 
 func run(ctx context.Context, store seen.Store) error {
-	unlock, err := store.Lock("work")
+	hold, err := store.Lock(ctx, "work")
 	if err != nil {
 		return err // errors.Is(err, seen.ErrLocked): another run has the account
 	}
-	defer unlock() //nolint:errcheck // the lock ends with the process
+	defer hold.Release() //nolint:errcheck // the lock ends with the process
 	ledger, err := store.Enter(ctx, "work", "pop.example.org:995", "alice")
 	if err != nil {
 		return err

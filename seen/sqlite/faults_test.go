@@ -227,9 +227,9 @@ func TestOpen_noInodes(t *testing.T) {
 		}
 		s, err := Open(t.Context(), filepath.Join(dir, "state"))
 		if err == nil {
-			var unlock func() error
-			if unlock, err = s.Lock("work"); err == nil {
-				_ = unlock()
+			var hold seen.Hold
+			if hold, err = s.Lock(t.Context(), "work"); err == nil {
+				_ = hold.Release()
 			}
 			if closeErr := s.Close(); closeErr != nil {
 				t.Fatal(closeErr)

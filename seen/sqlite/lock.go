@@ -20,20 +20,20 @@ import (
 )
 
 // Lock locks a file of the account, in the state folder. The file says who holds the lock.
-func (s *Store) Lock(name string) (unlock func() error, err error) {
-	unlock, err = flock(context.Background(), filepath.Join(s.dir, LockName(name)), 0)
+func (s *Store) Lock(_ context.Context, name string) (seen.Hold, error) {
+	unlock, err := flock(context.Background(), filepath.Join(s.dir, LockName(name)), 0)
 	if locked := (*seen.LockedError)(nil); errors.As(err, &locked) {
 		return nil, locked
 	}
 	if err != nil {
 		return nil, fmt.Errorf("locking account %q: %w", name, durable.ExplainFull(s.dir, err))
 	}
-	return unlock, nil
+	return seen.UntilReleased(unlock), nil
 }
 
 // Holder reads the file that Lock locks. A killed process leaves its number there, and another
 // process may bear that number meanwhile. So a process must also hold a lock, as far as is known.
-func (s *Store) Holder(name string) (*seen.LockedError, error) {
+func (s *Store) Holder(_ context.Context, name string) (*seen.LockedError, error) {
 	f, err := os.OpenFile(filepath.Join(s.dir, LockName(name)), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // nobody ever locked it

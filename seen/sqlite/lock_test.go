@@ -14,37 +14,37 @@ import (
 
 func TestStore_Lock(t *testing.T) {
 	s := open(t)
-	unlock, err := s.Lock("work")
+	hold, err := s.Lock(t.Context(), "work")
 	if err != nil {
 		t.Fatalf("Lock() = %v", err)
 	}
-	if _, err := s.Lock("work"); !errors.Is(err, seen.ErrLocked) {
+	if _, err := s.Lock(t.Context(), "work"); !errors.Is(err, seen.ErrLocked) {
 		t.Errorf("Lock() = %v, want %v", err, seen.ErrLocked)
 	}
-	if _, err := openIn(t, s.dir).Lock("work"); !errors.Is(err, seen.ErrLocked) {
+	if _, err := openIn(t, s.dir).Lock(t.Context(), "work"); !errors.Is(err, seen.ErrLocked) {
 		t.Errorf("Lock() of another store = %v, want %v", err, seen.ErrLocked)
 	}
-	other, err := s.Lock("Work")
+	other, err := s.Lock(t.Context(), "Work")
 	if err != nil {
 		t.Errorf("Lock() of another account = %v", err)
 	}
 	for range 2 { // a second unlock does nothing
-		if err := errors.Join(unlock(), other()); err != nil {
-			t.Errorf("unlock() = %v", err)
+		if err := errors.Join(hold.Release(), other.Release()); err != nil {
+			t.Errorf("Release() = %v", err)
 		}
 	}
-	again, err := s.Lock("work")
+	again, err := s.Lock(t.Context(), "work")
 	if err != nil {
 		t.Fatalf("Lock() after unlock = %v", err)
 	}
-	if err := unlock(); err != nil {
-		t.Errorf("unlock() = %v", err)
+	if err := hold.Release(); err != nil {
+		t.Errorf("Release() = %v", err)
 	}
-	if _, err := s.Lock("work"); !errors.Is(err, seen.ErrLocked) {
+	if _, err := s.Lock(t.Context(), "work"); !errors.Is(err, seen.ErrLocked) {
 		t.Errorf("Lock() = %v, want %v: an old unlock must not end a new lock", err, seen.ErrLocked)
 	}
-	if err := again(); err != nil {
-		t.Errorf("unlock() = %v", err)
+	if err := again.Release(); err != nil {
+		t.Errorf("Release() = %v", err)
 	}
 }
 
@@ -52,12 +52,12 @@ func TestStore_Lock(t *testing.T) {
 // was killed is not believed.
 func TestStore_Lock_holder(t *testing.T) {
 	s := open(t)
-	unlock, err := s.Lock("work")
+	hold, err := s.Lock(t.Context(), "work")
 	if err != nil {
 		t.Fatalf("Lock() = %v", err)
 	}
 	var locked *seen.LockedError
-	if _, err := s.Lock("work"); !errors.As(err, &locked) || locked.Process != os.Getpid() || time.Since(locked.Since).Abs() > time.Hour {
+	if _, err := s.Lock(t.Context(), "work"); !errors.As(err, &locked) || locked.Process != os.Getpid() || time.Since(locked.Since).Abs() > time.Hour {
 		t.Errorf("Lock() = %+v, want process %d, just now", err, os.Getpid())
 	}
 	text := "another popfetch (process 17, since " + now.Local().Format("2006-01-02 15:04 MST") + ") is fetching it; try again when it has ended"
@@ -69,15 +69,15 @@ func TestStore_Lock_holder(t *testing.T) {
 		if err := os.WriteFile(path, []byte(left), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Lock("work"); err == nil || err.Error() != "another popfetch is fetching it; try again when it has ended" {
+		if _, err := s.Lock(t.Context(), "work"); err == nil || err.Error() != "another popfetch is fetching it; try again when it has ended" {
 			t.Errorf("Lock() over %s = %v, want neither process nor time", name, err)
 		}
 	}
-	if err := unlock(); err != nil {
-		t.Errorf("unlock() = %v", err)
+	if err := hold.Release(); err != nil {
+		t.Errorf("Release() = %v", err)
 	}
 	if content, err := os.ReadFile(path); err != nil || len(content) > 0 {
-		t.Errorf("after unlock() the file holds %q, %v, want nothing", content, err)
+		t.Errorf("after hold.Release() the file holds %q, %v, want nothing", content, err)
 	}
 }
 
@@ -87,12 +87,12 @@ func TestStore_Lock_names(t *testing.T) {
 	names := []string{"", ".", "..", "../../etc/passwd", "a/b", "a_b", "a\x00b", "-rf", strings.Repeat("é", 500),
 		strings.Repeat("é", 500) + "e", "alice@pop.example.org"}
 	for _, name := range names {
-		unlock, err := s.Lock(name)
+		hold, err := s.Lock(t.Context(), name)
 		if err != nil {
 			t.Errorf("Lock(%q) = %v", name, err)
 			continue
 		}
-		defer unlock() //nolint:errcheck // the lock ends with the process
+		defer hold.Release() //nolint:errcheck // the lock ends with the process
 	}
 	files, err := filepath.Glob(filepath.Join(s.dir, "account-*.lock"))
 	if err != nil || len(files) != len(names) {
@@ -107,7 +107,7 @@ func TestStore_Lock_link(t *testing.T) {
 	if err := os.Symlink(elsewhere, filepath.Join(s.dir, LockName("work"))); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Lock("work"); err == nil || errors.Is(err, seen.ErrLocked) {
+	if _, err := s.Lock(t.Context(), "work"); err == nil || errors.Is(err, seen.ErrLocked) {
 		t.Errorf("Lock() = %v, want an error", err)
 	}
 	if _, err := os.Lstat(elsewhere); err == nil {

@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 }
 
 func lockAndWait(s *Store) error {
-	if _, err := s.Lock("work"); err != nil {
+	if _, err := s.Lock(context.Background(), "work"); err != nil {
 		return err
 	}
 	fmt.Println("locked")
@@ -108,16 +108,16 @@ func TestStore_Lock_processes(t *testing.T) {
 	if !out.Scan() || out.Text() != "locked" {
 		t.Fatalf("the other process said %q", out.Text())
 	}
-	if _, err := s.Lock("work"); !errors.Is(err, seen.ErrLocked) {
+	if _, err := s.Lock(t.Context(), "work"); !errors.Is(err, seen.ErrLocked) {
 		t.Errorf("Lock() = %v, want %v", err, seen.ErrLocked)
 	}
 	kill(t, other)
-	unlock, err := s.Lock("work")
+	hold, err := s.Lock(t.Context(), "work")
 	if err != nil {
 		t.Fatalf("Lock() after kill -9 = %v", err)
 	}
-	if err := unlock(); err != nil {
-		t.Errorf("unlock() = %v", err)
+	if err := hold.Release(); err != nil {
+		t.Errorf("hold.Release() = %v", err)
 	}
 }
 

@@ -134,6 +134,16 @@ func OpenExisting(ctx context.Context, dir string) (*Store, error) {
 	if _, err := os.Lstat(filepath.Join(dir, fileName)); !errors.Is(err, fs.ErrNotExist) {
 		return Open(ctx, dir)
 	}
+	return openNothing(ctx, dir)
+}
+
+// OpenNothing returns an empty store, in which methods that write fail.
+func OpenNothing(ctx context.Context) (*Store, error) { return openNothing(ctx, nowhere) }
+
+// nowhere is a folder that is not there, and that nobody makes.
+const nowhere = "/proc/popfetch-has-no-state"
+
+func openNothing(ctx context.Context, dir string) (*Store, error) {
 	s := newStore(dir, lookAtPlace)
 	if err := s.connectToNothing(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("making a table in memory: %w", err), s.Close())
@@ -162,6 +172,8 @@ func (s *Store) connect(ctx context.Context) error {
 	// The write-ahead log needs memory that all processes share. A network file system cannot share
 	// memory between machines.
 	//
+	// The caches are small: what is read again is a few pages, and the kernel has the others.
+	//
 	// With a weaker synchronous setting, a power cut could undo a commit: one that was not synced,
 	// or one whose removed journal comes back. With mode=rw SQLite creates no file; it would have
 	// mode 0644.
@@ -169,14 +181,14 @@ func (s *Store) connect(ctx context.Context) error {
 	if place.shared {
 		journal = "DELETE&_synchronous=EXTRA"
 	}
-	writer, err := s.pool(dsn(s.path, "mode=rw&_journal_mode="+journal+"&_foreign_keys=1&_stmt_cache_size=32"), 1)
+	writer, err := s.pool(dsn(s.path, "mode=rw&_journal_mode="+journal+"&_foreign_keys=1&_stmt_cache_size=32&_cache_size=-1000"), 1)
 	if err != nil {
 		return err
 	}
 	if s.write, err = writer.Conn(ctx); err != nil {
 		return err
 	}
-	s.read, err = s.pool(dsn(s.path, "mode=rw&_query_only=1&_stmt_cache_size=32"), readers)
+	s.read, err = s.pool(dsn(s.path, "mode=rw&_query_only=1&_stmt_cache_size=32&_cache_size=-512"), readers)
 	return err
 }
 

@@ -21,11 +21,11 @@ func TestOpen_modes(t *testing.T) {
 	s := openIn(t, dir)
 	account := enter(t, s)
 	mustCommit(t, account, recordOf(listingOf("a")[0]))
-	unlock, err := s.Lock("work")
+	hold, err := s.Lock(t.Context(), "work")
 	if err != nil {
 		t.Fatalf("Lock() = %v", err)
 	}
-	defer unlock() //nolint:errcheck // the lock ends with the process
+	defer hold.Release() //nolint:errcheck // the lock ends with the process
 	want := map[string]fs.FileMode{".": 0o700 | fs.ModeDir, "seen.db": 0o600, "seen.db-wal": 0o600, "seen.db-shm": 0o600,
 		"open.lock": 0o600, LockName("work"): 0o600}
 	got := map[string]fs.FileMode{}

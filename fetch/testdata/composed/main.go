@@ -58,17 +58,17 @@ func target(kind, dir, mda string) deliver.Target {
 	second := deliver.Member{Name: "second", Target: deliver.NewMaildir(filepath.Join(dir, "Second"))}
 	program := deliver.Member{Name: "mda", Target: &deliver.MDA{Command: mda}}
 	filtered := func(inner deliver.Target) deliver.Target {
-		return deliver.NewFilter(deliver.Filter{Command: `echo "X-Filtered: $$"; cat`, Notes: notes("filter")}, inner)
+		return deliver.NewFilter(deliver.Filter{Command: `echo "X-Filtered: $$"; cat`, Notes: deliver.NewFileBook(notes("filter"))}, inner)
 	}
 	switch kind {
 	case "two Maildirs":
-		return deliver.NewFan([]deliver.Member{maildir, second}, notes("fan"))
+		return deliver.NewFan([]deliver.Member{maildir, second}, deliver.NewFileBook(notes("fan")))
 	case "Maildir and MDA":
-		return deliver.NewFan([]deliver.Member{program, maildir}, notes("fan"))
+		return deliver.NewFan([]deliver.Member{program, maildir}, deliver.NewFileBook(notes("fan")))
 	case "filter":
 		return filtered(maildir.Target)
 	case "all":
-		fan := deliver.NewFan([]deliver.Member{maildir, second, program}, notes("fan"))
+		fan := deliver.NewFan([]deliver.Member{maildir, second, program}, deliver.NewFileBook(notes("fan")))
 		route := deliver.NewRoute(deliver.Routing{
 			Envelope: []string{"Delivered-To"}, Rules: []deliver.Rule{{Headers: []string{"X-Filtered"}, Equals: "no", Target: deliver.Drop{}}}, Otherwise: fan,
 		})

@@ -42,7 +42,7 @@ func run(state, server, mbox string, remove bool, users []string) error {
 		}
 		accounts = append(accounts, fetch.Account{
 			Name: name, Server: server, User: user,
-			Target: deliver.NewMbox(mbox, filepath.Join(state, name+".mbox")),
+			Target: deliver.NewMbox(mbox, deliver.NewFileBook(filepath.Join(state, name+".mbox"))),
 			Policy: fetch.Policy{Delete: fetch.DeletePolicy{Enabled: remove}},
 			POP3: pop3.Options{
 				TLS: pop3.TLSNone, DialTimeout: patience, GreetingTimeout: patience,
