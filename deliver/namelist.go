@@ -9,9 +9,9 @@ import (
 	"sync"
 )
 
-// nameList is a list of names that a book keeps for ever, a quoted name a line. It reads the list each
-// time, because another process may have added a name since. Its methods may be called at the same
-// time.
+// nameList is a list of names that a book keeps for ever, a quoted name a line. It reads the list
+// each time, because another process may have added a name since. Its methods may be called at the
+// same time.
 type nameList struct {
 	book Book
 	name string // of the list

@@ -194,7 +194,9 @@ func (p *program) specs(ctx context.Context, store *sharedStore) ([]postgres.Spe
 }
 
 // requireNamed returns an error for the names on the command line that were not found.
-func (p *program) requireNamed(ctx context.Context, store *sharedStore, found func(name string) bool) error {
+func (p *program) requireNamed(
+	ctx context.Context, store *sharedStore, found func(name string) bool,
+) error {
 	missing := slices.DeleteFunc(slices.Clone(p.words), found)
 	if len(missing) == 0 {
 		return nil

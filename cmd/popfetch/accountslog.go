@@ -39,13 +39,16 @@ func (p *program) accountsLog(ctx context.Context) error {
 		rows := p.term.table("TIME", "BY", "ACTION", "ACCOUNT", "KEYS")
 		for _, e := range entries {
 			if p.view.json {
-				err = p.term.printJSON(auditEntry{e.At.UTC(), e.By.User, e.By.Machine, e.Action, e.Account, e.Keys})
+				err = p.term.printJSON(auditEntry{
+					e.At.UTC(), e.By.User, e.By.Machine, e.Action, e.Account, e.Keys,
+				})
 			} else {
 				by := "popfetch"
 				if e.By != (postgres.By{}) {
 					by = e.By.String()
 				}
-				err = rows.row(e.At.UTC().Format(time.RFC3339), printable(by), e.Action, printable(e.Account), printable(strings.Join(e.Keys, " ")))
+				err = rows.row(e.At.UTC().Format(time.RFC3339), printable(by), e.Action,
+					printable(e.Account), printable(strings.Join(e.Keys, " ")))
 			}
 			if err != nil {
 				break

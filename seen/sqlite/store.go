@@ -181,14 +181,16 @@ func (s *Store) connect(ctx context.Context) error {
 	if place.shared {
 		journal = "DELETE&_synchronous=EXTRA"
 	}
-	writer, err := s.pool(dsn(s.path, "mode=rw&_journal_mode="+journal+"&_foreign_keys=1&_stmt_cache_size=32&_cache_size=-1000"), 1)
+	const caches = "&_stmt_cache_size=32&_cache_size=-" // the second in KiB
+	writes := "mode=rw&_foreign_keys=1&_journal_mode=" + journal + caches + "1000"
+	writer, err := s.pool(dsn(s.path, writes), 1)
 	if err != nil {
 		return err
 	}
 	if s.write, err = writer.Conn(ctx); err != nil {
 		return err
 	}
-	s.read, err = s.pool(dsn(s.path, "mode=rw&_query_only=1&_stmt_cache_size=32&_cache_size=-512"), readers)
+	s.read, err = s.pool(dsn(s.path, "mode=rw&_query_only=1"+caches+"512"), readers)
 	return err
 }
 
